@@ -1,0 +1,410 @@
+//! Blocks of tokens and their names.
+//!
+//! A [`BlockHash`] names a block together with everything before it, inside one sharing scope: it
+//! is a keyed BLAKE3 over (name of the block before, tokens), so equal hashes mean equal prefixes
+//! of equal scope. A [`Chain`] is the sequence of those names for one text. The turns of a session
+//! are views ([`TokenBlocks`]) of one chain, and caches and indexes keep stretches of it
+//! ([`BlockRun`]), so nobody copies hashes.
+//!
+//! Because each name covers its whole prefix, two chains that agree at block `i` agree at every
+//! block before it; comparing them is a binary search.
+
+use crate::tokens::Segment;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of a block and of its whole prefix, inside one scope. 128 keyed bits: unlike the
+/// unkeyed 64-bit hashes that serve as routing hints elsewhere, it can't be forged from outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockHash(u128);
+
+impl BlockHash {
+    /// For a hash that another process computed: wire conversion and replay only.
+    pub const fn from_wire(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    pub const fn to_wire(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Debug for BlockHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Within what blocks may be shared, and how long they are. Without one there is no hash, and
+/// without a hash no look-up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScopePlan {
+    key: [u8; 32],
+    block_size: u32,
+}
+
+impl ScopePlan {
+    /// Blocks are shared among requests that agree in all four. `salt` separates tenants.
+    pub fn new(salt: &str, model: &str, lora: &str, block_size: u32) -> Self {
+        assert!(block_size > 0, "a block holds at least one token");
+        let mut hasher = blake3::Hasher::new_derive_key("warmpath v1 sharing scope");
+        for field in [salt, model, lora] {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field.as_bytes());
+        }
+        hasher.update(&block_size.to_le_bytes());
+        Self { key: *hasher.finalize().as_bytes(), block_size }
+    }
+
+    pub const fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    fn keyed(&self, parts: &[&[u8]]) -> u128 {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        for part in parts {
+            hasher.update(part);
+        }
+        let mut bits = [0; 16];
+        hasher.finalize_xof().fill(&mut bits);
+        u128::from_le_bytes(bits)
+    }
+}
+
+/// Names every full block of `tokens`.
+pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
+    let size = scope.block_size as usize;
+    let mut bytes = vec![0; size * 4];
+    let mut parent = 0u128;
+    let hashes = tokens.chunks_exact(size).map(|block| {
+        for (slot, token) in bytes.chunks_exact_mut(4).zip(block) {
+            slot.copy_from_slice(&token.to_le_bytes());
+        }
+        parent = scope.keyed(&[b"t", &parent.to_le_bytes(), &bytes]);
+        BlockHash(parent)
+    });
+    let form = Form::Listed { base: 0, hashes: hashes.collect() };
+    Chain { block_size: scope.block_size, tokens: tokens.len() as u32, form }
+}
+
+/// Names the blocks of a text that is described instead of written out. One BLAKE3 a segment; the
+/// block names inside a segment are mixed from it when asked for, so a long prompt in small blocks
+/// takes no more room than in large ones.
+///
+/// Equal segments give equal names and differing ones differ, as their tokens would; the names
+/// themselves are others than [`hash_blocks`] gives for those tokens.
+pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
+    let mut start = 0;
+    let mut before = 0u128;
+    let mut states = Vec::with_capacity(segments.len());
+    for segment in segments.iter().filter(|segment| segment.tokens() > 0) {
+        let (kind, seed) = match *segment {
+            Segment::Text { seed, .. } => (b"s", seed),
+            Segment::Answer { .. } => (b"a", 0),
+        };
+        let state = scope.keyed(&[kind, &before.to_le_bytes(), &seed.to_le_bytes()]);
+        states.push(SegmentState { start, state });
+        start += segment.tokens();
+        before = mix(state, segment.tokens());
+    }
+    let form = Form::Described(states.into_boxed_slice());
+    Chain { block_size: scope.block_size, tokens: start, form }
+}
+
+/// 128 bits from a segment's state and how many of its tokens are covered. A bijection of the
+/// count for each state, and the state is a keyed hash already.
+fn mix(state: u128, covered: u32) -> u128 {
+    use crate::rng::mix64;
+    let (high, low) = ((state >> 64) as u64, state as u64);
+    let first = mix64(low ^ u64::from(covered));
+    let second = mix64(high.wrapping_add(first));
+    (u128::from(second) << 64) | u128::from(first)
+}
+
+/// The names of the blocks of one text, in order.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    block_size: u32,
+    tokens: u32,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// Block `base + i` is `hashes[i]`; what lies before `base` is not known.
+    Listed {
+        base: u32,
+        hashes: Box<[BlockHash]>,
+    },
+    Described(Box<[SegmentState]>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SegmentState {
+    /// In tokens since the text began.
+    start: u32,
+    state: u128,
+}
+
+impl Chain {
+    /// A stretch whose names came from another process, from block `base` on.
+    pub fn from_wire(block_size: u32, base: u32, hashes: Vec<BlockHash>) -> Self {
+        let tokens = (base + hashes.len() as u32) * block_size;
+        Self { block_size, tokens, form: Form::Listed { base, hashes: hashes.into() } }
+    }
+
+    pub const fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    pub const fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    /// Full blocks only: a partial last block can't be reused.
+    pub const fn blocks(&self) -> u32 {
+        self.tokens / self.block_size
+    }
+
+    /// The first block whose name is known.
+    pub const fn base(&self) -> u32 {
+        match self.form {
+            Form::Listed { base, .. } => base,
+            Form::Described(_) => 0,
+        }
+    }
+
+    pub fn hash(&self, block: u32) -> BlockHash {
+        match &self.form {
+            Form::Listed { base, hashes } => hashes[(block - base) as usize],
+            Form::Described(states) => {
+                let end = (block + 1) * self.block_size;
+                let after = states.partition_point(|segment| segment.start < end);
+                let segment = states[after - 1];
+                BlockHash(mix(segment.state, end - segment.start))
+            }
+        }
+    }
+
+    /// How far two chains agree: the first block in `from..to` where they differ, or `to`. They
+    /// must agree before `from`, and `to` must not pass the end of either.
+    pub fn agree_until(self: &Arc<Self>, other: &Arc<Self>, from: u32, to: u32) -> u32 {
+        if Arc::ptr_eq(self, other) || from >= to || self.hash(to - 1) == other.hash(to - 1) {
+            return to;
+        }
+        let (mut low, mut high) = (from, to - 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.hash(middle) == other.hash(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+/// The first `tokens` tokens of a chain: what one turn of a session sends.
+#[derive(Clone, Debug)]
+pub struct TokenBlocks {
+    chain: Arc<Chain>,
+    tokens: u32,
+}
+
+impl TokenBlocks {
+    pub fn new(chain: Arc<Chain>, tokens: u32) -> Self {
+        assert!(tokens <= chain.tokens, "a view of {tokens} tokens on {}", chain.tokens);
+        Self { chain, tokens }
+    }
+
+    pub fn whole(chain: Chain) -> Self {
+        let tokens = chain.tokens;
+        Self { chain: Arc::new(chain), tokens }
+    }
+
+    pub const fn chain(&self) -> &Arc<Chain> {
+        &self.chain
+    }
+
+    pub const fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    pub fn block_size(&self) -> u32 {
+        self.chain.block_size
+    }
+
+    /// Full blocks.
+    pub fn blocks(&self) -> u32 {
+        self.tokens / self.chain.block_size
+    }
+
+    /// The blocks of it that a request may reuse: at least one token must be computed, or there
+    /// would be nothing to sample the first answer token from.
+    pub fn reusable_blocks(&self) -> u32 {
+        self.tokens.saturating_sub(1) / self.chain.block_size
+    }
+}
+
+/// Blocks `start..end` of a chain.
+#[derive(Clone, Debug)]
+pub struct BlockRun {
+    pub chain: Arc<Chain>,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl BlockRun {
+    pub const fn len(&self) -> u32 {
+        self.end - self.start
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
+    pub fn hashes(&self) -> impl Iterator<Item = BlockHash> {
+        (self.start..self.end).map(|block| self.chain.hash(block))
+    }
+}
+
+impl PartialEq for BlockRun {
+    fn eq(&self, other: &Self) -> bool {
+        (self.start, self.end) == (other.start, other.end) && self.hashes().eq(other.hashes())
+    }
+}
+
+/// How a view stands in a record: all its names, so that a replay needs no tokens.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    block_size: u32,
+    tokens: u32,
+    /// 32 hexadecimal digits a block.
+    hashes: String,
+}
+
+impl Serialize for TokenBlocks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use fmt::Write;
+        let mut hashes = String::with_capacity(self.blocks() as usize * 32);
+        for block in 0..self.blocks() {
+            write!(hashes, "{:?}", self.chain.hash(block)).map_err(serde::ser::Error::custom)?;
+        }
+        Written { block_size: self.block_size(), tokens: self.tokens, hashes }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenBlocks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let written = Written::deserialize(deserializer)?;
+        if written.block_size == 0 {
+            return Err(D::Error::custom("block_size must be at least 1"));
+        }
+        let blocks = (written.tokens / written.block_size) as usize;
+        if written.hashes.len() != blocks * 32 || !written.hashes.is_ascii() {
+            return Err(D::Error::custom(format!(
+                "hashes has {} digits, {} tokens in blocks of {} need {}",
+                written.hashes.len(),
+                written.tokens,
+                written.block_size,
+                blocks * 32
+            )));
+        }
+        let hashes: Result<Box<[BlockHash]>, _> = (0..blocks)
+            .map(|i| u128::from_str_radix(&written.hashes[i * 32..][..32], 16).map(BlockHash))
+            .collect();
+        let form = Form::Listed { base: 0, hashes: hashes.map_err(D::Error::custom)? };
+        let chain = Chain { block_size: written.block_size, tokens: written.tokens, form };
+        Ok(Self::whole(chain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::materialize;
+
+    fn scope(salt: &str, block_size: u32) -> ScopePlan {
+        ScopePlan::new(salt, "m", "", block_size)
+    }
+
+    #[test]
+    fn a_hash_names_prefix_and_scope() {
+        let tokens: Vec<u32> = (0..64).collect();
+        let chain = hash_blocks(&scope("a", 16), &tokens);
+        assert_eq!(chain.blocks(), 4);
+        let mut other = tokens.clone();
+        other[20] = 99;
+        let changed = hash_blocks(&scope("a", 16), &other);
+        assert_eq!(chain.hash(0), changed.hash(0));
+        assert!((1..4).all(|i| chain.hash(i) != changed.hash(i)));
+        let elsewhere = hash_blocks(&scope("b", 16), &tokens);
+        assert!((0..4).all(|i| chain.hash(i) != elsewhere.hash(i)));
+    }
+
+    #[test]
+    fn fields_of_a_scope_do_not_run_into_each_other() {
+        assert_ne!(ScopePlan::new("ab", "c", "", 16), ScopePlan::new("a", "bc", "", 16));
+        assert_ne!(ScopePlan::new("a", "b", "c", 16), ScopePlan::new("a", "bc", "", 16));
+    }
+
+    #[test]
+    fn only_full_blocks_have_names() {
+        for (tokens, blocks, reusable) in [(0, 0, 0), (1, 0, 0), (15, 0, 0), (16, 1, 0), (17, 1, 1)]
+        {
+            let view = TokenBlocks::whole(hash_blocks(&scope("", 16), &vec![5; tokens]));
+            assert_eq!((view.blocks(), view.reusable_blocks()), (blocks, reusable), "{tokens}");
+        }
+    }
+
+    /// Described and written-out texts must agree about which prefixes are equal.
+    #[test]
+    fn segments_agree_with_their_tokens_about_equality() {
+        let text = |seed, tokens| Segment::Text { seed, tokens };
+        let texts: Vec<Vec<Segment>> = vec![
+            vec![text(1, 40), text(2, 24), Segment::Answer { tokens: 30 }],
+            vec![text(1, 40), text(2, 24), Segment::Answer { tokens: 12 }],
+            vec![text(1, 40), text(3, 24), Segment::Answer { tokens: 30 }],
+            vec![text(1, 40), text(2, 10)],
+            vec![text(4, 64)],
+            vec![text(1, 40), text(2, 24), Segment::Answer { tokens: 30 }, text(5, 7)],
+        ];
+        for size in [1, 4, 7, 16] {
+            let plan = scope("x", size);
+            let described: Vec<_> =
+                texts.iter().map(|t| Arc::new(hash_segments(&plan, t))).collect();
+            let written: Vec<_> = texts
+                .iter()
+                .map(|t| {
+                    let total = t.iter().map(Segment::tokens).sum();
+                    Arc::new(hash_blocks(&plan, &materialize(t, total)))
+                })
+                .collect();
+            for i in 0..texts.len() {
+                for j in 0..texts.len() {
+                    let to = described[i].blocks().min(described[j].blocks());
+                    assert_eq!(
+                        described[i].agree_until(&described[j], 0, to),
+                        written[i].agree_until(&written[j], 0, to),
+                        "texts {i} and {j} in blocks of {size}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_view_survives_the_record() {
+        let view = TokenBlocks::whole(hash_blocks(&scope("", 4), &[1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        let text = serde_json::to_string(&view).unwrap();
+        let back: TokenBlocks = serde_json::from_str(&text).unwrap();
+        assert_eq!((back.tokens(), back.blocks()), (9, 2));
+        assert!((0..2).all(|i| back.chain().hash(i) == view.chain().hash(i)));
+        let torn = text.replace("\"tokens\":9", "\"tokens\":90");
+        assert!(serde_json::from_str::<TokenBlocks>(&torn).is_err());
+    }
+}

@@ -1,0 +1,381 @@
+//! The engine's heart: one simulated GPU worker. It takes requests, batches them step by step over
+//! its [`store`], and says what came out when.
+//!
+//! The engine has no clock. Whoever drives it asks [`Engine::next_wake`] and calls
+//! [`Engine::step`] at that instant; the next step begins when the one before was due, not when
+//! the driver came round to it, so late timers do not add up.
+//!
+//! While only decoding goes on, nothing of interest happens for many steps: no prompt to compute,
+//! no block to take, no answer complete. Such a stretch is one iteration of many steps, whose end
+//! follows from a closed form; a request that arrives in it cuts it at the next step's end.
+
+pub mod profile;
+mod scheduler;
+pub mod store;
+
+use crate::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
+use crate::hash::Map;
+use crate::id::{RequestId, WorkerId};
+use crate::request::Work;
+use crate::time::{Duration, Instant};
+use profile::Profile;
+use scheduler::{Scheduler, Sequence};
+use store::{BlockStore, Hit};
+
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// First admission: what the request found.
+    Admitted {
+        id: RequestId,
+        at: Instant,
+        hit: Hit,
+    },
+    FirstToken {
+        id: RequestId,
+        at: Instant,
+    },
+    Finished {
+        id: RequestId,
+        at: Instant,
+        cached_tokens: u32,
+    },
+    /// What the store gained and lost.
+    Kv {
+        at: Instant,
+        batch: KvBatch,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error("request needs {needed} blocks, worker holds {capacity}")]
+    TooLarge { needed: u64, capacity: u64 },
+    #[error("prompt has no tokens")]
+    EmptyPrompt,
+    #[error("no answer token is asked for")]
+    EmptyAnswer,
+    #[error("request id is in use already")]
+    DuplicateId,
+}
+
+/// Counts since the engine began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize)]
+pub struct EngineStats {
+    pub steps: u64,
+    pub preemptions: u64,
+    /// Prompt and answer tokens computed again after a preemption.
+    pub recomputed_tokens: u64,
+    pub prefill_tokens: u64,
+    pub output_tokens: u64,
+}
+
+#[derive(Debug)]
+pub struct Engine {
+    worker: WorkerId,
+    epoch: u64,
+    seq: u64,
+    profile: Profile,
+    store: BlockStore,
+    scheduler: Scheduler,
+    iteration: Option<Iteration>,
+    /// Something to do came while nothing was running.
+    kick: Option<Instant>,
+    ids: Map<RequestId, scheduler::SeqKey>,
+    stats: EngineStats,
+}
+
+/// Steps under way: one with prompts in it, or a stretch of alike decode steps.
+#[derive(Debug)]
+struct Iteration {
+    start: Instant,
+    steps: u32,
+    first_ns: f64,
+    /// By how much each step takes longer than the one before.
+    growth_ns: f64,
+    chunks: Vec<(scheduler::SeqKey, u32)>,
+}
+
+impl Iteration {
+    fn end_of(&self, steps: u32) -> Instant {
+        let n = f64::from(steps);
+        let ns = n * self.first_ns + self.growth_ns * n * (n - 1.0) / 2.0;
+        self.start + Duration::from_nanos_f64(ns.max(n))
+    }
+
+    fn end(&self) -> Instant {
+        self.end_of(self.steps)
+    }
+
+    /// How many steps end by `now`.
+    fn done_by(&self, now: Instant) -> u32 {
+        let (mut low, mut high) = (0, self.steps);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if self.end_of(middle) <= now {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        low
+    }
+
+    /// Ends the stretch with the first step that ends at `now` or later.
+    fn cut(&mut self, now: Instant) {
+        let done = self.done_by(now);
+        let exact = done > 0 && self.end_of(done) == now;
+        let steps = if exact { done } else { done + 1 };
+        self.steps = steps.min(self.steps);
+    }
+}
+
+impl Engine {
+    /// `epoch` tells this life of the worker from the ones before it.
+    pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
+        let store = BlockStore::new(&profile);
+        Self {
+            worker,
+            epoch,
+            seq: 0,
+            profile,
+            store,
+            scheduler: Scheduler::default(),
+            iteration: None,
+            kick: None,
+            ids: Map::default(),
+            stats: EngineStats::default(),
+        }
+    }
+
+    pub fn submit(&mut self, now: Instant, work: Work) -> Result<(), SubmitError> {
+        let id = work.request.id;
+        if work.request.prompt.tokens() == 0 {
+            return Err(SubmitError::EmptyPrompt);
+        }
+        if work.output_tokens == 0 {
+            return Err(SubmitError::EmptyAnswer);
+        }
+        let tokens = u64::from(work.request.prompt.tokens()) + u64::from(work.output_tokens);
+        let needed = tokens.div_ceil(u64::from(self.profile.block_size));
+        if let Some(capacity) = self.profile.hbm_blocks()
+            && needed > capacity
+        {
+            return Err(SubmitError::TooLarge { needed, capacity });
+        }
+        if self.ids.contains_key(&id) {
+            return Err(SubmitError::DuplicateId);
+        }
+        let key = self.scheduler.enqueue(Sequence::new(work));
+        self.ids.insert(id, key);
+        self.interrupt(now);
+        Ok(())
+    }
+
+    /// The request's slot and blocks are free again by the end of the running step.
+    pub fn cancel(&mut self, now: Instant, id: RequestId) {
+        let Some(&key) = self.ids.get(&id) else { return };
+        if self.scheduler.is_running(key) {
+            self.scheduler.get_mut(key).cancelled = true;
+            self.scheduler.any_cancelled = true;
+            self.interrupt(now);
+        } else {
+            self.ids.remove(&id);
+            if let Some(lease) = self.scheduler.withdraw(key) {
+                self.store.release(lease);
+            }
+        }
+    }
+
+    /// When [`Engine::step`] has something to do; None while idle.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
+        match (running, self.store.next_ready()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Does all that is due by `now`.
+    pub fn step(&mut self, now: Instant, out: &mut Vec<Output>) {
+        while let Some(due) = self.next_wake().filter(|&due| due <= now) {
+            while let Some(transfer) = self.store.finish_load(due) {
+                self.scheduler.loaded(transfer);
+                self.interrupt(due);
+            }
+            if self.iteration.as_ref().is_some_and(|running| running.end() <= due) {
+                self.end_iteration(due, out);
+                self.begin_iteration(due, out);
+            } else if self.iteration.is_none() {
+                self.begin_iteration(due, out);
+            }
+            if self.store.has_events() && self.iteration.is_none() {
+                self.announce(due, out);
+            }
+        }
+    }
+
+    /// How many tokens each decoding request has made by `now`.
+    pub fn progress(&self, now: Instant, mut each: impl FnMut(RequestId, u32)) {
+        let done = self.iteration.as_ref().map_or(0, |running| running.done_by(now));
+        self.scheduler.each_decoding(|seq, made| {
+            let made = (made + done).min(seq.work.output_tokens);
+            each(seq.work.request.id, made);
+        });
+    }
+
+    pub fn load_report(&self) -> LoadReport {
+        let (waiting, running) = self.scheduler.counts();
+        LoadReport {
+            worker: self.worker,
+            epoch: self.epoch,
+            seq: self.seq,
+            waiting,
+            running,
+            queued_prefill_tokens: self.scheduler.queued_prefill_tokens(),
+            blocks_by_tier: self.store.blocks_by_tier(),
+            digest: None,
+        }
+    }
+
+    /// The set summary that belongs to [`Engine::load_report`]'s `seq`, if no change is waiting to
+    /// be announced.
+    pub fn digest(&self) -> Option<Digest> {
+        (!self.store.has_events()).then(|| self.store.digest())
+    }
+
+    /// All the store holds as of the last announced batch; None while changes wait to be announced.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        (!self.store.has_events()).then(|| Snapshot {
+            source: self.worker.into(),
+            epoch: self.epoch,
+            seq: self.seq,
+            runs: self.store.contents(),
+        })
+    }
+
+    pub fn info(&self) -> WorkerInfo {
+        WorkerInfo {
+            worker: self.worker,
+            epoch: self.epoch,
+            block_size: self.profile.block_size,
+            total_blocks: self.profile.hbm_blocks(),
+            max_num_seqs: self.profile.max_num_seqs,
+            prefill: self.profile.prefill_cost(),
+            tiers: self.profile.tier_costs(),
+        }
+    }
+
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    pub const fn stats(&self) -> EngineStats {
+        self.stats
+    }
+
+    pub const fn store(&self) -> &BlockStore {
+        &self.store
+    }
+
+    /// Nothing is queued or running.
+    pub fn is_idle(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// An idle engine holds no lease and every count is right.
+    pub fn check_at_rest(&self) {
+        assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
+        assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
+        self.store.check();
+    }
+
+    /// Makes room for something new at the next step.
+    fn interrupt(&mut self, now: Instant) {
+        match &mut self.iteration {
+            Some(running) => running.cut(now),
+            None => self.kick = Some(self.kick.unwrap_or(now)),
+        }
+    }
+
+    fn begin_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
+        self.kick = None;
+        let plan = self.scheduler.plan(at, &mut self.store, &self.profile, |id, hit| {
+            out.push(Output::Admitted { id, at, hit });
+        });
+        self.stats.preemptions += plan.preempted;
+        self.stats.recomputed_tokens += plan.recomputed_tokens;
+        self.stats.prefill_tokens += u64::from(plan.prefill_tokens);
+        if plan.shape.seqs == 0 {
+            return;
+        }
+        let growth_ns = f64::from(plan.decoding) * self.profile.step.ns_per_context_token;
+        let mut iteration = Iteration {
+            start: at,
+            steps: plan.steps,
+            first_ns: self.profile.step.ns(&plan.shape),
+            growth_ns,
+            chunks: plan.chunks,
+        };
+        if let Some(ready) = self.store.next_ready() {
+            iteration.cut(ready);
+        }
+        self.iteration = Some(iteration);
+    }
+
+    fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
+        let done = self.iteration.take().expect("an iteration that ends");
+        self.stats.steps += u64::from(done.steps);
+        let decoded = u64::from(self.scheduler.decoding()) * u64::from(done.steps);
+        self.stats.output_tokens += decoded;
+        self.scheduler.advance(done.steps);
+        for &(key, tokens) in &done.chunks {
+            let seq = self.scheduler.get_mut(key);
+            seq.computed += tokens;
+            if seq.computed == seq.target {
+                if seq.generated == 0 {
+                    out.push(Output::FirstToken { id: seq.work.request.id, at });
+                }
+                self.stats.output_tokens += 1;
+                self.scheduler.start_decoding(key, self.profile.block_size);
+            }
+        }
+        self.scheduler.recycle(done.chunks);
+        while let Some(key) = self.scheduler.pop_due() {
+            let seq = self.scheduler.get_mut(key);
+            // The newest token has no KV yet: what counts is what was computed.
+            let named = seq.computed / self.profile.block_size;
+            self.store.commit(seq.lease.as_mut().expect("running on a lease"), named);
+            if seq.generated >= seq.work.output_tokens {
+                let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
+                out.push(Output::Finished { id, at, cached_tokens });
+                self.remove(key);
+            } else {
+                self.scheduler.go_on(key, self.profile.block_size);
+            }
+        }
+        if core::mem::take(&mut self.scheduler.any_cancelled) {
+            for key in self.scheduler.cancelled() {
+                self.remove(key);
+            }
+        }
+        self.announce(at, out);
+    }
+
+    fn remove(&mut self, key: scheduler::SeqKey) {
+        let (id, lease) = self.scheduler.remove(key);
+        self.ids.remove(&id);
+        if let Some(lease) = lease {
+            self.store.release(lease);
+        }
+    }
+
+    /// Says what the store gained and lost, without waiting for the step's end.
+    pub fn announce(&mut self, at: Instant, out: &mut Vec<Output>) {
+        if self.store.has_events() {
+            self.seq += 1;
+            let events = self.store.take_events();
+            let (source, epoch, seq) = (self.worker.into(), self.epoch, self.seq);
+            out.push(Output::Kv { at, batch: KvBatch { source, epoch, seq, events } });
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A worker as a row of numbers.
+
+use crate::event::{PrefillCost, TierCost};
+use crate::id::TierId;
+use serde::{Deserialize, Serialize};
+
+/// The serving engine and the hardware below it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub name: String,
+    /// Whether its times were held against measurements. Printed wherever the profile is used.
+    pub validated: bool,
+    /// Tokens a KV block.
+    pub block_size: u32,
+    /// Room for KV in HBM, in tokens. None: without limit.
+    pub hbm_tokens: Option<u64>,
+    pub kv_bytes_per_token: u64,
+    /// The most sequences in one step.
+    pub max_num_seqs: u32,
+    /// The most tokens in one step; a longer prompt is computed in chunks.
+    pub max_num_batched_tokens: u32,
+    pub step: StepTime,
+    /// A tier behind HBM, private to the worker.
+    pub host: Option<HostTier>,
+}
+
+/// What a step costs. The shape follows GPUs: weights are read once a step or tokens are multiplied
+/// with them, whichever takes longer; prefill attention pays for each pair of tokens; decode
+/// attention reads the whole context.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepTime {
+    /// Launches and the host's share, each step.
+    pub base_ns: f64,
+    /// Reading all weights once: the floor of the matrix products.
+    pub weights_ns: f64,
+    /// Matrix products, for each new token.
+    pub ns_per_token: f64,
+    /// Prefill attention, for each pair of a new token and one it attends to.
+    pub ns_per_pair: f64,
+    /// Decode attention, for each token of context that is read.
+    pub ns_per_context_token: f64,
+    /// Sampling and bookkeeping, for each sequence.
+    pub ns_per_seq: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostTier {
+    pub tokens: u64,
+    /// Of the link to HBM, in GB/s (10^9 bytes).
+    pub bandwidth_gb_s: f64,
+    pub latency_us: f64,
+    /// When blocks come back from it.
+    pub loads: Loads,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loads {
+    Always,
+    /// Where waiting for the link and the transfer takes less time than computing the tokens.
+    WhenCheaper,
+}
+
+/// What one step is made of.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct StepShape {
+    /// New tokens, of prompts and of answers.
+    pub tokens: u32,
+    /// Pairs of a new prompt token and one it attends to.
+    pub pairs: f64,
+    /// Sequences that take part.
+    pub seqs: u32,
+    /// Tokens of context that decoding sequences read.
+    pub context: u64,
+}
+
+impl StepTime {
+    pub fn ns(&self, shape: &StepShape) -> f64 {
+        self.base_ns
+            + (f64::from(shape.tokens) * self.ns_per_token).max(self.weights_ns)
+            + shape.pairs * self.ns_per_pair
+            + f64::from(shape.seqs) * self.ns_per_seq
+            + shape.context as f64 * self.ns_per_context_token
+    }
+}
+
+impl HostTier {
+    pub fn load_ns_per_block(&self, profile: &Profile) -> f64 {
+        let bytes = profile.kv_bytes_per_token as f64 * f64::from(profile.block_size);
+        bytes / self.bandwidth_gb_s
+    }
+}
+
+/// A field of a profile that can't be.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct ProfileError {
+    pub field: &'static str,
+    pub why: String,
+}
+
+impl Profile {
+    pub fn hbm_blocks(&self) -> Option<u64> {
+        self.hbm_tokens.map(|tokens| tokens / u64::from(self.block_size))
+    }
+
+    pub fn prefill_cost(&self) -> PrefillCost {
+        PrefillCost {
+            step_ns: self.step.base_ns,
+            chunk_tokens: self.max_num_batched_tokens,
+            ns_per_token: self.step.ns_per_token,
+            ns_per_pair: self.step.ns_per_pair,
+        }
+    }
+
+    pub fn tier_costs(&self) -> Vec<TierCost> {
+        let cost = |host: &HostTier| TierCost {
+            tier: TierId::HOST,
+            latency_ns: host.latency_us * 1e3,
+            load_ns_per_block: host.load_ns_per_block(self),
+        };
+        self.host.iter().map(cost).collect()
+    }
+
+    pub fn check(&self) -> Result<(), ProfileError> {
+        let err = |field, why: String| Err(ProfileError { field, why });
+        if self.block_size == 0 || self.block_size > 65_536 {
+            return err("block_size", format!("{}, expected 1 to 65536 tokens", self.block_size));
+        }
+        if let Some(tokens) = self.hbm_tokens
+            && tokens < u64::from(self.block_size)
+        {
+            let why = format!("{tokens}, expected at least one block of {}", self.block_size);
+            return err("hbm_tokens", why);
+        }
+        if self.max_num_seqs == 0 {
+            return err("max_num_seqs", "0, expected at least 1".into());
+        }
+        if self.max_num_batched_tokens < self.max_num_seqs {
+            let why = format!(
+                "{}, expected at least max_num_seqs = {}",
+                self.max_num_batched_tokens, self.max_num_seqs
+            );
+            return err("max_num_batched_tokens", why);
+        }
+        let times = [
+            ("step.base_ns", self.step.base_ns),
+            ("step.weights_ns", self.step.weights_ns),
+            ("step.ns_per_token", self.step.ns_per_token),
+            ("step.ns_per_pair", self.step.ns_per_pair),
+            ("step.ns_per_context_token", self.step.ns_per_context_token),
+            ("step.ns_per_seq", self.step.ns_per_seq),
+            ("host.latency_us", self.host.map_or(0.0, |host| host.latency_us)),
+        ];
+        for (field, value) in times {
+            if !(0.0..=1e15).contains(&value) {
+                return err(field, format!("{value}, expected 0 or more"));
+            }
+        }
+        if self.step.base_ns + self.step.weights_ns < 1.0 {
+            return err("step", "a step must take time: base_ns + weights_ns is below 1".into());
+        }
+        if let Some(host) = self.host
+            && !(host.bandwidth_gb_s > 0.0 && host.bandwidth_gb_s.is_finite())
+        {
+            let why = format!("{}, expected more than 0", host.bandwidth_gb_s);
+            return err("host.bandwidth_gb_s", why);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,426 @@
+//! Who runs in the next step: first those that decode, then prompts under way, then the waiting in
+//! the order they came, within `max_num_seqs` sequences and `max_num_batched_tokens` tokens.
+//!
+//! A request is admitted when its whole prompt has room; its answer takes blocks as it grows. When
+//! none can be freed, the sequence admitted last gives up its blocks and computes again later
+//! (preemption by recompute), as vLLM does it.
+//!
+//! A decoding sequence makes one token in every step, so where it stands is counted from the step
+//! it began to decode in, and it is looked at only when a block of it is full or its answer is.
+
+use crate::engine::profile::{Profile, StepShape};
+use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
+use crate::id::{RequestId, TransferId};
+use crate::request::Work;
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct SeqKey(u32);
+
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub work: Work,
+    pub lease: Option<Lease>,
+    /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
+    pub computed: u32,
+    /// Answer tokens made, as of the same time.
+    pub generated: u32,
+    /// How far `computed` must come before the next token can be sampled.
+    pub target: u32,
+    /// What was found at first admission.
+    pub cached_tokens: u32,
+    pub cancelled: bool,
+    admitted_before: bool,
+    /// Its place among the waiting; the lower goes first.
+    place: i64,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Waiting,
+    Loading(TransferId),
+    /// The count is the sequence's place among the running.
+    Prefilling(u64),
+    Decoding {
+        admitted: u64,
+        since: u64,
+        due: u64,
+    },
+}
+
+impl Sequence {
+    pub fn new(work: Work) -> Self {
+        Self {
+            target: work.request.prompt.tokens(),
+            work,
+            lease: None,
+            computed: 0,
+            generated: 0,
+            cached_tokens: 0,
+            cancelled: false,
+            admitted_before: false,
+            place: 0,
+            state: State::Waiting,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Scheduler {
+    seqs: Vec<Option<Sequence>>,
+    free: Vec<SeqKey>,
+    waiting: BTreeMap<i64, SeqKey>,
+    next_place: i64,
+    loading: BTreeMap<TransferId, Vec<SeqKey>>,
+    loading_count: usize,
+    /// Loaded and holding their blocks: they run before the waiting.
+    ready: BTreeMap<i64, SeqKey>,
+    /// By order of admission.
+    running: BTreeMap<u64, SeqKey>,
+    prefilling: BTreeMap<u64, SeqKey>,
+    admissions: u64,
+    /// Steps since the engine began.
+    steps: u64,
+    decoding: u32,
+    /// Tokens that all decoding sequences attend to in the next step.
+    context: u64,
+    /// Decoding sequences by the step after which they must be looked at.
+    due: BTreeSet<(u64, SeqKey)>,
+    /// Decoding sequences whose next token needs a block, by order of admission.
+    hungry: BTreeMap<u64, SeqKey>,
+    pub any_cancelled: bool,
+    spare: Vec<(SeqKey, u32)>,
+}
+
+/// What to run next.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub shape: StepShape,
+    /// How many steps of this shape (the context growing) until something must be looked at.
+    pub steps: u32,
+    pub decoding: u32,
+    pub chunks: Vec<(SeqKey, u32)>,
+    pub prefill_tokens: u32,
+    pub preempted: u64,
+    pub recomputed_tokens: u64,
+}
+
+impl Scheduler {
+    pub fn get_mut(&mut self, key: SeqKey) -> &mut Sequence {
+        self.seqs[key.0 as usize].as_mut().expect("a sequence that exists")
+    }
+
+    fn get(&self, key: SeqKey) -> &Sequence {
+        self.seqs[key.0 as usize].as_ref().expect("a sequence that exists")
+    }
+
+    pub fn enqueue(&mut self, mut seq: Sequence) -> SeqKey {
+        self.next_place += 1;
+        let place = self.next_place;
+        seq.place = place;
+        let key = self.free.pop().unwrap_or_else(|| {
+            self.seqs.push(None);
+            SeqKey(self.seqs.len() as u32 - 1)
+        });
+        self.seqs[key.0 as usize] = Some(seq);
+        self.waiting.insert(place, key);
+        key
+    }
+
+    pub fn is_running(&self, key: SeqKey) -> bool {
+        matches!(self.get(key).state, State::Prefilling(_) | State::Decoding { .. })
+    }
+
+    /// Takes out a sequence that does not run.
+    pub fn withdraw(&mut self, key: SeqKey) -> Option<Lease> {
+        let seq = self.get(key);
+        match seq.state {
+            State::Loading(transfer) => {
+                let others = self.loading.get_mut(&transfer).expect("a transfer somebody awaits");
+                others.retain(|&other| other != key);
+                self.loading_count -= 1;
+            }
+            _ => {
+                let place = seq.place;
+                self.waiting.remove(&place);
+                self.ready.remove(&place);
+            }
+        }
+        self.discard(key).lease
+    }
+
+    /// Takes out a sequence that runs.
+    pub fn remove(&mut self, key: SeqKey) -> (RequestId, Option<Lease>) {
+        self.stop(key);
+        let seq = self.discard(key);
+        (seq.work.request.id, seq.lease)
+    }
+
+    fn discard(&mut self, key: SeqKey) -> Sequence {
+        self.free.push(key);
+        self.seqs[key.0 as usize].take().expect("a sequence that exists")
+    }
+
+    /// A transfer has ended: who waited for it may run, in the order they came.
+    pub fn loaded(&mut self, transfer: TransferId) {
+        for key in self.loading.remove(&transfer).unwrap_or_default() {
+            let seq = self.get_mut(key);
+            seq.state = State::Waiting;
+            let place = seq.place;
+            self.ready.insert(place, key);
+            self.loading_count -= 1;
+        }
+    }
+
+    pub fn cancelled(&self) -> Vec<SeqKey> {
+        let all = self.running.values().copied();
+        all.filter(|&key| self.get(key).cancelled).collect()
+    }
+
+    pub const fn decoding(&self) -> u32 {
+        self.decoding
+    }
+
+    /// (waiting or loading, running)
+    pub fn counts(&self) -> (u32, u32) {
+        let waiting = self.waiting.len() + self.ready.len() + self.loading_count;
+        (waiting as u32, self.running.len() as u32)
+    }
+
+    pub fn queued_prefill_tokens(&self) -> u64 {
+        let left = |&key: &SeqKey| u64::from(self.get(key).target - self.get(key).computed);
+        let admitted = self.loading.values().flatten().chain(self.ready.values());
+        self.waiting.values().chain(admitted).chain(self.prefilling.values()).map(left).sum()
+    }
+
+    pub fn each_decoding(&self, mut each: impl FnMut(&Sequence, u32)) {
+        for &key in self.running.values() {
+            let seq = self.get(key);
+            if let State::Decoding { since, .. } = seq.state {
+                each(seq, seq.generated + (self.steps - since) as u32);
+            }
+        }
+    }
+
+    /// `steps` steps have run.
+    pub fn advance(&mut self, steps: u32) {
+        self.steps += u64::from(steps);
+        self.context += u64::from(steps) * u64::from(self.decoding);
+    }
+
+    /// The prompt is computed and the first (next, after a preemption) token is sampled.
+    pub fn start_decoding(&mut self, key: SeqKey, block_size: u32) {
+        let seq = self.get_mut(key);
+        let State::Prefilling(admitted) = seq.state else { unreachable!("it was a prompt") };
+        seq.generated += 1;
+        self.prefilling.remove(&admitted);
+        self.decoding += 1;
+        // The next step computes the sampled token, which attends to itself too.
+        self.context += u64::from(self.get(key).computed) + 1;
+        self.schedule_look(key, admitted, block_size);
+    }
+
+    /// A sequence that was looked at goes on decoding.
+    pub fn go_on(&mut self, key: SeqKey, block_size: u32) {
+        let State::Decoding { admitted, .. } = self.get(key).state else {
+            unreachable!("it was decoding")
+        };
+        self.schedule_look(key, admitted, block_size);
+    }
+
+    fn schedule_look(&mut self, key: SeqKey, admitted: u64, block_size: u32) {
+        let since = self.steps;
+        let seq = self.get_mut(key);
+        let full = block_size - seq.computed % block_size;
+        let left = seq.work.output_tokens - seq.generated;
+        let due = since + u64::from(full.min(left));
+        seq.state = State::Decoding { admitted, since, due };
+        let blocks = (seq.computed + 1).div_ceil(block_size);
+        let hungry = left > 0 && seq.lease.as_ref().is_some_and(|lease| lease.blocks() < blocks);
+        self.due.insert((due, key));
+        if hungry {
+            self.hungry.insert(admitted, key);
+        }
+    }
+
+    /// Takes the next sequence that must be looked at now, brought up to date.
+    pub fn pop_due(&mut self) -> Option<SeqKey> {
+        let &(due, key) = self.due.first().filter(|&&(due, _)| due <= self.steps)?;
+        self.due.pop_first();
+        self.catch_up(key);
+        debug_assert_eq!(due, self.steps);
+        Some(key)
+    }
+
+    fn catch_up(&mut self, key: SeqKey) {
+        let steps = self.steps;
+        let seq = self.get_mut(key);
+        if let State::Decoding { since, admitted, due } = seq.state {
+            let made = (steps - since) as u32;
+            seq.generated += made;
+            seq.computed += made;
+            seq.state = State::Decoding { since: steps, admitted, due };
+        }
+    }
+
+    /// Takes a sequence off the running, wherever it stands.
+    fn stop(&mut self, key: SeqKey) {
+        self.catch_up(key);
+        match self.get(key).state {
+            State::Prefilling(admitted) => {
+                self.prefilling.remove(&admitted);
+                self.running.remove(&admitted);
+            }
+            State::Decoding { admitted, due, .. } => {
+                self.decoding -= 1;
+                self.context -= u64::from(self.get(key).computed) + 1;
+                self.due.remove(&(due, key));
+                self.hungry.remove(&admitted);
+                self.running.remove(&admitted);
+            }
+            State::Waiting | State::Loading(_) => unreachable!("it does not run"),
+        }
+    }
+
+    pub fn recycle(&mut self, mut chunks: Vec<(SeqKey, u32)>) {
+        chunks.clear();
+        self.spare = chunks;
+    }
+
+    /// Decides the next step. `admitted` hears of each request that runs for the first time.
+    pub fn plan(
+        &mut self,
+        now: Instant,
+        store: &mut BlockStore,
+        profile: &Profile,
+        admitted: impl FnMut(RequestId, Hit),
+    ) -> Plan {
+        let mut plan = Plan { chunks: core::mem::take(&mut self.spare), ..Plan::default() };
+        self.feed(store, profile.block_size, &mut plan);
+        let mut budget = profile.max_num_batched_tokens.saturating_sub(self.decoding);
+        let mut next = self.prefilling.first_key_value().map(|(&order, &key)| (order, key));
+        while let Some((order, key)) = next.filter(|_| budget > 0) {
+            self.take_chunk(key, &mut budget, store, profile.block_size, &mut plan);
+            next = self.prefilling.range(order + 1..).next().map(|(&order, &key)| (order, key));
+        }
+        if plan.preempted == 0 || self.running.is_empty() {
+            self.admit(now, &mut budget, store, profile, &mut plan, admitted);
+        }
+        plan.decoding = self.decoding;
+        plan.shape.tokens += self.decoding;
+        plan.shape.seqs += self.decoding;
+        plan.shape.context = self.context;
+        plan.steps = match self.due.first() {
+            Some(&(due, _)) if plan.chunks.is_empty() => (due - self.steps) as u32,
+            _ => 1,
+        };
+        plan
+    }
+
+    /// Gives decoding sequences the blocks they need; who was admitted last gives way.
+    fn feed(&mut self, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
+        while let Some((&admitted, &key)) = self.hungry.first_key_value() {
+            let seq = self.get_mut(key);
+            let blocks = (seq.computed + 1).div_ceil(block_size);
+            let lease = seq.lease.as_mut().expect("running on a lease");
+            if store.grow(lease, blocks).is_ok() {
+                self.hungry.remove(&admitted);
+                continue;
+            }
+            let (_, &last) = self.running.last_key_value().expect("somebody runs");
+            self.preempt(last, store, plan);
+        }
+    }
+
+    fn preempt(&mut self, key: SeqKey, store: &mut BlockStore, plan: &mut Plan) {
+        self.stop(key);
+        // Places count upwards, so the one before all others is ahead of the first.
+        let place = self.waiting.first_key_value().map_or(0, |(&first, _)| first.min(0)) - 1;
+        let seq = self.get_mut(key);
+        plan.preempted += 1;
+        store.release(seq.lease.take().expect("running on a lease"));
+        seq.target = seq.work.request.prompt.tokens() + seq.generated;
+        seq.computed = 0;
+        seq.place = place;
+        seq.state = State::Waiting;
+        self.waiting.insert(place, key);
+    }
+
+    fn take_chunk(
+        &mut self,
+        key: SeqKey,
+        budget: &mut u32,
+        store: &mut BlockStore,
+        block_size: u32,
+        plan: &mut Plan,
+    ) {
+        let seq = self.get_mut(key);
+        let tokens = (seq.target - seq.computed).min(*budget);
+        if tokens == 0 {
+            return;
+        }
+        *budget -= tokens;
+        let (new, before) = (f64::from(tokens), f64::from(seq.computed));
+        plan.shape.pairs += new * before + new * (new + 1.0) / 2.0;
+        plan.shape.tokens += tokens;
+        plan.shape.seqs += 1;
+        plan.prefill_tokens += tokens;
+        plan.chunks.push((key, tokens));
+        // Named as soon as they are scheduled: what comes later in the same step may use them.
+        let filled = (seq.computed + tokens) / block_size;
+        store.commit(seq.lease.as_mut().expect("running on a lease"), filled);
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        budget: &mut u32,
+        store: &mut BlockStore,
+        profile: &Profile,
+        plan: &mut Plan,
+        mut admitted: impl FnMut(RequestId, Hit),
+    ) {
+        let (size, cost) = (profile.block_size, profile.prefill_cost());
+        let most = profile.max_num_seqs as usize;
+        while *budget > 0 && self.running.len() + self.loading_count < most {
+            let first = self.ready.pop_first().or_else(|| self.waiting.pop_first());
+            let Some((place, key)) = first else { break };
+            let seq = self.get_mut(key);
+            if seq.lease.is_none() {
+                let limit = (seq.target - 1) / size;
+                let total = (seq.target + 1).div_ceil(size);
+                let acquired = store.acquire(now, &seq.work.sequence, limit, total, &cost);
+                let (lease, hit, transfer) = match acquired {
+                    Acquired::Ready { lease, hit } => (lease, hit, None),
+                    Acquired::Waiting { lease, hit, transfer } => (lease, hit, Some(transfer)),
+                    Acquired::NoRoom => {
+                        self.waiting.insert(place, key);
+                        break;
+                    }
+                };
+                seq.computed = hit.iter().sum::<u32>() * size;
+                seq.lease = Some(lease);
+                if core::mem::replace(&mut seq.admitted_before, true) {
+                    plan.recomputed_tokens += u64::from(seq.target - seq.computed);
+                } else {
+                    seq.cached_tokens = seq.computed;
+                    admitted(seq.work.request.id, hit);
+                }
+                if let Some(transfer) = transfer {
+                    seq.state = State::Loading(transfer);
+                    self.loading.entry(transfer).or_default().push(key);
+                    self.loading_count += 1;
+                    continue;
+                }
+            }
+            self.admissions += 1;
+            let order = self.admissions;
+            self.get_mut(key).state = State::Prefilling(order);
+            self.running.insert(order, key);
+            self.prefilling.insert(order, key);
+            self.take_chunk(key, budget, store, size, plan);
+        }
+    }
+}

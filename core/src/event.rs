@@ -1,0 +1,114 @@
+//! All that crosses from a worker to a router: who it is, what it holds, how busy it is.
+
+use crate::block::BlockRun;
+use crate::id::{MAX_TIERS, SourceId, TierId, WorkerId};
+use crate::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// A change of what a source holds. Blocks are stored below blocks that the source holds already.
+#[derive(Clone, PartialEq, Debug)]
+pub enum KvEvent {
+    Stored { tier: TierId, run: BlockRun },
+    Removed { tier: TierId, run: BlockRun },
+    Cleared,
+}
+
+/// The changes of one engine step. `seq` counts batches from 1 within an epoch; a restart begins
+/// a new epoch.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KvBatch {
+    pub source: SourceId,
+    pub epoch: u64,
+    pub seq: u64,
+    pub events: Vec<KvEvent>,
+}
+
+/// All a source holds as of `seq`, parents before children.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Snapshot {
+    pub source: SourceId,
+    pub epoch: u64,
+    pub seq: u64,
+    pub runs: Vec<(TierId, BlockRun)>,
+}
+
+/// A summary of the set of (tier, block) pairs that a source holds. Order does not matter, so two
+/// sides that hold the same set agree however they came by it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Digest {
+    pub blocks: u64,
+    pub xor: u64,
+}
+
+impl Digest {
+    pub fn add(&mut self, tier: TierId, run: &BlockRun) {
+        for hash in run.hashes() {
+            let bits = hash.to_wire();
+            let folded = (bits >> 64) as u64 ^ bits as u64;
+            self.xor ^= crate::rng::mix64(folded ^ (u64::from(tier.0) << 56));
+            self.blocks += 1;
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadReport {
+    pub worker: WorkerId,
+    pub epoch: u64,
+    /// The last batch this report takes into account.
+    pub seq: u64,
+    pub waiting: u32,
+    pub running: u32,
+    /// Prompt tokens that are still to be computed.
+    pub queued_prefill_tokens: u64,
+    pub blocks_by_tier: [u64; MAX_TIERS],
+    /// None where nobody checks it (virtual time compares the sets themselves).
+    pub digest: Option<Digest>,
+}
+
+/// What a worker says of itself when a router meets it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerInfo {
+    pub worker: WorkerId,
+    pub epoch: u64,
+    pub block_size: u32,
+    /// None: without limit.
+    pub total_blocks: Option<u64>,
+    pub max_num_seqs: u32,
+    pub prefill: PrefillCost,
+    /// How long one block takes to come back from each tier behind HBM, without waiting.
+    pub tiers: Vec<TierCost>,
+}
+
+/// What it costs a worker to compute a prompt, so that a router can speak in seconds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefillCost {
+    /// For each step, and a prompt takes one per `chunk_tokens`.
+    pub step_ns: f64,
+    pub chunk_tokens: u32,
+    pub ns_per_token: f64,
+    /// For each pair of a new token and one it attends to.
+    pub ns_per_pair: f64,
+}
+
+impl PrefillCost {
+    /// The time to compute the last `new` tokens of a prompt whose first `cached` are there.
+    pub fn estimate(&self, new: u32, cached: u32) -> Duration {
+        let (n, p) = (f64::from(new), f64::from(cached));
+        let steps = f64::from(new.div_ceil(self.chunk_tokens.max(1)));
+        let pairs = n * p + n * (n + 1.0) / 2.0;
+        let ns = steps * self.step_ns + n * self.ns_per_token + pairs * self.ns_per_pair;
+        Duration::from_nanos_f64(ns)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierCost {
+    pub tier: TierId,
+    pub latency_ns: f64,
+    pub load_ns_per_block: f64,
+}

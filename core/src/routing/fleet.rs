@@ -1,0 +1,227 @@
+//! All of the router's memory: who there is, what was booked on whom, what they reported.
+//!
+//! A booking begins with a dispatch. Until the first token it counts as queued prefill work, until
+//! the end as an active request. The prompt's blocks are pending on the worker until the events
+//! that announce them should have arrived.
+
+use crate::event::{LoadReport, WorkerInfo};
+use crate::hash::Map;
+use crate::id::{MAX_TIERS, RequestId, WorkerId};
+use crate::request::Request;
+use crate::routing::input::Decision;
+use crate::routing::pending::PendingIndex;
+use crate::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a prompt stays pending after its first token: events travel beside the tokens, and
+/// one that is late for longer than this costs at most a wrong guess.
+const EVENT_LINGER: Duration = Duration::from_millis(1_000);
+/// How long a prompt may stay pending without a first token.
+const PENDING_LIMIT: Duration = Duration::from_millis(600_000);
+
+#[derive(Debug)]
+pub struct WorkerState {
+    pub info: WorkerInfo,
+    pub draining: bool,
+    pub load: Option<LoadReport>,
+    /// Prompts booked and not yet computed, in the order of dispatch: their predicted work.
+    prefills: BTreeMap<u64, Duration>,
+    prefill_total: Duration,
+    /// When the first of `prefills` came to be first.
+    head_since: Instant,
+    active: u32,
+}
+
+impl WorkerState {
+    fn new(info: WorkerInfo) -> Self {
+        Self {
+            info,
+            draining: false,
+            load: None,
+            prefills: BTreeMap::new(),
+            prefill_total: Duration::ZERO,
+            head_since: Instant::START,
+            active: 0,
+        }
+    }
+
+    /// The predicted work before a prompt that is sent now can begin. The first in the queue is
+    /// taken to be under way since it came to be first, at the speed that was predicted.
+    pub fn backlog(&self, now: Instant) -> Duration {
+        match self.prefills.first_key_value() {
+            Some((_, &head)) => {
+                self.prefill_total.saturating_sub(now.since(self.head_since).min(head))
+            }
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Requests dispatched and not ended.
+    pub const fn active(&self) -> u32 {
+        self.active
+    }
+}
+
+#[derive(Debug)]
+struct Booking {
+    worker: WorkerId,
+    ordinal: u64,
+    prefilling: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    worker: WorkerId,
+    prompt: crate::block::TokenBlocks,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+pub struct Fleet {
+    workers: BTreeMap<WorkerId, WorkerState>,
+    bookings: Map<RequestId, Booking>,
+    pending: PendingIndex,
+    pending_of: Map<RequestId, Pending>,
+    expiries: BTreeSet<(Instant, RequestId)>,
+    booked: u64,
+}
+
+impl Fleet {
+    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &WorkerState)> {
+        self.workers.iter().map(|(&id, state)| (id, state))
+    }
+
+    pub fn worker(&self, id: WorkerId) -> Option<&WorkerState> {
+        self.workers.get(&id)
+    }
+
+    pub fn pending(&self) -> &PendingIndex {
+        &self.pending
+    }
+
+    pub fn has_booking(&self, id: RequestId) -> bool {
+        self.bookings.contains_key(&id)
+    }
+
+    /// Requests dispatched and not ended, over the whole fleet.
+    pub fn in_flight(&self) -> usize {
+        self.bookings.len()
+    }
+
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.first().map(|&(at, _)| at)
+    }
+
+    /// A worker that joins again (a restart) begins anew.
+    pub(super) fn join(&mut self, info: WorkerInfo) {
+        self.lose(info.worker);
+        self.workers.insert(info.worker, WorkerState::new(info));
+    }
+
+    pub(super) fn drain(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.draining = true;
+        }
+    }
+
+    pub(super) fn lose(&mut self, id: WorkerId) {
+        self.workers.remove(&id);
+        // Sorted, since a hash map is never walked in its own order.
+        let on_it = |who: WorkerId| who == id;
+        let mut gone: Vec<RequestId> =
+            self.pending_of.iter().filter(|(_, p)| on_it(p.worker)).map(|(&r, _)| r).collect();
+        gone.sort_unstable();
+        for request in gone {
+            self.forget_pending(request);
+        }
+        self.bookings.retain(|_, booking| booking.worker != id);
+    }
+
+    pub(super) fn report(&mut self, report: LoadReport) {
+        if let Some(worker) = self.workers.get_mut(&report.worker) {
+            worker.load = Some(report);
+        }
+    }
+
+    pub(super) fn book(&mut self, now: Instant, request: &Request, decision: &Decision) {
+        self.booked += 1;
+        let ordinal = self.booked;
+        let worker = self.workers.get_mut(&decision.worker).expect("a decision names a worker");
+        let found: u32 = decision.overlap.unwrap_or([0; MAX_TIERS]).iter().sum();
+        let cached = found * worker.info.block_size;
+        let work = worker.info.prefill.estimate(request.prompt.tokens() - cached, cached);
+        if worker.prefills.is_empty() {
+            worker.head_since = now;
+        }
+        worker.prefills.insert(ordinal, work);
+        worker.prefill_total += work;
+        worker.active += 1;
+        let booking = Booking { worker: decision.worker, ordinal, prefilling: true };
+        self.bookings.insert(request.id, booking);
+        self.pending.add(decision.worker, &request.prompt);
+        let until = now + PENDING_LIMIT;
+        let prompt = request.prompt.clone();
+        self.pending_of.insert(request.id, Pending { worker: decision.worker, prompt, until });
+        self.expiries.insert((until, request.id));
+    }
+
+    pub(super) fn prefill_done(&mut self, now: Instant, id: RequestId) {
+        let Some(booking) = self.bookings.get_mut(&id) else { return };
+        if !core::mem::take(&mut booking.prefilling) {
+            return;
+        }
+        if let Some(worker) = self.workers.get_mut(&booking.worker) {
+            let first = worker.prefills.first_key_value().map(|(&ordinal, _)| ordinal);
+            if let Some(work) = worker.prefills.remove(&booking.ordinal) {
+                worker.prefill_total = worker.prefill_total.saturating_sub(work);
+            }
+            if first == Some(booking.ordinal) {
+                worker.head_since = now;
+            }
+        }
+        if let Some(pending) = self.pending_of.get_mut(&id) {
+            self.expiries.remove(&(pending.until, id));
+            pending.until = now + EVENT_LINGER;
+            self.expiries.insert((pending.until, id));
+        }
+    }
+
+    /// `answered`: the prompt was computed, so its blocks are announced or about to be.
+    pub(super) fn end(&mut self, now: Instant, id: RequestId, answered: bool) {
+        self.prefill_done(now, id);
+        if let Some(booking) = self.bookings.remove(&id)
+            && let Some(worker) = self.workers.get_mut(&booking.worker)
+        {
+            worker.active -= 1;
+        }
+        if !answered {
+            self.forget_pending(id);
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.expiries.first() {
+            if at > now {
+                break;
+            }
+            self.forget_pending(id);
+        }
+    }
+
+    fn forget_pending(&mut self, id: RequestId) {
+        if let Some(pending) = self.pending_of.remove(&id) {
+            self.expiries.remove(&(pending.until, id));
+            self.pending.remove(pending.worker, &pending.prompt);
+        }
+    }
+
+    /// At rest nothing is booked and nothing is pending.
+    pub fn check_at_rest(&self) {
+        assert!(self.bookings.is_empty(), "{} bookings are left", self.bookings.len());
+        assert!(self.pending.is_empty() && self.expiries.is_empty(), "pending blocks are left");
+        for (id, worker) in &self.workers {
+            assert_eq!(worker.active, 0, "{id} still counts active requests");
+            assert_eq!(worker.prefill_total, Duration::ZERO, "{id} still has prefill booked");
+        }
+    }
+}

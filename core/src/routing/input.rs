@@ -1,0 +1,63 @@
+//! What happens to a router and what it wants done: the unit of record and replay.
+
+use crate::event::{LoadReport, WorkerInfo};
+use crate::id::{MAX_TIERS, RequestId, SourceId, WorkerId};
+use crate::request::Request;
+use crate::routing::policy::PolicyConfig;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Input {
+    Arrived(Request),
+    /// The worker has computed the prompt; its blocks are on their way into the index.
+    FirstToken(RequestId),
+    /// The answer is complete.
+    Finished {
+        id: RequestId,
+        cached_tokens: u32,
+    },
+    /// The request ended without an answer: the client went away or its worker failed.
+    Cancelled(RequestId),
+    Joined(WorkerInfo),
+    /// Takes no new requests, finishes those it has.
+    Draining(WorkerId),
+    Lost(SourceId),
+    Load(LoadReport),
+    SetPolicy(PolicyConfig),
+    /// The instant that `next_wake` named has come.
+    Tick,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    Dispatch { id: RequestId, decision: Decision },
+    Reject { id: RequestId, reason: RejectReason },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    pub worker: WorkerId,
+    /// What the rule believes the worker will find, in blocks by tier. None: it did not look.
+    pub overlap: Option<[u32; MAX_TIERS]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RejectReason {
+    #[error("no worker takes requests: {joined} joined, {draining} of them draining")]
+    NoEligibleWorker { joined: u32, draining: u32 },
+    #[error("prompt needs {needed} blocks, the largest worker holds {largest}")]
+    PromptTooLarge { needed: u64, largest: u64 },
+    #[error("request id is in use already")]
+    DuplicateId,
+}
+
+/// What a rule may remember by: each input, and each action right after it is taken.
+#[derive(Clone, Copy, Debug)]
+pub enum Observed<'a> {
+    Input(&'a Input),
+    Action(&'a Action),
+}

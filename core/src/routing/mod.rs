@@ -1,0 +1,143 @@
+//! The router's heart. Everything that happens to it is an [`Input`], everything it wants done is
+//! an [`Action`]; it keeps no clock and reads no socket, so a recorded run replays exactly.
+
+pub mod fleet;
+pub mod index;
+pub mod input;
+pub mod pending;
+pub mod policy;
+pub mod record;
+pub mod view;
+
+use crate::block::TokenBlocks;
+use crate::id::{SourceId, WorkerId};
+use crate::request::Request;
+use crate::time::Instant;
+use fleet::Fleet;
+use index::Overlap;
+use input::{Action, Input, Observed, RejectReason};
+use policy::{PolicyConfig, Rule};
+use std::cell::{Cell, RefCell};
+use view::{FleetView, Lookup};
+
+#[derive(Debug)]
+pub struct Router {
+    fleet: Fleet,
+    policy: PolicyConfig,
+    rule: Rule,
+    decided: u64,
+    /// Reused from one decision to the next, so that deciding allocates nothing.
+    eligible: Vec<WorkerId>,
+    scratch: RefCell<Overlap>,
+}
+
+impl Router {
+    pub fn new(policy: PolicyConfig) -> Self {
+        Self {
+            fleet: Fleet::default(),
+            policy,
+            rule: Rule::new(policy),
+            decided: 0,
+            eligible: Vec::new(),
+            scratch: RefCell::default(),
+        }
+    }
+
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    pub const fn policy(&self) -> PolicyConfig {
+        self.policy
+    }
+
+    /// Takes one input at `now` and adds what is to be done to `out`. `lookup` answers what each
+    /// source holds of a prompt; it is asked at most once, and only if the rule wants to know.
+    pub fn apply(
+        &mut self,
+        now: Instant,
+        input: &Input,
+        lookup: Lookup<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        self.fleet.expire(now);
+        let first = out.len();
+        match input {
+            Input::Arrived(request) => out.push(self.decide(now, request, lookup)),
+            Input::FirstToken(id) => self.fleet.prefill_done(now, *id),
+            Input::Finished { id, .. } => self.fleet.end(now, *id, true),
+            Input::Cancelled(id) => self.fleet.end(now, *id, false),
+            Input::Joined(info) => self.fleet.join(info.clone()),
+            Input::Draining(id) => self.fleet.drain(*id),
+            Input::Lost(SourceId::Worker(id)) => self.fleet.lose(*id),
+            Input::Load(report) => self.fleet.report(report.clone()),
+            Input::SetPolicy(policy) => {
+                self.policy = *policy;
+                self.rule = Rule::new(*policy);
+            }
+            Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
+        }
+        self.rule.observe(now, Observed::Input(input));
+        for action in &out[first..] {
+            self.rule.observe(now, Observed::Action(action));
+        }
+    }
+
+    /// When to apply a [`Input::Tick`], if nothing else happens before.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.fleet.next_expiry()
+    }
+
+    fn decide(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
+        let id = request.id;
+        if let Err(reason) = self.find_eligible(request) {
+            return Action::Reject { id, reason };
+        }
+        let view = FleetView {
+            fleet: &self.fleet,
+            eligible: &self.eligible,
+            now,
+            ordinal: self.decided,
+            lookup,
+            scratch: &self.scratch,
+            looked: Cell::new(false),
+        };
+        let decision = self.rule.choose(request, &view);
+        self.decided += 1;
+        self.fleet.book(now, request, &decision);
+        Action::Dispatch { id, decision }
+    }
+
+    fn find_eligible(&mut self, request: &Request) -> Result<(), RejectReason> {
+        if self.fleet.has_booking(request.id) {
+            return Err(RejectReason::DuplicateId);
+        }
+        // One token more than the prompt: the first of the answer.
+        let needed = (u64::from(request.prompt.tokens()) + 1)
+            .div_ceil(u64::from(request.prompt.block_size()));
+        self.eligible.clear();
+        let (mut joined, mut draining, mut largest) = (0, 0, 0);
+        for (id, worker) in self.fleet.workers() {
+            joined += 1;
+            let room = worker.info.total_blocks.unwrap_or(u64::MAX);
+            if worker.draining {
+                draining += 1;
+            } else if room >= needed {
+                self.eligible.push(id);
+            }
+            largest = room.max(largest);
+        }
+        if !self.eligible.is_empty() {
+            Ok(())
+        } else if joined == draining || largest >= needed {
+            Err(RejectReason::NoEligibleWorker { joined, draining })
+        } else {
+            Err(RejectReason::PromptTooLarge { needed, largest })
+        }
+    }
+}
+
+/// For tests and tools that have no index: nobody holds anything.
+pub fn no_lookup(_: &TokenBlocks, out: &mut Overlap) {
+    out.clear();
+}

@@ -1,0 +1,133 @@
+//! Blocks that workers are about to hold: the prompts of requests that were dispatched and whose
+//! blocks no event has announced yet. Without them a burst on one prefix scatters over the fleet.
+
+use crate::block::{BlockRun, TokenBlocks};
+use crate::id::{SourceId, WorkerId};
+use crate::routing::index::Overlap;
+use crate::runs::{NodeId, RunTree};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Which workers will hold a run, and through how many requests.
+type Claims = SmallVec<[(WorkerId, u32); 2]>;
+
+#[derive(Debug, Default)]
+pub struct PendingIndex {
+    tree: RunTree<Claims>,
+}
+
+impl PendingIndex {
+    pub fn add(&mut self, worker: WorkerId, prompt: &TokenBlocks) {
+        let (chain, end) = (prompt.chain(), prompt.blocks());
+        let (mut depth, mut parent) = (0, None);
+        while depth < end {
+            match self.tree.follow(chain, depth, end) {
+                Some((id, agreed)) => {
+                    let whole = agreed == self.tree.get(id).end;
+                    let part = if whole { id } else { self.tree.split(id, agreed) };
+                    let claims = &mut self.tree.get_mut(part).value;
+                    match claims.iter_mut().find(|(who, _)| *who == worker) {
+                        Some((_, count)) => *count += 1,
+                        None => claims.push((worker, 1)),
+                    }
+                    (depth, parent) = (agreed, Some(part));
+                }
+                None => {
+                    let run = BlockRun { chain: Arc::clone(chain), start: depth, end };
+                    self.tree.insert(parent, run, Claims::from_slice(&[(worker, 1)]));
+                    depth = end;
+                }
+            }
+        }
+    }
+
+    /// Takes back one `add` of the same worker and prompt.
+    pub fn remove(&mut self, worker: WorkerId, prompt: &TokenBlocks) {
+        let (chain, end) = (prompt.chain(), prompt.blocks());
+        let mut path: SmallVec<[NodeId; 8]> = SmallVec::new();
+        let mut depth = 0;
+        while let Some((id, agreed)) = self.tree.follow(chain, depth, end) {
+            path.push(id);
+            depth = agreed;
+        }
+        assert_eq!(depth, end, "a pending prompt that was never added");
+        for &id in path.iter().rev() {
+            let claims = &mut self.tree.get_mut(id).value;
+            let at = claims.iter().position(|(who, _)| *who == worker).expect("a claim to drop");
+            claims[at].1 -= 1;
+            if claims[at].1 == 0 {
+                claims.swap_remove(at);
+            }
+            let node = self.tree.get(id);
+            if node.value.is_empty() && node.children == 0 {
+                let start = node.start;
+                self.tree.truncate(id, start);
+            }
+        }
+    }
+
+    /// Adds to `out` what workers will hold of `prompt` soon and do not hold yet.
+    pub fn merge_into(&self, prompt: &TokenBlocks, out: &mut Overlap) {
+        let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
+        let mut going: SmallVec<[WorkerId; 16]> = SmallVec::new();
+        let mut depth = 0;
+        while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
+            let node = self.tree.get(id);
+            let claims = |who: &WorkerId| node.value.iter().any(|(worker, _)| worker == who);
+            if depth == 0 {
+                going.extend(node.value.iter().map(|(worker, _)| *worker));
+            }
+            going.retain(|worker| {
+                let stays = claims(worker);
+                if !stays {
+                    out.raise(SourceId::Worker(*worker), depth);
+                }
+                stays
+            });
+            depth = agreed;
+            if agreed < node.end || going.is_empty() {
+                break;
+            }
+        }
+        for worker in going {
+            out.raise(SourceId::Worker(worker), depth);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{ScopePlan, hash_blocks};
+
+    fn view(tokens: &[u32]) -> TokenBlocks {
+        TokenBlocks::whole(hash_blocks(&ScopePlan::new("", "", "", 2), tokens))
+    }
+
+    #[test]
+    fn claims_come_and_go_with_their_requests() {
+        let mut pending = PendingIndex::default();
+        let long = view(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        let short = view(&[1, 2, 3, 4]);
+        let (a, b) = (WorkerId(0), WorkerId(1));
+        pending.add(a, &long);
+        pending.add(b, &short);
+        pending.add(b, &short);
+        let held = |pending: &PendingIndex| {
+            let mut overlap = Overlap::default();
+            pending.merge_into(&view(&[1, 2, 3, 4, 5, 6, 9, 9, 9]), &mut overlap);
+            overlap.entries().iter().map(|e| (e.source, e.blocks())).collect::<Vec<_>>()
+        };
+        assert_eq!(held(&pending), [(SourceId::Worker(a), 3), (SourceId::Worker(b), 2)]);
+        pending.remove(b, &short);
+        assert_eq!(held(&pending).len(), 2, "the second request of b still counts");
+        pending.remove(b, &short);
+        assert_eq!(held(&pending), [(SourceId::Worker(a), 3)]);
+        pending.remove(a, &long);
+        assert!(pending.is_empty());
+    }
+}

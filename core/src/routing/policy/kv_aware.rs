@@ -1,0 +1,53 @@
+//! The worker with the least expected time to the first token, in seconds:
+//!
+//! ```text
+//! cost(w) = queue(w)            predicted prefill work booked on w and not yet done
+//!         + prefill(w, L, hit)  computing the L - hit tokens that w does not hold
+//!         + load(w, hit)        fetching the part of the hit that lies behind HBM
+//! ```
+//!
+//! `hit` counts blocks that w holds and blocks that requests before this one will have computed
+//! there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
+//! that a cold fleet fills evenly.
+
+use super::Policy;
+use crate::event::WorkerInfo;
+use crate::id::MAX_TIERS;
+use crate::request::Request;
+use crate::rng::hash_words;
+use crate::routing::input::Decision;
+use crate::routing::view::FleetView;
+use crate::time::Duration;
+
+#[derive(Clone, Copy, Default, Debug)]
+pub struct KvAware;
+
+impl Policy for KvAware {
+    type Memory = ();
+
+    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
+        let overlap = view.overlap(&request.prompt);
+        let best = view.workers().min_by_key(|(id, worker)| {
+            let hit = overlap.of_worker(*id);
+            let own = own_cost(&worker.info, request.prompt.tokens(), &hit);
+            let lot = hash_words(&[request.id.0, u64::from(id.0)]);
+            (worker.backlog(view.now()) + own, worker.active(), lot)
+        });
+        let (worker, _) = best.expect("a view is never empty");
+        Decision { worker, overlap: Some(overlap.of_worker(worker)) }
+    }
+}
+
+/// What this request alone costs a worker before its first token.
+fn own_cost(info: &WorkerInfo, tokens: u32, hit: &[u32; MAX_TIERS]) -> Duration {
+    let cached = hit.iter().sum::<u32>() * info.block_size;
+    let mut cost = info.prefill.estimate(tokens - cached, cached);
+    for tier in &info.tiers {
+        let blocks = hit[tier.tier.0 as usize];
+        if blocks > 0 {
+            let ns = tier.latency_ns + f64::from(blocks) * tier.load_ns_per_block;
+            cost += Duration::from_nanos_f64(ns);
+        }
+    }
+    cost
+}

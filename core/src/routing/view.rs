@@ -1,0 +1,56 @@
+//! What a policy may see of the fleet when it decides.
+
+use crate::block::TokenBlocks;
+use crate::id::{MAX_TIERS, WorkerId};
+use crate::routing::fleet::{Fleet, WorkerState};
+use crate::routing::index::Overlap;
+use crate::time::Instant;
+use std::cell::{Cell, Ref, RefCell};
+
+/// Looks up what each source holds of a prompt: resident blocks, from the index.
+pub type Lookup<'a> = &'a dyn Fn(&TokenBlocks, &mut Overlap);
+
+/// Never empty: whether anyone can serve the request was asked before.
+pub struct FleetView<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) eligible: &'a [WorkerId],
+    pub(super) now: Instant,
+    pub(super) ordinal: u64,
+    pub(super) lookup: Lookup<'a>,
+    pub(super) scratch: &'a RefCell<Overlap>,
+    pub(super) looked: Cell<bool>,
+}
+
+impl<'a> FleetView<'a> {
+    /// Who may serve the request, in ascending order.
+    pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, &'a WorkerState)> {
+        let state = |&id| (id, self.fleet.worker(id).expect("an eligible worker is in the fleet"));
+        self.eligible.iter().map(state)
+    }
+
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many requests were decided before this one.
+    pub const fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// What each worker holds of the prompt or will hold before a new request gets its turn. Looked
+    /// up when first asked for.
+    pub fn overlap(&self, prompt: &TokenBlocks) -> Ref<'_, Overlap> {
+        if !self.looked.replace(true) {
+            let mut overlap = self.scratch.borrow_mut();
+            (self.lookup)(prompt, &mut overlap);
+            self.fleet.pending().merge_into(prompt, &mut overlap);
+        }
+        self.scratch.borrow()
+    }
+}
+
+impl Overlap {
+    pub fn of_worker(&self, worker: WorkerId) -> [u32; MAX_TIERS] {
+        self.get(worker.into()).map_or([0; MAX_TIERS], |entry| entry.by_tier)
+    }
+}
