@@ -1,1 +1,33 @@
-//! .
+//! The world in virtual time: one router, many engines and a workload, each the same heart that
+//! runs on the wire, one clock and a network between them.
+//!
+//! [`run`] plays a [`Scenario`] to its end and says what happened. The checkers are always on: a
+//! world that breaks an invariant panics with what it broke, it never reports a figure.
+
+mod checkers;
+mod scenario;
+mod world;
+
+pub use scenario::{Network, Scenario};
+pub use world::{Outcome, RunError};
+
+use warmpath_core::routing::record::Entry;
+use warmpath_core::workload::Workload;
+
+/// What a caller may want to hear while a world runs. All of it is optional.
+#[derive(Default)]
+pub struct Observers<'a> {
+    /// Each input of the router with what came of it.
+    pub record: Option<&'a mut dyn FnMut(&Entry)>,
+    /// How many requests have ended, now and then.
+    pub progress: Option<&'a mut dyn FnMut(u64)>,
+}
+
+/// Plays a workload on a scenario's fleet until every request has ended.
+pub fn run(
+    scenario: &Scenario,
+    workload: Workload,
+    observers: Observers<'_>,
+) -> Result<Outcome, RunError> {
+    world::World::new(scenario, workload, observers)?.run()
+}

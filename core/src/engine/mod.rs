@@ -67,6 +67,8 @@ pub struct EngineStats {
     pub recomputed_tokens: u64,
     pub prefill_tokens: u64,
     pub output_tokens: u64,
+    /// Time in which a step was running.
+    pub busy: Duration,
 }
 
 #[derive(Debug)]
@@ -325,6 +327,7 @@ impl Engine {
     fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
         let done = self.iteration.take().expect("an iteration that ends");
         self.stats.steps += u64::from(done.steps);
+        self.stats.busy += at.since(done.start);
         let decoded = u64::from(self.scheduler.decoding()) * u64::from(done.steps);
         self.stats.output_tokens += decoded;
         self.scheduler.advance(done.steps);

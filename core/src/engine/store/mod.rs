@@ -7,15 +7,17 @@
 //! one prompt the last go first, so what is left is always a set of whole prefixes. With a host
 //! tier they move there instead of vanishing, and a block is in one tier at a time.
 
+mod load;
+mod room;
 mod tier;
 
 use crate::block::{BlockRun, Chain, TokenBlocks};
-use crate::engine::profile::{Loads, Profile};
+use crate::engine::profile::Profile;
 use crate::event::{Digest, KvEvent, PrefillCost};
 use crate::id::{MAX_TIERS, TierId, TransferId};
 use crate::runs::{NodeId, RunTree};
-use crate::time::{Duration, Instant};
-use smallvec::SmallVec;
+use crate::time::Instant;
+use load::{Link, Transfer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tier::Tier;
@@ -71,15 +73,6 @@ pub enum Acquired {
 pub struct NoRoom;
 
 #[derive(Debug)]
-struct Transfer {
-    id: TransferId,
-    ready: Instant,
-    blocks: u32,
-    /// Keeps the path in place even if every request that waits for it goes away.
-    lease: Lease,
-}
-
-#[derive(Debug)]
 pub struct BlockStore {
     tree: RunTree<Run>,
     hbm: Tier,
@@ -93,29 +86,14 @@ pub struct BlockStore {
     events: Vec<KvEvent>,
 }
 
-/// The way from the host tier to HBM. One transfer at a time, in order.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    latency_ns: f64,
-    load_ns_per_block: f64,
-    free_at: Instant,
-    loads: Loads,
-}
-
 impl BlockStore {
     pub fn new(profile: &Profile) -> Self {
         let block_size = u64::from(profile.block_size);
-        let link = Link {
-            latency_ns: profile.host.map_or(0.0, |host| host.latency_us * 1e3),
-            load_ns_per_block: profile.host.map_or(0.0, |host| host.load_ns_per_block(profile)),
-            free_at: Instant::START,
-            loads: profile.host.map_or(Loads::Always, |host| host.loads),
-        };
         Self {
             tree: RunTree::default(),
             hbm: Tier::new(profile.hbm_blocks()),
             host: profile.host.map(|host| Tier::new(Some(host.tokens / block_size))),
-            link,
+            link: Link::new(profile),
             reserved: 0,
             transfers: VecDeque::new(),
             next_transfer: 0,
@@ -191,13 +169,8 @@ impl BlockStore {
                 // Somebody computed the same blocks meanwhile: ours are given back.
                 Some((id, agreed)) => {
                     let part = self.hold(id, agreed);
-                    let run = &mut self.tree.get_mut(part).value;
-                    if run.tier == TierId::HOST && run.loading.is_none() {
-                        run.tier = TierId::HBM;
-                        let count = u64::from(agreed - from);
-                        self.hbm.resident += count;
-                        self.host.as_mut().expect("a host tier").resident -= count;
-                        self.moved(part, TierId::HOST, TierId::HBM);
+                    if self.tree.get(part).value.tier == TierId::HOST {
+                        self.overtake(part);
                     }
                     (part, agreed)
                 }
@@ -226,39 +199,6 @@ impl BlockStore {
                 self.tier_mut(tier).let_go(id, len);
             }
         }
-    }
-
-    /// When the next transfer ends.
-    pub fn next_ready(&self) -> Option<Instant> {
-        self.transfers.front().map(|transfer| transfer.ready)
-    }
-
-    /// Ends the first transfer if it is due.
-    pub fn finish_load(&mut self, now: Instant) -> Option<TransferId> {
-        let due = self.transfers.front().is_some_and(|transfer| transfer.ready <= now);
-        let transfer = self.transfers.pop_front_if(|_| due)?;
-        let mut parts: SmallVec<[NodeId; 8]> = SmallVec::new();
-        let mut next = transfer.lease.deepest;
-        while let Some(id) = next {
-            let node = self.tree.get(id);
-            if node.value.loading == Some(transfer.id) {
-                parts.push(id);
-            }
-            next = node.parent;
-        }
-        for &id in parts.iter().rev() {
-            let node = self.tree.get_mut(id);
-            let count = u64::from(node.len());
-            (node.value.loading, node.value.tier) = (None, TierId::HBM);
-            self.reserved -= count;
-            self.hbm.resident += count;
-            self.host.as_mut().expect("a host tier").resident -= count;
-            self.moved(id, TierId::HOST, TierId::HBM);
-        }
-        let blocks: u32 = parts.iter().map(|&id| self.tree.get(id).len()).sum();
-        assert_eq!(blocks, transfer.blocks, "a transfer lost blocks on the way");
-        self.release(transfer.lease);
-        Some(transfer.id)
     }
 
     /// Takes what changed since the last call.
@@ -384,24 +324,6 @@ impl BlockStore {
         found
     }
 
-    fn worth_loading(
-        &self,
-        now: Instant,
-        found: &Found,
-        block_size: u32,
-        cost: &PrefillCost,
-    ) -> bool {
-        let blocks = found.host - found.coming;
-        match self.link.loads {
-            Loads::Always => true,
-            Loads::WhenCheaper => {
-                let (ready, _) = self.link.book(now, blocks);
-                let computed = cost.estimate(blocks * block_size, found.coming * block_size);
-                ready.since(now) < computed
-            }
-        }
-    }
-
     /// Pins a run up to block `to`, splitting off what lies behind.
     fn hold(&mut self, id: NodeId, to: u32) -> NodeId {
         let part = if to < self.tree.get(id).end { self.split(id, to) } else { id };
@@ -439,94 +361,6 @@ impl BlockStore {
         let value = Run { tier: TierId::HBM, pins: 1, loading: None };
         self.tree.insert(lease.deepest, run, value)
     }
-
-    fn start_load(&mut self, now: Instant, lease: &Lease, blocks: u32) -> TransferId {
-        let id = TransferId(self.next_transfer);
-        self.next_transfer += 1;
-        let (ready, free_at) = self.link.book(now, blocks);
-        self.link.free_at = free_at;
-        self.make_room(blocks);
-        self.reserved += u64::from(blocks);
-        let mut next = lease.deepest;
-        while let Some(node_id) = next {
-            let node = self.tree.get_mut(node_id);
-            node.value.pins += 1;
-            if node.value.tier == TierId::HOST && node.value.loading.is_none() {
-                node.value.loading = Some(id);
-            }
-            next = node.parent;
-        }
-        self.leases += 1;
-        let chain = Arc::clone(&lease.chain);
-        let lease = Lease { chain, deepest: lease.deepest, named: lease.named, reserved: 0 };
-        self.transfers.push_back(Transfer { id, ready, blocks, lease });
-        id
-    }
-
-    /// Throws blocks out of HBM until `blocks` are free.
-    fn make_room(&mut self, blocks: u32) {
-        let Some(capacity) = self.hbm.capacity else { return };
-        let free = capacity - self.hbm.resident - self.reserved;
-        let mut missing = u64::from(blocks).saturating_sub(free);
-        while missing > 0 {
-            let id = self.hbm.oldest().expect("room was promised");
-            missing -= self.evict(id, missing);
-        }
-    }
-
-    /// Takes up to `most` blocks off the end of an HBM run; they go to the host tier if there is
-    /// one.
-    fn evict(&mut self, id: NodeId, most: u64) -> u64 {
-        let node = self.tree.get(id);
-        let count = u64::from(node.len()).min(most);
-        let from = node.end - count as u32;
-        self.hbm.resident -= count;
-        if self.host.as_ref().is_none_or(|host| host.capacity == Some(0)) {
-            self.drop_end(id, from, TierId::HBM);
-            return count;
-        }
-        if from > node.start {
-            self.split(id, from);
-        }
-        self.hbm.keep(id, count as u32);
-        self.tree.get_mut(id).value.tier = TierId::HOST;
-        let host = self.host.as_mut().expect("a host tier");
-        host.resident += count;
-        host.let_go(id, count as u32);
-        self.moved(id, TierId::HBM, TierId::HOST);
-        self.shrink_host();
-        count
-    }
-
-    fn shrink_host(&mut self) {
-        while let Some(host) = &mut self.host {
-            let over = host.resident.saturating_sub(host.capacity.unwrap_or(u64::MAX));
-            // All of it may be on its way to HBM; then it is over for a moment.
-            let Some(id) = host.oldest().filter(|_| over > 0) else { return };
-            let node = self.tree.get(id);
-            let count = u64::from(node.len()).min(over);
-            let from = node.end - count as u32;
-            host.resident -= count;
-            self.drop_end(id, from, TierId::HOST);
-        }
-    }
-
-    /// Forgets the end of a run that nobody holds.
-    fn drop_end(&mut self, id: NodeId, from: u32, tier: TierId) {
-        let node = self.tree.get(id);
-        let (start, end) = (node.start, node.end);
-        let run = node.run(from, end);
-        self.events.push(KvEvent::Removed { tier, run });
-        self.tier_mut(tier).forget(id, end - from, from == start);
-        self.tree.truncate(id, from);
-    }
-
-    fn moved(&mut self, id: NodeId, from: TierId, to: TierId) {
-        let node = self.tree.get(id);
-        let run = node.run(node.start, node.end);
-        self.events.push(KvEvent::Stored { tier: to, run: run.clone() });
-        self.events.push(KvEvent::Removed { tier: from, run });
-    }
 }
 
 /// How far a chain is there, in blocks from its start: in HBM, in HBM or on the way, anywhere.
@@ -537,13 +371,4 @@ struct Found {
     host: u32,
     /// Of the part in HBM, what nobody holds yet.
     idle_hbm: u64,
-}
-
-impl Link {
-    /// When a transfer of so many blocks would be ready, and when the link would be free again.
-    fn book(&self, now: Instant, blocks: u32) -> (Instant, Instant) {
-        let moving = Duration::from_nanos_f64(f64::from(blocks) * self.load_ns_per_block);
-        let free_at = self.free_at.max(now) + moving;
-        (free_at + Duration::from_nanos_f64(self.latency_ns), free_at)
-    }
 }

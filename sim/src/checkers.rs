@@ -1,0 +1,34 @@
+//! What must hold in every world. Cheap checks run at each event, the others when all is at rest.
+
+use warmpath_core::engine::Engine;
+use warmpath_core::id::SourceId;
+use warmpath_core::report::Recorder;
+use warmpath_core::routing::Router;
+use warmpath_core::routing::index::PrefixIndex;
+use warmpath_core::workload::Workload;
+
+/// After a step of this engine: blocks in use never pass its capacity.
+pub fn after_step(engine: &Engine) {
+    engine.store().check_capacity();
+}
+
+/// Nothing is under way and no letter is in the mail: the index equals what the stores hold, no
+/// lease and no booking is left, every request has ended.
+pub fn at_rest(
+    router: &Router,
+    index: &PrefixIndex,
+    engines: &[Engine],
+    workload: &Workload,
+    recorder: &Recorder,
+) {
+    index.check();
+    router.fleet().check_at_rest();
+    for engine in engines {
+        engine.check_at_rest();
+        let source = SourceId::Worker(engine.info().worker);
+        let truth = engine.digest().expect("nothing waits to be announced at rest");
+        assert_eq!(index.digest(source), truth, "the index differs from what {source} holds");
+    }
+    assert_eq!(recorder.in_flight(), 0, "requests never ended");
+    assert_eq!(recorder.ended(), workload.total(), "requests were never sent");
+}

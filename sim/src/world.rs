@@ -1,0 +1,335 @@
+//! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
+//! arrive a hop later and, at one instant, in the order they were posted.
+
+use crate::scenario::Scenario;
+use crate::{Observers, checkers};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use warmpath_core::engine::profile::ProfileError;
+use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
+use warmpath_core::event::{KvBatch, Snapshot};
+use warmpath_core::hash::Map;
+use warmpath_core::id::{MAX_TIERS, RequestId, WorkerId};
+use warmpath_core::report::Recorder;
+use warmpath_core::request::Work;
+use warmpath_core::routing::Router;
+use warmpath_core::routing::index::{Overlap, PrefixIndex};
+use warmpath_core::routing::input::{Action, Input, RejectReason};
+use warmpath_core::time::{Duration, Instant};
+use warmpath_core::workload::Workload;
+
+/// Why a world can't be made.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("workers: 0, expected at least 1")]
+    NoWorkers,
+    #[error("profile: {0}")]
+    Profile(#[from] ProfileError),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub recorder: Recorder,
+    /// By worker.
+    pub engines: Vec<EngineStats>,
+    /// Prompt blocks found at first admission, by tier.
+    pub hit_blocks_by_tier: [u64; MAX_TIERS],
+    /// Prompt blocks the router believed the chosen worker would find, where it looked.
+    pub overlap_blocks: u64,
+    /// Letters and wake-ups handled.
+    pub events: u64,
+}
+
+/// What travels, and to whom.
+#[derive(Debug)]
+enum Letter {
+    /// To the router: a client's request.
+    Request(RequestId),
+    /// To a worker: a request that was dispatched to it.
+    Dispatched(WorkerId, RequestId),
+    /// To the router, from a worker.
+    Heard(Input),
+    /// To the router's index, from a worker.
+    Kv(KvBatch),
+    /// To the client: the request is over.
+    Ended(RequestId),
+}
+
+struct Posted {
+    at: Instant,
+    order: u64,
+    letter: Letter,
+}
+
+impl PartialEq for Posted {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+impl Eq for Posted {}
+impl PartialOrd for Posted {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Posted {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+pub struct World<'a> {
+    hop: Duration,
+    report_every: Duration,
+    router: Router,
+    index: PrefixIndex,
+    engines: Vec<Engine>,
+    workload: Workload,
+    recorder: Recorder,
+    mail: BinaryHeap<Reverse<Posted>>,
+    posted: u64,
+    /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
+    wakes: BTreeSet<(Instant, u32)>,
+    wake_of: Vec<Option<Instant>>,
+    /// When a busy worker next reports its load.
+    reports: BTreeSet<(Instant, u32)>,
+    reporting: Vec<bool>,
+    works: Map<RequestId, Work>,
+    hit_blocks_by_tier: [u64; MAX_TIERS],
+    overlap_blocks: u64,
+    events: u64,
+    observers: Observers<'a>,
+    outputs: Vec<Output>,
+    actions: Vec<Action>,
+}
+
+impl<'a> World<'a> {
+    pub fn new(
+        scenario: &Scenario,
+        workload: Workload,
+        observers: Observers<'a>,
+    ) -> Result<Self, RunError> {
+        if scenario.workers == 0 {
+            return Err(RunError::NoWorkers);
+        }
+        scenario.profile.check()?;
+        let count = scenario.workers as usize;
+        let new_engine = |i| Engine::new(WorkerId(i), 1, scenario.profile.clone());
+        let mut world = Self {
+            hop: scenario.network.hop(),
+            report_every: scenario.network.report_every(),
+            router: Router::new(scenario.policy),
+            index: PrefixIndex::default(),
+            engines: (0..scenario.workers).map(new_engine).collect(),
+            workload,
+            recorder: Recorder::default(),
+            mail: BinaryHeap::new(),
+            posted: 0,
+            wakes: BTreeSet::new(),
+            wake_of: vec![None; count],
+            reports: BTreeSet::new(),
+            reporting: vec![false; count],
+            works: Map::default(),
+            hit_blocks_by_tier: [0; MAX_TIERS],
+            overlap_blocks: 0,
+            events: 0,
+            observers,
+            outputs: Vec::new(),
+            actions: Vec::new(),
+        };
+        for i in 0..count {
+            let info = world.engines[i].info();
+            let empty = Snapshot { source: info.worker.into(), epoch: 1, seq: 0, runs: Vec::new() };
+            world.index.replace(&empty).expect("an empty snapshot has no parents to miss");
+            world.tell_router(Instant::START, Input::Joined(info));
+        }
+        Ok(world)
+    }
+
+    pub fn run(mut self) -> Result<Outcome, RunError> {
+        while let Some(now) = self.next_instant() {
+            self.events += 1;
+            if self.mail.peek().is_some_and(|Reverse(posted)| posted.at <= now) {
+                let Some(Reverse(posted)) = self.mail.pop() else { break };
+                self.deliver(now, posted.letter);
+            } else if let Some(&(at, i)) = self.wakes.first()
+                && at <= now
+            {
+                self.step(now, i);
+            } else if let Some(&(at, i)) = self.reports.first()
+                && at <= now
+            {
+                self.report(now, i);
+            } else if let Some((at, work)) = self.workload.send(now) {
+                self.send(at, work);
+            } else {
+                self.tell_router(now, Input::Tick);
+            }
+            if self.events.is_multiple_of(4096)
+                && let Some(progress) = &mut self.observers.progress
+            {
+                progress(self.recorder.ended());
+            }
+        }
+        checkers::at_rest(&self.router, &self.index, &self.engines, &self.workload, &self.recorder);
+        Ok(Outcome {
+            recorder: self.recorder,
+            engines: self.engines.iter().map(Engine::stats).collect(),
+            hit_blocks_by_tier: self.hit_blocks_by_tier,
+            overlap_blocks: self.overlap_blocks,
+            events: self.events,
+        })
+    }
+
+    fn next_instant(&self) -> Option<Instant> {
+        let mail = self.mail.peek().map(|Reverse(posted)| posted.at);
+        let engine = self.wakes.first().map(|&(at, _)| at);
+        let report = self.reports.first().map(|&(at, _)| at);
+        let all = [mail, engine, report, self.workload.next_send(), self.router.next_wake()];
+        all.into_iter().flatten().min()
+    }
+
+    fn post(&mut self, at: Instant, letter: Letter) {
+        self.posted += 1;
+        self.mail.push(Reverse(Posted { at, order: self.posted, letter }));
+    }
+
+    fn send(&mut self, at: Instant, work: Work) {
+        let id = work.request.id;
+        self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
+        self.works.insert(id, work);
+        self.post(at + self.hop, Letter::Request(id));
+    }
+
+    fn deliver(&mut self, now: Instant, letter: Letter) {
+        match letter {
+            Letter::Request(id) => {
+                let request = self.works[&id].request.clone();
+                self.tell_router(now, Input::Arrived(request));
+            }
+            Letter::Dispatched(worker, id) => {
+                let work = self.works.remove(&id).expect("a request is dispatched once");
+                match self.engines[worker.0 as usize].submit(now, work) {
+                    Ok(()) => self.refresh_wake(worker.0),
+                    Err(error) => {
+                        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
+                        self.fail(now + self.hop + self.hop, id, refusal(error));
+                    }
+                }
+            }
+            Letter::Heard(input) => self.tell_router(now, input),
+            Letter::Kv(batch) => {
+                self.index.apply(&batch).expect("this network loses and reorders nothing");
+            }
+            Letter::Ended(id) => self.workload.on_ended(now, id),
+        }
+    }
+
+    fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
+        self.recorder.failed(at, id, reason);
+        self.post(at, Letter::Ended(id));
+    }
+
+    fn tell_router(&mut self, now: Instant, input: Input) {
+        let index = &self.index;
+        let lookup = |prompt: &_, overlap: &mut Overlap| index.overlap(prompt, overlap);
+        let mut actions = core::mem::take(&mut self.actions);
+        match &mut self.observers.record {
+            Some(record) => {
+                record(&self.router.apply_recorded(now, input, &lookup, &mut actions));
+            }
+            None => self.router.apply(now, &input, &lookup, &mut actions),
+        }
+        for action in actions.drain(..) {
+            match action {
+                Action::Dispatch { id, decision } => {
+                    let blocks = decision.overlap.map_or(0, |by_tier| by_tier.iter().sum());
+                    self.overlap_blocks += u64::from(blocks);
+                    self.post(now + self.hop, Letter::Dispatched(decision.worker, id));
+                }
+                Action::Reject { id, reason } => {
+                    self.works.remove(&id);
+                    self.fail(now + self.hop, id, rejection(reason));
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn step(&mut self, now: Instant, i: u32) {
+        let mut outputs = core::mem::take(&mut self.outputs);
+        self.engines[i as usize].step(now, &mut outputs);
+        checkers::after_step(&self.engines[i as usize]);
+        let worker = WorkerId(i);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Admitted { hit, .. } => {
+                    for (total, blocks) in self.hit_blocks_by_tier.iter_mut().zip(hit) {
+                        *total += u64::from(blocks);
+                    }
+                }
+                Output::FirstToken { id, at } => {
+                    let heard = at + self.hop;
+                    self.recorder.first_token(heard + self.hop, id);
+                    self.post(heard, Letter::Heard(Input::FirstToken(id)));
+                }
+                Output::Finished { id, at, cached_tokens } => {
+                    let heard = at + self.hop;
+                    let ended = heard + self.hop;
+                    self.recorder.finished(ended, id, worker, cached_tokens);
+                    self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
+                    self.post(ended, Letter::Ended(id));
+                }
+                Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
+            }
+        }
+        self.outputs = outputs;
+        if !core::mem::replace(&mut self.reporting[i as usize], true) {
+            self.reports.insert((now + self.report_every, i));
+        }
+        self.refresh_wake(i);
+    }
+
+    /// A busy worker goes on reporting; an idle one says so and falls silent.
+    fn report(&mut self, now: Instant, i: u32) {
+        self.reports.remove(&(now, i));
+        let engine = &self.engines[i as usize];
+        let report = engine.load_report();
+        self.reporting[i as usize] = !engine.is_idle();
+        if !engine.is_idle() {
+            self.reports.insert((now + self.report_every, i));
+        }
+        self.post(now + self.hop, Letter::Heard(Input::Load(report)));
+    }
+
+    fn refresh_wake(&mut self, i: u32) {
+        let next = self.engines[i as usize].next_wake();
+        let old = core::mem::replace(&mut self.wake_of[i as usize], next);
+        if old != next {
+            if let Some(at) = old {
+                self.wakes.remove(&(at, i));
+            }
+            if let Some(at) = next {
+                self.wakes.insert((at, i));
+            }
+        }
+    }
+}
+
+fn rejection(reason: RejectReason) -> &'static str {
+    match reason {
+        RejectReason::NoEligibleWorker { .. } => "no worker takes requests",
+        RejectReason::PromptTooLarge { .. } => "prompt too large for any worker",
+        RejectReason::DuplicateId => "duplicate request id",
+    }
+}
+
+fn refusal(error: SubmitError) -> &'static str {
+    match error {
+        SubmitError::TooLarge { .. } => "request too large for its worker",
+        SubmitError::EmptyPrompt => "empty prompt",
+        SubmitError::EmptyAnswer => "empty answer",
+        SubmitError::DuplicateId => "duplicate request id",
+    }
+}

@@ -1,0 +1,57 @@
+//! Small worlds that the tests share.
+
+use warmpath_core::block::ScopePlan;
+use warmpath_core::engine::profile::{HostTier, Loads, Profile, StepTime};
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::workload::Workload;
+use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec};
+use warmpath_sim::{Network, Scenario};
+
+pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
+    Profile {
+        name: "test".into(),
+        validated: false,
+        block_size,
+        hbm_tokens,
+        kv_bytes_per_token: 100_000,
+        max_num_seqs: 16,
+        max_num_batched_tokens: 1_024,
+        step: StepTime {
+            base_ns: 1_000_000.0,
+            weights_ns: 4_000_000.0,
+            ns_per_token: 50_000.0,
+            ns_per_pair: 1.0,
+            ns_per_context_token: 30.0,
+            ns_per_seq: 5_000.0,
+        },
+        host: None,
+    }
+}
+
+pub fn host(tokens: u64, loads: Loads) -> HostTier {
+    HostTier { tokens, bandwidth_gb_s: 50.0, latency_us: 20.0, loads }
+}
+
+pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
+    Scenario { workers, profile, policy, network: Network::default() }
+}
+
+pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
+    SessionsSpec {
+        name: "test".into(),
+        requests,
+        arrivals,
+        system_prompts: 3,
+        system_tokens: 200,
+        turns: Amount { mean: 5.0, cv: 0.6 },
+        user_tokens: Amount { mean: 150.0, cv: 1.0 },
+        output_tokens: Amount { mean: 40.0, cv: 1.0 },
+        think_s: Amount { mean: 1.0, cv: 1.0 },
+        max_context_tokens: 4_000,
+    }
+}
+
+pub fn workload(spec: &SessionsSpec, block_size: u32, seed: u64) -> Workload {
+    let scope = ScopePlan::new("", "test", "", block_size);
+    Workload::Sessions(Sessions::new(spec, &scope, seed, 1.0, None))
+}
