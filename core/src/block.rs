@@ -85,7 +85,8 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
         BlockHash(parent)
     });
     let form = Form::Listed { base: 0, hashes: hashes.collect() };
-    Chain { block_size: scope.block_size, tokens: tokens.len() as u32, form }
+    let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
+    Chain { block_size: scope.block_size, tokens, form }
 }
 
 /// Names the blocks of a text that is described instead of written out. One BLAKE3 a segment; the
@@ -95,7 +96,7 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
 /// Equal segments give equal names and differing ones differ, as their tokens would; the names
 /// themselves are others than [`hash_blocks`] gives for those tokens.
 pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
-    let mut start = 0;
+    let mut start = 0u32;
     let mut before = 0u128;
     let mut states = Vec::with_capacity(segments.len());
     for segment in segments.iter().filter(|segment| segment.tokens() > 0) {
@@ -105,7 +106,7 @@ pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
         };
         let state = scope.keyed(&[kind, &before.to_le_bytes(), &seed.to_le_bytes()]);
         states.push(SegmentState { start, state });
-        start += segment.tokens();
+        start = start.checked_add(segment.tokens()).expect("a text of fewer than 2^32 tokens");
         before = mix(state, segment.tokens());
     }
     let form = Form::Described(states.into_boxed_slice());
@@ -150,7 +151,9 @@ struct SegmentState {
 impl Chain {
     /// A stretch whose names came from another process, from block `base` on.
     pub fn from_wire(block_size: u32, base: u32, hashes: Vec<BlockHash>) -> Self {
-        let tokens = (base + hashes.len() as u32) * block_size;
+        // Another process may claim any depth; a count beyond 32 bits must not wrap.
+        let blocks = u64::from(base) + hashes.len() as u64;
+        let tokens = blocks.saturating_mul(u64::from(block_size)).min(u64::from(u32::MAX)) as u32;
         Self { block_size, tokens, form: Form::Listed { base, hashes: hashes.into() } }
     }
 

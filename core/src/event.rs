@@ -82,6 +82,15 @@ pub struct WorkerInfo {
     pub tiers: Vec<TierCost>,
 }
 
+impl WorkerInfo {
+    /// How many of a prompt's tokens so many blocks by tier cover. Never more than there are, since
+    /// the blocks may come from a record that somebody changed.
+    pub fn covered(&self, tokens: u32, by_tier: &[u32; MAX_TIERS]) -> u32 {
+        let blocks = by_tier.iter().fold(0u32, |sum, &blocks| sum.saturating_add(blocks));
+        blocks.saturating_mul(self.block_size).min(tokens)
+    }
+}
+
 /// What it costs a worker to compute a prompt, so that a router can speak in seconds.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

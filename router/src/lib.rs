@@ -1,1 +1,29 @@
-//! .
+//! A gRPC router that sends each request to the worker whose KV cache serves it soonest. To its
+//! clients it looks like one vLLM server.
+//!
+//! - [`config`]: what a router is made of.
+//! - `heart`: the core's router behind a lock, its record, its clock. All that happens to it goes
+//!   through one function.
+//! - `relay`: one request on its way: check, hash, decide, pass on, stream back.
+//! - `subscribe`: following a worker's feed into the prefix index.
+//! - `service`, `control`: the gRPC services.
+//! - `link`: the connections to one worker.
+//! - `server`: listening, draining, stopping.
+//! - `record`: writing a run down. `metrics`: what is counted.
+
+pub mod config;
+mod control;
+mod heart;
+mod link;
+mod metrics;
+mod record;
+mod relay;
+mod server;
+mod service;
+mod shared;
+mod subscribe;
+
+pub use config::RouterConfig;
+pub use metrics::install_metrics;
+pub use server::{RouterServer, ServeError, serve};
+pub use shared::{Counts, FleetStatus};

@@ -11,6 +11,8 @@ pub struct Scenario {
     pub profile: Profile,
     pub policy: PolicyConfig,
     pub network: Network,
+    /// For policies that draw lots; a workload has a seed of its own.
+    pub seed: u64,
 }
 
 /// The way between client and router and between router and workers.

@@ -119,7 +119,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             hop: scenario.network.hop(),
             report_every: scenario.network.report_every(),
-            router: Router::new(scenario.policy),
+            router: Router::new(scenario.policy).with_seed(scenario.seed),
             index: PrefixIndex::default(),
             engines: (0..scenario.workers).map(new_engine).collect(),
             workload,

@@ -8,7 +8,7 @@ use warmpath_core::workload::sessions::Arrivals;
 use warmpath_sim::{Observers, run};
 
 fn record(policy: PolicyConfig) -> Vec<String> {
-    let mut lines = vec![line(&Header::new(policy))];
+    let mut lines = vec![line(&Header::new(policy, 0))];
     let mut push = |entry: &Entry| lines.push(line(entry));
     let spec = common::spec(200, Arrivals::Poisson { sessions_per_s: 5.0 });
     let observers = Observers { record: Some(&mut push), progress: None };

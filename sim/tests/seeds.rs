@@ -1,5 +1,5 @@
-//! Many small worlds, each from a seed: cramped memories, host tiers, odd block sizes, both
-//! policies. The world's own checkers decide; a failure names its seed.
+//! Many small worlds, each from a seed: cramped memories, host tiers, odd block sizes, every
+//! policy. The world's own checkers decide; a failure names its seed.
 
 mod common;
 
@@ -31,7 +31,8 @@ fn play(seed: u64) -> Outcome {
         0 => Arrivals::Poisson { sessions_per_s: pick(&[1, 10]) as f64 },
         _ => Arrivals::Closed { sessions: pick(&[1, 12]) as u32 },
     };
-    let policy = PolicyConfig::ALL[pick(&[0, 1]) as usize];
+    let which: Vec<u64> = (0..PolicyConfig::ALL.len() as u64).collect();
+    let policy = PolicyConfig::ALL[pick(&which) as usize];
     let workers = pick(&[1, 2, 5]) as u32;
     let mut spec = common::spec(150, arrivals);
     // Long answers outgrow what was reserved for their prompts.

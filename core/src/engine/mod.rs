@@ -149,6 +149,8 @@ impl Engine {
         }
     }
 
+    /// What is due before `now` must have been stepped, or the request joins a step that began
+    /// before it came.
     pub fn submit(&mut self, now: Instant, work: Work) -> Result<(), SubmitError> {
         let id = work.request.id;
         if work.request.prompt.tokens() == 0 {
@@ -158,22 +160,30 @@ impl Engine {
             return Err(SubmitError::EmptyAnswer);
         }
         let tokens = u64::from(work.request.prompt.tokens()) + u64::from(work.output_tokens);
-        let needed = tokens.div_ceil(u64::from(self.profile.block_size));
-        if let Some(capacity) = self.profile.hbm_blocks()
-            && needed > capacity
-        {
+        let block_size = u64::from(self.profile.block_size);
+        let needed = tokens.div_ceil(block_size);
+        // Token counts are 32 bits wide, also where memory has no limit.
+        let countable = u64::from(u32::MAX) / block_size;
+        let capacity = self.profile.hbm_blocks().map_or(countable, |room| room.min(countable));
+        if needed > capacity {
             return Err(SubmitError::TooLarge { needed, capacity });
         }
         if self.ids.contains_key(&id) {
             return Err(SubmitError::DuplicateId);
         }
+        let sequence = &work.sequence;
+        assert_eq!(u64::from(sequence.block_size()), block_size, "{id} is in other blocks");
+        // The last token of an answer has no KV.
+        let named = u64::from(sequence.tokens()) + 1;
+        assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
         let key = self.scheduler.enqueue(Sequence::new(work));
         self.ids.insert(id, key);
         self.interrupt(now);
         Ok(())
     }
 
-    /// The request's slot and blocks are free again by the end of the running step.
+    /// Nothing more is said of the request; its slot and blocks are free again by the end of the
+    /// running step.
     pub fn cancel(&mut self, now: Instant, id: RequestId) {
         let Some(&key) = self.ids.get(&id) else { return };
         if self.scheduler.is_running(key) {
@@ -184,6 +194,10 @@ impl Engine {
             self.ids.remove(&id);
             if let Some(lease) = self.scheduler.withdraw(key) {
                 self.store.release(lease);
+            }
+            // Who stood behind it may fit now.
+            if !self.is_idle() {
+                self.interrupt(now);
             }
         }
     }
@@ -335,7 +349,7 @@ impl Engine {
             let seq = self.scheduler.get_mut(key);
             seq.computed += tokens;
             if seq.computed == seq.target {
-                if seq.generated == 0 {
+                if seq.generated == 0 && !seq.cancelled {
                     out.push(Output::FirstToken { id: seq.work.request.id, at });
                 }
                 self.stats.output_tokens += 1;
@@ -349,8 +363,10 @@ impl Engine {
             let named = seq.computed / self.profile.block_size;
             self.store.commit(seq.lease.as_mut().expect("running on a lease"), named);
             if seq.generated >= seq.work.output_tokens {
-                let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
-                out.push(Output::Finished { id, at, cached_tokens });
+                if !seq.cancelled {
+                    let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
+                    out.push(Output::Finished { id, at, cached_tokens });
+                }
                 self.remove(key);
             } else {
                 self.scheduler.go_on(key, self.profile.block_size);

@@ -72,7 +72,10 @@ pub(super) struct Scheduler {
     seqs: Vec<Option<Sequence>>,
     free: Vec<SeqKey>,
     waiting: BTreeMap<i64, SeqKey>,
+    /// Counts up, for those that come.
     next_place: i64,
+    /// Counts down, for those that were preempted.
+    front_place: i64,
     loading: BTreeMap<TransferId, Vec<SeqKey>>,
     loading_count: usize,
     /// Loaded and holding their blocks: they run before the waiting.
@@ -336,8 +339,10 @@ impl Scheduler {
 
     fn preempt(&mut self, key: SeqKey, store: &mut BlockStore, plan: &mut Plan) {
         self.stop(key);
-        // Places count upwards, so the one before all others is ahead of the first.
-        let place = self.waiting.first_key_value().map_or(0, |(&first, _)| first.min(0)) - 1;
+        // Ahead of all others. No place is given twice: one that comes back from a load stands
+        // among the ready under its own.
+        self.front_place -= 1;
+        let place = self.front_place;
         let seq = self.get_mut(key);
         plan.preempted += 1;
         store.release(seq.lease.take().expect("running on a lease"));

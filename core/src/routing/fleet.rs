@@ -6,7 +6,7 @@
 
 use crate::event::{LoadReport, WorkerInfo};
 use crate::hash::Map;
-use crate::id::{MAX_TIERS, RequestId, WorkerId};
+use crate::id::{RequestId, WorkerId};
 use crate::request::Request;
 use crate::routing::input::Decision;
 use crate::routing::pending::PendingIndex;
@@ -144,12 +144,14 @@ impl Fleet {
     }
 
     pub(super) fn book(&mut self, now: Instant, request: &Request, decision: &Decision) {
+        // An id may come again while the blocks of the request that had it are still pending.
+        self.forget_pending(request.id);
         self.booked += 1;
         let ordinal = self.booked;
         let worker = self.workers.get_mut(&decision.worker).expect("a decision names a worker");
-        let found: u32 = decision.overlap.unwrap_or([0; MAX_TIERS]).iter().sum();
-        let cached = found * worker.info.block_size;
-        let work = worker.info.prefill.estimate(request.prompt.tokens() - cached, cached);
+        let tokens = request.prompt.tokens();
+        let cached = worker.info.covered(tokens, &decision.overlap.unwrap_or_default());
+        let work = worker.info.prefill.estimate(tokens - cached, cached);
         if worker.prefills.is_empty() {
             worker.head_since = now;
         }

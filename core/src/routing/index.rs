@@ -29,7 +29,7 @@ pub struct SourceOverlap {
 
 impl SourceOverlap {
     pub fn blocks(&self) -> u32 {
-        self.by_tier.iter().sum()
+        self.by_tier.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks))
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Router {
     fleet: Fleet,
     policy: PolicyConfig,
     rule: Rule,
+    seed: u64,
     decided: u64,
     /// Reused from one decision to the next, so that deciding allocates nothing.
     eligible: Vec<WorkerId>,
@@ -37,10 +38,18 @@ impl Router {
             fleet: Fleet::default(),
             policy,
             rule: Rule::new(policy),
+            seed: 0,
             decided: 0,
             eligible: Vec::new(),
             scratch: RefCell::default(),
         }
+    }
+
+    /// Rules that draw lots draw others with another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
     }
 
     pub fn fleet(&self) -> &Fleet {
@@ -97,6 +106,7 @@ impl Router {
             fleet: &self.fleet,
             eligible: &self.eligible,
             now,
+            seed: self.seed,
             ordinal: self.decided,
             lookup,
             scratch: &self.scratch,

@@ -17,11 +17,12 @@ pub const SCHEMA: &str = "warmpath.record.v1";
 pub struct Header {
     pub schema: String,
     pub policy: PolicyConfig,
+    pub seed: u64,
 }
 
 impl Header {
-    pub fn new(policy: PolicyConfig) -> Self {
-        Self { schema: SCHEMA.to_owned(), policy }
+    pub fn new(policy: PolicyConfig, seed: u64) -> Self {
+        Self { schema: SCHEMA.to_owned(), policy, seed }
     }
 }
 
@@ -85,7 +86,7 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         let why = format!("schema is \"{}\", expected \"{SCHEMA}\"", header.schema);
         return Err(ReplayError::BadLine { line: 1, why });
     }
-    let mut router = Router::new(header.policy);
+    let mut router = Router::new(header.policy).with_seed(header.seed);
     let mut done = Replayed { inputs: 0, decisions: 0 };
     let mut actions = Vec::new();
     for (i, text) in lines {

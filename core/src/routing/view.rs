@@ -15,6 +15,7 @@ pub struct FleetView<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) eligible: &'a [WorkerId],
     pub(super) now: Instant,
+    pub(super) seed: u64,
     pub(super) ordinal: u64,
     pub(super) lookup: Lookup<'a>,
     pub(super) scratch: &'a RefCell<Overlap>,
@@ -30,6 +31,11 @@ impl<'a> FleetView<'a> {
 
     pub const fn now(&self) -> Instant {
         self.now
+    }
+
+    /// What lots are drawn with.
+    pub const fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// How many requests were decided before this one.

@@ -33,7 +33,7 @@ pub fn host(tokens: u64, loads: Loads) -> HostTier {
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
-    Scenario { workers, profile, policy, network: Network::default() }
+    Scenario { workers, profile, policy, network: Network::default(), seed: 0 }
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {

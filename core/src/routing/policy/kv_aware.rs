@@ -30,7 +30,7 @@ impl Policy for KvAware {
         let best = view.workers().min_by_key(|(id, worker)| {
             let hit = overlap.of_worker(*id);
             let own = own_cost(&worker.info, request.prompt.tokens(), &hit);
-            let lot = hash_words(&[request.id.0, u64::from(id.0)]);
+            let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
             (worker.backlog(view.now()) + own, worker.active(), lot)
         });
         let (worker, _) = best.expect("a view is never empty");
@@ -40,10 +40,10 @@ impl Policy for KvAware {
 
 /// What this request alone costs a worker before its first token.
 fn own_cost(info: &WorkerInfo, tokens: u32, hit: &[u32; MAX_TIERS]) -> Duration {
-    let cached = hit.iter().sum::<u32>() * info.block_size;
+    let cached = info.covered(tokens, hit);
     let mut cost = info.prefill.estimate(tokens - cached, cached);
     for tier in &info.tiers {
-        let blocks = hit[tier.tier.0 as usize];
+        let blocks = hit.get(tier.tier.0 as usize).copied().unwrap_or(0);
         if blocks > 0 {
             let ns = tier.latency_ns + f64::from(blocks) * tier.load_ns_per_block;
             cost += Duration::from_nanos_f64(ns);

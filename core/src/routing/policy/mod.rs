@@ -1,7 +1,11 @@
 //! The rules a router can follow. One rule a file; the list of them stands once, here.
 
 mod kv_aware;
+mod least_loaded;
+mod power_of_two;
+mod random;
 mod round_robin;
+mod session_affinity;
 
 use crate::request::Request;
 use crate::routing::input::{Decision, Observed};
@@ -68,6 +72,14 @@ macro_rules! policies {
 policies! {
     /// Each worker in turn, whatever it holds.
     RoundRobin, round_robin::RoundRobin, "round-robin";
+    /// A worker by lot.
+    Random, random::Random, "random";
+    /// The worker with the fewest requests under way.
+    LeastLoaded, least_loaded::LeastLoaded, "least-loaded";
+    /// Of two workers by lot, the one with fewer requests under way.
+    PowerOfTwo, power_of_two::PowerOfTwo, "power-of-two";
+    /// A session stays with its worker while that one's load is bounded.
+    SessionAffinity, session_affinity::SessionAffinity, "session-affinity";
     /// The worker with the least expected seconds to the first token.
     KvAware, kv_aware::KvAware, "kv-aware";
 }

@@ -1,0 +1,168 @@
+//! What the tests of this folder share: seeds that name themselves, texts that branch, and a
+//! worker with round numbers.
+
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use warmpath_core::block::{
+    BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
+};
+use warmpath_core::engine::profile::{HostTier, Loads, Profile, StepTime};
+use warmpath_core::id::{RequestId, TenantId};
+use warmpath_core::request::{Request, TokenSource, Work};
+use warmpath_core::rng::Rng;
+use warmpath_core::runs::ANCHOR;
+use warmpath_core::tokens::{Segment, materialize};
+
+/// Runs `case` for each seed; a failure names its seed, so that it can be run alone.
+pub fn for_seeds(seeds: std::ops::Range<u64>, case: impl Fn(&mut Rng)) {
+    for seed in seeds {
+        let mut rng = Rng::named(seed, &[]);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(&mut rng))) {
+            eprintln!("failed at seed {seed}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// Uniform in `low..=high`.
+pub fn between(rng: &mut Rng, low: u32, high: u32) -> u32 {
+    low + rng.below(u64::from(high - low) + 1) as u32
+}
+
+pub fn chance(rng: &mut Rng, percent: u64) -> bool {
+    rng.below(100) < percent
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    Described,
+    Written,
+}
+
+/// Texts that branch off each other at random places.
+#[derive(Debug)]
+pub struct Texts {
+    pub block_size: u32,
+    segments: Vec<Vec<Segment>>,
+    pub chains: Vec<Arc<Chain>>,
+}
+
+impl Texts {
+    pub fn random(rng: &mut Rng, form: Form, count: usize, longest_blocks: u32) -> Self {
+        let block_size = between(rng, 1, 4);
+        let mut segments: Vec<Vec<Segment>> = Vec::new();
+        for seed in 0..count as u64 {
+            let mut text = Vec::new();
+            if !segments.is_empty() && chance(rng, 80) {
+                let stem = &segments[rng.below(segments.len() as u64) as usize];
+                let total = stem.iter().map(Segment::tokens).sum();
+                text = cut(stem, between(rng, 0, total));
+            }
+            let have: u32 = text.iter().map(Segment::tokens).sum();
+            let room = (longest_blocks * block_size).saturating_sub(have).max(1);
+            text.push(Segment::Text { seed: 1_000 + seed, tokens: between(rng, 1, room) });
+            segments.push(text);
+        }
+        let scope = ScopePlan::new("tests", "model", "", block_size);
+        let chains = segments.iter().map(|text| match form {
+            Form::Described => Arc::new(hash_segments(&scope, text)),
+            Form::Written => {
+                let total = text.iter().map(Segment::tokens).sum();
+                Arc::new(hash_blocks(&scope, &materialize(text, total)))
+            }
+        });
+        let chains = chains.collect();
+        Self { block_size, segments, chains }
+    }
+
+    pub fn pick(&self, rng: &mut Rng) -> &Arc<Chain> {
+        &self.chains[rng.below(self.chains.len() as u64) as usize]
+    }
+
+    /// One with at least one full block.
+    pub fn pick_full(&self, rng: &mut Rng) -> Option<&Arc<Chain>> {
+        (0..20).map(|_| self.pick(rng)).find(|chain| chain.blocks() > 0)
+    }
+
+    /// The first tokens of a random text; at least one.
+    pub fn prompt(&self, rng: &mut Rng) -> TokenBlocks {
+        let chain = self.pick(rng);
+        TokenBlocks::new(Arc::clone(chain), between(rng, 1, chain.tokens()))
+    }
+}
+
+fn cut(text: &[Segment], tokens: u32) -> Vec<Segment> {
+    let mut left = tokens;
+    let mut head = Vec::new();
+    for segment in text {
+        let Segment::Text { seed, tokens } = *segment else { unreachable!("only texts here") };
+        let tokens = tokens.min(left);
+        left -= tokens;
+        if tokens > 0 {
+            head.push(Segment::Text { seed, tokens });
+        }
+    }
+    head
+}
+
+pub fn run(chain: &Arc<Chain>, start: u32, end: u32) -> BlockRun {
+    BlockRun { chain: Arc::clone(chain), start, end }
+}
+
+/// The same run as it comes off the wire: names from the last anchor before it, nothing earlier.
+pub fn off_the_wire(run: &BlockRun) -> BlockRun {
+    let before = run.start.max(1) - 1;
+    let base = before - before % ANCHOR;
+    let names: Vec<BlockHash> = (base..run.end).map(|block| run.chain.hash(block)).collect();
+    let chain = Arc::new(Chain::from_wire(run.chain.block_size(), base, names));
+    BlockRun { chain, start: run.start, end: run.end }
+}
+
+/// Round numbers: a step takes 1 ms, and 10 µs more for each token above the first hundred.
+/// Context, pairs and sequences cost nothing unless a test says so.
+pub fn round_profile(block_size: u32) -> Profile {
+    Profile {
+        name: "round".into(),
+        validated: false,
+        block_size,
+        hbm_tokens: None,
+        kv_bytes_per_token: 1_000,
+        max_num_seqs: 64,
+        max_num_batched_tokens: 1_000,
+        step: StepTime {
+            base_ns: 0.0,
+            weights_ns: 1_000_000.0,
+            ns_per_token: 10_000.0,
+            ns_per_pair: 0.0,
+            ns_per_context_token: 0.0,
+            ns_per_seq: 0.0,
+        },
+        host: None,
+    }
+}
+
+/// With 1,000 bytes a token and `gb_s` of bandwidth, a token takes `1000 / gb_s` ns.
+pub fn host(tokens: u64, gb_s: f64, latency_us: f64, loads: Loads) -> Option<HostTier> {
+    Some(HostTier { tokens, bandwidth_gb_s: gb_s, latency_us, loads })
+}
+
+/// A request for `prompt` tokens of a text and `output` answer tokens.
+pub fn work(id: u64, scope: &ScopePlan, text: &[Segment], output: u32) -> Work {
+    let prompt: u32 = text.iter().map(Segment::tokens).sum();
+    let mut whole = text.to_vec();
+    whole.push(Segment::Answer { tokens: output });
+    let chain = Arc::new(hash_segments(scope, &whole));
+    let request = Request {
+        id: RequestId(id),
+        session: None,
+        tenant: TenantId(0),
+        prompt: TokenBlocks::new(Arc::clone(&chain), prompt),
+        priority: 0,
+        deadline: None,
+    };
+    let sequence = TokenBlocks::new(chain, prompt + output);
+    Work { request, sequence, output_tokens: output, text: TokenSource::new(whole.into()) }
+}

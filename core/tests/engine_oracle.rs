@@ -1,0 +1,480 @@
+//! The engine against arithmetic done by hand. Unless a test says otherwise a step takes 1 ms, and
+//! 10 µs a token where that is more (above a hundred tokens); blocks hold 4 tokens.
+
+mod common;
+
+use common::{host, round_profile, work};
+use std::collections::BTreeMap;
+use warmpath_core::block::ScopePlan;
+use warmpath_core::engine::profile::{Loads, Profile};
+use warmpath_core::engine::{Engine, Output, SubmitError};
+use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::request::Work;
+use warmpath_core::time::Instant;
+use warmpath_core::tokens::Segment;
+
+const US: u64 = 1_000;
+const MS: u64 = 1_000_000;
+
+fn text(seed: u64, tokens: u32) -> Segment {
+    Segment::Text { seed, tokens }
+}
+
+fn at(ns: u64) -> Instant {
+    Instant::from_nanos(ns)
+}
+
+/// What came out for one request, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Seen {
+    admitted: Option<u64>,
+    hit: [u32; 2],
+    first: Option<u64>,
+    finished: Option<u64>,
+    cached: u32,
+}
+
+struct Bench {
+    engine: Engine,
+    scope: ScopePlan,
+    seen: BTreeMap<u64, Seen>,
+}
+
+impl Bench {
+    fn new(profile: Profile) -> Self {
+        profile.check().expect("a profile that can be");
+        let scope = ScopePlan::new("", "", "", profile.block_size);
+        Self { engine: Engine::new(WorkerId(0), 1, profile), scope, seen: BTreeMap::new() }
+    }
+
+    fn work(&self, id: u64, prompt: &[Segment], output: u32) -> Work {
+        work(id, &self.scope, prompt, output)
+    }
+
+    /// Everything due before `ns` happens first, what is due at `ns` afterwards.
+    fn submit(&mut self, ns: u64, id: u64, prompt: &[Segment], output: u32) {
+        self.run_before(ns);
+        self.engine.submit(at(ns), self.work(id, prompt, output)).unwrap();
+    }
+
+    fn cancel(&mut self, ns: u64, id: u64) {
+        self.run_before(ns);
+        self.engine.cancel(at(ns), RequestId(id));
+    }
+
+    fn run_before(&mut self, ns: u64) {
+        if let Some(before) = ns.checked_sub(1) {
+            self.run_until(before);
+        }
+    }
+
+    fn run_until(&mut self, ns: u64) {
+        while let Some(wake) = self.engine.next_wake().filter(|&wake| wake <= at(ns)) {
+            let mut out = Vec::new();
+            self.engine.step(wake, &mut out);
+            self.engine.store().check();
+            for output in out {
+                match output {
+                    Output::Admitted { id, at, hit } => {
+                        let seen = self.seen.entry(id.0).or_default();
+                        (seen.admitted, seen.hit) = (Some(at.as_nanos()), [hit[0], hit[1]]);
+                    }
+                    Output::FirstToken { id, at } => {
+                        let first = &mut self.seen.entry(id.0).or_default().first;
+                        assert_eq!(first.replace(at.as_nanos()), None, "two first tokens");
+                    }
+                    Output::Finished { id, at, cached_tokens } => {
+                        let seen = self.seen.entry(id.0).or_default();
+                        assert_eq!(seen.finished.replace(at.as_nanos()), None, "finished twice");
+                        seen.cached = cached_tokens;
+                    }
+                    Output::Kv { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> BTreeMap<u64, Seen> {
+        self.run_until(u64::MAX);
+        self.engine.check_at_rest();
+        self.seen
+    }
+
+    fn progress(&self, ns: u64) -> Vec<(u64, u32)> {
+        let mut made = Vec::new();
+        self.engine.progress(at(ns), |id, tokens| made.push((id.0, tokens)));
+        made
+    }
+}
+
+fn times(seen: &BTreeMap<u64, Seen>, id: u64) -> (u64, u64) {
+    let seen = seen[&id];
+    (seen.first.expect("a first token"), seen.finished.expect("an end"))
+}
+
+#[test]
+fn one_request_takes_a_step_for_its_prompt_and_one_for_each_further_token() {
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(7 * MS, 1, &[text(1, 10)], 5);
+    // Prompt: 10 tokens, 1 ms. Four more tokens, 1 ms each.
+    assert_eq!(times(&bench.finish(), 1), (8 * MS, 12 * MS));
+}
+
+#[test]
+fn every_term_of_the_step_time_is_paid() {
+    let mut profile = round_profile(4);
+    profile.step.base_ns = 100_000.0;
+    profile.step.ns_per_pair = 1_000.0;
+    profile.step.ns_per_seq = 5_000.0;
+    profile.step.ns_per_context_token = 100.0;
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 3)], 3);
+    // Prompt: 100 base + 1000 weights + (1 + 2 + 3) pairs * 1 + 1 sequence * 5 = 1111 µs.
+    // Second token: 100 + 1000 + 5 + 4 tokens of context * 0.1 = 1105.4 µs; third: 1105.5 µs.
+    let first = 1_111 * US;
+    assert_eq!(times(&bench.finish(), 1), (first, first + 1_105_400 + 1_105_500));
+}
+
+#[test]
+fn a_long_prompt_is_computed_in_chunks() {
+    let mut profile = round_profile(4);
+    profile.step.ns_per_pair = 1.0;
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 2_500)], 1);
+    // Chunks of 1000, 1000 and 500 tokens: 10 + 10 + 5 ms. However it is cut, each token attends
+    // to those before it and to itself: 2500 * 2501 / 2 pairs of 1 ns.
+    let first = 25 * MS + 2_500 * 2_501 / 2;
+    bench.run_until(10 * MS);
+    assert_eq!(
+        bench.engine.load_report().queued_prefill_tokens,
+        2_500,
+        "the first chunk still runs"
+    );
+    bench.run_until(11 * MS);
+    assert_eq!(bench.engine.load_report().queued_prefill_tokens, 1_500);
+    assert_eq!(times(&bench.finish(), 1), (first, first));
+}
+
+#[test]
+fn a_later_request_finds_the_shared_prefix() {
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(0, 1, &[text(1, 400), text(2, 100)], 1);
+    bench.submit(10 * MS, 2, &[text(1, 400), text(3, 110)], 1);
+    bench.submit(20 * MS, 3, &[text(1, 400), text(2, 100)], 1);
+    let seen = bench.finish();
+    // 500 tokens at 10 µs.
+    assert_eq!(times(&seen, 1), (5 * MS, 5 * MS));
+    // 400 of 510 tokens are there in 100 blocks; 110 cost 1.1 ms.
+    assert_eq!(times(&seen, 2), (11_100 * US, 11_100 * US));
+    assert_eq!((seen[&2].hit, seen[&2].cached), ([100, 0], 400));
+    // All of it is there, but the last block is computed again, to sample from: 4 tokens, 1 ms.
+    assert_eq!(times(&seen, 3), (21 * MS, 21 * MS));
+    assert_eq!((seen[&3].hit, seen[&3].cached), ([124, 0], 496));
+}
+
+#[test]
+fn a_request_in_the_same_step_finds_the_shared_prefix_too() {
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(0, 1, &[text(1, 400), text(2, 100)], 1);
+    bench.submit(0, 2, &[text(1, 400), text(3, 100)], 1);
+    let seen = bench.finish();
+    // One step of 500 + 100 tokens.
+    assert_eq!(times(&seen, 1), (6 * MS, 6 * MS));
+    assert_eq!((times(&seen, 2), seen[&2].hit), ((6 * MS, 6 * MS), [100, 0]));
+}
+
+#[test]
+fn the_next_turn_finds_the_answer_of_the_one_before() {
+    let mut bench = Bench::new(round_profile(4));
+    // 6 + 6 tokens, of which the last has no KV: blocks 0 and 1 are whole, 1 is of both.
+    bench.submit(0, 1, &[text(1, 6)], 6);
+    bench.submit(10 * MS, 2, &[text(1, 6), Segment::Answer { tokens: 6 }, text(2, 8)], 1);
+    assert_eq!(bench.finish()[&2].hit, [2, 0]);
+}
+
+#[test]
+fn an_arrival_cuts_the_decode_stretch_at_the_next_steps_end() {
+    for arrival in [3_000 * US + 1, 3_500 * US, 4_000 * US] {
+        let mut profile = round_profile(1_000);
+        profile.max_num_batched_tokens = 2_000;
+        let mut bench = Bench::new(profile);
+        bench.submit(0, 1, &[text(1, 4)], 20);
+        bench.submit(arrival, 2, &[text(2, 199)], 1);
+        bench.run_until(4 * MS);
+        // R1 has a token at 1, 2, 3 and 4 ms. The mixed step holds 199 + 1 tokens: 2 ms.
+        assert_eq!(bench.progress(5 * MS), [(1, 4)]);
+        assert_eq!(bench.progress(6 * MS), [(1, 5)]);
+        let seen = bench.finish();
+        assert_eq!(times(&seen, 2), (6 * MS, 6 * MS), "arrival at {arrival} ns");
+        // Five tokens by 6 ms, fifteen to go.
+        assert_eq!(times(&seen, 1), (MS, 21 * MS), "arrival at {arrival} ns");
+    }
+}
+
+/// One stretch of 5,000 steps against the same steps one by one (in blocks of one token each step
+/// is looked at), and against exact integers.
+#[test]
+fn the_closed_form_of_a_decode_stretch_is_the_sum_of_its_steps() {
+    let (prompt, output) = (777, 5_001);
+    let end = |block_size| {
+        let mut profile = round_profile(block_size);
+        profile.step.weights_ns = 1_234_567.25;
+        profile.step.ns_per_context_token = 123.5;
+        let mut bench = Bench::new(profile);
+        bench.submit(0, 1, &[text(1, prompt)], output);
+        let (first, finished) = times(&bench.finish(), 1);
+        finished - first
+    };
+    // Step i (from 0) reads 778 + i tokens. In quarters of a nanosecond, to stay in integers.
+    let quarters: u64 = (0..5_000).map(|i| 4_938_269 + (778 + i) * 494).sum();
+    assert_eq!(end(65_536), quarters.div_ceil(4), "rounded once");
+    assert!(end(1).abs_diff(quarters / 4) <= 5_000 / 2, "rounded half a nanosecond a step at most");
+}
+
+#[test]
+fn without_room_the_last_admitted_gives_way_and_computes_again() {
+    let mut profile = round_profile(4);
+    profile.hbm_tokens = Some(6 * 4);
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 8)], 12);
+    bench.submit(0, 2, &[text(2, 8)], 8);
+    // 3 blocks each, for 8 + 1 tokens. Both have their first token at 1 ms and their fifth at 5 ms;
+    // then 12 tokens fill three blocks, and both need a fourth. R2 gives way: its last block goes
+    // at once and the second at 9 ms. R1 goes on alone: 12 tokens by 12 ms.
+    bench.run_until(5 * MS);
+    assert_eq!(bench.engine.load_report().waiting, 1);
+    let stats = |bench: &Bench| {
+        let stats = bench.engine.stats();
+        (stats.preemptions, stats.recomputed_tokens)
+    };
+    assert_eq!(stats(&bench), (1, 0));
+    // At 12 ms R2 finds one block of four and computes 8 + 5 - 4 = 9 tokens: the sixth token at
+    // 13 ms, the eighth at 15 ms.
+    bench.run_until(12 * MS);
+    assert_eq!(stats(&bench), (1, 9));
+    let seen = bench.finish();
+    assert_eq!(times(&seen, 1), (MS, 12 * MS));
+    assert_eq!(times(&seen, 2), (MS, 15 * MS));
+    assert_eq!(seen[&2].cached, 0, "what it found at its first admission");
+}
+
+/// 101 blocks of HBM. A (400 tokens) is computed at 0 and pushed out by B at 10 ms.
+fn with_a_in_the_host_tier(loads: Loads) -> Bench {
+    let mut profile = round_profile(4);
+    profile.hbm_tokens = Some(404);
+    // 0.1 GB/s: 10 µs a token; 500 µs latency.
+    profile.host = host(1_000, 0.1, 500.0, loads);
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 100, &[text(1, 400)], 1);
+    bench.submit(10 * MS, 101, &[text(2, 400)], 1);
+    bench.run_until(15 * MS);
+    assert_eq!(bench.engine.load_report().blocks_by_tier[..2], [100, 100]);
+    bench
+}
+
+#[test]
+fn a_load_delays_only_the_request_that_waits_for_it() {
+    let mut bench = with_a_in_the_host_tier(Loads::Always);
+    bench.submit(20 * MS, 1, &[text(1, 201)], 1);
+    bench.submit(20 * MS, 2, &[text(3, 8)], 5);
+    bench.run_until(20 * MS);
+    let report = bench.engine.load_report();
+    assert_eq!((report.waiting, report.running), (1, 1), "loading counts as waiting");
+    let seen = bench.finish();
+    // 200 tokens at 10 µs and the latency: there at 22.5 ms. The step under way ends at 23 ms,
+    // and the one with the last prompt token at 24 ms.
+    assert_eq!((seen[&1].hit, seen[&1].cached), ([0, 50], 200));
+    assert_eq!(times(&seen, 1), (24 * MS, 24 * MS));
+    // As if nobody loaded.
+    assert_eq!(times(&seen, 2), (21 * MS, 25 * MS));
+}
+
+#[test]
+fn loads_take_their_turn_on_the_link() {
+    let mut bench = with_a_in_the_host_tier(Loads::Always);
+    bench.submit(20 * MS, 1, &[text(1, 101)], 1);
+    bench.submit(20 * MS, 2, &[text(1, 201)], 1);
+    let seen = bench.finish();
+    // 100 tokens move until 21 ms and are there at 21.5 ms; the second hundred moves behind them,
+    // until 22 ms, and is there at 22.5 ms. Nothing else runs, so steps begin at once.
+    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 25], 22_500 * US));
+    // The first request's step ends at 22.5 ms too.
+    assert_eq!((seen[&2].hit, times(&seen, 2).0), ([0, 50], 23_500 * US));
+}
+
+#[test]
+fn a_load_that_takes_longer_than_computing_is_not_made() {
+    let mut bench = with_a_in_the_host_tier(Loads::WhenCheaper);
+    bench.submit(20 * MS, 1, &[text(1, 201)], 1);
+    // 2.5 ms to load 200 tokens, 2 ms to compute them: 201 tokens at 10 µs.
+    let seen = bench.finish();
+    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 0], 22_010 * US));
+}
+
+#[test]
+fn max_num_seqs_holds_the_rest_back() {
+    let mut profile = round_profile(4);
+    profile.max_num_seqs = 2;
+    let mut bench = Bench::new(profile);
+    for id in 1..=3 {
+        bench.submit(0, id, &[text(id, 4)], 3);
+    }
+    bench.run_until(0);
+    let report = bench.engine.load_report();
+    assert_eq!((report.waiting, report.running, report.queued_prefill_tokens), (1, 2, 12));
+    let seen = bench.finish();
+    // Two run from 0 to 3 ms, the third after them.
+    assert_eq!(
+        [1, 2, 3].map(|id| times(&seen, id)),
+        [(MS, 3 * MS), (MS, 3 * MS), (4 * MS, 6 * MS)]
+    );
+}
+
+#[test]
+fn the_token_budget_goes_to_decoding_first() {
+    let mut profile = round_profile(4);
+    (profile.max_num_seqs, profile.max_num_batched_tokens) = (2, 3);
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 3)], 6);
+    bench.submit(1, 2, &[text(2, 4)], 1);
+    // R1's prompt fills the first step. Then it takes one token of three each step, which leaves
+    // two for R2: its four tokens are done after the steps that end at 2 and 3 ms.
+    let seen = bench.finish();
+    assert_eq!((times(&seen, 1), times(&seen, 2)), ((MS, 6 * MS), (3 * MS, 3 * MS)));
+}
+
+#[test]
+fn sizes_around_a_block_take_their_steps_and_leave_their_full_blocks() {
+    for prompt in [1, 3, 4, 5, 7, 8, 9] {
+        for output in [1, 3, 4, 5] {
+            let mut profile = round_profile(4);
+            // Exactly the room it needs.
+            profile.hbm_tokens = Some(u64::from(prompt + output).next_multiple_of(4));
+            let mut bench = Bench::new(profile);
+            bench.submit(0, 1, &[text(1, prompt)], output);
+            bench.run_until(u64::MAX);
+            // The last token has no KV.
+            let full = u64::from((prompt + output - 1) / 4);
+            let case = format!("{prompt} + {output} tokens");
+            assert_eq!(bench.engine.load_report().blocks_by_tier[0], full, "{case}");
+            let expected = (MS, u64::from(output) * MS);
+            assert_eq!(times(&bench.finish(), 1), expected, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_request_frees_its_slot_and_blocks_whatever_it_did() {
+    // Waiting: no step has run.
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(0, 1, &[text(1, 10)], 5);
+    bench.cancel(0, 1);
+    assert!(bench.engine.is_idle());
+    assert_eq!(bench.finish(), BTreeMap::new());
+
+    // Prefilling: the step under way ends, and no token comes of it.
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(0, 1, &[text(1, 10)], 5);
+    bench.cancel(500 * US, 1);
+    bench.run_until(MS);
+    bench.engine.check_at_rest();
+    assert_eq!(bench.finish()[&1].first, None);
+
+    // Between two chunks.
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(0, 1, &[text(1, 2_500)], 5);
+    bench.cancel(15 * MS, 1);
+    bench.run_until(20 * MS);
+    bench.engine.check_at_rest();
+    assert_eq!(bench.finish()[&1].first, None);
+
+    // Decoding: the stretch is cut at the next step's end.
+    let mut bench = Bench::new(round_profile(1_000));
+    bench.submit(0, 1, &[text(1, 10)], 50);
+    bench.cancel(3_500 * US, 1);
+    bench.run_until(4 * MS);
+    bench.engine.check_at_rest();
+    assert_eq!(bench.engine.next_wake(), None);
+    assert_eq!(bench.finish()[&1].finished, None);
+
+    // Loading: the request is gone at once, its transfer runs to its end.
+    let mut bench = with_a_in_the_host_tier(Loads::Always);
+    bench.submit(20 * MS, 1, &[text(1, 201)], 1);
+    bench.cancel(21 * MS, 1);
+    assert!(bench.engine.is_idle());
+    bench.run_until(22_500 * US);
+    bench.engine.check_at_rest();
+    assert_eq!(bench.engine.next_wake(), None);
+    // The request took 51 blocks, for 201 + 1 tokens, and one place was free: 50 blocks of B had to
+    // go. 50 blocks of A came back; the 51st was never filled.
+    assert_eq!(bench.engine.load_report().blocks_by_tier[..2], [100, 100]);
+}
+
+#[test]
+fn the_end_of_a_cancelled_request_is_not_announced_even_if_its_last_token_was_made() {
+    let mut bench = Bench::new(round_profile(4));
+    bench.submit(0, 1, &[text(1, 10)], 2);
+    bench.cancel(1_500 * US, 1);
+    let seen = bench.finish();
+    assert_eq!((seen[&1].first, seen[&1].finished), (Some(MS), None));
+}
+
+#[test]
+fn a_cancelled_head_of_the_queue_lets_the_next_in_at_the_next_steps_end() {
+    let mut profile = round_profile(100);
+    profile.hbm_tokens = Some(400);
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 10)], 80);
+    // Needs all four blocks, so it waits, and the one behind it with it.
+    bench.submit(0, 2, &[text(2, 350)], 1);
+    bench.submit(0, 3, &[text(3, 10)], 1);
+    bench.cancel(3_500 * US, 2);
+    let seen = bench.finish();
+    assert_eq!(times(&seen, 3), (5 * MS, 5 * MS));
+    assert_eq!(times(&seen, 1), (MS, 80 * MS));
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_its_reason() {
+    let mut profile = round_profile(4);
+    profile.hbm_tokens = Some(40);
+    let mut bench = Bench::new(profile);
+    let try_it = |bench: &mut Bench, id, prompt, output| {
+        let segments = if prompt == 0 { vec![] } else { vec![text(1, prompt)] };
+        let work = bench.work(id, &segments, output);
+        bench.engine.submit(at(0), work)
+    };
+    assert_eq!(try_it(&mut bench, 1, 0, 5), Err(SubmitError::EmptyPrompt));
+    assert_eq!(try_it(&mut bench, 1, 5, 0), Err(SubmitError::EmptyAnswer));
+    let too_large = SubmitError::TooLarge { needed: 11, capacity: 10 };
+    assert_eq!(try_it(&mut bench, 1, 40, 1), Err(too_large));
+    assert_eq!(too_large.to_string(), "request needs 11 blocks, worker holds 10");
+    assert_eq!(bench.engine.next_wake(), None, "a refused request wakes nobody");
+    assert_eq!(try_it(&mut bench, 1, 39, 1), Ok(()));
+    assert_eq!(try_it(&mut bench, 1, 1, 1), Err(SubmitError::DuplicateId));
+    bench.run_until(u64::MAX);
+    assert_eq!(bench.seen.remove(&1).map(|seen| seen.finished), Some(Some(MS)));
+    assert_eq!(try_it(&mut bench, 1, 1, 1), Ok(()), "an id is free again after the end");
+    assert_eq!(times(&bench.finish(), 1), (MS, MS));
+}
+
+#[test]
+fn token_counts_beyond_u32_are_refused_even_without_a_limit() {
+    let mut bench = Bench::new(round_profile(4));
+    let mut work = bench.work(1, &[text(1, u32::MAX - 10)], 5);
+    work.output_tokens = 100;
+    let refused = SubmitError::TooLarge { needed: 1_073_741_847, capacity: 1_073_741_823 };
+    // u32::MAX - 10 + 100 = 4,294,967,385 tokens in blocks of 4.
+    assert_eq!(bench.engine.submit(at(0), work), Err(refused));
+    bench.finish();
+}
+
+#[test]
+fn a_prompt_of_millions_of_tokens_is_computed() {
+    let mut profile = round_profile(65_536);
+    profile.max_num_batched_tokens = u32::MAX;
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 3_000_000_000)], 2);
+    // 3 * 10^9 tokens at 10 µs; then one step of 1 ms.
+    assert_eq!(times(&bench.finish(), 1), (30_000_000 * MS, 30_000_001 * MS));
+}

@@ -1,0 +1,351 @@
+//! The prefix index against a model that a reader can check at a glance: for each source, the set
+//! of (tier, block) pairs it holds.
+
+mod common;
+
+use common::{Form, Texts, between, chance, for_seeds, off_the_wire, run};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use warmpath_core::block::{BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::event::{Digest, KvBatch, KvEvent, Snapshot};
+use warmpath_core::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
+use warmpath_core::rng::Rng;
+use warmpath_core::routing::index::{Overlap, PrefixIndex, SequenceGap};
+use warmpath_core::tokens::Segment;
+
+type Held = BTreeSet<(TierId, BlockHash)>;
+
+struct Model {
+    index: PrefixIndex,
+    held: BTreeMap<SourceId, Held>,
+    seqs: BTreeMap<SourceId, (u64, u64)>,
+    wire: bool,
+}
+
+impl Model {
+    fn new(wire: bool) -> Self {
+        Self { index: PrefixIndex::default(), held: BTreeMap::new(), seqs: BTreeMap::new(), wire }
+    }
+
+    fn form(&self, run: BlockRun) -> BlockRun {
+        if self.wire { off_the_wire(&run) } else { run }
+    }
+
+    fn apply(&mut self, source: SourceId, events: Vec<KvEvent>) {
+        let held = self.held.get_mut(&source).expect("a source the model knows");
+        for event in &events {
+            match event {
+                KvEvent::Stored { tier, run } => held.extend(run.hashes().map(|h| (*tier, h))),
+                KvEvent::Removed { tier, run } => {
+                    held.retain(|pair| !run.hashes().any(|hash| *pair == (*tier, hash)));
+                }
+                KvEvent::Cleared => held.clear(),
+            }
+        }
+        let (epoch, seq) = self.seqs.get_mut(&source).unwrap();
+        *seq += 1;
+        let batch = KvBatch { source, epoch: *epoch, seq: *seq, events };
+        self.index.apply(&batch).unwrap();
+    }
+
+    fn replace(&mut self, source: SourceId, epoch: u64, runs: Vec<(TierId, BlockRun)>) {
+        let pairs = |(tier, run): &(TierId, BlockRun)| {
+            let tier = *tier;
+            run.hashes().map(move |hash| (tier, hash)).collect::<Vec<_>>()
+        };
+        self.held.insert(source, runs.iter().flat_map(pairs).collect());
+        self.seqs.insert(source, (epoch, 7));
+        self.index.replace(&Snapshot { source, epoch, seq: 7, runs }).unwrap();
+    }
+
+    fn forget(&mut self, source: SourceId) {
+        self.held.remove(&source);
+        self.seqs.remove(&source);
+        self.index.forget(source);
+    }
+
+    fn check(&self, prompts: &[TokenBlocks]) {
+        self.index.check();
+        for (source, held) in &self.held {
+            let mut digest = Digest::default();
+            for &(tier, hash) in held {
+                let alone = Arc::new(Chain::from_wire(1, 0, vec![hash]));
+                digest.add(tier, &run(&alone, 0, 1));
+            }
+            assert_eq!(self.index.digest(*source), digest, "digest of {source}");
+            assert_eq!(self.index.position(*source), self.seqs.get(source).copied());
+        }
+        for prompt in prompts {
+            let mut overlap = Overlap::default();
+            self.index.overlap(prompt, &mut overlap);
+            let seen: Vec<_> = overlap.entries().iter().map(|e| (e.source, e.by_tier)).collect();
+            assert_eq!(seen, self.overlap(prompt), "{} tokens", prompt.tokens());
+        }
+    }
+
+    /// What each source holds from the prompt's start without a gap.
+    fn overlap(&self, prompt: &TokenBlocks) -> Vec<(SourceId, [u32; MAX_TIERS])> {
+        let of_source = |(source, held): (&SourceId, &Held)| {
+            let mut by_tier = [0; MAX_TIERS];
+            for block in 0..prompt.reusable_blocks() {
+                let hash = prompt.chain().hash(block);
+                let nearest = (0..MAX_TIERS).find(|&t| held.contains(&(TierId(t as u8), hash)));
+                let Some(tier) = nearest else { break };
+                by_tier[tier] += 1;
+            }
+            (by_tier != [0; MAX_TIERS]).then_some((*source, by_tier))
+        };
+        self.held.iter().filter_map(of_source).collect()
+    }
+}
+
+fn any_tier(rng: &mut Rng) -> TierId {
+    TierId(rng.below(MAX_TIERS as u64) as u8)
+}
+
+/// A run of a text below a block that the source holds, which may repeat what it holds already.
+fn random_stored(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) -> Option<KvEvent> {
+    let chain = texts.pick_full(rng)?;
+    let held = &model.held[&source];
+    let below_held = |&start: &u32| {
+        start == 0
+            || (0..MAX_TIERS as u8).any(|t| held.contains(&(TierId(t), chain.hash(start - 1))))
+    };
+    let starts: Vec<u32> = (0..chain.blocks()).filter(below_held).collect();
+    let start = starts[rng.below(starts.len() as u64) as usize];
+    let end = between(rng, start + 1, chain.blocks());
+    Some(KvEvent::Stored { tier: any_tier(rng), run: model.form(run(chain, start, end)) })
+}
+
+/// Any stretch of any text, held or not: ends, heads and middles.
+fn random_removed(rng: &mut Rng, model: &Model, texts: &Texts) -> Option<KvEvent> {
+    let chain = texts.pick_full(rng)?;
+    let start = if chance(rng, 30) { 0 } else { between(rng, 0, chain.blocks() - 1) };
+    let end = if chance(rng, 30) { chain.blocks() } else { between(rng, start, chain.blocks()) };
+    Some(KvEvent::Removed { tier: any_tier(rng), run: model.form(run(chain, start, end)) })
+}
+
+/// Whole prefixes, their ends in a farther tier, as a store would list them.
+fn random_snapshot(rng: &mut Rng, model: &Model, texts: &Texts) -> Vec<(TierId, BlockRun)> {
+    let mut runs = Vec::new();
+    for _ in 0..between(rng, 0, 3) {
+        let Some(chain) = texts.pick_full(rng) else { continue };
+        let end = between(rng, 1, chain.blocks());
+        let middle = between(rng, 0, end);
+        for (tier, start, end) in [(TierId::HBM, 0, middle), (TierId::HOST, middle, end)] {
+            if start < end {
+                runs.push((tier, model.form(run(chain, start, end))));
+            }
+        }
+    }
+    runs
+}
+
+fn random_walk(rng: &mut Rng, form: Form, wire: bool, longest_blocks: u32, steps: u32) {
+    let count = between(rng, 2, 7) as usize;
+    let texts = Texts::random(rng, form, count, longest_blocks);
+    // Descending, so that slots are not in the order of their sources.
+    let mut sources: Vec<SourceId> = (0..3).rev().map(|i| WorkerId(i).into()).collect();
+    sources.push(SourceId::Pool(PoolId(0)));
+    let mut model = Model::new(wire);
+    for &source in &sources {
+        model.replace(source, 1, Vec::new());
+    }
+    for step in 0..steps {
+        let source = sources[rng.below(sources.len() as u64) as usize];
+        if !model.held.contains_key(&source) {
+            let runs = random_snapshot(rng, &model, &texts);
+            model.replace(source, u64::from(step), runs);
+        }
+        match rng.below(100) {
+            0..45 => {
+                let event = random_stored(rng, &model, source, &texts);
+                model.apply(source, event.into_iter().collect());
+            }
+            45..85 => {
+                let event = random_removed(rng, &model, &texts);
+                model.apply(source, event.into_iter().collect());
+            }
+            85..90 => {
+                let removed = random_removed(rng, &model, &texts);
+                model.apply(source, removed.into_iter().chain([KvEvent::Cleared]).collect());
+            }
+            90..95 => model.forget(source),
+            _ => {
+                let runs = random_snapshot(rng, &model, &texts);
+                model.replace(source, u64::from(step), runs);
+            }
+        }
+        let prompts: Vec<TokenBlocks> = (0..4).map(|_| texts.prompt(rng)).collect();
+        model.check(&prompts);
+    }
+    for source in sources {
+        model.forget(source);
+        model.check(&[]);
+    }
+    assert_eq!(model.index.runs(), 0, "runs are kept that nobody holds");
+}
+
+#[test]
+fn short_described_texts_agree_with_the_model() {
+    for_seeds(0..300, |rng| random_walk(rng, Form::Described, false, 12, 60));
+}
+
+#[test]
+fn long_described_texts_agree_with_the_model() {
+    for_seeds(1_000..1_060, |rng| random_walk(rng, Form::Described, false, 300, 40));
+}
+
+#[test]
+fn written_texts_agree_with_the_model() {
+    for_seeds(2_000..2_060, |rng| random_walk(rng, Form::Written, false, 150, 40));
+}
+
+#[test]
+fn runs_off_the_wire_agree_with_the_model() {
+    for_seeds(3_000..3_100, |rng| random_walk(rng, Form::Described, true, 12, 60));
+    for_seeds(4_000..4_060, |rng| random_walk(rng, Form::Written, true, 300, 40));
+}
+
+const A: SourceId = SourceId::Worker(WorkerId(0));
+const B: SourceId = SourceId::Worker(WorkerId(1));
+
+fn text(seed: u64, blocks: u32) -> Arc<Chain> {
+    let segment = Segment::Text { seed, tokens: blocks * 16 + 1 };
+    Arc::new(hash_segments(&ScopePlan::new("", "", "", 16), &[segment]))
+}
+
+fn depth(index: &PrefixIndex, chain: &Arc<Chain>, source: SourceId) -> u32 {
+    let mut overlap = Overlap::default();
+    index.overlap(&TokenBlocks::new(Arc::clone(chain), chain.tokens()), &mut overlap);
+    overlap.get(source).map_or(0, |entry| entry.blocks())
+}
+
+fn batch(source: SourceId, seq: u64, events: Vec<KvEvent>) -> KvBatch {
+    KvBatch { source, epoch: 1, seq, events }
+}
+
+fn known(sources: &[SourceId]) -> PrefixIndex {
+    let mut index = PrefixIndex::default();
+    for &source in sources {
+        index.replace(&Snapshot { source, epoch: 1, seq: 0, runs: Vec::new() }).unwrap();
+    }
+    index
+}
+
+#[test]
+fn a_middle_block_removed_and_stored_again_restores_the_full_depth() {
+    let tier = TierId::HBM;
+    for blocks in [3, 64, 65, 200] {
+        for wire in [false, true] {
+            let form = |run: BlockRun| if wire { off_the_wire(&run) } else { run };
+            for at in [0, 1, blocks / 2, blocks - 1] {
+                let chain = text(1, blocks);
+                let mut index = known(&[A, B]);
+                let all = form(run(&chain, 0, blocks));
+                let one = form(run(&chain, at, at + 1));
+                let stored = |run: &BlockRun| vec![KvEvent::Stored { tier, run: run.clone() }];
+                index.apply(&batch(A, 1, stored(&all))).unwrap();
+                index.apply(&batch(B, 1, stored(&all))).unwrap();
+                let removed = vec![KvEvent::Removed { tier, run: one.clone() }];
+                index.apply(&batch(A, 2, removed)).unwrap();
+                let case = format!("block {at} of {blocks}, wire {wire}");
+                assert_eq!(depth(&index, &chain, A), at, "{case}");
+                assert_eq!(depth(&index, &chain, B), blocks, "{case}: the other source");
+                index.apply(&batch(A, 3, stored(&one))).unwrap();
+                assert_eq!(depth(&index, &chain, A), blocks, "{case}: stored again");
+                assert_eq!(index.digest(A), index.digest(B), "{case}");
+                index.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_in_two_tiers_counts_in_the_nearer_one() {
+    let chain = text(1, 4);
+    let mut index = known(&[A]);
+    let stored = |tier, start, end| KvEvent::Stored { tier, run: run(&chain, start, end) };
+    let events = vec![stored(TierId::HOST, 0, 4), stored(TierId::HBM, 1, 2)];
+    index.apply(&batch(A, 1, events)).unwrap();
+    let mut overlap = Overlap::default();
+    index.overlap(&TokenBlocks::new(Arc::clone(&chain), 65), &mut overlap);
+    assert_eq!(overlap.entries()[0].by_tier, [1, 3, 0, 0]);
+    assert_eq!(index.digest(A).blocks, 5, "five pairs of tier and block");
+}
+
+#[test]
+fn the_last_token_of_a_prompt_is_never_found() {
+    let chain = text(1, 4);
+    let mut index = known(&[A]);
+    let all = KvEvent::Stored { tier: TierId::HBM, run: run(&chain, 0, 4) };
+    index.apply(&batch(A, 1, vec![all])).unwrap();
+    for (tokens, found) in [(1, 0), (16, 0), (17, 1), (32, 1), (33, 2), (64, 3), (65, 4)] {
+        let mut overlap = Overlap::default();
+        index.overlap(&TokenBlocks::new(Arc::clone(&chain), tokens), &mut overlap);
+        let blocks = overlap.get(A).map_or(0, |entry| entry.blocks());
+        assert_eq!(blocks, found, "{tokens} tokens");
+    }
+}
+
+#[test]
+fn gaps_are_reported_and_change_nothing() {
+    let chain = text(1, 4);
+    let stored = || vec![KvEvent::Stored { tier: TierId::HBM, run: run(&chain, 0, 4) }];
+    let mut index = known(&[A]);
+    let unknown = index.apply(&batch(B, 1, stored()));
+    assert_eq!(unknown, Err(SequenceGap::UnknownSource { source_id: B }));
+    index.apply(&batch(A, 1, Vec::new())).unwrap();
+    for (epoch, seq, what) in [
+        (1, 3, "a batch is missing"),
+        (1, 1, "repeated"),
+        (2, 2, "restarted"),
+        (0, 2, "a life ago"),
+    ] {
+        let late = KvBatch { source: A, epoch, seq, events: stored() };
+        let expected = SequenceGap::Missing {
+            source_id: A,
+            epoch: 1,
+            expected: 2,
+            got_epoch: epoch,
+            got: seq,
+        };
+        assert_eq!(index.apply(&late), Err(expected), "{what}");
+        assert_eq!(depth(&index, &chain, A), 0, "{what}");
+        assert_eq!(index.position(A), Some((1, 1)), "{what}");
+    }
+    index.apply(&batch(A, 2, stored())).unwrap();
+    assert_eq!(depth(&index, &chain, A), 4);
+}
+
+#[test]
+fn blocks_below_unknown_ones_are_reported_with_their_depth_until_a_snapshot_comes() {
+    let chain = text(1, 100);
+    for start in [1, 63, 64, 65, 99] {
+        let mut index = known(&[A]);
+        let below = off_the_wire(&run(&chain, start, 100));
+        let orphan = vec![KvEvent::Stored { tier: TierId::HBM, run: below }];
+        let error = index.apply(&batch(A, 1, orphan));
+        assert_eq!(error, Err(SequenceGap::UnknownParent { source_id: A, depth: start }));
+        index.check();
+        let runs = vec![(TierId::HBM, run(&chain, 0, 100))];
+        index.replace(&Snapshot { source: A, epoch: 1, seq: 5, runs }).unwrap();
+        assert_eq!(depth(&index, &chain, A), 100);
+        index.apply(&batch(A, 6, vec![KvEvent::Cleared])).unwrap();
+        assert_eq!((depth(&index, &chain, A), index.runs()), (0, 0));
+    }
+}
+
+#[test]
+fn a_forgotten_source_leaves_the_others_alone() {
+    let chain = text(1, 10);
+    let mut index = known(&[A, B]);
+    for (source, end) in [(A, 10), (B, 6)] {
+        let stored = KvEvent::Stored { tier: TierId::HBM, run: run(&chain, 0, end) };
+        index.apply(&batch(source, 1, vec![stored])).unwrap();
+    }
+    index.forget(A);
+    assert_eq!((depth(&index, &chain, A), depth(&index, &chain, B)), (0, 6));
+    assert_eq!(index.position(A), None);
+    index.check();
+}

@@ -1,0 +1,171 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use warmpath_core::routing::policy::PolicyConfig;
+
+/// Measures what a routing policy is worth on a fleet of LLM workers that share KV cache.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit status: 0 done, 1 the run failed or is not valid, 2 bad input.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs each policy on a live gRPC fleet in this process and in virtual time, and prints one
+    /// table
+    Compare(Compare),
+    /// Runs each policy in virtual time alone
+    Sim(Sim),
+    /// Drives a router that already runs
+    Run(Run),
+    /// Repeats a router's recorded log and checks that every decision comes out the same
+    Replay(Replay),
+}
+
+/// What to run, shared by `compare` and `sim`. Flags win over the scenario file.
+#[derive(Debug, Args)]
+pub struct What {
+    /// A scenario file (TOML); without it the built-in default
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// A Mooncake trace (JSONL) to play instead of the scenario's workload
+    #[arg(long, value_name = "FILE", conflicts_with = "workload")]
+    pub trace: Option<PathBuf>,
+    /// A workload by name, or a workload file (TOML)
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+    /// Policies to compare, separated by commas, or "all"
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    pub policies: Vec<String>,
+    /// Workers in the fleet
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// A worker profile by name, or a profile file (TOML)
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// KV memory of each worker in tokens, or "unlimited"
+    #[arg(long, value_name = "N|unlimited", value_parser = parse_tokens)]
+    pub hbm_tokens: Option<HbmTokens>,
+    /// Tokens a KV block; with a trace the trace's own block unless given
+    #[arg(long, value_name = "N")]
+    pub block_size: Option<u32>,
+    /// Times the workload's own arrival rate
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
+    pub rate_scale: f64,
+    /// Spreads the requests of one trace timestamp over the time to the next
+    #[arg(long)]
+    pub tick_jitter: bool,
+    #[arg(long, value_name = "N", help = "Seed of everything that is drawn")]
+    pub seed: Option<u64>,
+    /// Writes the full report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    #[command(flatten)]
+    pub what: What,
+    /// Requests of the live leg; 0 leaves it out. Default: some 8 s a policy
+    #[arg(long, value_name = "N")]
+    pub live_requests: Option<u64>,
+    /// Model seconds a wall second in the live leg
+    #[arg(long, value_name = "X", value_parser = parse_scale)]
+    pub speedup: Option<f64>,
+    /// Writes each live router's log as DIR/POLICY.jsonl, for `loadgen replay`
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Sim {
+    #[command(flatten)]
+    pub what: What,
+    /// Writes each simulated router's log as DIR/POLICY.jsonl, for `loadgen replay`
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The router: http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub target: String,
+    #[command(flatten)]
+    pub what: RunWhat,
+}
+
+/// What to send to a router whose fleet and policy are its own business.
+#[derive(Debug, Args)]
+pub struct RunWhat {
+    /// A Mooncake trace (JSONL) to play
+    #[arg(long, value_name = "FILE", conflicts_with = "workload")]
+    pub trace: Option<PathBuf>,
+    /// A workload by name, or a workload file (TOML)
+    #[arg(long, value_name = "NAME", default_value = "assistant")]
+    pub workload: String,
+    /// Stops after so many requests
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+    /// Times the workload's own arrival rate
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
+    pub rate_scale: f64,
+    /// Spreads the requests of one trace timestamp over the time to the next
+    #[arg(long)]
+    pub tick_jitter: bool,
+    /// Model seconds a wall second; must be what the fleet runs at, 1 for real engines
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
+    pub speedup: f64,
+    /// Fails answers that are not the token stream of warmpath's simulated workers
+    #[arg(long)]
+    pub check_tokens: bool,
+    #[arg(long, value_name = "N", default_value_t = 1, help = "Seed of everything that is drawn")]
+    pub seed: u64,
+    /// Writes the full report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// A log that a router wrote with --record
+    #[arg(value_name = "LOG")]
+    pub log: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HbmTokens(pub Option<u64>);
+
+fn parse_tokens(text: &str) -> Result<HbmTokens, String> {
+    if text == "unlimited" {
+        return Ok(HbmTokens(None));
+    }
+    let expected = "expected a whole number above 0 or \"unlimited\"";
+    let tokens: u64 = text.replace('_', "").parse().map_err(|_| expected.to_owned())?;
+    if tokens == 0 { Err(expected.into()) } else { Ok(HbmTokens(Some(tokens))) }
+}
+
+fn parse_scale(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number above 0".to_owned())?;
+    if value > 0.0 && value <= 1e6 { Ok(value) } else { Err("expected a number above 0".into()) }
+}
+
+pub fn parse_policies(names: &[String]) -> Result<Vec<PolicyConfig>, String> {
+    if names == ["all"] {
+        return Ok(PolicyConfig::ALL.to_vec());
+    }
+    let mut policies: Vec<PolicyConfig> = Vec::new();
+    for name in names {
+        let policy = name.trim().parse().map_err(|error| format!("--policies: {error}"))?;
+        if policies.contains(&policy) {
+            return Err(format!("--policies: {policy} is named twice"));
+        }
+        policies.push(policy);
+    }
+    Ok(policies)
+}

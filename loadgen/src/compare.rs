@@ -1,0 +1,117 @@
+//! `compare`: each policy live, then the same requests in virtual time, then the whole workload.
+
+use crate::cli;
+use crate::config::Setup;
+use crate::drive::{self, Driven, Options};
+use crate::fleet::Fleet;
+use crate::progress::Progress;
+use crate::results::{Mode, RunReport};
+use crate::simulate::{pace, scope, simulate};
+use crate::source::Prepared;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use warmpath_core::routing::policy::PolicyConfig;
+
+/// What a live leg may be late by, as a share of its mean TTFT.
+const LATENESS_LIMIT: f64 = 0.05;
+/// Wall seconds of a trace that the live leg plays unless told otherwise.
+const LIVE_SECONDS: f64 = 8.0;
+const REQUEST_LIMIT: Duration = Duration::from_secs(120);
+
+pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Vec<RunReport>> {
+    let prepared = setup.source.prepare(&scope(setup));
+    let speedup = args.speedup.unwrap_or(setup.live.speedup);
+    let total = prepared.workload(pace(setup, None)).total();
+    let live = args.live_requests.or(setup.live.requests).or_else(|| {
+        prepared.arrivals_within(LIVE_SECONDS * speedup, pace(setup, None)).map(|n| n.max(1))
+    });
+    let live = live.unwrap_or(total).min(total);
+    let mut runs = Vec::new();
+    if live > 0 {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        for &policy in &setup.policies {
+            let leg = LiveLeg { setup, prepared: &prepared, policy, speedup, requests: live };
+            let bar = progress.start(live, &format!("{policy} live"));
+            let record = args.record.as_deref();
+            let run = runtime.block_on(leg.run(record, move |ended| bar.set(ended)));
+            runs.push(run.with_context(|| format!("{policy}, live"))?);
+        }
+    }
+    let slices = (live > 0).then_some(Some(live)).into_iter();
+    for limit in slices.chain([None]) {
+        for &policy in &setup.policies {
+            let mode = if limit.is_some() { Mode::SimSlice } else { Mode::Sim };
+            let label = format!("{policy} {}", mode.name());
+            let bar = progress.start(limit.unwrap_or(total), &label);
+            runs.push(simulate(setup, &prepared, policy, limit, None, &mut |n| bar.set(n))?);
+        }
+    }
+    Ok(runs)
+}
+
+pub struct LiveLeg<'a> {
+    pub setup: &'a Setup,
+    pub prepared: &'a Prepared<'a>,
+    pub policy: PolicyConfig,
+    pub speedup: f64,
+    pub requests: u64,
+}
+
+impl LiveLeg<'_> {
+    pub async fn run(
+        &self,
+        record: Option<&Path>,
+        progress: impl Fn(u64) + Send + 'static,
+    ) -> Result<RunReport> {
+        let log = record.map(|folder| folder.join(format!("{}.jsonl", self.policy)));
+        if let Some(folder) = record {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        let fleet = Fleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
+        let started = Instant::now();
+        let workload = self.prepared.workload(pace(self.setup, Some(self.requests)));
+        let options = Options { speedup: self.speedup, check_tokens: true, timeout: REQUEST_LIMIT };
+        let driven = drive::drive(&fleet.target, workload, options, progress).await;
+        let wall_s = started.elapsed().as_secs_f64();
+        fleet.stop().await?;
+        Ok(self.report(driven?, wall_s))
+    }
+
+    fn report(&self, driven: Driven, wall_s: f64) -> RunReport {
+        let setup = self.setup;
+        let block_size = setup.profile.block_size;
+        let figures = driven.recorder.figures(block_size, setup.workers, &setup.slo);
+        let lateness = driven.live.send_lateness_s.mean * self.speedup;
+        let invalid_because = too_late(lateness, figures.ttft_s.mean);
+        RunReport {
+            policy: Some(self.policy),
+            mode: Mode::Live,
+            workload: self.prepared.name(),
+            profile: Some(setup.profile.name.clone()),
+            profile_validated: setup.profile.validated,
+            figures,
+            router_overhead_s: driven.live.router_overhead_s,
+            speedup: Some(self.speedup),
+            engine: None,
+            valid: invalid_because.is_none(),
+            invalid_because,
+            live: Some(driven.live),
+            wall_s,
+            seed: setup.seed,
+        }
+    }
+}
+
+/// Whether a live run's own lateness, in model seconds, spoils its TTFT.
+pub fn too_late(lateness_s: f64, mean_ttft_s: f64) -> Option<String> {
+    (lateness_s > LATENESS_LIMIT * mean_ttft_s).then(|| {
+        format!(
+            "requests were sent {:.1} ms late in model time, more than {} % of the mean TTFT of \
+             {:.1} ms: lower --speedup, or give the machine more room",
+            lateness_s * 1e3,
+            LATENESS_LIMIT * 100.0,
+            mean_ttft_s * 1e3
+        )
+    })
+}

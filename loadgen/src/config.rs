@@ -1,0 +1,161 @@
+//! From scenario file and flags to everything a run needs. What is resolved here is printed whole in
+//! the JSON report, so that a result carries all that made it.
+
+use crate::cli::{What, parse_policies};
+use crate::files::{bad, parse_toml, read};
+use crate::source::Source;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::report::Slo;
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_sim::{Network, Scenario};
+
+const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
+const PROFILES: &[(&str, &str)] = &[("lab", include_str!("../../deploy/profiles/lab.toml"))];
+
+/// A scenario as it stands in its file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    name: String,
+    workers: u32,
+    profile: String,
+    workload: String,
+    policies: Vec<PolicyConfig>,
+    seed: u64,
+    live: Live,
+    slo: Slo,
+    network: Network,
+}
+
+/// The live leg.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub speedup: f64,
+    /// Requests of the workload. None: what a trace brings in eight wall seconds.
+    pub requests: Option<u64>,
+}
+
+/// Everything resolved.
+#[derive(Debug, Serialize)]
+pub struct Setup {
+    pub scenario: String,
+    pub workers: u32,
+    pub profile: Profile,
+    pub policies: Vec<PolicyConfig>,
+    pub source: Source,
+    pub rate_scale: f64,
+    pub tick_jitter: bool,
+    pub seed: u64,
+    pub live: Live,
+    pub slo: Slo,
+    pub network: Network,
+}
+
+impl Setup {
+    pub fn resolve(what: &What) -> Result<Self> {
+        let (origin, text, folder) = match &what.scenario {
+            Some(path) => (path.display().to_string(), read(path)?, path.parent()),
+            None => ("built-in scenario".into(), DEFAULT_SCENARIO.to_owned(), None),
+        };
+        let file: ScenarioFile = parse_toml(&origin, &text)?;
+        let here = Path::new("");
+        let (profile_name, profile_folder) = match &what.profile {
+            Some(name) => (name, None),
+            None => (&file.profile, folder),
+        };
+        let mut profile = load_profile(profile_name, profile_folder.unwrap_or(here))?;
+        let source = match (&what.trace, &what.workload) {
+            (Some(path), _) => Source::trace(path)?,
+            (None, Some(name)) => Source::workload(name, here)?,
+            (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
+        };
+        if let Some(tokens) = what.hbm_tokens {
+            profile.hbm_tokens = tokens.0;
+        }
+        if let Some(size) = what.block_size.or(source.own_block_size()) {
+            profile.block_size = size;
+        }
+        profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
+        source.check_block_size(profile.block_size)?;
+        let workers = what.workers.unwrap_or(file.workers);
+        if !(1..=65_535).contains(&workers) {
+            return Err(bad(format!("workers: {workers}, expected 1 to 65535")));
+        }
+        let policies = match what.policies.as_slice() {
+            [] => file.policies,
+            names => parse_policies(names).map_err(bad)?,
+        };
+        if policies.is_empty() {
+            return Err(bad(format!("{origin}: policies: none, expected at least one")));
+        }
+        let mut live = file.live;
+        if !(live.speedup > 0.0 && live.speedup <= 1e6) {
+            return Err(bad(format!(
+                "{origin}: live.speedup: {}, expected a number above 0",
+                live.speedup
+            )));
+        }
+        if !(0.0..=1e9).contains(&file.network.hop_us) || file.network.report_every_ms == 0 {
+            return Err(bad(format!(
+                "{origin}: network: expected hop_us of 0 or more and report_every_ms above 0"
+            )));
+        }
+        if !(file.slo.ttft_s > 0.0 && file.slo.tpot_s > 0.0) {
+            return Err(bad(format!("{origin}: slo: expected seconds above 0")));
+        }
+        if what.trace.is_some() {
+            live.requests = None;
+        }
+        Ok(Self {
+            scenario: file.name,
+            workers,
+            profile,
+            policies,
+            source,
+            rate_scale: what.rate_scale,
+            tick_jitter: what.tick_jitter,
+            seed: what.seed.unwrap_or(file.seed),
+            live,
+            slo: file.slo,
+            network: file.network,
+        })
+    }
+
+    pub fn scenario(&self, policy: PolicyConfig) -> Scenario {
+        Scenario {
+            workers: self.workers,
+            profile: self.profile.clone(),
+            policy,
+            network: self.network,
+            seed: self.seed,
+        }
+    }
+}
+
+/// A profile by name, or a file in `folder`.
+pub fn load_profile(name: &str, folder: &Path) -> Result<Profile> {
+    let (origin, text) = match PROFILES.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => (format!("profile {name}"), (*text).to_owned()),
+        None if looks_like_a_file(name) => {
+            let path = folder.join(name);
+            (path.display().to_string(), read(&path)?)
+        }
+        None => return Err(unknown("profile", name, PROFILES.iter().map(|(known, _)| *known))),
+    };
+    let profile: Profile = parse_toml(&origin, &text)?;
+    profile.check().map_err(|error| bad(format!("{origin}: {error}")))?;
+    Ok(profile)
+}
+
+pub fn looks_like_a_file(name: &str) -> bool {
+    name.contains(['/', '.'])
+}
+
+pub fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> anyhow::Error {
+    let known = known.collect::<Vec<_>>().join(", ");
+    bad(format!("unknown {kind} '{name}', expected one of: {known}; or a file NAME.toml"))
+}

@@ -1,0 +1,65 @@
+//! Reading and writing files, with errors of one line that name the file, the line and what was
+//! expected.
+
+use serde::de::DeserializeOwned;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Input that can't be used. Ends the program with status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+pub fn bad(message: impl Into<String>) -> anyhow::Error {
+    BadInput(message.into()).into()
+}
+
+pub fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).map_err(|error| bad(format!("{}: {error}", path.display())))
+}
+
+/// Parses a TOML text that came from `origin`.
+pub fn parse_toml<T: DeserializeOwned>(origin: &str, text: &str) -> anyhow::Result<T> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text[..at.min(text.len())].matches('\n').count() + 1;
+        bad(format!("{origin}:{line}: {}", error.message().replace('\n', "; ")))
+    })
+}
+
+/// A file that appears whole or not at all: it is written beside its place and moved there.
+#[derive(Debug)]
+pub struct PendingFile {
+    path: PathBuf,
+    partial: PathBuf,
+    file: std::fs::File,
+}
+
+impl PendingFile {
+    /// Fails at once where nothing could be written later.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{}.partial", std::process::id()));
+        let partial = path.with_file_name(name);
+        if path.is_dir() {
+            return Err(bad(format!("{}: is a folder, expected a file", path.display())));
+        }
+        let file = std::fs::File::create(&partial)
+            .map_err(|error| bad(format!("{}: {error}", path.display())))?;
+        Ok(Self { path: path.to_owned(), partial, file })
+    }
+
+    pub fn finish(mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        std::fs::rename(&self.partial, &self.path)?;
+        Ok(())
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        // Gone already when it was finished.
+        let _ = std::fs::remove_file(&self.partial);
+    }
+}

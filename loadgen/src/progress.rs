@@ -1,0 +1,38 @@
+//! Progress bars on standard error; silent where nobody watches.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+#[derive(Debug, Default)]
+pub struct Progress;
+
+/// One leg's bar; gone when dropped.
+#[derive(Debug)]
+pub struct Bar(ProgressBar);
+
+impl Progress {
+    pub fn start(&self, total: u64, label: &str) -> Bar {
+        // A bar draws only on a terminal, and at most ten times a second.
+        let bar =
+            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template(
+            "{msg:<24} {wide_bar} {pos}/{len} requests, {elapsed} of about {duration}",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_message(label.to_owned());
+        Bar(bar)
+    }
+}
+
+impl Bar {
+    pub fn set(&self, done: u64) {
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,22 @@
+//! `replay`: repeats a router's log.
+
+use crate::cli;
+use crate::files::{bad, read};
+use anyhow::{Result, bail};
+use warmpath_core::routing::record::{ReplayError, replay};
+
+pub fn run(args: &cli::Replay) -> Result<()> {
+    let name = args.log.display();
+    let text = read(&args.log)?;
+    match replay(text.lines()) {
+        Ok(done) => {
+            println!(
+                "{name}: {} decisions in {} inputs, all the same as recorded",
+                done.decisions, done.inputs
+            );
+            Ok(())
+        }
+        Err(error @ ReplayError::Differs { .. }) => bail!("{name}: {error}"),
+        Err(error) => Err(bad(format!("{name}: {error}"))),
+    }
+}

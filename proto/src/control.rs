@@ -1,0 +1,92 @@
+//! vLLM's control calls, as far as a server without weights can answer them. Router and worker say
+//! what differs between them; everything else is refused here, by name.
+
+use crate::status::not_simulated;
+use crate::vllm::{self, control_server::Control};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// What a server must know to answer.
+#[tonic::async_trait]
+pub trait Controlled: Send + Sync + 'static {
+    fn server_info(&self) -> vllm::ServerInfo;
+
+    /// An error where no model is served yet.
+    fn model(&self) -> Result<String, Status>;
+
+    /// Ends the requests that clients named so; unknown names are no error.
+    async fn abort(&self, request_ids: &[String]) -> Result<(), Status>;
+}
+
+#[derive(Debug)]
+pub struct ControlService<T>(pub Arc<T>);
+
+macro_rules! control {
+    ($($call:ident($request:ident) -> $response:ident;)*) => {
+        #[tonic::async_trait]
+        impl<T: Controlled> Control for ControlService<T> {
+            async fn get_server_info(
+                &self,
+                _: Request<vllm::GetServerInfoRequest>,
+            ) -> Result<Response<vllm::ServerInfo>, Status> {
+                Ok(Response::new(self.0.server_info()))
+            }
+
+            async fn get_model_info(
+                &self,
+                _: Request<vllm::GetModelInfoRequest>,
+            ) -> Result<Response<vllm::ModelInfo>, Status> {
+                let model = self.0.model()?;
+                Ok(Response::new(vllm::ModelInfo {
+                    model_id: model.clone(),
+                    served_model_name: model,
+                    supports_token_ids_input: true,
+                    ..Default::default()
+                }))
+            }
+
+            async fn abort(
+                &self,
+                request: Request<vllm::AbortRequest>,
+            ) -> Result<Response<vllm::AbortResponse>, Status> {
+                self.0.abort(&request.get_ref().request_ids).await?;
+                Ok(Response::new(vllm::AbortResponse {}))
+            }
+
+            /// None: what is cached is told by `warmpath.v1.WorkerState`.
+            async fn get_kv_event_sources(
+                &self,
+                _: Request<vllm::GetKvEventSourcesRequest>,
+            ) -> Result<Response<vllm::GetKvEventSourcesResponse>, Status> {
+                Ok(Response::new(vllm::GetKvEventSourcesResponse::default()))
+            }
+
+            $(async fn $call(
+                &self,
+                _: Request<vllm::$request>,
+            ) -> Result<Response<vllm::$response>, Status> {
+                Err(not_simulated(stringify!($call)))
+            })*
+        }
+    };
+}
+
+control! {
+    shutdown(ShutdownRequest) -> ShutdownResponse;
+    load_lora(LoadLoraRequest) -> LoadLoraResponse;
+    unload_lora(UnloadLoraRequest) -> UnloadLoraResponse;
+    list_loras(ListLorasRequest) -> ListLorasResponse;
+    pause_generation(PauseGenerationRequest) -> PauseGenerationResponse;
+    resume_generation(ResumeGenerationRequest) -> ResumeGenerationResponse;
+    is_paused(IsPausedRequest) -> IsPausedResponse;
+    sleep(SleepRequest) -> SleepResponse;
+    wake_up(WakeUpRequest) -> WakeUpResponse;
+    is_sleeping(IsSleepingRequest) -> IsSleepingResponse;
+    init_weight_transfer_engine(InitWeightTransferEngineRequest) -> InitWeightTransferEngineResponse;
+    start_weight_update(StartWeightUpdateRequest) -> StartWeightUpdateResponse;
+    start_draft_weight_update(StartDraftWeightUpdateRequest) -> StartDraftWeightUpdateResponse;
+    update_weights(UpdateWeightsRequest) -> UpdateWeightsResponse;
+    finish_weight_update(FinishWeightUpdateRequest) -> FinishWeightUpdateResponse;
+    update_weight_version(UpdateWeightVersionRequest) -> UpdateWeightVersionResponse;
+    get_weight_version(GetWeightVersionRequest) -> GetWeightVersionResponse;
+}

@@ -1,0 +1,87 @@
+//! What the core's errors are called in gRPC. Every mapping stands here.
+
+use tonic::{Code, Status};
+use warmpath_core::engine::SubmitError;
+use warmpath_core::routing::input::RejectReason;
+
+/// A router's refusal. Asking again helps where the code is UNAVAILABLE.
+pub fn from_reject(reason: RejectReason) -> Status {
+    let code = match reason {
+        RejectReason::NoEligibleWorker { .. } => Code::Unavailable,
+        RejectReason::PromptTooLarge { .. } => Code::InvalidArgument,
+        RejectReason::DuplicateId => Code::AlreadyExists,
+    };
+    Status::new(code, reason.to_string())
+}
+
+/// A worker's refusal. Asking again does not help.
+pub fn from_submit(error: SubmitError) -> Status {
+    let code = match error {
+        SubmitError::TooLarge { .. } | SubmitError::EmptyPrompt | SubmitError::EmptyAnswer => {
+            Code::InvalidArgument
+        }
+        SubmitError::DuplicateId => Code::AlreadyExists,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// What a router tells its client when a worker's call fails. The worker's own answers keep their
+/// code; whatever the transport made of a broken connection becomes UNAVAILABLE, since the gRPC code
+/// of those says nothing.
+pub fn from_worker(worker: &str, cause: &Status) -> Status {
+    use std::error::Error;
+    let code = match cause.code() {
+        code @ (Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::ResourceExhausted
+        | Code::OutOfRange
+        | Code::DeadlineExceeded
+        | Code::Unimplemented)
+            if cause.source().is_none() =>
+        {
+            code
+        }
+        _ => Code::Unavailable,
+    };
+    let mut why = cause.message().to_owned();
+    let mut source = cause.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !why.contains(&text) {
+            why = format!("{why}: {text}");
+        }
+        source = error.source();
+    }
+    Status::new(code, format!("worker {worker}: {why}"))
+}
+
+/// For the calls of vLLM's API that an engine without weights can't answer.
+pub fn not_simulated(call: &str) -> Status {
+    Status::unimplemented(format!("{call}: not supported by a simulated engine"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_numbers() {
+        let status = from_reject(RejectReason::PromptTooLarge { needed: 900, largest: 600 });
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "prompt needs 900 blocks, the largest worker holds 600");
+        let status = from_submit(SubmitError::TooLarge { needed: 9, capacity: 6 });
+        assert_eq!(status.message(), "request needs 9 blocks, worker holds 6");
+    }
+
+    #[test]
+    fn a_broken_connection_is_unavailable_and_an_answer_keeps_its_code() {
+        let refused = from_worker("w1", &Status::invalid_argument("no"));
+        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, "worker w1: no"));
+        let torn = std::io::Error::other("broken pipe");
+        let broken = from_worker("w1", &Status::from_error(Box::new(torn)));
+        assert_eq!(broken.code(), Code::Unavailable);
+        assert!(broken.message().contains("broken pipe"), "{}", broken.message());
+    }
+}

@@ -1,0 +1,135 @@
+//! What every listener and every connection on the wire shares.
+//!
+//! One HTTP/2 connection carries many streams, and h2 ends all of them when too many small frames
+//! wait unread or when too many streams are reset early. Hence wide windows, and workers that
+//! tolerate bursts of cancels.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio_stream::{Stream, StreamExt};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint, Error, Server};
+
+/// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
+pub const MAX_GENERATE_BYTES: usize = 16 << 20;
+/// The largest message of a worker's feed, in bytes. Snapshots come in chunks far below it; one
+/// step's batch is not cut.
+pub const MAX_FEED_BYTES: usize = 64 << 20;
+
+const CONNECTION_WINDOW: u32 = 64 << 20;
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Early cancels that a listener lets pile up before it drops the connection.
+pub const PENDING_RESETS: usize = 100_000;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// A server with our windows. `pending_resets`: [`PENDING_RESETS`] where only routers connect.
+pub fn server(pending_resets: usize) -> Server {
+    Server::builder()
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .http2_max_pending_accept_reset_streams(Some(pending_resets))
+}
+
+/// A connection that is made when first used and made again after it breaks. A peer that answers
+/// no ping for 5 s counts as gone, so that its streams end.
+pub fn channel(url: &str) -> Result<Channel, Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .connect_lazy())
+}
+
+/// Accepted sockets without Nagle's delay: tonic ignores its own `tcp_nodelay` when it is handed
+/// the incoming connections, and then small messages wait for 40 ms.
+pub fn accept(
+    listener: tokio::net::TcpListener,
+) -> impl Stream<Item = std::io::Result<tokio::net::TcpStream>> {
+    tokio_stream::wrappers::TcpListenerStream::new(listener).map(|socket| {
+        let socket = socket?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    })
+}
+
+/// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until
+/// the response headers are out, so who streams must watch the deadline itself.
+pub fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    // The protocol allows 8 digits.
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    let span = match unit {
+        "H" => Duration::from_secs(count * 3_600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    };
+    now.checked_add(span)
+}
+
+/// Nothing here has authentication, so other than loopback addresses must be asked for twice. An
+/// error is one line.
+pub fn may_bind(address: &SocketAddr, insecure_bind: bool) -> Result<(), String> {
+    if address.ip().is_loopback() || insecure_bind {
+        return Ok(());
+    }
+    Err(format!("listen: {address} is not a loopback address, expected one or --insecure-bind"))
+}
+
+/// Ends with SIGTERM or ctrl-c: the `shutdown` of a process's server.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! {
+            _ = interrupted => {}
+            _ = terminated.recv() => {}
+        },
+        // Without a handler SIGTERM ends the process at once; ctrl-c may still be heard.
+        Err(_) => {
+            let _ = interrupted.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_header_is_a_deadline() {
+        let now = Instant::now();
+        let at = |text: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            deadline(&metadata, now).map(|at| at - now)
+        };
+        assert_eq!(at("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(at("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(at("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for bad in ["", "S", "1", "-1S", "123456789S", "1x", "+5S"] {
+            assert_eq!(at(bad), None, "{bad}");
+        }
+        assert_eq!(deadline(&MetadataMap::new(), now), None);
+    }
+
+    #[test]
+    fn other_than_loopback_is_asked_for_twice() {
+        let address = |text: &str| text.parse().unwrap();
+        assert!(may_bind(&address("127.0.0.1:0"), false).is_ok());
+        assert!(may_bind(&address("[::1]:0"), false).is_ok());
+        assert!(may_bind(&address("0.0.0.0:80"), true).is_ok());
+        assert!(may_bind(&address("0.0.0.0:80"), false).unwrap_err().contains("0.0.0.0:80"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Flags and file to one configuration. Flags win over the file, the file over defaults.
+
+use clap::Parser;
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_proto::settings::{explain, explain_field};
+use warmpath_router::RouterConfig;
+
+/// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
+#[derive(Parser, Debug)]
+#[command(version)]
+pub struct Cli {
+    /// A TOML file; its fields are named like the flags, `workers` is a list
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where to serve Prometheus metrics; without it there are none
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// Listen on other than loopback addresses, without authentication
+    #[arg(long)]
+    insecure_bind: bool,
+    /// A worker, `http://host:port`; may be given several times
+    #[arg(long = "worker", value_name = "URL")]
+    workers: Vec<String>,
+    /// The rule by which requests are sent to workers
+    #[arg(long)]
+    policy: Option<PolicyConfig>,
+    /// Rules that draw lots draw others with another seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Model seconds in a second of the wall clock
+    #[arg(long, value_name = "X")]
+    speedup: Option<f64>,
+    /// Tokens a KV block; without it, that of the first worker
+    #[arg(long, value_name = "N")]
+    block_size: Option<u32>,
+    /// The model to serve; without it, that of the first worker
+    #[arg(long)]
+    model: Option<String>,
+    /// Whose requests these are
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Parts this router's blocks from those of routers with another secret
+    #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+    /// Where to write the run down, for replay
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
+    #[serde(default)]
+    insecure_bind: bool,
+    #[serde(default)]
+    workers: Vec<String>,
+    policy: Option<PolicyConfig>,
+    seed: Option<u64>,
+    speedup: Option<f64>,
+    block_size: Option<u32>,
+    model: Option<String>,
+    tenant: Option<String>,
+    secret: Option<String>,
+    record: Option<PathBuf>,
+    connections_per_worker: Option<usize>,
+    drain_timeout_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct Settings {
+    pub config: RouterConfig,
+    pub listen: SocketAddr,
+    pub metrics_listen: Option<SocketAddr>,
+    pub insecure_bind: bool,
+}
+
+/// An error is one line that names file, line and field, as far as there are any.
+pub fn settings(cli: Cli) -> Result<Settings, String> {
+    let mut text = String::new();
+    let file = match &cli.config {
+        Some(path) => {
+            text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            toml::from_str(&text)
+                .map_err(|error| explain(path, &text, error.span(), error.message()))?
+        }
+        None => File::default(),
+    };
+    let workers = if cli.workers.is_empty() { file.workers } else { cli.workers };
+    let Some(policy) = cli.policy.or(file.policy) else {
+        return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
+    };
+    let mut config = RouterConfig::new(workers, policy);
+    set(&mut config.seed, cli.seed.or(file.seed));
+    set(&mut config.speedup, cli.speedup.or(file.speedup));
+    set(&mut config.tenant, cli.tenant.or(file.tenant));
+    set(&mut config.connections_per_worker, file.connections_per_worker);
+    set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
+    config.block_size = cli.block_size.or(file.block_size);
+    config.model = cli.model.or(file.model);
+    config.secret = cli.secret.or(file.secret);
+    config.record = cli.record.or(file.record);
+    config.check().map_err(|error| match &cli.config {
+        Some(path) => explain_field(path, &text, &error.field, &error.why),
+        None => error.to_string(),
+    })?;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Settings {
+        config,
+        listen: cli.listen.or(file.listen).unwrap_or(anywhere),
+        metrics_listen: cli.metrics_listen.or(file.metrics_listen),
+        insecure_bind: cli.insecure_bind || file.insecure_bind,
+    })
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}

@@ -1,0 +1,111 @@
+//! What a router is made of. A file of these fields is TOML; unknown fields are errors.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use warmpath_core::routing::policy::PolicyConfig;
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterConfig {
+    /// `http://host:port` each. A worker's number is its place here.
+    pub workers: Vec<String>,
+    pub policy: PolicyConfig,
+    /// Rules that draw lots draw others with another seed.
+    #[serde(default)]
+    pub seed: u64,
+    /// Model seconds in a second of the wall clock; workers with another are refused.
+    #[serde(default = "default_speedup")]
+    pub speedup: f64,
+    /// Tokens; None: that of the first worker that joins. Workers with another are refused.
+    #[serde(default)]
+    pub block_size: Option<u32>,
+    /// None: that of the first worker that joins. Workers with another are refused.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Whose requests these are: nobody authenticates, so all clients are one tenant.
+    #[serde(default = "default_tenant")]
+    pub tenant: String,
+    /// Parts this router's blocks from those of routers with another secret on the same workers.
+    /// None is a secret too: the one that every router without a secret has.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// Where to write the run down, for replay.
+    #[serde(default)]
+    pub record: Option<PathBuf>,
+    #[serde(default = "default_connections_per_worker")]
+    pub connections_per_worker: usize,
+    /// How long a router that shuts down lets streams finish, in milliseconds of the wall clock.
+    #[serde(default = "default_drain_timeout_ms")]
+    pub drain_timeout_ms: u64,
+}
+
+const fn default_speedup() -> f64 {
+    1.0
+}
+
+fn default_tenant() -> String {
+    "default".to_owned()
+}
+
+const fn default_connections_per_worker() -> usize {
+    2
+}
+
+const fn default_drain_timeout_ms() -> u64 {
+    30_000
+}
+
+impl RouterConfig {
+    /// A router with every default: seed 0, speedup 1, tenant "default", no record.
+    pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
+        Self {
+            workers,
+            policy,
+            seed: 0,
+            speedup: default_speedup(),
+            block_size: None,
+            model: None,
+            tenant: default_tenant(),
+            secret: None,
+            record: None,
+            connections_per_worker: default_connections_per_worker(),
+            drain_timeout_ms: default_drain_timeout_ms(),
+        }
+    }
+
+    /// Call before anything is built from it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
+        if self.workers.is_empty() {
+            return err("workers", "none, expected at least 1".to_owned());
+        }
+        for (i, url) in self.workers.iter().enumerate() {
+            if self.workers[..i].contains(url) {
+                return err(&format!("workers[{i}]"), format!("'{url}' stands there twice"));
+            }
+            if !url.starts_with("http://") {
+                let why = format!("'{url}', expected http://host:port");
+                return err(&format!("workers[{i}]"), why);
+            }
+        }
+        if !(1e-3..=1e4).contains(&self.speedup) {
+            return err("speedup", format!("{}, expected 0.001 to 10000", self.speedup));
+        }
+        if let Some(size) = self.block_size.filter(|size| !(1..=65_536).contains(size)) {
+            return err("block_size", format!("{size}, expected 1 to 65536 tokens"));
+        }
+        if !(1..=64).contains(&self.connections_per_worker) {
+            let why = format!("{}, expected 1 to 64", self.connections_per_worker);
+            return err("connections_per_worker", why);
+        }
+        Ok(())
+    }
+}
+
+/// A field of the configuration that can't be.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct ConfigError {
+    pub field: String,
+    pub why: String,
+}

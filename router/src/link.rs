@@ -1,0 +1,56 @@
+//! The connections to one worker. Requests spread over several, since one HTTP/2 connection that
+//! breaks takes all its streams along; the feed has one of its own.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tonic::transport::{Channel, Error};
+use warmpath_core::id::WorkerId;
+use warmpath_proto::transport::{self, MAX_FEED_BYTES, MAX_GENERATE_BYTES};
+use warmpath_proto::v1::worker_state_client::WorkerStateClient;
+use warmpath_proto::vllm::AbortRequest;
+use warmpath_proto::vllm::control_client::ControlClient;
+use warmpath_proto::vllm::inference_client::InferenceClient;
+
+#[derive(Debug)]
+pub struct Link {
+    pub id: WorkerId,
+    pub url: String,
+    /// As it stands in metrics, logs and response metadata.
+    pub name: String,
+    requests: Vec<Channel>,
+    feed: Channel,
+    next: AtomicUsize,
+}
+
+impl Link {
+    /// Connects when first used, and again when broken.
+    pub fn new(id: WorkerId, url: &str, connections: usize) -> Result<Self, Error> {
+        let requests = (0..connections).map(|_| transport::channel(url)).collect::<Result<_, _>>();
+        Ok(Self {
+            id,
+            url: url.to_owned(),
+            name: id.to_string(),
+            requests: requests?,
+            feed: transport::channel(url)?,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn inference(&self) -> InferenceClient<Channel> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.requests.len();
+        InferenceClient::new(self.requests[turn].clone())
+            .max_decoding_message_size(MAX_GENERATE_BYTES)
+            .max_encoding_message_size(MAX_GENERATE_BYTES)
+    }
+
+    pub fn state(&self) -> WorkerStateClient<Channel> {
+        WorkerStateClient::new(self.feed.clone()).max_decoding_message_size(MAX_FEED_BYTES)
+    }
+
+    /// vLLM needs to be told: a stream that is dropped does not stop it.
+    pub async fn abort(&self, request_ids: Vec<String>) {
+        let mut control = ControlClient::new(self.feed.clone());
+        if let Err(error) = control.abort(AbortRequest { request_ids }).await {
+            tracing::debug!(worker = self.name, %error, "abort failed");
+        }
+    }
+}

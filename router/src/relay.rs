@@ -1,0 +1,282 @@
+//! One request on its way: checked and hashed, decided under the heart's lock, passed on with a
+//! salt and an id of our own, its answer streamed back unchanged.
+//!
+//! However a request ends, its [`Flight`] is dropped and leaves nothing behind: no table entry, no
+//! booking, and no work on the worker that nobody waits for.
+
+use crate::link::Link;
+use crate::metrics::{self, Outcome, Stage};
+use crate::shared::{Place, Shared};
+use dashmap::Entry;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant as WallInstant;
+use tokio::time::Sleep;
+use tokio_stream::Stream;
+use tonic::metadata::MetadataMap;
+use tonic::{Status, Streaming};
+use warmpath_core::block::{TokenBlocks, hash_blocks};
+use warmpath_core::id::{RequestId, SessionId, TenantId};
+use warmpath_core::request::Request;
+use warmpath_core::routing::input::{Action, Input, RejectReason};
+use warmpath_proto::generate::{self, Accepted};
+use warmpath_proto::vllm::finish_info::FinishReason;
+use warmpath_proto::vllm::{FinishInfo, GenerateRequest, GenerateResponse};
+use warmpath_proto::{status, transport};
+
+/// A request that was passed on, and what it took.
+#[derive(Debug)]
+pub struct Started {
+    pub relay: Relay,
+    pub link: Arc<Link>,
+    /// Wall nanoseconds from the decoded request to the call upstream.
+    pub router_ns: u64,
+}
+
+/// Takes a request to the worker that the policy names. Returns when the worker has accepted it.
+pub async fn start(
+    shared: &Arc<Shared>,
+    metadata: &MetadataMap,
+    request: GenerateRequest,
+) -> Result<Started, Status> {
+    let begun = WallInstant::now();
+    let result = start_at(begun, shared, metadata, request).await;
+    if let Err(status) = &result {
+        metrics::refused(shared.config.policy, status.code());
+    }
+    result
+}
+
+async fn start_at(
+    begun: WallInstant,
+    shared: &Arc<Shared>,
+    metadata: &MetadataMap,
+    mut request: GenerateRequest,
+) -> Result<Started, Status> {
+    if shared.draining.load(Ordering::Acquire) {
+        return Err(Status::unavailable("the router is draining"));
+    }
+    let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
+    let terms = shared.terms.get().ok_or_else(|| status::from_reject(none))?;
+    let accepted = generate::accept(&request, &terms.model)?;
+    let deadline = transport::deadline(metadata, begun);
+    let mut flight = Flight::register(shared, &accepted)?;
+
+    let secret = shared.config.secret.as_deref().unwrap_or_default();
+    let salt = generate::upstream_salt(secret, &shared.config.tenant, &accepted.cache_salt);
+    let scope = generate::scope(&salt, &terms.model, terms.block_size);
+    let prompt = TokenBlocks::whole(hash_blocks(&scope, &accepted.prompt));
+    let hashed = WallInstant::now();
+    let link = flight.dispatch(prompt, &accepted, deadline)?;
+    let decided = WallInstant::now();
+
+    request.request_id.clone_from(&flight.upstream_id);
+    request.kv.get_or_insert_default().cache_salt = salt;
+    let mut upstream = tonic::Request::new(request);
+    if let Some(deadline) = deadline {
+        upstream.set_timeout(deadline.saturating_duration_since(decided));
+    }
+    let mut client = link.inference();
+    let issued = WallInstant::now();
+    metrics::overhead(Stage::Hash, hashed - begun);
+    metrics::overhead(Stage::Decide, decided - hashed);
+    metrics::overhead(Stage::Total, issued - begun);
+
+    let call = client.generate_stream(upstream);
+    let response = match deadline {
+        Some(at) => match tokio::time::timeout_at(at.into(), call).await {
+            Ok(response) => response,
+            Err(_) => return Err(flight.past_deadline(0)),
+        },
+        None => call.await,
+    };
+    let upstream = response.map_err(|cause| flight.failed(&cause))?.into_inner();
+    let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+    let block_size = terms.block_size;
+    let relay = Relay { upstream, deadline, flight, tokens: 0, ended: false, block_size };
+    Ok(Started { relay, link, router_ns: (issued - begun).as_nanos() as u64 })
+}
+
+/// A request's footprint in this router. Dropping it wipes it out.
+#[derive(Debug)]
+struct Flight {
+    shared: Arc<Shared>,
+    id: RequestId,
+    /// Its key in the table.
+    name: String,
+    upstream_id: String,
+    /// From the dispatch until the end is known.
+    link: Option<Arc<Link>>,
+}
+
+impl Flight {
+    fn register(shared: &Arc<Shared>, accepted: &Accepted) -> Result<Self, Status> {
+        let id = RequestId(shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let upstream_id = format!("warmpath-{:x}-{}", shared.instance, id.0);
+        let name = match accepted.request_id.as_str() {
+            "" => upstream_id.clone(),
+            named => named.to_owned(),
+        };
+        let place = Place { link: None, upstream_id: upstream_id.clone() };
+        match shared.in_flight.entry(name.clone()) {
+            Entry::Occupied(_) => {
+                let why = format!("request_id: '{name}' is in use already");
+                return Err(Status::already_exists(why));
+            }
+            Entry::Vacant(entry) => entry.insert(place),
+        };
+        Ok(Self { shared: Arc::clone(shared), id, name, upstream_id, link: None })
+    }
+
+    fn dispatch(
+        &mut self,
+        prompt: TokenBlocks,
+        accepted: &Accepted,
+        deadline: Option<WallInstant>,
+    ) -> Result<Arc<Link>, Status> {
+        let Shared { config, heart, links, .. } = &*self.shared;
+        let number = |name: &String| SessionId(generate::session_number(&config.tenant, name));
+        let request = Request {
+            id: self.id,
+            session: accepted.session_id.as_ref().map(number),
+            tenant: TenantId(0),
+            prompt,
+            priority: accepted.priority,
+            deadline: deadline.map(|at| heart.clock().at(at)),
+        };
+        let lookup = |prompt: &TokenBlocks, out: &mut _| self.shared.index().overlap(prompt, out);
+        let actions = heart.apply(Input::Arrived(request), &lookup);
+        let action = actions.first().expect("an arrival is decided at once");
+        let decision = match action {
+            Action::Dispatch { decision, .. } => decision,
+            Action::Reject { reason, .. } => return Err(status::from_reject(*reason)),
+        };
+        let link = Arc::clone(&links[decision.worker.0 as usize]);
+        if let Some(overlap) = decision.overlap {
+            metrics::overlap(&link.name, overlap.iter().sum());
+        }
+        if let Some(mut place) = self.shared.in_flight.get_mut(&self.name) {
+            place.link = Some(Arc::clone(&link));
+        }
+        self.link = Some(Arc::clone(&link));
+        Ok(link)
+    }
+
+    /// The worker's call failed: nobody is left there to abort.
+    fn failed(&mut self, cause: &Status) -> Status {
+        let Some(link) = self.end(Outcome::WorkerFailed) else {
+            return Status::internal("a request failed twice");
+        };
+        self.shared.heart.tell(Input::Cancelled(self.id));
+        let status = status::from_worker(&format!("{} ({})", link.name, link.url), cause);
+        tracing::warn!(worker = link.name, request = self.name, %status, "request failed");
+        status
+    }
+
+    fn past_deadline(&mut self, tokens: u32) -> Status {
+        self.give_up(Outcome::DeadlineExceeded);
+        Status::deadline_exceeded(format!("the deadline passed after {tokens} answer tokens"))
+    }
+
+    fn finished(&mut self, finish: &FinishInfo, block_size: u32) {
+        if finish.finish_reason() == FinishReason::Aborted {
+            self.end(Outcome::Aborted);
+            self.shared.heart.tell(Input::Cancelled(self.id));
+            return;
+        }
+        let cached_tokens = finish.num_cached_tokens.unwrap_or(0);
+        if let Some(link) = self.end(Outcome::Finished) {
+            metrics::hit(&link.name, cached_tokens / block_size);
+        }
+        self.shared.heart.tell(Input::Finished { id: self.id, cached_tokens });
+    }
+
+    /// Nobody waits any more: the worker is told, and the booking dissolved.
+    fn give_up(&mut self, outcome: Outcome) {
+        let Some(link) = self.end(outcome) else { return };
+        self.shared.heart.tell(Input::Cancelled(self.id));
+        let request_ids = vec![self.upstream_id.clone()];
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { link.abort(request_ids).await });
+        }
+    }
+
+    /// The first to learn of the end gets the link, and with it the duty to tell the heart.
+    fn end(&mut self, outcome: Outcome) -> Option<Arc<Link>> {
+        let link = self.link.take()?;
+        metrics::ended(&link.name, self.shared.config.policy, outcome);
+        Some(link)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.give_up(Outcome::ClientGone);
+        self.shared.in_flight.remove(&self.name);
+    }
+}
+
+/// The stream of one answer. Its deadline holds over the whole stream.
+#[derive(Debug)]
+pub struct Relay {
+    upstream: Streaming<GenerateResponse>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    flight: Flight,
+    tokens: u32,
+    ended: bool,
+    block_size: u32,
+}
+
+impl Relay {
+    fn observe(&mut self, response: &GenerateResponse) {
+        let Some(outputs) = &response.outputs else { return };
+        if self.tokens == 0 && outputs.num_tokens > 0 {
+            self.flight.shared.heart.tell(Input::FirstToken(self.flight.id));
+        }
+        self.tokens += outputs.num_tokens;
+        if let Some(finish) = &outputs.finish_info {
+            self.flight.finished(finish, self.block_size);
+        }
+    }
+
+    const fn is_finished(&self) -> bool {
+        self.flight.link.is_none()
+    }
+}
+
+impl Stream for Relay {
+    type Item = Result<GenerateResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if !this.is_finished()
+            && let Some(deadline) = &mut this.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            this.ended = true;
+            return Poll::Ready(Some(Err(this.flight.past_deadline(this.tokens))));
+        }
+        let failure = match Pin::new(&mut this.upstream).poll_next(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Ok(response))) => {
+                this.observe(&response);
+                return Poll::Ready(Some(Ok(response)));
+            }
+            Poll::Ready(Some(Err(cause))) => Some(cause),
+            Poll::Ready(None) => None,
+        };
+        this.ended = true;
+        if this.is_finished() {
+            return Poll::Ready(None);
+        }
+        let cut = || Status::unavailable(format!("the stream ended after {} tokens", this.tokens));
+        let cause = failure.unwrap_or_else(cut);
+        Poll::Ready(Some(Err(this.flight.failed(&cause))))
+    }
+}

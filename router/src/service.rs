@@ -1,0 +1,71 @@
+//! vLLM's generate calls, as a client sees them.
+
+use crate::relay::{self, Relay, Started};
+use crate::shared::Shared;
+use std::sync::Arc;
+use tokio_stream::StreamExt;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Response, Status};
+use warmpath_proto::vllm::inference_server::Inference;
+use warmpath_proto::vllm::{GenerateRequest, GenerateResponse};
+
+/// Response metadata: which worker answers.
+const WORKER: &str = "x-warmpath-worker";
+/// Response metadata: wall nanoseconds that the router itself took.
+const ROUTER_NS: &str = "x-warmpath-router-ns";
+
+#[derive(Clone, Debug)]
+pub struct InferenceService(pub Arc<Shared>);
+
+#[tonic::async_trait]
+impl Inference for InferenceService {
+    /// A stream upstream even so: its first token ends the booking of the prefill.
+    async fn generate(
+        &self,
+        request: Request<GenerateRequest>,
+    ) -> Result<Response<GenerateResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let mut started = relay::start(&self.0, &metadata, request).await?;
+        let mut whole = GenerateResponse::default();
+        while let Some(part) = started.relay.next().await {
+            merge(&mut whole, part?);
+        }
+        Ok(with_metadata(&started, whole))
+    }
+
+    type GenerateStreamStream = Relay;
+
+    async fn generate_stream(
+        &self,
+        request: Request<GenerateRequest>,
+    ) -> Result<Response<Relay>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let started = relay::start(&self.0, &metadata, request).await?;
+        let response = with_metadata(&started, ());
+        Ok(response.map(|()| started.relay))
+    }
+}
+
+fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    let metadata = response.metadata_mut();
+    if let Ok(worker) = MetadataValue::<Ascii>::try_from(started.link.name.as_str()) {
+        metadata.insert(WORKER, worker);
+    }
+    metadata.insert(ROUTER_NS, MetadataValue::from(started.router_ns));
+    response
+}
+
+/// Adds one part of a stream to what came before it.
+fn merge(whole: &mut GenerateResponse, part: GenerateResponse) {
+    whole.prompt_info = whole.prompt_info.take().or(part.prompt_info);
+    let Some(mut more) = part.outputs else { return };
+    let Some(outputs) = &mut whole.outputs else {
+        whole.outputs = Some(more);
+        return;
+    };
+    outputs.num_tokens += more.num_tokens;
+    outputs.text.push_str(&more.text);
+    outputs.token_ids.append(&mut more.token_ids);
+    outputs.finish_info = more.finish_info.or(outputs.finish_info.take());
+}

@@ -1,0 +1,74 @@
+//! What the services, the relays and the subscribers of one router share.
+
+use crate::config::RouterConfig;
+use crate::heart::Heart;
+use crate::link::Link;
+use dashmap::DashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
+use warmpath_core::routing::index::PrefixIndex;
+
+/// Who is in the fleet. Changes can be waited for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct FleetStatus {
+    /// URLs of the workers that take requests or drain.
+    pub joined: Vec<String>,
+    /// URLs of workers that do not match this router, and why. They are asked again each 5 s.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Counts since the router began, and of now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// Requests that clients wait for now.
+    pub in_flight: usize,
+    /// Requests the heart has booked now.
+    pub booked: usize,
+    /// Feeds that skipped a batch, or whose digest differed from the index.
+    pub resyncs: u64,
+    /// Runs of blocks in the prefix index.
+    pub runs: usize,
+}
+
+/// What all workers of the fleet agree about; known from the first that joined.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Terms {
+    pub model: String,
+    pub block_size: u32,
+}
+
+/// Where a client's request is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// None while its worker is being chosen.
+    pub link: Option<Arc<Link>>,
+    pub upstream_id: String,
+}
+
+#[derive(Debug)]
+pub struct Shared {
+    pub config: RouterConfig,
+    pub heart: Heart,
+    pub index: RwLock<PrefixIndex>,
+    pub links: Vec<Arc<Link>>,
+    pub terms: OnceLock<Terms>,
+    /// By the client's request id, or by ours where it gave none.
+    pub in_flight: DashMap<String, Place>,
+    pub status: watch::Sender<FleetStatus>,
+    pub draining: AtomicBool,
+    pub next_id: AtomicU64,
+    /// Tells this router's upstream request ids from those of others and of its own past.
+    pub instance: u64,
+    pub resyncs: AtomicU64,
+}
+
+impl Shared {
+    pub fn index(&self) -> RwLockReadGuard<'_, PrefixIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn index_mut(&self) -> RwLockWriteGuard<'_, PrefixIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

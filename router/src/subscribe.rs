@@ -1,0 +1,283 @@
+//! Following one worker: its hello into the fleet, its batches into the index, its reports into the
+//! heart.
+//!
+//! A feed with a gap, or a digest that differs at an equal batch, is watched anew from a snapshot,
+//! while the worker goes on serving. A feed that ends or falls silent means that the worker is
+//! lost. A worker that does not match is refused and asked again now and then; the router goes on.
+
+use crate::link::Link;
+use crate::metrics;
+use crate::shared::{Shared, Terms};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tonic::Streaming;
+use warmpath_core::event::WorkerInfo;
+use warmpath_core::id::SourceId;
+use warmpath_core::routing::input::Input;
+use warmpath_proto::convert::{self, DecodeError, SnapshotReader};
+use warmpath_proto::v1::watch_response::Message;
+use warmpath_proto::v1::{Hello, WatchRequest, WatchResponse};
+use warmpath_proto::{HASH_SCHEME, v1};
+
+/// Without any message for so long, a worker counts as lost. Heartbeats come each 250 ms.
+const SILENCE: Duration = Duration::from_secs(2);
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+const REFUSED_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Why a watch came to its end.
+#[derive(Debug)]
+enum End {
+    /// The feed can't be trusted; a snapshot can.
+    Resync {
+        why: String,
+        kind: &'static str,
+    },
+    Refused(String),
+    Lost(String),
+}
+
+impl From<DecodeError> for End {
+    fn from(error: DecodeError) -> Self {
+        Self::Resync { why: error.to_string(), kind: "decode" }
+    }
+}
+
+/// Follows a worker for ever. Dropping it leaves the fleet as it is.
+pub async fn follow(shared: Arc<Shared>, link: Arc<Link>) {
+    let mut subscriber = Subscriber { shared, link, joined: None, quiet: false };
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let before = subscriber.joined;
+        let end = subscriber.watch().await;
+        if subscriber.joined.is_some() && subscriber.joined != before {
+            backoff = FIRST_BACKOFF;
+        }
+        let wait = match end {
+            End::Resync { why, kind } => {
+                subscriber.count_resync(&why, kind);
+                FIRST_BACKOFF
+            }
+            End::Refused(why) => {
+                subscriber.refuse(why);
+                REFUSED_BACKOFF
+            }
+            End::Lost(why) => {
+                subscriber.lose(&why);
+                let wait = backoff;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+                wait
+            }
+        };
+        sleep(wait).await;
+    }
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    /// The epoch that the heart knows.
+    joined: Option<u64>,
+    /// That it can't be reached was said already.
+    quiet: bool,
+}
+
+impl Subscriber {
+    async fn watch(&mut self) -> End {
+        match self.try_watch().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn try_watch(&mut self) -> Result<std::convert::Infallible, End> {
+        let mut client = self.link.state();
+        let opened = timeout(SILENCE, client.watch(WatchRequest {})).await;
+        let feed = opened.map_err(|_| silent())?.map_err(|status| lost(&status))?;
+        let mut feed = feed.into_inner();
+        let Message::Hello(hello) = next(&mut feed).await? else {
+            return Err(End::Lost("its feed did not begin with a hello".to_owned()));
+        };
+        let info = self.admit(&hello)?;
+        let mut reader = SnapshotReader::new(self.link.id, info.block_size);
+        loop {
+            match next(&mut feed).await? {
+                Message::Hello(_) => return Err(End::Lost("it said hello twice".to_owned())),
+                Message::Snapshot(chunk) => {
+                    if let Some(snapshot) = reader.push(&chunk)? {
+                        self.shared.index_mut().replace(&snapshot).map_err(|e| gap(&e))?;
+                    }
+                }
+                Message::Batch(batch) => {
+                    let batch = convert::batch_from_wire(self.link.id, info.block_size, &batch)?;
+                    metrics::kv_batch(&self.link.name);
+                    self.shared.index_mut().apply(&batch).map_err(|e| gap(&e))?;
+                }
+                Message::Load(report) => self.load(&report)?,
+                Message::Heartbeat(beat) => self.heartbeat(&beat)?,
+                Message::Draining(_) => {
+                    tracing::info!(worker = self.link.name, url = self.link.url, "draining");
+                    self.shared.heart.tell(Input::Draining(self.link.id));
+                }
+            }
+        }
+    }
+
+    /// Joins the worker, unless it does not match; a new epoch begins anew.
+    fn admit(&mut self, hello: &Hello) -> Result<WorkerInfo, End> {
+        let info = convert::hello_from_wire(self.link.id, hello)
+            .map_err(|error| End::Refused(error.to_string()))?;
+        self.check(hello).map_err(End::Refused)?;
+        if self.joined == Some(info.epoch) {
+            return Ok(info);
+        }
+        if self.joined.is_some() {
+            self.lose("it began a new epoch");
+        }
+        self.joined = Some(info.epoch);
+        self.quiet = false;
+        self.shared.heart.tell(Input::Joined(info.clone()));
+        tracing::info!(worker = self.link.name, url = self.link.url, epoch = info.epoch, "joined");
+        let (url, place) = (&self.link.url, self.place());
+        self.publish(|status| {
+            status.refused.retain(|(refused, _)| refused != url);
+            let at = status.joined.iter().take_while(|joined| place(joined)).count();
+            status.joined.insert(at, url.clone());
+        });
+        Ok(info)
+    }
+
+    /// Whether a URL stands before ours in the configuration.
+    fn place(&self) -> impl Fn(&String) -> bool {
+        let before = &self.shared.config.workers[..self.link.id.0 as usize];
+        move |url| before.contains(url)
+    }
+
+    fn check(&self, hello: &Hello) -> Result<(), String> {
+        let config = &self.shared.config;
+        if hello.hash_scheme != HASH_SCHEME {
+            let theirs = &hello.hash_scheme;
+            return Err(format!("hash scheme is '{theirs}', this router's is '{HASH_SCHEME}'"));
+        }
+        if hello.speedup != config.speedup {
+            let (theirs, ours) = (hello.speedup, config.speedup);
+            return Err(format!("speedup is {theirs}, this router's is {ours}"));
+        }
+        let ours = Terms {
+            model: config.model.clone().unwrap_or_else(|| hello.model.clone()),
+            block_size: config.block_size.unwrap_or(hello.block_size),
+        };
+        let terms = self.shared.terms.get().unwrap_or(&ours);
+        if hello.block_size != terms.block_size {
+            let (theirs, ours) = (hello.block_size, terms.block_size);
+            return Err(format!("block size is {theirs} tokens, this router's is {ours}"));
+        }
+        if hello.model != terms.model {
+            let (theirs, ours) = (&hello.model, &terms.model);
+            return Err(format!("model is '{theirs}', this router's is '{ours}'"));
+        }
+        // Two first workers may come at once; the slower one is held against the other's terms.
+        let agreed = self.shared.terms.get_or_init(|| ours.clone());
+        if *agreed == ours { Ok(()) } else { Err(format!("{ours:?}, the fleet has {agreed:?}")) }
+    }
+
+    fn load(&self, report: &v1::LoadReport) -> Result<(), End> {
+        let report = convert::load_from_wire(self.link.id, report)?;
+        if let Some(theirs) = report.digest {
+            let index = self.shared.index();
+            let at = index.position(self.link.id.into());
+            let ours = index.digest(self.link.id.into());
+            if at == Some((report.epoch, report.seq)) && ours != theirs {
+                let why = format!("its digest is {theirs:?}, the index has {ours:?}");
+                return Err(End::Resync { why, kind: "digest" });
+            }
+        }
+        self.shared.heart.tell(Input::Load(report));
+        Ok(())
+    }
+
+    fn heartbeat(&self, beat: &v1::Heartbeat) -> Result<(), End> {
+        let at = self.shared.index().position(self.link.id.into());
+        if at == Some((beat.epoch, beat.seq)) {
+            return Ok(());
+        }
+        let why =
+            format!("heartbeat of batch {} of epoch {}, index at {at:?}", beat.seq, beat.epoch);
+        Err(End::Resync { why, kind: "gap" })
+    }
+
+    fn count_resync(&self, why: &str, kind: &'static str) {
+        self.shared.resyncs.fetch_add(1, Ordering::Relaxed);
+        metrics::resync(&self.link.name, kind);
+        tracing::warn!(worker = self.link.name, why, "feed is watched anew from a snapshot");
+    }
+
+    fn lose(&mut self, why: &str) {
+        if self.joined.take().is_some() {
+            self.forget();
+            tracing::warn!(worker = self.link.name, url = self.link.url, why, "lost");
+        } else if !std::mem::replace(&mut self.quiet, true) {
+            tracing::info!(worker = self.link.name, url = self.link.url, why, "not reached yet");
+        }
+    }
+
+    fn refuse(&mut self, why: String) {
+        if self.joined.take().is_some() {
+            self.forget();
+        }
+        let url = self.link.url.clone();
+        let told = self.shared.status.borrow().refused.contains(&(url.clone(), why.clone()));
+        if !told {
+            tracing::error!(worker = self.link.name, url, why, "refused");
+        }
+        self.publish(|status| {
+            status.refused.retain(|(refused, _)| *refused != url);
+            status.refused.push((url.clone(), why.clone()));
+            status.refused.sort();
+        });
+    }
+
+    fn forget(&self) {
+        let source = SourceId::Worker(self.link.id);
+        self.shared.heart.tell(Input::Lost(source));
+        self.shared.index_mut().forget(source);
+        self.publish(|status| status.joined.retain(|joined| *joined != self.link.url));
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut crate::shared::FleetStatus)) {
+        self.shared.status.send_modify(|status| {
+            change(status);
+            metrics::fleet(status.joined.len(), status.refused.len());
+        });
+    }
+}
+
+async fn next(feed: &mut Streaming<WatchResponse>) -> Result<Message, End> {
+    let message = timeout(SILENCE, feed.message()).await.map_err(|_| silent())?;
+    match message {
+        Ok(Some(response)) => {
+            response.message.ok_or(DecodeError::Missing { field: "message" }.into())
+        }
+        Ok(None) => Err(End::Lost("its feed ended".to_owned())),
+        // It cut us off for being slow, and says so with ABORTED.
+        Err(status) if status.code() == tonic::Code::Aborted => {
+            Err(End::Resync { why: status.message().to_owned(), kind: "lag" })
+        }
+        Err(status) => Err(lost(&status)),
+    }
+}
+
+fn silent() -> End {
+    End::Lost(format!("no message for {} s", SILENCE.as_secs()))
+}
+
+fn lost(status: &tonic::Status) -> End {
+    End::Lost(status.message().to_owned())
+}
+
+fn gap(error: &warmpath_core::routing::index::SequenceGap) -> End {
+    End::Resync { why: error.to_string(), kind: "gap" }
+}

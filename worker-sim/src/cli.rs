@@ -1,0 +1,193 @@
+//! Flags and file to one configuration. Flags win over the file, the file over defaults.
+
+use clap::Parser;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use warmpath_core::engine::profile::Profile;
+use warmpath_proto::settings::{explain, explain_field};
+use warmpath_worker_sim::WorkerConfig;
+
+/// A simulated GPU worker that speaks vLLM's gRPC.
+#[derive(Parser, Debug)]
+#[command(version)]
+pub struct Cli {
+    /// A TOML file; every flag below has a field of the same name there
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where to serve Prometheus metrics; without it there are none
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// Listen on other than loopback addresses, without authentication
+    #[arg(long)]
+    insecure_bind: bool,
+    /// How logs and metrics call this worker
+    #[arg(long)]
+    name: Option<String>,
+    /// The model it says it serves
+    #[arg(long)]
+    model: Option<String>,
+    /// The hardware and engine to simulate
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// Room for KV in HBM, in tokens, instead of the profile's
+    #[arg(long, value_name = "N|unlimited")]
+    hbm_tokens: Option<HbmTokens>,
+    /// Tokens a KV block, instead of the profile's
+    #[arg(long, value_name = "N")]
+    block_size: Option<u32>,
+    /// Model seconds in a second of the wall clock
+    #[arg(long, value_name = "X")]
+    speedup: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct HbmTokens(Option<u64>);
+
+impl FromStr for HbmTokens {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "unlimited" => Ok(Self(None)),
+            _ => match text.parse() {
+                Ok(tokens) => Ok(Self(Some(tokens))),
+                Err(_) => Err("expected a number of tokens or 'unlimited'".to_owned()),
+            },
+        }
+    }
+}
+
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
+    #[serde(default)]
+    insecure_bind: bool,
+    name: Option<String>,
+    model: Option<String>,
+    profile: Option<Source>,
+    speedup: Option<f64>,
+    flush_ms: Option<u64>,
+    report_interval_ms: Option<u64>,
+    heartbeat_ms: Option<u64>,
+    digest_interval_ms: Option<u64>,
+    drain_timeout_ms: Option<u64>,
+}
+
+/// A profile, or the path of its file from where the configuration lies.
+#[derive(Debug)]
+enum Source {
+    Path(PathBuf),
+    Inline(Box<Profile>),
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Source;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a profile's path or a table")
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<Source, E> {
+                Ok(Source::Path(path.into()))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Source, M::Error> {
+                let profile = Profile::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Source::Inline(Box::new(profile)))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[derive(Debug)]
+pub struct Settings {
+    pub config: WorkerConfig,
+    pub listen: SocketAddr,
+    pub metrics_listen: Option<SocketAddr>,
+    pub insecure_bind: bool,
+}
+
+/// An error is one line that names file, line and field, as far as there are any.
+pub fn settings(cli: Cli) -> Result<Settings, String> {
+    let (file, text) = match &cli.config {
+        Some(path) => parse::<File>(path)?,
+        None => (File::default(), String::new()),
+    };
+    // Where the values of the profile stand, for complaints about them.
+    let mut profile_file = None;
+    let mut profile = match (&cli.profile, file.profile) {
+        (Some(path), _) => from_file(path, &mut profile_file)?,
+        (None, Some(Source::Path(path))) => {
+            let beside = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+            from_file(&beside.join(path), &mut profile_file)?
+        }
+        (None, Some(Source::Inline(profile))) => *profile,
+        (None, None) => {
+            return Err("profile: missing, expected --profile FILE or one in --config".to_owned());
+        }
+    };
+    if let Some(HbmTokens(tokens)) = cli.hbm_tokens {
+        profile.hbm_tokens = tokens;
+    }
+    profile.block_size = cli.block_size.unwrap_or(profile.block_size);
+
+    let mut config = WorkerConfig::new(profile);
+    set(&mut config.name, cli.name.or(file.name));
+    set(&mut config.model, cli.model.or(file.model));
+    set(&mut config.speedup, cli.speedup.or(file.speedup));
+    set(&mut config.flush_ms, file.flush_ms);
+    set(&mut config.report_interval_ms, file.report_interval_ms);
+    set(&mut config.heartbeat_ms, file.heartbeat_ms);
+    set(&mut config.digest_interval_ms, file.digest_interval_ms);
+    set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
+    config.check().map_err(|error| {
+        let (field, why) = error.parts();
+        match (field.strip_prefix("profile."), &profile_file, &cli.config) {
+            (Some(inner), Some((path, text)), _) => explain_field(path, text, inner, why),
+            (_, _, Some(path)) => explain_field(path, &text, &field, why),
+            _ => error.to_string(),
+        }
+    })?;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Settings {
+        config,
+        listen: cli.listen.or(file.listen).unwrap_or(anywhere),
+        metrics_listen: cli.metrics_listen.or(file.metrics_listen),
+        insecure_bind: cli.insecure_bind || file.insecure_bind,
+    })
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}
+
+fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profile, String> {
+    let (profile, text) = parse(path)?;
+    *seen = Some((path.to_owned(), text));
+    Ok(profile)
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<(T, String), String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    match toml::from_str(&text) {
+        Ok(value) => Ok((value, text)),
+        Err(error) => Err(explain(path, &text, error.span(), error.message())),
+    }
+}

@@ -1,0 +1,129 @@
+//! What a worker is made of. A file of these fields is TOML; unknown fields are errors.
+
+use serde::{Deserialize, Serialize};
+use warmpath_core::engine::profile::{Profile, ProfileError};
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Stands in logs and as the `engine` label of metrics.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The model it says it serves. Requests may leave theirs empty.
+    #[serde(default = "default_model")]
+    pub model: String,
+    pub profile: Profile,
+    /// Model seconds in a second of the wall clock; common to a run.
+    #[serde(default = "default_speedup")]
+    pub speedup: f64,
+    /// A stream gets its first token at once and then at most one message in this time, in
+    /// milliseconds of the wall clock.
+    #[serde(default = "default_flush_ms")]
+    pub flush_ms: u64,
+    /// Load reports follow a change after at most this, in milliseconds of model time.
+    #[serde(default = "default_report_interval_ms")]
+    pub report_interval_ms: u64,
+    /// In milliseconds of the wall clock.
+    #[serde(default = "default_heartbeat_ms")]
+    pub heartbeat_ms: u64,
+    /// How often reports carry a digest at most, in milliseconds of the wall clock: making one
+    /// reads the whole store.
+    #[serde(default = "default_digest_interval_ms")]
+    pub digest_interval_ms: u64,
+    /// How long a worker that shuts down lets its requests finish, in milliseconds of the wall
+    /// clock.
+    #[serde(default = "default_drain_timeout_ms")]
+    pub drain_timeout_ms: u64,
+}
+
+fn default_name() -> String {
+    "worker".to_owned()
+}
+
+fn default_model() -> String {
+    "simulated".to_owned()
+}
+
+const fn default_speedup() -> f64 {
+    1.0
+}
+
+const fn default_flush_ms() -> u64 {
+    20
+}
+
+const fn default_report_interval_ms() -> u64 {
+    250
+}
+
+const fn default_heartbeat_ms() -> u64 {
+    250
+}
+
+const fn default_digest_interval_ms() -> u64 {
+    1_000
+}
+
+const fn default_drain_timeout_ms() -> u64 {
+    30_000
+}
+
+impl WorkerConfig {
+    /// A worker with every default: model "simulated", speedup 1, tokens flushed each 20 ms.
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            name: default_name(),
+            model: default_model(),
+            profile,
+            speedup: default_speedup(),
+            flush_ms: default_flush_ms(),
+            report_interval_ms: default_report_interval_ms(),
+            heartbeat_ms: default_heartbeat_ms(),
+            digest_interval_ms: default_digest_interval_ms(),
+            drain_timeout_ms: default_drain_timeout_ms(),
+        }
+    }
+
+    /// Call before anything is built from it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let err = |field, why| Err(ConfigError::Field { field, why });
+        if self.model.is_empty() {
+            return err("model", "empty, expected a name".to_owned());
+        }
+        if !(1e-3..=1e4).contains(&self.speedup) {
+            return err("speedup", format!("{}, expected 0.001 to 10000", self.speedup));
+        }
+        let spans = [
+            ("flush_ms", self.flush_ms),
+            ("report_interval_ms", self.report_interval_ms),
+            ("heartbeat_ms", self.heartbeat_ms),
+            ("digest_interval_ms", self.digest_interval_ms),
+        ];
+        for (field, span) in spans {
+            if !(1..=3_600_000).contains(&span) {
+                return err(field, format!("{span}, expected 1 to 3600000 ms"));
+            }
+        }
+        self.profile.check()?;
+        Ok(())
+    }
+}
+
+impl ConfigError {
+    /// The field's path, and what is wrong with it.
+    pub fn parts(&self) -> (String, &str) {
+        match self {
+            Self::Field { field, why } => ((*field).to_owned(), why),
+            Self::Profile(error) => (format!("profile.{}", error.field), &error.why),
+        }
+    }
+}
+
+/// A field of the configuration that can't be.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{field}: {why}")]
+    Field { field: &'static str, why: String },
+    #[error("profile.{0}")]
+    Profile(#[from] ProfileError),
+}

@@ -1,0 +1,98 @@
+//! `warmpath.v1.WorkerState`: the feed on the wire.
+
+use crate::driver::Command;
+use crate::feed::{FeedItem, QUEUE};
+use crate::inference::Shared;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+use warmpath_proto::convert;
+use warmpath_proto::v1::watch_response::Message;
+use warmpath_proto::v1::{
+    Draining, Heartbeat, WatchRequest, WatchResponse, worker_state_server::WorkerState,
+};
+
+#[derive(Clone, Debug)]
+pub struct StateService {
+    pub shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl WorkerState for StateService {
+    type WatchStream = WatchFeed;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<WatchFeed>, Status> {
+        self.shared.refuse_if_draining()?;
+        let (sender, items) = mpsc::channel(QUEUE);
+        self.shared.send(Command::Watch(sender))?;
+        let shared = Arc::clone(&self.shared);
+        let ready = VecDeque::new();
+        Ok(Response::new(WatchFeed { shared, items, ready, draining: false, ended: false }))
+    }
+}
+
+/// One watcher's stream: items of the engine thread, put into the wire's words here.
+#[derive(Debug)]
+pub struct WatchFeed {
+    shared: Arc<Shared>,
+    items: mpsc::Receiver<FeedItem>,
+    /// One snapshot is many messages.
+    ready: VecDeque<WatchResponse>,
+    draining: bool,
+    ended: bool,
+}
+
+impl WatchFeed {
+    fn convert(&mut self, item: FeedItem) {
+        let message = match item {
+            FeedItem::Snapshot(snapshot) => {
+                let chunks = convert::snapshot_to_wire(&snapshot);
+                let messages = chunks.into_iter().map(Message::Snapshot).map(convert::response);
+                self.ready.extend(messages);
+                return;
+            }
+            FeedItem::Hello(info) => {
+                let config = &self.shared.config;
+                Message::Hello(convert::hello_to_wire(&info, &config.model, config.speedup))
+            }
+            FeedItem::Batch(batch) => Message::Batch(convert::batch_to_wire(&batch)),
+            FeedItem::Load(report) => Message::Load(convert::load_to_wire(&report)),
+            FeedItem::Heartbeat { epoch, seq } => Message::Heartbeat(Heartbeat { epoch, seq }),
+            FeedItem::Draining => {
+                self.draining = true;
+                Message::Draining(Draining {})
+            }
+        };
+        self.ready.push_back(convert::response(message));
+    }
+}
+
+impl Stream for WatchFeed {
+    type Item = Result<WatchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(message) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(message)));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(this.items.poll_recv(cx)) {
+                Some(item) => this.convert(item),
+                None => {
+                    this.ended = true;
+                    if !this.draining {
+                        let why = format!("fell more than {QUEUE} messages behind; watch again");
+                        return Poll::Ready(Some(Err(Status::aborted(why))));
+                    }
+                }
+            }
+        }
+    }
+}
