@@ -40,8 +40,18 @@ impl fmt::Debug for BlockHash {
 /// without a hash no look-up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScopePlan {
-    key: [u8; 32],
+    /// One for each thing that is hashed, so that no two of them can be taken for each other.
+    keys: [[u8; 32]; 4],
     block_size: u32,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy)]
+enum Of {
+    Tokens,
+    WideTokens,
+    Text,
+    Answer,
 }
 
 impl ScopePlan {
@@ -54,34 +64,40 @@ impl ScopePlan {
             hasher.update(field.as_bytes());
         }
         hasher.update(&block_size.to_le_bytes());
-        Self { key: *hasher.finalize().as_bytes(), block_size }
+        let mut bytes = hasher.finalize_xof();
+        let mut keys = [[0; 32]; 4];
+        keys.iter_mut().for_each(|key| bytes.fill(key));
+        Self { keys, block_size }
     }
 
     pub const fn block_size(&self) -> u32 {
         self.block_size
     }
 
-    fn keyed(&self, parts: &[&[u8]]) -> u128 {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        for part in parts {
-            hasher.update(part);
-        }
-        let mut bits = [0; 16];
-        hasher.finalize_xof().fill(&mut bits);
-        u128::from_le_bytes(bits)
+    fn keyed(&self, of: Of, bytes: &[u8]) -> u128 {
+        let hash = blake3::keyed_hash(&self.keys[of as usize], bytes);
+        let (bits, _) = hash.as_bytes().split_first_chunk().expect("32 bytes");
+        u128::from_le_bytes(*bits)
     }
 }
 
 /// Names every full block of `tokens`.
 pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
-    let size = scope.block_size as usize;
-    let mut bytes = vec![0; size * 4];
+    // No vocabulary has 2^24 entries, so three bytes a token do, and 16 tokens with the name before
+    // them fill one block of BLAKE3. A token that needs four is hashed under a key of its own.
+    let mut bytes = vec![0; 16 + scope.block_size as usize * 4 + 1];
     let mut parent = 0u128;
-    let hashes = tokens.chunks_exact(size).map(|block| {
-        for (slot, token) in bytes.chunks_exact_mut(4).zip(block) {
-            slot.copy_from_slice(&token.to_le_bytes());
+    let hashes = tokens.chunks_exact(scope.block_size as usize).map(|block| {
+        let wide = block.iter().any(|&token| token >= 1 << 24);
+        let (of, width) = if wide { (Of::WideTokens, 4) } else { (Of::Tokens, 3) };
+        bytes[..16].copy_from_slice(&parent.to_le_bytes());
+        let mut end = 16;
+        for token in block {
+            // Four bytes each time, of which the next one overwrites what is not wanted.
+            bytes[end..end + 4].copy_from_slice(&token.to_le_bytes());
+            end += width;
         }
-        parent = scope.keyed(&[b"t", &parent.to_le_bytes(), &bytes]);
+        parent = scope.keyed(of, &bytes[..end]);
         BlockHash(parent)
     });
     let form = Form::Listed { base: 0, hashes: hashes.collect() };
@@ -100,11 +116,14 @@ pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
     let mut before = 0u128;
     let mut states = Vec::with_capacity(segments.len());
     for segment in segments.iter().filter(|segment| segment.tokens() > 0) {
-        let (kind, seed) = match *segment {
-            Segment::Text { seed, .. } => (b"s", seed),
-            Segment::Answer { .. } => (b"a", 0),
+        let (of, seed) = match *segment {
+            Segment::Text { seed, .. } => (Of::Text, seed),
+            Segment::Answer { .. } => (Of::Answer, 0),
         };
-        let state = scope.keyed(&[kind, &before.to_le_bytes(), &seed.to_le_bytes()]);
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&before.to_le_bytes());
+        bytes[16..].copy_from_slice(&seed.to_le_bytes());
+        let state = scope.keyed(of, &bytes);
         states.push(SegmentState { start, state });
         start = start.checked_add(segment.tokens()).expect("a text of fewer than 2^32 tokens");
         before = mix(state, segment.tokens());
@@ -345,6 +364,9 @@ mod tests {
         let changed = hash_blocks(&scope("a", 16), &other);
         assert_eq!(chain.hash(0), changed.hash(0));
         assert!((1..4).all(|i| chain.hash(i) != changed.hash(i)));
+        let mut wide = tokens.clone();
+        wide[63] = (1 << 24) + 63;
+        assert_ne!(chain.hash(3), hash_blocks(&scope("a", 16), &wide).hash(3));
         let elsewhere = hash_blocks(&scope("b", 16), &tokens);
         assert!((0..4).all(|i| chain.hash(i) != elsewhere.hash(i)));
     }

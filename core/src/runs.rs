@@ -28,6 +28,7 @@ pub struct Node<V> {
 }
 
 impl<V> Node<V> {
+    #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
     pub const fn len(&self) -> u32 {
         self.end - self.start
     }

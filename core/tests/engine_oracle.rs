@@ -136,6 +136,27 @@ fn every_term_of_the_step_time_is_paid() {
 }
 
 #[test]
+fn a_step_reads_the_context_of_those_who_decode_and_of_nobody_else() {
+    let mut profile = round_profile(4);
+    profile.step.ns_per_context_token = 1_000.0;
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 1, &[text(1, 9)], 3);
+    bench.submit(0, 2, &[text(2, 19)], 2);
+    bench.submit(0, 3, &[text(3, 29)], 50);
+    bench.cancel(MS + 1, 3);
+    // First tokens at 1 ms. The next step reads 10 + 20 + 30 tokens, 1.06 ms, and ends R2; R3 is
+    // cancelled in it. The one after reads 11 tokens of R1.
+    let second = MS + 1_060 * US;
+    let third = second + 1_011 * US;
+    // Long after, on its own: 10 tokens.
+    bench.submit(10 * MS, 4, &[text(4, 9)], 2);
+    let seen = bench.finish();
+    assert_eq!((times(&seen, 2), times(&seen, 1)), ((MS, second), (MS, third)));
+    assert_eq!(seen[&3], Seen { admitted: Some(0), first: Some(MS), ..Seen::default() });
+    assert_eq!(times(&seen, 4), (11 * MS, 12_010 * US));
+}
+
+#[test]
 fn a_long_prompt_is_computed_in_chunks() {
     let mut profile = round_profile(4);
     profile.step.ns_per_pair = 1.0;

@@ -221,12 +221,12 @@ fn soak(seeds: std::ops::Range<u64>, with_host: bool) {
 
 #[test]
 fn one_tier_ends_every_request_once_however_late_it_is_driven() {
-    soak(0..300, false);
+    soak(0..1_000, false);
 }
 
 #[test]
 fn two_tiers_end_every_request_once_however_late_they_are_driven() {
-    soak(1_000..1_400, true);
+    soak(1_000..2_500, true);
     // Two preempted requests that wait for loads at once: one of them was lost here.
     soak(8_558..8_559, true);
 }

@@ -271,17 +271,24 @@ fn a_burst_on_one_prefix_stays_together_while_that_is_cheaper() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 4);
     let home = bench.decide(0, 0, shared.clone()).unwrap();
     assert_eq!(home.overlap, Some([0; 4]), "nobody holds it yet");
-    // 10.01 ms are booked at home; each further one costs 0.01 ms there, behind the queue, and
-    // 10.01 ms elsewhere. At once, all come to 10.02 ms or more at home: the burst scatters. After
-    // 1 ms the queue is 9.01 ms: a hundred fit before home costs more than elsewhere.
+    // 10.01 ms are booked at home, and one more costs 0.01 ms behind them; elsewhere it costs 10.01
+    // ms. At the same instant elsewhere is cheaper, so this one goes there.
+    let elsewhere = bench.decide(0, 1_000, shared.clone()).unwrap();
+    assert_ne!(elsewhere.worker, home.worker);
+    bench.tell(0, Input::Cancelled(RequestId(1_000)));
+    // After 1 ms 9.01 ms are left at home. The n-th of the burst costs 9.01 + n * 0.01 ms there, so
+    // all of the first 99 stay together.
     let burst: Vec<u32> =
-        (1..90).map(|id| bench.decide(MS, id, shared.clone()).unwrap().worker.0).collect();
+        (1..99).map(|id| bench.decide(MS, id, shared.clone()).unwrap().worker.0).collect();
     assert!(burst.iter().all(|&worker| worker == home.worker.0), "{burst:?}");
-    let last = bench.decide(MS, 90, shared.clone()).unwrap();
+    let last = bench.decide(MS, 99, shared.clone()).unwrap();
     assert_eq!(last.overlap, Some([100, 0, 0, 0]), "pending blocks count as held");
-    // The first is cancelled; the others still announce the same blocks.
+    // The hundredth is dearer there than elsewhere: 10.02 ms.
+    assert_ne!(bench.decide(MS, 100, shared.clone()).unwrap().worker, home.worker);
+    // The first is cancelled, and its queue with it; the others still announce the same blocks.
     bench.tell(MS, Input::Cancelled(RequestId(0)));
-    assert_eq!(bench.decide(MS, 91, shared.clone()).unwrap().worker, home.worker);
+    let next = bench.decide(MS, 101, shared.clone()).unwrap();
+    assert_eq!((next.worker, next.overlap), (home.worker, Some([100, 0, 0, 0])));
 }
 
 #[test]

@@ -72,11 +72,8 @@ pub async fn drive(
     tokio::task::spawn_blocking(move || schedule.join())
         .await?
         .map_err(|_| anyhow::anyhow!("the schedule's thread panicked"))?;
-    let shared = Arc::try_unwrap(shared)
-        .map_err(|_| anyhow::anyhow!("a request is still under way"))?
-        .into_inner()
-        .expect("no request's task panicked");
-    Ok(shared.into_driven())
+    let all = std::mem::take(&mut *shared.lock().expect("no request's task panicked"));
+    Ok(all.into_driven())
 }
 
 #[derive(Debug, Default)]

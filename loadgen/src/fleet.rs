@@ -37,8 +37,8 @@ impl Fleet {
         for i in 0..setup.workers {
             let listener = listen().await?;
             urls.push(format!("http://{}", listener.local_addr()?));
-            let name = format!("worker-{i}");
-            let mut config = WorkerConfig::new(&name, "sim", setup.profile.clone());
+            let mut config = WorkerConfig::new(setup.profile.clone());
+            config.name = format!("worker-{i}");
             config.speedup = speedup;
             let stopped = wait_for(workers_stopped.clone());
             workers.push(tokio::spawn(async move {

@@ -18,6 +18,9 @@ pub const MAX_FEED_BYTES: usize = 64 << 20;
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 4 << 20;
+/// Prompts are tens of kilobytes; in frames of the default 16 KiB each costs several turns of the
+/// connection's task.
+const FRAME: u32 = 1 << 20;
 /// Early cancels that a listener lets pile up before it drops the connection.
 pub const PENDING_RESETS: usize = 100_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,6 +31,7 @@ pub fn server(pending_resets: usize) -> Server {
     Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
+        .max_frame_size(FRAME)
         .http2_max_pending_accept_reset_streams(Some(pending_resets))
 }
 

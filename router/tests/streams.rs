@@ -6,10 +6,10 @@ use common::*;
 use std::collections::BTreeSet;
 use tokio::task::JoinSet;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_proto::transport;
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{GetModelInfoRequest, GetServerInfoRequest};
-use warmpath_proto::transport;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_at_once_lose_nothing() {
@@ -80,7 +80,8 @@ async fn round_robin_takes_turns_and_unary_calls_give_the_whole() {
         let response = within(router.client().generate(whole)).await.unwrap();
         let metadata = response.metadata();
         turns.push(metadata.get("x-warmpath-worker").unwrap().to_str().unwrap().to_owned());
-        let ns: u64 = metadata.get("x-warmpath-router-ns").unwrap().to_str().unwrap().parse().unwrap();
+        let ns: u64 =
+            metadata.get("x-warmpath-router-ns").unwrap().to_str().unwrap().parse().unwrap();
         assert!(ns > 0 && ns < 1_000_000_000, "{ns} ns in the router");
         let whole = response.into_inner();
         assert_eq!(whole.prompt_info.unwrap().token_ids, text);

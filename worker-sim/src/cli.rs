@@ -184,8 +184,8 @@ fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profil
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<(T, String), String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     match toml::from_str(&text) {
         Ok(value) => Ok((value, text)),
         Err(error) => Err(explain(path, &text, error.span(), error.message())),

@@ -127,3 +127,47 @@ pub enum ConfigError {
     #[error("profile.{0}")]
     Profile(#[from] ProfileError),
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use warmpath_core::engine::profile::StepTime;
+
+    /// A small worker for unit tests.
+    pub fn profile() -> Profile {
+        Profile {
+            name: "test".to_owned(),
+            validated: false,
+            block_size: 16,
+            hbm_tokens: None,
+            kv_bytes_per_token: 1_000,
+            max_num_seqs: 8,
+            max_num_batched_tokens: 512,
+            step: StepTime {
+                base_ns: 1e6,
+                weights_ns: 1e6,
+                ns_per_token: 1e3,
+                ns_per_pair: 0.0,
+                ns_per_context_token: 0.0,
+                ns_per_seq: 0.0,
+            },
+            host: None,
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_is_named() {
+        let check = |change: fn(&mut WorkerConfig)| {
+            let mut config = WorkerConfig::new(profile());
+            change(&mut config);
+            config.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(|_| ()), Ok(()));
+        let error = check(|config| config.speedup = f64::NAN).unwrap_err();
+        assert_eq!(error, "speedup: NaN, expected 0.001 to 10000");
+        let error = check(|config| config.flush_ms = 0).unwrap_err();
+        assert_eq!(error, "flush_ms: 0, expected 1 to 3600000 ms");
+        let error = check(|config| config.profile.block_size = 0).unwrap_err();
+        assert_eq!(error, "profile.block_size: 0, expected 1 to 65536 tokens");
+    }
+}

@@ -148,3 +148,60 @@ impl Feed {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::profile;
+    use warmpath_core::id::WorkerId;
+
+    #[test]
+    fn a_watcher_that_falls_behind_is_dropped_alone() {
+        let engine = Engine::new(WorkerId(0), 1, profile());
+        let beat = Duration::from_millis(1);
+        let begun = WallInstant::now();
+        let mut feed = Feed::new(begun, Intervals { report: beat, heartbeat: beat, digest: beat });
+        let (slow, mut slow_items) = mpsc::channel(QUEUE);
+        let (quick, mut quick_items) = mpsc::channel(QUEUE);
+        feed.add(&engine, slow);
+        feed.add(&engine, quick);
+        let mut read = 0;
+        for i in 1..=2 * QUEUE as u32 {
+            feed.tick(begun + i * beat, &engine);
+            while quick_items.try_recv().is_ok() {
+                read += 1;
+            }
+        }
+        assert_eq!((feed.lagged, feed.watchers.len()), (1, 1));
+        assert!(read > 2 * QUEUE, "{read} messages for the quick one");
+        let mut left = 0;
+        while slow_items.try_recv().is_ok() {
+            left += 1;
+        }
+        assert_eq!(left, QUEUE);
+        assert!(matches!(slow_items.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+    }
+
+    #[test]
+    fn nobody_is_woken_for_nothing() {
+        let engine = Engine::new(WorkerId(0), 1, profile());
+        let second = Duration::from_secs(1);
+        let begun = WallInstant::now();
+        let intervals = Intervals { report: second / 10, heartbeat: second, digest: second / 5 };
+        let mut feed = Feed::new(begun, intervals);
+        assert_eq!(feed.next_wake(), None, "nobody watches");
+        let (watcher, mut items) = mpsc::channel(QUEUE);
+        feed.add(&engine, watcher);
+        feed.tick(begun, &engine);
+        assert_eq!(feed.next_wake(), Some(begun + second), "the next heartbeat");
+        feed.touch();
+        assert_eq!(feed.next_wake(), Some(begun + second / 10), "the next report");
+        feed.tick(begun + second / 10, &engine);
+        assert_eq!(feed.next_wake(), Some(begun + second), "nothing had changed");
+        let mut reports = 0;
+        while let Ok(item) = items.try_recv() {
+            reports += u32::from(matches!(item, FeedItem::Load(_)));
+        }
+        assert_eq!(reports, 2, "one with the hello, one with the first digest");
+    }
+}

@@ -21,8 +21,8 @@ const QUEUE: &str = "vllm:request_queue_time_seconds";
 const LATENESS: &str = "warmpath_worker_lateness_seconds";
 
 const SECONDS: &[f64] = &[
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
-    40.0, 80.0, 160.0, 640.0, 2560.0,
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
 ];
 const LATENESS_SECONDS: &[f64] =
     &[1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 1.0];
@@ -34,9 +34,7 @@ pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
     for name in [TTFT, E2E, QUEUE] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), SECONDS)?;
     }
-    builder
-        .set_buckets_for_metric(Matcher::Full(LATENESS.to_owned()), LATENESS_SECONDS)?
-        .install()
+    builder.set_buckets_for_metric(Matcher::Full(LATENESS.to_owned()), LATENESS_SECONDS)?.install()
 }
 
 struct Begun {

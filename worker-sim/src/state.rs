@@ -96,3 +96,37 @@ impl Stream for WatchFeed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{WorkerConfig, tests::profile};
+    use tokio_stream::StreamExt;
+
+    async fn last_words(items: Vec<FeedItem>) -> Option<Status> {
+        let (commands, _) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared::new(WorkerConfig::new(profile()), 1, commands));
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        for item in items {
+            sender.send(item).await.unwrap();
+        }
+        drop(sender);
+        let ready = VecDeque::new();
+        let mut feed = WatchFeed { shared, items: receiver, ready, draining: false, ended: false };
+        while let Some(response) = feed.next().await {
+            if let Err(status) = response {
+                assert!(feed.next().await.is_none(), "the error is the end");
+                return Some(status);
+            }
+        }
+        None
+    }
+
+    #[tokio::test]
+    async fn a_watcher_learns_why_its_feed_ends() {
+        let beat = FeedItem::Heartbeat { epoch: 1, seq: 2 };
+        let cut_off = last_words(vec![beat.clone()]).await.expect("an error");
+        assert_eq!(cut_off.code(), tonic::Code::Aborted);
+        assert!(last_words(vec![beat, FeedItem::Draining]).await.is_none());
+    }
+}

@@ -301,6 +301,7 @@ impl Engine {
     /// An idle engine holds no lease and every count is right.
     pub fn check_at_rest(&self) {
         assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
+        self.scheduler.check_at_rest();
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         self.store.check();
     }

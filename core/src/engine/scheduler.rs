@@ -428,4 +428,12 @@ impl Scheduler {
             self.take_chunk(key, budget, store, size, plan);
         }
     }
+
+    /// At rest nobody is listed anywhere, and nothing is read.
+    pub fn check_at_rest(&self) {
+        assert_eq!(self.counts(), (0, 0), "sequences are left");
+        assert_eq!((self.decoding, self.context), (0, 0), "context is read for nobody");
+        assert!(self.prefilling.is_empty() && self.due.is_empty() && self.hungry.is_empty());
+        assert_eq!(self.free.len(), self.seqs.len(), "sequences are kept");
+    }
 }

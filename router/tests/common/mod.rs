@@ -233,9 +233,7 @@ pub struct Collected {
 }
 
 /// Reads a stream to its end; everything a stream must keep to is held to it.
-pub async fn collect(
-    mut stream: Streaming<GenerateResponse>,
-) -> Result<Collected, tonic::Status> {
+pub async fn collect(mut stream: Streaming<GenerateResponse>) -> Result<Collected, tonic::Status> {
     let mut all = Collected::default();
     let mut finish = None;
     while let Some(response) = stream.message().await? {

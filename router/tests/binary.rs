@@ -1,0 +1,95 @@
+//! The binary: what it says when it can't start, and that it stops when told to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn router(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_router"));
+    command.current_dir(folder).args(args).env("RUST_LOG", "info").env("NO_COLOR", "1");
+    command
+}
+
+/// The one line it ends with, and its exit status is 2.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let line = text.lines().last().unwrap_or_default();
+    assert!(text.lines().all(|other| other == line || other.contains("INFO")), "{text}");
+    line.to_owned()
+}
+
+#[test]
+fn a_bad_configuration_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("workers = [\"http://127.0.0.1:1\"]\n", "policy: missing, expected --policy NAME"),
+        ("policy = \"best\"\n", "r.toml:1: policy: unknown variant `best`, expected one of"),
+        ("policy = \"kv-aware\"\n", "r.toml: workers: none, expected at least 1"),
+        (
+            "policy = \"kv-aware\"\nworkers = [\"localhost:1\"]\n",
+            "r.toml:2: workers[0]: 'localhost",
+        ),
+        ("wrokers = []\n", "r.toml:1: unknown field `wrokers`, expected one of"),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(folder.path().join("r.toml"), text).unwrap();
+        let output = router(folder.path(), &["--config", "r.toml"]).output().unwrap();
+        let line = complaint(&output);
+        assert!(line.starts_with(expected), "'{line}' for {text:?}, expected '{expected}'");
+    }
+}
+
+#[test]
+fn what_can_not_be_had_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let base = ["--policy", "kv-aware", "--worker", "http://127.0.0.1:1", "--listen"];
+    let with = |listen: &str, more: &[&str]| {
+        let args = [&base[..], &[listen], more].concat();
+        complaint(&router(folder.path(), &args).output().unwrap())
+    };
+    assert!(with(&address, &[]).starts_with(&format!("listen: {address}: ")));
+    let line = with("0.0.0.0:0", &[]);
+    assert!(line.ends_with("is not a loopback address, expected one or --insecure-bind"), "{line}");
+    let line = with("127.0.0.1:0", &["--record", "no/such/folder"]);
+    assert!(line.starts_with("record: 'no/such/folder': No such file"), "{line}");
+    let line = with("127.0.0.1:0", &["--metrics-listen", &address]);
+    assert!(line.starts_with(&format!("metrics_listen: {address}: ")), "{line}");
+}
+
+#[test]
+fn it_serves_until_it_is_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = free_port();
+    let args = ["--policy", "kv-aware", "--worker", "http://127.0.0.1:1", "--record", "run.jsonl"];
+    let args = [&args[..], &["--metrics-listen", &metrics]].concat();
+    let mut child = router(folder.path(), &args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+    }
+    assert!(line.contains("tenant=\"default\""), "{line}");
+    let mut scrape = std::net::TcpStream::connect(&metrics).unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    scrape.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.0 200"), "{page}");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    let record = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
+    assert!(
+        record.starts_with("{\"schema\":\"warmpath.record.v1\",\"policy\":\"kv-aware\""),
+        "{record}"
+    );
+}
+
+fn free_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}

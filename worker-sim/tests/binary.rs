@@ -1,0 +1,97 @@
+//! The binary: what it says when it can't start, and that it stops when told to.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const PROFILE: &str = "name = \"tiny\"
+validated = false
+block_size = 16
+kv_bytes_per_token = 1000
+max_num_seqs = 8
+max_num_batched_tokens = 512
+
+[step]
+base_ns = 1e6
+weights_ns = 1e6
+ns_per_token = 1e3
+ns_per_pair = 0.0
+ns_per_context_token = 0.0
+ns_per_seq = 0.0
+";
+
+fn worker(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker-sim"));
+    command.current_dir(folder).args(args).env("RUST_LOG", "info").env("NO_COLOR", "1");
+    command
+}
+
+/// The one line it ends with, and its exit status is 2.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text.trim_end().to_owned()
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tiny.toml"), PROFILE).unwrap();
+    folder
+}
+
+#[test]
+fn a_bad_configuration_is_one_line() {
+    let folder = folder();
+    let cases = [
+        ("profile = \"tiny.toml\"\nsped = 1.0\n", "w.toml:2: unknown field `sped`"),
+        ("profile = \"tiny.toml\"\nspeedup = \"x\"\n", "w.toml:2: speedup: invalid type: string"),
+        ("speedup = 2.0\nprofile = 3\n", "w.toml:2: profile: invalid type: integer `3`"),
+        ("model = \"m\"\n", "profile: missing, expected --profile FILE or one in --config"),
+        ("profile = \"none.toml\"\n", "none.toml: No such file"),
+        ("profile = \"tiny.toml\"\nspeedup = 0.0\n", "w.toml:2: speedup: 0, expected 0.001 to"),
+        ("profile = \"bad.toml\"\n", "bad.toml:5: max_num_seqs: 0, expected at least 1"),
+    ];
+    let bad = PROFILE.replace("max_num_seqs = 8", "max_num_seqs = 0");
+    std::fs::write(folder.path().join("bad.toml"), bad).unwrap();
+    for (text, expected) in cases {
+        std::fs::write(folder.path().join("w.toml"), text).unwrap();
+        let output = worker(folder.path(), &["--config", "w.toml"]).output().unwrap();
+        let line = complaint(&output);
+        assert!(line.starts_with(expected), "'{line}' for {text:?}, expected '{expected}'");
+    }
+}
+
+#[test]
+fn an_address_that_can_not_be_had_is_one_line() {
+    let folder = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output =
+        worker(folder.path(), &["--profile", "tiny.toml", "--listen", &address]).output().unwrap();
+    assert!(complaint(&output).starts_with(&format!("listen: {address}: ")));
+    let output = worker(folder.path(), &["--profile", "tiny.toml", "--listen", "0.0.0.0:0"])
+        .output()
+        .unwrap();
+    let line = complaint(&output);
+    assert!(line.ends_with("is not a loopback address, expected one or --insecure-bind"), "{line}");
+}
+
+#[test]
+fn it_serves_until_it_is_told_to_stop() {
+    let folder = folder();
+    let args = ["--profile", "tiny.toml", "--hbm-tokens", "unlimited", "--speedup", "20"];
+    let mut child = worker(folder.path(), &args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.unwrap_or_else(|| panic!("no address in '{line}'"));
+    assert!(std::net::TcpStream::connect(address).is_ok(), "{address} answers");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("draining"), "{rest}");
+}
