@@ -157,6 +157,7 @@ impl Recorder {
                 output_tokens_per_s: per_s(output),
             },
             goodput_requests_per_s: per_s(good),
+            within_slo: ratio(good, self.offered),
             balance_max_over_mean: if mean_load > 0.0 { most / mean_load } else { 0.0 },
         }
     }
@@ -188,6 +189,8 @@ pub struct Figures {
     pub throughput: Throughput,
     /// Requests a second that kept the SLO.
     pub goodput_requests_per_s: f64,
+    /// The share of offered requests that kept the SLO.
+    pub within_slo: f64,
     /// Tokens computed by the busiest worker over those of the mean worker.
     pub balance_max_over_mean: f64,
 }
@@ -260,6 +263,7 @@ mod tests {
         assert_eq!(figures.throughput.requests_per_s, 0.5);
         assert_eq!(figures.throughput.output_tokens_per_s, 3.0);
         assert_eq!(figures.goodput_requests_per_s, 0.25, "the second missed its TTFT");
+        assert_eq!(figures.within_slo, 1.0 / 3.0);
         // Loads 68 + 11 = 79, 0 and 12 + 1 = 13: mean 92 / 3.
         assert!((figures.balance_max_over_mean - 79.0 * 3.0 / 92.0).abs() < 1e-12);
     }

@@ -132,6 +132,13 @@ impl<V: Clone> RunTree<V> {
         }
     }
 
+    /// Replaces the chain that a node's names are read from by one that says the same.
+    pub fn rewrite(&mut self, id: NodeId, chain: Arc<Chain>) {
+        let node = self.get_mut(id);
+        debug_assert_eq!(node.chain.hash(node.start), chain.hash(node.start));
+        node.chain = chain;
+    }
+
     /// Cuts a node in two at block `at`. The part from `at` on keeps its id, its children and
     /// whatever points to it; the part before is new, with a copy of the value, and is returned.
     pub fn split(&mut self, id: NodeId, at: u32) -> NodeId {

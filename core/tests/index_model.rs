@@ -6,11 +6,14 @@ mod common;
 use common::{Form, Texts, between, chance, for_seeds, off_the_wire, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use warmpath_core::block::{BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::block::{
+    BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
+};
 use warmpath_core::event::{Digest, KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::index::{Overlap, PrefixIndex, SequenceGap};
+use warmpath_core::runs::ANCHOR;
 use warmpath_core::tokens::Segment;
 
 type Held = BTreeSet<(TierId, BlockHash)>;
@@ -348,4 +351,32 @@ fn a_forgotten_source_leaves_the_others_alone() {
     assert_eq!((depth(&index, &chain, A), depth(&index, &chain, B)), (0, 6));
     assert_eq!(index.position(A), None);
     index.check();
+}
+
+#[test]
+fn an_answer_that_comes_block_by_block_off_the_wire_is_a_few_runs() {
+    let scope = ScopePlan::new("", "", "", 4);
+    let text: Vec<u32> = (0..4 * 400).collect();
+    let whole = TokenBlocks::whole(hash_blocks(&scope, &text));
+    let source = SourceId::Worker(WorkerId(0));
+    let mut index = PrefixIndex::default();
+    let empty = Snapshot { source, epoch: 1, seq: 0, runs: Vec::new() };
+    index.replace(&empty).expect("an empty snapshot");
+    for block in 0..400u32 {
+        let base = block.max(1) - 1;
+        let base = base - base % ANCHOR;
+        let hashes = (base..=block).map(|i| whole.chain().hash(i)).collect();
+        let chain = Arc::new(Chain::from_wire(4, base, hashes));
+        let run = BlockRun { chain, start: block, end: block + 1 };
+        let events = vec![KvEvent::Stored { tier: TierId::HBM, run }];
+        let batch = KvBatch { source, epoch: 1, seq: u64::from(block) + 1, events };
+        index.apply(&batch).expect("in order");
+    }
+    index.check();
+    let mut overlap = Overlap::default();
+    index.overlap(&whole, &mut overlap);
+    // The last block is not reusable.
+    assert_eq!(overlap.entries()[0].blocks(), 399);
+    // 400 blocks in runs of at most 64.
+    assert_eq!(index.runs(), 7);
 }

@@ -1,8 +1,11 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::workload::arrivals::TraceArrivals;
+use warmpath_core::workload::trace::Format;
 
 /// Measures what a routing policy is worth on a fleet of LLM workers that share KV cache.
 #[derive(Debug, Parser)]
@@ -33,9 +36,8 @@ pub struct What {
     /// A scenario file (TOML); without it the built-in default
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// A Mooncake trace (JSONL) to play instead of the scenario's workload
-    #[arg(long, value_name = "FILE", conflicts_with = "workload")]
-    pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub trace: Option<TraceArgs>,
     /// A workload by name, or a workload file (TOML)
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
@@ -57,21 +59,62 @@ pub struct What {
     /// Times the workload's own arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
+    /// Several rates in one call, separated by commas, each times the workload's own
+    #[arg(long, value_name = "X,Y,...", value_delimiter = ',', value_parser = parse_scale,
+          conflicts_with = "rate_scale")]
+    pub rates: Vec<f64>,
     /// Spreads the requests of one trace timestamp over the time to the next
     #[arg(long)]
     pub tick_jitter: bool,
     #[arg(long, value_name = "N", help = "Seed of everything that is drawn")]
     pub seed: Option<u64>,
+    /// Runs with so many seeds, from --seed on, and gives 95 % intervals over them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub seeds: u64,
+    /// The policy that the others are compared with; the first one unless given
+    #[arg(long, value_name = "POLICY")]
+    pub baseline: Option<String>,
+    /// Searches for the highest rate at which 90 % of the requests meet the SLO
+    #[arg(long)]
+    pub capacity: bool,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes one row a run as CSV
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+}
+
+/// A trace to play instead of a workload. All of them are absent unless the file is named.
+#[derive(Clone, Debug, Args)]
+pub struct TraceArgs {
+    /// A trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), or
+    /// Azure's CSV, gzipped or not
+    // Not required by itself; the flags below require it.
+    #[arg(id = "trace", long = "trace", value_name = "FILE", required = false)]
+    #[arg(conflicts_with = "workload")]
+    pub file: PathBuf,
+    /// The trace's format: mooncake, coding-agents or azure; told from the file unless given
+    #[arg(long, value_name = "NAME", requires = "trace")]
+    pub format: Option<Format>,
+    /// When a trace's requests come: recorded (the default), or with drawn gaps of the same mean:
+    /// poisson, constant or gamma:CV
+    #[arg(long, value_name = "KIND", requires = "trace")]
+    pub arrivals: Option<TraceArrivals>,
+    /// Recorded sessions under way at once, in a closed loop; 64 unless given
+    #[arg(long, value_name = "N", requires = "trace")]
+    pub sessions: Option<NonZeroU32>,
+    /// The longest that a recorded session thinks between answer and next request; 60 unless given
+    #[arg(long, value_name = "SECONDS", requires = "trace", value_parser = parse_seconds)]
+    pub think_cap: Option<f64>,
 }
 
 #[derive(Debug, Args)]
 pub struct Compare {
     #[command(flatten)]
     pub what: What,
-    /// Requests of the live leg; 0 leaves it out. Default: some 8 s a policy
+    /// Requests of the live leg; 0 leaves it out. Default: some 8 s a policy, none with several
+    /// seeds or rates
     #[arg(long, value_name = "N")]
     pub live_requests: Option<u64>,
     /// Model seconds a wall second in the live leg
@@ -103,9 +146,8 @@ pub struct Run {
 /// What to send to a router whose fleet and policy are its own business.
 #[derive(Debug, Args)]
 pub struct RunWhat {
-    /// A Mooncake trace (JSONL) to play
-    #[arg(long, value_name = "FILE", conflicts_with = "workload")]
-    pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub trace: Option<TraceArgs>,
     /// A workload by name, or a workload file (TOML)
     #[arg(long, value_name = "NAME", default_value = "assistant")]
     pub workload: String,
@@ -153,6 +195,12 @@ fn parse_tokens(text: &str) -> Result<HbmTokens, String> {
 fn parse_scale(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "expected a number above 0".to_owned())?;
     if value > 0.0 && value <= 1e6 { Ok(value) } else { Err("expected a number above 0".into()) }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let expected = || "expected seconds, 0 or more".to_owned();
+    let value: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=1e9).contains(&value) { Ok(value) } else { Err(expected()) }
 }
 
 pub fn parse_policies(names: &[String]) -> Result<Vec<PolicyConfig>, String> {

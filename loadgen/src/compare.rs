@@ -5,8 +5,8 @@ use crate::config::Setup;
 use crate::drive::{self, Driven, Options};
 use crate::fleet::Fleet;
 use crate::progress::Progress;
-use crate::results::{Mode, RunReport};
-use crate::simulate::{pace, scope, simulate};
+use crate::results::{Mode, Results, RunReport};
+use crate::simulate::{Cell, scope, simulate};
 use crate::source::Prepared;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -19,35 +19,47 @@ const LATENESS_LIMIT: f64 = 0.05;
 const LIVE_SECONDS: f64 = 8.0;
 const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
-pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Vec<RunReport>> {
+pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
+    if setup.is_grid() && args.live_requests.is_none() {
+        return Results::of_grid(setup, &prepared, progress);
+    }
     let speedup = args.speedup.unwrap_or(setup.live.speedup);
-    let total = prepared.workload(pace(setup, None)).total();
-    let live = args.live_requests.or(setup.live.requests).or_else(|| {
-        prepared.arrivals_within(LIVE_SECONDS * speedup, pace(setup, None)).map(|n| n.max(1))
-    });
+    let pace = Cell::first(setup, setup.baseline, None).pace(setup);
+    let total = prepared.workload(pace).total();
+    let live = args
+        .live_requests
+        .or(setup.live.requests)
+        .or_else(|| prepared.arrivals_within(LIVE_SECONDS * speedup, pace).map(|n| n.max(1)));
     let live = live.unwrap_or(total).min(total);
     let mut runs = Vec::new();
     if live > 0 {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         for &policy in &setup.policies {
             let leg = LiveLeg { setup, prepared: &prepared, policy, speedup, requests: live };
-            let bar = progress.start(live, &format!("{policy} live"));
+            let bar = progress.start(live, &format!("{policy} live"), "requests");
             let record = args.record.as_deref();
             let run = runtime.block_on(leg.run(record, move |ended| bar.set(ended)));
             runs.push(run.with_context(|| format!("{policy}, live"))?);
         }
     }
-    let slices = (live > 0).then_some(Some(live)).into_iter();
-    for limit in slices.chain([None]) {
+    if live > 0 {
         for &policy in &setup.policies {
-            let mode = if limit.is_some() { Mode::SimSlice } else { Mode::Sim };
-            let label = format!("{policy} {}", mode.name());
-            let bar = progress.start(limit.unwrap_or(total), &label);
-            runs.push(simulate(setup, &prepared, policy, limit, None, &mut |n| bar.set(n))?);
+            let cell = Cell::first(setup, policy, Some(live));
+            let bar = progress.start(live, &format!("{policy} sim-slice"), "requests");
+            runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
         }
     }
-    Ok(runs)
+    if setup.is_grid() {
+        let grid = Results::of_grid(setup, &prepared, progress)?;
+        return Ok(grid.with_live(runs));
+    }
+    for &policy in &setup.policies {
+        let cell = Cell::first(setup, policy, None);
+        let bar = progress.start(total, &format!("{policy} sim"), "requests");
+        runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
+    }
+    Results::of_runs(runs, setup, &prepared, progress)
 }
 
 pub struct LiveLeg<'a> {
@@ -70,7 +82,8 @@ impl LiveLeg<'_> {
         }
         let fleet = Fleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
         let started = Instant::now();
-        let workload = self.prepared.workload(pace(self.setup, Some(self.requests)));
+        let cell = Cell::first(self.setup, self.policy, Some(self.requests));
+        let workload = self.prepared.workload(cell.pace(self.setup));
         let options = Options { speedup: self.speedup, check_tokens: true, timeout: REQUEST_LIMIT };
         let driven = drive::drive(&fleet.target, workload, options, progress).await;
         let wall_s = started.elapsed().as_secs_f64();
@@ -99,6 +112,7 @@ impl LiveLeg<'_> {
             live: Some(driven.live),
             wall_s,
             seed: setup.seed,
+            rate_scale: setup.rates[0],
         }
     }
 }

@@ -13,7 +13,11 @@ use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_sim::{Network, Scenario};
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
-const PROFILES: &[(&str, &str)] = &[("lab", include_str!("../../deploy/profiles/lab.toml"))];
+const TRACE_SCENARIO: &str = include_str!("../../deploy/scenarios/trace.toml");
+const PROFILES: &[(&str, &str)] = &[
+    ("lab-tp2", include_str!("../../deploy/profiles/lab-tp2.toml")),
+    ("lab-tp4", include_str!("../../deploy/profiles/lab-tp4.toml")),
+];
 
 /// A scenario as it stands in its file.
 #[derive(Debug, Deserialize)]
@@ -47,9 +51,16 @@ pub struct Setup {
     pub profile: Profile,
     pub policies: Vec<PolicyConfig>,
     pub source: Source,
-    pub rate_scale: f64,
+    /// Each times the workload's own arrival rate. The live leg runs the first.
+    pub rates: Vec<f64>,
     pub tick_jitter: bool,
     pub seed: u64,
+    /// How many, from `seed` on. The live leg runs the first.
+    pub seeds: u64,
+    /// What the other policies are compared with, where there are several seeds or rates.
+    pub baseline: PolicyConfig,
+    /// Whether each policy's capacity at the SLO is searched for.
+    pub capacity: bool,
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
@@ -59,6 +70,9 @@ impl Setup {
     pub fn resolve(what: &What) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
             Some(path) => (path.display().to_string(), read(path)?, path.parent()),
+            None if what.trace.is_some() => {
+                ("built-in trace scenario".into(), TRACE_SCENARIO.to_owned(), None)
+            }
             None => ("built-in scenario".into(), DEFAULT_SCENARIO.to_owned(), None),
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
@@ -92,6 +106,17 @@ impl Setup {
         if policies.is_empty() {
             return Err(bad(format!("{origin}: policies: none, expected at least one")));
         }
+        let baseline = match &what.baseline {
+            None => policies[0],
+            Some(name) => {
+                let policy = name.parse().map_err(|error| bad(format!("--baseline: {error}")))?;
+                if !policies.contains(&policy) {
+                    return Err(bad(format!("--baseline: {policy} is not among the policies")));
+                }
+                policy
+            }
+        };
+        let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };
         let mut live = file.live;
         if !(live.speedup > 0.0 && live.speedup <= 1e6) {
             return Err(bad(format!(
@@ -116,22 +141,30 @@ impl Setup {
             profile,
             policies,
             source,
-            rate_scale: what.rate_scale,
+            rates,
             tick_jitter: what.tick_jitter,
             seed: what.seed.unwrap_or(file.seed),
+            seeds: what.seeds,
+            baseline,
+            capacity: what.capacity,
             live,
             slo: file.slo,
             network: file.network,
         })
     }
 
-    pub fn scenario(&self, policy: PolicyConfig) -> Scenario {
+    /// Whether there is more than one run a policy.
+    pub fn is_grid(&self) -> bool {
+        self.seeds > 1 || self.rates.len() > 1
+    }
+
+    pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
             workers: self.workers,
             profile: self.profile.clone(),
             policy,
             network: self.network,
-            seed: self.seed,
+            seed,
         }
     }
 }

@@ -1,17 +1,22 @@
 //! `loadgen`: compares routing policies on a live fleet and in virtual time.
 
+mod capacity;
 mod cli;
 mod compare;
 mod config;
+mod csv;
 mod drive;
 mod files;
 mod fleet;
+mod grid;
+mod parallel;
 mod progress;
 mod replay;
 mod results;
 mod run;
 mod simulate;
 mod source;
+mod stats;
 mod table;
 
 use anyhow::Result;
@@ -20,7 +25,7 @@ use cli::{Cli, Command};
 use config::Setup;
 use files::PendingFile;
 use progress::Progress;
-use results::{Report, RunReport, SCHEMA};
+use results::{Report, Results, SCHEMA};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,24 +50,37 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Compare(args) => {
             let setup = Setup::resolve(&args.what)?;
-            let json = pending(args.what.json.as_deref())?;
-            let runs = compare::compare(&args, &setup, &progress)?;
+            let files = Files::of(&args.what)?;
+            let results = compare::compare(&args, &setup, &progress)?;
             let slo = setup.slo;
-            finish(setup, runs, &slo, json)
+            finish(setup, results, &slo, files)
         }
         Command::Sim(args) => {
             let setup = Setup::resolve(&args.what)?;
-            let json = pending(args.what.json.as_deref())?;
-            let runs = simulate::all(&args, &setup, &progress)?;
+            let files = Files::of(&args.what)?;
+            let results = simulate::all(&args, &setup, &progress)?;
             let slo = setup.slo;
-            finish(setup, runs, &slo, json)
+            finish(setup, results, &slo, files)
         }
         Command::Run(args) => {
-            let json = pending(args.what.json.as_deref())?;
+            let files = Files { json: pending(args.what.json.as_deref())?, csv: None };
             let (config, run) = run::run(&args, &progress)?;
-            finish(config, vec![run], &run::SLO, json)
+            let results = Results { runs: vec![run], ..Results::default() };
+            finish(config, results, &run::SLO, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Files that are written at the end, and whose places are tried out before the work begins.
+struct Files {
+    json: Option<PendingFile>,
+    csv: Option<PendingFile>,
+}
+
+impl Files {
+    fn of(what: &cli::What) -> Result<Self> {
+        Ok(Self { json: pending(what.json.as_deref())?, csv: pending(what.csv.as_deref())? })
     }
 }
 
@@ -70,17 +88,15 @@ fn pending(path: Option<&Path>) -> Result<Option<PendingFile>> {
     path.map(PendingFile::create).transpose()
 }
 
-/// Prints the table and writes the JSON. A run that is not valid is a failure.
-fn finish(
-    config: impl Serialize,
-    runs: Vec<RunReport>,
-    slo: &Slo,
-    json: Option<PendingFile>,
-) -> Result<ExitCode> {
-    print!("{}", table::render(&runs, slo));
-    let valid = runs.iter().all(|run| run.valid);
-    if let Some(file) = json {
-        file.finish(&Report { schema: SCHEMA, config, runs }.to_json()?)?;
+/// Prints the tables and writes the files. A run that is not valid is a failure.
+fn finish(config: impl Serialize, results: Results, slo: &Slo, files: Files) -> Result<ExitCode> {
+    print!("{}", table::render(&results, slo));
+    let valid = results.runs.iter().all(|run| run.valid);
+    if let Some(file) = files.csv {
+        file.finish(csv::render(&results.runs).as_bytes())?;
+    }
+    if let Some(file) = files.json {
+        file.finish(&Report { schema: SCHEMA, config, results }.to_json()?)?;
     }
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

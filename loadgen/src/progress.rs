@@ -10,13 +10,15 @@ pub struct Progress;
 pub struct Bar(ProgressBar);
 
 impl Progress {
-    pub fn start(&self, total: u64, label: &str) -> Bar {
+    /// `what` is counted.
+    pub fn start(&self, total: u64, label: &str, what: &str) -> Bar {
         // A bar draws only on a terminal, and at most ten times a second.
         let bar =
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template(
-            "{msg:<24} {wide_bar} {pos}/{len} requests, {elapsed} of about {duration}",
+        let template = format!(
+            "{{msg:<24}} {{wide_bar}} {{pos}}/{{len}} {what}, {{elapsed}} of about {{duration}}"
         );
+        let style = ProgressStyle::with_template(&template);
         if let Ok(style) = style {
             bar.set_style(style);
         }

@@ -1,5 +1,12 @@
 //! What a run reports: one row of the table, one object of the JSON.
 
+use crate::capacity;
+use crate::config::Setup;
+use crate::grid;
+use crate::progress::Progress;
+use crate::source::Prepared;
+use crate::stats::Estimate;
+use anyhow::Result;
 use serde::Serialize;
 use warmpath_core::report::{Figures, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
@@ -10,7 +17,47 @@ pub const SCHEMA: &str = "warmpath.report.v1";
 pub struct Report<C: Serialize> {
     pub schema: &'static str,
     pub config: C,
+    #[serde(flatten)]
+    pub results: Results,
+}
+
+/// What came out.
+#[derive(Debug, Default, Serialize)]
+pub struct Results {
     pub runs: Vec<RunReport>,
+    /// With several seeds or rates: each policy against the baseline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
+    /// With `--capacity`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capacities: Vec<Capacity>,
+}
+
+impl Results {
+    /// Single runs, and the capacities if they are asked for.
+    pub fn of_runs(
+        runs: Vec<RunReport>,
+        setup: &Setup,
+        prepared: &Prepared<'_>,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let capacities =
+            if setup.capacity { capacity::find(setup, prepared, progress)? } else { Vec::new() };
+        Ok(Self { runs, comparisons: Vec::new(), capacities })
+    }
+
+    /// Every policy at every rate with every seed, compared.
+    pub fn of_grid(setup: &Setup, prepared: &Prepared<'_>, progress: &Progress) -> Result<Self> {
+        let runs = grid::play(setup, prepared, &grid::cells(setup), progress)?;
+        let comparisons = grid::compare_to(setup.baseline, setup, &runs);
+        Ok(Self { comparisons, ..Self::of_runs(runs, setup, prepared, progress)? })
+    }
+
+    /// Live legs stand before the grid.
+    pub fn with_live(mut self, mut live: Vec<RunReport>) -> Self {
+        live.append(&mut self.runs);
+        Self { runs: live, ..self }
+    }
 }
 
 impl<C: Serialize> Report<C> {
@@ -69,6 +116,8 @@ pub struct RunReport {
     pub live: Option<LiveFigures>,
     pub wall_s: f64,
     pub seed: u64,
+    /// Times the workload's own arrival rate.
+    pub rate_scale: f64,
 }
 
 /// What only a live run has.
@@ -97,4 +146,32 @@ pub struct EngineFigures {
     pub hit_blocks_by_tier: [u64; 4],
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// A policy at one rate, over all seeds.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    pub policy: PolicyConfig,
+    pub baseline: PolicyConfig,
+    pub rate_scale: f64,
+    pub hit_percent: Estimate,
+    pub ttft_mean_s: Estimate,
+    pub ttft_p99_s: Estimate,
+    pub tpot_mean_s: Estimate,
+    pub e2e_mean_s: Estimate,
+    pub within_slo_percent: Estimate,
+    pub balance_max_over_mean: Estimate,
+    /// Against the baseline, seed by seed; None for the baseline itself.
+    pub hit_points: Option<Estimate>,
+    pub ttft_change_percent: Option<Estimate>,
+}
+
+/// The highest rate at which enough of the offered requests meet the SLO.
+#[derive(Debug, Serialize)]
+pub struct Capacity {
+    pub policy: PolicyConfig,
+    /// What is enough, as a share.
+    pub within_slo: f64,
+    pub rate_scale: Estimate,
+    pub requests_per_s: Estimate,
 }

@@ -54,7 +54,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         limit: what.requests,
     };
     let workload = prepared.workload(pace);
-    let bar = progress.start(workload.total(), "live");
+    let bar = progress.start(workload.total(), "live", "requests");
     let options =
         Options { speedup: what.speedup, check_tokens: what.check_tokens, timeout: REQUEST_LIMIT };
     let started = Instant::now();
@@ -78,6 +78,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         live: Some(driven.live),
         wall_s: started.elapsed().as_secs_f64(),
         seed: what.seed,
+        rate_scale: what.rate_scale,
     };
     let config = RunConfig {
         target: args.target.clone(),

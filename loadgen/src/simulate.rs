@@ -4,7 +4,7 @@ use crate::cli;
 use crate::config::Setup;
 use crate::files::{PendingFile, bad};
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, RunReport};
+use crate::results::{EngineFigures, Mode, Results, RunReport};
 use crate::source::Prepared;
 use anyhow::Result;
 use std::path::Path;
@@ -16,17 +16,47 @@ use warmpath_core::routing::record::{Entry, Header};
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::Observers;
 
-/// `loadgen sim`: the whole workload under each policy.
-pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Vec<RunReport>> {
+/// One run in virtual time.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    pub policy: PolicyConfig,
+    pub rate_scale: f64,
+    pub seed: u64,
+    /// Only so many requests, for parity with a live leg.
+    pub limit: Option<u64>,
+}
+
+impl Cell {
+    /// The first rate and seed of a set-up, which its live leg has too.
+    pub fn first(setup: &Setup, policy: PolicyConfig, limit: Option<u64>) -> Self {
+        Self { policy, rate_scale: setup.rates[0], seed: setup.seed, limit }
+    }
+
+    pub fn pace(&self, setup: &Setup) -> Pace {
+        Pace {
+            rate_scale: self.rate_scale,
+            tick_jitter: setup.tick_jitter,
+            seed: self.seed,
+            limit: self.limit,
+        }
+    }
+}
+
+/// `loadgen sim`: the whole workload under each policy, or a grid of them.
+pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
-    let total = prepared.workload(pace(setup, None)).total();
+    if setup.is_grid() {
+        return Results::of_grid(setup, &prepared, progress);
+    }
     let mut runs = Vec::new();
     for &policy in &setup.policies {
-        let bar = progress.start(total, &format!("{policy} sim"));
+        let cell = Cell::first(setup, policy, None);
+        let total = prepared.workload(cell.pace(setup)).total();
+        let bar = progress.start(total, &format!("{policy} sim"), "requests");
         let record = args.record.as_deref();
-        runs.push(simulate(setup, &prepared, policy, None, record, &mut |n| bar.set(n))?);
+        runs.push(simulate(setup, &prepared, cell, record, &mut |n| bar.set(n))?);
     }
-    Ok(runs)
+    Results::of_runs(runs, setup, &prepared, progress)
 }
 
 /// In virtual time nobody is kept apart from anybody, so all runs share one scope.
@@ -34,22 +64,17 @@ pub fn scope(setup: &Setup) -> ScopePlan {
     ScopePlan::new("", "sim", "", setup.profile.block_size)
 }
 
-pub fn pace(setup: &Setup, limit: Option<u64>) -> Pace {
-    Pace { rate_scale: setup.rate_scale, tick_jitter: setup.tick_jitter, seed: setup.seed, limit }
-}
-
-/// `limit`: only so many requests, for parity with a live leg.
 pub fn simulate(
     setup: &Setup,
     prepared: &Prepared<'_>,
-    policy: PolicyConfig,
-    limit: Option<u64>,
+    cell: Cell,
     record: Option<&Path>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunReport> {
     let started = Instant::now();
-    let workload = prepared.workload(pace(setup, limit));
-    let mut log = record.map(|folder| Log::create(folder, policy, setup.seed)).transpose()?;
+    let Cell { policy, rate_scale, seed, limit } = cell;
+    let workload = prepared.workload(cell.pace(setup));
+    let mut log = record.map(|folder| Log::create(folder, policy, seed)).transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {
             log.push(entry);
@@ -57,7 +82,7 @@ pub fn simulate(
     };
     let observers =
         Observers { record: record.is_some().then_some(&mut write), progress: Some(progress) };
-    let scenario = setup.scenario(policy);
+    let scenario = setup.scenario(policy, seed);
     let outcome = warmpath_sim::run(&scenario, workload, observers)
         .map_err(|error| bad(error.to_string()))?;
     if let Some(log) = log {
@@ -90,7 +115,8 @@ pub fn simulate(
         invalid_because: None,
         live: None,
         wall_s: started.elapsed().as_secs_f64(),
-        seed: setup.seed,
+        seed,
+        rate_scale,
     })
 }
 

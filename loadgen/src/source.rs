@@ -1,31 +1,63 @@
 //! Where requests come from: a trace, or a named workload.
 
+use crate::cli::TraceArgs;
 use crate::config::{looks_like_a_file, unknown};
 use crate::files::{bad, parse_toml, read};
 use anyhow::Result;
 use serde::{Serialize, Serializer};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
+use warmpath_core::time::Duration;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::sessions::{Sessions, SessionsSpec};
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace, mooncake};
+use warmpath_core::workload::arrivals::TraceArrivals;
+use warmpath_core::workload::sessions::Sessions;
+use warmpath_core::workload::spec::WorkloadSpec;
+use warmpath_core::workload::trace::{
+    Content, Format, Pace, Recording, Replay, SessionReplay, SessionTrace, Trace,
+};
 
-const WORKLOADS: &[(&str, &str)] =
-    &[("assistant", include_str!("../../deploy/workloads/assistant.toml"))];
+const WORKLOADS: &[(&str, &str)] = &[
+    ("assistant", include_str!("../../deploy/workloads/assistant.toml")),
+    ("chat", include_str!("../../deploy/workloads/chat.toml")),
+    ("enterprise-kb", include_str!("../../deploy/workloads/enterprise-kb.toml")),
+    ("coding-agents", include_str!("../../deploy/workloads/coding-agents.toml")),
+    ("research-agents", include_str!("../../deploy/workloads/research-agents.toml")),
+    ("commodity-qa", include_str!("../../deploy/workloads/commodity-qa.toml")),
+];
+
+/// A trace that unpacks to more is not one that this program can hold.
+const MAX_TRACE_BYTES: u64 = 4 << 30;
+const DEFAULT_SESSIONS: u32 = 64;
+const DEFAULT_THINK_CAP_S: f64 = 60.0;
 
 #[derive(Debug)]
 pub enum Source {
-    Trace { path: PathBuf, recorded: Vec<Recorded> },
-    Sessions(SessionsSpec),
+    Trace(TraceSource),
+    Workload(WorkloadSpec),
+}
+
+#[derive(Debug)]
+pub struct TraceSource {
+    path: PathBuf,
+    format: Format,
+    recording: Recording,
+    play: Play,
+}
+
+/// How a trace is played; which one follows from what the trace holds.
+#[derive(Clone, Copy, Debug)]
+enum Play {
+    Open { arrivals: TraceArrivals },
+    Closed { sessions: u32, think_cap_s: f64 },
 }
 
 impl Source {
-    pub fn trace(path: &Path) -> Result<Self> {
-        let text = read(path)?;
-        let recorded = mooncake::read(text.lines())
-            .map_err(|error| bad(format!("{}: {error}", path.display())))?;
-        Ok(Self::Trace { path: path.to_owned(), recorded })
+    pub fn trace(args: &TraceArgs) -> Result<Self> {
+        TraceSource::read(args)
+            .map(Self::Trace)
+            .map_err(|why| bad(format!("{}: {why}", args.file.display())))
     }
 
     /// A workload by name, or a file in `folder`.
@@ -40,45 +72,147 @@ impl Source {
                 return Err(unknown("workload", name, WORKLOADS.iter().map(|(known, _)| *known)));
             }
         };
-        let spec: SessionsSpec = parse_toml(&origin, &text)?;
+        let spec: WorkloadSpec = parse_toml(&origin, &text)?;
         spec.check().map_err(|error| bad(format!("{origin}: {error}")))?;
-        Ok(Self::Sessions(spec))
+        Ok(Self::Workload(spec))
     }
 
     pub fn name(&self) -> String {
         match self {
-            Self::Trace { path, .. } => {
-                let name = path.file_stem().unwrap_or_default();
-                name.to_string_lossy().into_owned()
-            }
-            Self::Sessions(spec) => spec.name.clone(),
+            Self::Trace(trace) => trace.name(),
+            Self::Workload(spec) => spec.sessions.name.clone(),
         }
     }
 
     /// The block size a trace was recorded in.
     pub const fn own_block_size(&self) -> Option<u32> {
         match self {
-            Self::Trace { .. } => Some(mooncake::TRACE_BLOCK),
-            Self::Sessions(_) => None,
+            Self::Trace(trace) => trace.recording.own_block_size,
+            Self::Workload(_) => None,
         }
     }
 
     pub fn check_block_size(&self, block_size: u32) -> Result<()> {
         match self {
-            Self::Trace { path, .. } => mooncake::check_block_size(block_size)
-                .map_err(|error| bad(format!("{}: {error}", path.display()))),
-            Self::Sessions(_) => Ok(()),
+            Self::Trace(trace) => trace
+                .recording
+                .check_block_size(block_size)
+                .map_err(|error| bad(format!("{}: {error}", trace.path.display()))),
+            Self::Workload(_) => Ok(()),
         }
     }
 
-    /// Names the blocks once, for any number of runs.
+    /// Prepares what all runs share, once.
     pub fn prepare(&self, scope: &ScopePlan) -> Prepared<'_> {
-        let trace = match self {
-            Self::Trace { recorded, .. } => Some(Arc::new(Trace::new(recorded.clone(), scope))),
-            Self::Sessions(_) => None,
+        let kind = match self {
+            Self::Trace(trace) => trace.prepare(scope),
+            Self::Workload(spec) => Kind::Drawn(spec, scope.clone()),
         };
-        Prepared { source: self, scope: scope.clone(), trace }
+        Prepared { source: self, kind }
     }
+}
+
+impl TraceSource {
+    fn read(args: &TraceArgs) -> Result<Self, String> {
+        let text = read_maybe_gzipped(&args.file)?;
+        let format = match args.format {
+            Some(format) => format,
+            None => detect(&args.file, &text)?,
+        };
+        let recording = format.read(text.lines()).map_err(|error| error.to_string())?;
+        let play = match recording.content {
+            Content::Requests(_) if args.sessions.is_some() || args.think_cap.is_some() => {
+                return Err(format!(
+                    "its requests have times, so --sessions and --think-cap say \
+                                    nothing ({format} trace)"
+                ));
+            }
+            Content::Requests(_) => Play::Open { arrivals: args.arrivals.unwrap_or_default() },
+            Content::Sessions(_) if args.arrivals.is_some() => {
+                return Err(format!(
+                    "its sessions run in a closed loop, so --arrivals says nothing \
+                                    ({format} trace)"
+                ));
+            }
+            Content::Sessions(_) => Play::Closed {
+                sessions: args.sessions.map_or(DEFAULT_SESSIONS, u32::from),
+                think_cap_s: args.think_cap.unwrap_or(DEFAULT_THINK_CAP_S),
+            },
+        };
+        Ok(Self { path: args.file.clone(), format, recording, play })
+    }
+
+    /// The file's name without what says its format.
+    fn name(&self) -> String {
+        let plain = if extension(&self.path) == "gz" {
+            self.path.with_extension("")
+        } else {
+            self.path.clone()
+        };
+        plain.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn prepare(&self, scope: &ScopePlan) -> Kind<'_> {
+        match (&self.recording.content, self.play) {
+            (Content::Requests(recorded), Play::Open { arrivals }) => {
+                let trace = Trace::new(recorded.clone(), scope).with_arrivals(arrivals);
+                Kind::Open(Arc::new(match self.recording.own_block_size {
+                    Some(block) => trace.with_inferred_sessions(block),
+                    None => trace,
+                }))
+            }
+            (Content::Sessions(recorded), Play::Closed { sessions, think_cap_s }) => {
+                let think_cap = Duration::from_secs_f64(think_cap_s);
+                Kind::Closed(Arc::new(SessionTrace::new(recorded, scope, sessions, think_cap)))
+            }
+            _ => unreachable!("how a trace is played follows from what it holds"),
+        }
+    }
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+}
+
+fn detect(path: &Path, text: &str) -> Result<Format, String> {
+    let plain = if extension(path) == "gz" {
+        Path::new(path.file_stem().unwrap_or_default())
+    } else {
+        path
+    };
+    if text.trim_start_matches('\u{feff}').trim().is_empty() {
+        return Err("no requests in it, expected at least one".into());
+    }
+    Format::detect(text, extension(plain)).ok_or_else(|| {
+        let known = Format::ALL.map(Format::name).join(", ");
+        format!(
+            "line 1: not a JSON object of a known format, expected one of: {known}; --format \
+                 says which"
+        )
+    })
+}
+
+/// The text of a file, unpacked if it begins as gzip does. Truncated and torn archives are refused.
+fn read_maybe_gzipped(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut plain = Vec::new();
+        flate2::read::MultiGzDecoder::new(bytes.as_slice())
+            .take(MAX_TRACE_BYTES + 1)
+            .read_to_end(&mut plain)
+            .map_err(|error| format!("gzip: {error}, expected a whole archive"))?;
+        if plain.len() as u64 > MAX_TRACE_BYTES {
+            return Err(format!("unpacks to more than {MAX_TRACE_BYTES} bytes"));
+        }
+        plain
+    } else {
+        bytes
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        format!("line {line}: not UTF-8")
+    })
 }
 
 impl Serialize for Source {
@@ -86,12 +220,34 @@ impl Serialize for Source {
         #[derive(Serialize)]
         #[serde(rename_all = "snake_case")]
         enum Shown<'a> {
-            Trace { path: &'a Path, requests: usize },
-            Sessions(&'a SessionsSpec),
+            Trace {
+                path: &'a Path,
+                format: Format,
+                requests: usize,
+                #[serde(flatten)]
+                play: ShownPlay,
+            },
+            Sessions(&'a WorkloadSpec),
+        }
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum ShownPlay {
+            Open { arrivals: String },
+            Closed { sessions_at_a_time: u32, think_cap_s: f64 },
         }
         let shown = match self {
-            Self::Trace { path, recorded } => Shown::Trace { path, requests: recorded.len() },
-            Self::Sessions(spec) => Shown::Sessions(spec),
+            Self::Trace(trace) => Shown::Trace {
+                path: &trace.path,
+                format: trace.format,
+                requests: trace.recording.requests(),
+                play: match trace.play {
+                    Play::Open { arrivals } => ShownPlay::Open { arrivals: arrivals.to_string() },
+                    Play::Closed { sessions, think_cap_s } => {
+                        ShownPlay::Closed { sessions_at_a_time: sessions, think_cap_s }
+                    }
+                },
+            },
+            Self::Workload(spec) => Shown::Sessions(spec),
         };
         shown.serialize(serializer)
     }
@@ -100,8 +256,14 @@ impl Serialize for Source {
 #[derive(Debug)]
 pub struct Prepared<'a> {
     source: &'a Source,
-    scope: ScopePlan,
-    trace: Option<Arc<Trace>>,
+    kind: Kind<'a>,
+}
+
+#[derive(Debug)]
+enum Kind<'a> {
+    Open(Arc<Trace>),
+    Closed(Arc<SessionTrace>),
+    Drawn(&'a WorkloadSpec, ScopePlan),
 }
 
 impl Prepared<'_> {
@@ -111,32 +273,34 @@ impl Prepared<'_> {
 
     /// A fresh workload, from the start.
     pub fn workload(&self, pace: Pace) -> Workload {
-        match (&self.trace, self.source) {
-            (Some(trace), _) => Workload::Trace(Replay::new(Arc::clone(trace), pace)),
-            (None, Source::Sessions(spec)) => {
-                let scope = &self.scope;
-                Workload::Sessions(Sessions::new(
-                    spec,
-                    scope,
-                    pace.seed,
-                    pace.rate_scale,
-                    pace.limit,
-                ))
+        match &self.kind {
+            Kind::Open(trace) => Workload::Trace(Replay::new(Arc::clone(trace), pace)),
+            Kind::Closed(trace) => {
+                Workload::RecordedSessions(SessionReplay::new(Arc::clone(trace), pace.limit))
             }
-            (None, Source::Trace { .. }) => unreachable!("a trace is prepared with its source"),
+            Kind::Drawn(spec, scope) => Workload::Sessions(Sessions::with_shared_texts(
+                spec,
+                scope,
+                pace.seed,
+                pace.rate_scale,
+                pace.limit,
+            )),
         }
     }
 
-    /// How many requests a trace brings in the first `seconds` of model time.
+    /// How many requests a trace brings in the first `seconds` of model time; of recorded sessions,
+    /// how many there would be if they were answered as fast as when they were recorded.
     pub fn arrivals_within(&self, seconds: f64, pace: Pace) -> Option<u64> {
-        let Workload::Trace(mut replay) = self.workload(Pace { limit: None, ..pace }) else {
-            return None;
-        };
-        let mut count = 0;
-        while replay.next_send().is_some_and(|at| at.as_secs_f64() <= seconds) {
-            replay.send();
-            count += 1;
+        match &self.kind {
+            Kind::Open(trace) => {
+                let pace = Pace { limit: None, ..pace };
+                Some(Replay::new(Arc::clone(trace), pace).due_within(seconds))
+            }
+            Kind::Closed(trace) => Some(trace.nominally_sent_within(seconds)),
+            Kind::Drawn(..) => None,
         }
-        Some(count)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,50 +1,187 @@
 //! The table a person reads.
 
-use crate::results::{Mode, RunReport};
+use crate::results::{Capacity, Comparison, Mode, Results, RunReport};
+use crate::stats::Estimate;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use warmpath_core::report::{Slo, Spread};
 
-/// One row a run, grouped by mode, and below it what the figures rest on.
-pub fn render(runs: &[RunReport], slo: &Slo) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
-        "policy",
-        "mode",
+const HEADER: [[&str; 14]; 2] = [
+    [
+        "",
+        "",
+        "hit",
+        "prefill tokens",
+        "",
+        "TTFT s",
+        "",
+        "",
+        "",
+        "TPOT",
         "requests",
-        "errors",
-        "hit %",
-        "prefill tokens\ncomputed/cached",
-        "TTFT s\nmean",
-        "\np50",
-        "\np90",
-        "\np99",
-        "TPOT ms\nmean",
-        "\np99",
-        "req/s",
-        "tokens/s\nin/out",
-        "goodput\nreq/s",
-        "max/mean\nload",
-        "router µs\np50/p99",
-    ]);
-    let mut last = None;
-    for mode in [Mode::Live, Mode::SimSlice, Mode::Sim] {
-        for run in runs.iter().filter(|run| run.mode == mode) {
-            if last.is_some_and(|last| last != mode) {
-                table.add_row([""]);
-            }
-            last = Some(mode);
-            table.add_row(row(run));
-        }
+        "tokens/s",
+        "",
+        "good",
+    ],
+    [
+        "policy", "mode", "%", "computed", "cached", "mean", "p50", "p90", "p99", "ms", "/s", "in",
+        "out", "req/s",
+    ],
+];
+const LAST: [[&str; 2]; 2] = [["max/mean", "router µs"], ["load", "p50/p99"]];
+
+/// All that a person reads: single runs in a row each or a grid in a row a policy and rate, then
+/// capacities, then what the figures rest on. Fits 120 columns.
+pub fn render(results: &Results, slo: &Slo) -> String {
+    let runs = &results.runs;
+    let is_grid = !results.comparisons.is_empty();
+    let single = |run: &&RunReport| !is_grid || run.mode != Mode::Sim;
+    let mut text = String::new();
+    let rows: Vec<&RunReport> = runs.iter().filter(single).collect();
+    if !rows.is_empty() {
+        text += &singles(&rows);
     }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
+    if is_grid {
+        text += &grid(&results.comparisons);
     }
-    let goodput = format!(
-        "Goodput counts requests with TTFT up to {} s and TPOT up to {} ms.",
+    if !results.capacities.is_empty() {
+        text += &capacities(&results.capacities);
+    }
+    text += &format!(
+        "Within the SLO (good): TTFT up to {} s and TPOT up to {} ms.",
         slo.ttft_s,
         slo.tpot_s * 1e3
     );
-    format!("{table}\n{goodput}{}\n", footnotes(runs))
+    text += &footnotes(runs);
+    text += "\n";
+    if !is_grid {
+        text += &verdicts(runs);
+    }
+    text
+}
+
+fn singles(runs: &[&RunReport]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for (left, right) in HEADER.iter().zip(&LAST) {
+        table.add_row(left.iter().chain(right));
+    }
+    for mode in [Mode::Live, Mode::SimSlice, Mode::Sim] {
+        let mut rows = runs.iter().filter(|run| run.mode == mode).peekable();
+        if rows.peek().is_some() {
+            table.add_row([""]);
+        }
+        rows.for_each(|run| {
+            table.add_row(row(run));
+        });
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if i >= 2 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    trimmed(&table)
+}
+
+fn trimmed(table: &Table) -> String {
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n") + "\n\n"
+}
+
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_row(header);
+    table
+}
+
+fn align(table: &mut Table, left: usize) {
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if i >= left {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn grid(comparisons: &[Comparison]) -> String {
+    let baseline = comparisons.first().map_or("", |first| first.baseline.name());
+    let mut table = plain(&[
+        "policy",
+        "rate",
+        "hit %",
+        "TTFT s mean",
+        "TTFT s p99",
+        "TPOT ms",
+        "in SLO %",
+        "max/mean",
+        "hit points",
+        "mean TTFT",
+    ]);
+    let mut last = None;
+    for row in comparisons {
+        if last.replace(row.rate_scale).is_some_and(|last| last != row.rate_scale) {
+            table.add_row([""]);
+        }
+        let against = |estimate: &Option<Estimate>, unit: &str| match estimate {
+            Some(estimate) => {
+                let clear = if estimate.is_clear() { "" } else { " ?" };
+                format!("{:+.1}{}{unit}{clear}", estimate.mean, half(estimate, 1.0, 1))
+            }
+            None => String::new(),
+        };
+        table.add_row([
+            row.policy.to_string(),
+            format!("{}x", row.rate_scale),
+            interval(&row.hit_percent, 1.0, 1),
+            interval(&row.ttft_mean_s, 1.0, 3),
+            interval(&row.ttft_p99_s, 1.0, 2),
+            interval(&row.tpot_mean_s, 1e3, 1),
+            interval(&row.within_slo_percent, 1.0, 1),
+            format!("{:.2}", row.balance_max_over_mean.mean),
+            against(&row.hit_points, ""),
+            against(&row.ttft_change_percent, " %"),
+        ]);
+    }
+    align(&mut table, 1);
+    let seeds = comparisons.first().map_or(0, |first| first.hit_percent.n);
+    let how = if seeds > 1 {
+        format!(
+            "Means over {seeds} seeds with 95 % intervals (Student's t); the last two columns are \
+             differences to {baseline}, seed by seed. \"?\": the interval holds 0."
+        )
+    } else {
+        format!("One seed, so no intervals; the last two columns are differences to {baseline}.")
+    };
+    format!("{}{how}\n", trimmed(&table))
+}
+
+fn capacities(capacities: &[Capacity]) -> String {
+    let mut table = plain(&["policy", "capacity: rate", "requests/s"]);
+    for row in capacities {
+        table.add_row([
+            row.policy.to_string(),
+            interval(&row.rate_scale, 1.0, 3) + "x",
+            interval(&row.requests_per_s, 1.0, 2),
+        ]);
+    }
+    align(&mut table, 1);
+    let share = capacities.first().map_or(0.0, |first| first.within_slo) * 100.0;
+    format!(
+        "{}Capacity: the highest rate, within 1 %, at which {share} % of the requests meet the \
+         SLO.\n",
+        trimmed(&table)
+    )
+}
+
+fn interval(estimate: &Estimate, scale: f64, digits: usize) -> String {
+    format!("{:.digits$}{}", estimate.mean * scale, half(estimate, scale, digits))
+}
+
+fn half(estimate: &Estimate, scale: f64, digits: usize) -> String {
+    match estimate.half_width_95 {
+        Some(half) => format!(" ±{:.digits$}", half * scale),
+        None => String::new(),
+    }
 }
 
 fn row(run: &RunReport) -> Vec<Cell> {
@@ -58,22 +195,17 @@ fn row(run: &RunReport) -> Vec<Cell> {
     [
         run.policy.map_or_else(|| "(the target's)".to_owned(), |policy| policy.to_string()),
         mode,
-        figures.requests.to_string(),
-        figures.errors.to_string(),
         format!("{:.1}", figures.hit_rate * 100.0),
-        format!("{}/{}", big(figures.prefill_tokens_computed), big(figures.prefill_tokens_cached)),
-        format!("{mean:.3}"),
-        format!("{p50:.3}"),
-        format!("{p90:.3}"),
-        format!("{p99:.3}"),
+        big(figures.prefill_tokens_computed),
+        big(figures.prefill_tokens_cached),
+        seconds(mean),
+        seconds(p50),
+        seconds(p90),
+        seconds(p99),
         format!("{:.1}", figures.tpot_s.mean * 1e3),
-        format!("{:.1}", figures.tpot_s.p99 * 1e3),
         format!("{:.2}", figures.throughput.requests_per_s),
-        format!(
-            "{}/{}",
-            big(figures.throughput.input_tokens_per_s as u64),
-            big(figures.throughput.output_tokens_per_s as u64)
-        ),
+        big(figures.throughput.input_tokens_per_s as u64),
+        big(figures.throughput.output_tokens_per_s as u64),
         format!("{:.2}", figures.goodput_requests_per_s),
         format!("{:.2}", figures.balance_max_over_mean),
         overhead,
@@ -81,6 +213,15 @@ fn row(run: &RunReport) -> Vec<Cell> {
     .into_iter()
     .map(Cell::new)
     .collect()
+}
+
+/// Four figures at most: 0.123, 12.34, 2898.
+fn seconds(value: f64) -> String {
+    match value {
+        0.0..10.0 => format!("{value:.3}"),
+        10.0..1_000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
 }
 
 /// Three figures and a unit: 144.8M.
@@ -117,14 +258,22 @@ fn footnotes(runs: &[RunReport]) -> String {
     notes
 }
 
+/// Each policy against the first one in the mode that ran the most, in a line each.
+fn verdicts(runs: &[RunReport]) -> String {
+    let Some(mode) = runs.last().map(|run| run.mode) else { return String::new() };
+    let mut rows = runs.iter().filter(|run| run.mode == mode);
+    let Some(base) = rows.next() else { return String::new() };
+    rows.map(|run| format!("{}\n", verdict(base, run))).collect()
+}
+
 /// How much better `best` did than `base`, in one sentence.
-pub fn verdict(base: &RunReport, best: &RunReport) -> String {
+fn verdict(base: &RunReport, best: &RunReport) -> String {
     let name = |run: &RunReport| run.policy.map_or("", |policy| policy.name());
     let points = (best.figures.hit_rate - base.figures.hit_rate) * 100.0;
     let (old, new) = (base.figures.ttft_s.mean, best.figures.ttft_s.mean);
     let change = if old > 0.0 { (new / old - 1.0) * 100.0 } else { 0.0 };
     format!(
-        "{} against {} ({}): hit rate {points:+.1} points, mean TTFT {change:+.0} %.",
+        "{} against {}, {}: hit rate {points:+.1} points, mean TTFT {change:+.0} %",
         name(best),
         name(base),
         best.mode.name()

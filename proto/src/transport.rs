@@ -23,7 +23,8 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const FRAME: u32 = 1 << 20;
 /// Early cancels that a listener lets pile up before it drops the connection.
 pub const PENDING_RESETS: usize = 100_000;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A first packet that is lost (a listener's queue is full for a moment) is sent again after 1 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// A server with our windows. `pending_resets`: [`PENDING_RESETS`] where only routers connect.

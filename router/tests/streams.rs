@@ -15,9 +15,10 @@ use warmpath_proto::vllm::{GetModelInfoRequest, GetServerInfoRequest};
 async fn many_streams_at_once_lose_nothing() {
     let workers: Vec<_> = (0..3).map(|_| TestWorker::start(worker_config())).collect();
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
+    let clients: Vec<_> = (0..8).map(|_| router.client()).collect();
     let mut streams = JoinSet::new();
     for i in 0..150u32 {
-        let client = router.client();
+        let client = clients[i as usize % clients.len()].clone();
         streams.spawn(async move {
             // Some share a prefix, some stand alone; lengths around the edges of blocks.
             let mut text = prompt(u64::from(i % 7), 64);

@@ -40,5 +40,8 @@ fn pinned_worlds_give_their_pinned_figures() {
         std::fs::write(&path, &seen).expect("the golden file can be written");
     }
     let golden = std::fs::read_to_string(&path).expect("the golden file is there");
-    assert_eq!(seen, golden, "figures changed; if that is meant, run with UPDATE_GOLDEN=1");
+    for (i, (now, pinned)) in seen.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(now, pinned, "line {}; if that is meant, run with UPDATE_GOLDEN=1", i + 1);
+    }
+    assert_eq!(seen.len(), golden.len(), "worlds were added or taken away");
 }

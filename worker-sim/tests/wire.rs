@@ -156,12 +156,14 @@ async fn the_feed_adds_up_to_what_the_worker_holds() {
     let (mut compared, mut batches, mut farther) = (0, 0, 0);
     let mut answered = 0;
     let mut last_seq = None;
+    let begun = Instant::now();
     // Until a digest agrees about a time after all is done.
     while answered < 60 || last_seq != index.position(W.into()) {
         while let Some(done) = requests.try_join_next() {
             done.unwrap().unwrap();
             answered += 1;
         }
+        assert!(begun.elapsed() < LIMIT, "{answered} answered, {compared} digests");
         let message = within(feed.message()).await.unwrap().expect("a feed that goes on");
         match message.message.unwrap() {
             Message::Hello(hello) => assert_eq!((hello.block_size, hello.speedup), (BLOCK, 200.0)),
@@ -342,14 +344,17 @@ async fn a_client_that_goes_away_cancels() {
     let mut state = WorkerStateClient::new(worker.channel.clone());
     let mut feed = within(state.watch(WatchRequest {})).await.unwrap().into_inner();
     let mut next_running = async || loop {
-        let response = within(feed.message()).await.unwrap().expect("a feed that goes on");
+        let response = feed.message().await.unwrap().expect("a feed that goes on");
         if let Some(Message::Load(report)) = response.message {
             return report.running;
         }
     };
-    while next_running().await != 2 {}
-    drop(stream);
-    while next_running().await != 1 {}
-    call.abort();
-    while next_running().await != 0 {}
+    within(async {
+        while next_running().await != 2 {}
+        drop(stream);
+        while next_running().await != 1 {}
+        call.abort();
+        while next_running().await != 0 {}
+    })
+    .await;
 }

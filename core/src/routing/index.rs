@@ -7,7 +7,7 @@
 use crate::block::{BlockRun, Chain, TokenBlocks};
 use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
 use crate::id::{MAX_TIERS, SourceId, TierId};
-use crate::runs::{NodeId, RunTree};
+use crate::runs::{ANCHOR, NodeId, RunTree};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -297,10 +297,23 @@ impl PrefixIndex {
         let claim = Holder { slot, tiers: 1 << tier.0 };
         if let Some(id) = parent {
             let node = self.tree.get(id);
-            let alike = node.value.as_slice() == [claim] && Arc::ptr_eq(&node.chain, chain);
-            if alike && node.children == 0 && node.end == start {
-                self.tree.extend(id, end);
-                return;
+            let alike = node.value.as_slice() == [claim] && node.children == 0;
+            if alike && node.end == start {
+                if Arc::ptr_eq(&node.chain, chain) {
+                    self.tree.extend(id, end);
+                    return;
+                }
+                // Each event off the wire has a chain of its own, and an answer comes block by
+                // block. Short runs are written anew as one, so that an answer is not a node a
+                // block; the limit bounds what is copied.
+                if end - node.start <= ANCHOR {
+                    let own = (node.start..node.end).map(|block| node.chain.hash(block));
+                    let hashes = own.chain((start..end).map(|block| chain.hash(block))).collect();
+                    let merged = Chain::from_wire(chain.block_size(), node.start, hashes);
+                    self.tree.rewrite(id, Arc::new(merged));
+                    self.tree.extend(id, end);
+                    return;
+                }
             }
         }
         let run = BlockRun { chain: Arc::clone(chain), start, end };

@@ -1,22 +1,30 @@
-//! The workload's heart: what is sent, and when. Either sessions drawn from a seed, whose next turn
-//! waits for the answer and a think time, or a recorded trace, whose times are given.
+//! The workload's heart: what is sent, and when. Sessions drawn from a seed or recorded, whose next
+//! turn waits for the answer and a think time; or recorded requests, whose times are given.
+//!
+//! The time that a request comes with is when its user wanted it sent: in a session the end of the
+//! think time, otherwise the arrival. Latency counts from there, so a client that falls behind
+//! can't hide it.
 //!
 //! Which requests there are never depends on how fast they are answered, so a live run and a
 //! simulated one can be given the same.
 
+pub mod arrivals;
 pub mod sessions;
+mod shared;
+pub mod spec;
 pub mod trace;
 
 use crate::id::RequestId;
 use crate::request::Work;
 use crate::time::Instant;
 use sessions::Sessions;
-use trace::Replay;
+use trace::{Replay, SessionReplay};
 
 #[derive(Clone, Debug)]
 pub enum Workload {
     Sessions(Sessions),
     Trace(Replay),
+    RecordedSessions(SessionReplay),
 }
 
 impl Workload {
@@ -25,6 +33,7 @@ impl Workload {
         match self {
             Self::Sessions(sessions) => sessions.next_send(),
             Self::Trace(replay) => replay.next_send(),
+            Self::RecordedSessions(replay) => replay.next_send(),
         }
     }
 
@@ -34,6 +43,7 @@ impl Workload {
         let work = match self {
             Self::Sessions(sessions) => sessions.send(),
             Self::Trace(replay) => replay.send(),
+            Self::RecordedSessions(replay) => replay.send(),
         };
         Some((at, work))
     }
@@ -43,6 +53,7 @@ impl Workload {
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         match self {
             Self::Sessions(sessions) => sessions.on_ended(now, id),
+            Self::RecordedSessions(replay) => replay.on_ended(now, id),
             Self::Trace(_) => {}
         }
     }
@@ -52,6 +63,7 @@ impl Workload {
         match self {
             Self::Sessions(sessions) => sessions.total(),
             Self::Trace(replay) => replay.total(),
+            Self::RecordedSessions(replay) => replay.total(),
         }
     }
 }

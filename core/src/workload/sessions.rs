@@ -1,120 +1,21 @@
-//! Multi-turn sessions drawn from a seed: a system prompt that many share, a history that grows,
-//! time to think between an answer and the next message.
+//! Multi-turn sessions drawn from a seed: a system prompt and texts that many share, a history that
+//! grows, time to think between an answer and the next message.
 
+use super::shared::Shelf;
 use crate::block::{Chain, ScopePlan, TokenBlocks, hash_segments};
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{Request, TokenSource, Work};
 use crate::rng::{Rng, hash_words};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use super::arrivals::Arrivals;
+pub use super::spec::{Amount, SessionsSpec, SpecError, ThinkFrom, WorkloadSpec};
+
 /// More turns than any session has; a request's id is its session times this plus its turn.
 const MAX_TURNS: u64 = 1 << 16;
-
-/// A kind of session. Lengths are in tokens, times in seconds.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionsSpec {
-    pub name: String,
-    /// How many requests in all; the last session is cut to fit.
-    pub requests: u64,
-    pub arrivals: Arrivals,
-    /// Different system prompts; each session has one of them.
-    pub system_prompts: u64,
-    pub system_tokens: u32,
-    pub turns: Amount,
-    /// What the user, or a tool for it, adds in a turn.
-    pub user_tokens: Amount,
-    pub output_tokens: Amount,
-    /// From the end of an answer to the next message. Exponential if `cv` is 1.
-    pub think_s: Amount,
-    /// A session ends before a prompt and its answer would pass this.
-    pub max_context_tokens: u32,
-}
-
-/// How sessions come.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Arrivals {
-    /// Open loop: a new session with exponential gaps, whether or not the others are served.
-    Poisson { sessions_per_s: f64 },
-    /// Closed loop: so many at a time; when one ends the next begins.
-    Closed { sessions: u32 },
-}
-
-/// A log-normal amount.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Amount {
-    pub mean: f64,
-    /// Standard deviation over mean; 0 makes it constant.
-    pub cv: f64,
-}
-
-impl Amount {
-    fn draw(&self, rng: &mut Rng) -> f64 {
-        if self.cv == 0.0 { self.mean } else { rng.lognormal(self.mean, self.cv) }
-    }
-
-    fn draw_count(&self, rng: &mut Rng) -> u32 {
-        // A draw beyond 2^31 is cut by `max_context_tokens` anyway.
-        libm::round(self.draw(rng)).clamp(1.0, f64::from(i32::MAX)) as u32
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{field}: {why}")]
-pub struct SpecError {
-    pub field: &'static str,
-    pub why: String,
-}
-
-impl SessionsSpec {
-    pub fn check(&self) -> Result<(), SpecError> {
-        let err = |field, why: String| Err(SpecError { field, why });
-        if !(1..=100_000_000).contains(&self.requests) {
-            return err("requests", format!("{}, expected 1 to 100000000", self.requests));
-        }
-        let rate_ok = match self.arrivals {
-            Arrivals::Poisson { sessions_per_s } => sessions_per_s > 0.0 && sessions_per_s <= 1e9,
-            Arrivals::Closed { sessions } => sessions > 0,
-        };
-        if !rate_ok {
-            return err("arrivals", "expected more than 0 sessions".into());
-        }
-        if self.system_prompts == 0 {
-            return err("system_prompts", "0, expected at least 1".into());
-        }
-        let amounts = [
-            ("turns", self.turns, 1.0),
-            ("user_tokens", self.user_tokens, 1.0),
-            ("output_tokens", self.output_tokens, 1.0),
-            ("think_s", self.think_s, 0.0),
-        ];
-        for (field, amount, least) in amounts {
-            if !(least..=1e9).contains(&amount.mean) || !(0.0..=100.0).contains(&amount.cv) {
-                let why = format!(
-                    "mean {} and cv {}, expected a mean of at least {least} and a cv of 0 to 100",
-                    amount.mean, amount.cv
-                );
-                return err(field, why);
-            }
-        }
-        let least = self.system_tokens.saturating_add(2);
-        if self.max_context_tokens < least || self.max_context_tokens > 1 << 30 {
-            let why = format!(
-                "{}, expected {least} (system_tokens and one of each) to {}",
-                self.max_context_tokens,
-                1 << 30
-            );
-            return err("max_context_tokens", why);
-        }
-        Ok(())
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Turn {
@@ -130,11 +31,14 @@ struct Session {
     chain: Arc<Chain>,
     segments: Arc<[Segment]>,
     turns: Vec<Turn>,
+    /// When the last turn was to be sent.
+    sent: Instant,
 }
 
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    spec: SessionsSpec,
+    spec: Arc<SessionsSpec>,
+    shelves: Vec<Shelf>,
     scope: ScopePlan,
     seed: u64,
     rate_scale: f64,
@@ -157,9 +61,25 @@ impl Sessions {
         rate_scale: f64,
         limit: Option<u64>,
     ) -> Self {
+        let plain = WorkloadSpec { sessions: spec.clone(), team_prefixes: None, documents: None };
+        Self::with_shared_texts(&plain, scope, seed, rate_scale, limit)
+    }
+
+    /// As [`Self::new`]; the turns are those of the same sessions without shared texts.
+    pub fn with_shared_texts(
+        spec: &WorkloadSpec,
+        scope: &ScopePlan,
+        seed: u64,
+        rate_scale: f64,
+        limit: Option<u64>,
+    ) -> Self {
+        let shelf = |(kind, texts)| Shelf::new(texts, seed, kind);
+        let shelves = (0..).zip(spec.shared()).map(shelf).collect();
+        let spec = Arc::new(spec.sessions.clone());
         let total = spec.requests.min(limit.unwrap_or(u64::MAX));
         let mut sessions = Self {
-            spec: spec.clone(),
+            spec,
+            shelves,
             scope: scope.clone(),
             seed,
             rate_scale,
@@ -171,13 +91,13 @@ impl Sessions {
             live: BTreeMap::new(),
             armed: BTreeSet::new(),
         };
-        match spec.arrivals {
-            Arrivals::Poisson { .. } => sessions.draw_start(Instant::START),
+        match sessions.spec.arrivals {
             Arrivals::Closed { sessions: count } => {
-                for _ in 0..count {
+                for _ in 0..u64::from(count).min(total) {
                     sessions.begin(Instant::START);
                 }
             }
+            _ => sessions.draw_start(Instant::START),
         }
         sessions
     }
@@ -201,8 +121,9 @@ impl Sessions {
             self.begin(start);
             self.draw_start(start);
         }
-        let (_, index, turn) = self.armed.pop_first().expect("a turn is due");
-        let session = &self.live[&index];
+        let (at, index, turn) = self.armed.pop_first().expect("a turn is due");
+        let session = self.live.get_mut(&index).expect("a session that is under way");
+        session.sent = at;
         let Turn { prompt, output, .. } = session.turns[turn as usize];
         let view = |tokens| TokenBlocks::new(Arc::clone(&session.chain), tokens);
         Work {
@@ -225,7 +146,11 @@ impl Sessions {
         let session = self.live.get(&index).expect("a session that is under way");
         match session.turns.get(turn as usize + 1) {
             Some(next) => {
-                self.armed.insert((now + next.think, index, turn + 1));
+                let at = match self.spec.think_from {
+                    ThinkFrom::Answer => now + next.think,
+                    ThinkFrom::Message => now.max(session.sent + next.think),
+                };
+                self.armed.insert((at, index, turn + 1));
             }
             None => {
                 self.live.remove(&index);
@@ -237,8 +162,8 @@ impl Sessions {
     }
 
     fn draw_start(&mut self, after: Instant) {
-        let Arrivals::Poisson { sessions_per_s } = self.spec.arrivals else { return };
-        let gap = self.starts.exponential(1.0 / (sessions_per_s * self.rate_scale));
+        let Some((gaps, sessions_per_s)) = self.spec.arrivals.open() else { return };
+        let gap = gaps.draw(1.0 / (sessions_per_s * self.rate_scale), &mut self.starts);
         let at = after + Duration::from_secs_f64(gap);
         self.next_start = (self.begun < self.total).then_some(at);
     }
@@ -264,6 +189,11 @@ impl Sessions {
         let system = text(1, rng.below(spec.system_prompts), 0);
         let mut segments = vec![Segment::Text { seed: system, tokens: spec.system_tokens }];
         let mut context = spec.system_tokens;
+        for shelf in &self.shelves {
+            let text = shelf.pick(index, spec.max_context_tokens - context);
+            context += text.tokens();
+            segments.push(text);
+        }
         let mut turns = Vec::new();
         for turn in 0..u64::from(spec.turns.draw_count(&mut rng)).min(MAX_TURNS) {
             let user = spec.user_tokens.draw_count(&mut rng);
@@ -285,12 +215,13 @@ impl Sessions {
             context += user + output;
         }
         let chain = Arc::new(hash_segments(&self.scope, &segments));
-        Session { chain, segments: segments.into(), turns }
+        Session { chain, segments: segments.into(), turns, sent: Instant::START }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::SharedTexts;
     use super::*;
 
     fn spec(arrivals: Arrivals) -> SessionsSpec {
@@ -304,6 +235,7 @@ mod tests {
             user_tokens: Amount { mean: 50.0, cv: 1.0 },
             output_tokens: Amount { mean: 20.0, cv: 0.5 },
             think_s: Amount { mean: 2.0, cv: 1.0 },
+            think_from: ThinkFrom::Answer,
             max_context_tokens: 2_000,
         }
     }
@@ -334,9 +266,12 @@ mod tests {
 
     #[test]
     fn the_same_requests_whatever_the_service() {
-        for arrivals in
-            [Arrivals::Poisson { sessions_per_s: 2.0 }, Arrivals::Closed { sessions: 3 }]
-        {
+        for arrivals in [
+            Arrivals::Poisson { sessions_per_s: 2.0 },
+            Arrivals::Gamma { sessions_per_s: 2.0, cv: 2.0 },
+            Arrivals::Constant { sessions_per_s: 2.0 },
+            Arrivals::Closed { sessions: 3 },
+        ] {
             let spec = spec(arrivals);
             let mut fast = play(&spec, Duration::from_millis(1));
             let mut slow = play(&spec, Duration::from_millis(5_000));
@@ -366,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn users_with_their_own_pace_send_at_the_same_times_while_answers_come_in_time() {
+        let mut spec = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
+        spec.think_from = ThinkFrom::Message;
+        spec.think_s = Amount { mean: 10.0, cv: 0.0 };
+        let fast = play(&spec, Duration::from_millis(1));
+        assert_eq!(fast, play(&spec, Duration::from_millis(9_000)));
+        // An answer that takes longer than the pace holds the next message up.
+        let slow = play(&spec, Duration::from_millis(11_000));
+        let second = |all: &[(RequestId, Instant, u32, u32)]| {
+            all.iter().find(|(id, ..)| id.0 == 1).map(|&(_, at, ..)| at)
+        };
+        let late = second(&slow).zip(second(&fast)).map(|(slow, fast)| slow - fast);
+        assert_eq!(late, Some(Duration::from_millis(1_000)));
+    }
+
+    #[test]
     fn a_closed_loop_keeps_its_number_of_sessions() {
         let seen = play(&spec(Arrivals::Closed { sessions: 3 }), Duration::from_millis(10));
         let first =
@@ -374,20 +325,31 @@ mod tests {
     }
 
     #[test]
-    fn specs_that_cannot_be_are_refused_by_field() {
-        let good = spec(Arrivals::Closed { sessions: 1 });
-        assert_eq!(good.check(), Ok(()));
-        let bad = [
-            ("requests", SessionsSpec { requests: 0, ..good.clone() }),
-            ("arrivals", spec(Arrivals::Closed { sessions: 0 })),
-            ("arrivals", spec(Arrivals::Poisson { sessions_per_s: f64::NAN })),
-            ("system_prompts", SessionsSpec { system_prompts: 0, ..good.clone() }),
-            ("turns", SessionsSpec { turns: Amount { mean: 0.0, cv: 1.0 }, ..good.clone() }),
-            ("think_s", SessionsSpec { think_s: Amount { mean: -1.0, cv: 1.0 }, ..good.clone() }),
-            ("max_context_tokens", SessionsSpec { max_context_tokens: 101, ..good.clone() }),
-        ];
-        for (field, spec) in bad {
-            assert_eq!(spec.check().unwrap_err().field, field);
+    fn shared_texts_shift_no_other_draw() {
+        let plain = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
+        let scope = ScopePlan::new("", "", "", 16);
+        let texts = SharedTexts { count: 3, tokens: Amount { mean: 200.0, cv: 0.0 }, zipf: 1.0 };
+        let with = WorkloadSpec {
+            sessions: SessionsSpec { max_context_tokens: 2_400, ..plain.clone() },
+            team_prefixes: Some(texts),
+            documents: Some(texts),
+        };
+        let mut bare = Sessions::new(&plain, &scope, 7, 1.0, None);
+        let mut shared = Sessions::with_shared_texts(&with, &scope, 7, 1.0, None);
+        let mut chains = Vec::new();
+        while let Some(at) = bare.next_send() {
+            assert_eq!(shared.next_send(), Some(at));
+            let (a, b) = (bare.send(), shared.send());
+            assert_eq!(a.request.id, b.request.id);
+            assert_eq!(a.request.prompt.tokens() + 400, b.request.prompt.tokens());
+            assert_eq!(a.output_tokens, b.output_tokens);
+            chains.push(b.request.prompt.chain().clone());
+            bare.on_ended(at, a.request.id);
+            shared.on_ended(at, a.request.id);
         }
+        // 500 tokens of system prompt, team prefix and document, of which there are 18 choices.
+        let document = |chain: &Arc<Chain>| chain.hash(30);
+        let different: BTreeSet<_> = chains.iter().map(document).collect();
+        assert!((4..=18).contains(&different.len()), "{}", different.len());
     }
 }

@@ -1,10 +1,12 @@
 //! Small worlds that the tests share.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{HostTier, Loads, Profile, StepTime};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec};
+use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
 use warmpath_sim::{Network, Scenario};
 
 pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
@@ -47,6 +49,7 @@ pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
         user_tokens: Amount { mean: 150.0, cv: 1.0 },
         output_tokens: Amount { mean: 40.0, cv: 1.0 },
         think_s: Amount { mean: 1.0, cv: 1.0 },
+        think_from: ThinkFrom::Answer,
         max_context_tokens: 4_000,
     }
 }

@@ -1,153 +1,166 @@
-//! Recorded workloads: requests with given times. One format a file.
+//! Recorded workloads. One format a file: [`mooncake`] and [`azure`] have requests with times
+//! ([`Replay`] plays them), [`coding_agents`] has sessions whose requests wait for one another
+//! ([`SessionReplay`] plays them).
+//!
+//! A reader is a function from lines to one of two contents. The formats have nothing else in
+//! common that a trait could name, and where their list matters it is [`Format`].
 
+pub mod azure;
+pub mod coding_agents;
+mod infer;
+mod line;
 pub mod mooncake;
+mod replay;
+mod session_replay;
 
-use crate::block::{Chain, ScopePlan, TokenBlocks, hash_segments};
-use crate::id::{RequestId, TenantId};
-use crate::request::{Request, TokenSource, Work};
-use crate::rng::Rng;
-use crate::time::{Duration, Instant};
-use crate::tokens::Segment;
-use std::sync::Arc;
+pub use replay::{Pace, Recorded, Replay, Trace};
+pub use session_replay::{RecordedRequest, RecordedSession, SessionReplay, SessionTrace};
 
-/// One request as a trace has it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Recorded {
-    /// Milliseconds since the trace began.
-    pub at_ms: u64,
-    pub prompt: Vec<Segment>,
-    pub output_tokens: u32,
-}
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// What is wrong with a trace, and where.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TraceError {
-    #[error("no requests in it, expected one JSON object a line")]
+    #[error("no requests in it, expected at least one")]
     Empty,
     #[error("line {line}: {field}: {why}")]
-    Field { line: usize, field: &'static str, why: String },
+    Field { line: usize, field: String, why: String },
     #[error("line {line}: not a JSON object: {why}")]
     NotJson { line: usize, why: String },
     #[error("block size {block_size} does not divide the trace's {trace_block}")]
     BlockSize { block_size: u32, trace_block: u32 },
 }
 
-/// A trace with its blocks named, shared by all runs on it.
-#[derive(Debug)]
-pub struct Trace {
-    requests: Vec<Prepared>,
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    Mooncake,
+    CodingAgents,
+    Azure,
 }
 
-#[derive(Debug)]
-struct Prepared {
-    at_ms: u64,
-    /// To the next later timestamp: requests of one tick came somewhere in it.
-    tick_ms: u64,
-    chain: Arc<Chain>,
-    segments: Arc<[Segment]>,
-    prompt_tokens: u32,
-    output_tokens: u32,
-}
-
-impl Trace {
-    pub fn new(mut recorded: Vec<Recorded>, scope: &ScopePlan) -> Self {
-        recorded.sort_by_key(|request| request.at_ms);
-        let mut tick = 0;
-        let mut ticks = vec![0; recorded.len()];
-        for i in (0..recorded.len()).rev() {
-            if let Some(next) = recorded.get(i + 1) {
-                let gap = next.at_ms - recorded[i].at_ms;
-                tick = if gap > 0 { gap } else { tick };
-            }
-            ticks[i] = tick;
-        }
-        let prepare = |(request, tick_ms): (Recorded, u64)| {
-            let prompt_tokens = request.prompt.iter().map(Segment::tokens).sum();
-            let mut segments = request.prompt;
-            segments.push(Segment::Answer { tokens: request.output_tokens });
-            Prepared {
-                at_ms: request.at_ms,
-                tick_ms,
-                chain: Arc::new(hash_segments(scope, &segments)),
-                segments: segments.into(),
-                prompt_tokens,
-                output_tokens: request.output_tokens,
-            }
-        };
-        Self { requests: recorded.into_iter().zip(ticks).map(prepare).collect() }
-    }
-
-    pub fn len(&self) -> usize {
-        self.requests.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-    }
-}
-
-/// How a trace is played.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Pace {
-    /// Times the trace's own arrival rate.
-    pub rate_scale: f64,
-    /// Spreads the requests of one timestamp evenly at random over the time to the next.
-    pub tick_jitter: bool,
-    pub seed: u64,
-    /// Only the first so many requests.
-    pub limit: Option<u64>,
+/// A trace as its file has it.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    pub content: Content,
+    /// The blocks in which it says what is equal; None where nothing is.
+    pub own_block_size: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Replay {
-    trace: Arc<Trace>,
-    /// (when, which), in order.
-    schedule: Arc<[(Instant, u32)]>,
-    next: usize,
+pub enum Content {
+    Requests(Vec<Recorded>),
+    Sessions(Vec<RecordedSession>),
 }
 
-impl Replay {
-    pub fn new(trace: Arc<Trace>, pace: Pace) -> Self {
-        let mut rng = Rng::named(pace.seed, &[0x4a49_5454]);
-        let count = trace.len().min(pace.limit.unwrap_or(u64::MAX) as usize);
-        let mut schedule: Vec<(Instant, u32)> = (0..count)
-            .map(|i| {
-                let request = &trace.requests[i];
-                let spread = if pace.tick_jitter { rng.unit() } else { 0.0 };
-                let ms = request.at_ms as f64 + spread * request.tick_ms as f64;
-                let at = Duration::from_nanos_f64(ms * 1e6 / pace.rate_scale);
-                (Instant::START + at, i as u32)
-            })
-            .collect();
-        schedule.sort_unstable();
-        Self { trace, schedule: schedule.into(), next: 0 }
-    }
+impl Format {
+    pub const ALL: [Self; 3] = [Self::Mooncake, Self::CodingAgents, Self::Azure];
 
-    pub fn total(&self) -> u64 {
-        self.schedule.len() as u64
-    }
-
-    pub fn next_send(&self) -> Option<Instant> {
-        self.schedule.get(self.next).map(|&(at, _)| at)
-    }
-
-    pub fn send(&mut self) -> Work {
-        let (_, index) = self.schedule[self.next];
-        self.next += 1;
-        let request = &self.trace.requests[index as usize];
-        let view = |tokens| TokenBlocks::new(Arc::clone(&request.chain), tokens);
-        Work {
-            request: Request {
-                id: RequestId(u64::from(index)),
-                session: None,
-                tenant: TenantId(0),
-                prompt: view(request.prompt_tokens),
-                priority: 0,
-                deadline: None,
-            },
-            sequence: view(request.prompt_tokens + request.output_tokens),
-            output_tokens: request.output_tokens,
-            text: TokenSource::new(Arc::clone(&request.segments)),
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mooncake => "mooncake",
+            Self::CodingAgents => "coding-agents",
+            Self::Azure => "azure",
         }
+    }
+
+    /// The format of a text, by what its first line names. Anything in a `.csv` is Azure's, so that
+    /// a wrong header is called one.
+    pub fn detect(text: &str, extension: &str) -> Option<Self> {
+        let (_, first) = line::numbered(text.lines()).next()?;
+        if first.starts_with(azure::COLUMNS[0]) || extension == "csv" {
+            Some(Self::Azure)
+        } else if first.contains("\"hash_ids\"") {
+            Some(Self::Mooncake)
+        } else if first.contains("\"requests\"") {
+            Some(Self::CodingAgents)
+        } else {
+            None
+        }
+    }
+
+    pub fn read<'a>(self, lines: impl Iterator<Item = &'a str>) -> Result<Recording, TraceError> {
+        let (content, own_block_size) = match self {
+            Self::Mooncake => {
+                (Content::Requests(mooncake::read(lines)?), Some(mooncake::TRACE_BLOCK))
+            }
+            Self::Azure => (Content::Requests(azure::read(lines)?), None),
+            Self::CodingAgents => {
+                let (sessions, block_size) = coding_agents::read(lines)?;
+                (Content::Sessions(sessions), Some(block_size))
+            }
+        };
+        Ok(Recording { content, own_block_size })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        let format = Self::ALL.into_iter().find(|format| format.name() == text);
+        format.ok_or_else(|| format!("expected one of: {}", known()))
+    }
+}
+
+impl Recording {
+    pub fn requests(&self) -> usize {
+        match &self.content {
+            Content::Requests(requests) => requests.len(),
+            Content::Sessions(sessions) => sessions.iter().map(|s| s.requests.len()).sum(),
+        }
+    }
+
+    /// Whether its prompts can be cut into blocks of `block_size` without losing what is equal.
+    pub fn check_block_size(&self, block_size: u32) -> Result<(), TraceError> {
+        match self.own_block_size {
+            Some(trace_block) if block_size == 0 || !trace_block.is_multiple_of(block_size) => {
+                Err(TraceError::BlockSize { block_size, trace_block })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_their_first_line() {
+        let cases = [
+            ("\u{feff}TIMESTAMP,ContextTokens,GeneratedTokens\r\n", "", Some(Format::Azure)),
+            ("a,b\n", "csv", Some(Format::Azure)),
+            ("\n\n{\"timestamp\": 1, \"hash_ids\": []}\n", "jsonl", Some(Format::Mooncake)),
+            ("{\"session\":\"s\",\"requests\":[]}", "jsonl", Some(Format::CodingAgents)),
+            ("{\"timestamp\": 1}", "jsonl", None),
+            ("", "jsonl", None),
+        ];
+        for (text, extension, expected) in cases {
+            assert_eq!(Format::detect(text, extension), expected, "{text}");
+        }
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        assert!("mooncak".parse::<Format>().unwrap_err().contains("coding-agents"));
+    }
+
+    #[test]
+    fn block_sizes_must_divide() {
+        let recording =
+            |own_block_size| Recording { content: Content::Requests(Vec::new()), own_block_size };
+        let fits = |own, size| recording(own).check_block_size(size).is_ok();
+        assert!([1, 16, 64, 512].into_iter().all(|size| fits(Some(512), size)));
+        assert!([0, 3, 48, 1024].into_iter().all(|size| !fits(Some(512), size)));
+        assert!(fits(None, 48));
     }
 }

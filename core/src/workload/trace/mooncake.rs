@@ -6,83 +6,48 @@
 //! {"timestamp": 3000, "input_length": 700, "output_length": 40, "hash_ids": [0, 17]}
 //! ```
 
+use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
 use super::{Recorded, TraceError};
 use crate::rng::hash_words;
 use crate::tokens::Segment;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Tokens an id stands for.
 pub const TRACE_BLOCK: u32 = 512;
 
-const MAX_TOKENS: u64 = 1 << 24;
-/// Ten years.
-const MAX_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
-
-/// Reads all lines; the first bad one ends it. Blank lines are passed over.
+/// Reads all lines; the first bad one ends it. Blank lines are passed over, and the times need not
+/// ascend: whoever plays them sorts.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
-    let mut requests = Vec::new();
-    for (i, text) in lines.enumerate() {
-        if !text.trim().is_empty() {
-            requests.push(read_line(i + 1, text)?);
-        }
-    }
+    let requests: Vec<_> =
+        numbered(lines).map(|(line, text)| read_line(line, text)).collect::<Result<_, _>>()?;
     if requests.is_empty() { Err(TraceError::Empty) } else { Ok(requests) }
 }
 
-/// Whether prompts of this format can be cut into blocks of `block_size`.
-pub fn check_block_size(block_size: u32) -> Result<(), TraceError> {
-    if block_size == 0 || !TRACE_BLOCK.is_multiple_of(block_size) {
-        return Err(TraceError::BlockSize { block_size, trace_block: TRACE_BLOCK });
-    }
-    Ok(())
-}
-
 fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
-    let object: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| TraceError::NotJson { line, why: error.to_string() })?;
-    let err = |field, why: String| TraceError::Field { line, field, why };
-    let number = |field: &'static str, least: u64, most: u64| {
-        let expected = format!("expected a whole number from {least} to {most}");
-        let value = object.get(field).ok_or_else(|| err(field, format!("missing, {expected}")))?;
-        let fits = value.as_u64().filter(|number| (least..=most).contains(number));
-        fits.ok_or_else(|| err(field, format!("{}, {expected}", brief(value))))
-    };
-    let at_ms = number("timestamp", 0, MAX_MS)?;
-    let input = number("input_length", 1, MAX_TOKENS)? as u32;
-    let output_tokens = number("output_length", 1, MAX_TOKENS)? as u32;
-    let ids = match object.get("hash_ids") {
-        Some(Value::Array(ids)) => ids,
-        Some(other) => {
-            return Err(err("hash_ids", format!("{}, expected a list of ids", brief(other))));
-        }
-        None => return Err(err("hash_ids", "missing, expected a list of ids".into())),
-    };
+    let object = parse_object(line, text)?;
+    let fields = Fields::new(line, &object);
+    let at_ms = fields.number("timestamp", 0, MAX_MS)?;
+    let input = fields.number("input_length", 1, MAX_TOKENS)? as u32;
+    let output_tokens = fields.number("output_length", 1, MAX_TOKENS)? as u32;
+    let ids = fields.list("hash_ids", "ids")?;
     let needed = input.div_ceil(TRACE_BLOCK) as usize;
     if ids.len() != needed {
         let why = format!(
             "{} ids, {input} input tokens in blocks of {TRACE_BLOCK} need {needed}",
             ids.len()
         );
-        return Err(err("hash_ids", why));
+        return Err(fields.err("hash_ids", why));
     }
     let segment = |(i, id): (usize, &Value)| {
         let id = id.as_u64().ok_or_else(|| {
-            err("hash_ids", format!("{}, expected a whole number of 0 or more", brief(id)))
+            let why = format!("{}, expected a whole number of 0 or more", brief(id));
+            fields.err("hash_ids", why)
         })?;
         let tokens = (input - i as u32 * TRACE_BLOCK).min(TRACE_BLOCK);
         Ok(Segment::Text { seed: hash_words(&[0x4d6f_6f6e, id]), tokens })
     };
     let prompt = ids.iter().enumerate().map(segment).collect::<Result<_, _>>()?;
     Ok(Recorded { at_ms, prompt, output_tokens })
-}
-
-/// A value as an error shows it.
-fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(40) {
-        Some((cut, _)) => format!("{}...", &text[..cut]),
-        None => text,
-    }
 }
 
 #[cfg(test)]
@@ -152,8 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn block_sizes_must_divide() {
-        assert!([1, 16, 64, 512].into_iter().all(|size| check_block_size(size).is_ok()));
-        assert!([0, 3, 48, 1024].into_iter().all(|size| check_block_size(size).is_err()));
+    fn marks_line_ends_and_order_do_not_matter() {
+        let line = |at: u64| {
+            format!(r#"{{"timestamp":{at},"input_length":5,"output_length":1,"hash_ids":[1]}}"#)
+        };
+        let text = format!("\u{feff}{}\r\n{}\r\n\r\n  \n", line(20), line(10));
+        let times: Vec<u64> = read(text.lines()).unwrap().iter().map(|r| r.at_ms).collect();
+        assert_eq!(times, [20, 10]);
     }
 }

@@ -1,0 +1,243 @@
+//! Sessions of coding agents, in the form that kv-cache-tester's recordings are converted to: one
+//! session a line. (Folded here for reading.)
+//!
+//! ```text
+//! {"session": "s1", "bs": 64, "scope": "local", "requests": [
+//!   {"t_ms": 0, "in": 150, "out": 20, "think_ms": 0, "api_ms": 900, "runs": [[1, 2]]},
+//!   {"sub": "a1", "t_ms": 9000, "duration_ms": 8000, "requests": [{"t_ms": 0, ...}, ...]},
+//!   {"t_ms": 9500, "in": 260, "out": 9, "think_ms": 8600, "api_ms": 700, "runs": [[1, 4]]}]}
+//! ```
+//!
+//! `runs` are the ids of the prompt's full blocks of `bs` tokens, as `[first id, count]`; equal ids
+//! mean equal tokens and an equal prefix. They are local to the session, so nothing is known of
+//! what two sessions share, although both name the size of their tools and system prompt
+//! (`tool_tokens`, `system_tokens`): those fields, `model`, `stop` and whatever else there is are
+//! not read. What an answer holds is not known either: the next prompt's blocks are new text.
+//!
+//! A sub-agent (`sub`) works through requests of its own. In the recordings `t_ms` is when it gave
+//! its result back and `duration_ms` how long it took: such sub-agents begin together, within a
+//! second of the answer before them, and the main agent's next request always comes after the last
+//! of them ended. So it waits for them, and thinks from there. Where `duration_ms` is null, `t_ms`
+//! is the start and the main agent goes on meanwhile: so does the replay, and nobody waits.
+
+use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
+use super::{RecordedRequest, RecordedSession, TraceError};
+use crate::rng::hash_words;
+use crate::time::Duration;
+use crate::tokens::Segment;
+use serde_json::Value;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+const MAX_BLOCK: u64 = 1 << 16;
+const MAX_ID: u64 = 1 << 53;
+
+/// Reads all lines; the first bad one ends it. Gives the sessions and their common block size.
+pub fn read<'a>(
+    lines: impl Iterator<Item = &'a str>,
+) -> Result<(Vec<RecordedSession>, u32), TraceError> {
+    let mut sessions = Vec::new();
+    let mut common = None;
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for (line, text) in numbered(lines) {
+        let object = parse_object(line, text)?;
+        let fields = Fields::new(line, &object);
+        let name = fields.text("session")?;
+        if let Some(before) = names.insert(name.to_owned(), line) {
+            return Err(fields.err("session", format!("{name:?} stands on line {before} already")));
+        }
+        let scope = fields.text("scope")?;
+        if scope != "local" {
+            return Err(fields.err("scope", format!("{scope:?}, expected \"local\"")));
+        }
+        let block = fields.number("bs", 1, MAX_BLOCK)? as u32;
+        let expected = *common.get_or_insert(block);
+        if block != expected {
+            let why = format!("{block}, expected {expected} as in the lines before");
+            return Err(fields.err("bs", why));
+        }
+        let mut reader = Reader::new(name, block);
+        reader.main(&fields)?;
+        sessions.push(RecordedSession { requests: reader.requests });
+    }
+    Ok((sessions, common.ok_or(TraceError::Empty)?))
+}
+
+/// One session in the making.
+struct Reader {
+    block: u32,
+    /// Of the session's name: ids of two sessions never name the same text.
+    seed: u64,
+    requests: Vec<RecordedRequest>,
+    agents: u32,
+}
+
+/// A request and when its answer ended in the recording.
+#[derive(Clone, Copy)]
+struct Ended {
+    index: u32,
+    at_ms: u64,
+}
+
+impl Reader {
+    fn new(name: &str, block: u32) -> Self {
+        let bytes: Vec<u64> = name.bytes().map(u64::from).collect();
+        Self { block, seed: hash_words(&bytes), requests: Vec::new(), agents: 0 }
+    }
+
+    fn main(&mut self, session: &Fields<'_>) -> Result<(), TraceError> {
+        let mut last: Option<Ended> = None;
+        let mut earliest_ms = 0;
+        // The sub-agents since the last request that the next one waits for.
+        let mut awaited: SmallVec<[u32; 1]> = SmallVec::new();
+        let mut awaited_ms = 0;
+        for (i, value) in items(session)?.iter().enumerate() {
+            let fields = session.item("requests", i, value)?;
+            if fields.has("sub") {
+                let ended = self.sub_agent(&fields, last)?;
+                if let Some(ended) = ended {
+                    awaited.push(ended.index);
+                    awaited_ms = ended.at_ms.max(awaited_ms);
+                }
+                continue;
+            }
+            let at_ms = ascending(&fields, &mut earliest_ms)?;
+            let think_ms = fields.number("think_ms", 0, MAX_MS)?;
+            let think_ms = match (last, awaited.is_empty()) {
+                (None, true) => 0,
+                (Some(_), true) => think_ms,
+                // The recorded think time holds what the sub-agents took.
+                (_, false) => at_ms.saturating_sub(awaited_ms),
+            };
+            let mut after = std::mem::take(&mut awaited);
+            after.extend(last.map(|ended| ended.index));
+            last = Some(self.request(&fields, 0, after, think_ms)?);
+        }
+        Ok(())
+    }
+
+    /// Gives its end if the main agent waits for it.
+    fn sub_agent(
+        &mut self,
+        sub: &Fields<'_>,
+        parent: Option<Ended>,
+    ) -> Result<Option<Ended>, TraceError> {
+        self.agents += 1;
+        let agent = self.agents;
+        let at_ms = sub.number("t_ms", 0, MAX_MS)?;
+        let duration_ms = sub.maybe_number("duration_ms", 0, MAX_MS)?;
+        let start_ms = at_ms.saturating_sub(duration_ms.unwrap_or(0));
+        let mut think_ms = start_ms.saturating_sub(parent.map_or(0, |ended| ended.at_ms));
+        let mut after: SmallVec<[u32; 1]> = parent.map(|ended| ended.index).into_iter().collect();
+        let mut earliest_ms = 0;
+        for (i, value) in items(sub)?.iter().enumerate() {
+            let fields = sub.item("requests", i, value)?;
+            if fields.has("sub") {
+                let why = "a sub-agent of a sub-agent, expected a request".to_owned();
+                return Err(fields.err("sub", why));
+            }
+            ascending(&fields, &mut earliest_ms)?;
+            if i > 0 {
+                think_ms = fields.number("think_ms", 0, MAX_MS)?;
+            }
+            let ended = self.request(&fields, agent, after, think_ms)?;
+            after = [ended.index].into();
+        }
+        let ended = after.first().map(|&index| Ended { index, at_ms });
+        Ok(ended.filter(|_| duration_ms.is_some()))
+    }
+
+    fn request(
+        &mut self,
+        fields: &Fields<'_>,
+        agent: u32,
+        after: SmallVec<[u32; 1]>,
+        think_ms: u64,
+    ) -> Result<Ended, TraceError> {
+        let index = self.requests.len() as u32;
+        let input = fields.number("in", 1, MAX_TOKENS)? as u32;
+        let output = fields.number("out", 0, MAX_TOKENS)?;
+        let api_ms = fields.number("api_ms", 0, MAX_MS)?;
+        let at_ms = fields.number("t_ms", 0, MAX_MS)? + api_ms;
+        let text = |first: u64, tokens| {
+            let seed = hash_words(&[0x436f_6465, self.seed, first]);
+            Segment::Text { seed, tokens }
+        };
+        let mut prompt: Vec<Segment> = runs(fields, input / self.block)?
+            .into_iter()
+            .map(|(first, blocks)| text(first, blocks * self.block))
+            .collect();
+        // A partial block has no id, so nobody else has its text.
+        let tail = text(MAX_ID + u64::from(index), input % self.block);
+        prompt.extend(Some(tail).filter(|tail| tail.tokens() > 0));
+        self.requests.push(RecordedRequest {
+            prompt,
+            // Some answers were cut off before their first token; 1 is the least there is.
+            output_tokens: output.max(1) as u32,
+            service: Duration::from_millis(api_ms),
+            agent,
+            after,
+            think: Duration::from_millis(think_ms),
+        });
+        Ok(Ended { index, at_ms })
+    }
+}
+
+fn items<'a>(fields: &Fields<'a>) -> Result<&'a [Value], TraceError> {
+    let items = fields.list("requests", "requests")?;
+    if items.is_empty() {
+        return Err(fields.err("requests", "empty, expected at least one request".into()));
+    }
+    Ok(items)
+}
+
+/// The start of a request, which must not lie before that of the one before it: the order of the
+/// list is the order of the turns.
+fn ascending(fields: &Fields<'_>, earliest_ms: &mut u64) -> Result<u64, TraceError> {
+    let at_ms = fields.number("t_ms", 0, MAX_MS)?;
+    if at_ms < *earliest_ms {
+        let why = format!("{at_ms}, expected at least {earliest_ms} as in the request before");
+        return Err(fields.err("t_ms", why));
+    }
+    *earliest_ms = at_ms;
+    Ok(at_ms)
+}
+
+/// The runs as (first id, blocks), each as long as it can be. Then the same ids are always the same
+/// runs, and where two lists of ids part, so do their runs.
+fn runs(fields: &Fields<'_>, needed: u32) -> Result<Vec<(u64, u32)>, TraceError> {
+    let mut runs: Vec<(u64, u32)> = Vec::new();
+    let mut blocks = 0;
+    for value in fields.list("runs", "[first id, count]")? {
+        let run = value.as_array().and_then(|pair| match pair.as_slice() {
+            [first, count] => Some((first.as_u64()?, count.as_u64()?)),
+            _ => None,
+        });
+        let fits = |&(first, count): &(u64, u64)| {
+            (1..=MAX_TOKENS).contains(&count) && first <= MAX_ID - count
+        };
+        let (first, count) = run.filter(fits).ok_or_else(|| {
+            let why = format!(
+                "{}, expected [first id, count] with a count of 1 to {MAX_TOKENS} and ids below \
+                 {MAX_ID}",
+                brief(value)
+            );
+            fields.err("runs", why)
+        })?;
+        blocks += count;
+        match runs.last_mut() {
+            Some((before, length)) if *before + u64::from(*length) == first => {
+                *length = (u64::from(*length) + count).min(MAX_TOKENS) as u32;
+            }
+            _ => runs.push((first, count as u32)),
+        }
+    }
+    if blocks != u64::from(needed) {
+        let why = format!("{blocks} blocks, expected {needed}, the full blocks of the input");
+        return Err(fields.err("runs", why));
+    }
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! What the readers of all formats share: lines and their numbers, and fields whose errors name the
+//! line, the field, what it was and what was expected.
+
+use super::TraceError;
+use serde_json::{Map, Value};
+
+/// More tokens than any prompt or answer has.
+pub const MAX_TOKENS: u64 = 1 << 24;
+/// Ten years.
+pub const MAX_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
+
+/// The lines with anything on them and their numbers. A byte order mark is no part of the first.
+pub fn numbered<'a>(
+    lines: impl Iterator<Item = &'a str>,
+) -> impl Iterator<Item = (usize, &'a str)> {
+    let clean = |(i, text): (usize, &'a str)| {
+        let text = if i == 0 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        (i + 1, text.trim())
+    };
+    lines.enumerate().map(clean).filter(|(_, text)| !text.is_empty())
+}
+
+pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, TraceError> {
+    serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: error.to_string() })
+}
+
+/// The fields of an object in a line.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    line: usize,
+    /// Where in the line the object stands: empty, or as "requests\[3\].".
+    within: String,
+    object: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn new(line: usize, object: &'a Map<String, Value>) -> Self {
+        Self { line, within: String::new(), object }
+    }
+
+    /// The object that is item `i` of a list in this one.
+    pub fn item(&self, field: &str, i: usize, value: &'a Value) -> Result<Self, TraceError> {
+        let within = format!("{}{field}[{i}].", self.within);
+        let object = value.as_object().ok_or_else(|| {
+            self.err(&format!("{field}[{i}]"), format!("{}, expected an object", brief(value)))
+        })?;
+        Ok(Self { line: self.line, within, object })
+    }
+
+    pub fn err(&self, field: &str, why: String) -> TraceError {
+        TraceError::Field { line: self.line, field: format!("{}{field}", self.within), why }
+    }
+
+    pub fn has(&self, field: &str) -> bool {
+        self.object.contains_key(field)
+    }
+
+    fn get(&self, field: &str, expected: &str) -> Result<&'a Value, TraceError> {
+        let missing = || self.err(field, format!("missing, {expected}"));
+        self.object.get(field).ok_or_else(missing)
+    }
+
+    pub fn number(&self, field: &str, least: u64, most: u64) -> Result<u64, TraceError> {
+        let expected = format!("expected a whole number from {least} to {most}");
+        let value = self.get(field, &expected)?;
+        let fits = value.as_u64().filter(|number| (least..=most).contains(number));
+        fits.ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))
+    }
+
+    /// A number that may be missing or null.
+    pub fn maybe_number(
+        &self,
+        field: &str,
+        least: u64,
+        most: u64,
+    ) -> Result<Option<u64>, TraceError> {
+        match self.object.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.number(field, least, most).map(Some),
+        }
+    }
+
+    pub fn text(&self, field: &str) -> Result<&'a str, TraceError> {
+        let value = self.get(field, "expected a text")?;
+        value.as_str().ok_or_else(|| self.err(field, format!("{}, expected a text", brief(value))))
+    }
+
+    /// `of`: what it should be a list of.
+    pub fn list(&self, field: &str, of: &str) -> Result<&'a [Value], TraceError> {
+        let expected = format!("expected a list of {of}");
+        match self.get(field, &expected)? {
+            Value::Array(items) => Ok(items),
+            other => Err(self.err(field, format!("{}, {expected}", brief(other)))),
+        }
+    }
+}
+
+/// A value as an error shows it.
+pub fn brief(value: &Value) -> String {
+    shorten(&value.to_string())
+}
+
+/// At most 40 characters of a text.
+pub fn shorten(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text.to_owned(),
+    }
+}

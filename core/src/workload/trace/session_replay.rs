@@ -1,0 +1,280 @@
+//! Recorded sessions, played in a closed loop: so many at a time, in the order of the file, each
+//! request as soon as those it waits for have been answered and its think time is over.
+//!
+//! Sessions have no times of their own, so how many run at once and how long a think time may last
+//! is the player's choice, and belongs beside every figure that comes of it.
+
+use crate::block::{ScopePlan, TokenBlocks, hash_segments};
+use crate::id::{RequestId, SessionId, TenantId};
+use crate::request::{Request, TokenSource, Work};
+use crate::time::{Duration, Instant};
+use crate::tokens::Segment;
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordedSession {
+    /// In an order in which each comes after those it waits for.
+    pub requests: Vec<RecordedRequest>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordedRequest {
+    pub prompt: Vec<Segment>,
+    pub output_tokens: u32,
+    /// How long the recorded service took.
+    pub service: Duration,
+    /// Whose conversation it is: 0 for the session's main agent, others for its sub-agents.
+    pub agent: u32,
+    /// The requests of this session whose end it waits for; none: it comes with the session.
+    pub after: SmallVec<[u32; 1]>,
+    /// From the last of those ends, or from the session's start.
+    pub think: Duration,
+}
+
+/// Recorded sessions with all that a run needs to know of them, shared by all runs.
+#[derive(Debug)]
+pub struct SessionTrace {
+    scope: ScopePlan,
+    /// How many sessions are under way at once.
+    at_a_time: u32,
+    requests: Vec<Prepared>,
+    /// (request, who waits for it), ascending.
+    waiters: Vec<(u32, u32)>,
+    /// Where each session's requests begin; one more than there are sessions.
+    bounds: Vec<u32>,
+    /// When each request would be sent if every answer took what it took in the recording,
+    /// ascending.
+    nominal: Vec<(Instant, u32)>,
+}
+
+/// Blocks are named when a request is sent: a few runs each, and a trace of long prompts stays
+/// small.
+#[derive(Debug)]
+struct Prepared {
+    session: u32,
+    /// Sub-agents share no history with the agent that called them: they are sessions to a router.
+    conversation: u64,
+    segments: Arc<[Segment]>,
+    prompt_tokens: u32,
+    output_tokens: u32,
+    think: Duration,
+    service: Duration,
+    waits_for: u32,
+}
+
+impl SessionTrace {
+    /// `at_a_time`: sessions under way at once. No think time passes `think_cap`.
+    pub fn new(
+        sessions: &[RecordedSession],
+        scope: &ScopePlan,
+        at_a_time: u32,
+        think_cap: Duration,
+    ) -> Self {
+        assert!(at_a_time > 0, "a closed loop of no sessions never begins");
+        let mut trace = Self {
+            scope: scope.clone(),
+            at_a_time,
+            requests: Vec::new(),
+            waiters: Vec::new(),
+            bounds: vec![0],
+            nominal: Vec::new(),
+        };
+        let mut conversations = 0;
+        for (session, recorded) in (0..).zip(sessions) {
+            let base = trace.requests.len() as u32;
+            let mut agents = 0;
+            for (index, request) in (base..).zip(&recorded.requests) {
+                let waiters = request.after.iter().map(|&before| (base + before, index));
+                trace.waiters.extend(waiters);
+                agents = agents.max(u64::from(request.agent) + 1);
+                let conversation = conversations + u64::from(request.agent);
+                trace.requests.push(Prepared::new(request, session, conversation, think_cap));
+            }
+            conversations += agents;
+            trace.bounds.push(trace.requests.len() as u32);
+        }
+        trace.waiters.sort_unstable();
+        trace.with_nominal_times()
+    }
+
+    fn with_nominal_times(self) -> Self {
+        let this = Arc::new(self);
+        let mut replay = SessionReplay::new(Arc::clone(&this), None);
+        let mut nominal = Vec::with_capacity(this.requests.len());
+        let mut ends: BTreeSet<(Instant, u32)> = BTreeSet::new();
+        loop {
+            let end = ends.first().copied();
+            match (replay.next_send(), end) {
+                (Some(at), end) if end.is_none_or(|(ended, _)| at <= ended) => {
+                    let index = replay.pop();
+                    nominal.push((at, index));
+                    ends.insert((at + this.requests[index as usize].service, index));
+                }
+                (_, Some((ended, index))) => {
+                    ends.pop_first();
+                    replay.on_ended(ended, RequestId(u64::from(index)));
+                }
+                (_, None) => break,
+            }
+        }
+        drop(replay);
+        let this = Arc::into_inner(this).expect("the replay is gone");
+        Self { nominal, ..this }
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// How many requests would be sent by `seconds` if every answer took what it took when it was
+    /// recorded.
+    pub fn nominally_sent_within(&self, seconds: f64) -> u64 {
+        self.nominal.partition_point(|(at, _)| at.as_secs_f64() <= seconds) as u64
+    }
+
+    fn waiters(&self, of: u32) -> impl Iterator<Item = u32> {
+        let from = self.waiters.partition_point(|&(before, _)| before < of);
+        self.waiters[from..].iter().take_while(move |pair| pair.0 == of).map(|pair| pair.1)
+    }
+}
+
+impl Prepared {
+    fn new(
+        request: &RecordedRequest,
+        session: u32,
+        conversation: u64,
+        think_cap: Duration,
+    ) -> Self {
+        let answer = Segment::Answer { tokens: request.output_tokens };
+        Self {
+            session,
+            conversation,
+            segments: request.prompt.iter().copied().chain([answer]).collect(),
+            prompt_tokens: request.prompt.iter().map(Segment::tokens).sum(),
+            output_tokens: request.output_tokens,
+            think: request.think.min(think_cap),
+            service: request.service,
+            waits_for: request.after.len() as u32,
+        }
+    }
+}
+
+/// One run over recorded sessions.
+#[derive(Clone, Debug)]
+pub struct SessionReplay {
+    trace: Arc<SessionTrace>,
+    /// By request: whether this run sends it.
+    wanted: Arc<[bool]>,
+    total: u64,
+    /// By request: ends that it still waits for.
+    waits_for: Vec<u32>,
+    /// By session: wanted requests that have not ended.
+    left: Vec<u32>,
+    next_session: u32,
+    armed: BTreeSet<(Instant, u32)>,
+}
+
+impl SessionReplay {
+    /// `limit`: only the first so many requests by their nominal times. Which they are does not
+    /// depend on how fast they are answered here, and a slice has as many sessions under way as
+    /// the whole.
+    pub fn new(trace: Arc<SessionTrace>, limit: Option<u64>) -> Self {
+        let count = trace.requests.len();
+        let mut wanted = vec![true; count];
+        let total = (count as u64).min(limit.unwrap_or(u64::MAX));
+        if total < count as u64 {
+            for &(_, index) in &trace.nominal[total as usize..] {
+                wanted[index as usize] = false;
+            }
+        }
+        let mut left = vec![0; trace.bounds.len() - 1];
+        for (request, _) in trace.requests.iter().zip(&wanted).filter(|(_, wanted)| **wanted) {
+            left[request.session as usize] += 1;
+        }
+        let waits_for = trace.requests.iter().map(|request| request.waits_for).collect();
+        let at_a_time = trace.at_a_time;
+        let mut replay = Self {
+            trace,
+            wanted: wanted.into(),
+            total,
+            waits_for,
+            left,
+            next_session: 0,
+            armed: BTreeSet::new(),
+        };
+        for _ in 0..at_a_time.min(replay.left.len() as u32) {
+            replay.begin(Instant::START);
+        }
+        replay
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub fn next_send(&self) -> Option<Instant> {
+        self.armed.first().map(|&(at, _)| at)
+    }
+
+    fn pop(&mut self) -> u32 {
+        self.armed.pop_first().expect("a request is due").1
+    }
+
+    pub fn send(&mut self) -> Work {
+        let index = self.pop();
+        let request = &self.trace.requests[index as usize];
+        let chain = Arc::new(hash_segments(&self.trace.scope, &request.segments));
+        let view = |tokens| TokenBlocks::new(Arc::clone(&chain), tokens);
+        Work {
+            request: Request {
+                id: RequestId(u64::from(index)),
+                session: Some(SessionId(request.conversation)),
+                tenant: TenantId(0),
+                prompt: view(request.prompt_tokens),
+                priority: 0,
+                deadline: None,
+            },
+            sequence: view(request.prompt_tokens + request.output_tokens),
+            output_tokens: request.output_tokens,
+            text: TokenSource::new(Arc::clone(&request.segments)),
+        }
+    }
+
+    pub fn on_ended(&mut self, now: Instant, id: RequestId) {
+        let trace = Arc::clone(&self.trace);
+        let index = id.0 as u32;
+        for waiter in trace.waiters(index) {
+            self.waits_for[waiter as usize] -= 1;
+            self.arm(now, waiter);
+        }
+        let session = trace.requests[index as usize].session;
+        self.left[session as usize] -= 1;
+        if self.left[session as usize] == 0 {
+            self.begin(now);
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        let rest = &self.left[self.next_session as usize..];
+        // A session of which this run wants nothing would hold its place for ever.
+        let Some(skipped) = rest.iter().position(|&left| left > 0) else { return };
+        let session = self.next_session as usize + skipped;
+        self.next_session = session as u32 + 1;
+        for index in self.trace.bounds[session]..self.trace.bounds[session + 1] {
+            self.arm(now, index);
+        }
+    }
+
+    /// Arms a request that waits for nobody any more.
+    fn arm(&mut self, now: Instant, index: u32) {
+        let i = index as usize;
+        if self.waits_for[i] == 0 && self.wanted[i] {
+            self.armed.insert((now + self.trace.requests[i].think, index));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Live against simulated: the same requests, through sockets and in virtual time. The one test
+//! that depends on the clock, so it judges only runs that call themselves valid; it fails after
+//! three that do not.
+
+use serde_json::Value;
+use std::process::Command;
+
+const ATTEMPTS: u32 = 3;
+
+/// The report of a default `compare`, and whether all of it is valid.
+fn compare() -> (Value, bool) {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let json = folder.path().join("out.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["compare", "--json"])
+        .arg(&json)
+        .output()
+        .expect("loadgen starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let text = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {said}"));
+    let report: Value = serde_json::from_str(&text).expect("a report is JSON");
+    let valid = runs(&report).all(|run| run["valid"] == true);
+    assert_eq!(output.status.code(), Some(if valid { 0 } else { 1 }), "{said}");
+    (report, valid)
+}
+
+fn runs(report: &Value) -> impl Iterator<Item = &Value> {
+    report["runs"].as_array().expect("runs").iter()
+}
+
+fn find<'a>(report: &'a Value, policy: &str, mode: &str) -> &'a Value {
+    let found = runs(report).find(|run| run["policy"] == policy && run["mode"] == mode);
+    found.unwrap_or_else(|| panic!("no {mode} of {policy}"))
+}
+
+fn hit_percent(run: &Value) -> f64 {
+    run["hit_rate"].as_f64().expect("a number") * 100.0
+}
+
+fn mean_ttft(run: &Value) -> f64 {
+    run["ttft_s"]["mean"].as_f64().expect("a number")
+}
+
+#[test]
+fn a_live_fleet_and_its_simulation_agree() {
+    let valid = (0..ATTEMPTS).find_map(|_| {
+        let (report, valid) = compare();
+        valid.then_some(report)
+    });
+    let report = valid.unwrap_or_else(|| panic!("{ATTEMPTS} runs in a row were not valid"));
+    for policy in ["round-robin", "kv-aware"] {
+        let (live, sim) = (find(&report, policy, "live"), find(&report, policy, "sim-slice"));
+        assert_eq!(live["errors"], 0, "{live}");
+        assert_eq!(live["requests"], sim["requests"]);
+        assert!(live["speedup"].as_f64().is_some_and(|speedup| speedup <= 20.0));
+        let utilisation = sim["engine"]["utilisation"].as_f64().expect("a number");
+        assert!(utilisation <= 0.6, "{policy} runs at {utilisation}");
+        let points = hit_percent(live) - hit_percent(sim);
+        assert!(points.abs() <= 2.0, "{policy}: hit rates are {points:.2} points apart");
+        let ratio = mean_ttft(live) / mean_ttft(sim);
+        assert!((0.9..=1.1).contains(&ratio), "{policy}: mean TTFT is {ratio:.3} times the other");
+    }
+    for mode in ["live", "sim-slice", "sim"] {
+        let (naive, aware) = (find(&report, "round-robin", mode), find(&report, "kv-aware", mode));
+        let points = hit_percent(aware) - hit_percent(naive);
+        assert!(points >= 15.0, "{mode}: kv-aware is {points:.1} points ahead");
+        let ratio = mean_ttft(aware) / mean_ttft(naive);
+        assert!(ratio <= 0.7, "{mode}: kv-aware's mean TTFT is {ratio:.2} of round-robin's");
+    }
+}

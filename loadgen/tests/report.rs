@@ -1,0 +1,114 @@
+//! What scripts rely on: the JSON's shape, the same bytes for the same seed, and the trace figures
+//! that anyone can compute.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+fn sim(args: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let json = folder.path().join("out.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .arg("sim")
+        .args(args)
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .expect("loadgen starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(json).expect("a report was written");
+    serde_json::from_str(&text).expect("a report is JSON")
+}
+
+#[test]
+fn the_json_has_what_scripts_rely_on() {
+    let report = sim(&[]);
+    assert_eq!(report["schema"], "warmpath.report.v1");
+    assert_eq!(report["config"]["workers"], 16);
+    let runs = report["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        let text = ["policy", "mode", "workload"];
+        assert!(text.iter().all(|key| run[key].is_string()), "{run}");
+        let numbers = [
+            "offered",
+            "requests",
+            "errors",
+            "hit_rate",
+            "hit_rate_blocks",
+            "prefill_tokens_computed",
+            "prefill_tokens_cached",
+            "goodput_requests_per_s",
+            "balance_max_over_mean",
+            "wall_s",
+            "seed",
+        ];
+        for key in numbers {
+            assert!(run[key].is_number(), "{key} in {run}");
+        }
+        for key in ["ttft_s", "tpot_s", "e2e_s"] {
+            for part in ["mean", "p50", "p90", "p99"] {
+                assert!(run[key][part].as_f64().is_some_and(|s| s > 0.0), "{key}.{part}");
+            }
+        }
+        for part in ["requests_per_s", "input_tokens_per_s", "output_tokens_per_s"] {
+            assert!(run["throughput"][part].as_f64().is_some_and(|s| s > 0.0), "{part}");
+        }
+        assert_eq!(run["valid"], true);
+        assert_eq!(run["profile_validated"], false);
+        assert_eq!((&run["offered"], &run["requests"]), (&4_000.into(), &4_000.into()));
+    }
+    let (naive, aware) = (&runs[0], &runs[1]);
+    let figure = |run: &Value, key: &str| run[key].as_f64().expect("a number");
+    assert!(figure(aware, "hit_rate") > figure(naive, "hit_rate") + 0.15);
+    let ttft = |run: &Value| run["ttft_s"]["mean"].as_f64().expect("a number");
+    assert!(ttft(aware) < 0.7 * ttft(naive));
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes() {
+    let bytes = |seed: &str| {
+        let mut report = sim(&["--seed", seed, "--policies", "all"]);
+        for run in report["runs"].as_array_mut().expect("runs") {
+            run["wall_s"] = Value::Null;
+        }
+        report.to_string()
+    };
+    assert_eq!(bytes("5"), bytes("5"));
+    assert_ne!(bytes("5"), bytes("6"));
+}
+
+/// Figures that anyone can compute from the trace, on one worker that forgets nothing.
+#[test]
+fn the_conversation_trace_hits_what_it_should() {
+    let trace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/traces/mooncake-conversation.jsonl");
+    if !trace.exists() {
+        eprintln!("skipped: {} is not there; bring your own copy to run this", trace.display());
+        return;
+    }
+    let hit = |block_size: &str| {
+        let trace = trace.to_str().expect("a path in UTF-8");
+        let report = sim(&[
+            "--trace",
+            trace,
+            "--workers",
+            "1",
+            "--hbm-tokens",
+            "unlimited",
+            "--policies",
+            "round-robin",
+            "--block-size",
+            block_size,
+        ]);
+        let run = &report["runs"][0];
+        assert_eq!((&run["requests"], &run["errors"]), (&12_031.into(), &0.into()));
+        let percent = |key: &str| run[key].as_f64().expect("a number") * 100.0;
+        (percent("hit_rate"), percent("hit_rate_blocks"))
+    };
+    let (tokens, blocks) = hit("512");
+    assert!((tokens - 37.34).abs() <= 0.05, "{tokens} % of tokens");
+    assert!((blocks - 38.19).abs() <= 0.05, "{blocks} % of full blocks");
+    let (tokens, _) = hit("16");
+    assert!((37.355..=37.385).contains(&tokens), "{tokens} % of tokens in blocks of 16");
+}
