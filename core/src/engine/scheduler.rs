@@ -15,6 +15,11 @@ use crate::request::Work;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many tokens a decoding sequence takes blocks for at a time, at least; a vLLM worker takes them
+/// one block at a time. It lets small blocks cost what large ones do, and holds back at most so many
+/// tokens a sequence. Where memory is short it is one block at a time here too.
+const LOOK_AHEAD: u32 = 128;
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SeqKey(u32);
 
@@ -236,12 +241,13 @@ impl Scheduler {
     fn schedule_look(&mut self, key: SeqKey, admitted: u64, block_size: u32) {
         let since = self.steps;
         let seq = self.get_mut(key);
-        let full = block_size - seq.computed % block_size;
+        let stride = LOOK_AHEAD.next_multiple_of(block_size);
         let left = seq.work.output_tokens - seq.generated;
-        let due = since + u64::from(full.min(left));
+        let distance = (stride - seq.computed % stride).min(left);
+        let due = since + u64::from(distance);
         seq.state = State::Decoding { admitted, since, due };
-        let blocks = (seq.computed + 1).div_ceil(block_size);
-        let hungry = left > 0 && seq.lease.as_ref().is_some_and(|lease| lease.blocks() < blocks);
+        let blocks = (seq.computed + distance).div_ceil(block_size);
+        let hungry = seq.lease.as_ref().is_some_and(|lease| lease.blocks() < blocks);
         self.due.insert((due, key));
         if hungry {
             self.hungry.insert(admitted, key);
@@ -322,18 +328,30 @@ impl Scheduler {
         plan
     }
 
-    /// Gives decoding sequences the blocks they need; who was admitted last gives way.
+    /// Gives decoding sequences the blocks they need until they are looked at again, or where that
+    /// is too much the one they need next; who was admitted last gives way.
     fn feed(&mut self, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
         while let Some((&admitted, &key)) = self.hungry.first_key_value() {
+            let steps = self.steps;
             let seq = self.get_mut(key);
-            let blocks = (seq.computed + 1).div_ceil(block_size);
+            let State::Decoding { since, due, .. } = seq.state else {
+                unreachable!("who is hungry decodes")
+            };
+            let until = (due - steps) as u32;
             let lease = seq.lease.as_mut().expect("running on a lease");
-            if store.grow(lease, blocks).is_ok() {
+            if store.grow(lease, (seq.computed + until).div_ceil(block_size)).is_ok() {
                 self.hungry.remove(&admitted);
-                continue;
+            } else if store.grow(lease, (seq.computed + 1).div_ceil(block_size)).is_ok() {
+                let room = lease.blocks() * block_size - seq.computed;
+                let sooner = steps + u64::from(room.min(until));
+                seq.state = State::Decoding { admitted, since, due: sooner };
+                self.due.remove(&(due, key));
+                self.due.insert((sooner, key));
+                self.hungry.remove(&admitted);
+            } else {
+                let (_, &last) = self.running.last_key_value().expect("somebody runs");
+                self.preempt(last, store, plan);
             }
-            let (_, &last) = self.running.last_key_value().expect("somebody runs");
-            self.preempt(last, store, plan);
         }
     }
 
