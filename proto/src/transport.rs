@@ -92,18 +92,22 @@ pub fn may_bind(address: &SocketAddr, insecure_bind: bool) -> Result<(), String>
     Err(format!("listen: {address} is not a loopback address, expected one or --insecure-bind"))
 }
 
-/// Ends with SIGTERM or ctrl-c: the `shutdown` of a process's server.
-pub async fn stop_signal() {
+/// Ends with SIGTERM or ctrl-c: the `shutdown` of a process's server. The handlers are in place when
+/// this returns, so call it before telling anyone that the process is there. Within a tokio runtime.
+pub fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => tokio::select! {
-            _ = interrupted => {}
-            _ = terminated.recv() => {}
-        },
-        // Without a handler SIGTERM ends the process at once; ctrl-c may still be heard.
-        Err(_) => {
-            let _ = interrupted.await;
+    let handlers = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        // Without a handler the signal ends the process at once, which is a stop too.
+        match handlers {
+            [Ok(mut terminated), Ok(mut interrupted)] => tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            },
+            [Ok(mut only), Err(_)] | [Err(_), Ok(mut only)] => {
+                only.recv().await;
+            }
+            [Err(_), Err(_)] => std::future::pending().await,
         }
     }
 }

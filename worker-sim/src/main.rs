@@ -42,6 +42,7 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let listener = bind(listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let profile = &config.profile;
+    let stopped = transport::stop_signal();
     tracing::info!(
         %address,
         worker = config.name,
@@ -51,7 +52,7 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
         speedup = config.speedup,
         "listening"
     );
-    match serve(listener, config, transport::stop_signal()).await {
+    match serve(listener, config, stopped).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             tracing::error!(%error, "stopped");

@@ -11,6 +11,7 @@
 
 pub mod profile;
 mod scheduler;
+mod sequence;
 pub mod store;
 
 use crate::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
@@ -19,7 +20,8 @@ use crate::id::{RequestId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
 use profile::Profile;
-use scheduler::{Scheduler, Sequence};
+use scheduler::Scheduler;
+use sequence::{SeqKey, Sequence};
 use store::{BlockStore, Hit};
 
 #[derive(Clone, Debug)]
@@ -82,7 +84,7 @@ pub struct Engine {
     iteration: Option<Iteration>,
     /// Something to do came while nothing was running.
     kick: Option<Instant>,
-    ids: Map<RequestId, scheduler::SeqKey>,
+    ids: Map<RequestId, SeqKey>,
     stats: EngineStats,
 }
 
@@ -94,7 +96,7 @@ struct Iteration {
     first_ns: f64,
     /// By how much each step takes longer than the one before.
     growth_ns: f64,
-    chunks: Vec<(scheduler::SeqKey, u32)>,
+    chunks: Vec<(SeqKey, u32)>,
 }
 
 impl Iteration {
@@ -381,7 +383,7 @@ impl Engine {
         self.announce(at, out);
     }
 
-    fn remove(&mut self, key: scheduler::SeqKey) {
+    fn remove(&mut self, key: SeqKey) {
         let (id, lease) = self.scheduler.remove(key);
         self.ids.remove(&id);
         if let Some(lease) = lease {

@@ -6,12 +6,12 @@
 //! (preemption by recompute), as vLLM does it.
 //!
 //! A decoding sequence makes one token in every step, so where it stands is counted from the step
-//! it began to decode in, and it is looked at only when a block of it is full or its answer is.
+//! it began to decode in, and it is looked at only when its blocks are full or its answer is.
 
 use crate::engine::profile::{Profile, StepShape};
+use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
 use crate::id::{RequestId, TransferId};
-use crate::request::Work;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,58 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// one block at a time. It lets small blocks cost what large ones do, and holds back at most so many
 /// tokens a sequence. Where memory is short it is one block at a time here too.
 const LOOK_AHEAD: u32 = 128;
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct SeqKey(u32);
-
-#[derive(Debug)]
-pub(super) struct Sequence {
-    pub work: Work,
-    pub lease: Option<Lease>,
-    /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
-    pub computed: u32,
-    /// Answer tokens made, as of the same time.
-    pub generated: u32,
-    /// How far `computed` must come before the next token can be sampled.
-    pub target: u32,
-    /// What was found at first admission.
-    pub cached_tokens: u32,
-    pub cancelled: bool,
-    admitted_before: bool,
-    /// Its place among the waiting; the lower goes first.
-    place: i64,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    Waiting,
-    Loading(TransferId),
-    /// The count is the sequence's place among the running.
-    Prefilling(u64),
-    Decoding {
-        admitted: u64,
-        since: u64,
-        due: u64,
-    },
-}
-
-impl Sequence {
-    pub fn new(work: Work) -> Self {
-        Self {
-            target: work.request.prompt.tokens(),
-            work,
-            lease: None,
-            computed: 0,
-            generated: 0,
-            cached_tokens: 0,
-            cancelled: false,
-            admitted_before: false,
-            place: 0,
-            state: State::Waiting,
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Scheduler {

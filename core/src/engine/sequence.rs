@@ -1,0 +1,58 @@
+//! One request inside an engine: how far it has come, and in which queue it stands.
+
+use crate::engine::store::Lease;
+use crate::id::TransferId;
+use crate::request::Work;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct SeqKey(pub u32);
+
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub work: Work,
+    pub lease: Option<Lease>,
+    /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
+    pub computed: u32,
+    /// Answer tokens made, as of the same time.
+    pub generated: u32,
+    /// How far `computed` must come before the next token can be sampled.
+    pub target: u32,
+    /// What was found at first admission.
+    pub cached_tokens: u32,
+    pub cancelled: bool,
+    pub admitted_before: bool,
+    /// Its place among the waiting; the lower goes first.
+    pub place: i64,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Waiting,
+    Loading(TransferId),
+    /// The count is the sequence's place among the running.
+    Prefilling(u64),
+    /// `since` and `due` count the engine's steps: when it was last looked at, and when it must be.
+    Decoding {
+        admitted: u64,
+        since: u64,
+        due: u64,
+    },
+}
+
+impl Sequence {
+    pub fn new(work: Work) -> Self {
+        Self {
+            target: work.request.prompt.tokens(),
+            work,
+            lease: None,
+            computed: 0,
+            generated: 0,
+            cached_tokens: 0,
+            cancelled: false,
+            admitted_before: false,
+            place: 0,
+            state: State::Waiting,
+        }
+    }
+}
