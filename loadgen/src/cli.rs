@@ -28,6 +28,8 @@ pub enum Command {
     Run(Run),
     /// Repeats a router's recorded log and checks that every decision comes out the same
     Replay(Replay),
+    /// Says why a running router sent a request where it did
+    Explain(crate::explain::Args),
 }
 
 /// What to run, shared by `compare` and `sim`. Flags win over the scenario file.

@@ -6,6 +6,7 @@ mod compare;
 mod config;
 mod csv;
 mod drive;
+mod explain;
 mod files;
 mod fleet;
 mod grid;
@@ -69,6 +70,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             finish(config, results, &run::SLO, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
     }
 }
 

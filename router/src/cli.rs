@@ -1,6 +1,7 @@
 //! Flags and file to one configuration. Flags win over the file, the file over defaults.
 
-use clap::Parser;
+use crate::operate::Admin;
+use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,8 +11,22 @@ use warmpath_router::RouterConfig;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Asks or tells a router that runs; without a command, one is served
+    Admin(Admin),
+}
+
+#[derive(Args, Debug)]
+pub struct Serve {
     /// A TOML file; its fields are named like the flags, `workers` is a list
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -21,6 +36,9 @@ pub struct Cli {
     /// Where to serve Prometheus metrics; without it there are none
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    /// Where to serve the admin service, a loopback address; without it there is none
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
     /// Listen on other than loopback addresses, without authentication
     #[arg(long)]
     insecure_bind: bool,
@@ -58,6 +76,7 @@ pub struct Cli {
 struct File {
     listen: Option<SocketAddr>,
     metrics_listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
     #[serde(default)]
     insecure_bind: bool,
     #[serde(default)]
@@ -72,6 +91,7 @@ struct File {
     record: Option<PathBuf>,
     connections_per_worker: Option<usize>,
     drain_timeout_ms: Option<u64>,
+    explain_last: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -79,11 +99,12 @@ pub struct Settings {
     pub config: RouterConfig,
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    pub admin_listen: Option<SocketAddr>,
     pub insecure_bind: bool,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
-pub fn settings(cli: Cli) -> Result<Settings, String> {
+pub fn settings(cli: Serve) -> Result<Settings, String> {
     let mut text = String::new();
     let file = match &cli.config {
         Some(path) => {
@@ -104,6 +125,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.tenant, cli.tenant.or(file.tenant));
     set(&mut config.connections_per_worker, file.connections_per_worker);
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
+    set(&mut config.explain_last, file.explain_last);
     config.block_size = cli.block_size.or(file.block_size);
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);
@@ -117,6 +139,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
         config,
         listen: cli.listen.or(file.listen).unwrap_or(anywhere),
         metrics_listen: cli.metrics_listen.or(file.metrics_listen),
+        admin_listen: cli.admin_listen.or(file.admin_listen),
         insecure_bind: cli.insecure_bind || file.insecure_bind,
     })
 }

@@ -37,6 +37,10 @@ pub struct RouterConfig {
     /// How long a router that shuts down lets streams finish, in milliseconds of the wall clock.
     #[serde(default = "default_drain_timeout_ms")]
     pub drain_timeout_ms: u64,
+    /// How many decisions a router with an admin service keeps to explain them; 0 for none. Without
+    /// the service none are kept.
+    #[serde(default = "default_explain_last")]
+    pub explain_last: usize,
 }
 
 const fn default_speedup() -> f64 {
@@ -55,6 +59,10 @@ const fn default_drain_timeout_ms() -> u64 {
     30_000
 }
 
+const fn default_explain_last() -> usize {
+    256
+}
+
 impl RouterConfig {
     /// A router with every default: seed 0, speedup 1, tenant "default", no record.
     pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
@@ -70,6 +78,7 @@ impl RouterConfig {
             record: None,
             connections_per_worker: default_connections_per_worker(),
             drain_timeout_ms: default_drain_timeout_ms(),
+            explain_last: default_explain_last(),
         }
     }
 
@@ -83,8 +92,7 @@ impl RouterConfig {
             if self.workers[..i].contains(url) {
                 return err(&format!("workers[{i}]"), format!("'{url}' stands there twice"));
             }
-            if !url.starts_with("http://") {
-                let why = format!("'{url}', expected http://host:port");
+            if let Err(why) = check_url(url) {
                 return err(&format!("workers[{i}]"), why);
             }
         }
@@ -98,7 +106,18 @@ impl RouterConfig {
             let why = format!("{}, expected 1 to 64", self.connections_per_worker);
             return err("connections_per_worker", why);
         }
+        if self.explain_last > 65_536 {
+            return err("explain_last", format!("{}, expected up to 65536", self.explain_last));
+        }
         Ok(())
+    }
+}
+
+/// Whether a worker may be there.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    match url.starts_with("http://") {
+        true => Ok(()),
+        false => Err(format!("'{url}', expected http://host:port")),
     }
 }
 

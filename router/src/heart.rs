@@ -2,12 +2,17 @@
 //! that its record is complete and in order.
 
 use crate::record::RecordSender;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
+use warmpath_core::id::RequestId;
+use warmpath_core::request::Request;
 use warmpath_core::routing::Router;
+use warmpath_core::routing::explain::Explanation;
 use warmpath_core::routing::fleet::Fleet;
-use warmpath_core::routing::input::{Action, Input};
+use warmpath_core::routing::input::{Action, Input, RejectReason};
 use warmpath_core::routing::no_lookup;
+use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::view::Lookup;
 use warmpath_core::time::Instant;
 use warmpath_proto::clock::ModelClock;
@@ -18,6 +23,8 @@ pub struct Heart {
     state: Mutex<State>,
     /// The one wake-up key, told to the ticker when it changes.
     wake: watch::Sender<Option<Instant>>,
+    /// Its place in [`PolicyConfig::ALL`], for those who need no lock to name it.
+    policy: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -28,8 +35,9 @@ struct State {
 
 impl Heart {
     pub fn new(clock: ModelClock, router: Router, record: Option<RecordSender>) -> Self {
+        let policy = AtomicUsize::new(router.policy() as usize);
         let state = Mutex::new(State { router, record });
-        Self { clock, state, wake: watch::channel(None).0 }
+        Self { clock, state, wake: watch::channel(None).0, policy }
     }
 
     pub const fn clock(&self) -> &ModelClock {
@@ -50,6 +58,7 @@ impl Heart {
             }
             None => router.apply(now, &input, lookup, &mut actions),
         }
+        self.policy.store(router.policy() as usize, Ordering::Relaxed);
         let next = router.next_wake();
         self.wake.send_if_modified(|wake| std::mem::replace(wake, next) != next);
         actions
@@ -63,6 +72,30 @@ impl Heart {
 
     pub fn fleet<T>(&self, read: impl FnOnce(&Fleet) -> T) -> T {
         read(self.lock().router.fleet())
+    }
+
+    /// The rule that decides now. Metrics are named by it.
+    pub fn policy(&self) -> PolicyConfig {
+        PolicyConfig::ALL[self.policy.load(Ordering::Relaxed)]
+    }
+
+    /// Decisions are explained from now on, the last so many.
+    pub fn keep_explanations(&self, last: usize) {
+        self.lock().router.keep_explanations(last);
+    }
+
+    pub fn explanation(&self, id: RequestId) -> Option<Explanation> {
+        self.lock().router.explanation(id)
+    }
+
+    /// What would be decided now. Nothing happens to the router, so nothing is recorded.
+    pub fn explain(
+        &self,
+        request: &Request,
+        lookup: Lookup<'_>,
+    ) -> Result<Explanation, RejectReason> {
+        let state = self.lock();
+        state.router.explain(self.clock.now(), request, lookup)
     }
 
     /// Ends the record; its writer then comes to its end.

@@ -7,10 +7,12 @@
 //! - `relay`: one request on its way: check, hash, decide, pass on, stream back.
 //! - `subscribe`: following a worker's feed into the prefix index.
 //! - `service`, `control`: the gRPC services.
-//! - `link`: the connections to one worker.
+//! - `roster`: the workers by number. `link`: the connections to one of them.
+//! - `admin`: the operator's service: who is there, drain, policy, explain.
 //! - `server`: listening, draining, stopping.
 //! - `record`: writing a run down. `metrics`: what is counted.
 
+mod admin;
 pub mod config;
 mod control;
 mod heart;
@@ -18,12 +20,15 @@ mod link;
 mod metrics;
 mod record;
 mod relay;
+mod roster;
 mod server;
 mod service;
 mod shared;
 mod subscribe;
 
+pub use admin::Admin;
 pub use config::RouterConfig;
 pub use metrics::install_metrics;
+pub use roster::AddError;
 pub use server::{RouterServer, ServeError, serve};
 pub use shared::{Counts, FleetStatus};

@@ -1,7 +1,8 @@
 //! The connections to one worker. Requests spread over several, since one HTTP/2 connection that
 //! breaks takes all its streams along; the feed has one of its own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use tonic::transport::{Channel, Error};
 use warmpath_core::id::WorkerId;
 use warmpath_proto::transport::{self, MAX_FEED_BYTES, MAX_GENERATE_BYTES};
@@ -9,6 +10,15 @@ use warmpath_proto::v1::worker_state_client::WorkerStateClient;
 use warmpath_proto::vllm::AbortRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::inference_client::InferenceClient;
+
+/// How a worker stands with this router.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Joined,
+    /// Lost, or not reached yet, and why.
+    Away(String),
+    Refused(String),
+}
 
 #[derive(Debug)]
 pub struct Link {
@@ -19,6 +29,9 @@ pub struct Link {
     requests: Vec<Channel>,
     feed: Channel,
     next: AtomicUsize,
+    standing: Mutex<Standing>,
+    /// It is being removed, which can't be taken back.
+    pub leaving: AtomicBool,
 }
 
 impl Link {
@@ -32,7 +45,17 @@ impl Link {
             requests: requests?,
             feed: transport::channel(url)?,
             next: AtomicUsize::new(0),
+            standing: Mutex::new(Standing::Away("not reached yet".to_owned())),
+            leaving: AtomicBool::new(false),
         })
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_standing(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     pub fn inference(&self) -> InferenceClient<Channel> {

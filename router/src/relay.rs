@@ -6,7 +6,7 @@
 
 use crate::link::Link;
 use crate::metrics::{self, Outcome, Stage};
-use crate::shared::{Place, Shared};
+use crate::shared::{Place, Shared, Terms};
 use dashmap::Entry;
 use std::future::Future;
 use std::pin::Pin;
@@ -22,6 +22,7 @@ use warmpath_core::block::{TokenBlocks, hash_blocks};
 use warmpath_core::id::{RequestId, SessionId, TenantId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Action, Input, RejectReason};
+use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::generate::{self, Accepted};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{FinishInfo, GenerateRequest, GenerateResponse};
@@ -45,7 +46,7 @@ pub async fn start(
     let begun = WallInstant::now();
     let result = start_at(begun, shared, metadata, request).await;
     if let Err(status) = &result {
-        metrics::refused(shared.config.policy, status.code());
+        metrics::refused(shared.heart.policy(), status.code());
     }
     result
 }
@@ -65,10 +66,7 @@ async fn start_at(
     let deadline = transport::deadline(metadata, begun);
     let mut flight = Flight::register(shared, &accepted)?;
 
-    let secret = shared.config.secret.as_deref().unwrap_or_default();
-    let salt = generate::upstream_salt(secret, &shared.config.tenant, &accepted.cache_salt);
-    let scope = generate::scope(&salt, &terms.model, terms.block_size);
-    let prompt = TokenBlocks::whole(hash_blocks(&scope, &accepted.prompt));
+    let (salt, prompt) = hash(shared, terms, &accepted);
     let hashed = WallInstant::now();
     let link = flight.dispatch(prompt, &accepted, deadline)?;
     let decided = WallInstant::now();
@@ -100,6 +98,34 @@ async fn start_at(
     Ok(Started { relay, link, router_ns: (issued - begun).as_nanos() as u64 })
 }
 
+/// The salt that goes upstream, and the prompt's blocks under it.
+pub fn hash(shared: &Shared, terms: &Terms, accepted: &Accepted) -> (String, TokenBlocks) {
+    let secret = shared.config.secret.as_deref().unwrap_or_default();
+    let salt = generate::upstream_salt(secret, &shared.config.tenant, &accepted.cache_salt);
+    let scope = generate::scope(&salt, &terms.model, terms.block_size);
+    let prompt = TokenBlocks::whole(hash_blocks(&scope, &accepted.prompt));
+    (salt, prompt)
+}
+
+/// What the heart is told of a request.
+pub fn describe(
+    shared: &Shared,
+    id: RequestId,
+    prompt: TokenBlocks,
+    accepted: &Accepted,
+    deadline: Option<WallInstant>,
+) -> Request {
+    let number = |name: &String| generate::session_number(&shared.config.tenant, name);
+    Request {
+        id,
+        session: accepted.session_id.as_ref().map(number).map(SessionId),
+        tenant: TenantId(0),
+        prompt,
+        priority: accepted.priority,
+        deadline: deadline.map(|at| shared.heart.clock().at(at)),
+    }
+}
+
 /// A request's footprint in this router. Dropping it wipes it out.
 #[derive(Debug)]
 struct Flight {
@@ -110,6 +136,8 @@ struct Flight {
     upstream_id: String,
     /// From the dispatch until the end is known.
     link: Option<Arc<Link>>,
+    /// By which it was sent there.
+    policy: PolicyConfig,
 }
 
 impl Flight {
@@ -128,7 +156,8 @@ impl Flight {
             }
             Entry::Vacant(entry) => entry.insert(place),
         };
-        Ok(Self { shared: Arc::clone(shared), id, name, upstream_id, link: None })
+        let policy = shared.heart.policy();
+        Ok(Self { shared: Arc::clone(shared), id, name, upstream_id, link: None, policy })
     }
 
     fn dispatch(
@@ -137,16 +166,8 @@ impl Flight {
         accepted: &Accepted,
         deadline: Option<WallInstant>,
     ) -> Result<Arc<Link>, Status> {
-        let Shared { config, heart, links, .. } = &*self.shared;
-        let number = |name: &String| SessionId(generate::session_number(&config.tenant, name));
-        let request = Request {
-            id: self.id,
-            session: accepted.session_id.as_ref().map(number),
-            tenant: TenantId(0),
-            prompt,
-            priority: accepted.priority,
-            deadline: deadline.map(|at| heart.clock().at(at)),
-        };
+        let Shared { heart, roster, .. } = &*self.shared;
+        let request = describe(&self.shared, self.id, prompt, accepted, deadline);
         let lookup = |prompt: &TokenBlocks, out: &mut _| self.shared.index().overlap(prompt, out);
         let actions = heart.apply(Input::Arrived(request), &lookup);
         let action = actions.first().expect("an arrival is decided at once");
@@ -154,7 +175,14 @@ impl Flight {
             Action::Dispatch { decision, .. } => decision,
             Action::Reject { reason, .. } => return Err(status::from_reject(*reason)),
         };
-        let link = Arc::clone(&links[decision.worker.0 as usize]);
+        self.policy = heart.policy();
+        self.shared.dispatched.push(&self.name, self.id);
+        let Some(link) = roster.get(decision.worker) else {
+            // Removed since, by an operator who waits for nobody.
+            heart.tell(Input::Cancelled(self.id));
+            let why = format!("{} was removed from the fleet", decision.worker);
+            return Err(Status::unavailable(why));
+        };
         if let Some(overlap) = decision.overlap {
             metrics::overlap(&link.name, overlap.iter().sum());
         }
@@ -207,7 +235,7 @@ impl Flight {
     /// The first to learn of the end gets the link, and with it the duty to tell the heart.
     fn end(&mut self, outcome: Outcome) -> Option<Arc<Link>> {
         let link = self.link.take()?;
-        metrics::ended(&link.name, self.shared.config.policy, outcome);
+        metrics::ended(&link.name, self.policy, outcome);
         Some(link)
     }
 }
@@ -240,6 +268,11 @@ impl Relay {
         if let Some(finish) = &outputs.finish_info {
             self.flight.finished(finish, self.block_size);
         }
+    }
+
+    /// The request's name in this router.
+    pub fn name(&self) -> &str {
+        &self.flight.name
     }
 
     const fn is_finished(&self) -> bool {

@@ -1,12 +1,12 @@
 //! Listening, draining, stopping.
 
+use crate::admin::Admin;
 use crate::config::{ConfigError, RouterConfig};
 use crate::heart::Heart;
-use crate::link::Link;
 use crate::record::{self, RecordWriter};
+use crate::roster::{AddError, Roster};
 use crate::service::InferenceService;
-use crate::shared::{Counts, FleetStatus, Shared};
-use crate::subscribe;
+use crate::shared::{Counts, Dispatched, FleetStatus, Shared};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -16,13 +16,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use warmpath_core::id::WorkerId;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::v1::router_admin_server::RouterAdminServer;
 use warmpath_proto::vllm::control_server::ControlServer;
 use warmpath_proto::vllm::inference_server::InferenceServer;
 
@@ -35,8 +35,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 pub enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("workers: '{url}', expected http://host:port: {cause}")]
-    Url { url: String, cause: tonic::transport::Error },
+    #[error("workers: {0}")]
+    Worker(#[from] AddError),
     #[error("record: '{}': {cause}", path.display())]
     Record { path: PathBuf, cause: std::io::Error },
     #[error("the server failed: {0}")]
@@ -68,12 +68,6 @@ impl RouterServer {
     /// Must be called within a tokio runtime. Model time begins here.
     pub fn new(config: RouterConfig) -> Result<Self, ServeError> {
         config.check()?;
-        let link = |(i, url): (usize, &String)| {
-            Link::new(WorkerId(i as u32), url, config.connections_per_worker)
-                .map(Arc::new)
-                .map_err(|cause| ServeError::Url { url: url.clone(), cause })
-        };
-        let links = config.workers.iter().enumerate().map(link).collect::<Result<_, _>>()?;
         let (sender, writer) = match &config.record {
             Some(path) => {
                 let started = record::start(path, &Header::new(config.policy, config.seed));
@@ -90,7 +84,7 @@ impl RouterServer {
             heart: Heart::new(clock, router, sender),
             config,
             index: RwLock::new(PrefixIndex::default()),
-            links,
+            roster: Roster::default(),
             terms: OnceLock::new(),
             in_flight: dashmap::DashMap::new(),
             status: watch::channel(FleetStatus::default()).0,
@@ -98,9 +92,14 @@ impl RouterServer {
             next_id: AtomicU64::new(1),
             instance: since.map_or(1, |since| since.as_nanos() as u64),
             resyncs: AtomicU64::new(0),
+            dispatched: Dispatched::default(),
         };
+        let shared = Arc::new(shared);
+        for url in &shared.config.workers {
+            shared.roster.add(&shared, url)?;
+        }
         let writer = Arc::new(Mutex::new(writer));
-        Ok(Self { shared: Arc::new(shared), writer, served: Arc::default() })
+        Ok(Self { shared, writer, served: Arc::default() })
     }
 
     /// Who is in the fleet; changes can be waited for.
@@ -118,6 +117,27 @@ impl RouterServer {
         }
     }
 
+    /// The control surface, for callers in this process. From now on decisions can be explained.
+    pub fn admin(&self) -> Admin {
+        Admin::new(&self.shared)
+    }
+
+    /// Serves the control surface until `shutdown`. Whoever reaches the listener may do everything,
+    /// so it must be a loopback one.
+    pub async fn serve_admin(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let admin =
+            RouterAdminServer::new(self.admin()).max_decoding_message_size(MAX_GENERATE_BYTES);
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(warmpath_proto::ADMIN_DESCRIPTOR_SET)
+            .build_v1()?;
+        let server = transport::server(PENDING_RESETS).add_service(admin).add_service(reflection);
+        Ok(server.serve_with_incoming_shutdown(transport::accept(listener), shutdown).await?)
+    }
+
     /// Serves until `shutdown`, then drains: new requests are refused, and streams may finish
     /// within the configured time. The record is complete when this returns.
     pub async fn serve(
@@ -130,9 +150,7 @@ impl RouterServer {
         }
         let mut tasks = JoinSet::new();
         let shared = &self.shared;
-        for link in &shared.links {
-            tasks.spawn(subscribe::follow(Arc::clone(shared), Arc::clone(link)));
-        }
+        let following = Roster::follow_all(shared);
         let ticking = Arc::clone(shared);
         tasks.spawn(async move { ticking.heart.tick().await });
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -173,6 +191,7 @@ impl RouterServer {
                 }
             }
         }
+        following.end().await;
         tasks.shutdown().await;
         self.finish_record().await
     }

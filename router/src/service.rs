@@ -11,6 +11,8 @@ use warmpath_proto::vllm::{GenerateRequest, GenerateResponse};
 
 /// Response metadata: which worker answers.
 const WORKER: &str = "x-warmpath-worker";
+/// Response metadata: the request's name, also where its client gave none.
+const REQUEST: &str = "x-warmpath-request-id";
 /// Response metadata: wall nanoseconds that the router itself took.
 const ROUTER_NS: &str = "x-warmpath-router-ns";
 
@@ -51,6 +53,9 @@ fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
     let metadata = response.metadata_mut();
     if let Ok(worker) = MetadataValue::<Ascii>::try_from(started.link.name.as_str()) {
         metadata.insert(WORKER, worker);
+    }
+    if let Ok(name) = MetadataValue::<Ascii>::try_from(started.relay.name()) {
+        metadata.insert(REQUEST, name);
     }
     metadata.insert(ROUTER_NS, MetadataValue::from(started.router_ns));
     response

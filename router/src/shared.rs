@@ -3,10 +3,13 @@
 use crate::config::RouterConfig;
 use crate::heart::Heart;
 use crate::link::Link;
+use crate::roster::Roster;
 use dashmap::DashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::index::PrefixIndex;
 
 /// Who is in the fleet. Changes can be waited for.
@@ -51,7 +54,7 @@ pub struct Shared {
     pub config: RouterConfig,
     pub heart: Heart,
     pub index: RwLock<PrefixIndex>,
-    pub links: Vec<Arc<Link>>,
+    pub roster: Roster,
     pub terms: OnceLock<Terms>,
     /// By the client's request id, or by ours where it gave none.
     pub in_flight: DashMap<String, Place>,
@@ -61,6 +64,7 @@ pub struct Shared {
     /// Tells this router's upstream request ids from those of others and of its own past.
     pub instance: u64,
     pub resyncs: AtomicU64,
+    pub dispatched: Dispatched,
 }
 
 impl Shared {
@@ -70,5 +74,44 @@ impl Shared {
 
     pub fn index_mut(&self) -> RwLockWriteGuard<'_, PrefixIndex> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests of a worker that are not done: booked on it, or streaming from it.
+    pub fn busy_with(&self, id: WorkerId) -> u32 {
+        let booked = self.heart.fleet(|fleet| fleet.worker(id).map_or(0, |state| state.active()));
+        let here = |place: &Place| place.link.as_ref().is_some_and(|link| link.id == id);
+        let streams = self.in_flight.iter().filter(|entry| here(entry.value())).count();
+        booked.max(streams as u32)
+    }
+}
+
+/// The names of the last requests that were dispatched, where decisions are kept to be explained.
+#[derive(Debug, Default)]
+pub struct Dispatched {
+    last: AtomicUsize,
+    /// Oldest first.
+    names: Mutex<VecDeque<(String, RequestId)>>,
+}
+
+impl Dispatched {
+    /// 0, as it is at first: none are kept.
+    pub fn keep(&self, last: usize) {
+        self.last.store(last, Ordering::Relaxed);
+    }
+
+    pub fn push(&self, name: &str, id: RequestId) {
+        let last = self.last.load(Ordering::Relaxed);
+        if last > 0 {
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            let surplus = (names.len() + 1).saturating_sub(last);
+            names.drain(..surplus);
+            names.push_back((name.to_owned(), id));
+        }
+    }
+
+    /// The latest of that name.
+    pub fn find(&self, name: &str) -> Option<RequestId> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().rev().find(|(known, _)| known == name).map(|&(_, id)| id)
     }
 }

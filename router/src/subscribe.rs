@@ -5,9 +5,9 @@
 //! while the worker goes on serving. A feed that ends or falls silent means that the worker is
 //! lost. A worker that does not match is refused and asked again now and then; the router goes on.
 
-use crate::link::Link;
+use crate::link::{Link, Standing};
 use crate::metrics;
-use crate::shared::{Shared, Terms};
+use crate::shared::{FleetStatus, Shared, Terms};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -141,19 +141,20 @@ impl Subscriber {
         self.quiet = false;
         self.shared.heart.tell(Input::Joined(info.clone()));
         tracing::info!(worker = self.link.name, url = self.link.url, epoch = info.epoch, "joined");
-        let (url, place) = (&self.link.url, self.place());
+        self.link.set_standing(Standing::Joined);
+        let (url, before) = (&self.link.url, self.before());
         self.publish(|status| {
             status.refused.retain(|(refused, _)| refused != url);
-            let at = status.joined.iter().take_while(|joined| place(joined)).count();
+            let at = status.joined.iter().take_while(|joined| before.contains(joined)).count();
             status.joined.insert(at, url.clone());
         });
         Ok(info)
     }
 
-    /// Whether a URL stands before ours in the configuration.
-    fn place(&self) -> impl Fn(&String) -> bool {
-        let before = &self.shared.config.workers[..self.link.id.0 as usize];
-        move |url| before.contains(url)
+    /// The URLs of workers with lower numbers.
+    fn before(&self) -> Vec<String> {
+        let links = self.shared.roster.links().into_iter();
+        links.take_while(|link| link.id < self.link.id).map(|link| link.url.clone()).collect()
     }
 
     fn check(&self, hello: &Hello) -> Result<(), String> {
@@ -216,6 +217,7 @@ impl Subscriber {
     }
 
     fn lose(&mut self, why: &str) {
+        self.link.set_standing(Standing::Away(why.to_owned()));
         if self.joined.take().is_some() {
             self.forget();
             tracing::warn!(worker = self.link.name, url = self.link.url, why, "lost");
@@ -225,6 +227,7 @@ impl Subscriber {
     }
 
     fn refuse(&mut self, why: String) {
+        self.link.set_standing(Standing::Refused(why.clone()));
         if self.joined.take().is_some() {
             self.forget();
         }
@@ -241,18 +244,35 @@ impl Subscriber {
     }
 
     fn forget(&self) {
-        let source = SourceId::Worker(self.link.id);
-        self.shared.heart.tell(Input::Lost(source));
-        self.shared.index_mut().forget(source);
-        self.publish(|status| status.joined.retain(|joined| *joined != self.link.url));
+        forget(&self.shared, &self.link);
     }
 
-    fn publish(&self, change: impl FnOnce(&mut crate::shared::FleetStatus)) {
-        self.shared.status.send_modify(|status| {
-            change(status);
-            metrics::fleet(status.joined.len(), status.refused.len());
-        });
+    fn publish(&self, change: impl FnOnce(&mut FleetStatus)) {
+        publish(&self.shared, change);
     }
+}
+
+fn publish(shared: &Shared, change: impl FnOnce(&mut FleetStatus)) {
+    shared.status.send_modify(|status| {
+        change(status);
+        metrics::fleet(status.joined.len(), status.refused.len());
+    });
+}
+
+/// The worker is not in the fleet any more, and nothing is known of what it holds.
+fn forget(shared: &Shared, link: &Link) {
+    let source = SourceId::Worker(link.id);
+    shared.heart.tell(Input::Lost(source));
+    shared.index_mut().forget(source);
+    publish(shared, |status| status.joined.retain(|joined| *joined != link.url));
+}
+
+/// For a worker that nobody follows any more and nobody will.
+pub fn strike_out(shared: &Shared, link: &Link) {
+    forget(shared, link);
+    shared.heart.tell(Input::Undrained(link.id));
+    publish(shared, |status| status.refused.retain(|(refused, _)| *refused != link.url));
+    tracing::info!(worker = link.name, url = link.url, "removed");
 }
 
 async fn next(feed: &mut Streaming<WatchResponse>) -> Result<Message, End> {

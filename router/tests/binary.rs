@@ -93,3 +93,105 @@ fn it_serves_until_it_is_told_to_stop() {
 fn free_port() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
+
+/// A router that runs with an admin listener, and that listener's URL.
+struct Running {
+    child: std::process::Child,
+    admin: String,
+}
+
+impl Running {
+    fn start(folder: &Path, more: &[&str]) -> Self {
+        let base = ["--policy", "kv-aware", "--worker", "http://127.0.0.1:1", "--admin-listen"];
+        let address = free_port();
+        let args = [&base[..], &[&address], more].concat();
+        let mut child = router(folder, &args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = lines.find(|line| line.as_ref().unwrap().contains("admin")).unwrap().unwrap();
+        assert!(said.contains(&address), "{said}");
+        // Reads on, so that what it says finds room.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, admin: format!("http://{address}") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_operator_asks_and_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &[]);
+    let admin = |args: &[&str]| {
+        let args = [&["admin", "--target", &running.admin], args].concat();
+        // A secret in the environment is the server's; here it is nobody's business.
+        router(folder.path(), &args).env("WARMPATH_SECRET", "s").output().unwrap()
+    };
+    let says = |args: &[&str]| {
+        let output = admin(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let refuses = |args: &[&str], status: i32| {
+        let output = admin(args);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let table = says(&["workers"]);
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.starts_with("w0      lost") && row.contains("http://127.0.0.1:1"), "{table}");
+    assert!(says(&["add", "http://127.0.0.1:2"]).starts_with("w1 added"));
+    let json: serde_json::Value = serde_json::from_str(&says(&["workers", "--json"])).unwrap();
+    assert_eq!(json["workers"][1]["number"], 1);
+    assert_eq!(json["workers"][1]["standing"], "lost");
+    assert!(says(&["drain", "w1"]).contains("drained by the operator"));
+    assert!(!says(&["undrain", "w1"]).contains("drained by the operator"));
+    assert_eq!(says(&["remove", "w1"]), "removed\n");
+    assert!(says(&["policy"]).starts_with("kv-aware: The worker with the least"));
+    assert_eq!(says(&["policy", "random"]), "set; kv-aware before\n");
+    assert!(says(&["policy"]).starts_with("random: "));
+
+    let line = refuses(&["drain", "w1"], 1);
+    assert_eq!(line, format!("{}: number: w1 is no worker of this router\n", running.admin));
+    let line = refuses(&["explain", "nobody"], 1);
+    assert!(line.ends_with("'nobody' is not among the last 256 decisions\n"), "{line}");
+    assert!(refuses(&["add", "there:1"], 1).contains("expected http://host:port"));
+    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, as in w3"));
+    assert!(refuses(&["policy", "best"], 2).contains("expected one of: round-robin, "));
+    let alone = |target: &str| {
+        let args = ["admin", "--target", target, "workers"];
+        let output = router(folder.path(), &args).output().unwrap();
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        (output.status.code(), line)
+    };
+    assert_eq!(alone("here"), (Some(2), "--target: 'here', expected http://host:port\n".into()));
+    let (status, line) = alone("http://127.0.0.1:1");
+    assert!(status == Some(1) && line.contains("refused"), "{line}");
+}
+
+#[test]
+fn the_admin_service_stays_on_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["--policy", "kv-aware", "--worker", "http://127.0.0.1:1", "--insecure-bind"];
+    let with = |address: &str| {
+        let args = [&base[..], &["--admin-listen", address]].concat();
+        complaint(&router(folder.path(), &args).output().unwrap())
+    };
+    let line = with("0.0.0.0:0");
+    assert_eq!(line, "admin_listen: 0.0.0.0:0 is not a loopback address, expected one");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(with(&address).starts_with(&format!("admin_listen: {address}: ")));
+    std::fs::write(
+        folder.path().join("r.toml"),
+        "policy = \"random\"\nworkers = [\"http://h:1\"]\nexplain_last = 70000\n",
+    )
+    .unwrap();
+    let line = complaint(&router(folder.path(), &["--config", "r.toml"]).output().unwrap());
+    assert_eq!(line, "r.toml:3: explain_last: 70000, expected up to 65536");
+}

@@ -22,7 +22,10 @@ const PENDING_LIMIT: Duration = Duration::from_millis(600_000);
 #[derive(Debug)]
 pub struct WorkerState {
     pub info: WorkerInfo,
+    /// By its own word.
     pub draining: bool,
+    /// By the operator's.
+    pub drained: bool,
     pub load: Option<LoadReport>,
     /// Prompts booked and not yet computed, in the order of dispatch: their predicted work.
     prefills: BTreeMap<u64, Duration>,
@@ -33,10 +36,11 @@ pub struct WorkerState {
 }
 
 impl WorkerState {
-    fn new(info: WorkerInfo) -> Self {
+    fn new(info: WorkerInfo, drained: bool) -> Self {
         Self {
             info,
             draining: false,
+            drained,
             load: None,
             prefills: BTreeMap::new(),
             prefill_total: Duration::ZERO,
@@ -54,6 +58,10 @@ impl WorkerState {
             }
             None => Duration::ZERO,
         }
+    }
+
+    pub const fn takes_requests(&self) -> bool {
+        !self.draining && !self.drained
     }
 
     /// Requests dispatched and not ended.
@@ -79,6 +87,8 @@ struct Pending {
 #[derive(Debug, Default)]
 pub struct Fleet {
     workers: BTreeMap<WorkerId, WorkerState>,
+    /// By the operator; a worker that is away comes back drained.
+    drained: BTreeSet<WorkerId>,
     bookings: Map<RequestId, Booking>,
     pending: PendingIndex,
     pending_of: Map<RequestId, Pending>,
@@ -115,13 +125,28 @@ impl Fleet {
     /// A worker that joins again (a restart) begins anew.
     pub(super) fn join(&mut self, info: WorkerInfo) {
         self.lose(info.worker);
-        self.workers.insert(info.worker, WorkerState::new(info));
+        let drained = self.drained.contains(&info.worker);
+        self.workers.insert(info.worker, WorkerState::new(info, drained));
     }
 
     pub(super) fn drain(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.draining = true;
         }
+    }
+
+    pub(super) fn set_drained(&mut self, id: WorkerId, drained: bool) {
+        match drained {
+            true => self.drained.insert(id),
+            false => self.drained.remove(&id),
+        };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.drained = drained;
+        }
+    }
+
+    pub fn is_drained(&self, id: WorkerId) -> bool {
+        self.drained.contains(&id)
     }
 
     pub(super) fn lose(&mut self, id: WorkerId) {

@@ -22,6 +22,10 @@ pub enum Input {
     Joined(WorkerInfo),
     /// Takes no new requests, finishes those it has.
     Draining(WorkerId),
+    /// The operator wants no new requests there: holds over the worker's restarts, until undrained.
+    Drained(WorkerId),
+    /// Takes back [`Input::Drained`]. A worker that drains of its own goes on draining.
+    Undrained(WorkerId),
     Lost(SourceId),
     Load(LoadReport),
     SetPolicy(PolicyConfig),

@@ -1,6 +1,7 @@
 //! The router's heart. Everything that happens to it is an [`Input`], everything it wants done is
 //! an [`Action`]; it keeps no clock and reads no socket, so a recorded run replays exactly.
 
+pub mod explain;
 pub mod fleet;
 pub mod index;
 pub mod input;
@@ -10,9 +11,10 @@ pub mod record;
 pub mod view;
 
 use crate::block::TokenBlocks;
-use crate::id::{SourceId, WorkerId};
+use crate::id::{RequestId, SourceId, WorkerId};
 use crate::request::Request;
 use crate::time::Instant;
+use explain::{About, Explanation, Kept};
 use fleet::Fleet;
 use index::Overlap;
 use input::{Action, Input, Observed, RejectReason};
@@ -30,6 +32,7 @@ pub struct Router {
     /// Reused from one decision to the next, so that deciding allocates nothing.
     eligible: Vec<WorkerId>,
     scratch: RefCell<Overlap>,
+    kept: Kept,
 }
 
 impl Router {
@@ -42,6 +45,7 @@ impl Router {
             decided: 0,
             eligible: Vec::new(),
             scratch: RefCell::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -50,6 +54,16 @@ impl Router {
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// From now on the explanations of the last so many decisions are kept; 0 at first.
+    pub fn keep_explanations(&mut self, last: usize) {
+        self.kept.limit(last);
+    }
+
+    /// That of a decision that was made, while it is kept.
+    pub fn explanation(&self, id: RequestId) -> Option<Explanation> {
+        self.kept.get(id)
     }
 
     pub fn fleet(&self) -> &Fleet {
@@ -78,6 +92,8 @@ impl Router {
             Input::Cancelled(id) => self.fleet.end(now, *id, false),
             Input::Joined(info) => self.fleet.join(info.clone()),
             Input::Draining(id) => self.fleet.drain(*id),
+            Input::Drained(id) => self.fleet.set_drained(*id, true),
+            Input::Undrained(id) => self.fleet.set_drained(*id, false),
             Input::Lost(SourceId::Worker(id)) => self.fleet.lose(*id),
             Input::Load(report) => self.fleet.report(report.clone()),
             Input::SetPolicy(policy) => {
@@ -97,12 +113,49 @@ impl Router {
         self.fleet.next_expiry()
     }
 
+    /// What would be decided about a request at `now`. Nothing is booked and nothing changes.
+    pub fn explain(
+        &self,
+        now: Instant,
+        request: &Request,
+        lookup: Lookup<'_>,
+    ) -> Result<Explanation, RejectReason> {
+        let mut eligible = Vec::new();
+        self.find_eligible(request, &mut eligible)?;
+        let (scratch, notes) = (RefCell::default(), RefCell::default());
+        let view = FleetView {
+            eligible: &eligible,
+            scratch: &scratch,
+            notes: Some(&notes),
+            ..self.view(now, lookup)
+        };
+        let decision = self.rule.choose(request, &view);
+        explain::fill(&mut notes.borrow_mut(), &view);
+        let candidates = notes.take();
+        Ok(self.about(now, request).explanation(&decision, candidates).sorted())
+    }
+
     fn decide(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
         let id = request.id;
-        if let Err(reason) = self.find_eligible(request) {
+        let mut eligible = core::mem::take(&mut self.eligible);
+        let found = self.find_eligible(request, &mut eligible);
+        self.eligible = eligible;
+        if let Err(reason) = found {
             return Action::Reject { id, reason };
         }
-        let view = FleetView {
+        let view = self.view(now, lookup);
+        let decision = self.rule.choose(request, &view);
+        if let Some(notes) = self.kept.notes() {
+            explain::fill(&mut notes.borrow_mut(), &view);
+            self.kept.keep(self.about(now, request), &decision);
+        }
+        self.decided += 1;
+        self.fleet.book(now, request, &decision);
+        Action::Dispatch { id, decision }
+    }
+
+    fn view<'a>(&'a self, now: Instant, lookup: Lookup<'a>) -> FleetView<'a> {
+        FleetView {
             fleet: &self.fleet,
             eligible: &self.eligible,
             now,
@@ -111,33 +164,39 @@ impl Router {
             lookup,
             scratch: &self.scratch,
             looked: Cell::new(false),
-        };
-        let decision = self.rule.choose(request, &view);
-        self.decided += 1;
-        self.fleet.book(now, request, &decision);
-        Action::Dispatch { id, decision }
+            notes: self.kept.notes(),
+        }
     }
 
-    fn find_eligible(&mut self, request: &Request) -> Result<(), RejectReason> {
+    fn about(&self, now: Instant, request: &Request) -> About {
+        let prompt_tokens = request.prompt.tokens();
+        About { request: request.id, at: now, policy: self.policy, prompt_tokens }
+    }
+
+    fn find_eligible(
+        &self,
+        request: &Request,
+        eligible: &mut Vec<WorkerId>,
+    ) -> Result<(), RejectReason> {
         if self.fleet.has_booking(request.id) {
             return Err(RejectReason::DuplicateId);
         }
         // One token more than the prompt: the first of the answer.
         let needed = (u64::from(request.prompt.tokens()) + 1)
             .div_ceil(u64::from(request.prompt.block_size()));
-        self.eligible.clear();
+        eligible.clear();
         let (mut joined, mut draining, mut largest) = (0, 0, 0);
         for (id, worker) in self.fleet.workers() {
             joined += 1;
             let room = worker.info.total_blocks.unwrap_or(u64::MAX);
-            if worker.draining {
+            if !worker.takes_requests() {
                 draining += 1;
             } else if room >= needed {
-                self.eligible.push(id);
+                eligible.push(id);
             }
             largest = room.max(largest);
         }
-        if !self.eligible.is_empty() {
+        if !eligible.is_empty() {
             Ok(())
         } else if joined == draining || largest >= needed {
             Err(RejectReason::NoEligibleWorker { joined, draining })

@@ -2,6 +2,7 @@
 
 use crate::block::TokenBlocks;
 use crate::id::{MAX_TIERS, WorkerId};
+use crate::routing::explain::Candidate;
 use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::index::Overlap;
 use crate::time::Instant;
@@ -20,6 +21,8 @@ pub struct FleetView<'a> {
     pub(super) lookup: Lookup<'a>,
     pub(super) scratch: &'a RefCell<Overlap>,
     pub(super) looked: Cell<bool>,
+    /// Where candidates are noted, if the decision is to be explained.
+    pub(super) notes: Option<&'a RefCell<Vec<Candidate>>>,
 }
 
 impl<'a> FleetView<'a> {
@@ -52,6 +55,13 @@ impl<'a> FleetView<'a> {
             self.fleet.pending().merge_into(prompt, &mut overlap);
         }
         self.scratch.borrow()
+    }
+
+    /// For rules that weigh seconds: what a candidate was weighed at. Changes no decision.
+    pub fn note(&self, candidate: &Candidate) {
+        if let Some(notes) = self.notes {
+            notes.borrow_mut().push(*candidate);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::event::WorkerInfo;
 use crate::id::MAX_TIERS;
 use crate::request::Request;
 use crate::rng::hash_words;
+use crate::routing::explain::{Candidate, Terms};
 use crate::routing::input::Decision;
 use crate::routing::view::FleetView;
 use crate::time::Duration;
@@ -29,19 +30,34 @@ impl Policy for KvAware {
         let overlap = view.overlap(&request.prompt);
         let best = view.workers().min_by_key(|(id, worker)| {
             let hit = overlap.of_worker(*id);
-            let own = own_cost(&worker.info, request.prompt.tokens(), &hit);
-            let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
-            (worker.backlog(view.now()) + own, worker.active(), lot)
+            let candidate = Candidate {
+                worker: *id,
+                active: worker.active(),
+                overlap: Some(hit),
+                terms: Some(Terms {
+                    queue: worker.backlog(view.now()),
+                    prefill: prefill(&worker.info, request.prompt.tokens(), &hit),
+                    load: load(&worker.info, &hit),
+                }),
+                lot: hash_words(&[view.seed(), request.id.0, u64::from(id.0)]),
+            };
+            view.note(&candidate);
+            candidate.rank()
         });
         let (worker, _) = best.expect("a view is never empty");
         Decision { worker, overlap: Some(overlap.of_worker(worker)) }
     }
 }
 
-/// What this request alone costs a worker before its first token.
-fn own_cost(info: &WorkerInfo, tokens: u32, hit: &[u32; MAX_TIERS]) -> Duration {
+/// Computing what the worker does not hold.
+fn prefill(info: &WorkerInfo, tokens: u32, hit: &[u32; MAX_TIERS]) -> Duration {
     let cached = info.covered(tokens, hit);
-    let mut cost = info.prefill.estimate(tokens - cached, cached);
+    info.prefill.estimate(tokens - cached, cached)
+}
+
+/// Fetching what it holds behind HBM.
+fn load(info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Duration {
+    let mut cost = Duration::ZERO;
     for tier in &info.tiers {
         let blocks = hit.get(tier.tier.0 as usize).copied().unwrap_or(0);
         if blocks > 0 {

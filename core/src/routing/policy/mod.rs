@@ -29,11 +29,11 @@ pub trait Policy {
 }
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $variant:ident, $rule:ty, $name:literal;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident, $rule:ty, $name:literal;)*) => {
         /// Which rule, as a person writes it.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
         pub enum PolicyConfig {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+            $(#[doc = $doc] #[serde(rename = $name)] $variant,)*
         }
 
         impl PolicyConfig {
@@ -41,6 +41,11 @@ macro_rules! policies {
 
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
+            }
+
+            /// What it decides by, in a sentence: its documentation.
+            pub const fn rule(self) -> &'static str {
+                match self { $(Self::$variant => $doc.trim_ascii()),* }
             }
         }
 

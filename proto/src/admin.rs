@@ -1,0 +1,64 @@
+//! What an explanation is called on the wire, and what a worker's standing is called in words.
+
+use crate::v1::{self, WorkerStanding};
+use crate::vllm::GenerateRequest;
+use prost::Message;
+use serde::Serializer;
+use tonic::Status;
+use warmpath_core::routing::explain::{Candidate, Explanation};
+
+pub const fn standing_name(standing: WorkerStanding) -> &'static str {
+    match standing {
+        WorkerStanding::Unspecified => "unknown",
+        WorkerStanding::Joined => "joined",
+        WorkerStanding::Draining => "draining",
+        WorkerStanding::Lost => "lost",
+        WorkerStanding::Refused => "refused",
+    }
+}
+
+/// In JSON a standing is a word.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's shape
+pub(crate) fn write_standing<S: Serializer>(standing: &i32, to: S) -> Result<S::Ok, S::Error> {
+    let standing = WorkerStanding::try_from(*standing).unwrap_or_default();
+    to.serialize_str(standing_name(standing))
+}
+
+/// The request that is to be evaluated.
+pub fn request_from_wire(bytes: &[u8]) -> Result<GenerateRequest, Status> {
+    GenerateRequest::decode(bytes)
+        .map_err(|error| Status::invalid_argument(format!("generate_request: {error}")))
+}
+
+pub fn request_to_wire(request: &GenerateRequest) -> Vec<u8> {
+    request.encode_to_vec()
+}
+
+pub fn explanation_to_wire(request_id: &str, explanation: &Explanation) -> v1::ExplainResponse {
+    v1::ExplainResponse {
+        request_id: request_id.to_owned(),
+        number: explanation.request.0,
+        policy: explanation.policy.name().to_owned(),
+        rule: explanation.policy.rule().to_owned(),
+        at_s: explanation.at.as_secs_f64(),
+        prompt_tokens: explanation.prompt_tokens,
+        chosen: explanation.chosen.0,
+        candidates: explanation.candidates.iter().map(candidate_to_wire).collect(),
+        runner_up: explanation.runner_up().map(|candidate| candidate.worker.0),
+        margin_s: explanation.margin().map(|margin| margin.as_secs_f64()),
+    }
+}
+
+fn candidate_to_wire(candidate: &Candidate) -> v1::Candidate {
+    v1::Candidate {
+        number: candidate.worker.0,
+        active_requests: candidate.active,
+        overlap_by_tier: candidate.overlap.map_or_else(Vec::new, |blocks| blocks.to_vec()),
+        terms: candidate.terms.map(|terms| v1::Terms {
+            queue_s: terms.queue.as_secs_f64(),
+            prefill_s: terms.prefill.as_secs_f64(),
+            load_s: terms.load.as_secs_f64(),
+            total_s: terms.total().as_secs_f64(),
+        }),
+    }
+}
