@@ -2,7 +2,7 @@
 //! the JSON report, so that a result carries all that made it.
 
 use crate::cli::{What, parse_policies};
-use crate::files::{bad, parse_toml, read};
+use crate::files::{bad, bad_field, parse_toml, read};
 use crate::source::Source;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,11 @@ impl Setup {
         source.check_block_size(profile.block_size)?;
         let workers = what.workers.unwrap_or(file.workers);
         if !(1..=65_535).contains(&workers) {
-            return Err(bad(format!("workers: {workers}, expected 1 to 65535")));
+            let why = format!("{workers}, expected 1 to 65535");
+            return Err(match what.workers {
+                Some(_) => bad(format!("--workers: {why}")),
+                None => bad_field(&origin, &text, "workers", &why),
+            });
         }
         let policies = match what.policies.as_slice() {
             [] => file.policies,
@@ -119,18 +123,26 @@ impl Setup {
         let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };
         let mut live = file.live;
         if !(live.speedup > 0.0 && live.speedup <= 1e6) {
-            return Err(bad(format!(
-                "{origin}: live.speedup: {}, expected a number above 0",
-                live.speedup
-            )));
+            let why = format!("{}, expected a number above 0", live.speedup);
+            return Err(bad_field(&origin, &text, "live.speedup", &why));
         }
-        if !(0.0..=1e9).contains(&file.network.hop_us) || file.network.report_every_ms == 0 {
-            return Err(bad(format!(
-                "{origin}: network: expected hop_us of 0 or more and report_every_ms above 0"
-            )));
+        if !(0.0..=1e9).contains(&file.network.hop_us) {
+            let why = format!("{}, expected 0 or more", file.network.hop_us);
+            return Err(bad_field(&origin, &text, "network.hop_us", &why));
         }
-        if !(file.slo.ttft_s > 0.0 && file.slo.tpot_s > 0.0) {
-            return Err(bad(format!("{origin}: slo: expected seconds above 0")));
+        if file.network.report_every_ms == 0 {
+            return Err(bad_field(
+                &origin,
+                &text,
+                "network.report_every_ms",
+                "0, expected 1 or more",
+            ));
+        }
+        for (field, seconds) in [("slo.ttft_s", file.slo.ttft_s), ("slo.tpot_s", file.slo.tpot_s)] {
+            if seconds <= 0.0 || seconds.is_nan() {
+                let why = format!("{seconds}, expected seconds above 0");
+                return Err(bad_field(&origin, &text, field, &why));
+            }
         }
         if what.trace.is_some() {
             live.requests = None;
@@ -180,7 +192,7 @@ pub fn load_profile(name: &str, folder: &Path) -> Result<Profile> {
         None => return Err(unknown("profile", name, PROFILES.iter().map(|(known, _)| *known))),
     };
     let profile: Profile = parse_toml(&origin, &text)?;
-    profile.check().map_err(|error| bad(format!("{origin}: {error}")))?;
+    profile.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
     Ok(profile)
 }
 

@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use warmpath_proto::settings;
 
 /// Input that can't be used. Ends the program with status 2.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +22,13 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
 /// Parses a TOML text that came from `origin`.
 pub fn parse_toml<T: DeserializeOwned>(origin: &str, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text[..at.min(text.len())].matches('\n').count() + 1;
-        bad(format!("{origin}:{line}: {}", error.message().replace('\n', "; ")))
+        bad(settings::explain(Path::new(origin), text, error.span(), error.message()))
     })
+}
+
+/// A value that was read well and can't be.
+pub fn bad_field(origin: &str, text: &str, field: &str, why: &str) -> anyhow::Error {
+    bad(settings::explain_field(Path::new(origin), text, field, why))
 }
 
 /// A file that appears whole or not at all: it is written beside its place and moved there.

@@ -2,7 +2,7 @@
 
 use crate::cli::TraceArgs;
 use crate::config::{looks_like_a_file, unknown};
-use crate::files::{bad, parse_toml, read};
+use crate::files::{bad, bad_field, parse_toml, read};
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 use std::io::Read;
@@ -73,7 +73,7 @@ impl Source {
             }
         };
         let spec: WorkloadSpec = parse_toml(&origin, &text)?;
-        spec.check().map_err(|error| bad(format!("{origin}: {error}")))?;
+        spec.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
         Ok(Self::Workload(spec))
     }
 

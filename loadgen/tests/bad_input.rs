@@ -84,7 +84,9 @@ fn configuration_is_refused_by_file_line_and_key() {
     write(here, "s.toml", &scenario.replace("seed = 1", "sead = 1"));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:7", "sead", "seed"]);
     write(here, "s.toml", &scenario.replace("workers = 16", "workers = 0"));
-    assert_refused(here, &["sim", "--scenario", "s.toml"], &["workers", "0"]);
+    assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:3", "workers", "0"]);
+    write(here, "s.toml", &scenario.replace("ttft_s = 2.0", "ttft_s = -2.0"));
+    assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:14", "slo.ttft_s", "-2"]);
     write(here, "s.toml", &scenario.replace("\"kv-aware\"", "\"magic\""));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:6", "magic", "kv-aware"]);
     write(here, "s.toml", "workers = = 3");
@@ -94,7 +96,11 @@ fn configuration_is_refused_by_file_line_and_key() {
     write(here, "p.toml", &profile.replace("max_num_seqs", "max_num_sequences"));
     assert_refused(here, &["sim", "--profile", "p.toml"], &["p.toml", "max_num_sequences"]);
     write(here, "p.toml", &profile.replace("block_size = 16", "block_size = 0"));
-    assert_refused(here, &["sim", "--profile", "p.toml"], &["p.toml", "block_size", "0"]);
+    assert_refused(here, &["sim", "--profile", "p.toml"], &["p.toml:6", "block_size", "0"]);
+
+    let workload = include_str!("../../deploy/workloads/assistant.toml");
+    write(here, "w.toml", &workload.replace("system_prompts = 4", "system_prompts = 0"));
+    assert_refused(here, &["sim", "--workload", "w.toml"], &["w.toml:5", "system_prompts", "0"]);
 }
 
 #[test]
