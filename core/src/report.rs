@@ -63,6 +63,7 @@ pub struct Recorder {
     errors: BTreeMap<String, u64>,
     offered: u64,
     first_sent: Option<Instant>,
+    last_sent: Instant,
     last_ended: Instant,
 }
 
@@ -72,6 +73,7 @@ impl Recorder {
         let before = self.open.insert(id, open);
         assert!(before.is_none(), "{id} was sent twice");
         self.offered += 1;
+        self.last_sent = self.last_sent.max(at);
         self.first_sent = Some(self.first_sent.map_or(at, |first| first.min(at)));
     }
 
@@ -115,8 +117,9 @@ impl Recorder {
         &self.answered
     }
 
-    /// `workers`: how many there are, also those that served nothing.
-    pub fn figures(&self, block_size: u32, workers: u32, slo: &Slo) -> Figures {
+    /// `workers`: how many there are, also those that served nothing; None if nobody knows.
+    pub fn figures(&self, block_size: u32, workers: impl Into<Option<u32>>, slo: &Slo) -> Figures {
+        let workers = workers.into();
         let span = self.first_sent.map_or(Duration::ZERO, |first| self.last_ended.since(first));
         let seconds = span.as_secs_f64();
         let per_s = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
@@ -132,8 +135,12 @@ impl Recorder {
             *load.entry(request.worker).or_default() +=
                 u64::from(computed) + u64::from(request.output_tokens);
         }
-        let mean_load = ratio(load.values().sum(), u64::from(workers));
         let most = load.values().max().map_or(0.0, |&most| most as f64);
+        let balance = workers.map(|workers| {
+            let mean = ratio(load.values().sum(), u64::from(workers));
+            if mean > 0.0 { most / mean } else { 0.0 }
+        });
+        let arrivals_s = self.first_sent.map_or(0.0, |at| self.last_sent.since(at).as_secs_f64());
         let good = self.answered.iter().filter(|request| request.meets(slo)).count() as u64;
         let seconds_of = |of: &dyn Fn(&Answered) -> Option<f64>| {
             Spread::of(self.answered.iter().filter_map(of).collect())
@@ -158,7 +165,13 @@ impl Recorder {
             },
             goodput_requests_per_s: per_s(good),
             within_slo: ratio(good, self.offered),
-            balance_max_over_mean: if mean_load > 0.0 { most / mean_load } else { 0.0 },
+            offered_requests_per_s: if arrivals_s > 0.0 {
+                self.offered as f64 / arrivals_s
+            } else {
+                0.0
+            },
+            arrivals_s,
+            balance_max_over_mean: balance,
         }
     }
 }
@@ -191,8 +204,13 @@ pub struct Figures {
     pub goodput_requests_per_s: f64,
     /// The share of offered requests that kept the SLO.
     pub within_slo: f64,
-    /// Tokens computed by the busiest worker over those of the mean worker.
-    pub balance_max_over_mean: f64,
+    /// Sent, over the time in which they were sent.
+    pub offered_requests_per_s: f64,
+    /// From the first send to the last.
+    pub arrivals_s: f64,
+    /// Tokens computed by the busiest worker over those of the mean worker. None where nobody knows
+    /// how many workers there are.
+    pub balance_max_over_mean: Option<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
@@ -265,7 +283,10 @@ mod tests {
         assert_eq!(figures.goodput_requests_per_s, 0.25, "the second missed its TTFT");
         assert_eq!(figures.within_slo, 1.0 / 3.0);
         // Loads 68 + 11 = 79, 0 and 12 + 1 = 13: mean 92 / 3.
-        assert!((figures.balance_max_over_mean - 79.0 * 3.0 / 92.0).abs() < 1e-12);
+        let balance = figures.balance_max_over_mean.expect("three workers");
+        assert!((balance - 79.0 * 3.0 / 92.0).abs() < 1e-12);
+        // Three requests in a second and a half.
+        assert_eq!((figures.offered_requests_per_s, figures.arrivals_s), (2.0, 1.5));
     }
 
     #[test]

@@ -3,18 +3,23 @@
 use crate::config::Setup;
 use crate::parallel;
 use crate::progress::Progress;
-use crate::results::Capacity;
+use crate::results::{Capacity, Found};
 use crate::simulate::{Cell, simulate};
 use crate::source::Prepared;
 use crate::stats::Estimate;
 use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
+use warmpath_core::report::Figures;
 use warmpath_core::routing::policy::PolicyConfig;
 
 /// The share of offered requests that must meet the SLO.
 pub const ENOUGH: f64 = 0.9;
+/// How many times longer than its file says a workload is played at most.
+const LONGEST: f64 = 32.0;
 const LOWEST: f64 = 1.0 / 64.0;
 const HIGHEST: f64 = 256.0;
+/// Arrivals must go on for so many times what comes after them, or the rate is not sustained.
+const SETTLED: f64 = 4.0;
 /// Halvings between a rate that meets the SLO and twice that rate: within 1 %.
 const HALVINGS: u32 = 7;
 
@@ -30,58 +35,84 @@ pub fn find(setup: &Setup, prepared: &Prepared<'_>, progress: &Progress) -> Resu
         bar.set(ended.fetch_add(1, Ordering::Relaxed) + 1);
         found
     });
-    let found = found.into_iter().collect::<Result<Vec<(f64, f64)>>>()?;
-    let summary = |(&policy, of_policy): (&PolicyConfig, &[(f64, f64)])| {
-        let (scales, rates): (Vec<f64>, Vec<f64>) = of_policy.iter().copied().unzip();
-        Capacity {
-            policy,
-            within_slo: ENOUGH,
-            rate_scale: Estimate::of(&scales),
-            requests_per_s: Estimate::of(&rates),
-        }
-    };
+    let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
     let per_policy = found.chunks(setup.seeds as usize);
-    Ok(setup.policies.iter().zip(per_policy).map(summary).collect())
+    Ok(setup.policies.iter().zip(per_policy).map(|(&policy, of)| summary(policy, of)).collect())
 }
 
-/// (rate scale, requests/s answered at it); zeros if even the lowest rate is too much.
+fn summary(policy: PolicyConfig, found: &[Found]) -> Capacity {
+    let rates: Option<Vec<(f64, f64)>> = found
+        .iter()
+        .map(|found| match *found {
+            Found::At { rate_scale, offered_requests_per_s, .. } => {
+                Some((rate_scale, offered_requests_per_s))
+            }
+            Found::AtLeast { .. } | Found::Nowhere { .. } => None,
+        })
+        .collect();
+    // An interval over seeds means something only where every seed has a capacity.
+    let (rate_scale, offered_requests_per_s) = match rates {
+        Some(rates) => {
+            let (scales, rates): (Vec<f64>, Vec<f64>) = rates.into_iter().unzip();
+            (Some(Estimate::of(&scales)), Some(Estimate::of(&rates)))
+        }
+        None => (None, None),
+    };
+    let found = found.to_vec();
+    Capacity { policy, within_slo: ENOUGH, rate_scale, offered_requests_per_s, found }
+}
+
 fn of_seed(
     setup: &Setup,
     prepared: &Prepared<'_>,
     policy: PolicyConfig,
     seed: u64,
-) -> Result<(f64, f64)> {
-    let try_at = |rate_scale: f64| -> Result<Option<f64>> {
+) -> Result<Found> {
+    let figures_at = |rate_scale: f64| -> Result<Figures> {
         let cell = Cell { policy, rate_scale, seed, limit: None };
-        let figures = simulate(setup, prepared, cell, None, &mut |_| ())?.figures;
-        Ok((figures.within_slo >= ENOUGH).then_some(figures.throughput.requests_per_s))
+        // At a multiple of the rate the workload goes on as long as at its own.
+        let prepared = prepared.stretched(rate_scale.min(LONGEST));
+        Ok(simulate(setup, &prepared, cell, None, &mut |_| ())?.figures)
     };
-    let mut low = (0.0, 0.0);
+    let enough = |figures: &Figures| figures.within_slo >= ENOUGH;
+    let mut low: Option<(f64, Figures)> = None;
     let mut high = 1.0;
     // First a rate that is met and twice of it that is not.
-    while let Some(rate) = try_at(high)? {
-        low = (high, rate);
+    loop {
+        let figures = figures_at(high)?;
+        if !enough(&figures) {
+            break;
+        }
+        low = Some((high, figures));
         if high >= HIGHEST {
-            return Ok(low);
+            return Ok(Found::AtLeast { rate_scale: HIGHEST });
         }
         high *= 2.0;
     }
-    while low.0 == 0.0 {
+    while low.is_none() {
         let lower = high / 2.0;
-        if lower < LOWEST {
-            return Ok(low);
-        }
-        match try_at(lower)? {
-            Some(rate) => low = (lower, rate),
-            None => high = lower,
+        let figures = figures_at(lower)?;
+        if enough(&figures) {
+            low = Some((lower, figures));
+        } else if lower <= LOWEST {
+            return Ok(Found::Nowhere { rate_scale: lower, within_slo: figures.within_slo });
+        } else {
+            high = lower;
         }
     }
+    let Some((mut rate_scale, mut figures)) = low else { unreachable!("the loop ends with one") };
     for _ in 0..HALVINGS {
-        let middle = (low.0 + high) / 2.0;
-        match try_at(middle)? {
-            Some(rate) => low = (middle, rate),
-            None => high = middle,
+        let middle = (rate_scale + high) / 2.0;
+        let at_middle = figures_at(middle)?;
+        if enough(&at_middle) {
+            (rate_scale, figures) = (middle, at_middle);
+        } else {
+            high = middle;
         }
     }
-    Ok(low)
+    // A fleet that is still filling up, or is left to drain, is not at the rate that it is offered.
+    let short = figures.arrivals_s
+        < SETTLED * figures.e2e_s.mean.max(figures.duration_s - figures.arrivals_s);
+    let offered_requests_per_s = figures.offered_requests_per_s;
+    Ok(Found::At { rate_scale, offered_requests_per_s, short })
 }

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::arrivals::TraceArrivals;
@@ -155,7 +155,7 @@ pub struct RunWhat {
     pub workload: String,
     /// Stops after so many requests
     #[arg(long, value_name = "N")]
-    pub requests: Option<u64>,
+    pub requests: Option<NonZeroU64>,
     /// Times the workload's own arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,

@@ -3,6 +3,7 @@
 use crate::cli;
 use crate::config::Setup;
 use crate::drive::{self, Driven, Options};
+use crate::files::bad;
 use crate::fleet::Fleet;
 use crate::progress::Progress;
 use crate::results::{Mode, Results, RunReport};
@@ -11,6 +12,7 @@ use crate::source::Prepared;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use warmpath_core::report::Figures;
 use warmpath_core::routing::policy::PolicyConfig;
 
 /// What a live leg may be late by, as a share of its mean TTFT.
@@ -21,6 +23,14 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
 pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
+    let no_live = args.live_requests == Some(0) || setup.is_grid() && args.live_requests.is_none();
+    for (flag, given) in
+        [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
+    {
+        if given && no_live {
+            return Err(bad(format!("{flag}: there is no live leg for it; see --live-requests")));
+        }
+    }
     if setup.is_grid() && args.live_requests.is_none() {
         return Results::of_grid(setup, &prepared, progress);
     }
@@ -96,7 +106,7 @@ impl LiveLeg<'_> {
         let block_size = setup.profile.block_size;
         let figures = driven.recorder.figures(block_size, setup.workers, &setup.slo);
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
-        let invalid_because = too_late(lateness, figures.ttft_s.mean);
+        let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {
             policy: Some(self.policy),
             mode: Mode::Live,
@@ -115,6 +125,16 @@ impl LiveLeg<'_> {
             rate_scale: setup.rates[0],
         }
     }
+}
+
+/// Whether so many requests failed that the figures speak of the others only.
+pub fn too_few(figures: &Figures) -> Option<String> {
+    (figures.errors * 100 > figures.offered).then(|| {
+        format!(
+            "{} of {} requests failed, so the figures cover {}",
+            figures.errors, figures.offered, figures.requests
+        )
+    })
 }
 
 /// Whether a live run's own lateness, in model seconds, spoils its TTFT.

@@ -110,6 +110,9 @@ impl Setup {
         if policies.is_empty() {
             return Err(bad(format!("{origin}: policies: none, expected at least one")));
         }
+        if what.tick_jitter && what.trace.is_none() {
+            return Err(bad("--tick-jitter: only a trace has timestamps to spread"));
+        }
         let baseline = match &what.baseline {
             None => policies[0],
             Some(name) => {

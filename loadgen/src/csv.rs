@@ -49,7 +49,7 @@ pub fn render(runs: &[RunReport]) -> String {
             t.output_tokens_per_s,
             f.goodput_requests_per_s,
             f.within_slo,
-            f.balance_max_over_mean
+            f.balance_max_over_mean.map(|load| load.to_string()).unwrap_or_default()
         )
         .expect("a string takes all");
     }

@@ -42,7 +42,11 @@ pub fn run(args: Args) -> Result<()> {
 
 /// What is said of a broken connection stands in the error's sources.
 fn in_words(status: &Status) -> String {
-    let mut why = status.message().to_owned();
+    let mut why = match (status.code(), status.message()) {
+        (tonic::Code::Unimplemented, "") => "no admin service there; see --admin-listen".to_owned(),
+        (code, "") => code.description().to_owned(),
+        (_, message) => message.to_owned(),
+    };
     let mut source = status.source();
     while let Some(error) = source {
         let text = error.to_string();

@@ -69,7 +69,9 @@ pub fn compare_to(baseline: PolicyConfig, setup: &Setup, runs: &[RunReport]) -> 
                 tpot_mean_s: each(&|run| run.figures.tpot_s.mean),
                 e2e_mean_s: each(&|run| run.figures.e2e_s.mean),
                 within_slo_percent: each(&|run| run.figures.within_slo * 100.0),
-                balance_max_over_mean: each(&|run| run.figures.balance_max_over_mean),
+                balance_max_over_mean: each(&|run| {
+                    run.figures.balance_max_over_mean.unwrap_or_default()
+                }),
                 hit_points: paired(&|own, base| {
                     (own.figures.hit_rate - base.figures.hit_rate) * 100.0
                 }),

@@ -31,6 +31,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
 use warmpath_core::report::Slo;
+use warmpath_core::routing::policy::PolicyConfig;
 
 fn main() -> ExitCode {
     // Only what a person must know; RUST_LOG says otherwise.
@@ -53,21 +54,27 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let setup = Setup::resolve(&args.what)?;
             let files = Files::of(&args.what)?;
             let results = compare::compare(&args, &setup, &progress)?;
-            let slo = setup.slo;
-            finish(setup, results, &slo, files)
+            let about = About::of(&setup);
+            finish(setup, results, &about, files)
         }
         Command::Sim(args) => {
             let setup = Setup::resolve(&args.what)?;
             let files = Files::of(&args.what)?;
             let results = simulate::all(&args, &setup, &progress)?;
-            let slo = setup.slo;
-            finish(setup, results, &slo, files)
+            let about = About::of(&setup);
+            finish(setup, results, &about, files)
         }
         Command::Run(args) => {
             let files = Files { json: pending(args.what.json.as_deref())?, csv: None };
             let (config, run) = run::run(&args, &progress)?;
             let results = Results { runs: vec![run], ..Results::default() };
-            finish(config, results, &run::SLO, files)
+            let title = format!(
+                "{}, seed {}, against {}",
+                config.source.name(),
+                config.seed,
+                config.target
+            );
+            finish(config, results, &About { title, slo: run::SLO, baseline: None }, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
@@ -90,10 +97,39 @@ fn pending(path: Option<&Path>) -> Result<Option<PendingFile>> {
     path.map(PendingFile::create).transpose()
 }
 
-/// Prints the tables and writes the files. A run that is not valid is a failure.
-fn finish(config: impl Serialize, results: Results, slo: &Slo, files: Files) -> Result<ExitCode> {
-    print!("{}", table::render(&results, slo));
-    let valid = results.runs.iter().all(|run| run.valid);
+/// What stands above and below the tables.
+struct About {
+    title: String,
+    slo: Slo,
+    baseline: Option<PolicyConfig>,
+}
+
+impl About {
+    fn of(setup: &Setup) -> Self {
+        let title = format!(
+            "{}, {} workers of profile {}, blocks of {}, seed {}{}",
+            setup.source.name(),
+            setup.workers,
+            setup.profile.name,
+            setup.profile.block_size,
+            setup.seed,
+            if setup.tick_jitter { ", tick jitter" } else { "" }
+        );
+        Self { title, slo: setup.slo, baseline: Some(setup.baseline) }
+    }
+}
+
+/// Prints the tables and writes the files. A run that is not valid, or that answered nothing, is a
+/// failure.
+fn finish(
+    config: impl Serialize,
+    results: Results,
+    about: &About,
+    files: Files,
+) -> Result<ExitCode> {
+    let About { title, slo, baseline } = about;
+    print!("{}", table::render(title, &results, slo, *baseline));
+    let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(csv::render(&results.runs).as_bytes())?;
     }

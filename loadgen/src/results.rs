@@ -172,6 +172,25 @@ pub struct Capacity {
     pub policy: PolicyConfig,
     /// What is enough, as a share.
     pub within_slo: f64,
-    pub rate_scale: Estimate,
-    pub requests_per_s: Estimate,
+    /// None where a seed has none, or has no end.
+    pub rate_scale: Option<Estimate>,
+    pub offered_requests_per_s: Option<Estimate>,
+    /// By seed.
+    pub found: Vec<Found>,
+}
+
+/// What a search ended with.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    At {
+        rate_scale: f64,
+        offered_requests_per_s: f64,
+        /// The workload is too short to say that the rate could be kept up.
+        short: bool,
+    },
+    /// Even the highest rate that is tried is met.
+    AtLeast { rate_scale: f64 },
+    /// Even the lowest rate that is tried is missed: the SLO can't be met by waiting longer.
+    Nowhere { rate_scale: f64, within_slo: f64 },
 }

@@ -1,14 +1,15 @@
 //! `run`: drives a router that already runs, whatever stands behind it.
 
 use crate::cli;
-use crate::compare::too_late;
+use crate::compare::{too_few, too_late};
 use crate::drive::{self, Options};
 use crate::files::bad;
 use crate::progress::Progress;
 use crate::results::{Mode, RunReport};
 use crate::source::Source;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use warmpath_core::block::ScopePlan;
@@ -18,6 +19,8 @@ use warmpath_proto::vllm::GetServerInfoRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(600);
+/// How long a target may take to come up.
+const START_LIMIT: Duration = Duration::from_secs(5);
 /// Requests whose TTFT and TPOT stay within this count as good.
 pub const SLO: Slo = Slo { ttft_s: 2.0, tpot_s: 0.1 };
 
@@ -51,7 +54,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,
         seed: what.seed,
-        limit: what.requests,
+        limit: what.requests.map(NonZeroU64::get),
     };
     let workload = prepared.workload(pace);
     let bar = progress.start(workload.total(), "live", "requests");
@@ -60,9 +63,9 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
     let started = Instant::now();
     let driven = runtime
         .block_on(drive::drive(&args.target, workload, options, move |ended| bar.set(ended)))?;
-    let figures = driven.recorder.figures(block_size, driven.live.workers.max(1), &SLO);
+    let figures = driven.recorder.figures(block_size, None, &SLO);
     let lateness = driven.live.send_lateness_s.mean * what.speedup;
-    let invalid_because = too_late(lateness, figures.ttft_s.mean);
+    let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
     let report = RunReport {
         policy: None,
         mode: Mode::Live,
@@ -93,18 +96,29 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
     Ok((config, report))
 }
 
-/// The figures count in the target's blocks.
+/// The figures count in the target's blocks. A router that was just started has no workers yet, so
+/// it gets a while.
 async fn block_size_of(target: &str) -> Result<u32> {
+    let begun = Instant::now();
+    loop {
+        match ask_block_size(target).await {
+            Ok(size) if size > 0 => return Ok(size),
+            result if begun.elapsed() > START_LIMIT => {
+                result?;
+                bail!("no worker has joined the router at {target}; its log says why");
+            }
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn ask_block_size(target: &str) -> Result<u32> {
     let mut client = ControlClient::connect(target.to_owned())
         .await
         .with_context(|| format!("cannot reach the router at {target}"))?;
     let info = client
         .get_server_info(GetServerInfoRequest {})
         .await
-        .with_context(|| format!("{target} does not answer vllm.Control/GetServerInfo"))?
-        .into_inner();
-    if info.kv_block_size == 0 {
-        return Err(bad(format!("{target} reports a KV block size of 0, expected at least 1")));
-    }
-    Ok(info.kv_block_size)
+        .with_context(|| format!("{target} does not answer vllm.Control/GetServerInfo"))?;
+    Ok(info.into_inner().kv_block_size)
 }

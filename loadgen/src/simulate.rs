@@ -45,6 +45,9 @@ impl Cell {
 /// `loadgen sim`: the whole workload under each policy, or a grid of them.
 pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
+    if setup.is_grid() && args.record.is_some() {
+        return Err(bad("--record: writes one log a policy, expected one seed and one rate"));
+    }
     if setup.is_grid() {
         return Results::of_grid(setup, &prepared, progress);
     }

@@ -5,6 +5,7 @@ use crate::config::{looks_like_a_file, unknown};
 use crate::files::{bad, bad_field, parse_toml, read};
 use anyhow::Result;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Source {
     pub fn prepare(&self, scope: &ScopePlan) -> Prepared<'_> {
         let kind = match self {
             Self::Trace(trace) => trace.prepare(scope),
-            Self::Workload(spec) => Kind::Drawn(spec, scope.clone()),
+            Self::Workload(spec) => Kind::Drawn(Cow::Borrowed(spec), scope.clone()),
         };
         Prepared { source: self, kind }
     }
@@ -253,22 +254,34 @@ impl Serialize for Source {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Prepared<'a> {
     source: &'a Source,
     kind: Kind<'a>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind<'a> {
     Open(Arc<Trace>),
     Closed(Arc<SessionTrace>),
-    Drawn(&'a WorkloadSpec, ScopePlan),
+    Drawn(Cow<'a, WorkloadSpec>, ScopePlan),
 }
 
 impl Prepared<'_> {
     pub fn name(&self) -> String {
         self.source.name()
+    }
+
+    /// With so many times the requests where they are drawn, so that a higher rate goes on as long. A
+    /// trace has the requests it has.
+    #[must_use]
+    pub fn stretched(&self, times: f64) -> Self {
+        let mut stretched = self.clone();
+        if let Kind::Drawn(spec, _) = &mut stretched.kind {
+            let requests = &mut spec.to_mut().sessions.requests;
+            *requests = (*requests as f64 * times.max(1.0)) as u64;
+        }
+        stretched
     }
 
     /// A fresh workload, from the start.

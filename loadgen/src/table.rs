@@ -1,9 +1,10 @@
 //! The table a person reads.
 
-use crate::results::{Capacity, Comparison, Mode, Results, RunReport};
+use crate::results::{Capacity, Comparison, Found, Mode, Results, RunReport};
 use crate::stats::Estimate;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use warmpath_core::report::{Slo, Spread};
+use warmpath_core::routing::policy::PolicyConfig;
 
 const HEADER: [[&str; 14]; 2] = [
     [
@@ -31,11 +32,11 @@ const LAST: [[&str; 2]; 2] = [["max/mean", "router µs"], ["load", "p50/p99"]];
 
 /// All that a person reads: single runs in a row each or a grid in a row a policy and rate, then
 /// capacities, then what the figures rest on. Fits 120 columns.
-pub fn render(results: &Results, slo: &Slo) -> String {
+pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<PolicyConfig>) -> String {
     let runs = &results.runs;
     let is_grid = !results.comparisons.is_empty();
     let single = |run: &&RunReport| !is_grid || run.mode != Mode::Sim;
-    let mut text = String::new();
+    let mut text = format!("{title}\n\n");
     let rows: Vec<&RunReport> = runs.iter().filter(single).collect();
     if !rows.is_empty() {
         text += &singles(&rows);
@@ -54,7 +55,7 @@ pub fn render(results: &Results, slo: &Slo) -> String {
     text += &footnotes(runs);
     text += "\n";
     if !is_grid {
-        text += &verdicts(runs);
+        text += &verdicts(runs, baseline);
     }
     text
 }
@@ -156,13 +157,23 @@ fn grid(comparisons: &[Comparison]) -> String {
 }
 
 fn capacities(capacities: &[Capacity]) -> String {
-    let mut table = plain(&["policy", "capacity: rate", "requests/s"]);
+    let mut table = plain(&["policy", "capacity: rate", "offered req/s", ""]);
     for row in capacities {
-        table.add_row([
-            row.policy.to_string(),
-            interval(&row.rate_scale, 1.0, 3) + "x",
-            interval(&row.requests_per_s, 1.0, 2),
-        ]);
+        let (rate, offered) = match (&row.rate_scale, &row.offered_requests_per_s) {
+            (Some(rate), Some(offered)) => {
+                (interval(rate, 1.0, 3) + "x", interval(offered, 1.0, 2))
+            }
+            _ => (String::new(), String::new()),
+        };
+        let note = row.found.iter().find_map(|found| match found {
+            Found::AtLeast { rate_scale } => Some(format!("at least {rate_scale}x")),
+            Found::Nowhere { rate_scale, within_slo } => {
+                Some(format!("none: {:.0} % in SLO even at {rate_scale}x", within_slo * 100.0))
+            }
+            Found::At { short: true, .. } => Some("workload too short: an upper bound".to_owned()),
+            Found::At { .. } => None,
+        });
+        table.add_row([row.policy.to_string(), rate, offered, note.unwrap_or_default()]);
     }
     align(&mut table, 1);
     let share = capacities.first().map_or(0.0, |first| first.within_slo) * 100.0;
@@ -207,7 +218,7 @@ fn row(run: &RunReport) -> Vec<Cell> {
         big(figures.throughput.input_tokens_per_s as u64),
         big(figures.throughput.output_tokens_per_s as u64),
         format!("{:.2}", figures.goodput_requests_per_s),
-        format!("{:.2}", figures.balance_max_over_mean),
+        figures.balance_max_over_mean.map_or_else(|| "-".to_owned(), |load| format!("{load:.2}")),
         overhead,
     ]
     .into_iter()
@@ -249,33 +260,46 @@ fn footnotes(runs: &[RunReport]) -> String {
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
         notes += &format!("\n! {policy} {} is not valid: {why}", run.mode.name());
     }
+    if runs.iter().any(|run| run.profile.is_none()) {
+        notes += "\nEngine times are those of whatever stands behind the target. What its caches held \
+                  before counts too: a second run with the same seed finds its own prompts.";
+    }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
-        let policy = run.policy.map_or("", |policy| policy.name());
+        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
         for (reason, count) in &run.figures.errors_by_reason {
-            notes += &format!("\n{policy} {}: {count} requests failed: {reason}", run.mode.name());
+            let (mode, offered) = (run.mode.name(), run.figures.offered);
+            notes += &format!("\n{who}{mode}: {count} of {offered} requests failed: {reason}");
+        }
+        if let Some(first) = run.live.as_ref().and_then(|live| live.failures.first()) {
+            notes += &format!(" (first: {first})");
         }
     }
     notes
 }
 
 /// Each policy against the first one in the mode that ran the most, in a line each.
-fn verdicts(runs: &[RunReport]) -> String {
+fn verdicts(runs: &[RunReport], baseline: Option<PolicyConfig>) -> String {
     let Some(mode) = runs.last().map(|run| run.mode) else { return String::new() };
-    let mut rows = runs.iter().filter(|run| run.mode == mode);
-    let Some(base) = rows.next() else { return String::new() };
-    rows.map(|run| format!("{}\n", verdict(base, run))).collect()
+    let rows = || runs.iter().filter(move |run| run.mode == mode);
+    let Some(base) = rows().find(|run| run.policy == baseline) else { return String::new() };
+    let parity = runs.iter().filter(|run| run.mode == Mode::Live).filter_map(|live| {
+        let is_twin = |run: &&RunReport| run.mode == Mode::SimSlice && run.policy == live.policy;
+        let twin = runs.iter().find(is_twin)?;
+        Some(format!("{}, live against sim-slice: {}\n", live.policy?, change(twin, live)))
+    });
+    let others = rows().filter(|run| run.policy != base.policy);
+    parity.chain(others.map(|run| format!("{}\n", verdict(base, run)))).collect()
 }
 
 /// How much better `best` did than `base`, in one sentence.
 fn verdict(base: &RunReport, best: &RunReport) -> String {
     let name = |run: &RunReport| run.policy.map_or("", |policy| policy.name());
-    let points = (best.figures.hit_rate - base.figures.hit_rate) * 100.0;
-    let (old, new) = (base.figures.ttft_s.mean, best.figures.ttft_s.mean);
+    format!("{} against {}, {}: {}", name(best), name(base), best.mode.name(), change(base, best))
+}
+
+fn change(from: &RunReport, to: &RunReport) -> String {
+    let points = (to.figures.hit_rate - from.figures.hit_rate) * 100.0;
+    let (old, new) = (from.figures.ttft_s.mean, to.figures.ttft_s.mean);
     let change = if old > 0.0 { (new / old - 1.0) * 100.0 } else { 0.0 };
-    format!(
-        "{} against {}, {}: hit rate {points:+.1} points, mean TTFT {change:+.0} %",
-        name(best),
-        name(base),
-        best.mode.name()
-    )
+    format!("hit rate {points:+.1} points, mean TTFT {change:+.0} %")
 }

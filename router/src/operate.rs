@@ -99,7 +99,11 @@ pub async fn run(admin: Admin) -> ExitCode {
 
 /// What is said of a broken connection stands in the error's sources.
 fn explain(status: &Status) -> String {
-    let mut why = status.message().to_owned();
+    let mut why = match (status.code(), status.message()) {
+        (tonic::Code::Unimplemented, "") => "no admin service there; see --admin-listen".to_owned(),
+        (code, "") => code.description().to_owned(),
+        (_, message) => message.to_owned(),
+    };
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
         let text = error.to_string();

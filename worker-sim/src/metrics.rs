@@ -175,7 +175,9 @@ impl WorkerMetrics {
         self.waiting.set(f64::from(report.waiting));
         self.running.set(f64::from(report.running));
         let capacity = engine.profile().hbm_blocks();
-        let usage = capacity.map_or(0.0, |most| report.blocks_by_tier[0] as f64 / most as f64);
+        // As vLLM counts it: cached blocks that nobody holds are free.
+        let held = engine.store().held_blocks() as f64;
+        let usage = capacity.map_or(0.0, |most| held / most as f64);
         self.usage.set(usage);
     }
 }

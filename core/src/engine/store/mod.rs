@@ -237,6 +237,11 @@ impl BlockStore {
         blocks
     }
 
+    /// HBM blocks that somebody holds; the others are free or can be freed.
+    pub fn held_blocks(&self) -> u64 {
+        self.hbm.resident - self.hbm.idle + self.reserved
+    }
+
     pub const fn leases(&self) -> u64 {
         self.leases
     }
