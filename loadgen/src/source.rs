@@ -5,7 +5,6 @@ use crate::config::{looks_like_a_file, unknown};
 use crate::files::{bad, bad_field, parse_toml, read};
 use anyhow::Result;
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,7 +106,7 @@ impl Source {
     pub fn prepare(&self, scope: &ScopePlan) -> Prepared<'_> {
         let kind = match self {
             Self::Trace(trace) => trace.prepare(scope),
-            Self::Workload(spec) => Kind::Drawn(Cow::Borrowed(spec), scope.clone()),
+            Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scope.clone()),
         };
         Prepared { source: self, kind }
     }
@@ -153,7 +152,7 @@ impl TraceSource {
         plain.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn prepare(&self, scope: &ScopePlan) -> Kind<'_> {
+    fn prepare(&self, scope: &ScopePlan) -> Kind {
         match (&self.recording.content, self.play) {
             (Content::Requests(recorded), Play::Open { arrivals }) => {
                 let trace = Trace::new(recorded.clone(), scope).with_arrivals(arrivals);
@@ -257,14 +256,14 @@ impl Serialize for Source {
 #[derive(Clone, Debug)]
 pub struct Prepared<'a> {
     source: &'a Source,
-    kind: Kind<'a>,
+    kind: Kind,
 }
 
 #[derive(Clone, Debug)]
-enum Kind<'a> {
+enum Kind {
     Open(Arc<Trace>),
     Closed(Arc<SessionTrace>),
-    Drawn(Cow<'a, WorkloadSpec>, ScopePlan),
+    Drawn(Arc<WorkloadSpec>, ScopePlan),
 }
 
 impl Prepared<'_> {
@@ -278,7 +277,7 @@ impl Prepared<'_> {
     pub fn stretched(&self, times: f64) -> Self {
         let mut stretched = self.clone();
         if let Kind::Drawn(spec, _) = &mut stretched.kind {
-            let requests = &mut spec.to_mut().sessions.requests;
+            let requests = &mut Arc::make_mut(spec).sessions.requests;
             *requests = (*requests as f64 * times.max(1.0)) as u64;
         }
         stretched
