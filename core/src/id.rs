@@ -36,6 +36,7 @@ ids! {
 
 impl TierId {
     pub const HBM: Self = Self(0);
+    /// The first tier behind HBM, as a rule.
     pub const HOST: Self = Self(1);
 }
 

@@ -132,6 +132,7 @@ pub enum ConfigError {
 pub mod tests {
     use super::*;
     use warmpath_core::engine::profile::StepTime;
+    use warmpath_core::engine::store::eviction::EvictionRule;
 
     /// A small worker for unit tests.
     pub fn profile() -> Profile {
@@ -151,7 +152,8 @@ pub mod tests {
                 ns_per_context_token: 0.0,
                 ns_per_seq: 0.0,
             },
-            host: None,
+            eviction: EvictionRule::Lru,
+            tiers: Vec::new(),
         }
     }
 

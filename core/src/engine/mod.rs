@@ -22,7 +22,7 @@ use crate::time::{Duration, Instant};
 use profile::Profile;
 use scheduler::Scheduler;
 use sequence::{SeqKey, Sequence};
-use store::{BlockStore, Hit};
+use store::{BlockStore, Hit, Traffic};
 
 #[derive(Clone, Debug)]
 pub enum Output {
@@ -61,7 +61,7 @@ pub enum SubmitError {
 }
 
 /// Counts since the engine began.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, serde::Serialize)]
 pub struct EngineStats {
     pub steps: u64,
     pub preemptions: u64,
@@ -71,6 +71,8 @@ pub struct EngineStats {
     pub output_tokens: u64,
     /// Time in which a step was running.
     pub busy: Duration,
+    /// Of each tier behind HBM.
+    pub traffic: Vec<Traffic>,
 }
 
 #[derive(Debug)]
@@ -287,8 +289,8 @@ impl Engine {
         &self.profile
     }
 
-    pub const fn stats(&self) -> EngineStats {
-        self.stats
+    pub fn stats(&self) -> EngineStats {
+        EngineStats { traffic: self.store.traffic().collect(), ..self.stats.clone() }
     }
 
     pub const fn store(&self) -> &BlockStore {
@@ -328,17 +330,13 @@ impl Engine {
             return;
         }
         let growth_ns = f64::from(plan.decoding) * self.profile.step.ns_per_context_token;
-        let mut iteration = Iteration {
+        self.iteration = Some(Iteration {
             start: at,
             steps: plan.steps,
             first_ns: self.profile.step.ns(&plan.shape),
             growth_ns,
             chunks: plan.chunks,
-        };
-        if let Some(ready) = self.store.next_ready() {
-            iteration.cut(ready);
-        }
-        self.iteration = Some(iteration);
+        });
     }
 
     fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
@@ -364,7 +362,7 @@ impl Engine {
             let seq = self.scheduler.get_mut(key);
             // The newest token has no KV yet: what counts is what was computed.
             let named = seq.computed / self.profile.block_size;
-            self.store.commit(seq.lease.as_mut().expect("running on a lease"), named);
+            self.store.commit(at, seq.lease.as_mut().expect("running on a lease"), named);
             if seq.generated >= seq.work.output_tokens {
                 if !seq.cancelled {
                     let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);

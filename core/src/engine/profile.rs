@@ -1,7 +1,8 @@
 //! A worker as a row of numbers.
 
+use crate::engine::store::eviction::EvictionRule;
 use crate::event::{PrefillCost, TierCost};
-use crate::id::TierId;
+use crate::id::{MAX_TIERS, TierId};
 use serde::{Deserialize, Serialize};
 
 /// The serving engine and the hardware below it.
@@ -21,8 +22,12 @@ pub struct Profile {
     /// The most tokens in one step; a longer prompt is computed in chunks.
     pub max_num_batched_tokens: u32,
     pub step: StepTime,
-    /// A tier behind HBM, private to the worker.
-    pub host: Option<HostTier>,
+    /// What leaves HBM first.
+    #[serde(default)]
+    pub eviction: EvictionRule,
+    /// What lies behind HBM and is the worker's own, from near to far.
+    #[serde(default, rename = "tier")]
+    pub tiers: Vec<TierSpec>,
 }
 
 /// What a step costs. The shape follows GPUs: weights are read once a step or tokens are multiplied
@@ -45,15 +50,34 @@ pub struct StepTime {
     pub ns_per_seq: f64,
 }
 
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+/// A tier behind HBM, private to the worker: host memory, a local disk.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HostTier {
+pub struct TierSpec {
+    /// What reports call it: "host", "disk".
+    pub name: String,
+    /// Room, in tokens.
     pub tokens: u64,
-    /// Of the link to HBM, in GB/s (10^9 bytes).
-    pub bandwidth_gb_s: f64,
+    /// Of the link to HBM, in GB/s (10^9 bytes), shared by all loads under way.
+    pub load_gb_s: f64,
+    /// Of the link from HBM.
+    pub store_gb_s: f64,
+    /// Of each load, beside its time on the link.
     pub latency_us: f64,
-    /// When blocks come back from it.
+    /// What leaves it first.
+    pub eviction: EvictionRule,
+    pub fill: Fill,
     pub loads: Loads,
+}
+
+/// When blocks come to a tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fill {
+    /// When they leave the tier before it. They leave it again for HBM: a block is in one place.
+    Spill,
+    /// As soon as they are computed. They stay when they are loaded.
+    WriteThrough,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -87,13 +111,6 @@ impl StepTime {
     }
 }
 
-impl HostTier {
-    pub fn load_ns_per_block(&self, profile: &Profile) -> f64 {
-        let bytes = profile.kv_bytes_per_token as f64 * f64::from(profile.block_size);
-        bytes / self.bandwidth_gb_s
-    }
-}
-
 /// A field of a profile that can't be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
@@ -107,6 +124,11 @@ impl Profile {
         self.hbm_tokens.map(|tokens| tokens / u64::from(self.block_size))
     }
 
+    /// Bytes of KV in one block.
+    pub fn block_bytes(&self) -> f64 {
+        self.kv_bytes_per_token as f64 * f64::from(self.block_size)
+    }
+
     pub fn prefill_cost(&self) -> PrefillCost {
         PrefillCost {
             step_ns: self.step.base_ns,
@@ -116,13 +138,19 @@ impl Profile {
         }
     }
 
+    /// Names of the tiers, HBM first.
+    pub fn tier_names(&self) -> Vec<&str> {
+        let behind = self.tiers.iter().map(|tier| tier.name.as_str());
+        core::iter::once("hbm").chain(behind).collect()
+    }
+
     pub fn tier_costs(&self) -> Vec<TierCost> {
-        let cost = |host: &HostTier| TierCost {
-            tier: TierId::HOST,
-            latency_ns: host.latency_us * 1e3,
-            load_ns_per_block: host.load_ns_per_block(self),
+        let cost = |(i, tier): (usize, &TierSpec)| TierCost {
+            tier: TierId(i as u8 + 1),
+            latency_ns: tier.latency_us * 1e3,
+            load_ns_per_block: self.block_bytes() / tier.load_gb_s,
         };
-        self.host.iter().map(cost).collect()
+        self.tiers.iter().enumerate().map(cost).collect()
     }
 
     pub fn check(&self) -> Result<(), ProfileError> {
@@ -153,7 +181,6 @@ impl Profile {
             ("step.ns_per_pair", self.step.ns_per_pair),
             ("step.ns_per_context_token", self.step.ns_per_context_token),
             ("step.ns_per_seq", self.step.ns_per_seq),
-            ("host.latency_us", self.host.map_or(0.0, |host| host.latency_us)),
         ];
         for (field, value) in times {
             if !(0.0..=1e15).contains(&value) {
@@ -163,11 +190,40 @@ impl Profile {
         if self.step.base_ns + self.step.weights_ns < 1.0 {
             return err("step", "a step must take time: base_ns + weights_ns is below 1".into());
         }
-        if let Some(host) = self.host
-            && !(host.bandwidth_gb_s > 0.0 && host.bandwidth_gb_s.is_finite())
+        if self.tiers.len() >= MAX_TIERS {
+            let why = format!("{} tiers, expected at most {}", self.tiers.len(), MAX_TIERS - 1);
+            return err("tier", why);
+        }
+        self.tiers.iter().try_for_each(|tier| tier.check(self))
+    }
+}
+
+impl TierSpec {
+    fn check(&self, profile: &Profile) -> Result<(), ProfileError> {
+        let err = |field, why: String| {
+            let why = format!("{why}, in tier \"{}\"", self.name);
+            Err(ProfileError { field, why })
+        };
+        if self.tokens < u64::from(profile.block_size) {
+            let least = profile.block_size;
+            return err(
+                "tier.tokens",
+                format!("{}, expected at least one block of {least}", self.tokens),
+            );
+        }
+        for (field, rate) in
+            [("tier.load_gb_s", self.load_gb_s), ("tier.store_gb_s", self.store_gb_s)]
         {
-            let why = format!("{}, expected more than 0", host.bandwidth_gb_s);
-            return err("host.bandwidth_gb_s", why);
+            if !(rate > 0.0 && rate.is_finite()) {
+                return err(field, format!("{rate}, expected more than 0"));
+            }
+        }
+        if !(0.0..=1e12).contains(&self.latency_us) {
+            return err("tier.latency_us", format!("{}, expected 0 or more", self.latency_us));
+        }
+        let namesakes = profile.tiers.iter().filter(|tier| tier.name == self.name).count();
+        if self.name.is_empty() || self.name == "hbm" || namesakes > 1 {
+            return err("tier.name", "expected a name of its own, not \"hbm\"".into());
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
 use crate::id::{RequestId, TransferId};
 use crate::time::Instant;
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many tokens a decoding sequence takes blocks for at a time, at least; a vLLM worker takes them
@@ -93,9 +94,10 @@ impl Scheduler {
     pub fn withdraw(&mut self, key: SeqKey) -> Option<Lease> {
         let seq = self.get(key);
         match seq.state {
-            State::Loading(transfer) => {
-                let others = self.loading.get_mut(&transfer).expect("a transfer somebody awaits");
-                others.retain(|&other| other != key);
+            State::Loading(_) => {
+                for waiting in self.loading.values_mut() {
+                    waiting.retain(|&other| other != key);
+                }
                 self.loading_count -= 1;
             }
             _ => {
@@ -123,6 +125,11 @@ impl Scheduler {
     pub fn loaded(&mut self, transfer: TransferId) {
         for key in self.loading.remove(&transfer).unwrap_or_default() {
             let seq = self.get_mut(key);
+            let State::Loading(left) = seq.state else { unreachable!("it waits for a transfer") };
+            if left > 1 {
+                seq.state = State::Loading(left - 1);
+                continue;
+            }
             seq.state = State::Waiting;
             let place = seq.place;
             self.ready.insert(place, key);
@@ -147,7 +154,9 @@ impl Scheduler {
 
     pub fn queued_prefill_tokens(&self) -> u64 {
         let left = |&key: &SeqKey| u64::from(self.get(key).target - self.get(key).computed);
-        let admitted = self.loading.values().flatten().chain(self.ready.values());
+        // Who waits for two transfers counts once.
+        let loading: BTreeSet<_> = self.loading.values().flatten().collect();
+        let admitted = loading.into_iter().chain(self.ready.values());
         self.waiting.values().chain(admitted).chain(self.prefilling.values()).map(left).sum()
     }
 
@@ -255,11 +264,11 @@ impl Scheduler {
         admitted: impl FnMut(RequestId, Hit),
     ) -> Plan {
         let mut plan = Plan { chunks: core::mem::take(&mut self.spare), ..Plan::default() };
-        self.feed(store, profile.block_size, &mut plan);
+        self.feed(now, store, profile.block_size, &mut plan);
         let mut budget = profile.max_num_batched_tokens.saturating_sub(self.decoding);
         let mut next = self.prefilling.first_key_value().map(|(&order, &key)| (order, key));
         while let Some((order, key)) = next.filter(|_| budget > 0) {
-            self.take_chunk(key, &mut budget, store, profile.block_size, &mut plan);
+            self.take_chunk(now, key, &mut budget, store, profile.block_size, &mut plan);
             next = self.prefilling.range(order + 1..).next().map(|(&order, &key)| (order, key));
         }
         if plan.preempted == 0 || self.running.is_empty() {
@@ -278,7 +287,7 @@ impl Scheduler {
 
     /// Gives decoding sequences the blocks they need until they are looked at again, or where that
     /// is too much the one they need next; who was admitted last gives way.
-    fn feed(&mut self, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
+    fn feed(&mut self, now: Instant, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
         while let Some((&admitted, &key)) = self.hungry.first_key_value() {
             let steps = self.steps;
             let seq = self.get_mut(key);
@@ -287,9 +296,9 @@ impl Scheduler {
             };
             let until = (due - steps) as u32;
             let lease = seq.lease.as_mut().expect("running on a lease");
-            if store.grow(lease, (seq.computed + until).div_ceil(block_size)).is_ok() {
+            if store.grow(now, lease, (seq.computed + until).div_ceil(block_size)).is_ok() {
                 self.hungry.remove(&admitted);
-            } else if store.grow(lease, (seq.computed + 1).div_ceil(block_size)).is_ok() {
+            } else if store.grow(now, lease, (seq.computed + 1).div_ceil(block_size)).is_ok() {
                 let room = lease.blocks() * block_size - seq.computed;
                 let sooner = steps + u64::from(room.min(until));
                 seq.state = State::Decoding { admitted, since, due: sooner };
@@ -321,6 +330,7 @@ impl Scheduler {
 
     fn take_chunk(
         &mut self,
+        now: Instant,
         key: SeqKey,
         budget: &mut u32,
         store: &mut BlockStore,
@@ -341,7 +351,7 @@ impl Scheduler {
         plan.chunks.push((key, tokens));
         // Named as soon as they are scheduled: what comes later in the same step may use them.
         let filled = (seq.computed + tokens) / block_size;
-        store.commit(seq.lease.as_mut().expect("running on a lease"), filled);
+        store.commit(now, seq.lease.as_mut().expect("running on a lease"), filled);
     }
 
     fn admit(
@@ -363,9 +373,9 @@ impl Scheduler {
                 let limit = (seq.target - 1) / size;
                 let total = (seq.target + 1).div_ceil(size);
                 let acquired = store.acquire(now, &seq.work.sequence, limit, total, &cost);
-                let (lease, hit, transfer) = match acquired {
-                    Acquired::Ready { lease, hit } => (lease, hit, None),
-                    Acquired::Waiting { lease, hit, transfer } => (lease, hit, Some(transfer)),
+                let (lease, hit, transfers) = match acquired {
+                    Acquired::Ready { lease, hit } => (lease, hit, SmallVec::new()),
+                    Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers),
                     Acquired::NoRoom => {
                         self.waiting.insert(place, key);
                         break;
@@ -379,9 +389,11 @@ impl Scheduler {
                     seq.cached_tokens = seq.computed;
                     admitted(seq.work.request.id, hit);
                 }
-                if let Some(transfer) = transfer {
-                    seq.state = State::Loading(transfer);
-                    self.loading.entry(transfer).or_default().push(key);
+                if !transfers.is_empty() {
+                    seq.state = State::Loading(transfers.len());
+                    for transfer in transfers {
+                        self.loading.entry(transfer).or_default().push(key);
+                    }
                     self.loading_count += 1;
                     continue;
                 }
@@ -391,7 +403,7 @@ impl Scheduler {
             self.get_mut(key).state = State::Prefilling(order);
             self.running.insert(order, key);
             self.prefilling.insert(order, key);
-            self.take_chunk(key, budget, store, size, plan);
+            self.take_chunk(now, key, budget, store, size, plan);
         }
     }
 

@@ -1,7 +1,6 @@
 //! One request inside an engine: how far it has come, and in which queue it stands.
 
 use crate::engine::store::Lease;
-use crate::id::TransferId;
 use crate::request::Work;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -29,7 +28,8 @@ pub(super) struct Sequence {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     Waiting,
-    Loading(TransferId),
+    /// For so many transfers.
+    Loading(usize),
     /// The count is the sequence's place among the running.
     Prefilling(u64),
     /// `since` and `due` count the engine's steps: when it was last looked at, and when it must be.

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{HostTier, Loads, Profile, StepTime};
+use warmpath_core::engine::profile::{Fill, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
@@ -26,12 +27,22 @@ pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
             ns_per_context_token: 30.0,
             ns_per_seq: 5_000.0,
         },
-        host: None,
+        eviction: EvictionRule::Lru,
+        tiers: Vec::new(),
     }
 }
 
-pub fn host(tokens: u64, loads: Loads) -> HostTier {
-    HostTier { tokens, bandwidth_gb_s: 50.0, latency_us: 20.0, loads }
+pub fn host(tokens: u64, loads: Loads) -> TierSpec {
+    TierSpec {
+        name: "host".into(),
+        tokens,
+        load_gb_s: 50.0,
+        store_gb_s: 50.0,
+        latency_us: 20.0,
+        eviction: EvictionRule::Lru,
+        fill: Fill::Spill,
+        loads,
+    }
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
