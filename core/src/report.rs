@@ -2,7 +2,7 @@
 //! each request; [`Figures`] is what a run is judged by.
 
 use crate::hash::Map;
-use crate::id::{RequestId, WorkerId};
+use crate::id::{MAX_TIERS, RequestId, WorkerId};
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub struct Answered {
     pub output_tokens: u32,
     /// Prompt tokens found in a cache at first admission.
     pub cached_tokens: u32,
+    /// The same by tier, the nearest first. All zero where a worker does not say.
+    pub cached_by_tier: [u32; MAX_TIERS],
 }
 
 impl Answered {
@@ -45,6 +47,14 @@ impl Answered {
         self.ttft().as_secs_f64() <= slo.ttft_s
             && self.tpot_s().is_none_or(|tpot| tpot <= slo.tpot_s)
     }
+}
+
+/// What a request found in a worker's caches.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct Cached {
+    pub tokens: u32,
+    /// The nearest tier first. All zero where a worker does not say.
+    pub by_tier: [u32; MAX_TIERS],
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +93,7 @@ impl Recorder {
         open.first_token = Some(at);
     }
 
-    pub fn finished(&mut self, at: Instant, id: RequestId, worker: WorkerId, cached_tokens: u32) {
+    pub fn finished(&mut self, at: Instant, id: RequestId, worker: WorkerId, found: Cached) {
         let open = self.open.remove(&id).expect("a request ends once");
         self.last_ended = self.last_ended.max(at);
         self.answered.push(Answered {
@@ -94,7 +104,8 @@ impl Recorder {
             ended: at,
             prompt_tokens: open.prompt_tokens,
             output_tokens: open.output_tokens,
-            cached_tokens,
+            cached_tokens: found.tokens,
+            cached_by_tier: found.by_tier,
         });
     }
 
@@ -152,6 +163,10 @@ impl Recorder {
             errors_by_reason: self.errors.clone(),
             duration_s: seconds,
             hit_rate: ratio(cached, prompt),
+            hit_rate_by_tier: core::array::from_fn(|tier| {
+                let found = |request: &Answered| u64::from(request.cached_by_tier[tier]);
+                ratio(self.answered.iter().map(found).sum(), prompt)
+            }),
             hit_rate_blocks: ratio(cached / u64::from(block_size), full),
             prefill_tokens_computed: prompt - cached,
             prefill_tokens_cached: cached,
@@ -192,6 +207,8 @@ pub struct Figures {
     pub duration_s: f64,
     /// Of prompt tokens; only full blocks can be found.
     pub hit_rate: f64,
+    /// The parts of `hit_rate` by tier, the nearest first. All zero where no worker says.
+    pub hit_rate_by_tier: [f64; MAX_TIERS],
     /// Of full prompt blocks.
     pub hit_rate_blocks: f64,
     pub prefill_tokens_computed: u64,
@@ -251,6 +268,10 @@ impl Spread {
 mod tests {
     use super::*;
 
+    fn found([hbm, host]: [u32; 2]) -> Cached {
+        Cached { tokens: hbm + host, by_tier: [hbm, host, 0, 0] }
+    }
+
     fn at(ms: u64) -> Instant {
         Instant::START + Duration::from_millis(ms)
     }
@@ -263,14 +284,15 @@ mod tests {
         recorder.sent(at(1_000), RequestId(2), 60, 1);
         recorder.sent(at(1_500), RequestId(3), 7, 1);
         recorder.first_token(at(500), RequestId(1));
-        recorder.finished(at(1_500), RequestId(1), WorkerId(0), 32);
+        recorder.finished(at(1_500), RequestId(1), WorkerId(0), found([16, 16]));
         recorder.first_token(at(4_000), RequestId(2));
-        recorder.finished(at(4_000), RequestId(2), WorkerId(2), 48);
+        recorder.finished(at(4_000), RequestId(2), WorkerId(2), found([48, 0]));
         recorder.failed(at(3_000), RequestId(3), "rejected");
         let slo = Slo { ttft_s: 1.0, tpot_s: 0.1 };
         let figures = recorder.figures(16, 3, &slo);
         assert_eq!((figures.offered, figures.requests, figures.errors), (3, 2, 1));
         assert_eq!(figures.hit_rate, 80.0 / 160.0);
+        assert_eq!(figures.hit_rate_by_tier, [64.0 / 160.0, 16.0 / 160.0, 0.0, 0.0]);
         // 100 tokens are 6 full blocks, 60 are 3; 2 + 3 blocks were found.
         assert_eq!(figures.hit_rate_blocks, 5.0 / 9.0);
         assert_eq!((figures.prefill_tokens_computed, figures.prefill_tokens_cached), (80, 80));

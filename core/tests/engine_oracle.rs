@@ -83,7 +83,7 @@ impl Bench {
                         let first = &mut self.seen.entry(id.0).or_default().first;
                         assert_eq!(first.replace(at.as_nanos()), None, "two first tokens");
                     }
-                    Output::Finished { id, at, cached_tokens } => {
+                    Output::Finished { id, at, cached_tokens, .. } => {
                         let seen = self.seen.entry(id.0).or_default();
                         assert_eq!(seen.finished.replace(at.as_nanos()), None, "finished twice");
                         seen.cached = cached_tokens;

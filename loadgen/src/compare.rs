@@ -113,6 +113,7 @@ impl LiveLeg<'_> {
             workload: self.prepared.name(),
             profile: Some(setup.profile.name.clone()),
             profile_validated: setup.profile.validated,
+            tiers: driven.live.tier_names.clone(),
             figures,
             router_overhead_s: driven.live.router_overhead_s,
             speedup: Some(self.speedup),

@@ -12,17 +12,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
-use warmpath_core::id::{RequestId, WorkerId};
-use warmpath_core::report::{Recorder, Spread};
+use warmpath_core::id::{MAX_TIERS, RequestId, WorkerId};
+use warmpath_core::report::{Cached, Recorder, Spread};
 use warmpath_core::request::Work;
 use warmpath_core::time::Instant as ModelInstant;
 use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
+use warmpath_proto::tiers;
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
-    GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds, finish_info::FinishReason,
-    generate_request::Prompt,
+    FinishInfo, GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds,
+    finish_info::FinishReason, generate_request::Prompt,
 };
 
 /// Connections to the router. One is a bottleneck and a single point of failure; more than a few
@@ -83,6 +84,7 @@ struct Shared {
     overhead_s: Vec<f64>,
     /// The first failures in full, for the person who reads the report.
     failures: Vec<String>,
+    tier_names: Vec<String>,
 }
 
 impl Shared {
@@ -94,6 +96,7 @@ impl Shared {
             router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
             workers: served.len() as u32,
             failures: self.failures,
+            tier_names: self.tier_names,
         };
         Driven { recorder: self.recorder, live }
     }
@@ -183,8 +186,11 @@ async fn one_request(
     let now = clock.now();
     let mut shared = context.lock();
     match outcome {
-        Ok(Ended { worker, cached_tokens }) => {
-            shared.recorder.finished(now, id, worker, cached_tokens);
+        Ok(Ended { worker, cached, tier_names }) => {
+            shared.recorder.finished(now, id, worker, cached);
+            if shared.tier_names.len() < tier_names.len() {
+                shared.tier_names = tier_names;
+            }
         }
         Err(status) => {
             if shared.failures.len() < 5 {
@@ -203,7 +209,9 @@ impl Client {
 
 struct Ended {
     worker: WorkerId,
-    cached_tokens: u32,
+    cached: Cached,
+    /// Of the tiers that the worker tells apart.
+    tier_names: Vec<String>,
 }
 
 async fn stream(
@@ -250,12 +258,22 @@ async fn stream(
                 work.output_tokens
             )));
         }
-        return Ok(Ended {
-            worker: WorkerId(worker.unwrap_or(0)),
-            cached_tokens: finish.num_cached_tokens.unwrap_or(0),
-        });
+        let (cached, tier_names) = found(&finish);
+        return Ok(Ended { worker: WorkerId(worker.unwrap_or(0)), cached, tier_names });
     }
     Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
+}
+
+/// What the worker says it found, and the names of the tiers it tells apart.
+fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
+    let tokens = finish.num_cached_tokens.unwrap_or(0);
+    let mut cached = Cached { tokens, by_tier: [0; MAX_TIERS] };
+    let parts = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
+    let parts = parts.filter(|parts| parts.len() <= MAX_TIERS).unwrap_or_default();
+    for (own, (_, tokens)) in cached.by_tier.iter_mut().zip(&parts) {
+        *own = *tokens;
+    }
+    (cached, parts.into_iter().map(|(name, _)| name).collect())
 }
 
 fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {

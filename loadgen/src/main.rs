@@ -19,6 +19,7 @@ mod simulate;
 mod source;
 mod stats;
 mod table;
+mod tiers;
 
 use anyhow::Result;
 use clap::Parser;

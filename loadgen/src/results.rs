@@ -102,6 +102,8 @@ pub struct RunReport {
     pub profile: Option<String>,
     /// Whether the profile's times were held against measurements.
     pub profile_validated: bool,
+    /// Names of the tiers that `hit_rate_by_tier` counts; none where no worker says.
+    pub tiers: Vec<String>,
     #[serde(flatten)]
     pub figures: Figures,
     /// The router's own wall seconds a request, from the decoded request to the upstream call. Only
@@ -131,6 +133,8 @@ pub struct LiveFigures {
     pub workers: u32,
     /// The first few failures in full.
     pub failures: Vec<String>,
+    #[serde(skip)]
+    pub tier_names: Vec<String>,
 }
 
 /// What only the engines know.
@@ -142,10 +146,22 @@ pub struct EngineFigures {
     pub preemptions: u64,
     /// Computed again after a preemption, on top of the prefill tokens.
     pub recomputed_tokens: u64,
-    /// Blocks found at first admission, nearest tier first.
-    pub hit_blocks_by_tier: [u64; 4],
+    /// What crossed the links of the tiers behind HBM, all workers together.
+    pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// One tier behind HBM, over all workers.
+#[derive(Debug, Default, Serialize)]
+pub struct TierFigures {
+    pub name: String,
+    pub loaded_bytes: f64,
+    pub stored_bytes: f64,
+    /// What would have been stored, but for writes that had fallen behind.
+    pub shed_bytes: f64,
+    /// Share of the time in which a load was under way, over all workers.
+    pub load_link_utilisation: f64,
 }
 
 /// A policy at one rate, over all seeds.

@@ -72,6 +72,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         workload: prepared.name(),
         profile: None,
         profile_validated: false,
+        tiers: driven.live.tier_names.clone(),
         figures,
         router_overhead_s: driven.live.router_overhead_s,
         speedup: Some(what.speedup),

@@ -4,13 +4,14 @@ use crate::cli;
 use crate::config::Setup;
 use crate::files::{PendingFile, bad};
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, Results, RunReport};
+use crate::results::{EngineFigures, Mode, Results, RunReport, TierFigures};
 use crate::source::Prepared;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::profile::{Profile, TierSpec};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{Entry, Header};
 use warmpath_core::workload::trace::Pace;
@@ -101,7 +102,7 @@ pub fn simulate(
         steps: sum(|stats| stats.steps),
         preemptions: sum(|stats| stats.preemptions),
         recomputed_tokens: sum(|stats| stats.recomputed_tokens),
-        hit_blocks_by_tier: outcome.hit_blocks_by_tier,
+        tiers: tier_figures(&setup.profile, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
     Ok(RunReport {
@@ -110,6 +111,7 @@ pub fn simulate(
         workload: prepared.name(),
         profile: Some(setup.profile.name.clone()),
         profile_validated: setup.profile.validated,
+        tiers: setup.profile.tier_names().into_iter().map(str::to_owned).collect(),
         figures,
         router_overhead_s: None,
         speedup: None,
@@ -147,4 +149,20 @@ impl Log {
     fn finish(self) -> Result<()> {
         self.file.finish(&self.text)
     }
+}
+
+fn tier_figures(profile: &Profile, engines: &[EngineStats], offered_s: f64) -> Vec<TierFigures> {
+    let bytes = |blocks: u64| blocks as f64 * profile.block_bytes();
+    let of = |(i, spec): (usize, &TierSpec)| {
+        let traffic = || engines.iter().map(move |engine| &engine.traffic[i]);
+        let loading: f64 = traffic().map(|tier| tier.loading.as_secs_f64()).sum();
+        TierFigures {
+            name: spec.name.clone(),
+            loaded_bytes: bytes(traffic().map(|tier| tier.loaded_blocks).sum()),
+            stored_bytes: bytes(traffic().map(|tier| tier.stored_blocks).sum()),
+            shed_bytes: bytes(traffic().map(|tier| tier.shed_blocks).sum()),
+            load_link_utilisation: if offered_s > 0.0 { loading / offered_s } else { 0.0 },
+        }
+    };
+    profile.tiers.iter().enumerate().map(of).collect()
 }

@@ -44,6 +44,7 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     if is_grid {
         text += &grid(&results.comparisons);
     }
+    text += &crate::tiers::render(runs);
     if !results.capacities.is_empty() {
         text += &capacities(&results.capacities);
     }
@@ -84,18 +85,18 @@ fn singles(runs: &[&RunReport]) -> String {
     trimmed(&table)
 }
 
-fn trimmed(table: &Table) -> String {
+pub fn trimmed(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n\n"
 }
 
-fn plain(header: &[&str]) -> Table {
+pub fn plain(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).add_row(header);
     table
 }
 
-fn align(table: &mut Table, left: usize) {
+pub fn align(table: &mut Table, left: usize) {
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if i >= left {

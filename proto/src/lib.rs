@@ -18,6 +18,7 @@ pub mod convert;
 pub mod generate;
 pub mod settings;
 pub mod status;
+pub mod tiers;
 pub mod transport;
 
 pub use vllm_proto as vllm;

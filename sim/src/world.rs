@@ -9,8 +9,8 @@ use warmpath_core::engine::profile::ProfileError;
 use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::hash::Map;
-use warmpath_core::id::{MAX_TIERS, RequestId, WorkerId};
-use warmpath_core::report::Recorder;
+use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
@@ -33,8 +33,6 @@ pub struct Outcome {
     pub recorder: Recorder,
     /// By worker.
     pub engines: Vec<EngineStats>,
-    /// Prompt blocks found at first admission, by tier.
-    pub hit_blocks_by_tier: [u64; MAX_TIERS],
     /// Prompt blocks the router believed the chosen worker would find, where it looked.
     pub overlap_blocks: u64,
     /// Letters and wake-ups handled.
@@ -96,7 +94,6 @@ pub struct World<'a> {
     reports: BTreeSet<(Instant, u32)>,
     reporting: Vec<bool>,
     works: Map<RequestId, Work>,
-    hit_blocks_by_tier: [u64; MAX_TIERS],
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -131,7 +128,6 @@ impl<'a> World<'a> {
             reports: BTreeSet::new(),
             reporting: vec![false; count],
             works: Map::default(),
-            hit_blocks_by_tier: [0; MAX_TIERS],
             overlap_blocks: 0,
             events: 0,
             observers,
@@ -176,7 +172,6 @@ impl<'a> World<'a> {
         Ok(Outcome {
             recorder: self.recorder,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            hit_blocks_by_tier: self.hit_blocks_by_tier,
             overlap_blocks: self.overlap_blocks,
             events: self.events,
         })
@@ -264,20 +259,19 @@ impl<'a> World<'a> {
         let worker = WorkerId(i);
         for output in outputs.drain(..) {
             match output {
-                Output::Admitted { hit, .. } => {
-                    for (total, blocks) in self.hit_blocks_by_tier.iter_mut().zip(hit) {
-                        *total += u64::from(blocks);
-                    }
-                }
+                Output::Admitted { .. } => {}
                 Output::FirstToken { id, at } => {
                     let heard = at + self.hop;
                     self.recorder.first_token(heard + self.hop, id);
                     self.post(heard, Letter::Heard(Input::FirstToken(id)));
                 }
-                Output::Finished { id, at, cached_tokens } => {
+                Output::Finished { id, at, cached_tokens, hit } => {
                     let heard = at + self.hop;
                     let ended = heard + self.hop;
-                    self.recorder.finished(ended, id, worker, cached_tokens);
+                    let block_size = self.engines[i as usize].profile().block_size;
+                    let by_tier = hit.map(|blocks| blocks * block_size);
+                    let found = Cached { tokens: cached_tokens, by_tier };
+                    self.recorder.finished(ended, id, worker, found);
                     self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
                     self.post(ended, Letter::Ended(id));
                 }

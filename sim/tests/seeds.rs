@@ -55,7 +55,7 @@ fn play(seed: u64) -> Outcome {
 
 fn bytes(outcome: &Outcome) -> String {
     let figures = outcome.recorder.figures(16, 5, &Slo { ttft_s: 1.0, tpot_s: 0.1 });
-    let rest = (&outcome.engines, outcome.hit_blocks_by_tier, outcome.overlap_blocks);
+    let rest = (&outcome.engines, outcome.overlap_blocks);
     format!("{} {rest:?}", serde_json::to_string(&figures).expect("figures have a JSON form"))
 }
 
@@ -67,7 +67,8 @@ fn every_world_keeps_its_invariants() {
         let outcome = played.unwrap_or_else(|_| panic!("seed {seed} broke an invariant"));
         assert_eq!(outcome.recorder.answered().len(), 150, "seed {seed}");
         preempted += outcome.engines.iter().map(|stats| stats.preemptions).sum::<u64>();
-        loaded += outcome.hit_blocks_by_tier[1];
+        loaded +=
+            outcome.engines.iter().flat_map(|e| &e.traffic).map(|t| t.loaded_blocks).sum::<u64>();
     }
     // The worlds must be cramped enough to mean something.
     assert!(preempted > 50, "only {preempted} preemptions in all worlds");

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::{mpsc, oneshot, watch};
+use warmpath_core::engine::store::Hit;
 use warmpath_core::engine::{Engine, Output, SubmitError};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Work;
@@ -48,7 +49,7 @@ pub struct Progress {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    Finished { cached_tokens: u32 },
+    Finished { cached_tokens: u32, hit: Hit },
     Aborted,
 }
 
@@ -226,9 +227,9 @@ impl Driver {
                         self.next_flush.get_or_insert(wall + self.flush);
                     }
                 }
-                Output::Finished { id, cached_tokens, .. } => {
+                Output::Finished { id, cached_tokens, hit, .. } => {
                     if let Some(stream) = self.streams.remove(&id) {
-                        let end = Some(End::Finished { cached_tokens });
+                        let end = Some(End::Finished { cached_tokens, hit });
                         let made = stream.output_tokens;
                         stream.progress.send_replace(Progress { made, end });
                     }

@@ -146,7 +146,7 @@ impl WorkerMetrics {
                 self.ttft.record(at.since(begun.at).as_secs_f64());
                 self.prompt_tokens.increment(u64::from(begun.prompt_tokens));
             }
-            Output::Finished { id, at, cached_tokens } => {
+            Output::Finished { id, at, cached_tokens, .. } => {
                 let Some(begun) = self.requests.remove(id) else { return };
                 self.e2e.record(at.since(begun.at).as_secs_f64());
                 self.cached_tokens.increment(u64::from(*cached_tokens));

@@ -40,6 +40,8 @@ pub enum Output {
         id: RequestId,
         at: Instant,
         cached_tokens: u32,
+        /// What it found at its first admission.
+        hit: Hit,
     },
     /// What the store gained and lost.
     Kv {
@@ -366,7 +368,7 @@ impl Engine {
             if seq.generated >= seq.work.output_tokens {
                 if !seq.cancelled {
                     let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
-                    out.push(Output::Finished { id, at, cached_tokens });
+                    out.push(Output::Finished { id, at, cached_tokens, hit: seq.hit });
                 }
                 self.remove(key);
             } else {

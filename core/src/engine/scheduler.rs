@@ -386,7 +386,7 @@ impl Scheduler {
                 if core::mem::replace(&mut seq.admitted_before, true) {
                     plan.recomputed_tokens += u64::from(seq.target - seq.computed);
                 } else {
-                    seq.cached_tokens = seq.computed;
+                    (seq.cached_tokens, seq.hit) = (seq.computed, hit);
                     admitted(seq.work.request.id, hit);
                 }
                 if !transfers.is_empty() {

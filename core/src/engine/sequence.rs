@@ -1,6 +1,6 @@
 //! One request inside an engine: how far it has come, and in which queue it stands.
 
-use crate::engine::store::Lease;
+use crate::engine::store::{Hit, Lease};
 use crate::request::Work;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,6 +18,7 @@ pub(super) struct Sequence {
     pub target: u32,
     /// What was found at first admission.
     pub cached_tokens: u32,
+    pub hit: Hit,
     pub cancelled: bool,
     pub admitted_before: bool,
     /// Its place among the waiting; the lower goes first.
@@ -49,6 +50,7 @@ impl Sequence {
             computed: 0,
             generated: 0,
             cached_tokens: 0,
+            hit: Hit::default(),
             cancelled: false,
             admitted_before: false,
             place: 0,
