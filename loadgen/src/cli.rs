@@ -85,6 +85,9 @@ pub struct What {
     /// Writes one row a run as CSV
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+    /// Writes one row a request as Parquet, of all runs but those of --capacity
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
 }
 
 /// A trace to play instead of a workload. All of them are absent unless the file is named.
@@ -162,17 +165,25 @@ pub struct RunWhat {
     /// Spreads the requests of one trace timestamp over the time to the next
     #[arg(long)]
     pub tick_jitter: bool,
-    /// Model seconds a wall second; must be what the fleet runs at, 1 for real engines
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
-    pub speedup: f64,
+    /// Model seconds a wall second. Unless given, what the target says it runs at, and 1 for real
+    /// engines, which say nothing
+    #[arg(long, value_name = "X", value_parser = parse_scale)]
+    pub speedup: Option<f64>,
     /// Fails answers that are not the token stream of warmpath's simulated workers
     #[arg(long)]
     pub check_tokens: bool,
     #[arg(long, value_name = "N", default_value_t = 1, help = "Seed of everything that is drawn")]
     pub seed: u64,
+    /// Goes into every text, so that a run finds nothing that an earlier one left in the target's
+    /// caches; a fresh one unless given, and printed. The same again sends the same texts
+    #[arg(long, value_name = "N")]
+    pub nonce: Option<u32>,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes one row a request as Parquet
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

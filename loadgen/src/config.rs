@@ -64,6 +64,9 @@ pub struct Setup {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
+    /// Whether a row a request is kept for a file.
+    #[serde(skip)]
+    pub rows: bool,
 }
 
 impl Setup {
@@ -110,8 +113,8 @@ impl Setup {
         if policies.is_empty() {
             return Err(bad(format!("{origin}: policies: none, expected at least one")));
         }
-        if what.tick_jitter && what.trace.is_none() {
-            return Err(bad("--tick-jitter: only a trace has timestamps to spread"));
+        if what.tick_jitter {
+            source.check_tick_jitter()?;
         }
         let baseline = match &what.baseline {
             None => policies[0],
@@ -165,6 +168,7 @@ impl Setup {
             live,
             slo: file.slo,
             network: file.network,
+            rows: what.parquet.is_some(),
         })
     }
 

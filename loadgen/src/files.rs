@@ -1,8 +1,9 @@
 //! Reading and writing files, with errors of one line that name the file, the line and what was
 //! expected.
 
+use anyhow::Context;
 use serde::de::DeserializeOwned;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use warmpath_proto::settings;
 
@@ -53,11 +54,22 @@ impl PendingFile {
         Ok(Self { path: path.to_owned(), partial, file })
     }
 
-    pub fn finish(mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(bytes)?;
-        self.file.sync_all()?;
-        std::fs::rename(&self.partial, &self.path)?;
-        Ok(())
+    pub fn finish(self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.write(|file| file.write_all(bytes))
+    }
+
+    /// As [`Self::finish`], for what is too large to be held whole.
+    pub fn write(
+        self,
+        write: impl FnOnce(&mut BufWriter<&std::fs::File>) -> std::io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut file = BufWriter::new(&self.file);
+        let written = write(&mut file).and_then(|()| file.flush());
+        drop(file);
+        let moved = written
+            .and_then(|()| self.file.sync_all())
+            .and_then(|()| std::fs::rename(&self.partial, &self.path));
+        moved.with_context(|| self.path.display().to_string())
     }
 }
 

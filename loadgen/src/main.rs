@@ -14,6 +14,7 @@ mod parallel;
 mod progress;
 mod replay;
 mod results;
+mod rows;
 mod run;
 mod simulate;
 mod source;
@@ -65,16 +66,29 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             finish(setup, results, &about, files)
         }
         Command::Run(args) => {
-            let files = Files { json: pending(args.what.json.as_deref())?, csv: None };
+            let what = &args.what;
+            let files = Files {
+                json: pending(what.json.as_deref())?,
+                csv: None,
+                parquet: pending(what.parquet.as_deref())?,
+            };
             let (config, run) = run::run(&args, &progress)?;
-            let results = Results { runs: vec![run], ..Results::default() };
-            let title = format!(
-                "{}, seed {}, against {}",
-                config.source.name(),
-                config.seed,
-                config.target
-            );
-            finish(config, results, &About { title, slo: run::SLO, baseline: None }, files)
+            let notes = run::notes(&config, &run);
+            let results = Results { runs: vec![run], notes, ..Results::default() };
+            let about = About {
+                title: format!(
+                    "{}, seed {}, nonce {}, against {} at speedup {}",
+                    config.source.name(),
+                    config.seed,
+                    config.nonce,
+                    config.target,
+                    config.speedup
+                ),
+                slo: run::SLO,
+                baseline: None,
+                block_size: config.block_size,
+            };
+            finish(config, results, &about, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
@@ -85,11 +99,16 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 struct Files {
     json: Option<PendingFile>,
     csv: Option<PendingFile>,
+    parquet: Option<PendingFile>,
 }
 
 impl Files {
     fn of(what: &cli::What) -> Result<Self> {
-        Ok(Self { json: pending(what.json.as_deref())?, csv: pending(what.csv.as_deref())? })
+        Ok(Self {
+            json: pending(what.json.as_deref())?,
+            csv: pending(what.csv.as_deref())?,
+            parquet: pending(what.parquet.as_deref())?,
+        })
     }
 }
 
@@ -102,6 +121,7 @@ struct About {
     title: String,
     slo: Slo,
     baseline: Option<PolicyConfig>,
+    block_size: u32,
 }
 
 impl About {
@@ -115,7 +135,8 @@ impl About {
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }
         );
-        Self { title, slo: setup.slo, baseline: Some(setup.baseline) }
+        let block_size = setup.profile.block_size;
+        Self { title, slo: setup.slo, baseline: Some(setup.baseline), block_size }
     }
 }
 
@@ -127,11 +148,16 @@ fn finish(
     about: &About,
     files: Files,
 ) -> Result<ExitCode> {
-    let About { title, slo, baseline } = about;
+    let About { title, slo, baseline, block_size } = about;
     print!("{}", table::render(title, &results, slo, *baseline));
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(csv::render(&results.runs).as_bytes())?;
+    }
+    if let Some(file) = files.parquet {
+        let origin =
+            rows::Origin { config: serde_json::to_string(&config)?, block_size: *block_size };
+        rows::write(file, &origin, &results.runs)?;
     }
     if let Some(file) = files.json {
         file.finish(&Report { schema: SCHEMA, config, results }.to_json()?)?;

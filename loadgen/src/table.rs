@@ -53,6 +53,9 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
         slo.tpot_s * 1e3
     );
     text += &footnotes(runs);
+    for note in &results.notes {
+        text += &format!("\n{note}");
+    }
     text += "\n";
     if !is_grid {
         text += &verdicts(runs, baseline);
@@ -261,8 +264,7 @@ fn footnotes(runs: &[RunReport]) -> String {
         notes += &format!("\n! {policy} {} is not valid: {why}", run.mode.name());
     }
     if runs.iter().any(|run| run.profile.is_none()) {
-        notes += "\nEngine times are those of whatever stands behind the target. What its caches held \
-                  before counts too: a second run with the same seed finds its own prompts.";
+        notes += "\nEngine times are those of whatever stands behind the target.";
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
         let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));

@@ -115,6 +115,10 @@ impl<'a> World<'a> {
         }
         scenario.profile.check()?;
         let count = scenario.workers as usize;
+        let mut recorder = Recorder::default();
+        if observers.rows {
+            recorder.keep_rows();
+        }
         let new_engine = |i| Engine::new(WorkerId(i), 1, scenario.profile.clone());
         let mut world = Self {
             hop: scenario.network.hop(),
@@ -123,7 +127,7 @@ impl<'a> World<'a> {
             index: PrefixIndex::default(),
             engines: (0..scenario.workers).map(new_engine).collect(),
             workload,
-            recorder: Recorder::default(),
+            recorder,
             mail: BinaryHeap::new(),
             posted: 0,
             wakes: BTreeSet::new(),
@@ -196,8 +200,9 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, at: Instant, work: Work) {
-        let id = work.request.id;
+        let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
+        self.recorder.described(at, id, session, tenant);
         self.works.insert(id, work);
         self.post(at + self.hop, Letter::Request(id));
     }
@@ -210,6 +215,7 @@ impl<'a> World<'a> {
             }
             Letter::Dispatched(worker, id) => {
                 let work = self.works.remove(&id).expect("a request is dispatched once");
+                self.recorder.placed(id, worker);
                 match self.engines[worker.0 as usize].submit(now, work) {
                     Ok(()) => self.refresh_wake(worker.0),
                     Err(error) => {
@@ -264,7 +270,8 @@ impl<'a> World<'a> {
         let worker = WorkerId(i);
         for output in outputs.drain(..) {
             match output {
-                Output::Admitted { hit, .. } => {
+                Output::Admitted { id, hit, .. } => {
+                    self.recorder.admitted(id, hit);
                     for (total, blocks) in self.hit_blocks_by_tier.iter_mut().zip(hit) {
                         *total += u64::from(blocks);
                     }
