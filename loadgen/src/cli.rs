@@ -93,13 +93,13 @@ pub struct What {
 /// A trace to play instead of a workload. All of them are absent unless the file is named.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// A trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), or
-    /// Azure's CSV, gzipped or not
+    /// A trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), Azure's
+    /// CSV, or Dynamo's request traces (JSONL), gzipped or not
     // Not required by itself; the flags below require it.
     #[arg(id = "trace", long = "trace", value_name = "FILE", required = false)]
     #[arg(conflicts_with = "workload")]
     pub file: PathBuf,
-    /// The trace's format: mooncake, coding-agents or azure; told from the file unless given
+    /// The trace's format: mooncake, coding-agents, azure or dynamo; told from the file unless given
     #[arg(long, value_name = "NAME", requires = "trace")]
     pub format: Option<Format>,
     /// When a trace's requests come: recorded (the default), or with drawn gaps of the same mean:

@@ -25,6 +25,10 @@ const WORKLOADS: &[(&str, &str)] = &[
     ("coding-agents", include_str!("../../deploy/workloads/coding-agents.toml")),
     ("research-agents", include_str!("../../deploy/workloads/research-agents.toml")),
     ("commodity-qa", include_str!("../../deploy/workloads/commodity-qa.toml")),
+    ("tree-search", include_str!("../../deploy/workloads/tree-search.toml")),
+    ("multi-agent", include_str!("../../deploy/workloads/multi-agent.toml")),
+    ("always-on-monitor", include_str!("../../deploy/workloads/always-on-monitor.toml")),
+    ("code-completion", include_str!("../../deploy/workloads/code-completion.toml")),
 ];
 
 /// A trace that unpacks to more is not one that this program can hold.

@@ -106,6 +106,14 @@ fn every_named_workload_is_what_its_name_says() {
     assert!(median > 100_000 && across > 0.01);
     let (median, turns, rate, _) = rates["commodity-qa"];
     assert!(median < 1_000 && turns == 1.0 && rate == 0.0);
+    let (median, turns, rate, across) = rates["tree-search"];
+    assert!(median < 8_000 && turns > 30.0 && rate > 0.6 && across < 0.2);
+    let (median, turns, rate, across) = rates["multi-agent"];
+    assert!(median > 15_000 && turns > 30.0 && rate > 0.8 && across > 0.01);
+    let (median, turns, rate, across) = rates["always-on-monitor"];
+    assert!(median > 15_000 && turns > 40.0 && rate > 0.9 && across < 0.1);
+    let (median, turns, ..) = rates["code-completion"];
+    assert!(median < 3_000 && turns > 8.0);
 }
 
 const MOONCAKE: &str =
