@@ -45,6 +45,10 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
         .or_else(|| prepared.arrivals_within(LIVE_SECONDS * speedup, pace).map(|n| n.max(1)));
     let live = live.unwrap_or(total).min(total);
     rows::check_room(setup, total, live)?;
+    if let Some(folder) = &args.record {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
+    }
     let mut runs = Vec::new();
     if live > 0 {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -90,9 +94,6 @@ impl LiveLeg<'_> {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<RunReport> {
         let log = record.map(|folder| folder.join(format!("{}.jsonl", self.policy)));
-        if let Some(folder) = record {
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        }
         let fleet = Fleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
         let started = Instant::now();
         let cell = Cell::first(self.setup, self.policy, Some(self.requests));

@@ -4,7 +4,7 @@
 //! tokio's timers tick in milliseconds. Latency counts from the instant a request should have been
 //! sent, however late it was.
 
-use crate::results::LiveFigures;
+use crate::results::{LiveFigures, Slowest};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -119,7 +119,10 @@ struct Shared {
 impl Shared {
     fn into_driven(self, interrupted: bool, nonce: Option<u32>) -> Driven {
         let slowest = self.recorder.answered().iter().max_by_key(|request| request.ttft());
-        let slowest = slowest.map(|of| (wire_name(nonce, of.id), of.ttft().as_secs_f64()));
+        let slowest = slowest.map(|request| Slowest {
+            request_id: wire_name(nonce, request.id),
+            ttft_s: request.ttft().as_secs_f64(),
+        });
         let served: BTreeSet<WorkerId> =
             self.recorder.answered().iter().map(|request| request.worker).collect();
         let live = LiveFigures {

@@ -5,6 +5,7 @@ use anyhow::Context;
 use serde::de::DeserializeOwned;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use tonic::codegen::http::Uri;
 use warmpath_proto::settings;
 
 /// Input that can't be used. Ends the program with status 2.
@@ -17,7 +18,11 @@ pub fn bad(message: impl Into<String>) -> anyhow::Error {
 }
 
 pub fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).map_err(|error| bad(format!("{}: {error}", path.display())))
+    let read = std::fs::read_to_string(path);
+    read.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => bad(format!("{}: not a text in UTF-8", path.display())),
+        _ => bad(format!("{}: {error}", path.display())),
+    })
 }
 
 /// Parses a TOML text that came from `origin`.
@@ -32,11 +37,21 @@ pub fn bad_field(origin: &str, text: &str, field: &str, why: &str) -> anyhow::Er
     bad(settings::explain_field(Path::new(origin), text, field, why))
 }
 
-/// A file that appears whole or not at all: it is written beside its place and moved there.
+/// The address of a router that is to be asked or driven.
+pub fn check_target(target: &str) -> anyhow::Result<()> {
+    let port = |address: &str| address.rsplit_once(':')?.1.parse::<u16>().ok();
+    let address = target.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
+    let is_one = port(address).is_some_and(|port| port > 0) && target.parse::<Uri>().is_ok();
+    let why = || bad(format!("--target: '{target}', expected http://HOST:PORT"));
+    if is_one { Ok(()) } else { Err(why()) }
+}
+
+/// A file that appears whole or not at all: it is written beside its place and moved there. What is there
+/// and is no file (a pipe, a terminal) is written to.
 #[derive(Debug)]
 pub struct PendingFile {
     path: PathBuf,
-    partial: PathBuf,
+    partial: Option<PathBuf>,
     file: std::fs::File,
 }
 
@@ -49,7 +64,8 @@ impl PendingFile {
         if path.is_dir() {
             return Err(bad(format!("{}: is a folder, expected a file", path.display())));
         }
-        let file = std::fs::File::create(&partial)
+        let partial = (!path.exists() || path.is_file()).then_some(partial);
+        let file = std::fs::File::create(partial.as_deref().unwrap_or(path))
             .map_err(|error| bad(format!("{}: {error}", path.display())))?;
         Ok(Self { path: path.to_owned(), partial, file })
     }
@@ -66,9 +82,13 @@ impl PendingFile {
         let mut file = BufWriter::new(&self.file);
         let written = write(&mut file).and_then(|()| file.flush());
         drop(file);
-        let moved = written
-            .and_then(|()| self.file.sync_all())
-            .and_then(|()| std::fs::rename(&self.partial, &self.path));
+        let moved = written.and_then(|()| match &self.partial {
+            Some(partial) => {
+                self.file.sync_all()?;
+                std::fs::rename(partial, &self.path)
+            }
+            None => Ok(()),
+        });
         moved.with_context(|| self.path.display().to_string())
     }
 }
@@ -76,6 +96,6 @@ impl PendingFile {
 impl Drop for PendingFile {
     fn drop(&mut self) {
         // Gone already when it was finished.
-        let _ = std::fs::remove_file(&self.partial);
+        let _ = self.partial.as_ref().map(std::fs::remove_file);
     }
 }

@@ -22,7 +22,6 @@ mod stats;
 mod table;
 
 use anyhow::Result;
-use clap::Parser;
 use cli::{Cli, Command};
 use config::Setup;
 use files::PendingFile;
@@ -39,7 +38,8 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match dispatch(Cli::parse().command) {
+    let cli = Cli::from_command_line().map_err(files::bad);
+    match cli.and_then(|cli| dispatch(cli.command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
@@ -67,11 +67,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Run(args) => {
             let what = &args.what;
-            let files = Files {
-                json: pending(what.json.as_deref())?,
-                csv: None,
-                parquet: pending(what.parquet.as_deref())?,
-            };
+            let files = Files::at(what.json.as_deref(), None, what.parquet.as_deref())?;
             let (config, run) = run::run(&args, &progress)?;
             let notes = run::notes(&config, &run);
             let results = Results { runs: vec![run], notes, ..Results::default() };
@@ -104,11 +100,19 @@ struct Files {
 
 impl Files {
     fn of(what: &cli::What) -> Result<Self> {
-        Ok(Self {
-            json: pending(what.json.as_deref())?,
-            csv: pending(what.csv.as_deref())?,
-            parquet: pending(what.parquet.as_deref())?,
-        })
+        Self::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())
+    }
+
+    fn at(json: Option<&Path>, csv: Option<&Path>, parquet: Option<&Path>) -> Result<Self> {
+        for (flag, path, before) in
+            [("--csv", csv, [json, None]), ("--parquet", parquet, [json, csv])]
+        {
+            if let Some(path) = path.filter(|&path| before.contains(&Some(path))) {
+                let why = "written for another flag, expected a file each";
+                return Err(files::bad(format!("{flag}: {} is {why}", path.display())));
+            }
+        }
+        Ok(Self { json: pending(json)?, csv: pending(csv)?, parquet: pending(parquet)? })
     }
 }
 

@@ -143,8 +143,16 @@ pub struct LiveFigures {
     pub failures: Vec<String>,
     /// Whether the user ended it before all requests had ended.
     pub interrupted: bool,
-    /// The answer whose first token came last after its request: its name, and the seconds.
-    pub slowest: Option<(String, f64)>,
+    /// The answer whose first token took longest.
+    pub slowest: Option<Slowest>,
+}
+
+/// A request to look closer at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Slowest {
+    /// Its name on the wire.
+    pub request_id: String,
+    pub ttft_s: f64,
 }
 
 /// What only the engines know.

@@ -113,6 +113,8 @@ impl Cell<'_> {
 enum Column {
     Text(fn(&Cell<'_>) -> Option<String>),
     Whole(fn(&Cell<'_>) -> Option<i64>),
+    /// Of all 64 bits.
+    Wide(fn(&Cell<'_>) -> u64),
     Number(fn(&Cell<'_>) -> Option<f64>),
     Flag(fn(&Cell<'_>) -> bool),
 }
@@ -121,7 +123,7 @@ const COLUMNS: [(&str, Column); 23] = [
     ("policy", Column::Text(|c| c.run.policy.map(|policy| policy.name().to_owned()))),
     ("mode", Column::Text(|c| Some(c.run.mode.name().to_owned()))),
     ("rate_scale", Column::Number(|c| Some(c.run.rate_scale))),
-    ("seed", Column::Whole(|c| Some(c.run.seed as i64))),
+    ("seed", Column::Wide(|c| c.run.seed)),
     ("request_id", Column::Text(|c| Some(wire_name(c.run.nonce, c.row.id)))),
     ("session", Column::Whole(|c| c.row.session.map(|session| session.0 as i64))),
     ("tenant", Column::Whole(|c| Some(i64::from(c.row.tenant.0)))),
@@ -148,6 +150,7 @@ impl Column {
         match self {
             Self::Text(_) => format!("optional byte_array {name} (string)"),
             Self::Whole(_) => format!("optional int64 {name}"),
+            Self::Wide(_) => format!("optional int64 {name} (integer(64,false))"),
             Self::Number(_) => format!("optional double {name}"),
             Self::Flag(_) => format!("optional boolean {name}"),
         }
@@ -164,6 +167,9 @@ impl Column {
                 write_column::<ByteArrayType, W>(group, cells.map(text))
             }
             Self::Whole(of) => write_column::<Int64Type, W>(group, cells.map(|cell| of(&cell))),
+            Self::Wide(of) => {
+                write_column::<Int64Type, W>(group, cells.map(|cell| Some(of(&cell) as i64)))
+            }
             Self::Number(of) => write_column::<DoubleType, W>(group, cells.map(|cell| of(&cell))),
             Self::Flag(of) => write_column::<BoolType, W>(group, cells.map(|cell| Some(of(&cell)))),
         }

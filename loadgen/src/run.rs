@@ -3,9 +3,9 @@
 use crate::cli;
 use crate::compare::{too_few, too_late};
 use crate::drive::{self, Options};
-use crate::files::bad;
+use crate::files::{bad, check_target};
 use crate::progress::Progress;
-use crate::results::{Mode, RunReport};
+use crate::results::{Mode, RunReport, Slowest};
 use crate::rows;
 use crate::source::Source;
 use anyhow::{Context, Result, bail};
@@ -48,9 +48,7 @@ pub struct RunConfig {
 
 pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport)> {
     let what = &args.what;
-    if !args.target.starts_with("http://") {
-        return Err(bad(format!("--target: {}, expected http://HOST:PORT", args.target)));
-    }
+    check_target(&args.target)?;
     let source = match &what.trace {
         Some(path) => Source::trace(path)?,
         None => Source::workload(&what.workload, Path::new(""))?,
@@ -141,9 +139,10 @@ pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
          --nonce {nonce} sends the same again."
     )];
     notes.extend(config.source.note());
-    if let Some((name, ttft_s)) = run.live.as_ref().and_then(|live| live.slowest.as_ref()) {
+    if let Some(slowest) = run.live.as_ref().and_then(|live| live.slowest.as_ref()) {
+        let Slowest { request_id, ttft_s } = slowest;
         notes.push(format!(
-            "Slowest TTFT: {name}, {ttft_s:.3} s; `loadgen explain` says why it went where it went, \
+            "Slowest TTFT: {request_id}, {ttft_s:.3} s; `loadgen explain` says why it went where it went, \
              while its router remembers."
         ));
     }

@@ -83,7 +83,7 @@ fn rows_add_up_to_the_report() {
         let of_run = |row: &&Row| {
             file.text(row, "policy") == run["policy"].as_str()
                 && file.text(row, "mode") == Some("sim")
-                && file.whole(row, "seed") == run["seed"].as_i64()
+                && row.get_ulong(file.columns["seed"]).ok() == run["seed"].as_u64()
                 && file.number(row, "rate_scale") == run["rate_scale"].as_f64()
         };
         let rows: Vec<&Row> = file.rows.iter().filter(of_run).collect();

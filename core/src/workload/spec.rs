@@ -231,6 +231,9 @@ impl SharedTexts {
 impl SessionsSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         let err = |field, why: String| Err(SpecError { field, why });
+        if self.name.is_empty() {
+            return err("name", "empty, expected one".into());
+        }
         if !(1..=100_000_000).contains(&self.requests) {
             return err("requests", format!("{}, expected 1 to 100000000", self.requests));
         }
@@ -293,7 +296,8 @@ mod tests {
     fn specs_that_cannot_be_are_refused_by_field() {
         assert_eq!(good().check(), Ok(()));
         type Spoil = fn(&mut SessionsSpec);
-        let bad: [(&str, Spoil); 9] = [
+        let bad: [(&str, Spoil); 10] = [
+            ("name", |spec| spec.name.clear()),
             ("requests", |spec| spec.requests = 0),
             ("arrivals", |spec| spec.arrivals = Arrivals::Closed { sessions: 0 }),
             ("arrivals", |spec| spec.arrivals = Arrivals::Poisson { sessions_per_s: f64::NAN }),
