@@ -3,6 +3,7 @@
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tonic::codegen::http::Uri;
@@ -52,11 +53,10 @@ pub fn check_target(target: &str) -> anyhow::Result<()> {
 pub struct PendingFile {
     path: PathBuf,
     partial: Option<PathBuf>,
-    file: std::fs::File,
 }
 
 impl PendingFile {
-    /// Fails at once where nothing could be written later.
+    /// Fails at once where nothing could be written later, and leaves nothing there until then.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.partial", std::process::id()));
@@ -64,10 +64,12 @@ impl PendingFile {
         if path.is_dir() {
             return Err(bad(format!("{}: is a folder, expected a file", path.display())));
         }
-        let partial = (!path.exists() || path.is_file()).then_some(partial);
-        let file = std::fs::File::create(partial.as_deref().unwrap_or(path))
-            .map_err(|error| bad(format!("{}: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), partial, file })
+        if path.exists() && !path.is_file() {
+            return Ok(Self { path: path.to_owned(), partial: None });
+        }
+        let tried = File::create(&partial).and_then(|_| std::fs::remove_file(&partial));
+        tried.map_err(|error| bad(format!("{}: {error}", path.display())))?;
+        Ok(Self { path: path.to_owned(), partial: Some(partial) })
     }
 
     pub fn finish(self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -77,25 +79,29 @@ impl PendingFile {
     /// As [`Self::finish`], for what is too large to be held whole.
     pub fn write(
         self,
-        write: impl FnOnce(&mut BufWriter<&std::fs::File>) -> std::io::Result<()>,
+        write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut file = BufWriter::new(&self.file);
-        let written = write(&mut file).and_then(|()| file.flush());
-        drop(file);
-        let moved = written.and_then(|()| match &self.partial {
-            Some(partial) => {
-                self.file.sync_all()?;
-                std::fs::rename(partial, &self.path)
-            }
-            None => Ok(()),
-        });
-        moved.with_context(|| self.path.display().to_string())
+        self.try_write(write).with_context(|| self.path.display().to_string())
+    }
+
+    fn try_write(
+        &self,
+        write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let file = File::create(self.partial.as_ref().unwrap_or(&self.path))?;
+        let mut buffered = BufWriter::new(&file);
+        write(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
+        let Some(partial) = &self.partial else { return Ok(()) };
+        file.sync_all()?;
+        std::fs::rename(partial, &self.path)
     }
 }
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        // Gone already when it was finished.
+        // Gone already when it was finished, and not there yet when it was not begun.
         let _ = self.partial.as_ref().map(std::fs::remove_file);
     }
 }

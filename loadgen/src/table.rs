@@ -259,9 +259,9 @@ fn footnotes(runs: &[RunReport]) -> String {
         );
     }
     for run in runs.iter().filter(|run| !run.valid) {
-        let policy = run.policy.map_or("", |policy| policy.name());
+        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
-        notes += &format!("\n! {policy} {} is not valid: {why}", run.mode.name());
+        notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
     }
     if runs.iter().any(|run| run.profile.is_none()) {
         notes += "\nEngine times are those of whatever stands behind the target.";

@@ -21,7 +21,10 @@ pub fn numbered<'a>(
 }
 
 pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, TraceError> {
-    serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: error.to_string() })
+    // The line that serde counts is that of the text it is given, which is always its first.
+    let why =
+        |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
+    serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: why(error) })
 }
 
 /// The fields of an object in a line.
