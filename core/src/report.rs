@@ -1,9 +1,14 @@
 //! What is measured, by the formulas of `docs/metrics.md`. A [`Recorder`] is told what happened to
 //! each request; [`Figures`] is what a run is judged by.
 
+mod rows;
+
+pub use rows::Row;
+
 use crate::hash::Map;
-use crate::id::{MAX_TIERS, RequestId, WorkerId};
+use crate::id::{MAX_TIERS, RequestId, SessionId, TenantId, WorkerId};
 use crate::time::{Duration, Instant};
+use rows::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -75,9 +80,16 @@ pub struct Recorder {
     first_sent: Option<Instant>,
     last_sent: Instant,
     last_ended: Instant,
+    rows: Option<Rows>,
 }
 
 impl Recorder {
+    /// From now on keeps a [`Row`] a request as well. For whoever will ask for them: they are never
+    /// thrown away.
+    pub fn keep_rows(&mut self) {
+        self.rows = Some(Rows::default());
+    }
+
     pub fn sent(&mut self, at: Instant, id: RequestId, prompt_tokens: u32, output_tokens: u32) {
         let open = Open { sent: at, first_token: None, prompt_tokens, output_tokens };
         let before = self.open.insert(id, open);
@@ -85,12 +97,38 @@ impl Recorder {
         self.offered += 1;
         self.last_sent = self.last_sent.max(at);
         self.first_sent = Some(self.first_sent.map_or(at, |first| first.min(at)));
+        if let Some(rows) = &mut self.rows {
+            rows.sent(at, id, prompt_tokens, output_tokens);
+        }
+    }
+
+    /// Whose a request is, and when it was really sent. For rows only, as the next two.
+    pub fn described(
+        &mut self,
+        sent: Instant,
+        id: RequestId,
+        session: Option<SessionId>,
+        tenant: TenantId,
+    ) {
+        self.change_row(id, |row| (row.sent, row.session, row.tenant) = (sent, session, tenant));
+    }
+
+    /// Which worker got it.
+    pub fn placed(&mut self, id: RequestId, worker: WorkerId) {
+        self.change_row(id, |row| row.worker = Some(worker));
+    }
+
+    fn change_row(&mut self, id: RequestId, change: impl FnOnce(&mut Row)) {
+        if let Some(rows) = &mut self.rows {
+            rows.change(id, change);
+        }
     }
 
     pub fn first_token(&mut self, at: Instant, id: RequestId) {
         let open = self.open.get_mut(&id).expect("a first token of a request that is under way");
         assert!(open.first_token.is_none(), "{id} had two first tokens");
         open.first_token = Some(at);
+        self.change_row(id, |row| row.first_token = Some(at));
     }
 
     pub fn finished(&mut self, at: Instant, id: RequestId, worker: WorkerId, found: Cached) {
@@ -107,6 +145,9 @@ impl Recorder {
             cached_tokens: found.tokens,
             cached_by_tier: found.by_tier,
         });
+        if let Some(rows) = &mut self.rows {
+            rows.ended(at, id, |row| row.cached = Some(found));
+        }
     }
 
     /// `reason` groups errors in the report.
@@ -114,6 +155,15 @@ impl Recorder {
         self.open.remove(&id).expect("a request ends once");
         self.last_ended = self.last_ended.max(at);
         *self.errors.entry(reason.to_owned()).or_default() += 1;
+        if let Some(rows) = &mut self.rows {
+            rows.ended(at, id, |row| row.failed = Some(reason.into()));
+        }
+    }
+
+    /// The rows of all requests that have ended, in the order in which they should have been sent;
+    /// none unless they were asked for.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        self.rows.take().map_or_else(Vec::new, Rows::into_sorted)
     }
 
     pub fn in_flight(&self) -> usize {
@@ -309,6 +359,47 @@ mod tests {
         assert!((balance - 79.0 * 3.0 / 92.0).abs() < 1e-12);
         // Three requests in a second and a half.
         assert_eq!((figures.offered_requests_per_s, figures.arrivals_s), (2.0, 1.5));
+    }
+
+    #[test]
+    fn rows_tell_of_each_request_how_it_went() {
+        let mut recorder = Recorder::default();
+        recorder.keep_rows();
+        recorder.sent(at(500), RequestId(2), 60, 1);
+        recorder.sent(at(0), RequestId(1), 100, 11);
+        recorder.described(at(20), RequestId(1), Some(SessionId(7)), TenantId(3));
+        recorder.placed(RequestId(2), WorkerId(4));
+        recorder.placed(RequestId(1), WorkerId(0));
+        recorder.failed(at(900), RequestId(2), "lost");
+        recorder.first_token(at(500), RequestId(1));
+        recorder.finished(at(1_500), RequestId(1), WorkerId(0), found([32, 16]));
+        let rows = recorder.take_rows();
+        let [answered, failed] = rows.as_slice() else { panic!("{rows:?}") };
+        let expected = Row {
+            id: RequestId(1),
+            session: Some(SessionId(7)),
+            tenant: TenantId(3),
+            worker: Some(WorkerId(0)),
+            intended: at(0),
+            sent: at(20),
+            first_token: Some(at(500)),
+            ended: at(1_500),
+            prompt_tokens: 100,
+            output_tokens: 11,
+            cached: Some(found([32, 16])),
+            failed: None,
+        };
+        assert_eq!(*answered, expected);
+        assert_eq!(
+            (answered.ttft(), answered.tpot_s()),
+            (Some(Duration::from_millis(500)), Some(0.1))
+        );
+        assert_eq!(failed.failed.as_deref(), Some("lost"));
+        assert_eq!(
+            (failed.worker, failed.ttft(), failed.tpot_s()),
+            (Some(WorkerId(4)), None, None)
+        );
+        assert_eq!((failed.intended, failed.ended), (at(500), at(900)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `explain`: why a running router sent a request where it did, as a receipt.
 
-use crate::files::bad;
+use crate::files::check_target;
 use anyhow::{Result, anyhow};
+use clap::builder::NonEmptyStringValueParser;
 use comfy_table::{CellAlignment, Table, presets};
 use std::error::Error;
 use tonic::Status;
@@ -17,19 +18,16 @@ pub struct Args {
     target: String,
     /// The request, by its client's name for it or by what the router answered in
     /// x-warmpath-request-id
-    #[arg(value_name = "REQUEST_ID")]
+    #[arg(value_name = "REQUEST_ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let Args { target, request_id } = args;
-    let expected = || bad(format!("--target: '{target}', expected http://host:port"));
-    if !target.starts_with("http://") {
-        return Err(expected());
-    }
+    check_target(&target)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(async {
-        let channel = transport::channel(&target).map_err(|_| expected())?;
+        let channel = transport::channel(&target)?;
         let mut client = RouterAdminClient::new(channel)
             .max_decoding_message_size(transport::MAX_GENERATE_BYTES);
         let request = ExplainRequest { about: Some(About::RequestId(request_id)) };

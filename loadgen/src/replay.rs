@@ -17,6 +17,10 @@ pub fn run(args: &cli::Replay) -> Result<()> {
             Ok(())
         }
         Err(error @ ReplayError::Differs { .. }) => bail!("{name}: {error}"),
-        Err(error) => Err(bad(format!("{name}: {error}"))),
+        Err(error) => {
+            // Each line is JSON of its own, so the column is the place in it.
+            let why = error.to_string().replace(" at line 1 column ", " at column ");
+            Err(bad(format!("{name}: {why}")))
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::source::Prepared;
 use crate::stats::Estimate;
 use anyhow::Result;
 use serde::Serialize;
-use warmpath_core::report::{Figures, Spread};
+use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
 
 pub const SCHEMA: &str = "warmpath.report.v1";
@@ -31,6 +31,9 @@ pub struct Results {
     /// With `--capacity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub capacities: Vec<Capacity>,
+    /// What a reader of the table must know besides.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl Results {
@@ -43,7 +46,8 @@ impl Results {
     ) -> Result<Self> {
         let capacities =
             if setup.capacity { capacity::find(setup, prepared, progress)? } else { Vec::new() };
-        Ok(Self { runs, comparisons: Vec::new(), capacities })
+        let notes = setup.source.note().into_iter().collect();
+        Ok(Self { runs, comparisons: Vec::new(), capacities, notes })
     }
 
     /// Every policy at every rate with every seed, compared.
@@ -118,8 +122,14 @@ pub struct RunReport {
     pub live: Option<LiveFigures>,
     pub wall_s: f64,
     pub seed: u64,
+    /// What its texts were salted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u32>,
     /// Times the workload's own arrival rate.
     pub rate_scale: f64,
+    /// A row a request, where they are kept for a file.
+    #[serde(skip)]
+    pub rows: Vec<Row>,
 }
 
 /// What only a live run has.
@@ -135,6 +145,18 @@ pub struct LiveFigures {
     pub failures: Vec<String>,
     #[serde(skip)]
     pub tier_names: Vec<String>,
+    /// Whether the user ended it before all requests had ended.
+    pub interrupted: bool,
+    /// The answer whose first token took longest.
+    pub slowest: Option<Slowest>,
+}
+
+/// A request to look closer at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Slowest {
+    /// Its name on the wire.
+    pub request_id: String,
+    pub ttft_s: f64,
 }
 
 /// What only the engines know.

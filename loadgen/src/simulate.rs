@@ -5,6 +5,7 @@ use crate::config::Setup;
 use crate::files::{PendingFile, bad};
 use crate::progress::Progress;
 use crate::results::{EngineFigures, Mode, Results, RunReport, TierFigures};
+use crate::rows;
 use crate::source::Prepared;
 use anyhow::Result;
 use std::path::Path;
@@ -25,12 +26,14 @@ pub struct Cell {
     pub seed: u64,
     /// Only so many requests, for parity with a live leg.
     pub limit: Option<u64>,
+    /// Whether a row a request is kept.
+    pub rows: bool,
 }
 
 impl Cell {
     /// The first rate and seed of a set-up, which its live leg has too.
     pub fn first(setup: &Setup, policy: PolicyConfig, limit: Option<u64>) -> Self {
-        Self { policy, rate_scale: setup.rates[0], seed: setup.seed, limit }
+        Self { policy, rate_scale: setup.rates[0], seed: setup.seed, limit, rows: setup.rows }
     }
 
     pub fn pace(&self, setup: &Setup) -> Pace {
@@ -49,13 +52,15 @@ pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Result
     if setup.is_grid() && args.record.is_some() {
         return Err(bad("--record: writes one log a policy, expected one seed and one rate"));
     }
+    let pace = Cell::first(setup, setup.baseline, None).pace(setup);
+    let total = prepared.workload(pace).total();
+    rows::check_room(setup, total, 0)?;
     if setup.is_grid() {
         return Results::of_grid(setup, &prepared, progress);
     }
     let mut runs = Vec::new();
     for &policy in &setup.policies {
         let cell = Cell::first(setup, policy, None);
-        let total = prepared.workload(cell.pace(setup)).total();
         let bar = progress.start(total, &format!("{policy} sim"), "requests");
         let record = args.record.as_deref();
         runs.push(simulate(setup, &prepared, cell, record, &mut |n| bar.set(n))?);
@@ -76,7 +81,7 @@ pub fn simulate(
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunReport> {
     let started = Instant::now();
-    let Cell { policy, rate_scale, seed, limit } = cell;
+    let Cell { policy, rate_scale, seed, limit, rows } = cell;
     let workload = prepared.workload(cell.pace(setup));
     let mut log = record.map(|folder| Log::create(folder, policy, seed)).transpose()?;
     let mut write = |entry: &Entry| {
@@ -84,10 +89,13 @@ pub fn simulate(
             log.push(entry);
         }
     };
-    let observers =
-        Observers { record: record.is_some().then_some(&mut write), progress: Some(progress) };
+    let observers = Observers {
+        record: record.is_some().then_some(&mut write),
+        progress: Some(progress),
+        rows,
+    };
     let scenario = setup.scenario(policy, seed);
-    let outcome = warmpath_sim::run(&scenario, workload, observers)
+    let mut outcome = warmpath_sim::run(&scenario, workload, observers)
         .map_err(|error| bad(error.to_string()))?;
     if let Some(log) = log {
         log.finish()?;
@@ -121,7 +129,9 @@ pub fn simulate(
         live: None,
         wall_s: started.elapsed().as_secs_f64(),
         seed,
+        nonce: None,
         rate_scale,
+        rows: outcome.recorder.take_rows(),
     })
 }
 

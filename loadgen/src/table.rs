@@ -54,6 +54,9 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
         slo.tpot_s * 1e3
     );
     text += &footnotes(runs);
+    for note in &results.notes {
+        text += &format!("\n{note}");
+    }
     text += "\n";
     if !is_grid {
         text += &verdicts(runs, baseline);
@@ -257,13 +260,12 @@ fn footnotes(runs: &[RunReport]) -> String {
         );
     }
     for run in runs.iter().filter(|run| !run.valid) {
-        let policy = run.policy.map_or("", |policy| policy.name());
+        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
-        notes += &format!("\n! {policy} {} is not valid: {why}", run.mode.name());
+        notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
     }
     if runs.iter().any(|run| run.profile.is_none()) {
-        notes += "\nEngine times are those of whatever stands behind the target. What its caches held \
-                  before counts too: a second run with the same seed finds its own prompts.";
+        notes += "\nEngine times are those of whatever stands behind the target.";
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
         let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));

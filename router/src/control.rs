@@ -32,6 +32,10 @@ impl Controlled for Shared {
         }
     }
 
+    fn speedup(&self) -> f64 {
+        self.config.speedup
+    }
+
     fn model(&self) -> Result<String, Status> {
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
         let terms = self.terms.get().ok_or_else(|| status::from_reject(none))?;

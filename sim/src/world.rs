@@ -112,6 +112,10 @@ impl<'a> World<'a> {
         }
         scenario.profile.check()?;
         let count = scenario.workers as usize;
+        let mut recorder = Recorder::default();
+        if observers.rows {
+            recorder.keep_rows();
+        }
         let new_engine = |i| Engine::new(WorkerId(i), 1, scenario.profile.clone());
         let mut world = Self {
             hop: scenario.network.hop(),
@@ -120,7 +124,7 @@ impl<'a> World<'a> {
             index: PrefixIndex::default(),
             engines: (0..scenario.workers).map(new_engine).collect(),
             workload,
-            recorder: Recorder::default(),
+            recorder,
             mail: BinaryHeap::new(),
             posted: 0,
             wakes: BTreeSet::new(),
@@ -191,8 +195,9 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, at: Instant, work: Work) {
-        let id = work.request.id;
+        let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
+        self.recorder.described(at, id, session, tenant);
         self.works.insert(id, work);
         self.post(at + self.hop, Letter::Request(id));
     }
@@ -205,6 +210,7 @@ impl<'a> World<'a> {
             }
             Letter::Dispatched(worker, id) => {
                 let work = self.works.remove(&id).expect("a request is dispatched once");
+                self.recorder.placed(id, worker);
                 match self.engines[worker.0 as usize].submit(now, work) {
                     Ok(()) => self.refresh_wake(worker.0),
                     Err(error) => {

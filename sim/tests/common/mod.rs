@@ -56,6 +56,7 @@ pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
         arrivals,
         system_prompts: 3,
         system_tokens: 200,
+        branching: None,
         turns: Amount { mean: 5.0, cv: 0.6 },
         user_tokens: Amount { mean: 150.0, cv: 1.0 },
         output_tokens: Amount { mean: 40.0, cv: 1.0 },
