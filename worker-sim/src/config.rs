@@ -154,6 +154,8 @@ pub mod tests {
             },
             eviction: EvictionRule::Lru,
             tiers: Vec::new(),
+            pool: None,
+            peers: None,
         }
     }
 
