@@ -258,7 +258,7 @@ impl Profile {
         let peers = self.peers.map(|peer| ("peers", peer.gb_s, peer.latency_us, peer.timeout_ms));
         for (field, gb_s, latency_us, timeout_ms) in pool.into_iter().chain(peers) {
             let fits = gb_s > 0.0 && gb_s.is_finite() && (0.0..=1e12).contains(&latency_us);
-            if !fits || !(timeout_ms > 0.0 && timeout_ms <= 1e9) {
+            if !(fits && timeout_ms > 0.0 && timeout_ms <= 1e9) {
                 let why = "expected gb_s and timeout_ms of more than 0, latency_us of 0 or more";
                 return err(field, why.into());
             }
