@@ -43,6 +43,9 @@ impl TierId {
 /// How many tiers a source may have.
 pub const MAX_TIERS: usize = 4;
 
+/// Where a worker can have a block from: its own tiers, then a pool, then a peer.
+pub const ORIGINS: usize = MAX_TIERS + 2;
+
 /// Who holds a block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum SourceId {
@@ -50,9 +53,25 @@ pub enum SourceId {
     Pool(PoolId),
 }
 
+impl SourceId {
+    /// Its place among the [`ORIGINS`] of another worker's hits.
+    pub const fn origin(self) -> usize {
+        match self {
+            Self::Pool(_) => MAX_TIERS,
+            Self::Worker(_) => MAX_TIERS + 1,
+        }
+    }
+}
+
 impl From<WorkerId> for SourceId {
     fn from(worker: WorkerId) -> Self {
         Self::Worker(worker)
+    }
+}
+
+impl From<PoolId> for SourceId {
+    fn from(pool: PoolId) -> Self {
+        Self::Pool(pool)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod event;
 pub mod hash;
 pub mod id;
 pub mod link;
+pub mod pool;
 pub mod report;
 pub mod request;
 pub mod rng;

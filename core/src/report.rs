@@ -6,7 +6,7 @@ mod rows;
 pub use rows::Row;
 
 use crate::hash::Map;
-use crate::id::{MAX_TIERS, RequestId, SessionId, TenantId, WorkerId};
+use crate::id::{ORIGINS, RequestId, SessionId, TenantId, WorkerId};
 use crate::time::{Duration, Instant};
 use rows::Rows;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ pub struct Answered {
     pub output_tokens: u32,
     /// Prompt tokens found in a cache at first admission.
     pub cached_tokens: u32,
-    /// The same by tier, the nearest first. All zero where a worker does not say.
-    pub cached_by_tier: [u32; MAX_TIERS],
+    /// The same by origin: the tiers, the nearest first, then a pool and peers. All zero where a worker does not say.
+    pub cached_by_tier: [u32; ORIGINS],
 }
 
 impl Answered {
@@ -58,8 +58,8 @@ impl Answered {
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Cached {
     pub tokens: u32,
-    /// The nearest tier first. All zero where a worker does not say.
-    pub by_tier: [u32; MAX_TIERS],
+    /// By origin: the tiers, the nearest first, then a pool and peers. All zero where a worker does not say.
+    pub by_tier: [u32; ORIGINS],
 }
 
 #[derive(Clone, Debug)]
@@ -257,8 +257,8 @@ pub struct Figures {
     pub duration_s: f64,
     /// Of prompt tokens; only full blocks can be found.
     pub hit_rate: f64,
-    /// The parts of `hit_rate` by tier, the nearest first. All zero where no worker says.
-    pub hit_rate_by_tier: [f64; MAX_TIERS],
+    /// The parts of `hit_rate` by origin: the tiers, the nearest first, then a pool and peers. All zero where no worker says.
+    pub hit_rate_by_tier: [f64; ORIGINS],
     /// Of full prompt blocks.
     pub hit_rate_blocks: f64,
     pub prefill_tokens_computed: u64,
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     fn found([hbm, host]: [u32; 2]) -> Cached {
-        Cached { tokens: hbm + host, by_tier: [hbm, host, 0, 0] }
+        Cached { tokens: hbm + host, by_tier: [hbm, host, 0, 0, 0, 0] }
     }
 
     fn at(ms: u64) -> Instant {
@@ -342,7 +342,7 @@ mod tests {
         let figures = recorder.figures(16, 3, &slo);
         assert_eq!((figures.offered, figures.requests, figures.errors), (3, 2, 1));
         assert_eq!(figures.hit_rate, 80.0 / 160.0);
-        assert_eq!(figures.hit_rate_by_tier, [64.0 / 160.0, 16.0 / 160.0, 0.0, 0.0]);
+        assert_eq!(figures.hit_rate_by_tier, [64.0 / 160.0, 16.0 / 160.0, 0.0, 0.0, 0.0, 0.0]);
         // 100 tokens are 6 full blocks, 60 are 3; 2 + 3 blocks were found.
         assert_eq!(figures.hit_rate_blocks, 5.0 / 9.0);
         assert_eq!((figures.prefill_tokens_computed, figures.prefill_tokens_cached), (80, 80));

@@ -83,6 +83,9 @@ impl Bench {
                         let first = &mut self.seen.entry(id.0).or_default().first;
                         assert_eq!(first.replace(at.as_nanos()), None, "two first tokens");
                     }
+                    Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                        panic!("there is nobody else")
+                    }
                     Output::Finished { id, at, cached_tokens, .. } => {
                         let seen = self.seen.entry(id.0).or_default();
                         assert_eq!(seen.finished.replace(at.as_nanos()), None, "finished twice");

@@ -172,6 +172,9 @@ fn check_endings(
                 last = *at;
                 continue;
             }
+            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                panic!("there is nobody else")
+            }
         };
         assert!(at >= last, "{id}: time went backwards");
         last = at;

@@ -37,6 +37,8 @@ fn info(worker: u32) -> WorkerInfo {
             latency_ns: 200_000.0,
             load_ns_per_block: 50_000.0,
         }],
+        pool: None,
+        peers: None,
     }
 }
 

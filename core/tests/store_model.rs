@@ -11,7 +11,7 @@ use warmpath_core::engine::profile::{Fill, Loads, Profile};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::store::{Acquired, BlockStore, Lease};
 use warmpath_core::event::{KvBatch, Snapshot};
-use warmpath_core::id::{MAX_TIERS, SourceId, TierId, TransferId, WorkerId};
+use warmpath_core::id::{MAX_TIERS, ORIGINS, SourceId, TierId, TransferId, WorkerId};
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
 use warmpath_core::time::Instant;
@@ -62,8 +62,8 @@ struct Found {
 }
 
 impl Found {
-    fn by_tier(&self, end: usize) -> [u32; MAX_TIERS] {
-        let mut by_tier = [0; MAX_TIERS];
+    fn by_tier(&self, end: usize) -> [u32; ORIGINS] {
+        let mut by_tier = [0; ORIGINS];
         self.by_depth[..end].iter().for_each(|&tier| by_tier[tier] += 1);
         by_tier
     }
@@ -270,7 +270,7 @@ impl Pair {
         let before = self.store.contents();
         let cost = self.profile.prefill_cost();
         let (lease, hit, waiting) =
-            match self.store.acquire(self.now, sequence, limit, total, &cost) {
+            match self.store.acquire(self.now, sequence, limit, total, &cost, &[]) {
                 Acquired::Ready { lease, hit } => (lease, hit, Vec::new()),
                 Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers.to_vec()),
                 Acquired::NoRoom => {
@@ -379,7 +379,11 @@ impl Pair {
         self.index.overlap(prompt, &mut overlap);
         let found = self.model.find(prompt.chain(), prompt.reusable_blocks());
         let seen = overlap.get(SOURCE).map_or([0; 4], |entry| entry.by_tier);
-        assert_eq!(seen, found.by_tier(found.by_depth.len()), "what a router expects to hit");
+        assert_eq!(
+            seen[..],
+            found.by_tier(found.by_depth.len())[..MAX_TIERS],
+            "what a router expects to hit"
+        );
     }
 
     /// All is given back, and then all of HBM can be had.
@@ -397,7 +401,8 @@ impl Pair {
         let alone =
             Arc::new(Chain::from_wire(size, 0, vec![BlockHash::from_wire(9); all as usize]));
         let (whole, cost) = (TokenBlocks::new(alone, 1), self.profile.prefill_cost());
-        let Acquired::Ready { lease, .. } = self.store.acquire(self.now, &whole, 0, all, &cost)
+        let Acquired::Ready { lease, .. } =
+            self.store.acquire(self.now, &whole, 0, all, &cost, &[])
         else {
             panic!("room for {all} blocks is gone")
         };
@@ -514,7 +519,7 @@ fn any_rule_keeps_the_store_sound() {
             let (size, cost) = (prompt.block_size(), pair.profile.prefill_cost());
             let total = (prompt.tokens() + 1).div_ceil(size);
             let limit = prompt.reusable_blocks();
-            let acquired = pair.store.acquire(pair.now, &prompt, limit, total, &cost);
+            let acquired = pair.store.acquire(pair.now, &prompt, limit, total, &cost, &[]);
             let mut lease = match acquired {
                 Acquired::Ready { lease, .. } => lease,
                 Acquired::Waiting { lease, .. } => lease,

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_sim::{Network, Scenario};
@@ -35,6 +36,8 @@ struct ScenarioFile {
     live: Live,
     slo: Slo,
     network: Network,
+    /// What the workers share, where their profile has a way to it.
+    pool: Option<PoolSpec>,
 }
 
 /// The live leg.
@@ -67,6 +70,8 @@ pub struct Setup {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
+    /// What the workers share, where their profile has a way to it.
+    pub pool: Option<PoolSpec>,
     /// Whether a row a request is kept for a file.
     #[serde(skip)]
     pub rows: bool,
@@ -180,6 +185,7 @@ impl Setup {
             live,
             slo: file.slo,
             network: file.network,
+            pool: file.pool,
             rows: what.parquet.is_some(),
         })
     }
@@ -194,6 +200,7 @@ impl Setup {
             workers: self.workers,
             profile: self.profile.clone(),
             policy,
+            pool: self.pool.clone(),
             network: self.network,
             seed,
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use warmpath_core::id::{MAX_TIERS, RequestId, WorkerId};
+use warmpath_core::id::{ORIGINS, RequestId, WorkerId};
 use warmpath_core::report::{Cached, Recorder, Spread};
 use warmpath_core::request::{Request, Work};
 use warmpath_core::time::Instant as ModelInstant;
@@ -360,9 +360,9 @@ async fn stream(
 /// What the worker says it found, and the names of the tiers it tells apart.
 fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
     let tokens = finish.num_cached_tokens.unwrap_or(0);
-    let mut cached = Cached { tokens, by_tier: [0; MAX_TIERS] };
+    let mut cached = Cached { tokens, by_tier: [0; ORIGINS] };
     let parts = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
-    let parts = parts.filter(|parts| parts.len() <= MAX_TIERS).unwrap_or_default();
+    let parts = parts.filter(|parts| parts.len() <= ORIGINS).unwrap_or_default();
     for (own, (_, tokens)) in cached.by_tier.iter_mut().zip(&parts) {
         *own = *tokens;
     }

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod scenario;
+mod shared;
 mod world;
 
 pub use scenario::{Network, Scenario};

@@ -105,7 +105,14 @@ impl WorkerConfig {
             }
         }
         self.profile.check()?;
-        Ok(())
+        let shares = [
+            ("profile.pool", self.profile.pool.is_some()),
+            ("profile.peers", self.profile.peers.is_some()),
+        ];
+        match shares.into_iter().find(|&(_, set)| set) {
+            Some((field, _)) => err(field, "only in virtual time as yet: loadgen sim".to_owned()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -154,6 +161,8 @@ pub mod tests {
             },
             eviction: EvictionRule::Lru,
             tiers: Vec::new(),
+            pool: None,
+            peers: None,
         }
     }
 

@@ -236,6 +236,9 @@ impl Driver {
                 }
                 Output::Kv { batch, .. } => self.feed.batch(batch),
                 Output::Admitted { .. } => {}
+                Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                    unreachable!("a profile that shares is refused at the start")
+                }
             }
         }
         self.outputs = outputs;

@@ -50,6 +50,8 @@ fn config(speedup: f64) -> WorkerConfig {
         },
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
+        pool: None,
+        peers: None,
     };
     WorkerConfig { speedup, ..WorkerConfig::new(profile) }
 }

@@ -9,73 +9,25 @@
 //! no block to take, no answer complete. Such a stretch is one iteration of many steps, whose end
 //! follows from a closed form; a request that arrives in it cuts it at the next step's end.
 
+mod output;
 pub mod profile;
 mod scheduler;
 mod sequence;
+mod share;
 pub mod store;
 
 use crate::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
 use crate::hash::Map;
-use crate::id::{RequestId, WorkerId};
+use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
+pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
 use scheduler::Scheduler;
 use sequence::{SeqKey, Sequence};
-use store::{BlockStore, Hit, Traffic};
-
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// First admission: what the request found.
-    Admitted {
-        id: RequestId,
-        at: Instant,
-        hit: Hit,
-    },
-    FirstToken {
-        id: RequestId,
-        at: Instant,
-    },
-    Finished {
-        id: RequestId,
-        at: Instant,
-        cached_tokens: u32,
-        /// What it found at its first admission.
-        hit: Hit,
-    },
-    /// What the store gained and lost.
-    Kv {
-        at: Instant,
-        batch: KvBatch,
-    },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SubmitError {
-    #[error("request needs {needed} blocks, worker holds {capacity}")]
-    TooLarge { needed: u64, capacity: u64 },
-    #[error("prompt has no tokens")]
-    EmptyPrompt,
-    #[error("no answer token is asked for")]
-    EmptyAnswer,
-    #[error("request id is in use already")]
-    DuplicateId,
-}
-
-/// Counts since the engine began.
-#[derive(Clone, PartialEq, Eq, Default, Debug, serde::Serialize)]
-pub struct EngineStats {
-    pub steps: u64,
-    pub preemptions: u64,
-    /// Prompt and answer tokens computed again after a preemption.
-    pub recomputed_tokens: u64,
-    pub prefill_tokens: u64,
-    pub output_tokens: u64,
-    /// Time in which a step was running.
-    pub busy: Duration,
-    /// Of each tier behind HBM.
-    pub traffic: Vec<Traffic>,
-}
+use share::Loans;
+use std::collections::BTreeSet;
+use store::{BlockStore, Offer};
 
 #[derive(Debug)]
 pub struct Engine {
@@ -89,6 +41,9 @@ pub struct Engine {
     /// Something to do came while nothing was running.
     kick: Option<Instant>,
     ids: Map<RequestId, SeqKey>,
+    /// When a fetch is given up.
+    deadlines: BTreeSet<(Instant, TransferId)>,
+    loans: Loans,
     stats: EngineStats,
 }
 
@@ -151,6 +106,8 @@ impl Engine {
             iteration: None,
             kick: None,
             ids: Map::default(),
+            deadlines: BTreeSet::new(),
+            loans: Loans::default(),
             stats: EngineStats::default(),
         }
     }
@@ -158,6 +115,17 @@ impl Engine {
     /// What is due before `now` must have been stepped, or the request joins a step that began
     /// before it came.
     pub fn submit(&mut self, now: Instant, work: Work) -> Result<(), SubmitError> {
+        self.submit_offered(now, work, &[])
+    }
+
+    /// As [`Engine::submit`]; `offers` says what pools and peers have of the prompt. What to make of
+    /// it is decided at admission.
+    pub fn submit_offered(
+        &mut self,
+        now: Instant,
+        work: Work,
+        offers: &[Offer],
+    ) -> Result<(), SubmitError> {
         let id = work.request.id;
         if work.request.prompt.tokens() == 0 {
             return Err(SubmitError::EmptyPrompt);
@@ -182,7 +150,9 @@ impl Engine {
         // The last token of an answer has no KV.
         let named = u64::from(sequence.tokens()) + 1;
         assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
-        let key = self.scheduler.enqueue(Sequence::new(work));
+        let mut sequence = Sequence::new(work);
+        sequence.offers.extend_from_slice(offers);
+        let key = self.scheduler.enqueue(sequence);
         self.ids.insert(id, key);
         self.interrupt(now);
         Ok(())
@@ -211,19 +181,22 @@ impl Engine {
     /// When [`Engine::step`] has something to do; None while idle.
     pub fn next_wake(&self) -> Option<Instant> {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
-        match (running, self.store.next_ready()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let deadline = self.deadlines.first().map(|&(at, _)| at);
+        [running, self.store.next_ready(), deadline, self.loans.link.next_end()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does all that is due by `now`.
     pub fn step(&mut self, now: Instant, out: &mut Vec<Output>) {
         while let Some(due) = self.next_wake().filter(|&due| due <= now) {
             while let Some(transfer) = self.store.finish_load(due) {
-                self.scheduler.loaded(transfer);
+                self.scheduler.loaded(due, transfer);
                 self.interrupt(due);
             }
+            self.give_up_fetches(due);
+            self.end_loans(due, out);
             if self.iteration.as_ref().is_some_and(|running| running.end() <= due) {
                 self.end_iteration(due, out);
                 self.begin_iteration(due, out);
@@ -284,6 +257,8 @@ impl Engine {
             max_num_seqs: self.profile.max_num_seqs,
             prefill: self.profile.prefill_cost(),
             tiers: self.profile.tier_costs(),
+            pool: self.profile.pool_cost(),
+            peers: self.profile.peer_cost(),
         }
     }
 
@@ -292,7 +267,11 @@ impl Engine {
     }
 
     pub fn stats(&self) -> EngineStats {
-        EngineStats { traffic: self.store.traffic().collect(), ..self.stats.clone() }
+        EngineStats {
+            traffic: self.store.traffic().collect(),
+            load_wait: self.scheduler.load_wait,
+            ..self.stats.clone()
+        }
     }
 
     pub const fn store(&self) -> &BlockStore {
@@ -308,6 +287,7 @@ impl Engine {
     pub fn check_at_rest(&self) {
         assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
         self.scheduler.check_at_rest();
+        assert!(self.deadlines.is_empty() && self.loans.leases.is_empty(), "transfers are left");
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         self.store.check();
     }
@@ -328,6 +308,7 @@ impl Engine {
         self.stats.preemptions += plan.preempted;
         self.stats.recomputed_tokens += plan.recomputed_tokens;
         self.stats.prefill_tokens += u64::from(plan.prefill_tokens);
+        self.ask(at, out);
         if plan.shape.seqs == 0 {
             return;
         }
@@ -393,6 +374,7 @@ impl Engine {
 
     /// Says what the store gained and lost, without waiting for the step's end.
     pub fn announce(&mut self, at: Instant, out: &mut Vec<Output>) {
+        out.extend(self.store.take_puts().into_iter().map(|run| Output::Put { at, run }));
         if self.store.has_events() {
             self.seq += 1;
             let events = self.store.take_events();

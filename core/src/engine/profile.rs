@@ -1,8 +1,9 @@
 //! A worker as a row of numbers.
 
 use crate::engine::store::eviction::EvictionRule;
-use crate::event::{PrefillCost, TierCost};
+use crate::event::{FetchCost, PrefillCost, TierCost};
 use crate::id::{MAX_TIERS, TierId};
+use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// The serving engine and the hardware below it.
@@ -28,6 +29,12 @@ pub struct Profile {
     /// What lies behind HBM and is the worker's own, from near to far.
     #[serde(default, rename = "tier")]
     pub tiers: Vec<TierSpec>,
+    /// The way to a pool that the fleet shares; None: the worker uses none.
+    #[serde(default)]
+    pub pool: Option<PoolLink>,
+    /// The way to peers' memory; None: it fetches nothing from them.
+    #[serde(default)]
+    pub peers: Option<PeerLink>,
 }
 
 /// What a step costs. The shape follows GPUs: weights are read once a step or tokens are multiplied
@@ -68,6 +75,32 @@ pub struct TierSpec {
     pub eviction: EvictionRule,
     pub fill: Fill,
     pub loads: Loads,
+}
+
+/// How a worker uses a pool that it shares with others.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolLink {
+    /// Of the worker's own link to it, in GB/s; what all workers share is the pool's.
+    pub gb_s: f64,
+    /// Of each fetch, beside its time on the link.
+    pub latency_us: f64,
+    /// When blocks are put into it: as they are computed, or when they leave the worker.
+    pub fill: Fill,
+    pub loads: Loads,
+    /// After which a fetch is given up and computed instead.
+    pub timeout_ms: f64,
+}
+
+/// How a worker fetches from its peers.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerLink {
+    /// Out of each worker, in GB/s, shared by all that fetch from it.
+    pub gb_s: f64,
+    pub latency_us: f64,
+    pub loads: Loads,
+    pub timeout_ms: f64,
 }
 
 /// When blocks come to a tier.
@@ -127,6 +160,32 @@ impl Profile {
     /// Bytes of KV in one block.
     pub fn block_bytes(&self) -> f64 {
         self.kv_bytes_per_token as f64 * f64::from(self.block_size)
+    }
+
+    pub fn pool_cost(&self) -> Option<FetchCost> {
+        self.pool.map(|pool| FetchCost {
+            latency_ns: pool.latency_us * 1e3,
+            ns_per_block: self.block_bytes() / pool.gb_s,
+        })
+    }
+
+    pub fn peer_cost(&self) -> Option<FetchCost> {
+        self.peers.map(|peers| FetchCost {
+            latency_ns: peers.latency_us * 1e3,
+            ns_per_block: self.block_bytes() / peers.gb_s,
+        })
+    }
+
+    /// How long a fetch is waited for.
+    pub fn fetch_timeout(&self) -> Duration {
+        let pool = self.pool.map_or(0.0, |pool| pool.timeout_ms);
+        let peers = self.peers.map_or(0.0, |peers| peers.timeout_ms);
+        Duration::from_nanos_f64(pool.max(peers) * 1e6)
+    }
+
+    /// What a block takes out of this worker alone, in nanoseconds.
+    pub fn lend_ns_per_block(&self) -> f64 {
+        self.peers.map_or(0.0, |peers| self.block_bytes() / peers.gb_s)
     }
 
     pub fn prefill_cost(&self) -> PrefillCost {
@@ -194,7 +253,17 @@ impl Profile {
             let why = format!("{} tiers, expected at most {}", self.tiers.len(), MAX_TIERS - 1);
             return err("tier", why);
         }
-        self.tiers.iter().try_for_each(|tier| tier.check(self))
+        self.tiers.iter().try_for_each(|tier| tier.check(self))?;
+        let pool = self.pool.map(|pool| ("pool", pool.gb_s, pool.latency_us, pool.timeout_ms));
+        let peers = self.peers.map(|peer| ("peers", peer.gb_s, peer.latency_us, peer.timeout_ms));
+        for (field, gb_s, latency_us, timeout_ms) in pool.into_iter().chain(peers) {
+            let fits = gb_s > 0.0 && gb_s.is_finite() && (0.0..=1e12).contains(&latency_us);
+            if !(fits && timeout_ms > 0.0 && timeout_ms <= 1e9) {
+                let why = "expected gb_s and timeout_ms of more than 0, latency_us of 0 or more";
+                return err(field, why.into());
+            }
+        }
+        Ok(())
     }
 }
 

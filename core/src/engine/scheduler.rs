@@ -12,7 +12,7 @@ use crate::engine::profile::{Profile, StepShape};
 use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
 use crate::id::{RequestId, TransferId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,8 @@ pub(super) struct Scheduler {
     /// Decoding sequences whose next token needs a block, by order of admission.
     hungry: BTreeMap<u64, SeqKey>,
     pub any_cancelled: bool,
+    /// Time that requests have waited for transfers, all together.
+    pub load_wait: Duration,
     spare: Vec<(SeqKey, u32)>,
 }
 
@@ -94,7 +96,7 @@ impl Scheduler {
     pub fn withdraw(&mut self, key: SeqKey) -> Option<Lease> {
         let seq = self.get(key);
         match seq.state {
-            State::Loading(_) => {
+            State::Loading(..) => {
                 for waiting in self.loading.values_mut() {
                     waiting.retain(|&other| other != key);
                 }
@@ -122,18 +124,42 @@ impl Scheduler {
     }
 
     /// A transfer has ended: who waited for it may run, in the order they came.
-    pub fn loaded(&mut self, transfer: TransferId) {
+    pub fn loaded(&mut self, now: Instant, transfer: TransferId) {
         for key in self.loading.remove(&transfer).unwrap_or_default() {
             let seq = self.get_mut(key);
-            let State::Loading(left) = seq.state else { unreachable!("it waits for a transfer") };
+            let State::Loading(left, since) = seq.state else {
+                unreachable!("it waits for a transfer")
+            };
             if left > 1 {
-                seq.state = State::Loading(left - 1);
+                seq.state = State::Loading(left - 1, since);
                 continue;
             }
             seq.state = State::Waiting;
             let place = seq.place;
+            self.load_wait += now.since(since);
             self.ready.insert(place, key);
             self.loading_count -= 1;
+        }
+    }
+
+    /// A transfer will not come: who waited for it gives back what it holds and waits at its old
+    /// place, to be admitted without what others offer.
+    pub fn not_loaded(&mut self, now: Instant, transfer: TransferId, store: &mut BlockStore) {
+        for key in self.loading.remove(&transfer).unwrap_or_default() {
+            for waiting in self.loading.values_mut() {
+                waiting.retain(|&other| other != key);
+            }
+            let seq = self.get_mut(key);
+            let State::Loading(_, since) = seq.state else {
+                unreachable!("it waits for a transfer")
+            };
+            store.release(seq.lease.take().expect("who loads holds a lease"));
+            seq.offers.clear();
+            (seq.state, seq.computed, seq.admitted_before) = (State::Waiting, 0, false);
+            let place = seq.place;
+            self.waiting.insert(place, key);
+            self.loading_count -= 1;
+            self.load_wait += now.since(since);
         }
     }
 
@@ -246,7 +272,7 @@ impl Scheduler {
                 self.hungry.remove(&admitted);
                 self.running.remove(&admitted);
             }
-            State::Waiting | State::Loading(_) => unreachable!("it does not run"),
+            State::Waiting | State::Loading(..) => unreachable!("it does not run"),
         }
     }
 
@@ -372,7 +398,8 @@ impl Scheduler {
             if seq.lease.is_none() {
                 let limit = (seq.target - 1) / size;
                 let total = (seq.target + 1).div_ceil(size);
-                let acquired = store.acquire(now, &seq.work.sequence, limit, total, &cost);
+                let acquired =
+                    store.acquire(now, &seq.work.sequence, limit, total, &cost, &seq.offers);
                 let (lease, hit, transfers) = match acquired {
                     Acquired::Ready { lease, hit } => (lease, hit, SmallVec::new()),
                     Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers),
@@ -390,7 +417,7 @@ impl Scheduler {
                     admitted(seq.work.request.id, hit);
                 }
                 if !transfers.is_empty() {
-                    seq.state = State::Loading(transfers.len());
+                    seq.state = State::Loading(transfers.len(), now);
                     for transfer in transfers {
                         self.loading.entry(transfer).or_default().push(key);
                     }

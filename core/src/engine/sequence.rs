@@ -1,7 +1,9 @@
 //! One request inside an engine: how far it has come, and in which queue it stands.
 
-use crate::engine::store::{Hit, Lease};
+use crate::engine::store::{Hit, Lease, Offer};
 use crate::request::Work;
+use crate::time::Instant;
+use smallvec::SmallVec;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SeqKey(pub u32);
@@ -10,6 +12,8 @@ pub(super) struct SeqKey(pub u32);
 pub(super) struct Sequence {
     pub work: Work,
     pub lease: Option<Lease>,
+    /// What others had of its prompt when it came.
+    pub offers: SmallVec<[Offer; 2]>,
     /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
     pub computed: u32,
     /// Answer tokens made, as of the same time.
@@ -29,8 +33,8 @@ pub(super) struct Sequence {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     Waiting,
-    /// For so many transfers.
-    Loading(usize),
+    /// For so many transfers, since then.
+    Loading(usize, Instant),
     /// The count is the sequence's place among the running.
     Prefilling(u64),
     /// `since` and `due` count the engine's steps: when it was last looked at, and when it must be.
@@ -47,6 +51,7 @@ impl Sequence {
             target: work.request.prompt.tokens(),
             work,
             lease: None,
+            offers: SmallVec::new(),
             computed: 0,
             generated: 0,
             cached_tokens: 0,

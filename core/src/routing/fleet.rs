@@ -175,7 +175,7 @@ impl Fleet {
         let ordinal = self.booked;
         let worker = self.workers.get_mut(&decision.worker).expect("a decision names a worker");
         let tokens = request.prompt.tokens();
-        let cached = worker.info.covered(tokens, &decision.overlap.unwrap_or_default());
+        let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
         let work = worker.info.prefill.estimate(tokens - cached, cached);
         if worker.prefills.is_empty() {
             worker.head_since = now;

@@ -25,11 +25,24 @@ pub struct SourceOverlap {
     pub source: SourceId,
     /// Each block counted once, in the nearest tier that has it.
     pub by_tier: [u32; MAX_TIERS],
+    /// Of the nearest tier, blocks that are not there yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pending: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl SourceOverlap {
     pub fn blocks(&self) -> u32 {
         self.by_tier.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks))
+    }
+
+    /// Blocks that another could fetch from there now.
+    pub fn resident(&self) -> u32 {
+        self.blocks().saturating_sub(self.pending)
     }
 }
 
@@ -53,11 +66,12 @@ impl Overlap {
             Ok(i) => {
                 let more = blocks.saturating_sub(self.entries[i].blocks());
                 self.entries[i].by_tier[0] += more;
+                self.entries[i].pending += more;
             }
             Err(i) => {
                 let mut by_tier = [0; MAX_TIERS];
                 by_tier[0] = blocks;
-                self.entries.insert(i, SourceOverlap { source, by_tier });
+                self.entries.insert(i, SourceOverlap { source, by_tier, pending: blocks });
             }
         }
     }
@@ -216,8 +230,11 @@ impl PrefixIndex {
 
     fn entry(&self, slot: u16, by_tier: &[u32; MAX_TIERS]) -> Option<SourceOverlap> {
         let source = self.slots[slot as usize]?;
-        (by_tier.iter().any(|&blocks| blocks > 0))
-            .then_some(SourceOverlap { source, by_tier: *by_tier })
+        (by_tier.iter().any(|&blocks| blocks > 0)).then_some(SourceOverlap {
+            source,
+            by_tier: *by_tier,
+            pending: 0,
+        })
     }
 
     /// On failure, the depth whose parent is missing.

@@ -143,6 +143,8 @@ pub fn round_profile(block_size: u32) -> Profile {
         },
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 

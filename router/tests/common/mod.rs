@@ -49,6 +49,8 @@ pub fn profile() -> Profile {
         },
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 

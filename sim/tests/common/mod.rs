@@ -29,6 +29,8 @@ pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
         },
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 
@@ -46,7 +48,7 @@ pub fn host(tokens: u64, loads: Loads) -> TierSpec {
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
-    Scenario { workers, profile, policy, network: Network::default(), seed: 0 }
+    Scenario { workers, profile, policy, pool: None, network: Network::default(), seed: 0 }
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {

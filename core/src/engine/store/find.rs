@@ -15,6 +15,7 @@ impl BlockStore {
             let (run, blocks) = (&node.value, agreed - depth);
             if run.in_hbm() || run.loading.is_some() {
                 found.coming = agreed;
+                found.fetching |= run.tiers == 0;
                 if run.pins == 0 {
                     found.idle_hbm += u64::from(blocks);
                 }
@@ -35,6 +36,8 @@ impl BlockStore {
 pub(super) struct Found {
     /// In HBM or on the way there, in blocks from the start.
     pub coming: u32,
+    /// Some of that comes from others.
+    pub fetching: bool,
     /// Of that, what nobody holds yet.
     pub idle_hbm: u64,
     /// What lies behind it, from the nearest tier to the farthest.

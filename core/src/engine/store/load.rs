@@ -2,7 +2,7 @@
 //! share fairly.
 
 use super::find::Found;
-use super::{BlockStore, HBM, Lease, tiers_of};
+use super::{BlockStore, HBM, Lease, Offer, tiers_of};
 use crate::engine::profile::{Fill, Loads};
 use crate::event::PrefillCost;
 use crate::id::TransferId;
@@ -13,23 +13,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Debug)]
-struct Transfer {
-    tier: usize,
+pub(super) struct Transfer {
+    /// None: from outside.
+    pub tier: Option<usize>,
     /// Blocks that are still to come.
-    blocks: u32,
+    pub blocks: u32,
     /// What it takes beside its time on the link.
-    latency: Duration,
+    pub latency: Duration,
     /// Keeps the path in place even if every request that waits for it goes away.
-    lease: Lease,
+    pub lease: Lease,
+}
+
+/// What to bring to HBM.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// From the own tiers up to here.
+    pub end: u32,
+    /// And from there on.
+    pub offer: Option<Offer>,
 }
 
 /// All transfers under way.
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
-    all: BTreeMap<TransferId, Transfer>,
+    pub all: BTreeMap<TransferId, Transfer>,
     /// Off the link, and ready after the latency.
     landing: BTreeSet<(Instant, TransferId)>,
     started: u64,
+}
+
+impl Transfers {
+    pub fn next_id(&mut self) -> TransferId {
+        self.started += 1;
+        TransferId(self.started - 1)
+    }
 }
 
 impl BlockStore {
@@ -62,10 +79,27 @@ impl BlockStore {
         }
     }
 
-    fn land(&mut self, now: Instant, id: TransferId) {
+    /// A transfer has brought its blocks.
+    pub(super) fn land(&mut self, now: Instant, id: TransferId) -> u32 {
         let transfer = self.transfers.all.remove(&id).expect("a transfer that was started");
-        let mut parts: SmallVec<[NodeId; 8]> = SmallVec::new();
-        let mut next = transfer.lease.deepest;
+        let parts = self.parts_of(id, &transfer.lease);
+        let blocks: u32 = parts.iter().map(|&part| self.tree.get(part).len()).sum();
+        assert_eq!(blocks, transfer.blocks, "a transfer lost blocks on the way");
+        self.reserved -= u64::from(blocks);
+        if let Some(tier) = transfer.tier {
+            self.tiers[tier].traffic.loaded_blocks += u64::from(blocks);
+        }
+        for &part in parts.iter().rev() {
+            self.arrive(now, part);
+        }
+        self.release(transfer.lease);
+        blocks
+    }
+
+    /// The runs of a path that a transfer brings, the last first.
+    pub(super) fn parts_of(&self, id: TransferId, lease: &Lease) -> SmallVec<[NodeId; 8]> {
+        let mut parts = SmallVec::new();
+        let mut next = lease.deepest;
         while let Some(part) = next {
             let node = self.tree.get(part);
             if node.value.loading == Some(id) {
@@ -73,14 +107,7 @@ impl BlockStore {
             }
             next = node.parent;
         }
-        let blocks: u32 = parts.iter().map(|&part| self.tree.get(part).len()).sum();
-        assert_eq!(blocks, transfer.blocks, "a transfer lost blocks on the way");
-        self.reserved -= u64::from(blocks);
-        self.tiers[transfer.tier].traffic.loaded_blocks += u64::from(blocks);
-        for &part in parts.iter().rev() {
-            self.arrive(now, part);
-        }
-        self.release(transfer.lease);
+        parts
     }
 
     /// A held run of a tier behind was computed meanwhile, so it is in HBM now. If it was on its
@@ -110,28 +137,48 @@ impl BlockStore {
         self.write_through(now, id);
     }
 
-    /// How far to load: to the end of the tier where the most time is gained over computing. Within
-    /// a tier loading takes the same for every block and computing more for each than for the one
-    /// before, so only the ends of tiers can be best.
-    pub(super) fn worth_loading(
+    /// What to load and fetch: up to where the most time is gained over computing. From one source
+    /// loading takes the same for every block and computing more for each than for the one before,
+    /// so only the ends of tiers and of offers can be best.
+    pub(super) fn plan(
         &self,
         now: Instant,
         found: &Found,
-        block_size: u32,
-        cost: &PrefillCost,
-    ) -> u32 {
-        let (mut best, mut best_gain) = (found.coming, 0.0);
-        let (mut waits, mut all_forced) = (0.0_f64, true);
+        limit: u32,
+        (block_size, cost): (u32, &PrefillCost),
+        offers: &[Offer],
+    ) -> Plan {
+        let computed = |end: u32| {
+            let new = (end - found.coming) * block_size;
+            cost.estimate(new, found.coming * block_size).as_nanos() as f64
+        };
+        let mut best = Plan { end: found.coming, offer: None };
+        let (mut best_gain, mut waits, mut all_forced) = (0.0, 0.0_f64, true);
+        // What others offer joins on wherever the own tiers are left.
+        let mut joints: SmallVec<[(u32, f64); 4]> = SmallVec::from_slice(&[(found.coming, 0.0)]);
         for segment in &found.behind {
             let tier = &self.tiers[segment.tier];
             let written = segment.there_at.since(now).as_nanos() as f64;
             waits = waits.max(tier.load_estimate(now, segment.blocks) + written);
             all_forced &= tier.loads == Loads::Always;
-            let new = (segment.end - found.coming) * block_size;
-            let computed = cost.estimate(new, found.coming * block_size).as_nanos() as f64;
-            let gain = computed - waits;
+            let gain = computed(segment.end) - waits;
             if all_forced || gain > best_gain {
-                (best, best_gain) = (segment.end, if all_forced { f64::MIN } else { gain });
+                best.end = segment.end;
+                best_gain = if all_forced { f64::MIN } else { gain };
+            }
+            joints.push((segment.end, waits));
+        }
+        if all_forced && best.end > found.coming {
+            joints.retain(|&mut (end, _)| end == best.end);
+        }
+        for offer in offers.iter().filter(|_| !found.fetching) {
+            let to = offer.blocks.min(limit);
+            for &(end, waits) in joints.iter().filter(|&&(end, _)| end < to) {
+                let gain = computed(to) - waits.max(offer.estimate(to - end));
+                if offer.always || gain > best_gain {
+                    best = Plan { end, offer: Some(Offer { blocks: to, ..*offer }) };
+                    best_gain = gain;
+                }
             }
         }
         best
@@ -139,8 +186,7 @@ impl BlockStore {
 
     /// Begins to load what lies in one tier of the path that `lease` holds.
     pub(super) fn start_load(&mut self, now: Instant, lease: &Lease, tier: usize) -> TransferId {
-        let id = TransferId(self.transfers.started);
-        self.transfers.started += 1;
+        let id = self.transfers.next_id();
         let (mut blocks, mut there_at) = (0, now);
         let mut next = lease.deepest;
         while let Some(node_id) = next {
@@ -157,13 +203,18 @@ impl BlockStore {
         }
         self.make_room(now, blocks);
         self.reserved += u64::from(blocks);
-        self.leases += 1;
         let source = &mut self.tiers[tier];
         source.link.start(now, id, f64::from(blocks) * source.load_ns_per_block);
         let latency = source.latency + there_at.since(now);
-        let chain = Arc::clone(&lease.chain);
-        let lease = Lease { chain, deepest: lease.deepest, named: lease.named, reserved: 0 };
-        self.transfers.all.insert(id, Transfer { tier, blocks, latency, lease });
+        let transfer = Transfer { blocks, latency, tier: Some(tier), lease: self.again(lease) };
+        self.transfers.all.insert(id, transfer);
         id
+    }
+
+    /// Another hold on the path of a lease, whose pins the caller has set.
+    pub(super) fn again(&mut self, lease: &Lease) -> Lease {
+        self.leases += 1;
+        let chain = Arc::clone(&lease.chain);
+        Lease { chain, deepest: lease.deepest, named: lease.named, reserved: 0 }
     }
 }

@@ -12,18 +12,20 @@
 
 mod check;
 pub mod eviction;
+mod fetch;
 mod find;
 mod load;
 mod room;
 mod tier;
 
 use crate::block::{BlockRun, Chain, TokenBlocks};
-use crate::engine::profile::Profile;
+use crate::engine::profile::{Fill, Profile};
 use crate::event::{Digest, KvEvent, PrefillCost};
-use crate::id::{MAX_TIERS, TierId, TransferId};
+use crate::id::{MAX_TIERS, ORIGINS, TierId, TransferId};
 use crate::runs::{NodeId, RunTree};
 use crate::time::Instant;
-use eviction::Idle;
+use eviction::{EvictionRule, Idle};
+pub use fetch::{Fetch, Offer};
 use load::Transfers;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ struct Run {
     pins: u32,
     /// On its way to HBM.
     loading: Option<TransferId>,
+    /// Whence, if no tier has a copy.
+    origin: u8,
     /// When it was last let go of, counted in releases.
     used: u64,
     /// A second request has held it.
@@ -52,6 +56,25 @@ struct Run {
 }
 
 impl Run {
+    /// Blocks that are in HBM or on the way there, whose names are held by nobody else yet.
+    const fn new() -> Self {
+        Self {
+            tiers: 0,
+            pins: 1,
+            loading: None,
+            origin: 0,
+            used: 0,
+            reused: false,
+            there_at: Instant::START,
+            below: [0; MAX_TIERS],
+        }
+    }
+
+    /// Where it is found: the nearest tier, or where it comes from.
+    const fn found_in(&self) -> usize {
+        if self.tiers == 0 { self.origin as usize } else { self.tiers.trailing_zeros() as usize }
+    }
+
     const fn in_hbm(&self) -> bool {
         self.tiers & 1 != 0
     }
@@ -84,8 +107,8 @@ impl Lease {
     }
 }
 
-/// What a request found, in blocks by tier.
-pub type Hit = [u32; MAX_TIERS];
+/// What a request found, in blocks by where they came from.
+pub type Hit = [u32; ORIGINS];
 
 #[derive(Debug)]
 pub enum Acquired {
@@ -118,24 +141,43 @@ pub struct BlockStore {
     leases: u64,
     releases: u64,
     events: Vec<KvEvent>,
+    /// Asked for since the last call of [`BlockStore::take_fetches`].
+    fetches: Vec<Fetch>,
+    /// When a shared pool gets blocks, if there is one.
+    pool: Option<Fill>,
+    /// For the pool, since the last call of [`BlockStore::take_puts`].
+    puts: Vec<BlockRun>,
 }
 
 impl BlockStore {
     pub fn new(profile: &Profile) -> Self {
+        let hbm = Tier::room(profile.hbm_blocks(), profile.eviction, profile.block_size);
         let behind = profile.tiers.iter().map(|spec| Tier::behind(spec, profile));
+        Self { pool: profile.pool.map(|pool| pool.fill), ..Self::of(hbm, behind) }
+    }
+
+    /// One memory with nothing behind it.
+    pub fn flat(blocks: u64, eviction: EvictionRule, block_size: u32) -> Self {
+        Self::of(Tier::room(Some(blocks), eviction, block_size), core::iter::empty())
+    }
+
+    fn of(first: Tier, behind: impl Iterator<Item = Tier>) -> Self {
         Self {
             tree: RunTree::default(),
-            tiers: core::iter::once(Tier::hbm(profile)).chain(behind).collect(),
+            tiers: core::iter::once(first).chain(behind).collect(),
+            pool: None,
+            puts: Vec::new(),
             reserved: 0,
             transfers: Transfers::default(),
             leases: 0,
             releases: 0,
             events: Vec::new(),
+            fetches: Vec::new(),
         }
     }
 
-    /// Holds what is there of the first `limit` blocks of `sequence`, and reserves HBM for `total`
-    /// blocks in all.
+    /// Holds what is there of the first `limit` blocks of `sequence`, fetches what others `offer`
+    /// where that is faster than to compute it, and reserves HBM for `total` blocks in all.
     pub fn acquire(
         &mut self,
         now: Instant,
@@ -143,10 +185,11 @@ impl BlockStore {
         limit: u32,
         total: u32,
         cost: &PrefillCost,
+        offers: &[Offer],
     ) -> Acquired {
         let chain = sequence.chain();
         let found = self.find(chain, limit);
-        let end = self.worth_loading(now, &found, chain.block_size(), cost);
+        let plan = self.plan(now, &found, limit, (chain.block_size(), cost), offers);
         // Blocks that need a place in HBM: new ones and those to load. Blocks that are evictable
         // now but about to be held can't make that room.
         let need = u64::from(total.saturating_sub(found.coming));
@@ -156,19 +199,23 @@ impl BlockStore {
         let mut lease = Lease { chain: Arc::clone(chain), deepest: None, named: 0, reserved: 0 };
         self.leases += 1;
         let mut transfers: SmallVec<[TransferId; 2]> = SmallVec::new();
-        let mut hit = [0; MAX_TIERS];
+        let mut hit = [0; ORIGINS];
         let mut depth = 0;
-        while let Some((id, agreed)) = self.tree.follow(chain, depth, end) {
+        while let Some((id, agreed)) = self.tree.follow(chain, depth, plan.end) {
             let part = self.hold(id, agreed);
             let run = &self.tree.get(part).value;
             if let Some(loading) = run.loading.filter(|loading| !transfers.contains(loading)) {
                 transfers.push(loading);
             }
-            hit[run.tiers.trailing_zeros() as usize] += agreed - depth;
+            hit[run.found_in()] += agreed - depth;
             (lease.deepest, lease.named, depth) = (Some(part), agreed, agreed);
         }
-        for segment in found.behind.iter().filter(|segment| segment.end <= end) {
+        for segment in found.behind.iter().filter(|segment| segment.end <= plan.end) {
             transfers.push(self.start_load(now, &lease, segment.tier));
+        }
+        if let Some(offer) = plan.offer {
+            hit[offer.from.origin()] += offer.blocks - lease.named;
+            transfers.push(self.start_fetch(now, &mut lease, &offer));
         }
         let own = total.saturating_sub(lease.named);
         self.make_room(now, own);
@@ -233,6 +280,11 @@ impl BlockStore {
                 self.put_into_orders(id);
             }
         }
+    }
+
+    /// Takes what a shared pool is to get.
+    pub fn take_puts(&mut self) -> Vec<BlockRun> {
+        core::mem::take(&mut self.puts)
     }
 
     /// Takes what changed since the last call.
@@ -356,6 +408,7 @@ impl BlockStore {
             && self.lengthens(now, id, lease, to - from)
         {
             self.tree.extend(id, to);
+            self.put_through(id, from);
             for tier in tiers_of(self.tree.get(id).value.tiers) {
                 self.came(id, from, tier);
                 if tier != HBM {
@@ -365,19 +418,19 @@ impl BlockStore {
             return id;
         }
         let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: to };
-        let value = Run {
-            tiers: 0,
-            pins: 1,
-            loading: None,
-            used: 0,
-            reused: false,
-            there_at: Instant::START,
-            below: [0; MAX_TIERS],
-        };
-        let id = self.tree.insert(lease.deepest, run, value);
+        let id = self.tree.insert(lease.deepest, run, Run::new());
+        self.put_through(id, from);
         self.add_tier(id, HBM);
         self.write_through(now, id);
         id
+    }
+
+    /// A pool that is written through gets blocks as they are computed.
+    fn put_through(&mut self, id: NodeId, from: u32) {
+        if self.pool == Some(Fill::WriteThrough) {
+            let node = self.tree.get(id);
+            self.puts.push(node.run(from, node.end));
+        }
     }
 
     /// Whether nobody could tell new blocks from the end of the lease's path, so that they make it

@@ -88,6 +88,9 @@ impl BlockStore {
         let node = self.tree.get(id);
         let (start, end, parent) = (node.start, node.end, node.parent);
         let run = node.run(from, end);
+        if self.pool == Some(Fill::Spill) {
+            self.puts.push(run.clone());
+        }
         self.events.push(KvEvent::Removed { tier: TierId(tier as u8), run });
         self.tiers[tier].resident -= u64::from(end - from);
         self.tree.truncate(id, from);

@@ -1,6 +1,6 @@
 //! One tier: its room, what leaves it first, and the links to and from it.
 
-use super::eviction::{Eviction, Idle};
+use super::eviction::{Eviction, EvictionRule, Idle};
 use crate::engine::profile::{Fill, Loads, Profile, TierSpec};
 use crate::id::TransferId;
 use crate::link::FairLink;
@@ -43,13 +43,13 @@ pub(super) struct Tier {
 }
 
 impl Tier {
-    pub fn hbm(profile: &Profile) -> Self {
-        let capacity = profile.hbm_blocks();
+    /// Room alone, without links.
+    pub fn room(capacity: Option<u64>, eviction: EvictionRule, block_size: u32) -> Self {
         Self {
             capacity,
             resident: 0,
             idle: 0,
-            order: profile.eviction.build(capacity, profile.block_size),
+            order: eviction.build(capacity, block_size),
             fill: Fill::Spill,
             loads: Loads::Always,
             link: FairLink::default(),
@@ -62,16 +62,15 @@ impl Tier {
     }
 
     pub fn behind(spec: &TierSpec, profile: &Profile) -> Self {
-        let capacity = Some(spec.tokens / u64::from(profile.block_size));
+        let block_size = profile.block_size;
+        let capacity = Some(spec.tokens / u64::from(block_size));
         Self {
-            capacity,
-            order: spec.eviction.build(capacity, profile.block_size),
             fill: spec.fill,
             loads: spec.loads,
             latency: Duration::from_nanos_f64(spec.latency_us * 1e3),
             load_ns_per_block: profile.block_bytes() / spec.load_gb_s,
             store_ns_per_block: profile.block_bytes() / spec.store_gb_s,
-            ..Self::hbm(profile)
+            ..Self::room(capacity, spec.eviction, block_size)
         }
     }
 
