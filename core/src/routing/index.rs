@@ -183,41 +183,37 @@ impl PrefixIndex {
     pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         out.clear();
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
-        // Sources that hold everything up to the current depth, and what of it in which tier.
-        let mut going: SmallVec<[(u16, [u32; MAX_TIERS]); 16]> = SmallVec::new();
         let mut depth = 0;
+        // The first so many entries are of sources that hold everything up to `depth`.
+        let mut going = 0;
         while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
             let node = self.tree.get(id);
             let covered = agreed - depth;
             if depth == 0 {
-                going.extend(node.value.iter().map(|holder| (holder.slot, [0; MAX_TIERS])));
+                let entry = |holder: &Holder| {
+                    let source = self.slots[holder.slot as usize]?;
+                    Some(SourceOverlap { source, by_tier: [0; MAX_TIERS] })
+                };
+                out.entries.extend(node.value.iter().filter_map(entry));
+                going = out.entries.len();
             }
-            going.retain(|(slot, by_tier)| {
-                match node.value.iter().find(|holder| holder.slot == *slot) {
-                    Some(holder) => {
-                        by_tier[holder.tiers.trailing_zeros() as usize] += covered;
-                        true
-                    }
-                    None => {
-                        out.entries.extend(self.entry(*slot, by_tier));
-                        false
-                    }
+            let mut stay = 0;
+            for holder in &node.value {
+                let source = self.slots[holder.slot as usize];
+                let at = out.entries[stay..going].iter().position(|e| Some(e.source) == source);
+                if let Some(at) = at {
+                    out.entries.swap(stay, stay + at);
+                    out.entries[stay].by_tier[holder.tiers.trailing_zeros() as usize] += covered;
+                    stay += 1;
                 }
-            });
+            }
+            going = stay;
             depth = agreed;
-            if agreed < node.end || going.is_empty() {
+            if agreed < node.end || going == 0 {
                 break;
             }
         }
-        let rest = going.iter().filter_map(|(slot, by_tier)| self.entry(*slot, by_tier));
-        out.entries.extend(rest);
         out.entries.sort_unstable_by_key(|entry| entry.source);
-    }
-
-    fn entry(&self, slot: u16, by_tier: &[u32; MAX_TIERS]) -> Option<SourceOverlap> {
-        let source = self.slots[slot as usize]?;
-        (by_tier.iter().any(|&blocks| blocks > 0))
-            .then_some(SourceOverlap { source, by_tier: *by_tier })
     }
 
     /// On failure, the depth whose parent is missing.
