@@ -18,6 +18,10 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Overlap {
     entries: Vec<SourceOverlap>,
+    /// Of the sources that hold everything so far, while a look-up goes on: slot and place among
+    /// the entries. Empty otherwise.
+    #[serde(skip)]
+    going: Vec<(u16, u16)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -81,6 +85,7 @@ struct Holder {
     tiers: u8,
 }
 
+/// Ascending by slot.
 type Holders = SmallVec<[Holder; 4]>;
 
 #[derive(Clone, Debug)]
@@ -183,37 +188,36 @@ impl PrefixIndex {
     pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         out.clear();
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
+        let Overlap { entries, going } = out;
         let mut depth = 0;
-        // The first so many entries are of sources that hold everything up to `depth`.
-        let mut going = 0;
         while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
             let node = self.tree.get(id);
             let covered = agreed - depth;
             if depth == 0 {
-                let entry = |holder: &Holder| {
-                    let source = self.slots[holder.slot as usize]?;
-                    Some(SourceOverlap { source, by_tier: [0; MAX_TIERS] })
-                };
-                out.entries.extend(node.value.iter().filter_map(entry));
-                going = out.entries.len();
-            }
-            let mut stay = 0;
-            for holder in &node.value {
-                let source = self.slots[holder.slot as usize];
-                let at = out.entries[stay..going].iter().position(|e| Some(e.source) == source);
-                if let Some(at) = at {
-                    out.entries.swap(stay, stay + at);
-                    out.entries[stay].by_tier[holder.tiers.trailing_zeros() as usize] += covered;
-                    stay += 1;
+                for holder in &node.value {
+                    let source = self.slots[holder.slot as usize].expect("a holder is a source");
+                    going.push((holder.slot, entries.len() as u16));
+                    entries.push(SourceOverlap { source, by_tier: [0; MAX_TIERS] });
                 }
             }
-            going = stay;
+            // Both ascend by slot.
+            let mut holders = node.value.iter().peekable();
+            going.retain(|&(slot, entry)| {
+                while holders.next_if(|holder| holder.slot < slot).is_some() {}
+                let Some(holder) = holders.next_if(|holder| holder.slot == slot) else {
+                    return false;
+                };
+                let tier = holder.tiers.trailing_zeros() as usize;
+                entries[usize::from(entry)].by_tier[tier] += covered;
+                true
+            });
             depth = agreed;
-            if agreed < node.end || going == 0 {
+            if agreed < node.end || going.is_empty() {
                 break;
             }
         }
-        out.entries.sort_unstable_by_key(|entry| entry.source);
+        going.clear();
+        entries.sort_unstable_by_key(|entry| entry.source);
     }
 
     /// On failure, the depth whose parent is missing.
@@ -265,9 +269,9 @@ impl PrefixIndex {
         }
         let part = self.isolate(id, from, to);
         let holders = &mut self.tree.get_mut(part).value;
-        match holders.iter_mut().find(|holder| holder.slot == slot) {
-            Some(holder) => holder.tiers |= bit,
-            None => holders.push(Holder { slot, tiers: bit }),
+        match holders.binary_search_by_key(&slot, |holder| holder.slot) {
+            Ok(i) => holders[i].tiers |= bit,
+            Err(i) => holders.insert(i, Holder { slot, tiers: bit }),
         }
         part
     }
@@ -350,10 +354,10 @@ impl PrefixIndex {
 
     fn drop_claim(&mut self, id: NodeId, slot: u16, bits: u8) {
         let holders = &mut self.tree.get_mut(id).value;
-        if let Some(i) = holders.iter().position(|holder| holder.slot == slot) {
+        if let Ok(i) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
             holders[i].tiers &= !bits;
             if holders[i].tiers == 0 {
-                holders.swap_remove(i);
+                holders.remove(i);
             }
         }
         let mut empty = Some(id);
@@ -384,6 +388,7 @@ impl PrefixIndex {
         self.tree.check();
         for (_, node) in self.tree.iter() {
             assert!(node.children > 0 || !node.value.is_empty(), "a run without holder is kept");
+            assert!(node.value.is_sorted_by(|a, b| a.slot < b.slot), "holders out of order");
         }
     }
 }
