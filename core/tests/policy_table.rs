@@ -423,6 +423,24 @@ fn a_recorded_run_replays_without_an_index() {
 }
 
 #[test]
+fn a_record_that_was_cut_is_told_from_a_whole_one() {
+    let mut lines = eventful().lines();
+    let entries = lines.len() - 1;
+    let complete = |lines: &[String]| replay(lines.iter()).map(|done| done.complete);
+    assert!(!complete(&lines).unwrap());
+    lines.push(format!("{{\"end\":{entries}}}"));
+    assert!(complete(&lines).unwrap());
+    lines.push(lines[entries].clone());
+    let after = complete(&lines).unwrap_err().to_string();
+    assert_eq!(after, format!("line {}: something stands after the end", entries + 3));
+    lines.pop();
+    lines.remove(entries);
+    let short = complete(&lines).unwrap_err().to_string();
+    let gone = format!("{entries} entries were written, {} stand before it", entries - 1);
+    assert_eq!(short, format!("line {}: {gone}", entries + 1));
+}
+
+#[test]
 fn a_record_that_was_tampered_with_is_reported_with_its_line() {
     let lines = eventful().lines();
     let arrivals: Vec<usize> =

@@ -4,12 +4,10 @@ use crate::files::check_target;
 use anyhow::{Result, anyhow};
 use clap::builder::NonEmptyStringValueParser;
 use comfy_table::{CellAlignment, Table, presets};
-use std::error::Error;
-use tonic::Status;
-use warmpath_proto::transport;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{Candidate, ExplainRequest, ExplainResponse};
+use warmpath_proto::{status, transport};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,28 +30,10 @@ pub fn run(args: Args) -> Result<()> {
             .max_decoding_message_size(transport::MAX_GENERATE_BYTES);
         let request = ExplainRequest { about: Some(About::RequestId(request_id)) };
         let answer = client.explain(request).await;
-        answer.map_err(|status| anyhow!("{target}: {}", in_words(&status)))
+        answer.map_err(|status| anyhow!("{target}: {}", status::of_admin(&status)))
     })?;
     print!("{}", receipt(answer.get_ref()));
     Ok(())
-}
-
-/// What is said of a broken connection stands in the error's sources.
-fn in_words(status: &Status) -> String {
-    let mut why = match (status.code(), status.message()) {
-        (tonic::Code::Unimplemented, "") => "no admin service there; see --admin-listen".to_owned(),
-        (code, "") => code.description().to_owned(),
-        (_, message) => message.to_owned(),
-    };
-    let mut source = status.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !why.contains(&text) {
-            why = format!("{why}: {text}");
-        }
-        source = error.source();
-    }
-    why
 }
 
 fn receipt(answer: &ExplainResponse) -> String {

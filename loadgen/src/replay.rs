@@ -14,6 +14,11 @@ pub fn run(args: &cli::Replay) -> Result<()> {
                 "{name}: {} decisions in {} inputs, all the same as recorded",
                 done.decisions, done.inputs
             );
+            if !done.complete {
+                eprintln!(
+                    "{name}: no end line: the record was cut off, its last inputs are missing"
+                );
+            }
             Ok(())
         }
         Err(error @ ReplayError::Differs { .. }) => bail!("{name}: {error}"),

@@ -14,7 +14,7 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::profile::{Profile, TierSpec};
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::record::{Entry, Header};
+use warmpath_core::routing::record::{End, Entry, Header};
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::Observers;
 
@@ -139,6 +139,7 @@ pub fn simulate(
 struct Log {
     file: PendingFile,
     text: Vec<u8>,
+    entries: u64,
 }
 
 impl Log {
@@ -148,15 +149,18 @@ impl Log {
         let file = PendingFile::create(&folder.join(format!("{policy}.jsonl")))?;
         let mut text = serde_json::to_vec(&Header::new(policy, seed))?;
         text.push(b'\n');
-        Ok(Self { file, text })
+        Ok(Self { file, text, entries: 0 })
     }
 
     fn push(&mut self, entry: &Entry) {
         serde_json::to_writer(&mut self.text, entry).expect("an entry has a JSON form");
         self.text.push(b'\n');
+        self.entries += 1;
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
+        serde_json::to_writer(&mut self.text, &End { end: self.entries })?;
+        self.text.push(b'\n');
         self.file.finish(&self.text)
     }
 }

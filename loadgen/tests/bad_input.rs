@@ -298,8 +298,15 @@ fn a_log_that_was_changed_does_not_replay() {
     let output =
         loadgen(here, &["sim", "--trace", "t.jsonl", "--policies", "kv-aware", "--record", "logs"]);
     assert!(output.status.success());
-    assert_eq!(loadgen(here, &["replay", "logs/kv-aware.jsonl"]).status.code(), Some(0));
+    let whole = loadgen(here, &["replay", "logs/kv-aware.jsonl"]);
+    assert_eq!((whole.status.code(), whole.stderr.len()), (Some(0), 0));
     let log = std::fs::read_to_string(here.join("logs/kv-aware.jsonl")).expect("a log");
+    let lines: Vec<_> = log.lines().collect();
+    write(here, "cut.jsonl", &lines[..lines.len() - 3].join("\n"));
+    let output = loadgen(here, &["replay", "cut.jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "what is there is replayed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("cut.jsonl: no end line") && said.lines().count() == 1, "{said}");
     let (before, after) = log.split_once("\"decision\":{\"worker\":").expect("a decision");
     let worker: u32 = after[..1].parse().expect("one digit");
     let other = (worker + 1) % 8;
@@ -311,7 +318,7 @@ fn a_log_that_was_changed_does_not_replay() {
     let output = loadgen(here, &["replay", "changed.jsonl"]);
     assert_eq!(output.status.code(), Some(1), "a difference is a failure, not bad input");
     assert!(String::from_utf8_lossy(&output.stderr).contains("line"));
-    write(here, "torn.jsonl", &log[..log.len() - 30]);
+    write(here, "torn.jsonl", &log[..log.len() - 50]);
     assert_refused(here, &["replay", "torn.jsonl"], &["torn.jsonl", "line"]);
     write(here, "none.jsonl", "");
     assert_refused(here, &["replay", "none.jsonl"], &["none.jsonl", "empty"]);

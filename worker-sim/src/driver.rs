@@ -170,7 +170,7 @@ impl Driver {
                 let prompt_tokens = work.request.prompt.tokens();
                 let result = self.engine.submit(now, work);
                 if result.is_ok() {
-                    self.metrics.submitted(id, now, prompt_tokens);
+                    self.metrics.submitted(id, now, prompt_tokens, output_tokens);
                     self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
                 }
                 // Whoever asked may have gone away; then a cancel follows.
@@ -245,13 +245,16 @@ impl Driver {
     }
 
     fn flush(&mut self, wall: WallInstant) {
-        let streams = &mut self.streams;
+        let (streams, metrics) = (&mut self.streams, &mut self.metrics);
+        let now = self.clock.at(wall);
         let mut decoding = false;
-        self.engine.progress(self.clock.at(wall), |id, made| {
+        self.engine.progress(now, |id, made| {
             if let Some(stream) = streams.get_mut(&id) {
                 decoding = true;
                 // The last token goes out with the finish.
-                stream.send(made.min(stream.output_tokens - 1));
+                let made = made.min(stream.output_tokens - 1);
+                stream.send(made);
+                metrics.progress(id, now, made);
             }
         });
         self.next_flush = decoding.then(|| wall + self.flush);

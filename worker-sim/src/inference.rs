@@ -105,10 +105,10 @@ pub struct InferenceService {
 }
 
 impl InferenceService {
-    async fn start(&self, request: &GenerateRequest) -> Result<Answer, Status> {
+    async fn start(&self, mut request: GenerateRequest) -> Result<Answer, Status> {
         let shared = &self.shared;
         shared.refuse_if_draining()?;
-        let accepted = generate::accept(request, &shared.config.model)?;
+        let accepted = generate::accept(&mut request, &shared.config.model)?;
         let block_size = shared.config.profile.block_size;
         let needed = u64::from(accepted.total_tokens()).div_ceil(u64::from(block_size));
         if let Some(capacity) = shared.config.profile.hbm_blocks()
@@ -164,8 +164,7 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<GenerateResponse>, Status> {
-        let mut answer = self.start(request.get_ref()).await?;
-        drop(request);
+        let mut answer = self.start(request.into_inner()).await?;
         loop {
             let progress = answer.next_progress().await?;
             if progress.end.is_some() {
@@ -180,7 +179,7 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Answer>, Status> {
-        self.start(request.get_ref()).await.map(Response::new)
+        self.start(request.into_inner()).await.map(Response::new)
     }
 }
 
