@@ -288,12 +288,17 @@ mod tests {
             // Two tokens in a second, none in the next, two in the two after it.
             metrics.progress(id, at(2), 3);
             metrics.progress(id, at(3), 3);
-            metrics.output(&Output::Finished { id, at: at(4), cached_tokens: 0 });
+            metrics.output(&Output::Finished { id, at: at(4), cached_tokens: 0, hit: [0; 6] });
             // An answer of one token has no time a token.
             let short = RequestId(2);
             metrics.submitted(short, at(4), 10, 1);
             metrics.output(&Output::FirstToken { id: short, at: at(5) });
-            metrics.output(&Output::Finished { id: short, at: at(5), cached_tokens: 0 });
+            metrics.output(&Output::Finished {
+                id: short,
+                at: at(5),
+                cached_tokens: 0,
+                hit: [0; 6],
+            });
         });
         let page = recorder.handle().render();
         let value = |name: &str| {
