@@ -9,6 +9,8 @@
 //! no block to take, no answer complete. Such a stretch is one iteration of many steps, whose end
 //! follows from a closed form; a request that arrives in it cuts it at the next step's end.
 
+mod front_end;
+pub mod physics;
 pub mod profile;
 mod scheduler;
 mod sequence;
@@ -19,6 +21,7 @@ use crate::hash::Map;
 use crate::id::{RequestId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
+use front_end::FrontEnd;
 use profile::Profile;
 use scheduler::Scheduler;
 use sequence::{SeqKey, Sequence};
@@ -80,6 +83,7 @@ pub struct Engine {
     seq: u64,
     profile: Profile,
     store: BlockStore,
+    front_end: FrontEnd,
     scheduler: Scheduler,
     iteration: Option<Iteration>,
     /// Something to do came while nothing was running.
@@ -137,13 +141,15 @@ impl Engine {
     /// `epoch` tells this life of the worker from the ones before it.
     pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
         let store = BlockStore::new(&profile);
+        let scheduler = Scheduler::new(profile.step.window(), profile.constant_blocks());
         Self {
             worker,
             epoch,
             seq: 0,
             profile,
             store,
-            scheduler: Scheduler::default(),
+            front_end: FrontEnd::default(),
+            scheduler,
             iteration: None,
             kick: None,
             ids: Map::default(),
@@ -163,14 +169,15 @@ impl Engine {
         }
         let tokens = u64::from(work.request.prompt.tokens()) + u64::from(work.output_tokens);
         let block_size = u64::from(self.profile.block_size);
-        let needed = tokens.div_ceil(block_size);
+        let constant = u64::from(self.profile.constant_blocks());
+        let needed = tokens.div_ceil(block_size) + constant;
         // Token counts are 32 bits wide, also where memory has no limit.
-        let countable = u64::from(u32::MAX) / block_size;
+        let countable = u64::from(u32::MAX) / block_size + constant;
         let capacity = self.profile.hbm_blocks().map_or(countable, |room| room.min(countable));
         if needed > capacity {
             return Err(SubmitError::TooLarge { needed, capacity });
         }
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) || self.front_end.contains(id) {
             return Err(SubmitError::DuplicateId);
         }
         let sequence = &work.sequence;
@@ -178,15 +185,28 @@ impl Engine {
         // The last token of an answer has no KV.
         let named = u64::from(sequence.tokens()) + 1;
         assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
+        let delay = self.profile.step.front_end(work.request.prompt.tokens());
+        if delay == Duration::ZERO {
+            self.enqueue(now, work);
+        } else {
+            self.front_end.push(now + delay, work);
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, now: Instant, work: Work) {
+        let id = work.request.id;
         let key = self.scheduler.enqueue(Sequence::new(work));
         self.ids.insert(id, key);
         self.interrupt(now);
-        Ok(())
     }
 
     /// Nothing more is said of the request; its slot and blocks are free again by the end of the
     /// running step.
     pub fn cancel(&mut self, now: Instant, id: RequestId) {
+        if self.front_end.cancel(id) {
+            return;
+        }
         let Some(&key) = self.ids.get(&id) else { return };
         if self.scheduler.is_running(key) {
             self.scheduler.get_mut(key).cancelled = true;
@@ -207,10 +227,8 @@ impl Engine {
     /// When [`Engine::step`] has something to do; None while idle.
     pub fn next_wake(&self) -> Option<Instant> {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
-        match (running, self.store.next_ready()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let others = [self.store.next_ready(), self.front_end.next_ready()];
+        others.into_iter().flatten().chain(running).min()
     }
 
     /// Does all that is due by `now`.
@@ -219,6 +237,9 @@ impl Engine {
             while let Some(transfer) = self.store.finish_load(due) {
                 self.scheduler.loaded(transfer);
                 self.interrupt(due);
+            }
+            while let Some(work) = self.front_end.pop(due) {
+                self.enqueue(due, work);
             }
             if self.iteration.as_ref().is_some_and(|running| running.end() <= due) {
                 self.end_iteration(due, out);
@@ -247,9 +268,10 @@ impl Engine {
             worker: self.worker,
             epoch: self.epoch,
             seq: self.seq,
-            waiting,
+            waiting: waiting + self.front_end.requests(),
             running,
-            queued_prefill_tokens: self.scheduler.queued_prefill_tokens(),
+            queued_prefill_tokens: self.scheduler.queued_prefill_tokens()
+                + self.front_end.prompt_tokens(),
             blocks_by_tier: self.store.blocks_by_tier(),
             digest: None,
         }
@@ -297,12 +319,13 @@ impl Engine {
 
     /// Nothing is queued or running.
     pub fn is_idle(&self) -> bool {
-        self.ids.is_empty()
+        self.ids.is_empty() && self.front_end.is_empty()
     }
 
     /// An idle engine holds no lease and every count is right.
     pub fn check_at_rest(&self) {
         assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
+        assert!(self.front_end.is_empty(), "requests are on their way to the scheduler");
         self.scheduler.check_at_rest();
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         self.store.check();
@@ -327,7 +350,7 @@ impl Engine {
         if plan.shape.seqs == 0 {
             return;
         }
-        let growth_ns = f64::from(plan.decoding) * self.profile.step.ns_per_context_token;
+        let growth_ns = self.profile.step.growth_ns(plan.shape.decoding, plan.filling);
         let mut iteration = Iteration {
             start: at,
             steps: plan.steps,

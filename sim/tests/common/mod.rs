@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{HostTier, Loads, Profile, StepTime};
+use warmpath_core::engine::profile::{HostTier, Loads, Profile, LinearStep, StepTime};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
@@ -18,14 +18,14 @@ pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
         kv_bytes_per_token: 100_000,
         max_num_seqs: 16,
         max_num_batched_tokens: 1_024,
-        step: StepTime {
+        step: StepTime::Linear(LinearStep {
             base_ns: 1_000_000.0,
             weights_ns: 4_000_000.0,
             ns_per_token: 50_000.0,
             ns_per_pair: 1.0,
             ns_per_context_token: 30.0,
             ns_per_seq: 5_000.0,
-        },
+        }),
         host: None,
     }
 }
