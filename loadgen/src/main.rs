@@ -7,6 +7,7 @@ mod config;
 mod csv;
 mod drive;
 mod explain;
+mod fidelity;
 mod files;
 mod fleet;
 mod grid;
@@ -77,6 +78,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             finish(config, results, &About { title, slo: run::SLO, baseline: None }, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fidelity(args) => fidelity::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fit(args) => fidelity::fit(&args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -30,10 +30,11 @@ pub struct Device {
     /// How far off times may be where nothing was measured, in percent either way.
     #[serde(default = "default_band")]
     pub band_percent: f64,
+    /// The decode kernel of latent attention computes so many heads, even where a device has fewer.
+    #[serde(default = "default_latent_heads")]
+    pub latent_heads: u32,
     #[serde(default)]
     pub attention: Attention,
-    #[serde(default)]
-    pub latent: Latent,
     #[serde(default)]
     pub all_reduce: AllReduce,
     #[serde(default)]
@@ -57,6 +58,10 @@ const fn default_band() -> f64 {
     40.0
 }
 
+const fn default_latent_heads() -> u32 {
+    64
+}
+
 /// Attention over keys and values of several heads.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -69,6 +74,9 @@ pub struct Attention {
     pub extra_keys: f64,
     /// Times `compute` where heads are 64 wide or less: they fill the matrix units by half.
     pub narrow_heads: f64,
+    /// Decode over compressed keys and values (MLA): share of the BF16 peak, in products of
+    /// `latent_heads` heads.
+    pub latent_compute: f64,
     pub bf16: PerKv,
     pub fp8: PerKv,
 }
@@ -81,16 +89,6 @@ pub struct PerKv {
     pub compute: f64,
     /// Decode attention's share of the HBM bandwidth.
     pub bandwidth: f64,
-}
-
-/// Decode over the compressed keys and values of latent attention (MLA).
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Latent {
-    /// Share of the BF16 peak.
-    pub compute: f64,
-    /// The kernel computes so many heads even where a device has fewer.
-    pub padded_heads: u32,
 }
 
 /// A switched all-reduce: each device sends the message once, whatever their number.
@@ -194,15 +192,10 @@ impl Default for Attention {
             decode_launch_us: 12.0,
             extra_keys: 650.0,
             narrow_heads: 0.75,
+            latent_compute: 0.35,
             bf16: per_kv,
             fp8: per_kv,
         }
-    }
-}
-
-impl Default for Latent {
-    fn default() -> Self {
-        Self { compute: 0.35, padded_heads: 64 }
     }
 }
 
@@ -335,7 +328,8 @@ impl Device {
             ("attention.bf16.bandwidth", self.attention.bf16.bandwidth),
             ("attention.fp8.compute", self.attention.fp8.compute),
             ("attention.fp8.bandwidth", self.attention.fp8.bandwidth),
-            ("latent.compute", self.latent.compute),
+            ("attention.latent_compute", self.attention.latent_compute),
+            ("latent_heads", f64::from(self.latent_heads)),
             ("all_reduce.efficiency", self.all_reduce.efficiency),
         ];
         for (field, value) in positive {

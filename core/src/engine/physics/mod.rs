@@ -11,6 +11,7 @@
 
 mod deployment;
 mod device;
+mod kernel;
 mod memory;
 mod model;
 mod precision;
@@ -19,9 +20,10 @@ mod table;
 
 pub use deployment::{BuildError, Deployment};
 pub use device::{
-    AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host, Latent,
-    Moe, PerKv, Standing,
+    AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host,
+    Moe, Peaks, PerKv, Standing,
 };
+pub use kernel::Kernel;
 pub use memory::MemoryPlan;
 pub use model::{Dense, Experts, Family, Layers, LatentAttention, Model, Recurrent};
 pub use precision::{KvDtype, Precision};

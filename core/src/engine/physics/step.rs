@@ -17,7 +17,7 @@
 //! - elementwise, a layer: `launch + c 2 T (8 d + 3 width) / B`.
 
 use super::device::{Constants, Device, Gemm};
-use super::model::{Model, Product};
+use super::model::{Experts, Model, Product};
 use super::precision::{BF16, Format, KvDtype, Precision};
 use super::{BuildError, FrontEnd};
 use crate::engine::profile::StepShape;
@@ -75,14 +75,14 @@ impl Line {
 
 /// A matrix product in so many layers.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Term {
+pub(super) struct Term {
     layers: f64,
     compute_per_token: f64,
     traffic: Line,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct ExpertTerm {
+pub(super) struct ExpertTerm {
     layers: f64,
     experts: f64,
     per_token: f64,
@@ -125,13 +125,13 @@ fn smax(a: f64, b: f64, q: f64) -> f64 {
 }
 
 impl Term {
-    fn at(&self, tokens: f64, sharpness: f64) -> f64 {
+    pub fn at(&self, tokens: f64, sharpness: f64) -> f64 {
         self.layers * smax(tokens * self.compute_per_token, self.traffic.at(tokens), sharpness)
     }
 }
 
 impl ExpertTerm {
-    fn at(&self, tokens: f64) -> f64 {
+    pub fn at(&self, tokens: f64) -> f64 {
         let missed = libm::pow(1.0 - self.per_token / self.experts, tokens);
         let read = self.experts * (1.0 - missed) * self.read_per_expert;
         let busy = smax(tokens * self.compute_per_token, read, self.sharpness);
@@ -161,6 +161,7 @@ impl Physics {
             .sum();
         let terms: Result<_, _> =
             products.iter().map(|product| hardware.term(product, linear)).collect();
+        let experts = model.experts.map(|one| hardware.experts(model.hidden, &one, tp));
         let bytes_per_ns = device.bytes_per_ns();
         let mut physics = Self {
             products: terms?,
@@ -169,7 +170,7 @@ impl Physics {
             launch: count * gemm.launch_us * 1e3,
             single_token: count * gemm.single_token_us * 1e3,
             conversion_per_token: gemm.conversion * converted / bytes_per_ns,
-            experts: hardware.experts(model, tp)?,
+            experts: experts.transpose()?,
             all_reduce: all_reduce(device, model, tp)?,
             elementwise: elementwise(&constants, model, tp, bytes_per_ns),
             prefill_launch: model.layers() * device.attention.prefill_launch_us * 1e3,
@@ -240,6 +241,11 @@ impl Physics {
             + f64::from(shape.decoding) * self.per_decoding
     }
 
+    /// Of sliding-window layers, in tokens; 0 where there are none.
+    pub fn window(&self) -> u32 {
+        self.window.unwrap_or(0)
+    }
+
     /// Each step with a prompt in it has this, however short the prompt.
     pub(super) const fn prefill_launch(&self) -> f64 {
         self.prefill_launch
@@ -247,14 +253,14 @@ impl Physics {
 }
 
 /// A device with the constants of one precision.
-struct Hardware<'a> {
-    device: &'a Device,
-    constants: &'a Constants,
-    precision: Precision,
+pub(super) struct Hardware<'a> {
+    pub device: &'a Device,
+    pub constants: &'a Constants,
+    pub precision: Precision,
 }
 
 impl Hardware<'_> {
-    fn term(&self, product: &Product, linear: Format) -> Result<Term, BuildError> {
+    pub fn term(&self, product: &Product, linear: Format) -> Result<Term, BuildError> {
         let Gemm { compute, bandwidth, .. } = self.constants.gemm;
         let format = if product.quantized { linear } else { BF16 };
         let flops = self.device.flops_per_ns(format.math, self.precision)?;
@@ -268,15 +274,20 @@ impl Hardware<'_> {
         })
     }
 
-    fn experts(&self, model: &Model, tp: u32) -> Result<Option<ExpertTerm>, BuildError> {
-        let Some(experts) = &model.experts else { return Ok(None) };
+    /// Experts of which each device has every `devices`th part.
+    pub fn experts(
+        &self,
+        hidden: u32,
+        experts: &Experts,
+        devices: u32,
+    ) -> Result<ExpertTerm, BuildError> {
         let moe = &self.constants.moe;
         let format = self.precision.experts();
         let flops = self.device.flops_per_ns(format.math, self.precision)?;
         let bytes_per_ns = self.device.bytes_per_ns();
-        let (hidden, per_token) = (f64::from(model.hidden), f64::from(experts.per_token));
-        let one = 3.0 * hidden * f64::from(experts.width) / f64::from(tp);
-        Ok(Some(ExpertTerm {
+        let (hidden, per_token) = (f64::from(hidden), f64::from(experts.per_token));
+        let one = 3.0 * hidden * f64::from(experts.width) / f64::from(devices);
+        Ok(ExpertTerm {
             layers: f64::from(experts.layers),
             experts: f64::from(experts.experts),
             per_token,
@@ -285,7 +296,7 @@ impl Hardware<'_> {
             copies_per_token: moe.traffic * 2.0 * per_token * hidden / bytes_per_ns,
             launch: moe.launch_us * 1e3,
             sharpness: moe.sharpness,
-        }))
+        })
     }
 
     fn attention(
@@ -322,9 +333,9 @@ impl Hardware<'_> {
             let pair = layers * 2.0 * heads * size / (flops * per_kv.compute);
             physics.per_pair += pair;
             physics.edge_per_token += extra * pair;
-            let computed = heads.max(f64::from(self.device.latent.padded_heads));
+            let computed = heads.max(f64::from(self.device.latent_heads));
             let ranks = f64::from(latent.kv_rank * 2 + latent.rope_size);
-            let multiply = 2.0 * computed * ranks / (flops * self.device.latent.compute);
+            let multiply = 2.0 * computed * ranks / (flops * attention.latent_compute);
             let read = latent.kv_bytes(kv) / bytes_per_ns;
             physics.per_context_token += layers * multiply.max(read);
         }
