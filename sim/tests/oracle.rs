@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{Profile, LinearStep, StepTime};
+use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use warmpath_core::engine::profile::{HostTier, Loads, Profile, LinearStep, StepTime};
+use warmpath_core::engine::profile::{HostTier, LinearStep, Loads, Profile, StepTime};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::tokens::{Segment, TokenStream, materialize};

@@ -317,7 +317,8 @@ impl Scheduler {
             let lease = seq.lease.as_mut().expect("running on a lease");
             if store.grow(lease, (seq.computed + until).div_ceil(block_size) + constant).is_ok() {
                 self.hungry.remove(&admitted);
-            } else if store.grow(lease, (seq.computed + 1).div_ceil(block_size) + constant).is_ok() {
+            } else if store.grow(lease, (seq.computed + 1).div_ceil(block_size) + constant).is_ok()
+            {
                 let room = (lease.blocks() - constant) * block_size - seq.computed;
                 let sooner = steps + u64::from(room.min(until));
                 seq.state = State::Decoding { admitted, since, due: sooner };

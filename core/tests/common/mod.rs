@@ -9,7 +9,7 @@ use std::sync::Arc;
 use warmpath_core::block::{
     BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
 };
-use warmpath_core::engine::profile::{HostTier, Loads, Profile, LinearStep, StepTime};
+use warmpath_core::engine::profile::{HostTier, LinearStep, Loads, Profile, StepTime};
 use warmpath_core::id::{RequestId, TenantId};
 use warmpath_core::request::{Request, TokenSource, Work};
 use warmpath_core::rng::Rng;

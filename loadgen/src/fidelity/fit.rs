@@ -244,9 +244,10 @@ pub fn predict(device: &Device, models: &BTreeMap<String, Model>, steps: &[&Step
             let physics = Physics::new(device, &models[&step.model], step.placement);
             last = physics.ok().map(|physics| (step.model.as_str(), step.placement, physics));
         }
-        ms.push(last.as_ref().map_or(f64::NAN, |(_, _, physics)| {
-            physics.split(&step.shape).total() / 1e6
-        }));
+        ms.push(
+            last.as_ref()
+                .map_or(f64::NAN, |(_, _, physics)| physics.split(&step.shape).total() / 1e6),
+        );
     }
     ms
 }

@@ -133,7 +133,10 @@ pub struct Reference {
 impl Reference {
     pub fn read(folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
-            return Err(bad(format!("{}: not a folder, expected one of CSV files", folder.display())));
+            return Err(bad(format!(
+                "{}: not a folder, expected one of CSV files",
+                folder.display()
+            )));
         }
         let mut this = Self::default();
         let files = &mut this.files;
@@ -152,11 +155,7 @@ impl Reference {
     }
 }
 
-fn rows<T: DeserializeOwned>(
-    folder: &Path,
-    name: &str,
-    files: &mut Vec<String>,
-) -> Result<Vec<T>> {
+fn rows<T: DeserializeOwned>(folder: &Path, name: &str, files: &mut Vec<String>) -> Result<Vec<T>> {
     let path = folder.join(name);
     if !path.exists() {
         return Ok(Vec::new());

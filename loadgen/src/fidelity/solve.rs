@@ -62,11 +62,7 @@ pub fn least_squares(
 }
 
 /// By unknown, then by residual.
-fn slopes(
-    x: &[f64],
-    errors: &[f64],
-    residuals: &impl Fn(&[f64]) -> Vec<f64>,
-) -> Vec<Vec<f64>> {
+fn slopes(x: &[f64], errors: &[f64], residuals: &impl Fn(&[f64]) -> Vec<f64>) -> Vec<Vec<f64>> {
     let slope = |i: usize| {
         let mut moved = x.to_vec();
         moved[i] += STEP;

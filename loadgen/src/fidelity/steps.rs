@@ -76,14 +76,14 @@ pub fn evaluate(reference: &Reference, known: &mut Known, progress: &Progress) -
         let shared = |model: &&str| {
             of_device().any(|step| {
                 let precision = step.placement.precision;
-                let other = |one: &Step| one.placement.precision == precision && one.model != *model;
+                let other =
+                    |one: &Step| one.placement.precision == precision && one.model != *model;
                 step.model == *model && of_device().any(other)
             })
         };
-        jobs.extend(models.into_iter().filter(shared).map(|model| Job {
-            device,
-            without: Some(model),
-        }));
+        jobs.extend(
+            models.into_iter().filter(shared).map(|model| Job { device, without: Some(model) }),
+        );
     }
     let bar = progress.start(jobs.len() as u64, "fitting constants", "fits");
     let done = AtomicU64::new(0);
@@ -142,8 +142,7 @@ fn tabulate(
         let key = (device, precision, model, step.row.phase.as_str(), step.row.provenance.as_str());
         let alone = models[&(device, precision)].len() < 2;
         let left_out = fits.get(&(device, Some(model))).filter(|_| !alone);
-        let with =
-            [Some(&known.devices[device]), fits.get(&(device, None)), left_out];
+        let with = [Some(&known.devices[device]), fits.get(&(device, None)), left_out];
         let columns = groups.entry(key).or_default();
         for (column, device) in columns.iter_mut().zip(with) {
             let Some(device) = device else { continue };
@@ -190,7 +189,9 @@ pub fn name(step: &Step) -> String {
     let what = match row.phase.as_str() {
         "decode" => format!("{} x {} tokens of context", row.batch, row.context),
         "mixed" => format!("{} + {} x {}", row.input_len, row.batch, row.context),
-        _ if row.prefix_len > 0 => format!("{} x {} behind {}", row.batch, row.input_len, row.prefix_len),
+        _ if row.prefix_len > 0 => {
+            format!("{} x {} behind {}", row.batch, row.input_len, row.prefix_len)
+        }
         _ => format!("{} x {}", row.batch, row.input_len),
     };
     format!("{} {} tp{} {what}", row.model, row.precision, row.tp)

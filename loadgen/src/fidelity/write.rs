@@ -81,12 +81,17 @@ pub fn run(args: &Args) -> Result<()> {
 fn describe(device: &mut Device, known: &Known, steps: &[&Step], notes: &mut String) {
     let predicted = predict(device, &known.models, steps);
     for (&precision, constants) in &mut device.precision {
-        let of_it = || steps.iter().zip(&predicted).filter(move |(step, _)| {
-            step.placement.precision == precision
-        });
+        let of_it = || {
+            steps
+                .iter()
+                .zip(&predicted)
+                .filter(move |(step, _)| step.placement.precision == precision)
+        };
         let errors = |phase: Option<&str>| {
             let wanted = of_it().filter(|(step, _)| phase.is_none_or(|one| step.row.phase == one));
-            Errors::of(&wanted.map(|(step, ms)| (name(step), ms / step.row.ms - 1.0)).collect::<Vec<_>>())
+            Errors::of(
+                &wanted.map(|(step, ms)| (name(step), ms / step.row.ms - 1.0)).collect::<Vec<_>>(),
+            )
         };
         let models: BTreeSet<&str> =
             of_it().map(|(step, _)| known.models[&step.model].name.as_str()).collect();
@@ -127,23 +132,29 @@ fn render(text: &str, notes: &str, device: &Device) -> String {
     };
     let mut out = format!("{}\n\n{MARK}\n{notes}", head.trim_end());
     let attention = &device.attention;
-    section(&mut out, "attention", &[
-        ("prefill_launch_us", attention.prefill_launch_us),
-        ("decode_launch_us", attention.decode_launch_us),
-        ("extra_keys", attention.extra_keys),
-        ("narrow_heads", attention.narrow_heads),
-        ("latent_compute", attention.latent_compute),
-    ]);
+    section(
+        &mut out,
+        "attention",
+        &[
+            ("prefill_launch_us", attention.prefill_launch_us),
+            ("decode_launch_us", attention.decode_launch_us),
+            ("extra_keys", attention.extra_keys),
+            ("narrow_heads", attention.narrow_heads),
+            ("latent_compute", attention.latent_compute),
+        ],
+    );
     for (name, per_kv) in [("bf16", attention.bf16), ("fp8", attention.fp8)] {
-        section(&mut out, &format!("attention.{name}"), &[
-            ("compute", per_kv.compute),
-            ("bandwidth", per_kv.bandwidth),
-        ]);
+        section(
+            &mut out,
+            &format!("attention.{name}"),
+            &[("compute", per_kv.compute), ("bandwidth", per_kv.bandwidth)],
+        );
     }
-    section(&mut out, "all_reduce", &[
-        ("launch_us", device.all_reduce.launch_us),
-        ("efficiency", device.all_reduce.efficiency),
-    ]);
+    section(
+        &mut out,
+        "all_reduce",
+        &[("launch_us", device.all_reduce.launch_us), ("efficiency", device.all_reduce.efficiency)],
+    );
     for (&precision, constants) in &device.precision {
         write_constants(&mut out, precision, constants);
     }
@@ -153,31 +164,41 @@ fn render(text: &str, notes: &str, device: &Device) -> String {
 fn write_constants(out: &mut String, precision: Precision, constants: &Constants) {
     let Constants { gemm, elementwise, moe, fitted } = constants;
     let named = |part: &str| format!("precision.{precision}.{part}");
-    section(out, &named("gemm"), &[
-        ("compute", gemm.compute),
-        ("bandwidth", gemm.bandwidth),
-        ("launch_us", gemm.launch_us),
-        ("sharpness", gemm.sharpness),
-        ("single_token_us", gemm.single_token_us),
-        ("conversion", gemm.conversion),
-    ]);
-    section(out, &named("elementwise"), &[
-        ("launch_us", elementwise.launch_us),
-        ("traffic", elementwise.traffic),
-    ]);
-    section(out, &named("moe"), &[
-        ("compute", moe.compute),
-        ("bandwidth", moe.bandwidth),
-        ("launch_us", moe.launch_us),
-        ("sharpness", moe.sharpness),
-        ("traffic", moe.traffic),
-    ]);
+    section(
+        out,
+        &named("gemm"),
+        &[
+            ("compute", gemm.compute),
+            ("bandwidth", gemm.bandwidth),
+            ("launch_us", gemm.launch_us),
+            ("sharpness", gemm.sharpness),
+            ("single_token_us", gemm.single_token_us),
+            ("conversion", gemm.conversion),
+        ],
+    );
+    section(
+        out,
+        &named("elementwise"),
+        &[("launch_us", elementwise.launch_us), ("traffic", elementwise.traffic)],
+    );
+    section(
+        out,
+        &named("moe"),
+        &[
+            ("compute", moe.compute),
+            ("bandwidth", moe.bandwidth),
+            ("launch_us", moe.launch_us),
+            ("sharpness", moe.sharpness),
+            ("traffic", moe.traffic),
+        ],
+    );
     let Some(fitted) = fitted else { return };
     let quoted = |items: Vec<String>| format!("[{}]", items.join(", "));
     let models = fitted.models.iter().map(|model| format!("\"{model}\"")).collect();
-    let families = fitted.families.iter().map(|family| {
-        serde_json::to_string(family).expect("a family has a name")
-    });
+    let families = fitted
+        .families
+        .iter()
+        .map(|family| serde_json::to_string(family).expect("a family has a name"));
     let _ = write!(
         out,
         "\n[{}]\nmodels = {}\nfamilies = {}\nrows = {}\nmedian_percent = {}\np95_percent = {}\n",

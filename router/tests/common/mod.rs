@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::Streaming;
 use tonic::transport::Channel;
-use warmpath_core::engine::profile::{Profile, LinearStep, StepTime};
+use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::{Segment, TokenStream, materialize};
 use warmpath_proto::transport;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{HostTier, Loads, Profile, LinearStep, StepTime};
+use warmpath_core::engine::profile::{HostTier, LinearStep, Loads, Profile, StepTime};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};

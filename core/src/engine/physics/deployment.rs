@@ -79,10 +79,8 @@ impl Deployment {
             return err("max_num_seqs", why);
         }
         if self.max_num_batched_tokens > MOST_BATCHED_TOKENS {
-            let why = format!(
-                "{}, expected at most {MOST_BATCHED_TOKENS}",
-                self.max_num_batched_tokens
-            );
+            let why =
+                format!("{}, expected at most {MOST_BATCHED_TOKENS}", self.max_num_batched_tokens);
             return err("max_num_batched_tokens", why);
         }
         if !(self.memory_utilisation > 0.0 && self.memory_utilisation <= 1.0) {

@@ -259,10 +259,12 @@ impl Device {
             Math::Fp8 => self.peak_tflops.fp8,
             Math::Fp4 => self.peak_tflops.fp4,
         };
-        let peak = peak.ok_or_else(|| BuildError::new(
-            "precision",
-            format!("{precision}, device {} has no peak for it", self.name),
-        ))?;
+        let peak = peak.ok_or_else(|| {
+            BuildError::new(
+                "precision",
+                format!("{precision}, device {} has no peak for it", self.name),
+            )
+        })?;
         Ok(peak * 1e3 * self.realization)
     }
 
@@ -296,7 +298,9 @@ impl Device {
             |band_percent, because| Standing { validated: false, band_percent, because };
         let measured_at_all = self.precision.values().any(|constants| constants.fitted.is_some());
         let Some(fitted) = self.constants(precision).fitted else {
-            let what = if measured_at_all { format!("{precision} on {}", self.name) } else {
+            let what = if measured_at_all {
+                format!("{precision} on {}", self.name)
+            } else {
                 self.name.clone()
             };
             return unvalidated(self.band_percent, format!("nothing measured of {what}"));
@@ -353,7 +357,10 @@ impl Device {
             }
         }
         if !(-1e3..1e3).contains(&self.host.base_ms) {
-            return Err(BuildError::new("host.base_ms", format!("{}, expected ms", self.host.base_ms)));
+            return Err(BuildError::new(
+                "host.base_ms",
+                format!("{}, expected ms", self.host.base_ms),
+            ));
         }
         self.precision.iter().try_for_each(|(&precision, constants)| constants.check(precision))
     }

@@ -1,10 +1,10 @@
 //! Single kernels, in the same forms as whole steps: what constants are first fitted to.
 
+use super::BuildError;
 use super::device::{Constants, Device};
 use super::model::{Experts, Product};
 use super::precision::{KvDtype, Precision};
 use super::step::Hardware;
-use super::BuildError;
 
 /// One kernel as it is measured.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -40,14 +40,17 @@ impl MemoryPlan {
         let usable = hbm_bytes * deployment.memory_utilisation;
         if plan.free_bytes(deployment.memory_utilisation) <= 0.0 && deployment.hbm_tokens.is_none()
         {
-            return Err(BuildError::new("tp", format!(
-                "{tp}, the weights of {:.0} GB and {:.0} GB for activations leave nothing of the \
+            return Err(BuildError::new(
+                "tp",
+                format!(
+                    "{tp}, the weights of {:.0} GB and {:.0} GB for activations leave nothing of the \
                  {:.0} GB that {tp} x {} may use",
-                weight_bytes / 1e9,
-                plan.activation_bytes / 1e9,
-                usable / 1e9,
-                device.name
-            )));
+                    weight_bytes / 1e9,
+                    plan.activation_bytes / 1e9,
+                    usable / 1e9,
+                    device.name
+                ),
+            ));
         }
         Ok(plan)
     }

@@ -20,12 +20,12 @@ mod table;
 
 pub use deployment::{BuildError, Deployment};
 pub use device::{
-    AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host,
-    Moe, Peaks, PerKv, Standing,
+    AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host, Moe, Peaks,
+    PerKv, Standing,
 };
 pub use kernel::Kernel;
 pub use memory::MemoryPlan;
-pub use model::{Dense, Experts, Family, Layers, LatentAttention, Model, Recurrent};
+pub use model::{Dense, Experts, Family, LatentAttention, Layers, Model, Recurrent};
 pub use precision::{KvDtype, Precision};
 pub use step::{Physics, Placement, Split};
 pub use table::Calibrated;

@@ -158,8 +158,7 @@ impl LatentAttention {
         let [query, rank, rope, nope, value] =
             [self.query_rank, self.kv_rank, self.rope_size, self.nope_size, self.value_size]
                 .map(f64::from);
-        let product =
-            |input, output| Product { layers, input, output, quantized: true };
+        let product = |input, output| Product { layers, input, output, quantized: true };
         [
             product(hidden, query + rank + rope),
             product(query, heads * (nope + rope)),
@@ -264,8 +263,7 @@ impl Model {
         let full = self
             .attention
             .map_or(0.0, |group| f64::from(group.layers) * group.kv_bytes_each(kv, tp));
-        let latent =
-            self.latent.map_or(0.0, |group| f64::from(group.layers) * group.kv_bytes(kv));
+        let latent = self.latent.map_or(0.0, |group| f64::from(group.layers) * group.kv_bytes(kv));
         (full + latent) * f64::from(tp)
     }
 

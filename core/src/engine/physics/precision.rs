@@ -40,15 +40,8 @@ pub(super) const BF16: Format =
     Format { weight_bytes: 2.0, activation_bytes: 2.0, math: Math::Bf16 };
 
 impl Precision {
-    pub const ALL: [Self; 7] = [
-        Self::Bf16,
-        Self::Fp8,
-        Self::Fp8Block,
-        Self::Nvfp4,
-        Self::Mxfp4,
-        Self::Int8,
-        Self::Int4,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Bf16, Self::Fp8, Self::Fp8Block, Self::Nvfp4, Self::Mxfp4, Self::Int8, Self::Int4];
 
     pub const fn name(self) -> &'static str {
         match self {

@@ -350,10 +350,9 @@ fn all_reduce(device: &Device, model: &Model, tp: u32) -> Result<Line, BuildErro
     if tp == 1 {
         return Ok(Line::default());
     }
-    let link = device.link_gb_s.ok_or_else(|| BuildError::new(
-        "tp",
-        format!("{tp}, device {} has no link to others", device.name),
-    ))?;
+    let link = device.link_gb_s.ok_or_else(|| {
+        BuildError::new("tp", format!("{tp}, device {} has no link to others", device.name))
+    })?;
     let each = 2.0 * model.layers();
     let per_token = 2.0 * f64::from(model.hidden) / (link * device.all_reduce.efficiency);
     Ok(Line { fixed: each * device.all_reduce.launch_us * 1e3, each: each * per_token })
@@ -373,8 +372,5 @@ fn elementwise(constants: &Constants, model: &Model, tp: u32, bytes_per_ns: f64)
 /// What the serving engine adds, for so many decoding sequences.
 fn host(device: &Device, tp: u32) -> Line {
     let group = if tp > 1 { device.host.tensor_parallel_ms } else { 0.0 };
-    Line {
-        fixed: (device.host.base_ms + group) * 1e6,
-        each: device.host.per_sequence_us * 1e3,
-    }
+    Line { fixed: (device.host.base_ms + group) * 1e6, each: device.host.per_sequence_us * 1e3 }
 }

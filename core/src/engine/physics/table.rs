@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Calibrated(Arc<Inner>);
 
-#[derive(PartialEq, Debug)]
+#[derive(PartialEq)]
 struct Inner {
     physics: Physics,
     deployment: Deployment,
@@ -71,9 +71,10 @@ impl Calibrated {
     pub fn prefill_cost(&self) -> PrefillCost {
         let Inner { physics, deployment, tokens, output, .. } = &*self.0;
         let chunk = deployment.max_num_batched_tokens;
-        let half = chunk.div_ceil(2);
-        let slope = if chunk > half {
-            (tokens[chunk as usize] - tokens[half as usize]) / f64::from(chunk - half)
+        // Exact for a whole chunk and for a short one; between them the time is nearly straight.
+        let short = chunk.div_ceil(16);
+        let slope = if chunk > short {
+            (tokens[chunk as usize] - tokens[short as usize]) / f64::from(chunk - short)
         } else {
             0.0
         };
@@ -111,6 +112,17 @@ impl Calibrated {
         let Inner { memory, deployment, .. } = &*self.0;
         let free = memory.free_bytes(deployment.memory_utilisation).max(0.0);
         (free / memory.block_bytes(block_size)) as u64 * u64::from(block_size)
+    }
+}
+
+impl core::fmt::Debug for Inner {
+    /// Without the tables, which follow from the rest.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Calibrated")
+            .field("deployment", &self.deployment)
+            .field("memory", &self.memory)
+            .field("standing", &self.standing)
+            .finish_non_exhaustive()
     }
 }
 
