@@ -361,7 +361,7 @@ fn a_stretch_ends_where_a_window_is_full() {
     let oss = deployment(1, Precision::Mxfp4, KvDtype::Bf16);
     for (prompt, output) in [(10, 400), (100, 60), (126, 5), (127, 5), (128, 5), (500, 300)] {
         let profile = build(&h100(), &gpt_oss(), &oss);
-        let at = profile.step.front_end(prompt).as_nanos();
+        let at = profile.step.front_end(prompt, 0.0).as_nanos();
         let mut ns = profile.step.ns(&prefill(prompt, 0, 128));
         let first = at + ns.round() as u64;
         for made in 1..output {
@@ -381,7 +381,7 @@ fn several_windows_fill_side_by_side() {
     // Both are ready before the step begins; their windows are full after different steps.
     let requests = [(0, 40, 200), (0, 90, 150)];
     let seen = play(&profile, &requests);
-    let ready = [40, 90].map(|tokens| profile.step.front_end(tokens).as_nanos());
+    let ready = [40, 90].map(|tokens| profile.step.front_end(tokens, 0.0).as_nanos());
     assert!(ready[0] < ready[1]);
     // The first computes its prompt alone; the second joins at the next step.
     let mut now = ready[0] as f64 + profile.step.ns(&prefill(40, 0, 128));
@@ -417,7 +417,7 @@ fn several_windows_fill_side_by_side() {
 #[test]
 fn a_request_is_admitted_when_the_front_end_is_done_with_it() {
     let profile = build(&h100(), &llama_8b(), &deployment(1, Precision::Bf16, KvDtype::Bf16));
-    let front = profile.step.front_end(2_000);
+    let front = profile.step.front_end(2_000, 0.0);
     assert_eq!(
         front,
         Duration::from_nanos_f64(

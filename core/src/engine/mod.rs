@@ -86,6 +86,8 @@ pub struct Engine {
     front_end: FrontEnd,
     scheduler: Scheduler,
     iteration: Option<Iteration>,
+    /// What the last step without prompts took.
+    decode_step_ns: f64,
     /// Something to do came while nothing was running.
     kick: Option<Instant>,
     ids: Map<RequestId, SeqKey>,
@@ -151,6 +153,7 @@ impl Engine {
             front_end: FrontEnd::default(),
             scheduler,
             iteration: None,
+            decode_step_ns: 0.0,
             kick: None,
             ids: Map::default(),
             stats: EngineStats::default(),
@@ -185,7 +188,9 @@ impl Engine {
         // The last token of an answer has no KV.
         let named = u64::from(sequence.tokens()) + 1;
         assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
-        let delay = self.profile.step.front_end(work.request.prompt.tokens());
+        let busy = self.scheduler.decoding() > 0;
+        let step_ns = if busy { self.decode_step_ns } else { 0.0 };
+        let delay = self.profile.step.front_end(work.request.prompt.tokens(), step_ns);
         if delay == Duration::ZERO {
             self.enqueue(now, work);
         } else {
@@ -358,6 +363,9 @@ impl Engine {
             growth_ns,
             chunks: plan.chunks,
         };
+        if iteration.chunks.is_empty() {
+            self.decode_step_ns = iteration.first_ns;
+        }
         if let Some(ready) = self.store.next_ready() {
             iteration.cut(ready);
         }

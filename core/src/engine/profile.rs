@@ -146,11 +146,12 @@ impl StepTime {
         }
     }
 
-    /// From a request's arrival until it may be admitted.
-    pub fn front_end(&self, prompt_tokens: u32) -> Duration {
+    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
+    /// (0: nobody decodes).
+    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
         match self {
             Self::Linear(_) => Duration::ZERO,
-            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens),
+            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens, step_ns),
         }
     }
 

@@ -116,6 +116,9 @@ pub struct Host {
 pub struct FrontEnd {
     pub base_ms: f64,
     pub per_1k_tokens_ms: f64,
+    /// Steps that are scheduled already when a request comes to a decoding engine, and whose results
+    /// are on their way (asynchronous scheduling).
+    pub steps_ahead: f64,
 }
 
 /// Kernels that depend on the weights' format.
@@ -213,7 +216,7 @@ impl Default for Host {
 
 impl Default for FrontEnd {
     fn default() -> Self {
-        Self { base_ms: 10.7, per_1k_tokens_ms: 3.7 }
+        Self { base_ms: 10.7, per_1k_tokens_ms: 3.7, steps_ahead: 2.2 }
     }
 }
 
@@ -350,6 +353,7 @@ impl Device {
             ("host.per_sequence_us", self.host.per_sequence_us),
             ("front_end.base_ms", self.front_end.base_ms),
             ("front_end.per_1k_tokens_ms", self.front_end.per_1k_tokens_ms),
+            ("front_end.steps_ahead", self.front_end.steps_ahead),
         ];
         for (field, value) in times {
             if !(0.0..1e9).contains(&value) {

@@ -60,11 +60,12 @@ impl Calibrated {
         self.0.physics.window.unwrap_or(0)
     }
 
-    /// From a request's arrival until it may be admitted.
-    pub fn front_end(&self, prompt_tokens: u32) -> Duration {
+    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
+    /// (0: nobody decodes).
+    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
         let front = &self.0.physics.front_end;
         let ms = front.base_ms + front.per_1k_tokens_ms * f64::from(prompt_tokens) / 1e3;
-        Duration::from_nanos_f64(ms * 1e6)
+        Duration::from_nanos_f64(ms * 1e6 + front.steps_ahead * step_ns)
     }
 
     /// A few numbers for a router, about chunks as long as a step may be.
