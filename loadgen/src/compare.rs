@@ -113,6 +113,8 @@ impl LiveLeg<'_> {
             workload: self.prepared.name(),
             profile: Some(setup.profile.name.clone()),
             profile_validated: setup.profile.validated,
+            profile_standing: Some(setup.profile.standing()),
+            profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
             figures,
             router_overhead_s: driven.live.router_overhead_s,
             speedup: Some(self.speedup),

@@ -72,6 +72,8 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         workload: prepared.name(),
         profile: None,
         profile_validated: false,
+        profile_standing: None,
+        profile_hbm_tokens_computed: None,
         figures,
         router_overhead_s: driven.live.router_overhead_s,
         speedup: Some(what.speedup),

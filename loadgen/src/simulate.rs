@@ -110,6 +110,8 @@ pub fn simulate(
         workload: prepared.name(),
         profile: Some(setup.profile.name.clone()),
         profile_validated: setup.profile.validated,
+        profile_standing: Some(setup.profile.standing()),
+        profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
         figures,
         router_overhead_s: None,
         speedup: None,

@@ -1,6 +1,6 @@
 //! A worker as a row of numbers.
 
-use crate::engine::physics::Calibrated;
+use crate::engine::physics::{Calibrated, Standing};
 use crate::event::{PrefillCost, TierCost};
 use crate::id::TierId;
 use crate::time::Duration;
@@ -236,6 +236,24 @@ impl Profile {
         if calibrated.deployment().hbm_tokens.is_none() {
             self.hbm_tokens = Some(calibrated.hbm_tokens(block_size));
         }
+    }
+
+    /// What its times rest on.
+    pub fn standing(&self) -> Standing {
+        match &self.step {
+            StepTime::Calibrated(calibrated) => calibrated.standing().clone(),
+            StepTime::Linear(_) => Standing {
+                validated: self.validated,
+                band_percent: None,
+                because: "step times are made up".to_owned(),
+            },
+        }
+    }
+
+    /// Where the room for KV was given: what memory and weights would leave, in tokens.
+    pub fn overridden_hbm_tokens(&self) -> Option<u64> {
+        let computed = self.step.calibrated()?.hbm_tokens(self.block_size);
+        (self.hbm_tokens != Some(computed)).then_some(computed)
     }
 
     /// Blocks that each running sequence holds besides those of its tokens.

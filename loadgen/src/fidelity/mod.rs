@@ -54,8 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
     let served = served::evaluate(&reference, &mut known, &Progress);
     let published = published::evaluate(&reference, &mut known);
     let Reference { files, .. } = reference;
-    let report =
-        Report { schema: SCHEMA, files, steps, served, published, unknown: known.unknown };
+    let report = Report { schema: SCHEMA, files, steps, served, published, unknown: known.unknown };
     print!("{}", render::render(&report));
     if let Some(file) = json {
         let mut bytes = serde_json::to_vec_pretty(&report)?;

@@ -2,7 +2,9 @@
 //! compute a prompt.
 
 use crate::fidelity::errors::{Errors, Named};
-use crate::fidelity::reference::{AnchorRow, Known, OnDeviceRow, Reference, TransferRow, precision};
+use crate::fidelity::reference::{
+    AnchorRow, Known, OnDeviceRow, Reference, TransferRow, precision,
+};
 use crate::fidelity::served::{Load, play};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -68,7 +70,8 @@ pub fn evaluate(reference: &Reference, known: &mut Known) -> Published {
         }
     }
     for row in &reference.break_even {
-        let name = format!("{} {} {} tp{} {}", row.gpu, row.model, row.precision, row.tp, row.tokens);
+        let name =
+            format!("{} {} {} tp{} {}", row.gpu, row.model, row.precision, row.tp, row.tokens);
         let deployment = precision(&row.precision)
             .ok_or_else(|| format!("precision {}", row.precision))
             .map(|precision| deployment(row.tp, precision, KvDtype::Bf16));
@@ -82,9 +85,8 @@ pub fn evaluate(reference: &Reference, known: &mut Known) -> Published {
             Err(why) => all.left_out.push(format!("time to recompute: {why}")),
         }
     }
-    let errors = |figures: &[Figure]| {
-        Errors::of(&figures.iter().map(Figure::named).collect::<Vec<_>>())
-    };
+    let errors =
+        |figures: &[Figure]| Errors::of(&figures.iter().map(Figure::named).collect::<Vec<_>>());
     all.kv_transfer_errors = errors(&all.kv_transfers);
     all.recompute_errors = errors(&all.recompute);
     all
@@ -166,9 +168,10 @@ fn anchor(
         *load = Some(Load {
             concurrency: concurrency as u32,
             requests: requests as u32,
-            longest_prompt: (prompt * 1e3) as u32,
-            longest_answer: (answer * 1e3) as u32,
-            shortest: 1.0,
+            // "About" so many: spread, so that answers do not all end at once.
+            longest_prompt: (prompt * 1e3 / 0.9) as u32,
+            longest_answer: (answer * 1e3 / 0.9) as u32,
+            shortest: 0.8,
         });
     }
     let (Some(load), [ttft, itl, ..]) = (*load, &numbers[figures..]) else {
@@ -176,7 +179,12 @@ fn anchor(
     };
     let got = play(&profile, load);
     Ok(vec![
-        Figure::new(format!("{name}: ITL at {} requests at once", load.concurrency), "ms", *itl, got.tpot_ms),
+        Figure::new(
+            format!("{name}: ITL at {} requests at once", load.concurrency),
+            "ms",
+            *itl,
+            got.tpot_ms,
+        ),
         Figure::new(format!("{name}: TTFT at the same"), "ms", *ttft, got.ttft_ms),
     ])
 }
@@ -226,7 +234,8 @@ fn transfer(row: &TransferRow, links: &[Link]) -> Result<Figure, String> {
     let link = link.ok_or_else(|| format!("no link like '{}'", row.path))?;
     let gb_s = link.nominal_gb_s * link.efficiency;
     let Some(ms) = row.transfer_ms else {
-        let published = row.gb_s.ok_or_else(|| format!("'{}' has no time and no rate", row.path))?;
+        let published =
+            row.gb_s.ok_or_else(|| format!("'{}' has no time and no rate", row.path))?;
         return Ok(Figure::new(&row.path, "GB/s", published, gb_s));
     };
     let tokens = row.tokens.unwrap_or(0.0);

@@ -23,11 +23,23 @@ pub fn render(report: &Report) -> String {
     let published = &report.published;
     figures("Decode fits that vLLM published", &published.decode_anchors, &mut text);
     if let Some(errors) = &published.kv_transfer_errors {
-        let _ = writeln!(text, "KV transfers over the links of deploy/profiles/links.toml: {}\n", line(errors));
+        let _ = writeln!(
+            text,
+            "KV transfers over the links of deploy/profiles/links.toml: {}\n",
+            line(errors)
+        );
     }
-    figures("Rates on a laptop (unvalidated: constants taken from such rates)", &published.on_device, &mut text);
+    figures(
+        "Rates on a laptop (unvalidated: constants taken from such rates)",
+        &published.on_device,
+        &mut text,
+    );
     if let Some(errors) = &published.recompute_errors {
-        let _ = writeln!(text, "Times to compute a prompt, against the formulas' authors' own constants: {}\n", line(errors));
+        let _ = writeln!(
+            text,
+            "Times to compute a prompt, against the formulas' authors' own constants: {}\n",
+            line(errors)
+        );
     }
     notes(report, &mut text);
     gates(report, &mut text);
@@ -76,8 +88,17 @@ fn steps(report: &Report, text: &mut String) {
         return;
     }
     *text += "Engine steps, kernels alone: median / p95 error in percent\n\n";
-    let header =
-        ["device", "precision", "model", "phase", "rows", "shipped", "fitted", "left out", "worst, shipped"];
+    let header = [
+        "device",
+        "precision",
+        "model",
+        "phase",
+        "rows",
+        "shipped",
+        "fitted",
+        "left out",
+        "worst, shipped",
+    ];
     for (provenance, what) in [
         ("composed_in_grid", "put together from measured kernels"),
         ("measured", "measured"),
@@ -133,8 +154,19 @@ fn served(report: &Report, text: &mut String) {
          ({}).\nThe constants are vLLM's: other engines are for comparison.\n",
         served.assumed
     );
-    let header =
-        ["source", "engine", "device", "model", "precision", "rows", "TPOT", "bias", "TTFT", "bias", "worst TPOT"];
+    let header = [
+        "source",
+        "engine",
+        "device",
+        "model",
+        "precision",
+        "rows",
+        "TPOT",
+        "bias",
+        "TTFT",
+        "bias",
+        "worst TPOT",
+    ];
     let bias = |errors: &Option<Errors>| {
         errors.as_ref().map_or_else(String::new, |one| format!("{:+.0}", one.bias_percent))
     };
@@ -193,7 +225,10 @@ fn notes(report: &Report, text: &mut String) {
         note(format!("Suspect rows left out: {}.", steps.suspect_rows_left_out));
     }
     if !steps.one_model_only.is_empty() {
-        note(format!("One model only, so none can be left out: {}.", steps.one_model_only.join(", ")));
+        note(format!(
+            "One model only, so none can be left out: {}.",
+            steps.one_model_only.join(", ")
+        ));
     }
     for (engine, rows) in &steps.other_engines {
         note(format!("Steps of {engine}, which these constants are not for: {rows} rows."));
@@ -229,8 +264,7 @@ fn gates(report: &Report, text: &mut String) {
         .iter()
         .filter_map(|gate| {
             let errors = gate.errors?;
-            let is_met =
-                errors.median_percent <= gate.median && errors.p95_percent <= gate.p95;
+            let is_met = errors.median_percent <= gate.median && errors.p95_percent <= gate.p95;
             Some(vec![
                 gate.what.clone(),
                 errors.rows.to_string(),

@@ -165,7 +165,11 @@ fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
         model: model.name.clone(),
         tp: whole(row.tp, "tensor-parallel size")?,
         precision,
-        kv_dtype: if is_narrow && precision != Precision::Bf16 { KvDtype::Fp8 } else { KvDtype::Bf16 },
+        kv_dtype: if is_narrow && precision != Precision::Bf16 {
+            KvDtype::Fp8
+        } else {
+            KvDtype::Bf16
+        },
         max_num_seqs: concurrency.max(256),
         max_num_batched_tokens: 8192.max(concurrency),
         block_size: 16,
@@ -258,7 +262,13 @@ fn tabulate(cases: &[Case<'_>], measured: &[Measured], known: &Known, all: &mut 
     for (case, got) in cases.iter().zip(measured) {
         let row = case.row;
         let (device, model) = (&known.devices[&row.gpu].name, &known.models[&row.model].name);
-        let key = (row.family.as_str(), row.engine.as_str(), device.as_str(), model.as_str(), case.precision);
+        let key = (
+            row.family.as_str(),
+            row.engine.as_str(),
+            device.as_str(),
+            model.as_str(),
+            case.precision,
+        );
         let line = lines.entry(key).or_default();
         let is_gated = row.engine == "vllm" && row.family == "InferenceX";
         all.rows.push(Row {
@@ -308,7 +318,8 @@ fn tabulate(cases: &[Case<'_>], measured: &[Measured], known: &Known, all: &mut 
             ttft: Errors::of(&ttft),
         })
         .collect();
-    [all.vllm_tpot, all.vllm_ttft, all.vllm_ttft_at_4, all.vllm_tpot_beyond_64] = vllm.each_ref().map(|errors| Errors::of(errors));
+    [all.vllm_tpot, all.vllm_ttft, all.vllm_ttft_at_4, all.vllm_tpot_beyond_64] =
+        vllm.each_ref().map(|errors| Errors::of(errors));
 }
 
 fn name(case: &Case<'_>) -> String {

@@ -104,7 +104,9 @@ pub struct AllReduce {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Host {
-    pub base_ms: f64,
+    /// It prepares the next step while the kernels of this one run: a step takes what the slower of
+    /// the two takes, and reading the context besides.
+    pub step_ms: f64,
     /// More than one device must be kept in step.
     pub tensor_parallel_ms: f64,
     pub per_sequence_us: f64,
@@ -210,7 +212,7 @@ impl Default for AllReduce {
 
 impl Default for Host {
     fn default() -> Self {
-        Self { base_ms: 0.0, tensor_parallel_ms: 0.35, per_sequence_us: 11.0 }
+        Self { step_ms: 3.0, tensor_parallel_ms: 0.1, per_sequence_us: 11.0 }
     }
 }
 
@@ -249,8 +251,8 @@ impl Default for Moe {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Standing {
     pub validated: bool,
-    /// How far off times may be, in percent either way.
-    pub band_percent: f64,
+    /// How far off times may be, in percent either way. None where nobody can say.
+    pub band_percent: Option<f64>,
     /// What was measured, or what was not.
     pub because: String,
 }
@@ -298,7 +300,7 @@ impl Device {
     /// Whether times of a model of this family rest on measurements.
     pub fn standing(&self, precision: Precision, model: &str, family: Family) -> Standing {
         let unvalidated =
-            |band_percent, because| Standing { validated: false, band_percent, because };
+            |band, because| Standing { validated: false, band_percent: Some(band), because };
         let measured_at_all = self.precision.values().any(|constants| constants.fitted.is_some());
         let Some(fitted) = self.constants(precision).fitted else {
             let what = if measured_at_all {
@@ -317,7 +319,7 @@ impl Device {
         // A model that was not among the measured ones is off as far as those left out of a fit.
         let known = fitted.models.iter().any(|known| known == model);
         let band_percent = if known { fitted.p95_percent } else { fitted.p95_percent.max(25.0) };
-        Standing { validated: true, band_percent, because }
+        Standing { validated: true, band_percent: Some(band_percent), because }
     }
 
     /// Every figure is one that can be.
@@ -349,6 +351,7 @@ impl Device {
             ("attention.decode_launch_us", self.attention.decode_launch_us),
             ("attention.extra_keys", self.attention.extra_keys),
             ("all_reduce.launch_us", self.all_reduce.launch_us),
+            ("host.step_ms", self.host.step_ms),
             ("host.tensor_parallel_ms", self.host.tensor_parallel_ms),
             ("host.per_sequence_us", self.host.per_sequence_us),
             ("front_end.base_ms", self.front_end.base_ms),
@@ -359,12 +362,6 @@ impl Device {
             if !(0.0..1e9).contains(&value) {
                 return Err(BuildError::new(field, format!("{value}, expected 0 or more")));
             }
-        }
-        if !(-1e3..1e3).contains(&self.host.base_ms) {
-            return Err(BuildError::new(
-                "host.base_ms",
-                format!("{}, expected ms", self.host.base_ms),
-            ));
         }
         self.precision.iter().try_for_each(|(&precision, constants)| constants.check(precision))
     }

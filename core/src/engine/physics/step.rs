@@ -56,7 +56,7 @@ pub struct Physics {
     /// Reading and writing recurrent states.
     per_decoding: f64,
     pub(super) window: Option<u32>,
-    pub(super) host: Line,
+    pub(super) host: HostTime,
     pub(super) front_end: FrontEnd,
 }
 
@@ -70,6 +70,29 @@ pub(super) struct Line {
 impl Line {
     pub fn at(self, n: f64) -> f64 {
         self.fixed + n * self.each
+    }
+}
+
+/// The serving engine's own time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct HostTime {
+    step: f64,
+    after: Line,
+}
+
+impl HostTime {
+    /// A step of so much kernel time and so many sequences. The slower of host and kernels counts,
+    /// with a corner of power 6 between them.
+    pub fn with_kernels(&self, kernels: f64, seqs: f64) -> f64 {
+        let (low, high) =
+            if kernels < self.step { (kernels, self.step) } else { (self.step, kernels) };
+        let ratio = low / high;
+        let sixth = ratio * ratio * ratio * ratio * ratio * ratio;
+        high * libm::cbrt(libm::sqrt(1.0 + sixth)) + self.after(seqs)
+    }
+
+    pub fn after(&self, seqs: f64) -> f64 {
+        self.after.at(seqs)
     }
 }
 
@@ -231,12 +254,17 @@ impl Physics {
             + f64::from(shape.prefill_tokens) * self.edge_per_token
     }
 
-    pub(super) fn decode_attention(&self, shape: &StepShape) -> f64 {
-        if shape.decoding == 0 {
-            return 0.0;
-        }
-        self.decode_launch
-            + shape.context as f64 * self.per_context_token
+    fn decode_attention(&self, shape: &StepShape) -> f64 {
+        self.decode_launch(shape) + self.reading(shape)
+    }
+
+    pub(super) const fn decode_launch(&self, shape: &StepShape) -> f64 {
+        if shape.decoding > 0 { self.decode_launch } else { 0.0 }
+    }
+
+    /// Reading the context of those who decode, and their states.
+    pub(super) fn reading(&self, shape: &StepShape) -> f64 {
+        shape.context as f64 * self.per_context_token
             + shape.window_context as f64 * self.per_window_token
             + f64::from(shape.decoding) * self.per_decoding
     }
@@ -369,8 +397,11 @@ fn elementwise(constants: &Constants, model: &Model, tp: u32, bytes_per_ns: f64)
     }
 }
 
-/// What the serving engine adds, for so many decoding sequences.
-fn host(device: &Device, tp: u32) -> Line {
+/// What the serving engine does beside and between the kernels.
+fn host(device: &Device, tp: u32) -> HostTime {
     let group = if tp > 1 { device.host.tensor_parallel_ms } else { 0.0 };
-    Line { fixed: (device.host.base_ms + group) * 1e6, each: device.host.per_sequence_us * 1e3 }
+    HostTime {
+        step: device.host.step_ms * 1e6,
+        after: Line { fixed: group * 1e6, each: device.host.per_sequence_us * 1e3 },
+    }
 }

@@ -43,9 +43,9 @@ impl Calibrated {
         let kernels = tokens[shape.tokens as usize]
             + output[shape.seqs as usize]
             + physics.prefill_attention(shape)
-            + physics.decode_attention(shape);
-        // The host may hide behind the kernels, it does not make them faster than they are.
-        kernels + physics.host.at(f64::from(shape.seqs)).max(0.0)
+            + physics.decode_launch(shape);
+        // What reading the context takes is published as a slope, and the host does not hide it.
+        physics.host.with_kernels(kernels, f64::from(shape.seqs)) + physics.reading(shape)
     }
 
     /// By how much a step takes longer than the one before, while so many sequences decode and so
@@ -79,11 +79,11 @@ impl Calibrated {
         } else {
             0.0
         };
-        let each_step = output[1] + physics.prefill_launch() + physics.host.at(1.0).max(0.0);
+        let each_step = output[1] + physics.prefill_launch();
         let intercept = (tokens[chunk as usize] - f64::from(chunk) * slope).max(0.0);
         PrefillCost {
-            step_ns: intercept + each_step,
-            floor_ns: tokens[1.min(chunk as usize)] + each_step,
+            step_ns: intercept + each_step + physics.host.after(1.0),
+            floor_ns: physics.host.with_kernels(tokens[1.min(chunk as usize)] + each_step, 1.0),
             chunk_tokens: chunk,
             ns_per_token: slope
                 + physics.edge_per_token
