@@ -213,9 +213,8 @@ impl Measured<'_> {
             self.kernels.iter().any(is_it)
         };
         for &precision in precisions {
-            let Some(from) = precision.stand_in().filter(|_| !is_measured(precision)) else {
-                continue;
-            };
+            let own = is_measured(precision) || precision == Precision::Fp8Block;
+            let Some(from) = precision.stand_in().filter(|_| !own) else { continue };
             if let Some(gemm) = device.precision.get(&from).map(|one| one.gemm.clone())
                 && let Some(constants) = device.precision.get_mut(&precision)
             {

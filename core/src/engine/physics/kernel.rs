@@ -1,8 +1,8 @@
 //! Single kernels, in the same forms as whole steps: what constants are first fitted to.
 
 use super::BuildError;
-use super::device::{Constants, Device};
-use super::model::{Experts, Product};
+use super::device::Device;
+use super::model::{Experts, Product, Weights};
 use super::precision::{KvDtype, Precision};
 use super::step::Hardware;
 
@@ -27,8 +27,10 @@ impl Kernel {
         match *self {
             Self::Gemm { precision, tokens, input, output } => {
                 let [input, output] = [input, output].map(f64::from);
-                let product = Product { layers: 1.0, input, output, quantized: true };
-                gemm(device, precision, tokens, &product)
+                let product = Product { layers: 1.0, input, output, weights: Weights::Linear };
+                let constants = device.constants(precision);
+                let hardware = Hardware { device, constants: &constants, precision };
+                Ok(hardware.term(&product)?.at(f64::from(tokens)))
             }
             Self::PrefillAttention { kv, heads, head_size, batch, tokens } => {
                 let attention = &device.attention;
@@ -57,22 +59,4 @@ impl Kernel {
             }
         }
     }
-}
-
-fn gemm(
-    device: &Device,
-    precision: Precision,
-    tokens: u32,
-    product: &Product,
-) -> Result<f64, BuildError> {
-    let constants: Constants = device.constants(precision);
-    let hardware = Hardware { device, constants: &constants, precision };
-    let gemm = &constants.gemm;
-    let format = precision.linear();
-    let single = if tokens == 1 { gemm.single_token_us } else { 0.0 };
-    let n = f64::from(tokens);
-    let busy = hardware.term(product, format)?.at(n, gemm.sharpness);
-    let converted = if format.activation_bytes < 2.0 { 2.0 + format.activation_bytes } else { 0.0 };
-    let conversion = gemm.conversion * n * product.input * converted / device.bytes_per_ns();
-    Ok(busy + (gemm.launch_us + single) * 1e3 + conversion)
 }

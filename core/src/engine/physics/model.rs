@@ -119,8 +119,19 @@ pub(super) struct Product {
     /// The side that is summed over.
     pub input: f64,
     pub output: f64,
-    /// Of the linear layers' precision, or BF16 whatever that is.
-    pub quantized: bool,
+    pub weights: Weights,
+}
+
+/// Which format a product's weights are multiplied in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Weights {
+    /// That of the linear layers.
+    Linear,
+    /// The projections of latent attention: multiplied in BF16, as NVFP4 checkpoints keep them and as
+    /// engines absorb them into the attention of FP8 ones.
+    Latent,
+    /// BF16: routers and output layers.
+    Plain,
 }
 
 impl Layers {
@@ -140,8 +151,8 @@ impl Layers {
         let heads = f64::from(self.heads) / f64::from(tp);
         let qkv = (heads + 2.0 * self.kv_heads_each(tp)) * size;
         [
-            Product { layers, input: hidden, output: qkv, quantized: true },
-            Product { layers, input: heads * size, output: hidden, quantized: true },
+            Product { layers, input: hidden, output: qkv, weights: Weights::Linear },
+            Product { layers, input: heads * size, output: hidden, weights: Weights::Linear },
         ]
     }
 }
@@ -158,7 +169,7 @@ impl LatentAttention {
         let [query, rank, rope, nope, value] =
             [self.query_rank, self.kv_rank, self.rope_size, self.nope_size, self.value_size]
                 .map(f64::from);
-        let product = |input, output| Product { layers, input, output, quantized: true };
+        let product = |input, output| Product { layers, input, output, weights: Weights::Latent };
         [
             product(hidden, query + rank + rope),
             product(query, heads * (nope + rope)),
@@ -176,8 +187,8 @@ impl Recurrent {
         let state = 2.0 * f64::from(self.groups) * f64::from(self.state_size);
         let input = 2.0 * width + state + f64::from(self.heads) / devices;
         [
-            Product { layers, input: hidden, output: input, quantized: true },
-            Product { layers, input: width, output: hidden, quantized: true },
+            Product { layers, input: hidden, output: input, weights: Weights::Linear },
+            Product { layers, input: width, output: hidden, weights: Weights::Linear },
         ]
     }
 
@@ -210,13 +221,14 @@ impl Model {
         products.extend(self.recurrent.iter().flat_map(|state| state.products(hidden, tp)));
         for dense in &self.dense {
             let (layers, width) = (f64::from(dense.layers), f64::from(dense.width) / f64::from(tp));
-            let product = |input, output| Product { layers, input, output, quantized: true };
+            let product =
+                |input, output| Product { layers, input, output, weights: Weights::Linear };
             products.push(product(hidden, 2.0 * width));
             products.push(product(width, hidden));
         }
         if let Some(experts) = &self.experts {
             let (layers, output) = (f64::from(experts.layers), f64::from(experts.experts));
-            products.push(Product { layers, input: hidden, output, quantized: false });
+            products.push(Product { layers, input: hidden, output, weights: Weights::Plain });
         }
         products
     }
@@ -228,7 +240,7 @@ impl Model {
             .products(tp)
             .iter()
             .map(|product| {
-                let bytes = if product.quantized { linear } else { 2.0 };
+                let bytes = if product.weights == Weights::Plain { 2.0 } else { linear };
                 product.layers * product.input * product.output * bytes
             })
             .sum();

@@ -16,9 +16,9 @@
 //! - all-reduces, two a layer: `launch + 2 T d / (link e_b)`.
 //! - elementwise, a layer: `launch + c 2 T (8 d + 3 width) / B`.
 
-use super::device::{Constants, Device, Gemm};
-use super::model::{Experts, Model, Product};
-use super::precision::{BF16, Format, KvDtype, Precision};
+use super::device::{Constants, Device};
+use super::model::{Experts, Model, Product, Weights};
+use super::precision::{BF16, KvDtype, Precision};
 use super::{BuildError, FrontEnd};
 use crate::engine::profile::StepShape;
 
@@ -36,12 +36,6 @@ pub struct Placement {
 pub struct Physics {
     products: Vec<Term>,
     output: Term,
-    sharpness: f64,
-    /// Of all products, the output layer included.
-    launch: f64,
-    single_token: f64,
-    /// Converting activations.
-    conversion_per_token: f64,
     experts: Option<ExpertTerm>,
     all_reduce: Line,
     elementwise: Line,
@@ -102,6 +96,11 @@ pub(super) struct Term {
     layers: f64,
     compute_per_token: f64,
     traffic: Line,
+    sharpness: f64,
+    launch: f64,
+    single_token: f64,
+    /// Converting activations.
+    conversion_per_token: f64,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -148,8 +147,10 @@ fn smax(a: f64, b: f64, q: f64) -> f64 {
 }
 
 impl Term {
-    pub fn at(&self, tokens: f64, sharpness: f64) -> f64 {
-        self.layers * smax(tokens * self.compute_per_token, self.traffic.at(tokens), sharpness)
+    pub fn at(&self, tokens: f64) -> f64 {
+        let busy = smax(tokens * self.compute_per_token, self.traffic.at(tokens), self.sharpness);
+        let single = if tokens == 1.0 { self.single_token } else { 0.0 };
+        self.layers * (busy + self.launch + single + tokens * self.conversion_per_token)
     }
 }
 
@@ -167,32 +168,19 @@ impl Physics {
         let Placement { tp, precision, .. } = placement;
         let constants = device.constants(precision);
         let hardware = Hardware { device, constants: &constants, precision };
-        let gemm = &constants.gemm;
         let products = model.products(tp);
-        let linear = precision.linear();
         let output = Product {
             layers: 1.0,
             input: f64::from(model.hidden),
             output: f64::from(model.vocab) / f64::from(tp),
-            quantized: false,
+            weights: Weights::Plain,
         };
-        let count: f64 = 1.0 + products.iter().map(|product| product.layers).sum::<f64>();
-        let converted: f64 = products
-            .iter()
-            .filter(|product| product.quantized && linear.activation_bytes < 2.0)
-            .map(|product| product.layers * product.input * (2.0 + linear.activation_bytes))
-            .sum();
-        let terms: Result<_, _> =
-            products.iter().map(|product| hardware.term(product, linear)).collect();
+        let terms: Result<_, _> = products.iter().map(|product| hardware.term(product)).collect();
         let experts = model.experts.map(|one| hardware.experts(model.hidden, &one, tp));
         let bytes_per_ns = device.bytes_per_ns();
         let mut physics = Self {
             products: terms?,
-            output: hardware.term(&output, BF16)?,
-            sharpness: gemm.sharpness,
-            launch: count * gemm.launch_us * 1e3,
-            single_token: count * gemm.single_token_us * 1e3,
-            conversion_per_token: gemm.conversion * converted / bytes_per_ns,
+            output: hardware.term(&output)?,
             experts: experts.transpose()?,
             all_reduce: all_reduce(device, model, tp)?,
             elementwise: elementwise(&constants, model, tp, bytes_per_ns),
@@ -215,9 +203,8 @@ impl Physics {
     /// Kernels alone, without what the serving engine adds.
     pub fn split(&self, shape: &StepShape) -> Split {
         let tokens = f64::from(shape.tokens);
-        let single = if shape.tokens == 1 { self.single_token } else { 0.0 };
         Split {
-            products: self.products(tokens) + self.output(f64::from(shape.seqs)) + single,
+            products: self.products(tokens) + self.output(f64::from(shape.seqs)),
             prefill_attention: self.prefill_attention(shape),
             decode_attention: self.decode_attention(shape),
             experts: self.experts.as_ref().map_or(0.0, |experts| experts.at(tokens)),
@@ -227,21 +214,19 @@ impl Physics {
     }
 
     fn products(&self, tokens: f64) -> f64 {
-        let busy: f64 = self.products.iter().map(|term| term.at(tokens, self.sharpness)).sum();
-        busy + self.launch + tokens * self.conversion_per_token
+        self.products.iter().map(|term| term.at(tokens)).sum()
     }
 
     /// All that depends on the number of tokens alone.
     pub(super) fn of_tokens(&self, tokens: u32) -> f64 {
         let n = f64::from(tokens);
-        let single = if tokens == 1 { self.single_token } else { 0.0 };
         let experts = self.experts.as_ref().map_or(0.0, |experts| experts.at(n));
-        self.products(n) + single + experts + self.all_reduce.at(n) + self.elementwise.at(n)
+        self.products(n) + experts + self.all_reduce.at(n) + self.elementwise.at(n)
     }
 
     /// The output layer, for so many sampled sequences.
     pub(super) fn output(&self, seqs: f64) -> f64 {
-        self.output.at(seqs, self.sharpness)
+        self.output.at(seqs)
     }
 
     pub(super) fn prefill_attention(&self, shape: &StepShape) -> f64 {
@@ -288,17 +273,31 @@ pub(super) struct Hardware<'a> {
 }
 
 impl Hardware<'_> {
-    pub fn term(&self, product: &Product, linear: Format) -> Result<Term, BuildError> {
-        let Gemm { compute, bandwidth, .. } = self.constants.gemm;
-        let format = if product.quantized { linear } else { BF16 };
+    pub fn term(&self, product: &Product) -> Result<Term, BuildError> {
+        let plain;
+        let (format, gemm) = match product.weights {
+            Weights::Linear => (self.precision.linear(), &self.constants.gemm),
+            Weights::Plain => (BF16, &self.constants.gemm),
+            Weights::Latent => {
+                plain = self.device.constants(Precision::Bf16).gemm;
+                (BF16, &plain)
+            }
+        };
         let flops = self.device.flops_per_ns(format.math, self.precision)?;
         let weights = product.input * product.output * format.weight_bytes;
         let each = product.input * format.activation_bytes + product.output * 2.0;
-        let bytes_per_ns = self.device.bytes_per_ns() * bandwidth;
+        let bytes_per_ns = self.device.bytes_per_ns();
+        let read_per_ns = bytes_per_ns * gemm.bandwidth;
+        let converted =
+            if format.activation_bytes < 2.0 { 2.0 + format.activation_bytes } else { 0.0 };
         Ok(Term {
             layers: product.layers,
-            compute_per_token: 2.0 * product.input * product.output / (flops * compute),
-            traffic: Line { fixed: weights / bytes_per_ns, each: each / bytes_per_ns },
+            compute_per_token: 2.0 * product.input * product.output / (flops * gemm.compute),
+            traffic: Line { fixed: weights / read_per_ns, each: each / read_per_ns },
+            sharpness: gemm.sharpness,
+            launch: gemm.launch_us * 1e3,
+            single_token: gemm.single_token_us * 1e3,
+            conversion_per_token: gemm.conversion * product.input * converted / bytes_per_ns,
         })
     }
 
