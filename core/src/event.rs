@@ -103,6 +103,9 @@ impl WorkerInfo {
 pub struct PrefillCost {
     /// For each step, and a prompt takes one per `chunk_tokens`.
     pub step_ns: f64,
+    /// The least that a step's tokens and `step_ns` come to: the weights are read even for one token.
+    #[serde(default)]
+    pub floor_ns: f64,
     pub chunk_tokens: u32,
     pub ns_per_token: f64,
     /// For each pair of a new token and one it attends to.
@@ -113,10 +116,12 @@ impl PrefillCost {
     /// The time to compute the last `new` tokens of a prompt whose first `cached` are there.
     pub fn estimate(&self, new: u32, cached: u32) -> Duration {
         let (n, p) = (f64::from(new), f64::from(cached));
-        let steps = f64::from(new.div_ceil(self.chunk_tokens.max(1)));
+        let chunk = self.chunk_tokens.max(1);
+        let (whole, rest) = (f64::from(new / chunk), f64::from(new % chunk));
+        let step = |tokens: f64| (self.step_ns + tokens * self.ns_per_token).max(self.floor_ns);
+        let last = if rest > 0.0 { step(rest) } else { 0.0 };
         let pairs = n * p + n * (n + 1.0) / 2.0;
-        let ns = steps * self.step_ns + n * self.ns_per_token + pairs * self.ns_per_pair;
-        Duration::from_nanos_f64(ns)
+        Duration::from_nanos_f64(whole * step(f64::from(chunk)) + last + pairs * self.ns_per_pair)
     }
 }
 

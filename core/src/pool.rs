@@ -86,8 +86,13 @@ pub struct Pool {
 }
 
 /// Nothing is computed in a pool.
-const FREE: PrefillCost =
-    PrefillCost { step_ns: 0.0, chunk_tokens: 1, ns_per_token: 0.0, ns_per_pair: 0.0 };
+const FREE: PrefillCost = PrefillCost {
+    step_ns: 0.0,
+    chunk_tokens: 1,
+    ns_per_token: 0.0,
+    ns_per_pair: 0.0,
+    floor_ns: 0.0,
+};
 
 impl Pool {
     /// `block_bytes`: of one block of the workers' model.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{round_profile, spill, work};
+use common::{linear, round_profile, spill, work};
 use std::collections::BTreeMap;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{Fill, Loads, Profile};
@@ -126,10 +126,10 @@ fn one_request_takes_a_step_for_its_prompt_and_one_for_each_further_token() {
 #[test]
 fn every_term_of_the_step_time_is_paid() {
     let mut profile = round_profile(4);
-    profile.step.base_ns = 100_000.0;
-    profile.step.ns_per_pair = 1_000.0;
-    profile.step.ns_per_seq = 5_000.0;
-    profile.step.ns_per_context_token = 100.0;
+    linear(&mut profile).base_ns = 100_000.0;
+    linear(&mut profile).ns_per_pair = 1_000.0;
+    linear(&mut profile).ns_per_seq = 5_000.0;
+    linear(&mut profile).ns_per_context_token = 100.0;
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 3)], 3);
     // Prompt: 100 base + 1000 weights + (1 + 2 + 3) pairs * 1 + 1 sequence * 5 = 1111 µs.
@@ -141,7 +141,7 @@ fn every_term_of_the_step_time_is_paid() {
 #[test]
 fn a_step_reads_the_context_of_those_who_decode_and_of_nobody_else() {
     let mut profile = round_profile(4);
-    profile.step.ns_per_context_token = 1_000.0;
+    linear(&mut profile).ns_per_context_token = 1_000.0;
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 9)], 3);
     bench.submit(0, 2, &[text(2, 19)], 2);
@@ -162,7 +162,7 @@ fn a_step_reads_the_context_of_those_who_decode_and_of_nobody_else() {
 #[test]
 fn a_long_prompt_is_computed_in_chunks() {
     let mut profile = round_profile(4);
-    profile.step.ns_per_pair = 1.0;
+    linear(&mut profile).ns_per_pair = 1.0;
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 2_500)], 1);
     // Chunks of 1000, 1000 and 500 tokens: 10 + 10 + 5 ms. However it is cut, each token attends
@@ -242,8 +242,8 @@ fn the_closed_form_of_a_decode_stretch_is_the_sum_of_its_steps() {
     let (prompt, output) = (777, 5_001);
     let end = |block_size| {
         let mut profile = round_profile(block_size);
-        profile.step.weights_ns = 1_234_567.25;
-        profile.step.ns_per_context_token = 123.5;
+        linear(&mut profile).weights_ns = 1_234_567.25;
+        linear(&mut profile).ns_per_context_token = 123.5;
         let mut bench = Bench::new(profile);
         bench.submit(0, 1, &[text(1, prompt)], output);
         let (first, finished) = times(&bench.finish(), 1);

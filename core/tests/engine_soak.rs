@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{between, chance, for_seeds, round_profile, spill, work};
+use common::{between, chance, for_seeds, linear, round_profile, spill, work};
 use std::collections::{BTreeMap, BTreeSet};
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{Fill, Loads, Profile};
@@ -33,8 +33,8 @@ fn random_profile(rng: &mut Rng, with_host: bool) -> Profile {
     profile.hbm_tokens = Some(u64::from(size) * u64::from(between(rng, 6, 24)));
     profile.max_num_seqs = between(rng, 1, 6);
     profile.max_num_batched_tokens = profile.max_num_seqs + between(rng, 0, 20);
-    profile.step.ns_per_context_token = 1_000.0;
-    profile.step.ns_per_token = 100_000.0;
+    linear(&mut profile).ns_per_context_token = 1_000.0;
+    linear(&mut profile).ns_per_token = 100_000.0;
     if with_host {
         for name in ["host", "disk"].iter().take(between(rng, 1, 2) as usize) {
             let blocks = u64::from(between(rng, 1, 30));

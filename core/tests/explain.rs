@@ -23,6 +23,7 @@ fn info(worker: u32, prefill_ns: u64) -> WorkerInfo {
         max_num_seqs: 64,
         prefill: PrefillCost {
             step_ns: 1_000.0,
+            floor_ns: 0.0,
             chunk_tokens: 100,
             ns_per_token: prefill_ns as f64,
             ns_per_pair: 0.5,

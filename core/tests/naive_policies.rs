@@ -29,8 +29,13 @@ impl Bench {
     }
 
     fn join(&mut self, worker: u32) {
-        let prefill =
-            PrefillCost { step_ns: 1e6, chunk_tokens: 512, ns_per_token: 1e3, ns_per_pair: 0.0 };
+        let prefill = PrefillCost {
+            step_ns: 1e6,
+            floor_ns: 0.0,
+            chunk_tokens: 512,
+            ns_per_token: 1e3,
+            ns_per_pair: 0.0,
+        };
         self.tell(&Input::Joined(WorkerInfo {
             worker: WorkerId(worker),
             epoch: 1,

@@ -27,6 +27,7 @@ fn info(worker: u32) -> WorkerInfo {
         max_num_seqs: 64,
         prefill: PrefillCost {
             step_ns: 0.0,
+            floor_ns: 0.0,
             chunk_tokens: 1_000,
             ns_per_token: 10_000.0,
             ns_per_pair: 0.0,

@@ -59,6 +59,10 @@ pub enum Command {
     Run(Run),
     /// Repeats a router's recorded log and checks that every decision comes out the same
     Replay(Replay),
+    /// Holds the model of engine times against measurements
+    Fidelity(crate::fidelity::Args),
+    /// Fits a device's constants to step times of one's own, and writes its profile
+    Fit(crate::fidelity::FitArgs),
     /// Says why a running router sent a request where it did
     Explain(crate::explain::Args),
 }

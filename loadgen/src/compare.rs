@@ -125,6 +125,8 @@ impl LiveLeg<'_> {
             profile: Some(setup.profile.name.clone()),
             profile_validated: setup.profile.validated,
             tiers: driven.live.tier_names.clone(),
+            profile_standing: Some(setup.profile.standing()),
+            profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
             figures,
             router_overhead_s: driven.live.router_overhead_s,
             speedup: Some(self.speedup),

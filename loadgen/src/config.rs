@@ -12,13 +12,10 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_sim::{Network, Scenario};
+use warmpath_worker_sim::profiles;
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
 const TRACE_SCENARIO: &str = include_str!("../../deploy/scenarios/trace.toml");
-const PROFILES: &[(&str, &str)] = &[
-    ("lab-tp2", include_str!("../../deploy/profiles/lab-tp2.toml")),
-    ("lab-tp4", include_str!("../../deploy/profiles/lab-tp4.toml")),
-];
 
 /// An hour.
 const MOST_REPORT_MS: u64 = 3_600_000;
@@ -102,7 +99,7 @@ impl Setup {
             profile.hbm_tokens = tokens.0;
         }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
-            profile.block_size = size;
+            profile.set_block_size(size);
         }
         profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         source.check_block_size(profile.block_size)?;
@@ -214,17 +211,7 @@ fn twice<T: PartialEq>(items: &[T]) -> Option<&T> {
 
 /// A profile by name, or a file in `folder`.
 pub fn load_profile(name: &str, folder: &Path) -> Result<Profile> {
-    let (origin, text) = match PROFILES.iter().find(|(known, _)| *known == name) {
-        Some((_, text)) => (format!("profile {name}"), (*text).to_owned()),
-        None if looks_like_a_file(name) => {
-            let path = folder.join(name);
-            (path.display().to_string(), read(&path)?)
-        }
-        None => return Err(unknown("profile", name, PROFILES.iter().map(|(known, _)| *known))),
-    };
-    let profile: Profile = parse_toml(&origin, &text)?;
-    profile.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
-    Ok(profile)
+    profiles::load(name, folder).map_err(bad)
 }
 
 pub fn looks_like_a_file(name: &str) -> bool {

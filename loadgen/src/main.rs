@@ -7,6 +7,7 @@ mod config;
 mod csv;
 mod drive;
 mod explain;
+mod fidelity;
 mod files;
 mod fleet;
 mod grid;
@@ -87,6 +88,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             finish(config, results, &about, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fidelity(args) => fidelity::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fit(args) => fidelity::fit(&args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
     }
 }

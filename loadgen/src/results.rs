@@ -8,6 +8,7 @@ use crate::source::Prepared;
 use crate::stats::Estimate;
 use anyhow::Result;
 use serde::Serialize;
+use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
 
@@ -108,6 +109,10 @@ pub struct RunReport {
     pub profile_validated: bool,
     /// Names of the tiers that `hit_rate_by_tier` counts; none where no worker says.
     pub tiers: Vec<String>,
+    /// What its times rest on, and how far off they may be.
+    pub profile_standing: Option<Standing>,
+    /// Where the room for KV was given: the tokens that memory and weights would leave.
+    pub profile_hbm_tokens_computed: Option<u64>,
     #[serde(flatten)]
     pub figures: Figures,
     /// The router's own wall seconds a request, from the decoded request to the upstream call. Only

@@ -105,6 +105,8 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         profile: None,
         profile_validated: false,
         tiers: driven.live.tier_names.clone(),
+        profile_standing: None,
+        profile_hbm_tokens_computed: None,
         figures,
         router_overhead_s: driven.live.router_overhead_s,
         speedup: Some(speedup),

@@ -120,6 +120,8 @@ pub fn simulate(
         profile: Some(setup.profile.name.clone()),
         profile_validated: setup.profile.validated,
         tiers: setup.profile.tier_names().into_iter().map(str::to_owned).collect(),
+        profile_standing: Some(setup.profile.standing()),
+        profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
         figures,
         router_overhead_s: None,
         speedup: None,

@@ -3,6 +3,7 @@
 use crate::results::{Capacity, Comparison, Found, Mode, Results, RunReport};
 use crate::stats::Estimate;
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Slo, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
 
@@ -252,12 +253,8 @@ fn big(count: u64) -> String {
 
 fn footnotes(runs: &[RunReport]) -> String {
     let mut notes = String::new();
-    if let Some(run) = runs.iter().find(|run| run.profile.is_some() && !run.profile_validated) {
-        let name = run.profile.as_deref().unwrap_or_default();
-        notes += &format!(
-            "\nProfile {name}: unvalidated. Its times were not held against measurements; compare \
-             rows with each other, not with a real fleet."
-        );
+    if let Some(run) = runs.iter().find(|run| run.profile_standing.is_some()) {
+        notes += &standing(run);
     }
     for run in runs.iter().filter(|run| !run.valid) {
         let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
@@ -278,6 +275,36 @@ fn footnotes(runs: &[RunReport]) -> String {
         }
     }
     notes
+}
+
+/// How far a profile's times can be believed.
+fn standing(run: &RunReport) -> String {
+    let name = run.profile.as_deref().unwrap_or_default();
+    let Some(Standing { validated, band_percent, because }) = &run.profile_standing else {
+        return String::new();
+    };
+    let mut note = match (validated, band_percent) {
+        (true, Some(band)) => format!(
+            "\nProfile {name}: step times within {band:.0} % in 95 of 100 steps ({because}); prefill \
+             behind a cached prefix is modelled. `loadgen fidelity` holds all of it against \
+             measurements."
+        ),
+        (true, None) => format!("\nProfile {name}: its file says that it was validated."),
+        (false, Some(band)) => format!(
+            "\nProfile {name}: unvalidated, step times may be {band:.0} % off either way ({because}); \
+             compare rows with each other, not with a real fleet."
+        ),
+        (false, None) => format!(
+            "\nProfile {name}: unvalidated. Its times were not held against measurements; compare \
+             rows with each other, not with a real fleet."
+        ),
+    };
+    if let Some(computed) = run.profile_hbm_tokens_computed {
+        note += &format!(
+            "\nProfile {name}: room for KV was given; memory less weights would leave {computed} tokens."
+        );
+    }
+    note
 }
 
 /// Each policy against the first one in the mode that ran the most, in a line each.

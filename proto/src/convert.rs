@@ -225,6 +225,7 @@ pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello 
         max_num_seqs: info.max_num_seqs,
         prefill: Some(v1::PrefillCost {
             step_ns: info.prefill.step_ns,
+            floor_ns: info.prefill.floor_ns,
             chunk_tokens: info.prefill.chunk_tokens,
             ns_per_token: info.prefill.ns_per_token,
             ns_per_pair: info.prefill.ns_per_pair,
@@ -254,6 +255,7 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
         max_num_seqs: hello.max_num_seqs,
         prefill: PrefillCost {
             step_ns: prefill.step_ns,
+            floor_ns: prefill.floor_ns,
             chunk_tokens: prefill.chunk_tokens,
             ns_per_token: prefill.ns_per_token,
             ns_per_pair: prefill.ns_per_pair,

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{Profile, StepTime};
+use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
@@ -16,14 +16,14 @@ use warmpath_sim::{Network, Observers, Outcome, Scenario};
 fn profile() -> Profile {
     Profile {
         max_num_batched_tokens: 1_000,
-        step: StepTime {
+        step: StepTime::Linear(LinearStep {
             base_ns: 1e6,
             weights_ns: 0.0,
             ns_per_token: 1e3,
             ns_per_pair: 0.0,
             ns_per_context_token: 0.0,
             ns_per_seq: 0.0,
-        },
+        }),
         ..common::profile(100, Some(100_000))
     }
 }

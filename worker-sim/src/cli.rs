@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use warmpath_core::engine::profile::Profile;
 use warmpath_proto::settings::{explain_field, read, set};
-use warmpath_worker_sim::WorkerConfig;
+use warmpath_worker_sim::{WorkerConfig, profiles};
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
 #[derive(Parser, Debug)]
@@ -143,7 +143,9 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     if let Some(HbmTokens(tokens)) = cli.hbm_tokens {
         profile.hbm_tokens = tokens;
     }
-    profile.block_size = cli.block_size.unwrap_or(profile.block_size);
+    if let Some(block_size) = cli.block_size {
+        profile.set_block_size(block_size);
+    }
 
     let mut config = WorkerConfig::new(profile);
     set(&mut config.name, cli.name.or(file.name));
@@ -172,7 +174,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
 }
 
 fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profile, String> {
-    let (profile, text) = read(path)?;
+    let (profile, text) = profiles::from_file(path)?;
     *seen = Some((path.to_owned(), text));
     Ok(profile)
 }

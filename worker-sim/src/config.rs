@@ -151,14 +151,14 @@ pub mod tests {
             kv_bytes_per_token: 1_000,
             max_num_seqs: 8,
             max_num_batched_tokens: 512,
-            step: StepTime {
+            step: StepTime::Linear(LinearStep {
                 base_ns: 1e6,
                 weights_ns: 1e6,
                 ns_per_token: 1e3,
                 ns_per_pair: 0.0,
                 ns_per_context_token: 0.0,
                 ns_per_seq: 0.0,
-            },
+            }),
             eviction: EvictionRule::Lru,
             tiers: Vec::new(),
             pool: None,

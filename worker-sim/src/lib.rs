@@ -4,6 +4,7 @@
 //! - `driver`: the engine on a thread of its own, woken when something is due.
 //! - `feed`: what watchers are told.
 //! - `inference`, `control`, `state`: the gRPC services.
+//! - [`profiles`]: profiles, devices and models by name or file.
 //! - `server`: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names.
 
@@ -13,6 +14,7 @@ mod driver;
 mod feed;
 mod inference;
 mod metrics;
+pub mod profiles;
 mod server;
 mod state;
 

@@ -38,6 +38,8 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
         model = config.model,
         profile = profile.name,
         validated = profile.validated,
+        band_percent = profile.standing().band_percent,
+        because = profile.standing().because,
         speedup = config.speedup,
         "listening"
     );

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use warmpath_core::engine::profile::{Fill, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::index::PrefixIndex;
@@ -40,14 +40,14 @@ fn config(speedup: f64) -> WorkerConfig {
         kv_bytes_per_token: 100_000,
         max_num_seqs: 64,
         max_num_batched_tokens: 2_048,
-        step: StepTime {
+        step: StepTime::Linear(LinearStep {
             base_ns: 4e6,
             weights_ns: 6e6,
             ns_per_token: 5e4,
             ns_per_pair: 1.0,
             ns_per_context_token: 0.0,
             ns_per_seq: 0.0,
-        },
+        }),
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
         pool: None,

@@ -9,7 +9,9 @@
 //! no block to take, no answer complete. Such a stretch is one iteration of many steps, whose end
 //! follows from a closed form; a request that arrives in it cuts it at the next step's end.
 
+mod front_end;
 mod output;
+pub mod physics;
 pub mod profile;
 mod scheduler;
 mod sequence;
@@ -21,6 +23,7 @@ use crate::hash::Map;
 use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
+use front_end::FrontEnd;
 pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
 use scheduler::Scheduler;
@@ -36,8 +39,11 @@ pub struct Engine {
     seq: u64,
     profile: Profile,
     store: BlockStore,
+    front_end: FrontEnd,
     scheduler: Scheduler,
     iteration: Option<Iteration>,
+    /// What the last step without prompts took.
+    decode_step_ns: f64,
     /// Something to do came while nothing was running.
     kick: Option<Instant>,
     ids: Map<RequestId, SeqKey>,
@@ -96,14 +102,17 @@ impl Engine {
     /// `epoch` tells this life of the worker from the ones before it.
     pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
         let store = BlockStore::new(&profile);
+        let scheduler = Scheduler::new(profile.step.window(), profile.constant_blocks());
         Self {
             worker,
             epoch,
             seq: 0,
             profile,
             store,
-            scheduler: Scheduler::default(),
+            front_end: FrontEnd::default(),
+            scheduler,
             iteration: None,
+            decode_step_ns: 0.0,
             kick: None,
             ids: Map::default(),
             deadlines: BTreeSet::new(),
@@ -135,14 +144,15 @@ impl Engine {
         }
         let tokens = u64::from(work.request.prompt.tokens()) + u64::from(work.output_tokens);
         let block_size = u64::from(self.profile.block_size);
-        let needed = tokens.div_ceil(block_size);
+        let constant = u64::from(self.profile.constant_blocks());
+        let needed = tokens.div_ceil(block_size) + constant;
         // Token counts are 32 bits wide, also where memory has no limit.
-        let countable = u64::from(u32::MAX) / block_size;
+        let countable = u64::from(u32::MAX) / block_size + constant;
         let capacity = self.profile.hbm_blocks().map_or(countable, |room| room.min(countable));
         if needed > capacity {
             return Err(SubmitError::TooLarge { needed, capacity });
         }
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) || self.front_end.contains(id) {
             return Err(SubmitError::DuplicateId);
         }
         let sequence = &work.sequence;
@@ -152,15 +162,30 @@ impl Engine {
         assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
         let mut sequence = Sequence::new(work);
         sequence.offers.extend_from_slice(offers);
+        let busy = self.scheduler.decoding() > 0;
+        let step_ns = if busy { self.decode_step_ns } else { 0.0 };
+        let delay = self.profile.step.front_end(sequence.target, step_ns);
+        if delay == Duration::ZERO {
+            self.enqueue(now, sequence);
+        } else {
+            self.front_end.push(now + delay, sequence);
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, now: Instant, sequence: Sequence) {
+        let id = sequence.work.request.id;
         let key = self.scheduler.enqueue(sequence);
         self.ids.insert(id, key);
         self.interrupt(now);
-        Ok(())
     }
 
     /// Nothing more is said of the request; its slot and blocks are free again by the end of the
     /// running step.
     pub fn cancel(&mut self, now: Instant, id: RequestId) {
+        if self.front_end.cancel(id) {
+            return;
+        }
         let Some(&key) = self.ids.get(&id) else { return };
         if self.scheduler.is_running(key) {
             self.scheduler.get_mut(key).cancelled = true;
@@ -182,10 +207,9 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Instant> {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        [running, self.store.next_ready(), deadline, self.loans.link.next_end()]
-            .into_iter()
-            .flatten()
-            .min()
+        let transfers = [self.store.next_ready(), deadline, self.loans.link.next_end()];
+        let all = transfers.into_iter().chain([running, self.front_end.next_ready()]);
+        all.flatten().min()
     }
 
     /// Does all that is due by `now`.
@@ -197,6 +221,9 @@ impl Engine {
             }
             self.give_up_fetches(due);
             self.end_loans(due, out);
+            while let Some(sequence) = self.front_end.pop(due) {
+                self.enqueue(due, sequence);
+            }
             if self.iteration.as_ref().is_some_and(|running| running.end() <= due) {
                 self.end_iteration(due, out);
                 self.begin_iteration(due, out);
@@ -224,9 +251,10 @@ impl Engine {
             worker: self.worker,
             epoch: self.epoch,
             seq: self.seq,
-            waiting,
+            waiting: waiting + self.front_end.requests(),
             running,
-            queued_prefill_tokens: self.scheduler.queued_prefill_tokens(),
+            queued_prefill_tokens: self.scheduler.queued_prefill_tokens()
+                + self.front_end.prompt_tokens(),
             blocks_by_tier: self.store.blocks_by_tier(),
             digest: None,
         }
@@ -280,12 +308,13 @@ impl Engine {
 
     /// Nothing is queued or running.
     pub fn is_idle(&self) -> bool {
-        self.ids.is_empty()
+        self.ids.is_empty() && self.front_end.is_empty()
     }
 
     /// An idle engine holds no lease and every count is right.
     pub fn check_at_rest(&self) {
         assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
+        assert!(self.front_end.is_empty(), "requests are on their way to the scheduler");
         self.scheduler.check_at_rest();
         assert!(self.deadlines.is_empty() && self.loans.leases.is_empty(), "transfers are left");
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
@@ -312,14 +341,18 @@ impl Engine {
         if plan.shape.seqs == 0 {
             return;
         }
-        let growth_ns = f64::from(plan.decoding) * self.profile.step.ns_per_context_token;
-        self.iteration = Some(Iteration {
+        let growth_ns = self.profile.step.growth_ns(plan.shape.decoding, plan.filling);
+        let iteration = Iteration {
             start: at,
             steps: plan.steps,
             first_ns: self.profile.step.ns(&plan.shape),
             growth_ns,
             chunks: plan.chunks,
-        });
+        };
+        if iteration.chunks.is_empty() {
+            self.decode_step_ns = iteration.first_ns;
+        }
+        self.iteration = Some(iteration);
     }
 
     fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {

@@ -1,10 +1,11 @@
 //! A worker as a row of numbers.
 
+use crate::engine::physics::{Calibrated, Standing};
 use crate::engine::store::eviction::EvictionRule;
 use crate::event::{FetchCost, PrefillCost, TierCost};
 use crate::id::{MAX_TIERS, TierId};
 use crate::time::Duration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The serving engine and the hardware below it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -37,12 +38,21 @@ pub struct Profile {
     pub peers: Option<PeerLink>,
 }
 
-/// What a step costs. The shape follows GPUs: weights are read once a step or tokens are multiplied
-/// with them, whichever takes longer; prefill attention pays for each pair of tokens; decode
-/// attention reads the whole context.
+/// What a step costs.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged)]
+pub enum StepTime {
+    Linear(LinearStep),
+    /// From a device, a model and a deployment.
+    Calibrated(Calibrated),
+}
+
+/// A made-up step time, in a few numbers that can be checked by hand. The shape follows GPUs: weights
+/// are read once a step or tokens are multiplied with them, whichever takes longer; prefill attention
+/// pays for each pair of tokens; decode attention reads the whole context.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StepTime {
+pub struct LinearStep {
     /// Launches and the host's share, each step.
     pub base_ns: f64,
     /// Reading all weights once: the floor of the matrix products.
@@ -126,15 +136,124 @@ pub enum Loads {
 pub struct StepShape {
     /// New tokens, of prompts and of answers.
     pub tokens: u32,
+    /// Of these, tokens of prompts.
+    pub prefill_tokens: u32,
     /// Pairs of a new prompt token and one it attends to.
     pub pairs: f64,
+    /// The same where a token attends to a window.
+    pub window_pairs: f64,
     /// Sequences that take part.
     pub seqs: u32,
+    /// Of these, sequences that decode.
+    pub decoding: u32,
     /// Tokens of context that decoding sequences read.
     pub context: u64,
+    /// The same where they read a window.
+    pub window_context: u64,
+}
+
+impl StepShape {
+    /// Adds `new` tokens of a prompt whose first `before` are computed, for layers with a window of
+    /// `window` tokens (0: there are none).
+    pub fn add_prompt(&mut self, new: u32, before: u32, window: u32) {
+        let (n, p) = (f64::from(new), f64::from(before));
+        self.pairs += n * p + n * (n + 1.0) / 2.0;
+        // Tokens whose window is not full yet attend to all before them and to themselves.
+        let short = f64::from(window.saturating_sub(before).min(new));
+        self.window_pairs +=
+            short * p + short * (short + 1.0) / 2.0 + (n - short) * f64::from(window);
+        self.tokens += new;
+        self.prefill_tokens += new;
+        self.seqs += 1;
+    }
+
+    /// Adds a sequence that decodes and attends to `context` tokens, its own new one included.
+    pub fn add_decode(&mut self, context: u32, window: u32) {
+        self.tokens += 1;
+        self.seqs += 1;
+        self.decoding += 1;
+        self.context += u64::from(context);
+        self.window_context += u64::from(context.min(window));
+    }
 }
 
 impl StepTime {
+    pub fn ns(&self, shape: &StepShape) -> f64 {
+        match self {
+            Self::Linear(linear) => linear.ns(shape),
+            Self::Calibrated(calibrated) => calibrated.ns(shape),
+        }
+    }
+
+    /// By how much a step takes longer than the one before, while so many sequences decode and so
+    /// many of their windows still fill.
+    pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
+        match self {
+            Self::Linear(linear) => f64::from(decoding) * linear.ns_per_context_token,
+            Self::Calibrated(calibrated) => calibrated.growth_ns(decoding, filling),
+        }
+    }
+
+    /// The window of sliding-window layers in tokens; 0 where there are none.
+    pub fn window(&self) -> u32 {
+        match self {
+            Self::Linear(_) => 0,
+            Self::Calibrated(calibrated) => calibrated.window(),
+        }
+    }
+
+    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
+    /// (0: nobody decodes).
+    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
+        match self {
+            Self::Linear(_) => Duration::ZERO,
+            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens, step_ns),
+        }
+    }
+
+    pub const fn calibrated(&self) -> Option<&Calibrated> {
+        match self {
+            Self::Linear(_) => None,
+            Self::Calibrated(calibrated) => Some(calibrated),
+        }
+    }
+}
+
+/// Only made-up step times stand in a profile file by themselves.
+impl<'de> Deserialize<'de> for StepTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LinearStep::deserialize(deserializer).map(Self::Linear)
+    }
+}
+
+impl From<LinearStep> for StepTime {
+    fn from(linear: LinearStep) -> Self {
+        Self::Linear(linear)
+    }
+}
+
+impl LinearStep {
+    fn check(&self) -> Result<(), ProfileError> {
+        let times = [
+            ("step.base_ns", self.base_ns),
+            ("step.weights_ns", self.weights_ns),
+            ("step.ns_per_token", self.ns_per_token),
+            ("step.ns_per_pair", self.ns_per_pair),
+            ("step.ns_per_context_token", self.ns_per_context_token),
+            ("step.ns_per_seq", self.ns_per_seq),
+        ];
+        for (field, value) in times {
+            if !(0.0..=1e15).contains(&value) {
+                return Err(ProfileError { field, why: format!("{value}, expected 0 or more") });
+            }
+        }
+        if self.base_ns + self.weights_ns < 1.0 {
+            let why = "a step must take time: base_ns + weights_ns is below 1".into();
+            return Err(ProfileError { field: "step", why });
+        }
+        Ok(())
+    }
+
     pub fn ns(&self, shape: &StepShape) -> f64 {
         self.base_ns
             + (f64::from(shape.tokens) * self.ns_per_token).max(self.weights_ns)
@@ -188,12 +307,51 @@ impl Profile {
         self.peers.map_or(0.0, |peers| self.block_bytes() / peers.gb_s)
     }
 
+    /// Sets the tokens of a block, and what follows from it.
+    pub fn set_block_size(&mut self, block_size: u32) {
+        self.block_size = block_size;
+        let Some(calibrated) = self.step.calibrated().filter(|_| block_size > 0) else { return };
+        let bytes = calibrated.memory().block_bytes(block_size) / f64::from(block_size);
+        self.kv_bytes_per_token = libm::round(bytes) as u64;
+        if calibrated.deployment().hbm_tokens.is_none() {
+            self.hbm_tokens = Some(calibrated.hbm_tokens(block_size));
+        }
+    }
+
+    /// What its times rest on.
+    pub fn standing(&self) -> Standing {
+        match &self.step {
+            StepTime::Calibrated(calibrated) => calibrated.standing().clone(),
+            StepTime::Linear(_) => Standing {
+                validated: self.validated,
+                band_percent: None,
+                because: "step times are made up".to_owned(),
+            },
+        }
+    }
+
+    /// Where the room for KV was given: what memory and weights would leave, in tokens.
+    pub fn overridden_hbm_tokens(&self) -> Option<u64> {
+        let computed = self.step.calibrated()?.hbm_tokens(self.block_size);
+        (self.hbm_tokens != Some(computed)).then_some(computed)
+    }
+
+    /// Blocks that each running sequence holds besides those of its tokens.
+    pub fn constant_blocks(&self) -> u32 {
+        let calibrated = self.step.calibrated();
+        calibrated.map_or(0, |calibrated| calibrated.memory().constant_blocks(self.block_size))
+    }
+
     pub fn prefill_cost(&self) -> PrefillCost {
-        PrefillCost {
-            step_ns: self.step.base_ns,
-            chunk_tokens: self.max_num_batched_tokens,
-            ns_per_token: self.step.ns_per_token,
-            ns_per_pair: self.step.ns_per_pair,
+        match &self.step {
+            StepTime::Calibrated(calibrated) => calibrated.prefill_cost(),
+            StepTime::Linear(step) => PrefillCost {
+                step_ns: step.base_ns,
+                floor_ns: 0.0,
+                chunk_tokens: self.max_num_batched_tokens,
+                ns_per_token: step.ns_per_token,
+                ns_per_pair: step.ns_per_pair,
+            },
         }
     }
 
@@ -233,21 +391,8 @@ impl Profile {
             );
             return err("max_num_batched_tokens", why);
         }
-        let times = [
-            ("step.base_ns", self.step.base_ns),
-            ("step.weights_ns", self.step.weights_ns),
-            ("step.ns_per_token", self.step.ns_per_token),
-            ("step.ns_per_pair", self.step.ns_per_pair),
-            ("step.ns_per_context_token", self.step.ns_per_context_token),
-            ("step.ns_per_seq", self.step.ns_per_seq),
-        ];
-        for (field, value) in times {
-            if !(0.0..=1e15).contains(&value) {
-                return err(field, format!("{value}, expected 0 or more"));
-            }
-        }
-        if self.step.base_ns + self.step.weights_ns < 1.0 {
-            return err("step", "a step must take time: base_ns + weights_ns is below 1".into());
+        if let StepTime::Linear(step) = &self.step {
+            step.check()?;
         }
         if self.tiers.len() >= MAX_TIERS {
             let why = format!("{} tiers, expected at most {}", self.tiers.len(), MAX_TIERS - 1);

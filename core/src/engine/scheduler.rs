@@ -43,6 +43,14 @@ pub(super) struct Scheduler {
     decoding: u32,
     /// Tokens that all decoding sequences attend to in the next step.
     context: u64,
+    /// The same for layers with a sliding window.
+    window_context: u64,
+    /// Decoding sequences whose window still fills: each step reads one token more for each.
+    filling: u32,
+    /// Tokens; 0 without such layers.
+    window: u32,
+    /// Blocks that each sequence holds besides those of its tokens.
+    constant_blocks: u32,
     /// Decoding sequences by the step after which they must be looked at.
     due: BTreeSet<(u64, SeqKey)>,
     /// Decoding sequences whose next token needs a block, by order of admission.
@@ -59,7 +67,7 @@ pub(super) struct Plan {
     pub shape: StepShape,
     /// How many steps of this shape (the context growing) until something must be looked at.
     pub steps: u32,
-    pub decoding: u32,
+    pub filling: u32,
     pub chunks: Vec<(SeqKey, u32)>,
     pub prefill_tokens: u32,
     pub preempted: u64,
@@ -67,6 +75,10 @@ pub(super) struct Plan {
 }
 
 impl Scheduler {
+    pub fn new(window: u32, constant_blocks: u32) -> Self {
+        Self { window, constant_blocks, ..Self::default() }
+    }
+
     pub fn get_mut(&mut self, key: SeqKey) -> &mut Sequence {
         self.seqs[key.0 as usize].as_mut().expect("a sequence that exists")
     }
@@ -199,6 +211,7 @@ impl Scheduler {
     pub fn advance(&mut self, steps: u32) {
         self.steps += u64::from(steps);
         self.context += u64::from(steps) * u64::from(self.decoding);
+        self.window_context += u64::from(steps) * u64::from(self.filling);
     }
 
     /// The prompt is computed and the first (next, after a preemption) token is sampled.
@@ -209,7 +222,9 @@ impl Scheduler {
         self.prefilling.remove(&admitted);
         self.decoding += 1;
         // The next step computes the sampled token, which attends to itself too.
-        self.context += u64::from(self.get(key).computed) + 1;
+        let reads = self.get(key).computed + 1;
+        self.context += u64::from(reads);
+        self.window_context += u64::from(reads.min(self.window));
         self.schedule_look(key, admitted, block_size);
     }
 
@@ -222,15 +237,22 @@ impl Scheduler {
     }
 
     fn schedule_look(&mut self, key: SeqKey, admitted: u64, block_size: u32) {
-        let since = self.steps;
+        let (since, window, constant) = (self.steps, self.window, self.constant_blocks);
         let seq = self.get_mut(key);
         let stride = LOOK_AHEAD.next_multiple_of(block_size);
         let left = seq.work.output_tokens - seq.generated;
-        let distance = (stride - seq.computed % stride).min(left);
+        let mut distance = (stride - seq.computed % stride).min(left);
+        let filled_before = core::mem::replace(&mut seq.filling, seq.computed + 1 < window);
+        if seq.filling {
+            // Looked at again when the window is full, so that each stretch grows evenly.
+            distance = distance.min(window - 1 - seq.computed);
+        }
+        let filling = (u32::from(seq.filling), u32::from(filled_before));
         let due = since + u64::from(distance);
         seq.state = State::Decoding { admitted, since, due };
-        let blocks = (seq.computed + distance).div_ceil(block_size);
+        let blocks = (seq.computed + distance).div_ceil(block_size) + constant;
         let hungry = seq.lease.as_ref().is_some_and(|lease| lease.blocks() < blocks);
+        self.filling = self.filling + filling.0 - filling.1;
         self.due.insert((due, key));
         if hungry {
             self.hungry.insert(admitted, key);
@@ -267,7 +289,11 @@ impl Scheduler {
             }
             State::Decoding { admitted, due, .. } => {
                 self.decoding -= 1;
-                self.context -= u64::from(self.get(key).computed) + 1;
+                let reads = self.get(key).computed + 1;
+                self.context -= u64::from(reads);
+                self.window_context -= u64::from(reads.min(self.window));
+                let filled = core::mem::take(&mut self.get_mut(key).filling);
+                self.filling -= u32::from(filled);
                 self.due.remove(&(due, key));
                 self.hungry.remove(&admitted);
                 self.running.remove(&admitted);
@@ -300,10 +326,12 @@ impl Scheduler {
         if plan.preempted == 0 || self.running.is_empty() {
             self.admit(now, &mut budget, store, profile, &mut plan, admitted);
         }
-        plan.decoding = self.decoding;
+        plan.filling = self.filling;
         plan.shape.tokens += self.decoding;
         plan.shape.seqs += self.decoding;
+        plan.shape.decoding = self.decoding;
         plan.shape.context = self.context;
+        plan.shape.window_context = self.window_context;
         plan.steps = match self.due.first() {
             Some(&(due, _)) if plan.chunks.is_empty() => (due - self.steps) as u32,
             _ => 1,
@@ -315,17 +343,23 @@ impl Scheduler {
     /// is too much the one they need next; who was admitted last gives way.
     fn feed(&mut self, now: Instant, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
         while let Some((&admitted, &key)) = self.hungry.first_key_value() {
-            let steps = self.steps;
+            let (steps, constant) = (self.steps, self.constant_blocks);
             let seq = self.get_mut(key);
             let State::Decoding { since, due, .. } = seq.state else {
                 unreachable!("who is hungry decodes")
             };
             let until = (due - steps) as u32;
             let lease = seq.lease.as_mut().expect("running on a lease");
-            if store.grow(now, lease, (seq.computed + until).div_ceil(block_size)).is_ok() {
+            if store
+                .grow(now, lease, (seq.computed + until).div_ceil(block_size) + constant)
+                .is_ok()
+            {
                 self.hungry.remove(&admitted);
-            } else if store.grow(now, lease, (seq.computed + 1).div_ceil(block_size)).is_ok() {
-                let room = lease.blocks() * block_size - seq.computed;
+            } else if store
+                .grow(now, lease, (seq.computed + 1).div_ceil(block_size) + constant)
+                .is_ok()
+            {
+                let room = (lease.blocks() - constant) * block_size - seq.computed;
                 let sooner = steps + u64::from(room.min(until));
                 seq.state = State::Decoding { admitted, since, due: sooner };
                 self.due.remove(&(due, key));
@@ -363,16 +397,14 @@ impl Scheduler {
         block_size: u32,
         plan: &mut Plan,
     ) {
+        let window = self.window;
         let seq = self.get_mut(key);
         let tokens = (seq.target - seq.computed).min(*budget);
         if tokens == 0 {
             return;
         }
         *budget -= tokens;
-        let (new, before) = (f64::from(tokens), f64::from(seq.computed));
-        plan.shape.pairs += new * before + new * (new + 1.0) / 2.0;
-        plan.shape.tokens += tokens;
-        plan.shape.seqs += 1;
+        plan.shape.add_prompt(tokens, seq.computed, window);
         plan.prefill_tokens += tokens;
         plan.chunks.push((key, tokens));
         // Named as soon as they are scheduled: what comes later in the same step may use them.
@@ -394,10 +426,11 @@ impl Scheduler {
         while *budget > 0 && self.running.len() + self.loading_count < most {
             let first = self.ready.pop_first().or_else(|| self.waiting.pop_first());
             let Some((place, key)) = first else { break };
+            let constant = self.constant_blocks;
             let seq = self.get_mut(key);
             if seq.lease.is_none() {
                 let limit = (seq.target - 1) / size;
-                let total = (seq.target + 1).div_ceil(size);
+                let total = (seq.target + 1).div_ceil(size) + constant;
                 let acquired =
                     store.acquire(now, &seq.work.sequence, limit, total, &cost, &seq.offers);
                 let (lease, hit, transfers) = match acquired {
@@ -438,6 +471,7 @@ impl Scheduler {
     pub fn check_at_rest(&self) {
         assert_eq!(self.counts(), (0, 0), "sequences are left");
         assert_eq!((self.decoding, self.context), (0, 0), "context is read for nobody");
+        assert_eq!((self.filling, self.window_context), (0, 0), "windows are read for nobody");
         assert!(self.prefilling.is_empty() && self.due.is_empty() && self.hungry.is_empty());
         assert_eq!(self.free.len(), self.seqs.len(), "sequences are kept");
     }

@@ -27,6 +27,8 @@ pub(super) struct Sequence {
     pub admitted_before: bool,
     /// Its place among the waiting; the lower goes first.
     pub place: i64,
+    /// While decoding: whether its sliding window still fills with each step.
+    pub filling: bool,
     pub state: State,
 }
 
@@ -59,6 +61,7 @@ impl Sequence {
             cancelled: false,
             admitted_before: false,
             place: 0,
+            filling: false,
             state: State::Waiting,
         }
     }

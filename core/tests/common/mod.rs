@@ -9,7 +9,7 @@ use std::sync::Arc;
 use warmpath_core::block::{
     BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
 };
-use warmpath_core::engine::profile::{Fill, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::{RequestId, TenantId};
 use warmpath_core::request::{Request, TokenSource, Work};
@@ -133,18 +133,26 @@ pub fn round_profile(block_size: u32) -> Profile {
         kv_bytes_per_token: 1_000,
         max_num_seqs: 64,
         max_num_batched_tokens: 1_000,
-        step: StepTime {
+        step: StepTime::Linear(LinearStep {
             base_ns: 0.0,
             weights_ns: 1_000_000.0,
             ns_per_token: 10_000.0,
             ns_per_pair: 0.0,
             ns_per_context_token: 0.0,
             ns_per_seq: 0.0,
-        },
+        }),
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
         pool: None,
         peers: None,
+    }
+}
+
+/// The step time of a made-up profile.
+pub fn linear(profile: &mut Profile) -> &mut LinearStep {
+    match &mut profile.step {
+        StepTime::Linear(linear) => linear,
+        StepTime::Calibrated(_) => panic!("a made-up step time is expected"),
     }
 }
 

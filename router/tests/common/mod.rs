@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::Streaming;
 use tonic::transport::Channel;
-use warmpath_core::engine::profile::{Profile, StepTime};
+use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::{Segment, TokenStream, materialize};
@@ -39,14 +39,14 @@ pub fn profile() -> Profile {
         kv_bytes_per_token: 100_000,
         max_num_seqs: 256,
         max_num_batched_tokens: 2_048,
-        step: StepTime {
+        step: StepTime::Linear(LinearStep {
             base_ns: 4e6,
             weights_ns: 6e6,
             ns_per_token: 5e4,
             ns_per_pair: 1.0,
             ns_per_context_token: 1.0,
             ns_per_seq: 1e3,
-        },
+        }),
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
         pool: None,

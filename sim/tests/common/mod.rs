@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{Fill, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
@@ -19,14 +19,14 @@ pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
         kv_bytes_per_token: 100_000,
         max_num_seqs: 16,
         max_num_batched_tokens: 1_024,
-        step: StepTime {
+        step: StepTime::Linear(LinearStep {
             base_ns: 1_000_000.0,
             weights_ns: 4_000_000.0,
             ns_per_token: 50_000.0,
             ns_per_pair: 1.0,
             ns_per_context_token: 30.0,
             ns_per_seq: 5_000.0,
-        },
+        }),
         eviction: EvictionRule::Lru,
         tiers: Vec::new(),
         pool: None,

@@ -1,0 +1,70 @@
+//! How much KV cache fits beside the weights.
+
+use super::{BuildError, Deployment, Device, Model};
+use serde::Serialize;
+
+/// The memory of all devices of a worker together, in bytes.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct MemoryPlan {
+    pub hbm_bytes: f64,
+    pub weight_bytes: f64,
+    /// Held back for activations, graphs and the runtime.
+    pub activation_bytes: f64,
+    /// What each further token of a sequence needs.
+    pub growing_bytes_per_token: f64,
+    /// What each block holds besides its tokens: a recurrent state, so that a prefix can be taken
+    /// up again at its end.
+    pub checkpoint_bytes_per_block: f64,
+    /// What a running sequence needs however long it is: full windows and a state.
+    pub constant_bytes_per_sequence: f64,
+}
+
+impl MemoryPlan {
+    pub(super) fn new(
+        device: &Device,
+        model: &Model,
+        deployment: &Deployment,
+    ) -> Result<Self, BuildError> {
+        let Deployment { tp, precision, kv_dtype: kv, .. } = *deployment;
+        let devices = f64::from(tp);
+        let hbm_bytes = device.hbm_gb * 1e9 * devices;
+        let weight_bytes = model.weight_bytes_each(precision, tp) * devices;
+        let plan = Self {
+            hbm_bytes,
+            weight_bytes,
+            activation_bytes: deployment.activation_gb * 1e9 * devices,
+            growing_bytes_per_token: model.growing_bytes_per_token(kv, tp),
+            checkpoint_bytes_per_block: model.state_bytes(),
+            constant_bytes_per_sequence: model.window_bytes(kv, tp) + model.state_bytes(),
+        };
+        let usable = hbm_bytes * deployment.memory_utilisation;
+        if plan.free_bytes(deployment.memory_utilisation) <= 0.0 && deployment.hbm_tokens.is_none()
+        {
+            return Err(BuildError::new(
+                "tp",
+                format!(
+                    "{tp}, the weights of {:.0} GB and {:.0} GB for activations leave nothing of the \
+                 {:.0} GB that {tp} x {} may use",
+                    weight_bytes / 1e9,
+                    plan.activation_bytes / 1e9,
+                    usable / 1e9,
+                    device.name
+                ),
+            ));
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn free_bytes(&self, utilisation: f64) -> f64 {
+        self.hbm_bytes * utilisation - self.weight_bytes - self.activation_bytes
+    }
+
+    pub fn block_bytes(&self, block_size: u32) -> f64 {
+        f64::from(block_size) * self.growing_bytes_per_token + self.checkpoint_bytes_per_block
+    }
+
+    /// Blocks that each running sequence holds for what does not grow.
+    pub fn constant_blocks(&self, block_size: u32) -> u32 {
+        libm::ceil(self.constant_bytes_per_sequence / self.block_bytes(block_size)) as u32
+    }
+}

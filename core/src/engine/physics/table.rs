@@ -1,0 +1,141 @@
+//! The physics made fast enough for the inner loop, and what a report says of it.
+
+use super::step::Physics;
+use super::{Deployment, MemoryPlan, Standing};
+use crate::engine::profile::StepShape;
+use crate::event::PrefillCost;
+use crate::time::Duration;
+use serde::{Serialize, Serializer};
+use std::sync::Arc;
+
+/// A step's time from device, model and deployment, with what depends on counts alone tabulated.
+/// Cheap to clone.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Calibrated(Arc<Inner>);
+
+#[derive(PartialEq)]
+struct Inner {
+    physics: Physics,
+    deployment: Deployment,
+    memory: MemoryPlan,
+    standing: Standing,
+    /// By tokens in the step.
+    tokens: Vec<f64>,
+    /// The output layer, by sampled sequences.
+    output: Vec<f64>,
+}
+
+impl Calibrated {
+    pub(super) fn new(
+        physics: Physics,
+        deployment: Deployment,
+        memory: MemoryPlan,
+        standing: Standing,
+    ) -> Self {
+        let tokens =
+            (0..=deployment.max_num_batched_tokens).map(|n| physics.of_tokens(n)).collect();
+        let output = (0..=deployment.max_num_seqs).map(|n| physics.output(f64::from(n))).collect();
+        Self(Arc::new(Inner { physics, deployment, memory, standing, tokens, output }))
+    }
+
+    pub fn ns(&self, shape: &StepShape) -> f64 {
+        let Inner { physics, tokens, output, .. } = &*self.0;
+        let kernels = tokens[shape.tokens as usize]
+            + output[shape.seqs as usize]
+            + physics.prefill_attention(shape)
+            + physics.decode_launch(shape);
+        // What reading the context takes is published as a slope, and the host does not hide it.
+        physics.host.with_kernels(kernels, f64::from(shape.seqs)) + physics.reading(shape)
+    }
+
+    /// By how much a step takes longer than the one before, while so many sequences decode and so
+    /// many of their windows still fill.
+    pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
+        let physics = &self.0.physics;
+        f64::from(decoding) * physics.per_context_token
+            + f64::from(filling) * physics.per_window_token
+    }
+
+    pub fn window(&self) -> u32 {
+        self.0.physics.window.unwrap_or(0)
+    }
+
+    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
+    /// (0: nobody decodes).
+    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
+        let front = &self.0.physics.front_end;
+        let ms = front.base_ms + front.per_1k_tokens_ms * f64::from(prompt_tokens) / 1e3;
+        Duration::from_nanos_f64(ms * 1e6 + front.steps_ahead * step_ns)
+    }
+
+    /// A few numbers for a router, about chunks as long as a step may be.
+    pub fn prefill_cost(&self) -> PrefillCost {
+        let Inner { physics, deployment, tokens, output, .. } = &*self.0;
+        let chunk = deployment.max_num_batched_tokens;
+        // Exact for a whole chunk and for a short one; between them the time is nearly straight.
+        let short = chunk.div_ceil(16);
+        let slope = if chunk > short {
+            (tokens[chunk as usize] - tokens[short as usize]) / f64::from(chunk - short)
+        } else {
+            0.0
+        };
+        let each_step = output[1] + physics.prefill_launch();
+        let intercept = (tokens[chunk as usize] - f64::from(chunk) * slope).max(0.0);
+        PrefillCost {
+            step_ns: intercept + each_step + physics.host.after(1.0),
+            floor_ns: physics.host.with_kernels(tokens[1.min(chunk as usize)] + each_step, 1.0),
+            chunk_tokens: chunk,
+            ns_per_token: slope
+                + physics.edge_per_token
+                + physics.per_window_pair * f64::from(physics.window.unwrap_or(0)),
+            ns_per_pair: physics.per_pair,
+        }
+    }
+
+    pub fn physics(&self) -> &Physics {
+        &self.0.physics
+    }
+
+    pub fn deployment(&self) -> &Deployment {
+        &self.0.deployment
+    }
+
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.0.memory
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.0.standing
+    }
+
+    /// Room for KV in HBM in whole blocks of so many tokens, in tokens.
+    pub fn hbm_tokens(&self, block_size: u32) -> u64 {
+        let Inner { memory, deployment, .. } = &*self.0;
+        let free = memory.free_bytes(deployment.memory_utilisation).max(0.0);
+        (free / memory.block_bytes(block_size)) as u64 * u64::from(block_size)
+    }
+}
+
+impl core::fmt::Debug for Inner {
+    /// Without the tables, which follow from the rest.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Calibrated")
+            .field("deployment", &self.deployment)
+            .field("memory", &self.memory)
+            .field("standing", &self.standing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Calibrated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            deployment: &'a Deployment,
+            memory: &'a MemoryPlan,
+            standing: &'a Standing,
+        }
+        let Inner { deployment, memory, standing, .. } = &*self.0;
+        Shown { deployment, memory, standing }.serialize(serializer)
+    }
+}

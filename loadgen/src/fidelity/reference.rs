@@ -1,0 +1,234 @@
+//! Measurements as they come in a folder of CSV files, and what they call devices and models.
+
+use crate::files::bad;
+use anyhow::Result;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::Path;
+use warmpath_core::engine::physics::{Device, KvDtype, Model, Precision};
+use warmpath_worker_sim::profiles;
+
+/// A whole engine step.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StepRow {
+    pub gpu: String,
+    pub model: String,
+    pub tp: u32,
+    pub precision: String,
+    pub kv_dtype: String,
+    pub phase: String,
+    pub batch: u32,
+    pub input_len: u32,
+    pub prefix_len: u32,
+    pub context: u32,
+    pub ms: f64,
+    #[serde(default)]
+    pub backend: String,
+    #[serde(default)]
+    pub provenance: String,
+}
+
+impl StepRow {
+    /// The constants are those of vLLM; a row that names no engine is one's own.
+    pub fn is_of_this_engine(&self) -> bool {
+        self.backend.is_empty() || self.backend == "vllm"
+    }
+}
+
+/// A single kernel.
+#[derive(Clone, Debug, Deserialize)]
+pub struct KernelRow {
+    pub gpu: String,
+    pub op: String,
+    pub heads: Option<u32>,
+    pub kv_heads: Option<u32>,
+    pub head_dim: Option<u32>,
+    pub dtype: String,
+    pub kv_dtype: String,
+    pub batch: Option<u32>,
+    pub tokens: Option<u32>,
+    pub context: Option<u32>,
+    pub ms: f64,
+    pub shape: String,
+    #[serde(default)]
+    pub provenance: String,
+}
+
+/// A served system at a concurrency.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServedRow {
+    pub gpu: String,
+    pub model: String,
+    pub engine: String,
+    pub tp: Option<f64>,
+    pub ep: Option<f64>,
+    pub attn_dp: Option<f64>,
+    pub precision: String,
+    pub isl_max: Option<f64>,
+    pub osl_max: Option<f64>,
+    pub concurrency: Option<f64>,
+    pub ttft_ms: Option<f64>,
+    pub tpot_ms: Option<f64>,
+    pub family: String,
+    #[serde(default)]
+    pub provenance: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct AnchorRow {
+    pub gpu: String,
+    pub model: String,
+    pub tp: u32,
+    pub precision: String,
+    pub kind: String,
+    pub value: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct TransferRow {
+    pub path: String,
+    pub hardware: String,
+    pub model: String,
+    pub tokens: Option<f64>,
+    pub kv_gb: Option<f64>,
+    pub transfer_ms: Option<f64>,
+    #[serde(rename = "GBps")]
+    pub gb_s: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct OnDeviceRow {
+    pub model: String,
+    pub device: String,
+    pub prompt_tokens: Option<u32>,
+    pub prefill_tok_s: Option<f64>,
+    pub decode_tok_s: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct BreakEvenRow {
+    pub gpu: String,
+    pub model: String,
+    pub precision: String,
+    pub tp: u32,
+    pub tokens: u32,
+    pub recompute_ms: f64,
+}
+
+/// What a folder holds; a file that is not there is empty.
+#[derive(Debug, Default)]
+pub struct Reference {
+    pub steps: Vec<StepRow>,
+    pub kernels: Vec<KernelRow>,
+    pub served: Vec<ServedRow>,
+    pub anchors: Vec<AnchorRow>,
+    pub transfers: Vec<TransferRow>,
+    pub on_device: Vec<OnDeviceRow>,
+    pub break_even: Vec<BreakEvenRow>,
+    /// Files that were read.
+    pub files: Vec<String>,
+}
+
+impl Reference {
+    pub fn read(folder: &Path) -> Result<Self> {
+        if !folder.is_dir() {
+            return Err(bad(format!(
+                "{}: not a folder, expected one of CSV files",
+                folder.display()
+            )));
+        }
+        let mut this = Self::default();
+        let files = &mut this.files;
+        this.steps = rows(folder, "engine_steps.csv", files)?;
+        this.kernels = rows(folder, "kernels.csv", files)?;
+        this.served = rows(folder, "served_latency.csv", files)?;
+        this.anchors = rows(folder, "decode_anchors.csv", files)?;
+        this.transfers = rows(folder, "kv_transfer.csv", files)?;
+        this.on_device = rows(folder, "on_device.csv", files)?;
+        this.break_even = rows(folder, "breakeven.csv", files)?;
+        if files.is_empty() {
+            let expected = "expected engine_steps.csv, served_latency.csv or others of that kind";
+            return Err(bad(format!("{}: no measurements, {expected}", folder.display())));
+        }
+        Ok(this)
+    }
+}
+
+fn rows<T: DeserializeOwned>(folder: &Path, name: &str, files: &mut Vec<String>) -> Result<Vec<T>> {
+    let path = folder.join(name);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    files.push(name.to_owned());
+    read_csv(&path)
+}
+
+/// All rows of one file; an error names the file and the line.
+pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let fail = |error: ::csv::Error| {
+        let line = error.position().map_or(String::new(), |at| format!(":{}", at.line()));
+        let why = match error.kind() {
+            ::csv::ErrorKind::Deserialize { err, .. } => err.to_string(),
+            _ => error.to_string(),
+        };
+        bad(format!("{}{line}: {why}", path.display()))
+    };
+    let mut reader = ::csv::ReaderBuilder::new()
+        .trim(::csv::Trim::All)
+        .from_path(path)
+        .map_err(|error| bad(format!("{}: {error}", path.display())))?;
+    reader.deserialize().map(|row| row.map_err(fail)).collect()
+}
+
+/// Devices and models by what measurements call them.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub devices: BTreeMap<String, Device>,
+    pub models: BTreeMap<String, Model>,
+    /// Names that mean nothing here, with how many rows have them.
+    pub unknown: BTreeMap<String, u32>,
+}
+
+impl Known {
+    /// The canonical name of the device, if it is known. An unknown one is counted.
+    pub fn device(&mut self, name: &str) -> Option<String> {
+        if !self.devices.contains_key(name) {
+            match profiles::device(name, Path::new("")) {
+                Ok(device) => self.devices.insert(name.to_owned(), device),
+                Err(_) => {
+                    *self.unknown.entry(format!("device {name}")).or_default() += 1;
+                    return None;
+                }
+            };
+        }
+        Some(name.to_owned())
+    }
+
+    pub fn model(&mut self, name: &str) -> Option<String> {
+        if !self.models.contains_key(name) {
+            match profiles::model(name, Path::new("")) {
+                Ok(model) => self.models.insert(name.to_owned(), model),
+                Err(_) => {
+                    *self.unknown.entry(format!("model {name}")).or_default() += 1;
+                    return None;
+                }
+            };
+        }
+        Some(name.to_owned())
+    }
+}
+
+/// A precision as step times name it.
+pub fn precision(name: &str) -> Option<Precision> {
+    Precision::ALL.into_iter().find(|precision| precision.name() == name)
+}
+
+/// Keys and values in anything of eight bits are FP8.
+pub fn kv_dtype(name: &str) -> Option<KvDtype> {
+    match name {
+        "bf16" | "bfloat16" | "fp16" | "float16" | "auto" => Some(KvDtype::Bf16),
+        "fp8" | "fp8_e4m3" | "int8" => Some(KvDtype::Fp8),
+        _ => None,
+    }
+}

@@ -1,0 +1,168 @@
+//! Profiles by name or file. One that names a device and a model is built from those rows; one with
+//! a `[step]` table of its own is made up.
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use std::path::Path;
+use warmpath_core::engine::physics::{BuildError, Deployment, Device, Model};
+use warmpath_core::engine::profile::Profile;
+use warmpath_proto::settings::{explain, explain_field};
+
+type Row = (&'static str, &'static str);
+
+macro_rules! rows {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../deploy/profiles/", $folder, $name, ".toml")))),*]
+    };
+}
+
+const PROFILES: &[Row] = rows!("":
+    "llama-70b-fp8-2xh100" "llama-70b-fp8-4xh100" "llama-70b-nvfp4-b200" "llama-8b-bf16-h100"
+    "qwen3-32b-bf16-2xh100" "qwen3-235b-fp8-4xh200" "gpt-oss-120b-h200" "deepseek-v3-fp8-8xh200"
+    "deepseek-v3-nvfp4-8xgb300" "granite-h-small-bf16-h200" "r1-distill-1.5b-m5-max" "lab-tp2"
+    "lab-tp4");
+const DEVICES: &[Row] = rows!("devices/":
+    "h100" "h200" "b200" "gb300" "vera-rubin" "mi300x" "tpu7x" "trainium3" "groq-3-lpu" "m5-max");
+const MODELS: &[Row] = rows!("models/":
+    "llama-3.1-8b" "llama-3.1-70b" "qwen3-32b" "qwen3-30b-a3b" "qwen3-235b-a22b" "gpt-oss-20b"
+    "gpt-oss-120b" "deepseek-v3" "mistral-large-2" "gemma-4-26b-a4b" "granite-4.0-h-small"
+    "r1-distill-qwen-1.5b");
+
+/// A name of those this program brings, or a file in `folder`. An error is one line that names file,
+/// line and field as far as there are any.
+pub fn load(name: &str, folder: &Path) -> Result<Profile, String> {
+    match find(PROFILES, name) {
+        Some(text) => parse(Path::new(&format!("profile {name}")), text),
+        None if is_file(name) => from_file(&folder.join(name)).map(|(profile, _)| profile),
+        None => Err(unknown("profile", name, PROFILES)),
+    }
+}
+
+/// The profile of a file, and the file's text, for complaints about it.
+pub fn from_file(path: &Path) -> Result<(Profile, String), String> {
+    let text = read(path)?;
+    Ok((parse(path, &text)?, text))
+}
+
+/// A profile's text. Devices and models that it names as files lie beside `path`.
+pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        device: Option<IgnoredAny>,
+    }
+    let kind: Kind = parse_toml(path, text)?;
+    if kind.device.is_none() {
+        let profile: Profile = parse_toml(path, text)?;
+        profile.check().map_err(|error| explain_field(path, text, error.field, &error.why))?;
+        return Ok(profile);
+    }
+    let deployment: Deployment = parse_toml(path, text)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = |field: &str, why: String| explain_field(path, text, field, &why);
+    let device = device(&deployment.device, folder).map_err(|why| named("device", why))?;
+    let model = model(&deployment.model, folder).map_err(|why| named("model", why))?;
+    Profile::build(&device, &model, &deployment)
+        .map_err(|error| explain_field(path, text, &error.field, &error.why))
+}
+
+/// A device by name or alias, or a file in `folder`.
+pub fn device(name: &str, folder: &Path) -> Result<Device, String> {
+    row("device", DEVICES, name, folder, Device::check, |device: &Device| {
+        device.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    })
+}
+
+/// A model by name or alias, or a file in `folder`.
+pub fn model(name: &str, folder: &Path) -> Result<Model, String> {
+    row("model", MODELS, name, folder, Model::check, |model: &Model| model.is_called(name))
+}
+
+/// The text of a device's file, so that it can be copied with all that stands in it.
+pub fn device_text(name: &str, folder: &Path) -> Result<String, String> {
+    match find(DEVICES, name) {
+        Some(text) => Ok(text.to_owned()),
+        None if is_file(name) => read(&folder.join(name)),
+        None => Err(unknown("device", name, DEVICES)),
+    }
+}
+
+pub fn device_names() -> impl Iterator<Item = &'static str> {
+    DEVICES.iter().map(|(name, _)| *name)
+}
+
+pub fn model_names() -> impl Iterator<Item = &'static str> {
+    MODELS.iter().map(|(name, _)| *name)
+}
+
+pub fn profile_names() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|(name, _)| *name)
+}
+
+fn row<T: DeserializeOwned>(
+    kind: &str,
+    rows: &[Row],
+    name: &str,
+    folder: &Path,
+    check: fn(&T) -> Result<(), BuildError>,
+    is_called: impl Fn(&T) -> bool,
+) -> Result<T, String> {
+    let checked = |path: &Path, text: &str| {
+        let row: T = parse_toml(path, text)?;
+        check(&row).map_err(|error| explain_field(path, text, &error.field, &error.why))?;
+        Ok(row)
+    };
+    if let Some(text) = find(rows, name) {
+        return checked(Path::new(&format!("{kind} {name}")), text);
+    }
+    if is_file(name) {
+        let path = folder.join(name);
+        return checked(&path, &read(&path)?);
+    }
+    for (known, text) in rows {
+        let row = checked(Path::new(&format!("{kind} {known}")), text)?;
+        if is_called(&row) {
+            return Ok(row);
+        }
+    }
+    Err(unknown(kind, name, rows))
+}
+
+fn find(rows: &[Row], name: &str) -> Option<&'static str> {
+    rows.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+fn is_file(name: &str) -> bool {
+    name.ends_with(".toml")
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| explain(path, text, error.span(), error.message()))
+}
+
+fn unknown(kind: &str, name: &str, rows: &[Row]) -> String {
+    let known = rows.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    format!("unknown {kind} '{name}', expected one of: {known}; or a file NAME.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_that_comes_with_the_program_can_be_used() {
+        let here = Path::new("");
+        for name in device_names() {
+            assert_eq!(device(name, here).unwrap().name, name);
+        }
+        for name in model_names() {
+            assert_eq!(model(name, here).unwrap().name, name);
+        }
+        for name in profile_names() {
+            assert_eq!(load(name, here).unwrap().name, name);
+        }
+    }
+}
