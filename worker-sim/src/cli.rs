@@ -35,7 +35,7 @@ pub struct Cli {
     #[arg(long)]
     model: Option<String>,
     /// The hardware and engine to simulate
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "NAME|FILE")]
     profile: Option<PathBuf>,
     /// Room for KV in HBM, in tokens, instead of the profile's
     #[arg(long, value_name = "N|unlimited")]
@@ -133,11 +133,14 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
         (Some(path), _) => from_file(path, &mut profile_file)?,
         (None, Some(Source::Path(path))) => {
             let beside = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-            from_file(&beside.join(path), &mut profile_file)?
+            let is_file = path.to_str().is_none_or(profiles::is_file);
+            from_file(&if is_file { beside.join(path) } else { path }, &mut profile_file)?
         }
         (None, Some(Source::Inline(profile))) => *profile,
         (None, None) => {
-            return Err("profile: missing, expected --profile FILE or one in --config".to_owned());
+            return Err(
+                "profile: missing, expected --profile NAME or FILE, or one in --config".to_owned()
+            );
         }
     };
     if let Some(HbmTokens(tokens)) = cli.hbm_tokens {
@@ -173,7 +176,11 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     })
 }
 
+/// By name, or from a file.
 fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profile, String> {
+    if let Some(name) = path.to_str().filter(|name| !profiles::is_file(name)) {
+        return profiles::load(name, Path::new(""));
+    }
     let (profile, text) = profiles::from_file(path)?;
     *seen = Some((path.to_owned(), text));
     Ok(profile)

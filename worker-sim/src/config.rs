@@ -138,7 +138,7 @@ pub enum ConfigError {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use warmpath_core::engine::profile::StepTime;
+    use warmpath_core::engine::profile::{LinearStep, StepTime};
     use warmpath_core::engine::store::eviction::EvictionRule;
 
     /// A small worker for unit tests.

@@ -131,7 +131,8 @@ fn find(rows: &[Row], name: &str) -> Option<&'static str> {
     rows.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-fn is_file(name: &str) -> bool {
+/// Whether what is given for a name is a file instead.
+pub fn is_file(name: &str) -> bool {
     name.ends_with(".toml")
 }
 

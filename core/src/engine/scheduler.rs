@@ -8,6 +8,8 @@
 //! A decoding sequence makes one token in every step, so where it stands is counted from the step
 //! it began to decode in, and it is looked at only when its blocks are full or its answer is.
 
+mod loading;
+
 use crate::engine::profile::{Profile, StepShape};
 use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
@@ -133,46 +135,6 @@ impl Scheduler {
     fn discard(&mut self, key: SeqKey) -> Sequence {
         self.free.push(key);
         self.seqs[key.0 as usize].take().expect("a sequence that exists")
-    }
-
-    /// A transfer has ended: who waited for it may run, in the order they came.
-    pub fn loaded(&mut self, now: Instant, transfer: TransferId) {
-        for key in self.loading.remove(&transfer).unwrap_or_default() {
-            let seq = self.get_mut(key);
-            let State::Loading(left, since) = seq.state else {
-                unreachable!("it waits for a transfer")
-            };
-            if left > 1 {
-                seq.state = State::Loading(left - 1, since);
-                continue;
-            }
-            seq.state = State::Waiting;
-            let place = seq.place;
-            self.load_wait += now.since(since);
-            self.ready.insert(place, key);
-            self.loading_count -= 1;
-        }
-    }
-
-    /// A transfer will not come: who waited for it gives back what it holds and waits at its old
-    /// place, to be admitted without what others offer.
-    pub fn not_loaded(&mut self, now: Instant, transfer: TransferId, store: &mut BlockStore) {
-        for key in self.loading.remove(&transfer).unwrap_or_default() {
-            for waiting in self.loading.values_mut() {
-                waiting.retain(|&other| other != key);
-            }
-            let seq = self.get_mut(key);
-            let State::Loading(_, since) = seq.state else {
-                unreachable!("it waits for a transfer")
-            };
-            store.release(seq.lease.take().expect("who loads holds a lease"));
-            seq.offers.clear();
-            (seq.state, seq.computed, seq.admitted_before) = (State::Waiting, 0, false);
-            let place = seq.place;
-            self.waiting.insert(place, key);
-            self.loading_count -= 1;
-            self.load_wait += now.since(since);
-        }
     }
 
     pub fn cancelled(&self) -> Vec<SeqKey> {
