@@ -37,10 +37,15 @@ pub fn find(setup: &Setup, prepared: &Prepared<'_>, progress: &Progress) -> Resu
     });
     let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
     let per_policy = found.chunks(setup.seeds as usize);
-    Ok(setup.policies.iter().zip(per_policy).map(|(&policy, of)| summary(policy, of)).collect())
+    Ok(setup
+        .policies
+        .iter()
+        .zip(per_policy)
+        .map(|(&policy, of)| summary(setup, policy, of))
+        .collect())
 }
 
-fn summary(policy: PolicyConfig, found: &[Found]) -> Capacity {
+fn summary(setup: &Setup, policy: PolicyConfig, found: &[Found]) -> Capacity {
     let rates: Option<Vec<(f64, f64)>> = found
         .iter()
         .map(|found| match *found {
@@ -58,8 +63,8 @@ fn summary(policy: PolicyConfig, found: &[Found]) -> Capacity {
         }
         None => (None, None),
     };
-    let found = found.to_vec();
-    Capacity { policy, within_slo: ENOUGH, rate_scale, offered_requests_per_s, found }
+    let (found, variant) = (found.to_vec(), setup.variant.clone());
+    Capacity { policy, variant, within_slo: ENOUGH, rate_scale, offered_requests_per_s, found }
 }
 
 fn of_seed(

@@ -24,7 +24,11 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
 pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
-    let no_live = args.live_requests == Some(0) || setup.is_grid() && args.live_requests.is_none();
+    if setup.variant.is_some() && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: variants run in virtual time only, as yet"));
+    }
+    let only_virtual = setup.is_grid() || setup.variant.is_some();
+    let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
     {
@@ -43,7 +47,7 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
         .live_requests
         .or(setup.live.requests)
         .or_else(|| prepared.arrivals_within(LIVE_SECONDS * speedup, pace).map(|n| n.max(1)));
-    let live = live.unwrap_or(total).min(total);
+    let live = if no_live { 0 } else { live.unwrap_or(total).min(total) };
     rows::check_room(setup, total, live)?;
     if let Some(folder) = &args.record {
         std::fs::create_dir_all(folder)
@@ -120,6 +124,7 @@ impl LiveLeg<'_> {
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {
             policy: Some(self.policy),
+            variant: None,
             mode: Mode::Live,
             workload: self.prepared.name(),
             profile: Some(setup.profile.name.clone()),

@@ -4,6 +4,7 @@
 use crate::cli::{SPEEDUPS, What, parse_policies};
 use crate::files::{bad, bad_field, parse_toml, read};
 use crate::source::Source;
+use crate::variant::Variant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -35,6 +36,9 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// The profile with parts left out, to be compared.
+    #[serde(default, rename = "variant")]
+    variants: Vec<Variant>,
 }
 
 /// The live leg.
@@ -69,6 +73,10 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    pub variants: Vec<Variant>,
+    /// Which of them is played.
+    #[serde(skip)]
+    pub variant: Option<String>,
     /// Whether a row a request is kept for a file.
     #[serde(skip)]
     pub rows: bool,
@@ -121,6 +129,16 @@ impl Setup {
         if let Some(twice) = twice(&policies) {
             let why = format!("{twice} is named twice");
             return Err(bad_field(&origin, &text, "policies", &why));
+        }
+        for (i, variant) in file.variants.iter().enumerate() {
+            let named_before = |other: &Variant| other.name == variant.name;
+            if file.variants[..i].iter().any(named_before) {
+                let why = format!("variant \"{}\" stands there twice", variant.name);
+                return Err(bad(format!("{origin}: {why}")));
+            }
+            variant
+                .of(&profile, file.pool.is_some())
+                .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
         if what.tick_jitter {
             source.check_tick_jitter()?;
@@ -183,6 +201,8 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            variants: file.variants,
+            variant: None,
             rows: what.parquet.is_some(),
         })
     }

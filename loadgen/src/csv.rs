@@ -3,7 +3,7 @@
 use crate::results::RunReport;
 use std::fmt::Write;
 
-const HEADER: &str = "policy,mode,workload,profile,profile_validated,rate_scale,seed,valid,offered,\
+const HEADER: &str = "policy,variant,mode,workload,profile,profile_validated,rate_scale,seed,valid,offered,\
     requests,errors,duration_s,hit_rate,hit_rate_blocks,prefill_tokens_computed,\
     prefill_tokens_cached,ttft_mean_s,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_mean_s,tpot_p50_s,\
     tpot_p90_s,tpot_p99_s,e2e_mean_s,e2e_p50_s,e2e_p90_s,e2e_p99_s,requests_per_s,\
@@ -19,7 +19,8 @@ pub fn render(runs: &[RunReport]) -> String {
         let profile = run.profile.as_deref().unwrap_or_default();
         write!(
             text,
-            "{policy},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+            "{policy},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+            quoted(run.variant.as_deref().unwrap_or_default()),
             run.mode.name(),
             quoted(&run.workload),
             quoted(profile),

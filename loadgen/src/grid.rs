@@ -67,6 +67,7 @@ pub fn compare_to(baseline: PolicyConfig, setup: &Setup, runs: &[RunReport]) -> 
             };
             comparisons.push(Comparison {
                 policy,
+                variant: setup.variant.clone(),
                 baseline,
                 rate_scale,
                 hit_percent: each(&|run| run.figures.hit_rate * 100.0),

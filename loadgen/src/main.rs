@@ -22,6 +22,7 @@ mod source;
 mod stats;
 mod table;
 mod tiers;
+mod variant;
 
 use anyhow::Result;
 use cli::{Cli, Command};
@@ -54,16 +55,18 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     let progress = Progress;
     match command {
         Command::Compare(args) => {
-            let setup = Setup::resolve(&args.what)?;
+            let mut setup = Setup::resolve(&args.what)?;
             let files = Files::of(&args.what)?;
-            let results = compare::compare(&args, &setup, &progress)?;
+            let play = |setup: &Setup| compare::compare(&args, setup, &progress);
+            let results = variant::each(&mut setup, play)?;
             let about = About::of(&setup);
             finish(setup, results, &about, files)
         }
         Command::Sim(args) => {
-            let setup = Setup::resolve(&args.what)?;
+            let mut setup = Setup::resolve(&args.what)?;
             let files = Files::of(&args.what)?;
-            let results = simulate::all(&args, &setup, &progress)?;
+            let play = |setup: &Setup| simulate::all(&args, setup, &progress);
+            let results = variant::each(&mut setup, play)?;
             let about = About::of(&setup);
             finish(setup, results, &about, files)
         }

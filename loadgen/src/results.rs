@@ -58,10 +58,35 @@ impl Results {
         Ok(Self { comparisons, ..Self::of_runs(runs, setup, prepared, progress)? })
     }
 
+    /// Those of another variant come behind.
+    pub fn extend(&mut self, other: Self) {
+        self.runs.extend(other.runs);
+        self.comparisons.extend(other.comparisons);
+        self.capacities.extend(other.capacities);
+        let new = other.notes.into_iter().filter(|note| !self.notes.contains(note));
+        let new: Vec<String> = new.collect();
+        self.notes.extend(new);
+    }
+
     /// Live legs stand before the grid.
     pub fn with_live(mut self, mut live: Vec<RunReport>) -> Self {
         live.append(&mut self.runs);
         Self { runs: live, ..self }
+    }
+}
+
+/// How a row of a table is called: its policy, and its variant if there are several.
+pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
+    let policy = policy.map_or("(the target's)", |policy| policy.name());
+    match variant {
+        Some(variant) => format!("{policy}, {variant}"),
+        None => policy.to_owned(),
+    }
+}
+
+impl RunReport {
+    pub fn label(&self) -> String {
+        label(self.policy, self.variant.as_deref())
     }
 }
 
@@ -101,6 +126,9 @@ impl Mode {
 pub struct RunReport {
     /// None where the policy is the target's own business.
     pub policy: Option<PolicyConfig>,
+    /// Of the scenario, where it has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     pub mode: Mode,
     pub workload: String,
     /// None where the target's own engines decide.
@@ -173,10 +201,33 @@ pub struct EngineFigures {
     pub preemptions: u64,
     /// Computed again after a preemption, on top of the prefill tokens.
     pub recomputed_tokens: u64,
+    /// Seconds that requests waited for loads and fetches, all together.
+    pub load_wait_s: f64,
+    /// From pools and peers, and how often that failed and was computed instead.
+    pub fetched_bytes: f64,
+    pub failed_fetches: u64,
+    /// Blocks that at least one worker holds at the end, and copies of them in all workers.
+    pub resident_blocks: u64,
+    pub resident_copies: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolFigures>,
     /// What crossed the links of the tiers behind HBM, all workers together.
     pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// What a shared pool did.
+#[derive(Debug, Serialize)]
+pub struct PoolFigures {
+    pub sent_bytes: f64,
+    pub stored_bytes: f64,
+    /// Put, and there already.
+    pub known_bytes: f64,
+    /// Put, and not kept: writes had fallen behind, or there was no room.
+    pub refused_bytes: f64,
+    /// Share of the time in which it sent anything.
+    pub link_utilisation: f64,
 }
 
 /// One tier behind HBM, over all workers.
@@ -195,6 +246,8 @@ pub struct TierFigures {
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     pub policy: PolicyConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     pub baseline: PolicyConfig,
     pub rate_scale: f64,
     pub hit_percent: Estimate,
@@ -213,6 +266,8 @@ pub struct Comparison {
 #[derive(Debug, Serialize)]
 pub struct Capacity {
     pub policy: PolicyConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// What is enough, as a share.
     pub within_slo: f64,
     /// None where a seed has none, or has no end.

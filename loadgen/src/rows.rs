@@ -119,8 +119,9 @@ enum Column {
     Flag(fn(&Cell<'_>) -> bool),
 }
 
-const COLUMNS: [(&str, Column); 23] = [
+const COLUMNS: [(&str, Column); 24] = [
     ("policy", Column::Text(|c| c.run.policy.map(|policy| policy.name().to_owned()))),
+    ("variant", Column::Text(|c| c.run.variant.clone())),
     ("mode", Column::Text(|c| Some(c.run.mode.name().to_owned()))),
     ("rate_scale", Column::Number(|c| Some(c.run.rate_scale))),
     ("seed", Column::Wide(|c| c.run.seed)),

@@ -100,6 +100,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         cut.or_else(|| too_late(lateness, figures.ttft_s.mean)).or_else(|| too_few(&figures));
     let report = RunReport {
         policy: None,
+        variant: None,
         mode: Mode::Live,
         workload: prepared.name(),
         profile: None,

@@ -4,7 +4,7 @@ use crate::cli;
 use crate::config::Setup;
 use crate::files::{PendingFile, bad};
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, Results, RunReport, TierFigures};
+use crate::results::{EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures};
 use crate::rows;
 use crate::source::Prepared;
 use anyhow::Result;
@@ -13,6 +13,7 @@ use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::profile::{Profile, TierSpec};
+use warmpath_core::pool::PoolStats;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
 use warmpath_core::workload::trace::Pace;
@@ -110,11 +111,18 @@ pub fn simulate(
         steps: sum(|stats| stats.steps),
         preemptions: sum(|stats| stats.preemptions),
         recomputed_tokens: sum(|stats| stats.recomputed_tokens),
+        load_wait_s: outcome.engines.iter().map(|stats| stats.load_wait.as_secs_f64()).sum(),
+        fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * setup.profile.block_bytes(),
+        failed_fetches: sum(|stats| stats.failed_fetches),
+        resident_blocks: outcome.resident.0,
+        resident_copies: outcome.resident.1,
+        pool: outcome.pool.map(|pool| pool_figures(&setup.profile, &pool, figures.duration_s)),
         tiers: tier_figures(&setup.profile, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
     Ok(RunReport {
         policy: Some(policy),
+        variant: setup.variant.clone(),
         mode: if limit.is_some() { Mode::SimSlice } else { Mode::Sim },
         workload: prepared.name(),
         profile: Some(setup.profile.name.clone()),
@@ -164,6 +172,21 @@ impl Log {
         serde_json::to_writer(&mut self.text, &End { end: self.entries })?;
         self.text.push(b'\n');
         self.file.finish(&self.text)
+    }
+}
+
+fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFigures {
+    let bytes = |blocks: u64| blocks as f64 * profile.block_bytes();
+    PoolFigures {
+        sent_bytes: bytes(pool.sent_blocks),
+        stored_bytes: bytes(pool.stored_blocks),
+        known_bytes: bytes(pool.known_blocks),
+        refused_bytes: bytes(pool.refused_blocks),
+        link_utilisation: if duration_s > 0.0 {
+            pool.sending.as_secs_f64() / duration_s
+        } else {
+            0.0
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table a person reads.
 
-use crate::results::{Capacity, Comparison, Found, Mode, Results, RunReport};
+use crate::results::{Capacity, Comparison, Found, Mode, Results, RunReport, label};
 use crate::stats::Estimate;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use warmpath_core::engine::physics::Standing;
@@ -136,7 +136,7 @@ fn grid(comparisons: &[Comparison]) -> String {
             None => String::new(),
         };
         table.add_row([
-            row.policy.to_string(),
+            label(Some(row.policy), row.variant.as_deref()),
             format!("{}x", row.rate_scale),
             interval(&row.hit_percent, 1.0, 1),
             interval(&row.ttft_mean_s, 1.0, 3),
@@ -178,7 +178,8 @@ fn capacities(capacities: &[Capacity]) -> String {
             Found::At { short: true, .. } => Some("workload too short: an upper bound".to_owned()),
             Found::At { .. } => None,
         });
-        table.add_row([row.policy.to_string(), rate, offered, note.unwrap_or_default()]);
+        let label = label(Some(row.policy), row.variant.as_deref());
+        table.add_row([label, rate, offered, note.unwrap_or_default()]);
     }
     align(&mut table, 1);
     let share = capacities.first().map_or(0.0, |first| first.within_slo) * 100.0;
@@ -209,7 +210,7 @@ fn row(run: &RunReport) -> Vec<Cell> {
     };
     let Spread { mean, p50, p90, p99 } = figures.ttft_s;
     [
-        run.policy.map_or_else(|| "(the target's)".to_owned(), |policy| policy.to_string()),
+        run.label(),
         mode,
         format!("{:.1}", figures.hit_rate * 100.0),
         big(figures.prefill_tokens_computed),
@@ -312,19 +313,20 @@ fn verdicts(runs: &[RunReport], baseline: Option<PolicyConfig>) -> String {
     let Some(mode) = runs.last().map(|run| run.mode) else { return String::new() };
     let rows = || runs.iter().filter(move |run| run.mode == mode);
     let Some(base) = rows().find(|run| run.policy == baseline) else { return String::new() };
+    let is_base = |run: &&RunReport| run.label() == base.label();
     let parity = runs.iter().filter(|run| run.mode == Mode::Live).filter_map(|live| {
         let is_twin = |run: &&RunReport| run.mode == Mode::SimSlice && run.policy == live.policy;
         let twin = runs.iter().find(is_twin)?;
         Some(format!("{}, live against sim-slice: {}\n", live.policy?, change(twin, live)))
     });
-    let others = rows().filter(|run| run.policy != base.policy);
+    let others = rows().filter(|run| !is_base(run));
     parity.chain(others.map(|run| format!("{}\n", verdict(base, run)))).collect()
 }
 
 /// How much better `best` did than `base`, in one sentence.
 fn verdict(base: &RunReport, best: &RunReport) -> String {
-    let name = |run: &RunReport| run.policy.map_or("", |policy| policy.name());
-    format!("{} against {}, {}: {}", name(best), name(base), best.mode.name(), change(base, best))
+    let (best_name, base_name) = (best.label(), base.label());
+    format!("{best_name} against {base_name}, {}: {}", best.mode.name(), change(base, best))
 }
 
 fn change(from: &RunReport, to: &RunReport) -> String {

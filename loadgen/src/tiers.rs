@@ -1,57 +1,72 @@
-//! Hit rate by tier, as a table of its own: only runs with tiers behind HBM have one.
+//! Hit rate by where the blocks came from, as a table of its own: only runs that have more than HBM
+//! have one.
 
-use crate::results::{Mode, RunReport};
+use crate::results::{EngineFigures, Mode, RunReport};
 use crate::table::{align, plain, trimmed};
+use warmpath_core::id::{MAX_TIERS, ORIGINS};
 
-/// One row a policy, mode and rate, over all seeds; nothing where there is only HBM.
+/// Names of the origins that are not a worker's own tiers, in their places.
+const OTHERS: [&str; ORIGINS - MAX_TIERS] = ["pool", "peers"];
+
+/// One row a policy, variant, mode and rate, over all seeds; nothing where there is only HBM.
 pub fn render(runs: &[RunReport]) -> String {
     let Some(most) = runs.iter().max_by_key(|run| run.tiers.len()) else { return String::new() };
-    if most.tiers.len() < 2 {
+    let shares =
+        |run: &RunReport| run.figures.hit_rate_by_tier[MAX_TIERS..].iter().any(|&r| r > 0.0);
+    let shared = runs.iter().any(shares);
+    if most.tiers.len() < 2 && !shared {
         return String::new();
     }
-    let mut header = vec!["hit % by tier".to_owned(), "mode".to_owned(), "rate".to_owned()];
-    header.extend(most.tiers.iter().cloned());
-    for behind in &most.tiers[1..] {
-        header.push(format!("{behind} loaded GB"));
-        header.push("link busy %".to_owned());
-    }
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut header: Vec<&str> = vec!["hit % by origin", "mode", "rate"];
+    header.extend(most.tiers.iter().map(String::as_str));
+    header.extend(if shared { &OTHERS[..] } else { &[] });
+    header.extend(["loaded GB", "fetched GB", "waited s/req", "copies"]);
     let mut table = plain(&header);
-    let mut done: Vec<(Option<_>, Mode, f64)> = Vec::new();
+    let mut done: Vec<(String, Mode, f64)> = Vec::new();
     for run in runs {
-        let key = (run.policy, run.mode, run.rate_scale);
+        let key = (run.label(), run.mode, run.rate_scale);
         if !done.contains(&key) {
+            let same = |other: &&RunReport| (other.label(), other.mode, other.rate_scale) == key;
+            let group: Vec<&RunReport> = runs.iter().filter(same).collect();
+            table.add_row(row(&group, most.tiers.len(), shared));
             done.push(key);
-            let same = |other: &&RunReport| (other.policy, other.mode, other.rate_scale) == key;
-            table.add_row(row(&runs.iter().filter(same).collect::<Vec<_>>(), most.tiers.len()));
         }
     }
     align(&mut table, 2);
-    trimmed(&table)
+    let legend = "Loaded: from the workers' own tiers behind HBM; fetched: from pool and peers. Copies: \
+                  of each block, over the workers that hold it at the end.";
+    format!("{}{legend}\n", trimmed(&table))
 }
 
-fn row(runs: &[&RunReport], tiers: usize) -> Vec<String> {
+fn row(runs: &[&RunReport], tiers: usize, shared: bool) -> Vec<String> {
     let mean = |of: &dyn Fn(&RunReport) -> f64| {
         runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64
     };
     let first = runs[0];
-    let policy = first.policy.map_or_else(|| "(the target's)".to_owned(), |p| p.to_string());
-    let mut cells = vec![policy, first.mode.name().to_owned(), first.rate_scale.to_string()];
-    for tier in 0..tiers {
-        let percent = mean(&|run| run.figures.hit_rate_by_tier[tier] * 100.0);
-        cells.push(format!("{percent:.1}"));
+    let mut cells = vec![first.label(), first.mode.name().to_owned(), first.rate_scale.to_string()];
+    let percent =
+        |origin: usize| format!("{:.1}", mean(&|run| run.figures.hit_rate_by_tier[origin] * 100.0));
+    let has = |tier: usize| tier < first.tiers.len();
+    cells.extend((0..tiers).map(|tier| if has(tier) { percent(tier) } else { String::new() }));
+    cells.extend((MAX_TIERS..ORIGINS).filter(|_| shared).map(percent));
+    if first.engine.is_none() {
+        return cells;
     }
-    for behind in 0..tiers - 1 {
-        let of = |run: &RunReport, what: fn(&crate::results::TierFigures) -> f64| {
-            run.engine.as_ref().and_then(|engine| engine.tiers.get(behind)).map_or(0.0, what)
-        };
-        if first.engine.is_none() {
-            cells.extend([String::new(), String::new()]);
-            continue;
-        }
-        cells.push(format!("{:.1}", mean(&|run| of(run, |tier| tier.loaded_bytes)) / 1e9));
-        let busy = mean(&|run| of(run, |tier| tier.load_link_utilisation)) * 100.0;
-        cells.push(format!("{busy:.1}"));
-    }
+    let of = |run: &RunReport, what: &dyn Fn(&EngineFigures) -> f64| {
+        run.engine.as_ref().map_or(0.0, what)
+    };
+    let loaded = |engine: &EngineFigures| {
+        engine.tiers.iter().map(|tier| tier.loaded_bytes).sum::<f64>() / 1e9
+    };
+    let waited = |run: &RunReport| {
+        of(run, &|engine| engine.load_wait_s) / (run.figures.requests.max(1) as f64)
+    };
+    let copies = |engine: &EngineFigures| {
+        engine.resident_copies as f64 / engine.resident_blocks.max(1) as f64
+    };
+    cells.push(format!("{:.1}", mean(&|run| of(run, &loaded))));
+    cells.push(format!("{:.1}", mean(&|run| of(run, &|engine| engine.fetched_bytes / 1e9))));
+    cells.push(format!("{:.3}", mean(&waited)));
+    cells.push(format!("{:.2}", mean(&|run| of(run, &copies))));
     cells
 }

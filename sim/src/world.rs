@@ -40,6 +40,8 @@ pub struct Outcome {
     /// By worker.
     pub engines: Vec<EngineStats>,
     pub pool: Option<PoolStats>,
+    /// Blocks that at least one worker holds, and copies of them in all workers.
+    pub resident: (u64, u64),
     /// Prompt blocks the router believed the chosen worker would find, where it looked.
     pub overlap_blocks: u64,
     /// Letters and wake-ups handled.
@@ -203,6 +205,7 @@ impl<'a> World<'a> {
             recorder: self.recorder,
             engines: self.engines.iter().map(Engine::stats).collect(),
             pool: self.shared.pool.as_ref().map(Pool::stats),
+            resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
         })

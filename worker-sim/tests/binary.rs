@@ -47,7 +47,10 @@ fn a_bad_configuration_is_one_line() {
         ("profile = \"tiny.toml\"\nsped = 1.0\n", "w.toml:2: unknown field `sped`"),
         ("profile = \"tiny.toml\"\nspeedup = \"x\"\n", "w.toml:2: speedup: invalid type: string"),
         ("speedup = 2.0\nprofile = 3\n", "w.toml:2: profile: invalid type: integer `3`"),
-        ("model = \"m\"\n", "profile: missing, expected --profile NAME or FILE, or one in --config"),
+        (
+            "model = \"m\"\n",
+            "profile: missing, expected --profile NAME or FILE, or one in --config",
+        ),
         ("profile = \"none.toml\"\n", "none.toml: No such file"),
         ("profile = \"tiny.toml\"\nspeedup = 0.0\n", "w.toml:2: speedup: 0, expected 0.001 to"),
         ("profile = \"bad.toml\"\n", "bad.toml:5: max_num_seqs: 0, expected at least 1"),

@@ -169,6 +169,21 @@ impl PrefixIndex {
         Ok(())
     }
 
+    /// Blocks that at least one worker holds, and how many copies of them there are in all workers
+    /// (several tiers of one count once).
+    pub fn copies(&self) -> (u64, u64) {
+        let is_worker = |holder: &&Holder| {
+            matches!(self.slots[holder.slot as usize], Some(SourceId::Worker(_)))
+        };
+        let (mut blocks, mut copies) = (0, 0);
+        for (_, node) in self.tree.iter() {
+            let workers = node.value.iter().filter(is_worker).count() as u64;
+            blocks += u64::from(node.len()) * workers.min(1);
+            copies += u64::from(node.len()) * workers;
+        }
+        (blocks, copies)
+    }
+
     /// Drops a source and all it held.
     pub fn forget(&mut self, source: SourceId) {
         if let Some(state) = self.sources.remove(&source) {
