@@ -3,6 +3,7 @@
 
 use prost::Message;
 use std::{env, error::Error, fs, path::Path};
+use tonic_prost_build::manual::{Builder, Method, Service};
 
 const WORKER: &str = "warmpath/v1/worker.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
@@ -23,5 +24,25 @@ fn main() -> Result<(), Box<dyn Error>> {
             "#[serde(serialize_with = \"crate::admin::write_standing\")]",
         )
         .compile_fds(all)?;
+    generate_raw();
     Ok(())
+}
+
+/// vLLM's generate calls once more, with messages that stay bytes; see `src/raw.rs`.
+fn generate_raw() {
+    let method = |name: &str, route: &str| {
+        Method::builder()
+            .name(name)
+            .route_name(route)
+            .input_type("crate::raw::Bytes")
+            .output_type("crate::raw::Bytes")
+            .codec_path("crate::raw::RawCodec")
+    };
+    let service = Service::builder()
+        .package("vllm")
+        .name("Inference")
+        .method(method("generate", "Generate").build())
+        .method(method("generate_stream", "GenerateStream").server_streaming().build())
+        .build();
+    Builder::new().compile(&[service]);
 }

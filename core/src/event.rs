@@ -80,6 +80,12 @@ pub struct WorkerInfo {
     pub prefill: PrefillCost,
     /// How long one block takes to come back from each tier behind HBM, without waiting.
     pub tiers: Vec<TierCost>,
+    /// The same for a pool that the fleet shares; None: it uses none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<FetchCost>,
+    /// And for the memory of peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<FetchCost>,
 }
 
 impl WorkerInfo {
@@ -116,6 +122,20 @@ impl PrefillCost {
         let last = if rest > 0.0 { step(rest) } else { 0.0 };
         let pairs = n * p + n * (n + 1.0) / 2.0;
         Duration::from_nanos_f64(whole * step(f64::from(chunk)) + last + pairs * self.ns_per_pair)
+    }
+}
+
+/// What it takes to fetch from another source.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchCost {
+    pub latency_ns: f64,
+    pub ns_per_block: f64,
+}
+
+impl FetchCost {
+    pub fn estimate(&self, blocks: u32) -> Duration {
+        Duration::from_nanos_f64(self.latency_ns + f64::from(blocks) * self.ns_per_block)
     }
 }
 

@@ -36,11 +36,15 @@ ids! {
 
 impl TierId {
     pub const HBM: Self = Self(0);
+    /// The first tier behind HBM, as a rule.
     pub const HOST: Self = Self(1);
 }
 
 /// How many tiers a source may have.
 pub const MAX_TIERS: usize = 4;
+
+/// Where a worker can have a block from: its own tiers, then a pool, then a peer.
+pub const ORIGINS: usize = MAX_TIERS + 2;
 
 /// Who holds a block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -49,9 +53,25 @@ pub enum SourceId {
     Pool(PoolId),
 }
 
+impl SourceId {
+    /// Its place among the [`ORIGINS`] of another worker's hits.
+    pub const fn origin(self) -> usize {
+        match self {
+            Self::Pool(_) => MAX_TIERS,
+            Self::Worker(_) => MAX_TIERS + 1,
+        }
+    }
+}
+
 impl From<WorkerId> for SourceId {
     fn from(worker: WorkerId) -> Self {
         Self::Worker(worker)
+    }
+}
+
+impl From<PoolId> for SourceId {
+    fn from(pool: PoolId) -> Self {
+        Self::Pool(pool)
     }
 }
 

@@ -9,13 +9,15 @@
 //!
 //! Common to them: [`time`], [`id`], [`block`] (names of blocks), [`tokens`], [`request`],
 //! [`event`] (all that a worker tells a router), [`runs`] (the forest of block runs that caches and
-//! indexes share).
+//! indexes share), [`link`] (bandwidth that transfers share).
 
 pub mod block;
 pub mod engine;
 pub mod event;
 pub mod hash;
 pub mod id;
+pub mod link;
+pub mod pool;
 pub mod report;
 pub mod request;
 pub mod rng;

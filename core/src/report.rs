@@ -1,9 +1,14 @@
 //! What is measured, by the formulas of `docs/metrics.md`. A [`Recorder`] is told what happened to
 //! each request; [`Figures`] is what a run is judged by.
 
+mod rows;
+
+pub use rows::Row;
+
 use crate::hash::Map;
-use crate::id::{RequestId, WorkerId};
+use crate::id::{ORIGINS, RequestId, SessionId, TenantId, WorkerId};
 use crate::time::{Duration, Instant};
+use rows::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,6 +33,8 @@ pub struct Answered {
     pub output_tokens: u32,
     /// Prompt tokens found in a cache at first admission.
     pub cached_tokens: u32,
+    /// The same by origin: the tiers, the nearest first, then a pool and peers. All zero where a worker does not say.
+    pub cached_by_tier: [u32; ORIGINS],
 }
 
 impl Answered {
@@ -45,6 +52,14 @@ impl Answered {
         self.ttft().as_secs_f64() <= slo.ttft_s
             && self.tpot_s().is_none_or(|tpot| tpot <= slo.tpot_s)
     }
+}
+
+/// What a request found in a worker's caches.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct Cached {
+    pub tokens: u32,
+    /// By origin: the tiers, the nearest first, then a pool and peers. All zero where a worker does not say.
+    pub by_tier: [u32; ORIGINS],
 }
 
 #[derive(Clone, Debug)]
@@ -65,9 +80,16 @@ pub struct Recorder {
     first_sent: Option<Instant>,
     last_sent: Instant,
     last_ended: Instant,
+    rows: Option<Rows>,
 }
 
 impl Recorder {
+    /// From now on keeps a [`Row`] a request as well. For whoever will ask for them: they are never
+    /// thrown away.
+    pub fn keep_rows(&mut self) {
+        self.rows = Some(Rows::default());
+    }
+
     pub fn sent(&mut self, at: Instant, id: RequestId, prompt_tokens: u32, output_tokens: u32) {
         let open = Open { sent: at, first_token: None, prompt_tokens, output_tokens };
         let before = self.open.insert(id, open);
@@ -75,15 +97,41 @@ impl Recorder {
         self.offered += 1;
         self.last_sent = self.last_sent.max(at);
         self.first_sent = Some(self.first_sent.map_or(at, |first| first.min(at)));
+        if let Some(rows) = &mut self.rows {
+            rows.sent(at, id, prompt_tokens, output_tokens);
+        }
+    }
+
+    /// Whose a request is, and when it was really sent. For rows only, as the next two.
+    pub fn described(
+        &mut self,
+        sent: Instant,
+        id: RequestId,
+        session: Option<SessionId>,
+        tenant: TenantId,
+    ) {
+        self.change_row(id, |row| (row.sent, row.session, row.tenant) = (sent, session, tenant));
+    }
+
+    /// Which worker got it.
+    pub fn placed(&mut self, id: RequestId, worker: WorkerId) {
+        self.change_row(id, |row| row.worker = Some(worker));
+    }
+
+    fn change_row(&mut self, id: RequestId, change: impl FnOnce(&mut Row)) {
+        if let Some(rows) = &mut self.rows {
+            rows.change(id, change);
+        }
     }
 
     pub fn first_token(&mut self, at: Instant, id: RequestId) {
         let open = self.open.get_mut(&id).expect("a first token of a request that is under way");
         assert!(open.first_token.is_none(), "{id} had two first tokens");
         open.first_token = Some(at);
+        self.change_row(id, |row| row.first_token = Some(at));
     }
 
-    pub fn finished(&mut self, at: Instant, id: RequestId, worker: WorkerId, cached_tokens: u32) {
+    pub fn finished(&mut self, at: Instant, id: RequestId, worker: WorkerId, found: Cached) {
         let open = self.open.remove(&id).expect("a request ends once");
         self.last_ended = self.last_ended.max(at);
         self.answered.push(Answered {
@@ -94,8 +142,12 @@ impl Recorder {
             ended: at,
             prompt_tokens: open.prompt_tokens,
             output_tokens: open.output_tokens,
-            cached_tokens,
+            cached_tokens: found.tokens,
+            cached_by_tier: found.by_tier,
         });
+        if let Some(rows) = &mut self.rows {
+            rows.ended(at, id, |row| row.cached = Some(found));
+        }
     }
 
     /// `reason` groups errors in the report.
@@ -103,6 +155,15 @@ impl Recorder {
         self.open.remove(&id).expect("a request ends once");
         self.last_ended = self.last_ended.max(at);
         *self.errors.entry(reason.to_owned()).or_default() += 1;
+        if let Some(rows) = &mut self.rows {
+            rows.ended(at, id, |row| row.failed = Some(reason.into()));
+        }
+    }
+
+    /// The rows of all requests that have ended, in the order in which they should have been sent;
+    /// none unless they were asked for.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        self.rows.take().map_or_else(Vec::new, Rows::into_sorted)
     }
 
     pub fn in_flight(&self) -> usize {
@@ -152,6 +213,10 @@ impl Recorder {
             errors_by_reason: self.errors.clone(),
             duration_s: seconds,
             hit_rate: ratio(cached, prompt),
+            hit_rate_by_tier: core::array::from_fn(|tier| {
+                let found = |request: &Answered| u64::from(request.cached_by_tier[tier]);
+                ratio(self.answered.iter().map(found).sum(), prompt)
+            }),
             hit_rate_blocks: ratio(cached / u64::from(block_size), full),
             prefill_tokens_computed: prompt - cached,
             prefill_tokens_cached: cached,
@@ -192,6 +257,8 @@ pub struct Figures {
     pub duration_s: f64,
     /// Of prompt tokens; only full blocks can be found.
     pub hit_rate: f64,
+    /// The parts of `hit_rate` by origin: the tiers, the nearest first, then a pool and peers. All zero where no worker says.
+    pub hit_rate_by_tier: [f64; ORIGINS],
     /// Of full prompt blocks.
     pub hit_rate_blocks: f64,
     pub prefill_tokens_computed: u64,
@@ -251,6 +318,10 @@ impl Spread {
 mod tests {
     use super::*;
 
+    fn found([hbm, host]: [u32; 2]) -> Cached {
+        Cached { tokens: hbm + host, by_tier: [hbm, host, 0, 0, 0, 0] }
+    }
+
     fn at(ms: u64) -> Instant {
         Instant::START + Duration::from_millis(ms)
     }
@@ -263,14 +334,15 @@ mod tests {
         recorder.sent(at(1_000), RequestId(2), 60, 1);
         recorder.sent(at(1_500), RequestId(3), 7, 1);
         recorder.first_token(at(500), RequestId(1));
-        recorder.finished(at(1_500), RequestId(1), WorkerId(0), 32);
+        recorder.finished(at(1_500), RequestId(1), WorkerId(0), found([16, 16]));
         recorder.first_token(at(4_000), RequestId(2));
-        recorder.finished(at(4_000), RequestId(2), WorkerId(2), 48);
+        recorder.finished(at(4_000), RequestId(2), WorkerId(2), found([48, 0]));
         recorder.failed(at(3_000), RequestId(3), "rejected");
         let slo = Slo { ttft_s: 1.0, tpot_s: 0.1 };
         let figures = recorder.figures(16, 3, &slo);
         assert_eq!((figures.offered, figures.requests, figures.errors), (3, 2, 1));
         assert_eq!(figures.hit_rate, 80.0 / 160.0);
+        assert_eq!(figures.hit_rate_by_tier, [64.0 / 160.0, 16.0 / 160.0, 0.0, 0.0, 0.0, 0.0]);
         // 100 tokens are 6 full blocks, 60 are 3; 2 + 3 blocks were found.
         assert_eq!(figures.hit_rate_blocks, 5.0 / 9.0);
         assert_eq!((figures.prefill_tokens_computed, figures.prefill_tokens_cached), (80, 80));
@@ -287,6 +359,47 @@ mod tests {
         assert!((balance - 79.0 * 3.0 / 92.0).abs() < 1e-12);
         // Three requests in a second and a half.
         assert_eq!((figures.offered_requests_per_s, figures.arrivals_s), (2.0, 1.5));
+    }
+
+    #[test]
+    fn rows_tell_of_each_request_how_it_went() {
+        let mut recorder = Recorder::default();
+        recorder.keep_rows();
+        recorder.sent(at(500), RequestId(2), 60, 1);
+        recorder.sent(at(0), RequestId(1), 100, 11);
+        recorder.described(at(20), RequestId(1), Some(SessionId(7)), TenantId(3));
+        recorder.placed(RequestId(2), WorkerId(4));
+        recorder.placed(RequestId(1), WorkerId(0));
+        recorder.failed(at(900), RequestId(2), "lost");
+        recorder.first_token(at(500), RequestId(1));
+        recorder.finished(at(1_500), RequestId(1), WorkerId(0), found([32, 16]));
+        let rows = recorder.take_rows();
+        let [answered, failed] = rows.as_slice() else { panic!("{rows:?}") };
+        let expected = Row {
+            id: RequestId(1),
+            session: Some(SessionId(7)),
+            tenant: TenantId(3),
+            worker: Some(WorkerId(0)),
+            intended: at(0),
+            sent: at(20),
+            first_token: Some(at(500)),
+            ended: at(1_500),
+            prompt_tokens: 100,
+            output_tokens: 11,
+            cached: Some(found([32, 16])),
+            failed: None,
+        };
+        assert_eq!(*answered, expected);
+        assert_eq!(
+            (answered.ttft(), answered.tpot_s()),
+            (Some(Duration::from_millis(500)), Some(0.1))
+        );
+        assert_eq!(failed.failed.as_deref(), Some("lost"));
+        assert_eq!(
+            (failed.worker, failed.ttft(), failed.tpot_s()),
+            (Some(WorkerId(4)), None, None)
+        );
+        assert_eq!((failed.intended, failed.ended), (at(500), at(900)));
     }
 
     #[test]

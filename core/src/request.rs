@@ -3,6 +3,7 @@
 
 use crate::block::TokenBlocks;
 use crate::id::{RequestId, SessionId, TenantId};
+use crate::rng::hash_words;
 use crate::time::Instant;
 use crate::tokens::{Segment, materialize};
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,47 @@ impl TokenSource {
         Self { segments }
     }
 
+    /// Another text of the same shape: what was equal in it is equal still, and nothing in it is
+    /// equal to anything under another nonce.
+    #[must_use]
+    pub fn salted(&self, nonce: u64) -> Self {
+        let salt = |segment: &Segment| match *segment {
+            Segment::Text { seed, tokens } => {
+                Segment::Text { seed: hash_words(&[0x4e4f_4e43, nonce, seed]), tokens }
+            }
+            answer @ Segment::Answer { .. } => answer,
+        };
+        Self { segments: self.segments.iter().map(salt).collect() }
+    }
+
     /// The first `tokens` token ids.
     pub fn token_ids(&self, tokens: u32) -> Vec<u32> {
         materialize(&self.segments, tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_salted_text_keeps_what_is_equal_in_it() {
+        let source = |seeds: &[u64]| {
+            let text = |&seed: &u64| Segment::Text { seed, tokens: 40 };
+            TokenSource::new(
+                seeds.iter().map(text).chain([Segment::Answer { tokens: 3 }]).collect(),
+            )
+        };
+        let (a, b) = (source(&[1, 2]), source(&[1, 3]));
+        let ids = |source: &TokenSource| source.token_ids(83);
+        let (one, two) = (ids(&a.salted(7)), ids(&b.salted(7)));
+        assert_eq!(one[..40], two[..40]);
+        assert_ne!(one[40..80], two[40..80]);
+        assert_eq!(one, ids(&a.salted(7)));
+        for other in [ids(&a), ids(&a.salted(8))] {
+            assert_eq!(other.len(), one.len());
+            // Of 83 draws out of 128,256 one may be equal by chance, hardly four.
+            assert!(one.iter().zip(&other).filter(|(a, b)| a == b).count() < 4);
+        }
     }
 }

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{host, linear, round_profile, work};
+use common::{linear, round_profile, spill, work};
 use std::collections::BTreeMap;
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{Loads, Profile};
+use warmpath_core::engine::profile::{Fill, Loads, Profile};
 use warmpath_core::engine::{Engine, Output, SubmitError};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Work;
@@ -28,7 +28,7 @@ fn at(ns: u64) -> Instant {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 struct Seen {
     admitted: Option<u64>,
-    hit: [u32; 2],
+    hit: [u32; 3],
     first: Option<u64>,
     finished: Option<u64>,
     cached: u32,
@@ -77,13 +77,16 @@ impl Bench {
                 match output {
                     Output::Admitted { id, at, hit } => {
                         let seen = self.seen.entry(id.0).or_default();
-                        (seen.admitted, seen.hit) = (Some(at.as_nanos()), [hit[0], hit[1]]);
+                        (seen.admitted, seen.hit) = (Some(at.as_nanos()), [hit[0], hit[1], hit[2]]);
                     }
                     Output::FirstToken { id, at } => {
                         let first = &mut self.seen.entry(id.0).or_default().first;
                         assert_eq!(first.replace(at.as_nanos()), None, "two first tokens");
                     }
-                    Output::Finished { id, at, cached_tokens } => {
+                    Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                        panic!("there is nobody else")
+                    }
+                    Output::Finished { id, at, cached_tokens, .. } => {
                         let seen = self.seen.entry(id.0).or_default();
                         assert_eq!(seen.finished.replace(at.as_nanos()), None, "finished twice");
                         seen.cached = cached_tokens;
@@ -187,10 +190,10 @@ fn a_later_request_finds_the_shared_prefix() {
     assert_eq!(times(&seen, 1), (5 * MS, 5 * MS));
     // 400 of 510 tokens are there in 100 blocks; 110 cost 1.1 ms.
     assert_eq!(times(&seen, 2), (11_100 * US, 11_100 * US));
-    assert_eq!((seen[&2].hit, seen[&2].cached), ([100, 0], 400));
+    assert_eq!((seen[&2].hit, seen[&2].cached), ([100, 0, 0], 400));
     // All of it is there, but the last block is computed again, to sample from: 4 tokens, 1 ms.
     assert_eq!(times(&seen, 3), (21 * MS, 21 * MS));
-    assert_eq!((seen[&3].hit, seen[&3].cached), ([124, 0], 496));
+    assert_eq!((seen[&3].hit, seen[&3].cached), ([124, 0, 0], 496));
 }
 
 #[test]
@@ -201,7 +204,7 @@ fn a_request_in_the_same_step_finds_the_shared_prefix_too() {
     let seen = bench.finish();
     // One step of 500 + 100 tokens.
     assert_eq!(times(&seen, 1), (6 * MS, 6 * MS));
-    assert_eq!((times(&seen, 2), seen[&2].hit), ((6 * MS, 6 * MS), [100, 0]));
+    assert_eq!((times(&seen, 2), seen[&2].hit), ((6 * MS, 6 * MS), [100, 0, 0]));
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn the_next_turn_finds_the_answer_of_the_one_before() {
     // 6 + 6 tokens, of which the last has no KV: blocks 0 and 1 are whole, 1 is of both.
     bench.submit(0, 1, &[text(1, 6)], 6);
     bench.submit(10 * MS, 2, &[text(1, 6), Segment::Answer { tokens: 6 }, text(2, 8)], 1);
-    assert_eq!(bench.finish()[&2].hit, [2, 0]);
+    assert_eq!(bench.finish()[&2].hit, [2, 0, 0]);
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn with_a_in_the_host_tier(loads: Loads) -> Bench {
     let mut profile = round_profile(4);
     profile.hbm_tokens = Some(404);
     // 0.1 GB/s: 10 µs a token; 500 µs latency.
-    profile.host = host(1_000, 0.1, 500.0, loads);
+    profile.tiers = vec![spill("host", 1_000, 0.1, 500.0, loads)];
     let mut bench = Bench::new(profile);
     bench.submit(0, 100, &[text(1, 400)], 1);
     bench.submit(10 * MS, 101, &[text(2, 400)], 1);
@@ -304,23 +307,87 @@ fn a_load_delays_only_the_request_that_waits_for_it() {
     let seen = bench.finish();
     // 200 tokens at 10 µs and the latency: there at 22.5 ms. The step under way ends at 23 ms,
     // and the one with the last prompt token at 24 ms.
-    assert_eq!((seen[&1].hit, seen[&1].cached), ([0, 50], 200));
+    assert_eq!((seen[&1].hit, seen[&1].cached), ([0, 50, 0], 200));
     assert_eq!(times(&seen, 1), (24 * MS, 24 * MS));
     // As if nobody loaded.
     assert_eq!(times(&seen, 2), (21 * MS, 25 * MS));
 }
 
 #[test]
-fn loads_take_their_turn_on_the_link() {
+fn loads_share_the_link() {
     let mut bench = with_a_in_the_host_tier(Loads::Always);
     bench.submit(20 * MS, 1, &[text(1, 101)], 1);
-    bench.submit(20 * MS, 2, &[text(1, 201)], 1);
+    bench.submit(20 * MS, 2, &[text(1, 301)], 1);
     let seen = bench.finish();
-    // 100 tokens move until 21 ms and are there at 21.5 ms; the second hundred moves behind them,
-    // until 22 ms, and is there at 22.5 ms. Nothing else runs, so steps begin at once.
-    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 25], 22_500 * US));
-    // The first request's step ends at 22.5 ms too.
-    assert_eq!((seen[&2].hit, times(&seen, 2).0), ([0, 50], 23_500 * US));
+    // 100 tokens for the first, and the 200 behind them for the second, at half the rate each: the
+    // first's have moved at 22 ms, and the second's last hundred alone until 23 ms. The latency
+    // comes on top.
+    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 25, 0], 23_500 * US));
+    // There at 23.5 ms, when the first request's step ends.
+    assert_eq!((seen[&2].hit, times(&seen, 2).0), ([0, 75, 0], 24_500 * US));
+}
+
+/// HBM of 101 blocks, a fast tier of 50 and a slow one behind it. A (400 tokens) is pushed out of HBM
+/// by B, its end first, and the end goes on to the slow tier.
+fn with_a_in_two_tiers(loads: Loads) -> Bench {
+    let mut profile = round_profile(4);
+    profile.hbm_tokens = Some(404);
+    // 1 µs a token and 50 µs, against 100 µs a token.
+    profile.tiers =
+        vec![spill("host", 200, 1.0, 50.0, loads), spill("disk", 1_000, 0.01, 50.0, loads)];
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 100, &[text(1, 400)], 1);
+    bench.submit(10 * MS, 101, &[text(2, 400)], 1);
+    bench.run_until(15 * MS);
+    assert_eq!(bench.engine.load_report().blocks_by_tier[..3], [100, 50, 50]);
+    bench
+}
+
+#[test]
+fn a_part_is_loaded_where_that_is_fastest() {
+    let mut bench = with_a_in_two_tiers(Loads::WhenCheaper);
+    bench.submit(20 * MS, 1, &[text(1, 401)], 1);
+    // 0.25 ms for the first half; 20 ms for the second, against 2.01 ms to compute it and the last
+    // token.
+    let seen = bench.finish();
+    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 50, 0], 22_260 * US));
+}
+
+#[test]
+fn tiers_load_side_by_side() {
+    let mut bench = with_a_in_two_tiers(Loads::Always);
+    bench.submit(20 * MS, 1, &[text(1, 401)], 1);
+    // 200 tokens at 100 µs and the latency, the other tier's meanwhile; one token to compute.
+    bench.run_until(40_050 * US);
+    let traffic = bench.engine.stats().traffic;
+    assert_eq!((traffic[0].loaded_blocks, traffic[1].loaded_blocks), (50, 50));
+    assert_eq!(traffic[1].loading.as_nanos(), 20 * MS);
+    let seen = bench.finish();
+    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 50, 50], 41_050 * US));
+}
+
+#[test]
+fn what_is_written_through_is_there_when_hbm_gives_it_up() {
+    let mut profile = round_profile(4);
+    profile.hbm_tokens = Some(404);
+    let mut through = spill("host", 1_000, 1.0, 50.0, Loads::Always);
+    // 10 µs a token to write.
+    (through.fill, through.store_gb_s) = (Fill::WriteThrough, 0.1);
+    profile.tiers = vec![through];
+    let mut bench = Bench::new(profile);
+    bench.submit(0, 100, &[text(1, 400)], 1);
+    bench.run_until(2 * MS);
+    assert_eq!(bench.engine.load_report().blocks_by_tier[..2], [100, 100], "in both");
+    bench.submit(4 * MS, 101, &[text(2, 300)], 1);
+    bench.submit(10 * MS, 1, &[text(1, 401)], 1);
+    // B takes 3 ms and pushes out the last 75 blocks of A but for the place that was free; they come
+    // back at 1 µs a token, and what stayed in HBM is not moved.
+    bench.run_until(11 * MS);
+    let traffic = bench.engine.stats().traffic[0];
+    assert_eq!((traffic.stored_blocks, traffic.loaded_blocks), (175, 75), "each written once");
+    let seen = bench.finish();
+    assert_eq!(seen[&1].hit, [25, 75, 0]);
+    assert_eq!(times(&seen, 1).0, 10 * MS + 350 * US + MS);
 }
 
 #[test]
@@ -329,7 +396,7 @@ fn a_load_that_takes_longer_than_computing_is_not_made() {
     bench.submit(20 * MS, 1, &[text(1, 201)], 1);
     // 2.5 ms to load 200 tokens, 2 ms to compute them: 201 tokens at 10 µs.
     let seen = bench.finish();
-    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 0], 22_010 * US));
+    assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 0, 0], 22_010 * US));
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::{between, chance, for_seeds, host, linear, round_profile, work};
+use common::{between, chance, for_seeds, linear, round_profile, spill, work};
 use std::collections::{BTreeMap, BTreeSet};
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{Loads, Profile};
+use warmpath_core::engine::profile::{Fill, Loads, Profile};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::{Engine, Output};
 use warmpath_core::event::Snapshot;
 use warmpath_core::id::{RequestId, WorkerId};
@@ -35,12 +36,25 @@ fn random_profile(rng: &mut Rng, with_host: bool) -> Profile {
     linear(&mut profile).ns_per_context_token = 1_000.0;
     linear(&mut profile).ns_per_token = 100_000.0;
     if with_host {
-        let blocks = u64::from(between(rng, 0, 30));
-        let loads = if chance(rng, 60) { Loads::Always } else { Loads::WhenCheaper };
-        // From far faster than a step to several steps for one load.
-        let gb_s = [0.001, 0.01, 0.1, 1.0][rng.below(4) as usize];
-        let latency = f64::from(between(rng, 0, 3_000));
-        profile.host = host(blocks * u64::from(size), gb_s, latency, loads);
+        for name in ["host", "disk"].iter().take(between(rng, 1, 2) as usize) {
+            let blocks = u64::from(between(rng, 1, 30));
+            let loads = if chance(rng, 60) { Loads::Always } else { Loads::WhenCheaper };
+            // From far faster than a step to several steps for one load.
+            let gb_s = [0.001, 0.01, 0.1, 1.0][rng.below(4) as usize];
+            let latency = f64::from(between(rng, 0, 3_000));
+            let mut tier = spill(name, blocks * u64::from(size), gb_s, latency, loads);
+            if chance(rng, 30) {
+                tier.fill = Fill::WriteThrough;
+            }
+            if chance(rng, 30) {
+                tier.eviction = EvictionRule::Arc;
+            }
+            tier.store_gb_s = if chance(rng, 50) { gb_s } else { 1e12 };
+            profile.tiers.push(tier);
+        }
+        if chance(rng, 30) {
+            profile.eviction = EvictionRule::Arc;
+        }
     }
     profile.check().unwrap();
     profile
@@ -157,6 +171,9 @@ fn check_endings(
             Output::Kv { at, .. } => {
                 last = *at;
                 continue;
+            }
+            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                panic!("there is nobody else")
             }
         };
         assert!(at >= last, "{id}: time went backwards");

@@ -33,6 +33,8 @@ fn info(worker: u32, prefill_ns: u64) -> WorkerInfo {
             latency_ns: 2_000.0,
             load_ns_per_block: 3_000.0,
         }],
+        pool: None,
+        peers: None,
     }
 }
 

@@ -44,6 +44,8 @@ impl Bench {
             max_num_seqs: 8,
             prefill,
             tiers: Vec::new(),
+            pool: None,
+            peers: None,
         }));
     }
 

@@ -9,6 +9,7 @@ use warmpath_core::engine::physics::{
     Deployment, Device, KvDtype, Model, Physics, Placement, Precision,
 };
 use warmpath_core::engine::profile::{Profile, StepShape};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::{Engine, Output};
 use warmpath_core::id::WorkerId;
 use warmpath_core::time::{Duration, Instant};
@@ -62,7 +63,10 @@ fn deployment(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Deployment {
         memory_utilisation: 0.9,
         activation_gb: 3.9,
         hbm_tokens: None,
-        host: None,
+        eviction: EvictionRule::default(),
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 

@@ -38,6 +38,8 @@ fn info(worker: u32) -> WorkerInfo {
             latency_ns: 200_000.0,
             load_ns_per_block: 50_000.0,
         }],
+        pool: None,
+        peers: None,
     }
 }
 
@@ -419,6 +421,24 @@ fn a_recorded_run_replays_without_an_index() {
     let lines = eventful().lines();
     let replayed = replay(lines.iter()).unwrap();
     assert_eq!((replayed.inputs, replayed.decisions), (lines.len() as u64 - 1, 30));
+}
+
+#[test]
+fn a_record_that_was_cut_is_told_from_a_whole_one() {
+    let mut lines = eventful().lines();
+    let entries = lines.len() - 1;
+    let complete = |lines: &[String]| replay(lines.iter()).map(|done| done.complete);
+    assert!(!complete(&lines).unwrap());
+    lines.push(format!("{{\"end\":{entries}}}"));
+    assert!(complete(&lines).unwrap());
+    lines.push(lines[entries].clone());
+    let after = complete(&lines).unwrap_err().to_string();
+    assert_eq!(after, format!("line {}: something stands after the end", entries + 3));
+    lines.pop();
+    lines.remove(entries);
+    let short = complete(&lines).unwrap_err().to_string();
+    let gone = format!("{entries} entries were written, {} stand before it", entries - 1);
+    assert_eq!(short, format!("line {}: {gone}", entries + 1));
 }
 
 #[test]

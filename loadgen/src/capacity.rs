@@ -69,7 +69,7 @@ fn of_seed(
     seed: u64,
 ) -> Result<Found> {
     let figures_at = |rate_scale: f64| -> Result<Figures> {
-        let cell = Cell { policy, rate_scale, seed, limit: None };
+        let cell = Cell { policy, rate_scale, seed, limit: None, rows: false };
         // At a multiple of the rate the workload goes on as long as at its own.
         let prepared = prepared.stretched(rate_scale.min(LONGEST));
         Ok(simulate(setup, &prepared, cell, None, &mut |_| ())?.figures)

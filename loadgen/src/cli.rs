@@ -1,8 +1,10 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
+use std::str::FromStr;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::arrivals::TraceArrivals;
 use warmpath_core::workload::trace::Format;
@@ -13,6 +15,35 @@ use warmpath_core::workload::trace::Format;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What stands on the command line. Help is printed and ends the program; an error is one line.
+    pub fn from_command_line() -> Result<Self, String> {
+        // A negative number is a value that is wrong, not a flag that nobody knows.
+        let command = Self::command().mut_subcommands(|command| {
+            command.mut_args(|arg| match arg.get_action().takes_values() {
+                true => arg.allow_negative_numbers(true),
+                false => arg,
+            })
+        });
+        let parsed = command.try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => in_one_line(&error.to_string()),
+        })
+    }
+}
+
+/// The error without the usage behind it.
+fn in_one_line(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let said = text.lines().take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
+    said.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 const EXIT_CODES: &str = "Exit status: 0 done, 1 the run failed or is not valid, 2 bad input.";
@@ -51,7 +82,7 @@ pub struct What {
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     pub policies: Vec<String>,
     /// Workers in the fleet
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub workers: Option<u32>,
     /// A worker profile by name, or a profile file (TOML)
     #[arg(long, value_name = "NAME")]
@@ -60,7 +91,7 @@ pub struct What {
     #[arg(long, value_name = "N|unlimited", value_parser = parse_tokens)]
     pub hbm_tokens: Option<HbmTokens>,
     /// Tokens a KV block; with a trace the trace's own block unless given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub block_size: Option<u32>,
     /// Times the workload's own arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
@@ -72,7 +103,7 @@ pub struct What {
     /// Spreads the requests of one trace timestamp over the time to the next
     #[arg(long)]
     pub tick_jitter: bool,
-    #[arg(long, value_name = "N", help = "Seed of everything that is drawn")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64>, help = "Seed of everything that is drawn")]
     pub seed: Option<u64>,
     /// Runs with so many seeds, from --seed on, and gives 95 % intervals over them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -89,18 +120,21 @@ pub struct What {
     /// Writes one row a run as CSV
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+    /// Writes one row a request as Parquet, of all runs but those of --capacity
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
 }
 
 /// A trace to play instead of a workload. All of them are absent unless the file is named.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// A trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), or
-    /// Azure's CSV, gzipped or not
+    /// A trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), Azure's
+    /// CSV, or Dynamo's request traces (JSONL), gzipped or not
     // Not required by itself; the flags below require it.
     #[arg(id = "trace", long = "trace", value_name = "FILE", required = false)]
     #[arg(conflicts_with = "workload")]
     pub file: PathBuf,
-    /// The trace's format: mooncake, coding-agents or azure; told from the file unless given
+    /// The trace's format: mooncake, coding-agents, azure or dynamo; told from the file unless given
     #[arg(long, value_name = "NAME", requires = "trace")]
     pub format: Option<Format>,
     /// When a trace's requests come: recorded (the default), or with drawn gaps of the same mean:
@@ -108,7 +142,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "KIND", requires = "trace")]
     pub arrivals: Option<TraceArrivals>,
     /// Recorded sessions under way at once, in a closed loop; 64 unless given
-    #[arg(long, value_name = "N", requires = "trace")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU32>, requires = "trace")]
     pub sessions: Option<NonZeroU32>,
     /// The longest that a recorded session thinks between answer and next request; 60 unless given
     #[arg(long, value_name = "SECONDS", requires = "trace", value_parser = parse_seconds)]
@@ -121,10 +155,10 @@ pub struct Compare {
     pub what: What,
     /// Requests of the live leg; 0 leaves it out. Default: some 8 s a policy, none with several
     /// seeds or rates
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64>)]
     pub live_requests: Option<u64>,
     /// Model seconds a wall second in the live leg
-    #[arg(long, value_name = "X", value_parser = parse_scale)]
+    #[arg(long, value_name = "X", value_parser = parse_speedup)]
     pub speedup: Option<f64>,
     /// Writes each live router's log as DIR/POLICY.jsonl, for `loadgen replay`
     #[arg(long, value_name = "DIR")]
@@ -158,7 +192,7 @@ pub struct RunWhat {
     #[arg(long, value_name = "NAME", default_value = "assistant")]
     pub workload: String,
     /// Stops after so many requests
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
     pub requests: Option<NonZeroU64>,
     /// Times the workload's own arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
@@ -166,17 +200,25 @@ pub struct RunWhat {
     /// Spreads the requests of one trace timestamp over the time to the next
     #[arg(long)]
     pub tick_jitter: bool,
-    /// Model seconds a wall second; must be what the fleet runs at, 1 for real engines
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
-    pub speedup: f64,
+    /// Model seconds a wall second. Unless given, what the target says it runs at, and 1 for real
+    /// engines, which say nothing
+    #[arg(long, value_name = "X", value_parser = parse_speedup)]
+    pub speedup: Option<f64>,
     /// Fails answers that are not the token stream of warmpath's simulated workers
     #[arg(long)]
     pub check_tokens: bool,
-    #[arg(long, value_name = "N", default_value_t = 1, help = "Seed of everything that is drawn")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64>, default_value_t = 1, help = "Seed of everything that is drawn")]
     pub seed: u64,
+    /// Goes into every text, so that a run finds nothing that an earlier one left in the target's
+    /// caches; a fresh one unless given, and printed. The same again sends the same texts
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
+    pub nonce: Option<u32>,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes one row a request as Parquet
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +227,9 @@ pub struct Replay {
     #[arg(value_name = "LOG")]
     pub log: PathBuf,
 }
+
+/// The least and the greatest.
+pub const SPEEDUPS: (f64, f64) = (1e-3, 1e4);
 
 #[derive(Clone, Copy, Debug)]
 pub struct HbmTokens(pub Option<u64>);
@@ -198,9 +243,27 @@ fn parse_tokens(text: &str) -> Result<HbmTokens, String> {
     if tokens == 0 { Err(expected.into()) } else { Ok(HbmTokens(Some(tokens))) }
 }
 
+/// Times a rate: from a millionth to a million.
 fn parse_scale(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| "expected a number above 0".to_owned())?;
-    if value > 0.0 && value <= 1e6 { Ok(value) } else { Err("expected a number above 0".into()) }
+    parse_within(text, 1e-6, 1e6)
+}
+
+/// As routers and workers take it.
+fn parse_speedup(text: &str) -> Result<f64, String> {
+    parse_within(text, SPEEDUPS.0, SPEEDUPS.1)
+}
+
+fn parse_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (least..=most).contains(value));
+    value.ok_or_else(|| format!("expected a number from {least} to {most}"))
+}
+
+fn parse_whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number of 0 or more".to_owned())
+}
+
+fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number above 0".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {

@@ -7,6 +7,7 @@ use crate::files::bad;
 use crate::fleet::Fleet;
 use crate::progress::Progress;
 use crate::results::{Mode, Results, RunReport};
+use crate::rows;
 use crate::simulate::{Cell, scope, simulate};
 use crate::source::Prepared;
 use anyhow::{Context, Result};
@@ -31,17 +32,23 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
             return Err(bad(format!("{flag}: there is no live leg for it; see --live-requests")));
         }
     }
+    let pace = Cell::first(setup, setup.baseline, None).pace(setup);
+    let total = prepared.workload(pace).total();
     if setup.is_grid() && args.live_requests.is_none() {
+        rows::check_room(setup, total, 0)?;
         return Results::of_grid(setup, &prepared, progress);
     }
     let speedup = args.speedup.unwrap_or(setup.live.speedup);
-    let pace = Cell::first(setup, setup.baseline, None).pace(setup);
-    let total = prepared.workload(pace).total();
     let live = args
         .live_requests
         .or(setup.live.requests)
         .or_else(|| prepared.arrivals_within(LIVE_SECONDS * speedup, pace).map(|n| n.max(1)));
     let live = live.unwrap_or(total).min(total);
+    rows::check_room(setup, total, live)?;
+    if let Some(folder) = &args.record {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
+    }
     let mut runs = Vec::new();
     if live > 0 {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -87,21 +94,25 @@ impl LiveLeg<'_> {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<RunReport> {
         let log = record.map(|folder| folder.join(format!("{}.jsonl", self.policy)));
-        if let Some(folder) = record {
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        }
         let fleet = Fleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
         let started = Instant::now();
         let cell = Cell::first(self.setup, self.policy, Some(self.requests));
         let workload = self.prepared.workload(cell.pace(self.setup));
-        let options = Options { speedup: self.speedup, check_tokens: true, timeout: REQUEST_LIMIT };
-        let driven = drive::drive(&fleet.target, workload, options, progress).await;
+        let options = Options {
+            speedup: self.speedup,
+            check_tokens: true,
+            timeout: REQUEST_LIMIT,
+            nonce: None,
+            rows: self.setup.rows,
+        };
+        let never = std::future::pending();
+        let driven = drive::drive(&fleet.target, workload, options, never, progress).await;
         let wall_s = started.elapsed().as_secs_f64();
         fleet.stop().await?;
         Ok(self.report(driven?, wall_s))
     }
 
-    fn report(&self, driven: Driven, wall_s: f64) -> RunReport {
+    fn report(&self, mut driven: Driven, wall_s: f64) -> RunReport {
         let setup = self.setup;
         let block_size = setup.profile.block_size;
         let figures = driven.recorder.figures(block_size, setup.workers, &setup.slo);
@@ -115,6 +126,7 @@ impl LiveLeg<'_> {
             profile_validated: setup.profile.validated,
             profile_standing: Some(setup.profile.standing()),
             profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
+            tiers: driven.live.tier_names.clone(),
             figures,
             router_overhead_s: driven.live.router_overhead_s,
             speedup: Some(self.speedup),
@@ -124,7 +136,9 @@ impl LiveLeg<'_> {
             live: Some(driven.live),
             wall_s,
             seed: setup.seed,
+            nonce: None,
             rate_scale: setup.rates[0],
+            rows: driven.recorder.take_rows(),
         }
     }
 }

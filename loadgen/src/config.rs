@@ -1,13 +1,14 @@
 //! From scenario file and flags to everything a run needs. What is resolved here is printed whole in
 //! the JSON report, so that a result carries all that made it.
 
-use crate::cli::{What, parse_policies};
+use crate::cli::{SPEEDUPS, What, parse_policies};
 use crate::files::{bad, bad_field, parse_toml, read};
 use crate::source::Source;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_sim::{Network, Scenario};
@@ -15,6 +16,9 @@ use warmpath_worker_sim::profiles;
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
 const TRACE_SCENARIO: &str = include_str!("../../deploy/scenarios/trace.toml");
+
+/// An hour.
+const MOST_REPORT_MS: u64 = 3_600_000;
 
 /// A scenario as it stands in its file.
 #[derive(Debug, Deserialize)]
@@ -29,6 +33,8 @@ struct ScenarioFile {
     live: Live,
     slo: Slo,
     network: Network,
+    /// What the workers share, where their profile has a way to it.
+    pool: Option<PoolSpec>,
 }
 
 /// The live leg.
@@ -61,6 +67,11 @@ pub struct Setup {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
+    /// What the workers share, where their profile has a way to it.
+    pub pool: Option<PoolSpec>,
+    /// Whether a row a request is kept for a file.
+    #[serde(skip)]
+    pub rows: bool,
 }
 
 impl Setup {
@@ -105,10 +116,14 @@ impl Setup {
             names => parse_policies(names).map_err(bad)?,
         };
         if policies.is_empty() {
-            return Err(bad(format!("{origin}: policies: none, expected at least one")));
+            return Err(bad_field(&origin, &text, "policies", "none, expected at least one"));
         }
-        if what.tick_jitter && what.trace.is_none() {
-            return Err(bad("--tick-jitter: only a trace has timestamps to spread"));
+        if let Some(twice) = twice(&policies) {
+            let why = format!("{twice} is named twice");
+            return Err(bad_field(&origin, &text, "policies", &why));
+        }
+        if what.tick_jitter {
+            source.check_tick_jitter()?;
         }
         let baseline = match &what.baseline {
             None => policies[0],
@@ -121,22 +136,27 @@ impl Setup {
             }
         };
         let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };
+        if let Some(twice) = twice(&rates) {
+            return Err(bad(format!("--rates: {twice} is named twice")));
+        }
+        let seed = what.seed.unwrap_or(file.seed);
+        if seed.checked_add(what.seeds).is_none() {
+            let why = format!("{} from {seed} on go beyond {}", what.seeds, u64::MAX);
+            return Err(bad(format!("--seeds: {why}, expected a lower --seed")));
+        }
         let mut live = file.live;
-        if !(live.speedup > 0.0 && live.speedup <= 1e6) {
-            let why = format!("{}, expected a number above 0", live.speedup);
+        let (least, most) = SPEEDUPS;
+        if !(least..=most).contains(&live.speedup) {
+            let why = format!("{}, expected a number from {least} to {most}", live.speedup);
             return Err(bad_field(&origin, &text, "live.speedup", &why));
         }
         if !(0.0..=1e9).contains(&file.network.hop_us) {
             let why = format!("{}, expected 0 or more", file.network.hop_us);
             return Err(bad_field(&origin, &text, "network.hop_us", &why));
         }
-        if file.network.report_every_ms == 0 {
-            return Err(bad_field(
-                &origin,
-                &text,
-                "network.report_every_ms",
-                "0, expected 1 or more",
-            ));
+        if !(1..=MOST_REPORT_MS).contains(&file.network.report_every_ms) {
+            let why = format!("{}, expected 1 to {MOST_REPORT_MS}", file.network.report_every_ms);
+            return Err(bad_field(&origin, &text, "network.report_every_ms", &why));
         }
         for (field, seconds) in [("slo.ttft_s", file.slo.ttft_s), ("slo.tpot_s", file.slo.tpot_s)] {
             if seconds <= 0.0 || seconds.is_nan() {
@@ -155,13 +175,15 @@ impl Setup {
             source,
             rates,
             tick_jitter: what.tick_jitter,
-            seed: what.seed.unwrap_or(file.seed),
+            seed,
             seeds: what.seeds,
             baseline,
             capacity: what.capacity,
             live,
             slo: file.slo,
             network: file.network,
+            pool: file.pool,
+            rows: what.parquet.is_some(),
         })
     }
 
@@ -175,10 +197,16 @@ impl Setup {
             workers: self.workers,
             profile: self.profile.clone(),
             policy,
+            pool: self.pool.clone(),
             network: self.network,
             seed,
         }
     }
+}
+
+/// The first item that stands in a list twice.
+fn twice<T: PartialEq>(items: &[T]) -> Option<&T> {
+    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| item)
 }
 
 /// A profile by name, or a file in `folder`.

@@ -8,7 +8,8 @@ const HEADER: &str = "policy,mode,workload,profile,profile_validated,rate_scale,
     prefill_tokens_cached,ttft_mean_s,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_mean_s,tpot_p50_s,\
     tpot_p90_s,tpot_p99_s,e2e_mean_s,e2e_p50_s,e2e_p90_s,e2e_p99_s,requests_per_s,\
     input_tokens_per_s,output_tokens_per_s,goodput_requests_per_s,within_slo,\
-    balance_max_over_mean";
+    balance_max_over_mean,hit_rate_tier0,hit_rate_tier1,hit_rate_tier2,hit_rate_tier3,\
+    hit_rate_pool,hit_rate_peers";
 
 pub fn render(runs: &[RunReport]) -> String {
     let mut text = format!("{HEADER}\n");
@@ -43,13 +44,14 @@ pub fn render(runs: &[RunReport]) -> String {
         let t = &f.throughput;
         writeln!(
             text,
-            ",{},{},{},{},{},{}",
+            ",{},{},{},{},{},{},{}",
             t.requests_per_s,
             t.input_tokens_per_s,
             t.output_tokens_per_s,
             f.goodput_requests_per_s,
             f.within_slo,
-            f.balance_max_over_mean.map(|load| load.to_string()).unwrap_or_default()
+            f.balance_max_over_mean.map(|load| load.to_string()).unwrap_or_default(),
+            f.hit_rate_by_tier.map(|rate| rate.to_string()).join(",")
         )
         .expect("a string takes all");
     }

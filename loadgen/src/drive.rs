@@ -4,31 +4,35 @@
 //! tokio's timers tick in milliseconds. Latency counts from the instant a request should have been
 //! sent, however late it was.
 
-use crate::results::LiveFigures;
+use crate::results::{LiveFigures, Slowest};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
-use warmpath_core::id::{RequestId, WorkerId};
-use warmpath_core::report::{Recorder, Spread};
-use warmpath_core::request::Work;
+use warmpath_core::id::{ORIGINS, RequestId, WorkerId};
+use warmpath_core::report::{Cached, Recorder, Spread};
+use warmpath_core::request::{Request, Work};
 use warmpath_core::time::Instant as ModelInstant;
 use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
+use warmpath_proto::tiers;
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
-    GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds, finish_info::FinishReason,
-    generate_request::Prompt,
+    FinishInfo, GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds,
+    finish_info::FinishReason, generate_request::Prompt,
 };
 
 /// Connections to the router. One is a bottleneck and a single point of failure; more than a few
 /// gain nothing on loopback.
 const CONNECTIONS: usize = 4;
 const WINDOW: u32 = 64 << 20;
+/// How long an interrupted run waits for the answers that are under way, in wall time.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -37,6 +41,18 @@ pub struct Options {
     pub check_tokens: bool,
     /// Wall time after which a request counts as failed.
     pub timeout: Duration,
+    /// Goes into every text and every request's name.
+    pub nonce: Option<u32>,
+    /// Whether the recorder keeps a row a request.
+    pub rows: bool,
+}
+
+/// What a request is called on the wire, where several load generators may be at work.
+pub fn wire_name(nonce: Option<u32>, id: RequestId) -> String {
+    match nonce {
+        Some(nonce) => format!("lg-{nonce}-{}", id.0),
+        None => format!("lg-{}", id.0),
+    }
 }
 
 #[derive(Debug)]
@@ -45,11 +61,13 @@ pub struct Driven {
     pub live: LiveFigures,
 }
 
-/// Sends the whole workload and waits for every answer. `progress` hears how many have ended.
+/// Sends the whole workload and waits for every answer. When `interrupt` ends, nothing more is sent,
+/// and what is under way has [`DRAIN_LIMIT`] to end. `progress` hears how many have ended.
 pub async fn drive(
     target: &str,
     workload: Workload,
     options: Options,
+    interrupt: impl Future<Output = ()> + Send + 'static,
     progress: impl Fn(u64) + Send + 'static,
 ) -> Result<Driven> {
     let mut channels = Vec::new();
@@ -64,16 +82,30 @@ pub async fn drive(
         channels.push(channel.with_context(|| format!("cannot reach the router at {target}"))?);
     }
     let runtime = tokio::runtime::Handle::current();
-    let shared = Arc::new(Mutex::new(Shared::default()));
-    let context = Client { channels, options, shared: Arc::clone(&shared) };
+    let mut shared = Shared::default();
+    if options.rows {
+        shared.recorder.keep_rows();
+    }
+    let shared = Arc::new(Mutex::new(shared));
+    let (give_up, given_up) = watch::channel(false);
+    let context = Client { channels, options, given_up, shared: Arc::clone(&shared) };
+    let (events, heard) = mpsc::channel();
+    let interrupted = events.clone();
+    let listening = tokio::spawn(async move {
+        interrupt.await;
+        // Nobody hears it any more once the last request has ended.
+        let _ = interrupted.send(Event::Interrupted);
+    });
+    let schedule = Schedule { context, workload, runtime, events, heard, give_up };
     let schedule = std::thread::Builder::new()
         .name("schedule".into())
-        .spawn(move || keep_schedule(context, workload, &runtime, &progress))?;
-    tokio::task::spawn_blocking(move || schedule.join())
+        .spawn(move || schedule.keep(&progress))?;
+    let interrupted = tokio::task::spawn_blocking(move || schedule.join())
         .await?
         .map_err(|_| anyhow::anyhow!("the schedule's thread panicked"))?;
+    listening.abort();
     let all = std::mem::take(&mut *shared.lock().expect("no request's task panicked"));
-    Ok(all.into_driven())
+    Ok(all.into_driven(interrupted, options.nonce))
 }
 
 #[derive(Debug, Default)]
@@ -83,10 +115,16 @@ struct Shared {
     overhead_s: Vec<f64>,
     /// The first failures in full, for the person who reads the report.
     failures: Vec<String>,
+    tier_names: Vec<String>,
 }
 
 impl Shared {
-    fn into_driven(self) -> Driven {
+    fn into_driven(self, interrupted: bool, nonce: Option<u32>) -> Driven {
+        let slowest = self.recorder.answered().iter().max_by_key(|request| request.ttft());
+        let slowest = slowest.map(|request| Slowest {
+            request_id: wire_name(nonce, request.id),
+            ttft_s: request.ttft().as_secs_f64(),
+        });
         let served: BTreeSet<WorkerId> =
             self.recorder.answered().iter().map(|request| request.worker).collect();
         let live = LiveFigures {
@@ -94,6 +132,9 @@ impl Shared {
             router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
             workers: served.len() as u32,
             failures: self.failures,
+            tier_names: self.tier_names,
+            interrupted,
+            slowest,
         };
         Driven { recorder: self.recorder, live }
     }
@@ -103,45 +144,80 @@ impl Shared {
 struct Client {
     channels: Vec<Channel>,
     options: Options,
+    /// Whether nobody waits for answers any more.
+    given_up: watch::Receiver<bool>,
     shared: Arc<Mutex<Shared>>,
 }
 
-fn keep_schedule(
+/// What the schedule waits for besides the time of the next request.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Ended(RequestId),
+    Interrupted,
+}
+
+struct Schedule {
     context: Client,
-    mut workload: Workload,
-    runtime: &tokio::runtime::Handle,
-    progress: &dyn Fn(u64),
-) {
-    let (ended_tx, ended_rx) = mpsc::channel::<RequestId>();
-    // A little time to breathe before the first request, so that it is not late by the set-up.
-    let origin = Instant::now() + Duration::from_millis(20);
-    let clock = ModelClock::new(origin, context.options.speedup);
-    let total = workload.total();
-    let (mut sent, mut ended) = (0u64, 0u64);
-    while ended < total {
-        while let Some((at, work)) = due(&mut workload, origin, &clock) {
-            let channel = context.channels[sent as usize % context.channels.len()].clone();
-            sent += 1;
-            let (context, ended_tx) = (context.clone(), ended_tx.clone());
-            runtime.spawn(async move {
-                let id = work.request.id;
-                one_request(&context, channel, &clock, at, work).await;
-                // The schedule outlives its requests.
-                let _ = ended_tx.send(id);
-            });
-        }
-        let next = match workload.next_send() {
-            Some(at) => {
-                let wait = clock.wall(at).saturating_duration_since(Instant::now());
-                ended_rx.recv_timeout(wait)
+    workload: Workload,
+    runtime: tokio::runtime::Handle,
+    events: mpsc::Sender<Event>,
+    heard: mpsc::Receiver<Event>,
+    give_up: watch::Sender<bool>,
+}
+
+impl Schedule {
+    /// Gives whether it was interrupted.
+    fn keep(mut self, progress: &dyn Fn(u64)) -> bool {
+        // A little time to breathe before the first request, so that it is not late by the set-up.
+        let origin = Instant::now() + Duration::from_millis(20);
+        let clock = ModelClock::new(origin, self.context.options.speedup);
+        let mut total = self.workload.total();
+        let (mut sent, mut ended) = (0u64, 0u64);
+        let mut interrupted = false;
+        let mut give_up_at = None;
+        while ended < total {
+            while !interrupted && let Some((at, work)) = due(&mut self.workload, origin, &clock) {
+                self.spawn(sent as usize, clock, at, work);
+                sent += 1;
             }
-            None => ended_rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        if let Ok(id) = next {
-            workload.on_ended(clock.now(), id);
-            ended += 1;
-            progress(ended);
+            let next = if interrupted {
+                give_up_at
+            } else {
+                self.workload.next_send().map(|at| clock.wall(at))
+            };
+            let event = match next {
+                Some(at) => self.heard.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => self.heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(Event::Ended(id)) => {
+                    self.workload.on_ended(clock.now(), id);
+                    ended += 1;
+                    progress(ended);
+                }
+                Ok(Event::Interrupted) => {
+                    (interrupted, total) = (true, sent);
+                    give_up_at = Some(Instant::now() + DRAIN_LIMIT);
+                }
+                Err(_) if give_up_at.is_some_and(|at| at <= Instant::now()) => {
+                    self.give_up.send_replace(true);
+                    give_up_at = None;
+                }
+                Err(_) => {}
+            }
         }
+        interrupted
+    }
+
+    fn spawn(&self, turn: usize, clock: ModelClock, at: ModelInstant, work: Work) {
+        let channel = self.context.channels[turn % self.context.channels.len()].clone();
+        let (context, events) = (self.context.clone(), self.events.clone());
+        self.runtime.spawn(async move {
+            let id = work.request.id;
+            one_request(context, channel, &clock, at, work).await;
+            // The schedule outlives its requests.
+            let _ = events.send(Event::Ended(id));
+        });
     }
 }
 
@@ -154,14 +230,18 @@ fn due(
 }
 
 async fn one_request(
-    context: &Client,
+    context: Client,
     channel: Channel,
     clock: &ModelClock,
     at: ModelInstant,
-    work: Work,
+    mut work: Work,
 ) {
     let (id, prompt_tokens) = (work.request.id, work.request.prompt.tokens());
-    let request = to_wire(&work);
+    let nonce = context.options.nonce;
+    if let Some(nonce) = nonce {
+        work.text = work.text.salted(u64::from(nonce));
+    }
+    let request = to_wire(&work, nonce);
     let expected = context.options.check_tokens.then(|| {
         let mut stream = TokenStream::default();
         if let Some(Prompt::TokenIds(TokenIds { ids })) = &request.prompt {
@@ -174,23 +254,38 @@ async fn one_request(
         let mut shared = context.lock();
         shared.lateness_s.push(late.as_secs_f64());
         shared.recorder.sent(at, id, prompt_tokens, work.output_tokens);
+        let Request { session, tenant, .. } = work.request;
+        shared.recorder.described(clock.now(), id, session, tenant);
     }
-    let exchange = stream(context, channel, clock, &work, request, expected);
-    let outcome = match tokio::time::timeout(context.options.timeout, exchange).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Status::deadline_exceeded("no end within the time limit")),
+    let mut given_up = context.given_up.clone();
+    let exchange = stream(&context, channel, clock, &work, request, expected);
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
+            Ok(outcome) => outcome.map_err(|status| (format!("{:?}", status.code()), status)),
+            Err(_) => {
+                let status = Status::deadline_exceeded("no end within the time limit");
+                Err((format!("{:?}", status.code()), status))
+            }
+        },
+        _ = given_up.wait_for(|&given_up| given_up) => {
+            Err(("interrupted".to_owned(), Status::cancelled("given up when interrupted")))
+        }
     };
     let now = clock.now();
     let mut shared = context.lock();
     match outcome {
-        Ok(Ended { worker, cached_tokens }) => {
-            shared.recorder.finished(now, id, worker, cached_tokens);
-        }
-        Err(status) => {
-            if shared.failures.len() < 5 {
-                shared.failures.push(format!("{id}: {}: {}", status.code(), status.message()));
+        Ok(Ended { worker, cached, tier_names }) => {
+            shared.recorder.finished(now, id, worker, cached);
+            if shared.tier_names.len() < tier_names.len() {
+                shared.tier_names = tier_names;
             }
-            shared.recorder.failed(now, id, &format!("{:?}", status.code()));
+        }
+        Err((reason, status)) => {
+            if shared.failures.len() < 5 {
+                let name = wire_name(nonce, id);
+                shared.failures.push(format!("{name}: {}: {}", status.code(), status.message()));
+            }
+            shared.recorder.failed(now, id, &reason);
         }
     }
 }
@@ -203,7 +298,9 @@ impl Client {
 
 struct Ended {
     worker: WorkerId,
-    cached_tokens: u32,
+    cached: Cached,
+    /// Of the tiers that the worker tells apart.
+    tier_names: Vec<String>,
 }
 
 async fn stream(
@@ -215,10 +312,14 @@ async fn stream(
     mut expected: Option<TokenStream>,
 ) -> Result<Ended, Status> {
     let mut client = InferenceClient::new(channel);
-    let response = client.generate_stream(Request::new(request)).await?;
+    let response = client.generate_stream(request).await?;
     let header = |name| response.metadata().get(name)?.to_str().ok();
-    let worker =
-        header("x-warmpath-worker").and_then(|text| text.trim_start_matches('w').parse().ok());
+    let worker = header("x-warmpath-worker")
+        .and_then(|text| text.trim_start_matches('w').parse().ok())
+        .map(WorkerId);
+    if let Some(worker) = worker {
+        context.lock().recorder.placed(work.request.id, worker);
+    }
     let overhead_ns = header("x-warmpath-router-ns").and_then(|text| text.parse::<u64>().ok());
     let mut stream = response.into_inner();
     let mut tokens = 0;
@@ -250,12 +351,22 @@ async fn stream(
                 work.output_tokens
             )));
         }
-        return Ok(Ended {
-            worker: WorkerId(worker.unwrap_or(0)),
-            cached_tokens: finish.num_cached_tokens.unwrap_or(0),
-        });
+        let (cached, tier_names) = found(&finish);
+        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names });
     }
     Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
+}
+
+/// What the worker says it found, and the names of the tiers it tells apart.
+fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
+    let tokens = finish.num_cached_tokens.unwrap_or(0);
+    let mut cached = Cached { tokens, by_tier: [0; ORIGINS] };
+    let parts = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
+    let parts = parts.filter(|parts| parts.len() <= ORIGINS).unwrap_or_default();
+    for (own, (_, tokens)) in cached.by_tier.iter_mut().zip(&parts) {
+        *own = *tokens;
+    }
+    (cached, parts.into_iter().map(|(name, _)| name).collect())
 }
 
 fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {
@@ -271,10 +382,10 @@ fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(
     Ok(())
 }
 
-fn to_wire(work: &Work) -> GenerateRequest {
+fn to_wire(work: &Work, nonce: Option<u32>) -> GenerateRequest {
     let ids = work.text.token_ids(work.request.prompt.tokens());
     GenerateRequest {
-        request_id: format!("lg-{}", work.request.id.0),
+        request_id: wire_name(nonce, work.request.id),
         prompt: Some(Prompt::TokenIds(TokenIds { ids })),
         stopping: Some(StoppingCriteria {
             max_new_tokens: work.output_tokens,

@@ -1,14 +1,13 @@
 //! `explain`: why a running router sent a request where it did, as a receipt.
 
-use crate::files::bad;
+use crate::files::check_target;
 use anyhow::{Result, anyhow};
+use clap::builder::NonEmptyStringValueParser;
 use comfy_table::{CellAlignment, Table, presets};
-use std::error::Error;
-use tonic::Status;
-use warmpath_proto::transport;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{Candidate, ExplainRequest, ExplainResponse};
+use warmpath_proto::{status, transport};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -17,45 +16,24 @@ pub struct Args {
     target: String,
     /// The request, by its client's name for it or by what the router answered in
     /// x-warmpath-request-id
-    #[arg(value_name = "REQUEST_ID")]
+    #[arg(value_name = "REQUEST_ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let Args { target, request_id } = args;
-    let expected = || bad(format!("--target: '{target}', expected http://host:port"));
-    if !target.starts_with("http://") {
-        return Err(expected());
-    }
+    check_target(&target)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(async {
-        let channel = transport::channel(&target).map_err(|_| expected())?;
+        let channel = transport::channel(&target)?;
         let mut client = RouterAdminClient::new(channel)
             .max_decoding_message_size(transport::MAX_GENERATE_BYTES);
         let request = ExplainRequest { about: Some(About::RequestId(request_id)) };
         let answer = client.explain(request).await;
-        answer.map_err(|status| anyhow!("{target}: {}", in_words(&status)))
+        answer.map_err(|status| anyhow!("{target}: {}", status::of_admin(&status)))
     })?;
     print!("{}", receipt(answer.get_ref()));
     Ok(())
-}
-
-/// What is said of a broken connection stands in the error's sources.
-fn in_words(status: &Status) -> String {
-    let mut why = match (status.code(), status.message()) {
-        (tonic::Code::Unimplemented, "") => "no admin service there; see --admin-listen".to_owned(),
-        (code, "") => code.description().to_owned(),
-        (_, message) => message.to_owned(),
-    };
-    let mut source = status.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !why.contains(&text) {
-            why = format!("{why}: {text}");
-        }
-        source = error.source();
-    }
-    why
 }
 
 fn receipt(answer: &ExplainResponse) -> String {

@@ -17,7 +17,13 @@ pub fn cells(setup: &Setup) -> Vec<Cell> {
     for &rate_scale in &setup.rates {
         for &policy in &setup.policies {
             let seeds = setup.seed..setup.seed + setup.seeds;
-            cells.extend(seeds.map(|seed| Cell { policy, rate_scale, seed, limit: None }));
+            cells.extend(seeds.map(|seed| Cell {
+                policy,
+                rate_scale,
+                seed,
+                limit: None,
+                rows: setup.rows,
+            }));
         }
     }
     cells

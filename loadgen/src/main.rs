@@ -15,14 +15,15 @@ mod parallel;
 mod progress;
 mod replay;
 mod results;
+mod rows;
 mod run;
 mod simulate;
 mod source;
 mod stats;
 mod table;
+mod tiers;
 
 use anyhow::Result;
-use clap::Parser;
 use cli::{Cli, Command};
 use config::Setup;
 use files::PendingFile;
@@ -39,7 +40,8 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match dispatch(Cli::parse().command) {
+    let cli = Cli::from_command_line().map_err(files::bad);
+    match cli.and_then(|cli| dispatch(cli.command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
@@ -66,16 +68,24 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             finish(setup, results, &about, files)
         }
         Command::Run(args) => {
-            let files = Files { json: pending(args.what.json.as_deref())?, csv: None };
+            let what = &args.what;
+            let files = Files::at(what.json.as_deref(), None, what.parquet.as_deref())?;
             let (config, run) = run::run(&args, &progress)?;
-            let results = Results { runs: vec![run], ..Results::default() };
-            let title = format!(
-                "{}, seed {}, against {}",
-                config.source.name(),
-                config.seed,
-                config.target
-            );
-            finish(config, results, &About { title, slo: run::SLO, baseline: None }, files)
+            let notes = run::notes(&config, &run);
+            let results = Results { runs: vec![run], notes, ..Results::default() };
+            let about = About {
+                title: format!(
+                    "{}, seed {}, nonce {}, against {} at speedup {}",
+                    config.source.name(),
+                    config.seed,
+                    config.nonce,
+                    config.target,
+                    config.speedup
+                ),
+                slo: run::SLO,
+                baseline: None,
+            };
+            finish(config, results, &about, files)
         }
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fidelity(args) => fidelity::run(&args).map(|()| ExitCode::SUCCESS),
@@ -88,11 +98,24 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 struct Files {
     json: Option<PendingFile>,
     csv: Option<PendingFile>,
+    parquet: Option<PendingFile>,
 }
 
 impl Files {
     fn of(what: &cli::What) -> Result<Self> {
-        Ok(Self { json: pending(what.json.as_deref())?, csv: pending(what.csv.as_deref())? })
+        Self::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())
+    }
+
+    fn at(json: Option<&Path>, csv: Option<&Path>, parquet: Option<&Path>) -> Result<Self> {
+        for (flag, path, before) in
+            [("--csv", csv, [json, None]), ("--parquet", parquet, [json, csv])]
+        {
+            if let Some(path) = path.filter(|&path| before.contains(&Some(path))) {
+                let why = "written for another flag, expected a file each";
+                return Err(files::bad(format!("{flag}: {} is {why}", path.display())));
+            }
+        }
+        Ok(Self { json: pending(json)?, csv: pending(csv)?, parquet: pending(parquet)? })
     }
 }
 
@@ -135,6 +158,10 @@ fn finish(
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(csv::render(&results.runs).as_bytes())?;
+    }
+    if let Some(file) = files.parquet {
+        let origin = rows::Origin { config: serde_json::to_string(&config)? };
+        rows::write(file, &origin, &results.runs)?;
     }
     if let Some(file) = files.json {
         file.finish(&Report { schema: SCHEMA, config, results }.to_json()?)?;

@@ -9,7 +9,7 @@ use crate::stats::Estimate;
 use anyhow::Result;
 use serde::Serialize;
 use warmpath_core::engine::physics::Standing;
-use warmpath_core::report::{Figures, Spread};
+use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
 
 pub const SCHEMA: &str = "warmpath.report.v1";
@@ -32,6 +32,9 @@ pub struct Results {
     /// With `--capacity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub capacities: Vec<Capacity>,
+    /// What a reader of the table must know besides.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl Results {
@@ -44,7 +47,8 @@ impl Results {
     ) -> Result<Self> {
         let capacities =
             if setup.capacity { capacity::find(setup, prepared, progress)? } else { Vec::new() };
-        Ok(Self { runs, comparisons: Vec::new(), capacities })
+        let notes = setup.source.note().into_iter().collect();
+        Ok(Self { runs, comparisons: Vec::new(), capacities, notes })
     }
 
     /// Every policy at every rate with every seed, compared.
@@ -107,6 +111,8 @@ pub struct RunReport {
     pub profile_standing: Option<Standing>,
     /// Where the room for KV was given: the tokens that memory and weights would leave.
     pub profile_hbm_tokens_computed: Option<u64>,
+    /// Names of the tiers that `hit_rate_by_tier` counts; none where no worker says.
+    pub tiers: Vec<String>,
     #[serde(flatten)]
     pub figures: Figures,
     /// The router's own wall seconds a request, from the decoded request to the upstream call. Only
@@ -121,8 +127,14 @@ pub struct RunReport {
     pub live: Option<LiveFigures>,
     pub wall_s: f64,
     pub seed: u64,
+    /// What its texts were salted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u32>,
     /// Times the workload's own arrival rate.
     pub rate_scale: f64,
+    /// A row a request, where they are kept for a file.
+    #[serde(skip)]
+    pub rows: Vec<Row>,
 }
 
 /// What only a live run has.
@@ -136,6 +148,20 @@ pub struct LiveFigures {
     pub workers: u32,
     /// The first few failures in full.
     pub failures: Vec<String>,
+    #[serde(skip)]
+    pub tier_names: Vec<String>,
+    /// Whether the user ended it before all requests had ended.
+    pub interrupted: bool,
+    /// The answer whose first token took longest.
+    pub slowest: Option<Slowest>,
+}
+
+/// A request to look closer at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Slowest {
+    /// Its name on the wire.
+    pub request_id: String,
+    pub ttft_s: f64,
 }
 
 /// What only the engines know.
@@ -147,10 +173,22 @@ pub struct EngineFigures {
     pub preemptions: u64,
     /// Computed again after a preemption, on top of the prefill tokens.
     pub recomputed_tokens: u64,
-    /// Blocks found at first admission, nearest tier first.
-    pub hit_blocks_by_tier: [u64; 4],
+    /// What crossed the links of the tiers behind HBM, all workers together.
+    pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// One tier behind HBM, over all workers.
+#[derive(Debug, Default, Serialize)]
+pub struct TierFigures {
+    pub name: String,
+    pub loaded_bytes: f64,
+    pub stored_bytes: f64,
+    /// What would have been stored, but for writes that had fallen behind.
+    pub shed_bytes: f64,
+    /// Share of the time in which a load was under way, over all workers.
+    pub load_link_utilisation: f64,
 }
 
 /// A policy at one rate, over all seeds.

@@ -3,24 +3,31 @@
 use crate::cli;
 use crate::compare::{too_few, too_late};
 use crate::drive::{self, Options};
-use crate::files::bad;
+use crate::files::{bad, check_target};
 use crate::progress::Progress;
-use crate::results::{Mode, RunReport};
+use crate::results::{Mode, RunReport, Slowest};
+use crate::rows;
 use crate::source::Source;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{self, SignalKind};
 use warmpath_core::block::ScopePlan;
-use warmpath_core::report::Slo;
+use warmpath_core::report::{Figures, Slo};
 use warmpath_core::workload::trace::Pace;
+use warmpath_proto::control::SPEEDUP;
 use warmpath_proto::vllm::GetServerInfoRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(600);
 /// How long a target may take to come up.
 const START_LIMIT: Duration = Duration::from_secs(5);
+/// As shells have it: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
 /// Requests whose TTFT and TPOT stay within this count as good.
 pub const SLO: Slo = Slo { ttft_s: 2.0, tpot_s: 0.1 };
 
@@ -33,6 +40,7 @@ pub struct RunConfig {
     pub tick_jitter: bool,
     pub speedup: f64,
     pub seed: u64,
+    pub nonce: u32,
     pub slo: Slo,
     /// As the target says.
     pub block_size: u32,
@@ -40,15 +48,24 @@ pub struct RunConfig {
 
 pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport)> {
     let what = &args.what;
-    if !args.target.starts_with("http://") {
-        return Err(bad(format!("--target: {}, expected http://HOST:PORT", args.target)));
-    }
+    check_target(&args.target)?;
     let source = match &what.trace {
         Some(path) => Source::trace(path)?,
         None => Source::workload(&what.workload, Path::new(""))?,
     };
+    if what.tick_jitter {
+        source.check_tick_jitter()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let block_size = runtime.block_on(block_size_of(&args.target))?;
+    let Fleet { block_size, speedup } = runtime.block_on(fleet_of(&args.target))?;
+    let speedup = match (what.speedup, speedup) {
+        (Some(given), Some(own)) if given != own => {
+            let why = format!("{given}, but what is behind {} runs at {own}", args.target);
+            return Err(bad(format!("--speedup: {why}; leave the flag out to follow it")));
+        }
+        (given, own) => given.or(own).unwrap_or(1.0),
+    };
+    let nonce = what.nonce.unwrap_or_else(fresh_nonce);
     let prepared = source.prepare(&ScopePlan::new("", "run", "", block_size));
     let pace = Pace {
         rate_scale: what.rate_scale,
@@ -57,15 +74,30 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         limit: what.requests.map(NonZeroU64::get),
     };
     let workload = prepared.workload(pace);
-    let bar = progress.start(workload.total(), "live", "requests");
-    let options =
-        Options { speedup: what.speedup, check_tokens: what.check_tokens, timeout: REQUEST_LIMIT };
+    let total = workload.total();
+    let bar = progress.start(total, "live", "requests");
+    let options = Options {
+        speedup,
+        check_tokens: what.check_tokens,
+        timeout: REQUEST_LIMIT,
+        nonce: Some(nonce),
+        rows: what.parquet.is_some(),
+    };
+    if options.rows {
+        rows::check_count(total)?;
+    }
     let started = Instant::now();
-    let driven = runtime
-        .block_on(drive::drive(&args.target, workload, options, move |ended| bar.set(ended)))?;
+    let progress = move |ended| bar.set(ended);
+    let drive = drive::drive(&args.target, workload, options, interrupted(), progress);
+    let mut driven = runtime.block_on(drive)?;
     let figures = driven.recorder.figures(block_size, None, &SLO);
-    let lateness = driven.live.send_lateness_s.mean * what.speedup;
-    let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
+    let lateness = driven.live.send_lateness_s.mean * speedup;
+    let cut = driven.live.interrupted.then(|| {
+        let Figures { offered, requests, .. } = figures;
+        format!("interrupted: {offered} of {total} requests were sent, {requests} answered")
+    });
+    let invalid_because =
+        cut.or_else(|| too_late(lateness, figures.ttft_s.mean)).or_else(|| too_few(&figures));
     let report = RunReport {
         policy: None,
         mode: Mode::Live,
@@ -74,37 +106,98 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         profile_validated: false,
         profile_standing: None,
         profile_hbm_tokens_computed: None,
+        tiers: driven.live.tier_names.clone(),
         figures,
         router_overhead_s: driven.live.router_overhead_s,
-        speedup: Some(what.speedup),
+        speedup: Some(speedup),
         engine: None,
         valid: invalid_because.is_none(),
         invalid_because,
         live: Some(driven.live),
         wall_s: started.elapsed().as_secs_f64(),
         seed: what.seed,
+        nonce: Some(nonce),
         rate_scale: what.rate_scale,
+        rows: driven.recorder.take_rows(),
     };
     let config = RunConfig {
         target: args.target.clone(),
         source,
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,
-        speedup: what.speedup,
+        speedup,
         seed: what.seed,
+        nonce,
         slo: SLO,
         block_size,
     };
     Ok((config, report))
 }
 
-/// The figures count in the target's blocks. A router that was just started has no workers yet, so
-/// it gets a while.
-async fn block_size_of(target: &str) -> Result<u32> {
+/// What a reader of the figures must know of them.
+pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
+    let nonce = config.nonce;
+    let mut notes = vec![format!(
+        "Every text is salted with nonce {nonce}, so caches hold none of it from runs with another; \
+         --nonce {nonce} sends the same again."
+    )];
+    notes.extend(config.source.note());
+    if let Some(slowest) = run.live.as_ref().and_then(|live| live.slowest.as_ref()) {
+        let Slowest { request_id, ttft_s } = slowest;
+        notes.push(format!(
+            "Slowest TTFT: {request_id}, {ttft_s:.3} s; `loadgen explain` says why it went where it went, \
+             while its router remembers."
+        ));
+    }
+    notes
+}
+
+/// Different for every run, and short enough to be typed again.
+fn fresh_nonce() -> u32 {
+    // The standard library seeds its hashers from the system's randomness.
+    RandomState::new().hash_one("nonce") as u32
+}
+
+/// Ends at the first ctrl-c or SIGTERM. From then on another one ends the program at once.
+async fn interrupted() {
+    signal().await;
+    eprintln!("interrupted: waiting for the answers under way; ctrl-c again ends at once");
+    tokio::spawn(async {
+        signal().await;
+        std::process::exit(INTERRUPTED);
+    });
+}
+
+async fn signal() {
+    let terminated = async {
+        match unix::signal(SignalKind::terminate()) {
+            Ok(mut terminate) => terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = terminated => {}
+        // Where no signal can be heard, none comes.
+        else => std::future::pending().await,
+    }
+}
+
+/// What must be known of a target before it is driven.
+#[derive(Clone, Copy, Debug)]
+struct Fleet {
+    /// The figures count in the target's blocks.
+    block_size: u32,
+    /// Only simulated workers have one.
+    speedup: Option<f64>,
+}
+
+/// A router that was just started has no workers yet, so it gets a while.
+async fn fleet_of(target: &str) -> Result<Fleet> {
     let begun = Instant::now();
     loop {
-        match ask_block_size(target).await {
-            Ok(size) if size > 0 => return Ok(size),
+        match ask(target).await {
+            Ok(fleet) if fleet.block_size > 0 => return Ok(fleet),
             result if begun.elapsed() > START_LIMIT => {
                 result?;
                 bail!("no worker has joined the router at {target}; its log says why");
@@ -114,7 +207,7 @@ async fn block_size_of(target: &str) -> Result<u32> {
     }
 }
 
-async fn ask_block_size(target: &str) -> Result<u32> {
+async fn ask(target: &str) -> Result<Fleet> {
     let mut client = ControlClient::connect(target.to_owned())
         .await
         .with_context(|| format!("cannot reach the router at {target}"))?;
@@ -122,5 +215,6 @@ async fn ask_block_size(target: &str) -> Result<u32> {
         .get_server_info(GetServerInfoRequest {})
         .await
         .with_context(|| format!("{target} does not answer vllm.Control/GetServerInfo"))?;
-    Ok(info.into_inner().kv_block_size)
+    let speedup = info.metadata().get(SPEEDUP).and_then(|text| text.to_str().ok()?.parse().ok());
+    Ok(Fleet { block_size: info.get_ref().kv_block_size, speedup })
 }

@@ -4,15 +4,17 @@ use crate::cli;
 use crate::config::Setup;
 use crate::files::{PendingFile, bad};
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, Results, RunReport};
+use crate::results::{EngineFigures, Mode, Results, RunReport, TierFigures};
+use crate::rows;
 use crate::source::Prepared;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::profile::{Profile, TierSpec};
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::record::{Entry, Header};
+use warmpath_core::routing::record::{End, Entry, Header};
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::Observers;
 
@@ -24,12 +26,14 @@ pub struct Cell {
     pub seed: u64,
     /// Only so many requests, for parity with a live leg.
     pub limit: Option<u64>,
+    /// Whether a row a request is kept.
+    pub rows: bool,
 }
 
 impl Cell {
     /// The first rate and seed of a set-up, which its live leg has too.
     pub fn first(setup: &Setup, policy: PolicyConfig, limit: Option<u64>) -> Self {
-        Self { policy, rate_scale: setup.rates[0], seed: setup.seed, limit }
+        Self { policy, rate_scale: setup.rates[0], seed: setup.seed, limit, rows: setup.rows }
     }
 
     pub fn pace(&self, setup: &Setup) -> Pace {
@@ -48,13 +52,15 @@ pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Result
     if setup.is_grid() && args.record.is_some() {
         return Err(bad("--record: writes one log a policy, expected one seed and one rate"));
     }
+    let pace = Cell::first(setup, setup.baseline, None).pace(setup);
+    let total = prepared.workload(pace).total();
+    rows::check_room(setup, total, 0)?;
     if setup.is_grid() {
         return Results::of_grid(setup, &prepared, progress);
     }
     let mut runs = Vec::new();
     for &policy in &setup.policies {
         let cell = Cell::first(setup, policy, None);
-        let total = prepared.workload(cell.pace(setup)).total();
         let bar = progress.start(total, &format!("{policy} sim"), "requests");
         let record = args.record.as_deref();
         runs.push(simulate(setup, &prepared, cell, record, &mut |n| bar.set(n))?);
@@ -75,7 +81,7 @@ pub fn simulate(
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunReport> {
     let started = Instant::now();
-    let Cell { policy, rate_scale, seed, limit } = cell;
+    let Cell { policy, rate_scale, seed, limit, rows } = cell;
     let workload = prepared.workload(cell.pace(setup));
     let mut log = record.map(|folder| Log::create(folder, policy, seed)).transpose()?;
     let mut write = |entry: &Entry| {
@@ -83,10 +89,13 @@ pub fn simulate(
             log.push(entry);
         }
     };
-    let observers =
-        Observers { record: record.is_some().then_some(&mut write), progress: Some(progress) };
+    let observers = Observers {
+        record: record.is_some().then_some(&mut write),
+        progress: Some(progress),
+        rows,
+    };
     let scenario = setup.scenario(policy, seed);
-    let outcome = warmpath_sim::run(&scenario, workload, observers)
+    let mut outcome = warmpath_sim::run(&scenario, workload, observers)
         .map_err(|error| bad(error.to_string()))?;
     if let Some(log) = log {
         log.finish()?;
@@ -101,7 +110,7 @@ pub fn simulate(
         steps: sum(|stats| stats.steps),
         preemptions: sum(|stats| stats.preemptions),
         recomputed_tokens: sum(|stats| stats.recomputed_tokens),
-        hit_blocks_by_tier: outcome.hit_blocks_by_tier,
+        tiers: tier_figures(&setup.profile, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
     Ok(RunReport {
@@ -112,6 +121,7 @@ pub fn simulate(
         profile_validated: setup.profile.validated,
         profile_standing: Some(setup.profile.standing()),
         profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
+        tiers: setup.profile.tier_names().into_iter().map(str::to_owned).collect(),
         figures,
         router_overhead_s: None,
         speedup: None,
@@ -121,7 +131,9 @@ pub fn simulate(
         live: None,
         wall_s: started.elapsed().as_secs_f64(),
         seed,
+        nonce: None,
         rate_scale,
+        rows: outcome.recorder.take_rows(),
     })
 }
 
@@ -129,6 +141,7 @@ pub fn simulate(
 struct Log {
     file: PendingFile,
     text: Vec<u8>,
+    entries: u64,
 }
 
 impl Log {
@@ -138,15 +151,34 @@ impl Log {
         let file = PendingFile::create(&folder.join(format!("{policy}.jsonl")))?;
         let mut text = serde_json::to_vec(&Header::new(policy, seed))?;
         text.push(b'\n');
-        Ok(Self { file, text })
+        Ok(Self { file, text, entries: 0 })
     }
 
     fn push(&mut self, entry: &Entry) {
         serde_json::to_writer(&mut self.text, entry).expect("an entry has a JSON form");
         self.text.push(b'\n');
+        self.entries += 1;
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
+        serde_json::to_writer(&mut self.text, &End { end: self.entries })?;
+        self.text.push(b'\n');
         self.file.finish(&self.text)
     }
+}
+
+fn tier_figures(profile: &Profile, engines: &[EngineStats], offered_s: f64) -> Vec<TierFigures> {
+    let bytes = |blocks: u64| blocks as f64 * profile.block_bytes();
+    let of = |(i, spec): (usize, &TierSpec)| {
+        let traffic = || engines.iter().map(move |engine| &engine.traffic[i]);
+        let loading: f64 = traffic().map(|tier| tier.loading.as_secs_f64()).sum();
+        TierFigures {
+            name: spec.name.clone(),
+            loaded_bytes: bytes(traffic().map(|tier| tier.loaded_blocks).sum()),
+            stored_bytes: bytes(traffic().map(|tier| tier.stored_blocks).sum()),
+            shed_bytes: bytes(traffic().map(|tier| tier.shed_blocks).sum()),
+            load_link_utilisation: if offered_s > 0.0 { loading / offered_s } else { 0.0 },
+        }
+    };
+    profile.tiers.iter().enumerate().map(of).collect()
 }

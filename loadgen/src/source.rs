@@ -25,6 +25,10 @@ const WORKLOADS: &[(&str, &str)] = &[
     ("coding-agents", include_str!("../../deploy/workloads/coding-agents.toml")),
     ("research-agents", include_str!("../../deploy/workloads/research-agents.toml")),
     ("commodity-qa", include_str!("../../deploy/workloads/commodity-qa.toml")),
+    ("tree-search", include_str!("../../deploy/workloads/tree-search.toml")),
+    ("multi-agent", include_str!("../../deploy/workloads/multi-agent.toml")),
+    ("always-on-monitor", include_str!("../../deploy/workloads/always-on-monitor.toml")),
+    ("code-completion", include_str!("../../deploy/workloads/code-completion.toml")),
 ];
 
 /// A trace that unpacks to more is not one that this program can hold.
@@ -100,6 +104,35 @@ impl Source {
                 .map_err(|error| bad(format!("{}: {error}", trace.path.display()))),
             Self::Workload(_) => Ok(()),
         }
+    }
+
+    /// Whether there are recorded times for `--tick-jitter` to spread.
+    pub fn check_tick_jitter(&self) -> Result<()> {
+        let why = match self {
+            Self::Trace(TraceSource { play: Play::Open { arrivals }, .. }) => match arrivals {
+                TraceArrivals::Recorded => return Ok(()),
+                TraceArrivals::Drawn(_) => {
+                    format!("--arrivals {arrivals} draws all times anew, nothing is left to spread")
+                }
+            },
+            Self::Trace(trace) => {
+                format!("the sessions of a {} trace run in a closed loop", trace.format)
+            }
+            Self::Workload(_) => "only a trace has timestamps to spread".to_owned(),
+        };
+        Err(bad(format!("--tick-jitter: {why}")))
+    }
+
+    /// What a reader of the figures must know of where they come from.
+    pub fn note(&self) -> Option<String> {
+        let Self::Trace(trace) = self else { return None };
+        trace.recording.own_block_size.is_none().then(|| {
+            format!(
+                "An {} trace says nothing of what its prompts share, so each is a text of its own: \
+                 the hit rate is 0 by construction.",
+                trace.format
+            )
+        })
     }
 
     /// Prepares what all runs share, once.

@@ -45,6 +45,7 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     if is_grid {
         text += &grid(&results.comparisons);
     }
+    text += &crate::tiers::render(runs);
     if !results.capacities.is_empty() {
         text += &capacities(&results.capacities);
     }
@@ -54,6 +55,9 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
         slo.tpot_s * 1e3
     );
     text += &footnotes(runs);
+    for note in &results.notes {
+        text += &format!("\n{note}");
+    }
     text += "\n";
     if !is_grid {
         text += &verdicts(runs, baseline);
@@ -85,18 +89,18 @@ fn singles(runs: &[&RunReport]) -> String {
     trimmed(&table)
 }
 
-fn trimmed(table: &Table) -> String {
+pub fn trimmed(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n\n"
 }
 
-fn plain(header: &[&str]) -> Table {
+pub fn plain(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).add_row(header);
     table
 }
 
-fn align(table: &mut Table, left: usize) {
+pub fn align(table: &mut Table, left: usize) {
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if i >= left {
@@ -253,13 +257,12 @@ fn footnotes(runs: &[RunReport]) -> String {
         notes += &standing(run);
     }
     for run in runs.iter().filter(|run| !run.valid) {
-        let policy = run.policy.map_or("", |policy| policy.name());
+        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
-        notes += &format!("\n! {policy} {} is not valid: {why}", run.mode.name());
+        notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
     }
     if runs.iter().any(|run| run.profile.is_none()) {
-        notes += "\nEngine times are those of whatever stands behind the target. What its caches held \
-                  before counts too: a second run with the same seed finds its own prompts.";
+        notes += "\nEngine times are those of whatever stands behind the target.";
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
         let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));

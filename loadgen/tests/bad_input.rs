@@ -1,6 +1,9 @@
 //! Input that can't be used gets one line that says where and what was expected, status 2, and
 //! nothing half written.
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -33,6 +36,7 @@ fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), text).expect("a file can be written");
 }
 
+const AGENTS: &str = r#"{"session":"a","bs":64,"scope":"local","requests":[{"t_ms":0,"in":100,"out":2,"think_ms":0,"api_ms":9,"runs":[[5,1]]}]}"#;
 const GOOD: &str =
     r#"{"timestamp": 0, "input_length": 600, "output_length": 4, "hash_ids": [1, 2]}"#;
 
@@ -112,9 +116,159 @@ fn flags_are_refused_by_name() {
     assert_refused(here, &["sim", "--workload", "nonsense"], &["nonsense", "assistant"]);
     assert_refused(here, &["sim", "--profile", "nonsense"], &["nonsense", "lab-tp2"]);
     assert_refused(here, &["run", "--target", "localhost:1"], &["--target", "http://"]);
-    // clap's own errors explain themselves in several lines; the status is the same.
-    for args in [["sim", "--hbm-tokens", "0"], ["sim", "--rate-scale", "-1"]] {
-        assert_eq!(loadgen(here, &args).status.code(), Some(2), "{args:?}");
+    write(here, "t.jsonl", GOOD);
+    write(here, "a.jsonl", AGENTS);
+    let scale = "expected a number from 0.000001 to 1000000";
+    let cases: [(&str, &[&str]); 48] = [
+        ("sim --hbm-tokens 0", &["--hbm-tokens", "'0'", "above 0 or \"unlimited\""]),
+        ("sim --hbm-tokens 99999999999999999999", &["--hbm-tokens", "whole number"]),
+        ("sim --hbm-tokens 5", &["hbm_tokens: 5", "one block of 16"]),
+        ("sim --block-size 0", &["block_size: 0", "1 to 65536"]),
+        ("sim --block-size -16", &["--block-size", "'-16'", "expected a whole number"]),
+        ("sim --workers x", &["--workers", "'x'", "expected a whole number"]),
+        ("sim --workers 70000", &["--workers: 70000", "65535"]),
+        ("sim --rate-scale -1", &["--rate-scale", "'-1'", scale]),
+        ("sim --rate-scale NaN", &["--rate-scale", "'NaN'", scale]),
+        ("sim --rate-scale 1e-300", &["--rate-scale", scale]),
+        ("sim --rates 1,,2", &["--rates", "''", scale]),
+        ("sim --rates 1,1.0", &["--rates: 1 is named twice"]),
+        ("sim --rates 1 --rate-scale 2", &["--rates", "cannot be used with", "--rate-scale"]),
+        ("sim --seed -1", &["--seed", "'-1'", "whole number"]),
+        ("sim --seed 18446744073709551615 --seeds 2", &["--seeds: 2 from 18446744073709551615"]),
+        ("sim --seeds 0", &["--seeds", "0 is not in 1..=10000"]),
+        ("sim --policies all,random", &["--policies", "'all'", "round-robin"]),
+        ("sim --policies random,random", &["--policies: random is named twice"]),
+        ("sim --baseline random", &["--baseline: random is not among the policies"]),
+        ("sim --unheard-of", &["--unheard-of", "unexpected argument"]),
+        ("sim --json", &["--json <FILE>", "value is required"]),
+        ("sim --json x --csv x", &["--csv: x is written for another flag"]),
+        ("sim --csv x --parquet x", &["--parquet: x is written for another flag"]),
+        ("sim --record t.jsonl", &["t.jsonl", "exists"]),
+        ("sim --seeds 2 --record logs", &["--record", "one seed and one rate"]),
+        ("sim --tick-jitter", &["--tick-jitter: only a trace"]),
+        (
+            "sim --trace t.jsonl --tick-jitter --arrivals poisson",
+            &["--tick-jitter: --arrivals poisson"],
+        ),
+        ("sim --trace a.jsonl --tick-jitter", &["--tick-jitter: ", "closed loop"]),
+        ("sim --trace a.jsonl --sessions 0", &["--sessions", "'0'", "whole number above 0"]),
+        ("sim --trace a.jsonl --think-cap -1", &["--think-cap", "'-1'", "seconds, 0 or more"]),
+        ("sim --trace t.jsonl --arrivals gamma:0", &["--arrivals", "cv of 0", "0.01 to 10"]),
+        ("sim --trace t.jsonl --format csv", &["--format", "'csv'", "mooncake", "dynamo"]),
+        ("sim --trace t.jsonl --workload chat", &["--trace", "cannot be used with", "--workload"]),
+        ("sim --sessions 3", &["required", "--trace <FILE>"]),
+        ("compare --speedup 1e5 --live-requests 1", &["--speedup", "0.001 to 10000"]),
+        ("compare --live-requests -3", &["--live-requests", "'-3'", "whole number"]),
+        ("compare --live-requests 1 --record t.jsonl", &["t.jsonl", "exists"]),
+        ("compare --live-requests 0 --speedup 3", &["--speedup: there is no live leg"]),
+        ("run", &["required", "--target <URL>"]),
+        ("run --target http://", &["--target: 'http://'", "http://HOST:PORT"]),
+        ("run --target http://127.0.0.1:99999", &["--target", "http://HOST:PORT"]),
+        ("run --target https://127.0.0.1:1", &["--target", "http://HOST:PORT"]),
+        ("run --target http://127.0.0.1:1 --requests 0", &["--requests", "above 0"]),
+        ("run --target http://127.0.0.1:1 --nonce 4294967296", &["--nonce", "whole number"]),
+        ("run --target http://127.0.0.1:1 --tick-jitter", &["--tick-jitter: only a trace"]),
+        ("run --target http://127.0.0.1:1 --json x --parquet x", &["--parquet: x is written for"]),
+        ("explain --target nowhere lg-1", &["--target: 'nowhere'", "http://HOST:PORT"]),
+        ("explain --target http://127.0.0.1:1", &["required", "<REQUEST_ID>"]),
+    ];
+    for (args, parts) in cases {
+        assert_refused(here, &args.split(' ').collect::<Vec<_>>(), parts);
+    }
+    let empty = ["explain", "--target", "http://127.0.0.1:1", ""];
+    assert_refused(here, &empty, &["<REQUEST_ID>", "value is required"]);
+    // Nobody is there: not the input's fault.
+    for args in ["run --target http://127.0.0.1:1", "explain --target http://127.0.0.1:1 a"] {
+        let output = loadgen(here, &args.split(' ').collect::<Vec<_>>());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+        assert!(text.contains("http://127.0.0.1:1") && text.contains("refused"), "{text}");
+    }
+}
+
+/// Whatever a file holds: torn, binary, of another kind, too deep, too long.
+#[test]
+fn files_that_are_not_what_they_should_be_are_refused_in_one_line() {
+    let folder = folder();
+    let here = folder.path();
+    let zipped = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).expect("memory takes all");
+        encoder.finish().expect("memory takes all")
+    };
+    let many = zipped(&format!("{GOOD}\n").repeat(2_000));
+    let behind = [zipped(GOOD).as_slice(), b"and more"].concat();
+    let deep = format!("{{\"hash_ids\": {}1{}}}", "[".repeat(300), "]".repeat(300));
+    let cases: [(&str, &[u8], &[&str]); 13] = [
+        ("torn.jsonl.gz", &many[..60], &["gzip", "expected a whole archive"]),
+        ("head.jsonl.gz", &many[..5], &["gzip", "expected a whole archive"]),
+        ("behind.jsonl.gz", &behind, &["gzip", "expected a whole archive"]),
+        ("no.jsonl.gz", b"\x1f\x8bnothing of the kind", &["gzip", "expected a whole archive"]),
+        ("none.jsonl.gz", &zipped(""), &["no requests"]),
+        ("bytes.jsonl", b"\xff\xfe\x00\x01", &["line 1", "UTF-8"]),
+        ("second.jsonl", b"{}\n\xc3\x28", &["line 2", "UTF-8"]),
+        ("mark.jsonl", b"\xef\xbb\xbf", &["no requests"]),
+        ("long.jsonl", &[b'x'; 3_000_000], &["line 1", "known format", "dynamo"]),
+        ("deep.jsonl", deep.as_bytes(), &["line 1", "recursion"]),
+        ("nan.jsonl", b"{\"timestamp\": NaN, \"hash_ids\": [1]}", &["line 1", "not a JSON object"]),
+        ("other.csv", b"a,b\r\n1,2\r\n", &["line 1: header", "TIMESTAMP"]),
+        (
+            "dynamo.jsonl",
+            b"{\"event\": {\"schema\": \"dynamo.request.trace.v2\"}}",
+            &["line 1: event.schema", "dynamo.request.trace.v1"],
+        ),
+    ];
+    for (name, bytes, parts) in cases {
+        std::fs::write(here.join(name), bytes).expect("a file can be written");
+        assert_refused(here, &["sim", "--trace", name], &[&[name], parts].concat());
+        for args in [["sim", "--workload"], ["sim", "--profile"], ["sim", "--scenario"]] {
+            assert_refused(here, &[args[0], args[1], name], &[name]);
+        }
+        assert_refused(here, &["replay", name], &[name]);
+    }
+    write(here, "crlf.jsonl", &format!("\u{feff}{GOOD}\r\n\r\n{GOOD}\r\n"));
+    assert_eq!(loadgen(here, &["sim", "--trace", "crlf.jsonl"]).status.code(), Some(0));
+}
+
+#[test]
+fn workloads_are_refused_by_line_and_field() {
+    let folder = folder();
+    let here = folder.path();
+    let good = include_str!("../../deploy/workloads/tree-search.toml");
+    let line = |part: &str| {
+        let at = good.lines().position(|line| line.contains(part)).expect("it is there");
+        format!("w.toml:{}: ", at + 1)
+    };
+    let cases = [
+        ("branches = 5", "branches = 0", "branching: branches: 0, expected 1 to 1024"),
+        ("branches = 5", "branches = -5", "branching: invalid value: integer `-5`"),
+        ("branches = 5, ", "", "branching: missing field `branches`"),
+        ("keep = 4", "keeps = 4", "branching: unknown field `keeps`"),
+        ("requests = 6000", "requests = 6000.5", "requests: invalid type"),
+        ("requests = 6000", "requests = 1000000000", "requests: 1000000000, expected 1 to"),
+        ("mean = 6.0", "mean = nan", "turns: mean NaN"),
+        ("mean = 6.0", "mean = inf", "turns: mean inf"),
+        ("mean = 350.0, cv = 0.6", "mean = 350.0, cv = -1", "output_tokens: mean 350 and cv -1"),
+        ("zipf = 0.0", "zipf = 11", "documents: zipf: 11, expected 0 to 10"),
+        ("name = \"tree-search\"", "name = \"\"", "name: empty"),
+    ];
+    for (from, to, expected) in cases {
+        write(here, "w.toml", &good.replacen(from, to, 1));
+        let expected = format!("{}{expected}", line(from));
+        assert_refused(here, &["sim", "--workload", "w.toml"], &[&expected]);
+    }
+    let scenario = include_str!("../../deploy/scenarios/default.toml");
+    let cases = [
+        ("report_every_ms = 1000", "report_every_ms = 99999999999", "network.report_every_ms"),
+        ("hop_us = 100.0", "hop_us = nan", "network.hop_us: NaN"),
+        ("speedup = 10.0", "speedup = 1e5", "live.speedup: 100000, expected"),
+        ("\"kv-aware\"]", "\"round-robin\"]", "policies: round-robin is named twice"),
+        ("policies = [\"round-robin\", \"kv-aware\"]", "policies = []", "policies: none"),
+    ];
+    for (from, to, expected) in cases {
+        assert!(scenario.contains(from), "{from}");
+        write(here, "s.toml", &scenario.replacen(from, to, 1));
+        assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:", expected]);
     }
 }
 
@@ -125,6 +279,13 @@ fn nothing_is_left_half_written() {
     write(here, "t.jsonl", "{oops");
     assert_refused(here, &["sim", "--trace", "t.jsonl", "--json", "out.json"], &["line 1"]);
     assert_refused(here, &["sim", "--json", "no/such/folder/out.json"], &["out.json"]);
+    // What is no file is not replaced by one.
+    #[cfg(unix)]
+    {
+        let output = loadgen(here, &["sim", "--workload", "commodity-qa", "--csv", "/dev/stdout"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("\npolicy,mode,workload"), "{text}");
+    }
     let left: Vec<_> = std::fs::read_dir(here).expect("the folder is there").collect();
     assert_eq!(left.len(), 1, "only the trace is left: {left:?}");
 }
@@ -137,8 +298,15 @@ fn a_log_that_was_changed_does_not_replay() {
     let output =
         loadgen(here, &["sim", "--trace", "t.jsonl", "--policies", "kv-aware", "--record", "logs"]);
     assert!(output.status.success());
-    assert_eq!(loadgen(here, &["replay", "logs/kv-aware.jsonl"]).status.code(), Some(0));
+    let whole = loadgen(here, &["replay", "logs/kv-aware.jsonl"]);
+    assert_eq!((whole.status.code(), whole.stderr.len()), (Some(0), 0));
     let log = std::fs::read_to_string(here.join("logs/kv-aware.jsonl")).expect("a log");
+    let lines: Vec<_> = log.lines().collect();
+    write(here, "cut.jsonl", &lines[..lines.len() - 3].join("\n"));
+    let output = loadgen(here, &["replay", "cut.jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "what is there is replayed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("cut.jsonl: no end line") && said.lines().count() == 1, "{said}");
     let (before, after) = log.split_once("\"decision\":{\"worker\":").expect("a decision");
     let worker: u32 = after[..1].parse().expect("one digit");
     let other = (worker + 1) % 8;
@@ -150,7 +318,7 @@ fn a_log_that_was_changed_does_not_replay() {
     let output = loadgen(here, &["replay", "changed.jsonl"]);
     assert_eq!(output.status.code(), Some(1), "a difference is a failure, not bad input");
     assert!(String::from_utf8_lossy(&output.stderr).contains("line"));
-    write(here, "torn.jsonl", &log[..log.len() - 30]);
+    write(here, "torn.jsonl", &log[..log.len() - 50]);
     assert_refused(here, &["replay", "torn.jsonl"], &["torn.jsonl", "line"]);
     write(here, "none.jsonl", "");
     assert_refused(here, &["replay", "none.jsonl"], &["none.jsonl", "empty"]);

@@ -6,10 +6,17 @@ use crate::vllm::{self, control_server::Control};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
+/// Response metadata of `GetServerInfo`: how fast model time runs, which no engine but a simulated one
+/// has. A client that plays a workload must keep the same pace.
+pub const SPEEDUP: &str = "x-warmpath-speedup";
+
 /// What a server must know to answer.
 #[tonic::async_trait]
 pub trait Controlled: Send + Sync + 'static {
     fn server_info(&self) -> vllm::ServerInfo;
+
+    /// Model seconds a wall second.
+    fn speedup(&self) -> f64;
 
     /// An error where no model is served yet.
     fn model(&self) -> Result<String, Status>;
@@ -29,7 +36,11 @@ macro_rules! control {
                 &self,
                 _: Request<vllm::GetServerInfoRequest>,
             ) -> Result<Response<vllm::ServerInfo>, Status> {
-                Ok(Response::new(self.0.server_info()))
+                let mut response = Response::new(self.0.server_info());
+                if let Ok(speedup) = self.0.speedup().to_string().parse() {
+                    response.metadata_mut().insert(SPEEDUP, speedup);
+                }
+                Ok(response)
             }
 
             async fn get_model_info(

@@ -261,5 +261,8 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
             ns_per_pair: prefill.ns_per_pair,
         },
         tiers: hello.tiers.iter().map(tier).collect::<Result<_, _>>()?,
+        // A process has no way to pools and peers yet.
+        pool: None,
+        peers: None,
     })
 }

@@ -48,8 +48,8 @@ impl Accepted {
     }
 }
 
-/// Accepts a request for `model`, or says which field is in the way.
-pub fn accept(request: &GenerateRequest, model: &str) -> Result<Accepted, Status> {
+/// Accepts a request for `model` and takes the prompt out of it, or says which field is in the way.
+pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, Status> {
     if !request.model.is_empty() && request.model != model {
         let asked = &request.model;
         return Err(Status::not_found(format!("model: '{asked}' is not served, '{model}' is")));
@@ -57,8 +57,8 @@ pub fn accept(request: &GenerateRequest, model: &str) -> Result<Accepted, Status
     if let Some(field) = unsupported(request) {
         return Err(Status::invalid_argument(format!("{field}: {UNSUPPORTED}")));
     }
-    let prompt = match &request.prompt {
-        Some(generate_request::Prompt::TokenIds(tokens)) => tokens.ids.clone(),
+    let prompt = match request.prompt.take() {
+        Some(generate_request::Prompt::TokenIds(tokens)) => tokens.ids,
         _ => return Err(invalid("prompt", "missing, expected token_ids")),
     };
     if prompt.is_empty() {

@@ -4,11 +4,13 @@
 //! - [`vllm`]: vLLM's own gRPC, which clients speak to the router and the router to workers.
 //! - [`convert`]: the only place that knows the words of both the wire and the core.
 //! - [`generate`]: what of a `GenerateRequest` is honoured, and what is refused.
+//! - [`raw`]: the generate calls as bytes, for who only passes them on.
 //! - [`control`]: vLLM's control calls, as far as a server without weights can answer them.
 //! - [`admin`]: explanations and standings in the words of the router's control surface.
 //! - [`status`]: what the core's errors are called in gRPC.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
+//! - [`process`]: logs, addresses, and the exit status of who can't start.
 //! - [`settings`]: configuration errors in one line.
 
 pub mod admin;
@@ -16,8 +18,11 @@ pub mod clock;
 pub mod control;
 pub mod convert;
 pub mod generate;
+pub mod process;
+pub mod raw;
 pub mod settings;
 pub mod status;
+pub mod tiers;
 pub mod transport;
 
 pub use vllm_proto as vllm;

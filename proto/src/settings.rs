@@ -1,7 +1,27 @@
 //! Configuration errors in one line: file, line, field, and what was expected.
 
+use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::path::Path;
+
+/// A TOML file's value and text. An error is one line.
+pub fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok((parse(file, &text)?, text))
+}
+
+/// A TOML text's value; `file` is what errors call it.
+pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| explain(file, text, error.span(), error.message()))
+}
+
+/// What is given takes the place of what was there.
+pub fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}
 
 /// One line for an error in a TOML file. `span` is the byte range the parser blames, if it blames
 /// any; the field is the key on that line.

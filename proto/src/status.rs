@@ -1,5 +1,6 @@
 //! What the core's errors are called in gRPC. Every mapping stands here.
 
+use std::error::Error;
 use tonic::{Code, Status};
 use warmpath_core::engine::SubmitError;
 use warmpath_core::routing::input::RejectReason;
@@ -29,7 +30,6 @@ pub fn from_submit(error: SubmitError) -> Status {
 /// code; whatever the transport made of a broken connection becomes UNAVAILABLE, since the gRPC code
 /// of those says nothing.
 pub fn from_worker(worker: &str, cause: &Status) -> Status {
-    use std::error::Error;
     let code = match cause.code() {
         code @ (Code::InvalidArgument
         | Code::NotFound
@@ -45,8 +45,24 @@ pub fn from_worker(worker: &str, cause: &Status) -> Status {
         }
         _ => Code::Unavailable,
     };
-    let mut why = cause.message().to_owned();
-    let mut source = cause.source();
+    let why = with_sources(cause.message(), cause);
+    Status::new(code, format!("worker {worker}: {why}"))
+}
+
+/// What an admin call's failure is called before an operator: one line.
+pub fn of_admin(status: &Status) -> String {
+    let why = match (status.code(), status.message()) {
+        (Code::Unimplemented, "") => "no admin service there; see --admin-listen",
+        (code, "") => code.description(),
+        (_, message) => message,
+    };
+    with_sources(why, status).replace('\n', " ")
+}
+
+/// What is said of a broken connection stands in the error's sources.
+fn with_sources(message: &str, status: &Status) -> String {
+    let mut why = message.to_owned();
+    let mut source = status.source();
     while let Some(error) = source {
         let text = error.to_string();
         if !why.contains(&text) {
@@ -54,7 +70,7 @@ pub fn from_worker(worker: &str, cause: &Status) -> Status {
         }
         source = error.source();
     }
-    Status::new(code, format!("worker {worker}: {why}"))
+    why
 }
 
 /// For the calls of vLLM's API that an engine without weights can't answer.
@@ -83,5 +99,15 @@ mod tests {
         let broken = from_worker("w1", &Status::from_error(Box::new(torn)));
         assert_eq!(broken.code(), Code::Unavailable);
         assert!(broken.message().contains("broken pipe"), "{}", broken.message());
+    }
+
+    #[test]
+    fn an_operator_reads_one_line() {
+        let torn = std::io::Error::other("broken\npipe");
+        let line = of_admin(&Status::from_error(Box::new(torn)));
+        assert!(line.contains("broken pipe") && !line.contains('\n'), "{line}");
+        let nobody = of_admin(&Status::unimplemented(""));
+        assert_eq!(nobody, "no admin service there; see --admin-listen");
+        assert_eq!(of_admin(&Status::cancelled("")), Code::Cancelled.description());
     }
 }

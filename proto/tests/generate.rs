@@ -1,8 +1,8 @@
 //! No field of a request is dropped in silence.
 
-use tonic::Code;
+use tonic::{Code, Status};
 use warmpath_core::tokens::VOCABULARY;
-use warmpath_proto::generate::{self, Accepted, DEFAULT_NEW_TOKENS, MAX_MODEL_LEN, accept};
+use warmpath_proto::generate::{self, Accepted, DEFAULT_NEW_TOKENS, MAX_MODEL_LEN};
 use warmpath_proto::vllm::{
     CandidateTokens, DecodingParameters, EngineReasoningGate, GenerateRequest, KvCacheParameters,
     KvHintsEnvelope, MediaItem, RandomSampling, ResponseOptions, StoppingCriteria, TokenIds,
@@ -11,6 +11,10 @@ use warmpath_proto::vllm::{
 };
 
 const BLOCK: usize = 16;
+
+fn accept(request: &GenerateRequest, model: &str) -> Result<Accepted, Status> {
+    generate::accept(&mut request.clone(), model)
+}
 
 fn request(tokens: usize) -> GenerateRequest {
     let ids = (0..tokens as u32).map(|i| i % VOCABULARY).collect();

@@ -117,10 +117,10 @@ impl Admin {
 
     fn explain_other(&self, bytes: &[u8]) -> Result<ExplainResponse, Status> {
         let shared = &self.0;
-        let request = admin::request_from_wire(bytes)?;
+        let mut request = admin::request_from_wire(bytes)?;
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
         let terms = shared.terms.get().ok_or_else(|| status::from_reject(none))?;
-        let accepted = generate::accept(&request, &terms.model)?;
+        let accepted = generate::accept(&mut request, &terms.model)?;
         let (_, prompt) = relay::hash(shared, terms, &accepted);
         // The number it would have if it came now: lots are drawn by it.
         let id = RequestId(shared.next_id.load(Ordering::Relaxed));

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_proto::settings::{explain, explain_field};
+use warmpath_proto::settings::{explain_field, read, set};
 use warmpath_router::RouterConfig;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
@@ -105,15 +105,9 @@ pub struct Settings {
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Serve) -> Result<Settings, String> {
-    let mut text = String::new();
-    let file = match &cli.config {
-        Some(path) => {
-            text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            toml::from_str(&text)
-                .map_err(|error| explain(path, &text, error.span(), error.message()))?
-        }
-        None => File::default(),
+    let (file, text) = match &cli.config {
+        Some(path) => read::<File>(path)?,
+        None => (File::default(), String::new()),
     };
     let workers = if cli.workers.is_empty() { file.workers } else { cli.workers };
     let Some(policy) = cli.policy.or(file.policy) else {
@@ -142,10 +136,4 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         admin_listen: cli.admin_listen.or(file.admin_listen),
         insecure_bind: cli.insecure_bind || file.insecure_bind,
     })
-}
-
-fn set<T>(field: &mut T, given: Option<T>) {
-    if let Some(value) = given {
-        *field = value;
-    }
 }

@@ -32,17 +32,25 @@ impl Controlled for Shared {
         }
     }
 
+    fn speedup(&self) -> f64 {
+        self.config.speedup
+    }
+
     fn model(&self) -> Result<String, Status> {
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
         let terms = self.terms.get().ok_or_else(|| status::from_reject(none))?;
         Ok(terms.model.clone())
     }
 
-    /// The worker ends the streams, which says so through the relays.
+    /// The worker ends the streams, which says so through the relays. One that is still on its way
+    /// to a worker is marked, and ended when it has got there.
     async fn abort(&self, request_ids: &[String]) -> Result<(), Status> {
         for name in request_ids {
             // Copied out: no guard of the table is held while waiting.
-            let place = self.in_flight.get(name).map(|place| place.clone());
+            let place = self.in_flight.get_mut(name).map(|mut place| {
+                place.aborted = true;
+                place.clone()
+            });
             if let Some(place) = place
                 && let Some(link) = place.link
             {

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tonic::transport::{Channel, Error};
 use warmpath_core::id::WorkerId;
+use warmpath_proto::raw::inference_client::InferenceClient;
 use warmpath_proto::transport::{self, MAX_FEED_BYTES, MAX_GENERATE_BYTES};
 use warmpath_proto::v1::worker_state_client::WorkerStateClient;
 use warmpath_proto::vllm::AbortRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
-use warmpath_proto::vllm::inference_client::InferenceClient;
 
 /// How a worker stands with this router.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +58,7 @@ impl Link {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
+    /// The next connection's turn.
     pub fn inference(&self) -> InferenceClient<Channel> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.requests.len();
         InferenceClient::new(self.requests[turn].clone())

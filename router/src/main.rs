@@ -7,22 +7,13 @@ mod operate;
 use clap::Parser;
 use cli::{Cli, Command, Settings};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use warmpath_proto::process::{bind, log_to_stderr, unusable};
 use warmpath_proto::transport;
 use warmpath_router::{RouterServer, install_metrics};
 
-/// The status of a process that was not told what it needs, or can't have it.
-const UNUSABLE: u8 = 2;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal)
-        .init();
+    log_to_stderr();
     let cli = Cli::parse();
     if let Some(Command::Admin(admin)) = cli.command {
         return operate::run(admin).await;
@@ -32,11 +23,6 @@ async fn main() -> ExitCode {
         Err(line) => return unusable(&line),
     };
     run(settings).await.unwrap_or_else(|line| unusable(&line))
-}
-
-fn unusable(line: &str) -> ExitCode {
-    eprintln!("{line}");
-    ExitCode::from(UNUSABLE)
 }
 
 /// An error is one line about something that can't be had.
@@ -53,14 +39,9 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
         install_metrics(address).map_err(|error| format!("metrics_listen: {address}: {error}"))?;
         tracing::info!(%address, "metrics");
     }
-    let listener = tokio::net::TcpListener::bind(listen).await;
-    let listener = listener.map_err(|error| format!("listen: {listen}: {error}"))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (listener, address) = bind("listen", listen).await?;
     let admin_listener = match admin_listen {
-        Some(address) => {
-            let bound = tokio::net::TcpListener::bind(address).await;
-            Some(bound.map_err(|error| format!("admin_listen: {address}: {error}"))?)
-        }
+        Some(address) => Some(bind("admin_listen", address).await?),
         None => None,
     };
     let stopped = transport::stop_signal();
@@ -75,8 +56,7 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let router = RouterServer::new(config).map_err(|error| error.to_string())?;
     // Ends with the process's work: an operator can watch a router drain.
     let mut admin = tokio::task::JoinSet::new();
-    if let Some(listener) = admin_listener {
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
+    if let Some((listener, address)) = admin_listener {
         tracing::info!(%address, "admin");
         let router = router.clone();
         admin.spawn(async move {

@@ -1,14 +1,26 @@
 //! What is counted. Overhead is in wall seconds and has buckets of its own: a hop takes
 //! microseconds, for which a serving engine's buckets are too coarse.
 
-use metrics::{counter, gauge, histogram};
+use crate::shared::Shared;
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tonic::Code;
 use warmpath_core::routing::policy::PolicyConfig;
 
 const OVERHEAD: &str = "router_overhead_seconds";
+const TAKES: &str = "router_worker_takes_requests";
+const ACTIVE: &str = "router_worker_active_requests";
+const BACKLOG: &str = "router_worker_backlog_seconds";
+const IN_FLIGHT: &str = "router_requests_in_flight";
+const RUNS: &str = "router_index_runs";
+
+/// How often gauges are refreshed.
+const REFRESH: Duration = Duration::from_millis(500);
 
 const OVERHEAD_SECONDS: &[f64] = &[
     1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3,
@@ -20,7 +32,74 @@ pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
     PrometheusBuilder::new()
         .with_http_listener(address)
         .set_buckets_for_metric(Matcher::Full(OVERHEAD.to_owned()), OVERHEAD_SECONDS)?
-        .install()
+        .install()?;
+    describe();
+    Ok(())
+}
+
+/// HELP lines; docs/metrics.md says more.
+fn describe() {
+    describe_histogram!(
+        OVERHEAD,
+        Unit::Seconds,
+        "The router's own time a request, by stage, in wall seconds"
+    );
+    describe_counter!(
+        "router_requests_total",
+        "Requests that were sent to a worker, by how they ended"
+    );
+    describe_counter!(
+        "router_requests_refused_total",
+        "Requests that no answer stream came of, by gRPC code"
+    );
+    describe_counter!(
+        "router_overlap_blocks_total",
+        "Blocks the router believed the worker would find"
+    );
+    describe_counter!("router_hit_blocks_total", "Blocks the worker says it found");
+    describe_counter!(
+        "router_kv_event_batches_total",
+        "Batches of store changes applied to the prefix index"
+    );
+    describe_counter!(
+        "router_kv_event_resyncs_total",
+        "Snapshots asked for anew: after a gap, or a digest that differed"
+    );
+    describe_gauge!("router_workers_joined", "Workers in the fleet");
+    describe_gauge!("router_workers_refused", "Workers that do not match this router");
+    describe_gauge!(TAKES, "1 if new requests may go there, else 0");
+    describe_gauge!(ACTIVE, "Requests booked on the worker and not ended");
+    describe_gauge!(
+        BACKLOG,
+        Unit::Seconds,
+        "Predicted prefill work booked on the worker and not done, in model seconds"
+    );
+    describe_gauge!(IN_FLIGHT, "Requests whose clients wait");
+    describe_gauge!(RUNS, "Runs of blocks in the prefix index");
+}
+
+/// Refreshes the gauges until it is dropped.
+pub async fn observe(shared: &Shared) {
+    // Numbers are never given again, so those that are gone stay at 0.
+    let mut known = BTreeSet::new();
+    loop {
+        let now = shared.heart.clock().now();
+        known.extend(shared.roster.links().iter().map(|link| (link.id, link.name.clone())));
+        shared.heart.fleet(|fleet| {
+            for (id, name) in &known {
+                let state = fleet.worker(*id);
+                let takes = state.is_some_and(|state| state.takes_requests());
+                gauge!(TAKES, "worker" => name.clone()).set(f64::from(u8::from(takes)));
+                let active = state.map_or(0, |state| state.active());
+                gauge!(ACTIVE, "worker" => name.clone()).set(f64::from(active));
+                let backlog = state.map_or(0.0, |state| state.backlog(now).as_secs_f64());
+                gauge!(BACKLOG, "worker" => name.clone()).set(backlog);
+            }
+        });
+        gauge!(IN_FLIGHT).set(shared.in_flight.len() as f64);
+        gauge!(RUNS).set(shared.index().runs() as f64);
+        tokio::time::sleep(REFRESH).await;
+    }
 }
 
 /// How a request ended that had been dispatched.

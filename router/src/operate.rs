@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use tonic::Status;
 use tonic::transport::Channel;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_proto::transport;
+use warmpath_proto::process::UNUSABLE;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ExplainRequest, GetPolicyRequest, ListWorkersRequest,
     RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
 };
+use warmpath_proto::{status, transport};
 
 #[derive(Args, Debug)]
 pub struct Admin {
@@ -80,7 +81,7 @@ pub async fn run(admin: Admin) -> ExitCode {
         Ok(channel) if admin.target.starts_with("http://") => channel,
         _ => {
             eprintln!("--target: '{}', expected http://host:port", admin.target);
-            return ExitCode::from(super::UNUSABLE);
+            return ExitCode::from(UNUSABLE);
         }
     };
     let client =
@@ -91,28 +92,10 @@ pub async fn run(admin: Admin) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(status) => {
-            eprintln!("{}: {}", admin.target, explain(&status));
+            eprintln!("{}: {}", admin.target, status::of_admin(&status));
             ExitCode::FAILURE
         }
     }
-}
-
-/// What is said of a broken connection stands in the error's sources.
-fn explain(status: &Status) -> String {
-    let mut why = match (status.code(), status.message()) {
-        (tonic::Code::Unimplemented, "") => "no admin service there; see --admin-listen".to_owned(),
-        (code, "") => code.description().to_owned(),
-        (_, message) => message.to_owned(),
-    };
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !why.contains(&text) {
-            why = format!("{why}: {text}");
-        }
-        source = error.source();
-    }
-    why.replace('\n', " ")
 }
 
 /// The answer, as text or as JSON.

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use warmpath_core::routing::record::{Entry, Header};
+use warmpath_core::routing::record::{End, Entry, Header};
 
 const QUEUE: usize = 4_096;
 
@@ -49,6 +49,7 @@ fn write(mut file: BufWriter<File>, entries: &Receiver<Entry>) -> io::Result<u64
         write_line(&mut file, &entry)?;
         written += 1;
     }
+    write_line(&mut file, &End { end: written })?;
     file.flush()?;
     Ok(written)
 }

@@ -1,5 +1,5 @@
 //! One request on its way: checked and hashed, decided under the heart's lock, passed on with a
-//! salt and an id of our own, its answer streamed back unchanged.
+//! salt and an id of our own, its answer streamed back byte for byte.
 //!
 //! However a request ends, its [`Flight`] is dropped and leaves nothing behind: no table entry, no
 //! booking, and no work on the worker that nobody waits for.
@@ -24,8 +24,8 @@ use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Action, Input, RejectReason};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::generate::{self, Accepted};
+use warmpath_proto::raw::{self, Bytes, Finish, Peek};
 use warmpath_proto::vllm::finish_info::FinishReason;
-use warmpath_proto::vllm::{FinishInfo, GenerateRequest, GenerateResponse};
 use warmpath_proto::{status, transport};
 
 /// A request that was passed on, and what it took.
@@ -33,7 +33,7 @@ use warmpath_proto::{status, transport};
 pub struct Started {
     pub relay: Relay,
     pub link: Arc<Link>,
-    /// Wall nanoseconds from the decoded request to the call upstream.
+    /// Wall nanoseconds from the request's bytes to those that go upstream.
     pub router_ns: u64,
 }
 
@@ -41,10 +41,10 @@ pub struct Started {
 pub async fn start(
     shared: &Arc<Shared>,
     metadata: &MetadataMap,
-    request: GenerateRequest,
+    message: Bytes,
 ) -> Result<Started, Status> {
     let begun = WallInstant::now();
-    let result = start_at(begun, shared, metadata, request).await;
+    let result = start_at(begun, shared, metadata, message).await;
     if let Err(status) = &result {
         metrics::refused(shared.heart.policy(), status.code());
     }
@@ -55,14 +55,15 @@ async fn start_at(
     begun: WallInstant,
     shared: &Arc<Shared>,
     metadata: &MetadataMap,
-    mut request: GenerateRequest,
+    message: Bytes,
 ) -> Result<Started, Status> {
     if shared.draining.load(Ordering::Acquire) {
         return Err(Status::unavailable("the router is draining"));
     }
     let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
     let terms = shared.terms.get().ok_or_else(|| status::from_reject(none))?;
-    let accepted = generate::accept(&request, &terms.model)?;
+    let mut request = raw::request(&message)?;
+    let accepted = generate::accept(&mut request, &terms.model)?;
     let deadline = transport::deadline(metadata, begun);
     let mut flight = Flight::register(shared, &accepted)?;
 
@@ -73,7 +74,8 @@ async fn start_at(
 
     request.request_id.clone_from(&flight.upstream_id);
     request.kv.get_or_insert_default().cache_salt = salt;
-    let mut upstream = tonic::Request::new(request);
+    let message = raw::upstream(request, &message, &accepted.prompt);
+    let mut upstream = tonic::Request::new(message);
     if let Some(deadline) = deadline {
         upstream.set_timeout(deadline.saturating_duration_since(decided));
     }
@@ -92,6 +94,7 @@ async fn start_at(
         None => call.await,
     };
     let upstream = response.map_err(|cause| flight.failed(&cause))?.into_inner();
+    flight.reached_worker();
     let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
     let block_size = terms.block_size;
     let relay = Relay { upstream, deadline, flight, tokens: 0, ended: false, block_size };
@@ -148,7 +151,7 @@ impl Flight {
             "" => upstream_id.clone(),
             named => named.to_owned(),
         };
-        let place = Place { link: None, upstream_id: upstream_id.clone() };
+        let place = Place { link: None, upstream_id: upstream_id.clone(), aborted: false };
         match shared.in_flight.entry(name.clone()) {
             Entry::Occupied(_) => {
                 let why = format!("request_id: '{name}' is in use already");
@@ -209,7 +212,7 @@ impl Flight {
         Status::deadline_exceeded(format!("the deadline passed after {tokens} answer tokens"))
     }
 
-    fn finished(&mut self, finish: &FinishInfo, block_size: u32) {
+    fn finished(&mut self, finish: Finish, block_size: u32) {
         if finish.finish_reason() == FinishReason::Aborted {
             self.end(Outcome::Aborted);
             self.shared.heart.tell(Input::Cancelled(self.id));
@@ -226,9 +229,21 @@ impl Flight {
     fn give_up(&mut self, outcome: Outcome) {
         let Some(link) = self.end(outcome) else { return };
         self.shared.heart.tell(Input::Cancelled(self.id));
+        self.abort(link);
+    }
+
+    fn abort(&self, link: Arc<Link>) {
         let request_ids = vec![self.upstream_id.clone()];
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { link.abort(request_ids).await });
+        }
+    }
+
+    /// The worker knows the request from here on, so what its client asked for before can be done.
+    fn reached_worker(&self) {
+        let aborted = self.shared.in_flight.get(&self.name).is_some_and(|place| place.aborted);
+        if let Some(link) = self.link.as_ref().filter(|_| aborted) {
+            self.abort(Arc::clone(link));
         }
     }
 
@@ -250,7 +265,7 @@ impl Drop for Flight {
 /// The stream of one answer. Its deadline holds over the whole stream.
 #[derive(Debug)]
 pub struct Relay {
-    upstream: Streaming<GenerateResponse>,
+    upstream: Streaming<Bytes>,
     deadline: Option<Pin<Box<Sleep>>>,
     flight: Flight,
     tokens: u32,
@@ -259,15 +274,18 @@ pub struct Relay {
 }
 
 impl Relay {
-    fn observe(&mut self, response: &GenerateResponse) {
-        let Some(outputs) = &response.outputs else { return };
-        if self.tokens == 0 && outputs.num_tokens > 0 {
+    /// What the message says of the answer. What can't be read is as bad as a broken stream.
+    fn observe(&mut self, message: &Bytes) -> Result<(), Status> {
+        let unreadable = |error| Status::internal(format!("a message of its answer: {error}"));
+        let peek = Peek::of(message).map_err(unreadable)?;
+        if self.tokens == 0 && peek.num_tokens() > 0 {
             self.flight.shared.heart.tell(Input::FirstToken(self.flight.id));
         }
-        self.tokens += outputs.num_tokens;
-        if let Some(finish) = &outputs.finish_info {
+        self.tokens = self.tokens.saturating_add(peek.num_tokens());
+        if let Some(finish) = peek.finish() {
             self.flight.finished(finish, self.block_size);
         }
+        Ok(())
     }
 
     /// The request's name in this router.
@@ -281,7 +299,7 @@ impl Relay {
 }
 
 impl Stream for Relay {
-    type Item = Result<GenerateResponse, Status>;
+    type Item = Result<Bytes, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -297,10 +315,10 @@ impl Stream for Relay {
         }
         let failure = match Pin::new(&mut this.upstream).poll_next(cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Ok(response))) => {
-                this.observe(&response);
-                return Poll::Ready(Some(Ok(response)));
-            }
+            Poll::Ready(Some(Ok(message))) => match this.observe(&message) {
+                Ok(()) => return Poll::Ready(Some(Ok(message))),
+                Err(cause) => Some(cause),
+            },
             Poll::Ready(Some(Err(cause))) => Some(cause),
             Poll::Ready(None) => None,
         };

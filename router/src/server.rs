@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::config::{ConfigError, RouterConfig};
 use crate::heart::Heart;
+use crate::metrics;
 use crate::record::{self, RecordWriter};
 use crate::roster::{AddError, Roster};
 use crate::service::InferenceService;
@@ -21,10 +22,10 @@ use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::control::ControlService;
+use warmpath_proto::raw::inference_server::InferenceServer;
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
 use warmpath_proto::v1::router_admin_server::RouterAdminServer;
 use warmpath_proto::vllm::control_server::ControlServer;
-use warmpath_proto::vllm::inference_server::InferenceServer;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -153,6 +154,8 @@ impl RouterServer {
         let following = Roster::follow_all(shared);
         let ticking = Arc::clone(shared);
         tasks.spawn(async move { ticking.heart.tick().await });
+        let observed = Arc::clone(shared);
+        tasks.spawn(async move { metrics::observe(&observed).await });
         let (health, health_service) = tonic_health::server::health_reporter();
         tasks.spawn(report_health(health.clone(), self.status()));
 

@@ -1,4 +1,4 @@
-//! vLLM's generate calls, as a client sees them.
+//! vLLM's generate calls, as a client sees them. Answers are passed on as the bytes that came.
 
 use crate::relay::{self, Relay, Started};
 use crate::shared::Shared;
@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
-use warmpath_proto::vllm::inference_server::Inference;
-use warmpath_proto::vllm::{GenerateRequest, GenerateResponse};
+use warmpath_proto::raw::inference_server::Inference;
+use warmpath_proto::raw::{self, Bytes};
+use warmpath_proto::vllm::GenerateResponse;
 
 /// Response metadata: which worker answers.
 const WORKER: &str = "x-warmpath-worker";
@@ -22,25 +23,19 @@ pub struct InferenceService(pub Arc<Shared>);
 #[tonic::async_trait]
 impl Inference for InferenceService {
     /// A stream upstream even so: its first token ends the booking of the prefill.
-    async fn generate(
-        &self,
-        request: Request<GenerateRequest>,
-    ) -> Result<Response<GenerateResponse>, Status> {
+    async fn generate(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
         let (metadata, _, request) = request.into_parts();
         let mut started = relay::start(&self.0, &metadata, request).await?;
         let mut whole = GenerateResponse::default();
         while let Some(part) = started.relay.next().await {
-            merge(&mut whole, part?);
+            merge(&mut whole, raw::response(part?)?);
         }
-        Ok(with_metadata(&started, whole))
+        Ok(with_metadata(&started, raw::bytes(&whole)))
     }
 
     type GenerateStreamStream = Relay;
 
-    async fn generate_stream(
-        &self,
-        request: Request<GenerateRequest>,
-    ) -> Result<Response<Relay>, Status> {
+    async fn generate_stream(&self, request: Request<Bytes>) -> Result<Response<Relay>, Status> {
         let (metadata, _, request) = request.into_parts();
         let started = relay::start(&self.0, &metadata, request).await?;
         let response = with_metadata(&started, ());
@@ -69,7 +64,7 @@ fn merge(whole: &mut GenerateResponse, part: GenerateResponse) {
         whole.outputs = Some(more);
         return;
     };
-    outputs.num_tokens += more.num_tokens;
+    outputs.num_tokens = outputs.num_tokens.saturating_add(more.num_tokens);
     outputs.text.push_str(&more.text);
     outputs.token_ids.append(&mut more.token_ids);
     outputs.finish_info = more.finish_info.or(outputs.finish_info.take());

@@ -47,6 +47,8 @@ pub struct Place {
     /// None while its worker is being chosen.
     pub link: Option<Arc<Link>>,
     pub upstream_id: String,
+    /// By its client's word. Its worker may not know the request yet.
+    pub aborted: bool,
 }
 
 #[derive(Debug)]

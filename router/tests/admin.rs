@@ -105,6 +105,13 @@ fn used(workers: &[String]) -> BTreeSet<&str> {
     workers.iter().map(String::as_str).collect()
 }
 
+/// What stands in a record between its header and its end.
+fn entries(record: &str) -> Vec<Entry> {
+    let lines: Vec<_> = record.lines().collect();
+    let [_, entries @ .., _] = &lines[..] else { panic!("a record of {} lines", lines.len()) };
+    entries.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_under_load_fails_nobody_and_can_be_taken_back() {
     let workers: Vec<_> = (0..3).map(|_| TestWorker::start(worker_config())).collect();
@@ -238,7 +245,7 @@ async fn a_policy_changed_under_load_changes_decisions_and_the_record_replays() 
 
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(replay(text.lines()).unwrap().decisions, answered as u64);
-    let entries = text.lines().skip(1).map(|line| serde_json::from_str::<Entry>(line).unwrap());
+    let entries = entries(&text);
     // Round robin does not look; kv-aware does.
     let mut looks = false;
     for entry in entries {
@@ -297,8 +304,8 @@ async fn an_explanation_is_the_decision_in_the_record() {
     fleet.router.stopped().await;
     let text = std::fs::read_to_string(&path).unwrap();
     let mut decisions = std::collections::BTreeMap::new();
-    for line in text.lines().skip(1) {
-        for action in serde_json::from_str::<Entry>(line).unwrap().actions {
+    for entry in entries(&text) {
+        for action in entry.actions {
             let Action::Dispatch { id, decision } = action else { panic!("{action:?}") };
             decisions.insert(id.0, decision);
         }

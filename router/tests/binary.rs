@@ -73,11 +73,11 @@ fn it_serves_until_it_is_told_to_stop() {
         assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it listened");
     }
     assert!(line.contains("tenant=\"default\""), "{line}");
-    let mut scrape = std::net::TcpStream::connect(&metrics).unwrap();
-    scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-    let mut page = String::new();
-    scrape.read_to_string(&mut page).unwrap();
+    let page = page_with(&metrics, "router_index_runs");
     assert!(page.starts_with("HTTP/1.0 200"), "{page}");
+    assert!(page.contains("\nrouter_worker_takes_requests{worker=\"w0\"} 0\n"), "{page}");
+    assert!(page.contains("\nrouter_worker_active_requests{worker=\"w0\"} 0\n"), "{page}");
+    documented(&page);
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let mut rest = String::new();
@@ -88,6 +88,35 @@ fn it_serves_until_it_is_told_to_stop() {
         record.starts_with("{\"schema\":\"warmpath.record.v1\",\"policy\":\"kv-aware\""),
         "{record}"
     );
+}
+
+/// The metrics, when they have come to `name`.
+fn page_with(address: &str, name: &str) -> String {
+    for _ in 0..100 {
+        let mut scrape = std::net::TcpStream::connect(address).unwrap();
+        scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        scrape.read_to_string(&mut page).unwrap();
+        if page.contains(name) {
+            return page;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("no {name} in 5 s");
+}
+
+/// Every metric has its HELP line, and stands in docs/metrics.md.
+fn documented(page: &str) {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"));
+    let docs = docs.unwrap();
+    let mut names = 0;
+    for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = name.split(' ').next().unwrap();
+        assert!(page.contains(&format!("# HELP {name} ")), "no HELP for {name}");
+        assert!(docs.contains(&format!("`{name}`")), "docs/metrics.md lacks {name}");
+        names += 1;
+    }
+    assert!(names >= 4, "{page}");
 }
 
 fn free_port() -> String {

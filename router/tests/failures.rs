@@ -139,6 +139,37 @@ async fn an_abort_ends_the_stream_by_the_clients_name() {
     wait_idle(&workers[0]).await;
 }
 
+/// Hashing 300,000 tokens takes longer than an abort does to arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_while_the_router_still_hashes_is_kept() {
+    let workers = [TestWorker::start(worker_config())];
+    let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
+    for i in 0..5 {
+        let name = format!("r{i}");
+        let named =
+            GenerateRequest { request_id: name.clone(), ..request(prompt(i, 300_000), 60_000) };
+        let mut client = router.client();
+        let call = tokio::spawn(async move { client.generate_stream(named).await });
+        let mut control = ControlClient::new(transport::channel(&router.url).unwrap());
+        // The connection is there before it is needed.
+        within(control.abort(AbortRequest::default())).await.unwrap();
+        within(async {
+            while router.server.counts().in_flight == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        within(control.abort(AbortRequest { request_ids: vec![name] })).await.unwrap();
+        let mut stream = within(call).await.unwrap().unwrap().into_inner();
+        let mut last = None;
+        while let Some(response) = within(stream.message()).await.unwrap() {
+            last = response.outputs.and_then(|outputs| outputs.finish_info);
+        }
+        assert_eq!(last.unwrap().finish_reason(), FinishReason::Aborted);
+        router.wait_counts(|counts| counts.in_flight == 0).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_do_not_match_are_refused_and_the_rest_serve() {
     let with = |change: fn(&mut WorkerConfig)| {

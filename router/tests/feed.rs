@@ -90,6 +90,8 @@ fn hello() -> Message {
             ns_per_pair: 0.0,
         },
         tiers: Vec::new(),
+        pool: None,
+        peers: None,
     };
     Message::Hello(convert::hello_to_wire(&info, "m", SPEEDUP))
 }

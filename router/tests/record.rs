@@ -36,6 +36,7 @@ async fn a_recorded_run_replays() {
     let text = std::fs::read_to_string(&path).unwrap();
     let replayed = replay(text.lines()).unwrap();
     assert_eq!(replayed.decisions, 60);
+    assert!(replayed.complete, "a router that was told to stop says so");
     assert!(replayed.inputs > 180, "{replayed:?}");
     let torn: Vec<_> =
         text.lines().map(|line| line.replacen("\"worker\":0", "\"worker\":1", 1)).collect();

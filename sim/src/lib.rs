@@ -6,6 +6,7 @@
 
 mod checkers;
 mod scenario;
+mod shared;
 mod world;
 
 pub use scenario::{Network, Scenario};
@@ -21,6 +22,8 @@ pub struct Observers<'a> {
     pub record: Option<&'a mut dyn FnMut(&Entry)>,
     /// How many requests have ended, now and then.
     pub progress: Option<&'a mut dyn FnMut(u64)>,
+    /// Whether the recorder keeps a row a request.
+    pub rows: bool,
 }
 
 /// Plays a workload on a scenario's fleet until every request has ended.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::time::Duration;
 
@@ -10,6 +11,8 @@ pub struct Scenario {
     pub workers: u32,
     pub profile: Profile,
     pub policy: PolicyConfig,
+    /// What the workers share, where their profile has a way to it.
+    pub pool: Option<PoolSpec>,
     pub network: Network,
     /// For policies that draw lots; a workload has a seed of its own.
     pub seed: u64,

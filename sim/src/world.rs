@@ -2,19 +2,23 @@
 //! arrive a hop later and, at one instant, in the order they were posted.
 
 use crate::scenario::Scenario;
+use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+use warmpath_core::block::BlockRun;
 use warmpath_core::engine::profile::ProfileError;
-use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
+use warmpath_core::engine::store::Fetch;
+use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::hash::Map;
-use warmpath_core::id::{MAX_TIERS, RequestId, WorkerId};
-use warmpath_core::report::Recorder;
+use warmpath_core::id::{RequestId, SourceId, TransferId, WorkerId};
+use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolStats};
+use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::routing::input::{Action, Input, RejectReason};
+use warmpath_core::routing::input::{Action, Input, Pull, RejectReason};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
 
@@ -25,6 +29,8 @@ pub enum RunError {
     NoWorkers,
     #[error("profile: {0}")]
     Profile(#[from] ProfileError),
+    #[error("pool: {0}")]
+    Pool(#[from] PoolError),
 }
 
 /// What happened.
@@ -33,8 +39,7 @@ pub struct Outcome {
     pub recorder: Recorder,
     /// By worker.
     pub engines: Vec<EngineStats>,
-    /// Prompt blocks found at first admission, by tier.
-    pub hit_blocks_by_tier: [u64; MAX_TIERS],
+    pub pool: Option<PoolStats>,
     /// Prompt blocks the router believed the chosen worker would find, where it looked.
     pub overlap_blocks: u64,
     /// Letters and wake-ups handled.
@@ -46,8 +51,14 @@ pub struct Outcome {
 enum Letter {
     /// To the router: a client's request.
     Request(RequestId),
-    /// To a worker: a request that was dispatched to it.
-    Dispatched(WorkerId, RequestId),
+    /// To a worker: a request that was dispatched to it, and whence it might fetch.
+    Dispatched(WorkerId, RequestId, Option<Pull>),
+    /// To a pool or a peer: a worker asks for blocks.
+    Fetch(WorkerId, Fetch),
+    /// To the worker that asked: they are there, or will not come.
+    Fetched(WorkerId, TransferId, Result<(), FetchError>),
+    /// To the pool: blocks to keep.
+    Put(BlockRun),
     /// To the router, from a worker.
     Heard(Input),
     /// To the router's index, from a worker.
@@ -96,7 +107,7 @@ pub struct World<'a> {
     reports: BTreeSet<(Instant, u32)>,
     reporting: Vec<bool>,
     works: Map<RequestId, Work>,
-    hit_blocks_by_tier: [u64; MAX_TIERS],
+    shared: Shared,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -115,6 +126,10 @@ impl<'a> World<'a> {
         }
         scenario.profile.check()?;
         let count = scenario.workers as usize;
+        let mut recorder = Recorder::default();
+        if observers.rows {
+            recorder.keep_rows();
+        }
         let new_engine = |i| Engine::new(WorkerId(i), 1, scenario.profile.clone());
         let mut world = Self {
             hop: scenario.network.hop(),
@@ -123,7 +138,7 @@ impl<'a> World<'a> {
             index: PrefixIndex::default(),
             engines: (0..scenario.workers).map(new_engine).collect(),
             workload,
-            recorder: Recorder::default(),
+            recorder,
             mail: BinaryHeap::new(),
             posted: 0,
             wakes: BTreeSet::new(),
@@ -131,13 +146,19 @@ impl<'a> World<'a> {
             reports: BTreeSet::new(),
             reporting: vec![false; count],
             works: Map::default(),
-            hit_blocks_by_tier: [0; MAX_TIERS],
+            shared: Shared::new(scenario)?,
             overlap_blocks: 0,
             events: 0,
             observers,
             outputs: Vec::new(),
             actions: Vec::new(),
         };
+        if let Some(pool) = &world.shared.pool {
+            world
+                .index
+                .replace(&pool.snapshot())
+                .expect("an empty snapshot has no parents to miss");
+        }
         for i in 0..count {
             let info = world.engines[i].info();
             let empty = Snapshot { source: info.worker.into(), epoch: 1, seq: 0, runs: Vec::new() };
@@ -157,6 +178,8 @@ impl<'a> World<'a> {
                 && at <= now
             {
                 self.step(now, i);
+            } else if self.shared.next_wake().is_some_and(|at| at <= now) {
+                self.step_pool(now);
             } else if let Some(&(at, i)) = self.reports.first()
                 && at <= now
             {
@@ -172,11 +195,14 @@ impl<'a> World<'a> {
                 progress(self.recorder.ended());
             }
         }
+        if let Some(pool) = &self.shared.pool {
+            pool.check_at_rest();
+        }
         checkers::at_rest(&self.router, &self.index, &self.engines, &self.workload, &self.recorder);
         Ok(Outcome {
             recorder: self.recorder,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            hit_blocks_by_tier: self.hit_blocks_by_tier,
+            pool: self.shared.pool.as_ref().map(Pool::stats),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
         })
@@ -186,7 +212,8 @@ impl<'a> World<'a> {
         let mail = self.mail.peek().map(|Reverse(posted)| posted.at);
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
-        let all = [mail, engine, report, self.workload.next_send(), self.router.next_wake()];
+        let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
+        let all = [mail, engine, pool, report, sends, self.router.next_wake()];
         all.into_iter().flatten().min()
     }
 
@@ -196,8 +223,9 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, at: Instant, work: Work) {
-        let id = work.request.id;
+        let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
+        self.recorder.described(at, id, session, tenant);
         self.works.insert(id, work);
         self.post(at + self.hop, Letter::Request(id));
     }
@@ -208,9 +236,12 @@ impl<'a> World<'a> {
                 let request = self.works[&id].request.clone();
                 self.tell_router(now, Input::Arrived(request));
             }
-            Letter::Dispatched(worker, id) => {
+            Letter::Dispatched(worker, id, pull) => {
                 let work = self.works.remove(&id).expect("a request is dispatched once");
-                match self.engines[worker.0 as usize].submit(now, work) {
+                self.recorder.placed(id, worker);
+                let engine = &mut self.engines[worker.0 as usize];
+                let offers = self.shared.offers(engine, &work.request.prompt, pull);
+                match engine.submit_offered(now, work, &offers) {
                     Ok(()) => self.refresh_wake(worker.0),
                     Err(error) => {
                         self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
@@ -223,6 +254,16 @@ impl<'a> World<'a> {
                 self.index.apply(&batch).expect("this network loses and reorders nothing");
             }
             Letter::Ended(id) => self.workload.on_ended(now, id),
+            Letter::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
+            Letter::Fetched(worker, id, result) => {
+                self.engines[worker.0 as usize].on_transfer(now, id, result);
+                self.refresh_wake(worker.0);
+            }
+            Letter::Put(run) => {
+                if let Some(pool) = &mut self.shared.pool {
+                    pool.put(now, &run);
+                }
+            }
         }
     }
 
@@ -244,9 +285,10 @@ impl<'a> World<'a> {
         for action in actions.drain(..) {
             match action {
                 Action::Dispatch { id, decision } => {
-                    let blocks = decision.overlap.map_or(0, |by_tier| by_tier.iter().sum());
+                    let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
-                    self.post(now + self.hop, Letter::Dispatched(decision.worker, id));
+                    let letter = Letter::Dispatched(decision.worker, id, decision.pull);
+                    self.post(now + self.hop, letter);
                 }
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
@@ -264,24 +306,26 @@ impl<'a> World<'a> {
         let worker = WorkerId(i);
         for output in outputs.drain(..) {
             match output {
-                Output::Admitted { hit, .. } => {
-                    for (total, blocks) in self.hit_blocks_by_tier.iter_mut().zip(hit) {
-                        *total += u64::from(blocks);
-                    }
-                }
+                Output::Admitted { .. } => {}
                 Output::FirstToken { id, at } => {
                     let heard = at + self.hop;
                     self.recorder.first_token(heard + self.hop, id);
                     self.post(heard, Letter::Heard(Input::FirstToken(id)));
                 }
-                Output::Finished { id, at, cached_tokens } => {
+                Output::Finished { id, at, cached_tokens, hit } => {
                     let heard = at + self.hop;
                     let ended = heard + self.hop;
-                    self.recorder.finished(ended, id, worker, cached_tokens);
+                    let block_size = self.engines[i as usize].profile().block_size;
+                    let by_tier = hit.map(|blocks| blocks * block_size);
+                    let found = Cached { tokens: cached_tokens, by_tier };
+                    self.recorder.finished(ended, id, worker, found);
                     self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
                     self.post(ended, Letter::Ended(id));
                 }
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
+                Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
+                Output::Put { at, run } => self.post(at, Letter::Put(run)),
+                Output::Lent { at, key } => self.sent(at, key, SourceId::Worker(worker)),
             }
         }
         self.outputs = outputs;
@@ -289,6 +333,43 @@ impl<'a> World<'a> {
             self.reports.insert((now + self.report_every, i));
         }
         self.refresh_wake(i);
+    }
+
+    /// A fetch reaches who is to send it.
+    fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
+        let key = (worker, fetch.id);
+        let refused = match (fetch.from, &mut self.shared.pool) {
+            (SourceId::Worker(from), _) => {
+                let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
+                self.refresh_wake(from.0);
+                lent
+            }
+            (SourceId::Pool(_), Some(pool)) => pool.get(now, key, &fetch.run),
+            (SourceId::Pool(_), None) => Err(FetchError::Gone),
+        };
+        if refused.is_err() {
+            self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
+        }
+    }
+
+    /// Blocks have left for who asked; the latency of the way comes on top.
+    fn sent(&mut self, at: Instant, (worker, id): LoanKey, from: SourceId) {
+        let profile = self.engines[worker.0 as usize].profile();
+        let latency_us = match from {
+            SourceId::Pool(_) => profile.pool.map_or(0.0, |pool| pool.latency_us),
+            SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
+        };
+        let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
+        self.post(arrives, Letter::Fetched(worker, id, Ok(())));
+    }
+
+    fn step_pool(&mut self, now: Instant) {
+        for output in self.shared.step(now) {
+            match output {
+                PoolOutput::Sent { at, key } => self.sent(at, key, SourceId::Pool(POOL)),
+                PoolOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
+            }
+        }
     }
 
     /// A busy worker goes on reporting; an idle one says so and falls silent.

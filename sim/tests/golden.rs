@@ -24,7 +24,8 @@ fn pinned_worlds_give_their_pinned_figures() {
     for (name, hbm, arrivals, with_host) in worlds {
         for &policy in PolicyConfig::ALL {
             let mut profile = common::profile(16, hbm);
-            profile.host = with_host.then(|| common::host(40_000, Loads::WhenCheaper));
+            profile.tiers =
+                with_host.then(|| common::host(40_000, Loads::WhenCheaper)).into_iter().collect();
             let workload = common::workload(&common::spec(400, arrivals), 16, 3);
             let scenario = common::scenario(3, policy, profile);
             let outcome =

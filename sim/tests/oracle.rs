@@ -33,8 +33,14 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
     let trace = Arc::new(Trace::new(requests, &scope));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
     let network = Network { hop_us, report_every_ms: 1_000 };
-    let scenario =
-        Scenario { workers: 1, profile, policy: PolicyConfig::KvAware, network, seed: 0 };
+    let scenario = Scenario {
+        workers: 1,
+        profile,
+        policy: PolicyConfig::KvAware,
+        pool: None,
+        network,
+        seed: 0,
+    };
     let workload = Workload::Trace(Replay::new(trace, pace));
     warmpath_sim::run(&scenario, workload, Observers::default()).expect("a world that can be made")
 }

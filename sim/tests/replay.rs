@@ -11,7 +11,7 @@ fn record(policy: PolicyConfig) -> Vec<String> {
     let mut lines = vec![line(&Header::new(policy, 0))];
     let mut push = |entry: &Entry| lines.push(line(entry));
     let spec = common::spec(200, Arrivals::Poisson { sessions_per_s: 5.0 });
-    let observers = Observers { record: Some(&mut push), progress: None };
+    let observers = Observers { record: Some(&mut push), ..Observers::default() };
     let profile = common::profile(16, Some(20_000));
     run(&common::scenario(4, policy, profile), common::workload(&spec, 16, 9), observers)
         .expect("a world that can be made");

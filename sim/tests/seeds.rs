@@ -3,7 +3,8 @@
 
 mod common;
 
-use warmpath_core::engine::profile::Loads;
+use warmpath_core::engine::profile::{Fill, Loads, TierSpec};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::report::Slo;
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::policy::PolicyConfig;
@@ -22,11 +23,21 @@ fn play(seed: u64) -> Outcome {
     let mut profile = common::profile(block_size, hbm);
     profile.max_num_seqs = pick(&[1, 4, 16]) as u32;
     profile.max_num_batched_tokens = pick(&[64, 1_024, 8_192]) as u32;
-    profile.host = match pick(&[0, 1, 2]) {
-        0 => None,
-        1 => Some(common::host(pick(&[600, 30_000]), Loads::Always)),
-        _ => Some(common::host(30_000, Loads::WhenCheaper)),
+    profile.tiers = match pick(&[0, 1, 2, 3]) {
+        0 => vec![],
+        1 => vec![common::host(pick(&[600, 30_000]), Loads::Always)],
+        2 => vec![common::host(30_000, Loads::WhenCheaper)],
+        _ => {
+            let through = TierSpec {
+                name: "disk".into(),
+                fill: Fill::WriteThrough,
+                eviction: EvictionRule::Arc,
+                ..common::host(60_000, Loads::WhenCheaper)
+            };
+            vec![common::host(6_000, Loads::WhenCheaper), through]
+        }
     };
+    profile.eviction = [EvictionRule::Lru, EvictionRule::Arc][pick(&[0, 1]) as usize];
     let arrivals = match pick(&[0, 1]) {
         0 => Arrivals::Poisson { sessions_per_s: pick(&[1, 10]) as f64 },
         _ => Arrivals::Closed { sessions: pick(&[1, 12]) as u32 },
@@ -44,7 +55,7 @@ fn play(seed: u64) -> Outcome {
 
 fn bytes(outcome: &Outcome) -> String {
     let figures = outcome.recorder.figures(16, 5, &Slo { ttft_s: 1.0, tpot_s: 0.1 });
-    let rest = (&outcome.engines, outcome.hit_blocks_by_tier, outcome.overlap_blocks);
+    let rest = (&outcome.engines, outcome.overlap_blocks);
     format!("{} {rest:?}", serde_json::to_string(&figures).expect("figures have a JSON form"))
 }
 
@@ -56,7 +67,8 @@ fn every_world_keeps_its_invariants() {
         let outcome = played.unwrap_or_else(|_| panic!("seed {seed} broke an invariant"));
         assert_eq!(outcome.recorder.answered().len(), 150, "seed {seed}");
         preempted += outcome.engines.iter().map(|stats| stats.preemptions).sum::<u64>();
-        loaded += outcome.hit_blocks_by_tier[1];
+        loaded +=
+            outcome.engines.iter().flat_map(|e| &e.traffic).map(|t| t.loaded_blocks).sum::<u64>();
     }
     // The worlds must be cramped enough to mean something.
     assert!(preempted > 50, "only {preempted} preemptions in all worlds");

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use warmpath_core::engine::profile::Profile;
-use warmpath_proto::settings::{explain, explain_field};
+use warmpath_proto::settings::{explain_field, read, set};
 use warmpath_worker_sim::{WorkerConfig, profiles};
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
@@ -124,7 +124,7 @@ pub struct Settings {
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
     let (file, text) = match &cli.config {
-        Some(path) => parse::<File>(path)?,
+        Some(path) => read::<File>(path)?,
         None => (File::default(), String::new()),
     };
     // Where the values of the profile stand, for complaints about them.
@@ -173,23 +173,8 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     })
 }
 
-fn set<T>(field: &mut T, given: Option<T>) {
-    if let Some(value) = given {
-        *field = value;
-    }
-}
-
 fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profile, String> {
     let (profile, text) = profiles::from_file(path)?;
     *seen = Some((path.to_owned(), text));
     Ok(profile)
-}
-
-fn parse<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<(T, String), String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    match toml::from_str(&text) {
-        Ok(value) => Ok((value, text)),
-        Err(error) => Err(explain(path, &text, error.span(), error.message())),
-    }
 }

@@ -105,7 +105,14 @@ impl WorkerConfig {
             }
         }
         self.profile.check()?;
-        Ok(())
+        let shares = [
+            ("profile.pool", self.profile.pool.is_some()),
+            ("profile.peers", self.profile.peers.is_some()),
+        ];
+        match shares.into_iter().find(|&(_, set)| set) {
+            Some((field, _)) => err(field, "only in virtual time as yet: loadgen sim".to_owned()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -132,6 +139,7 @@ pub enum ConfigError {
 pub mod tests {
     use super::*;
     use warmpath_core::engine::profile::{LinearStep, StepTime};
+    use warmpath_core::engine::store::eviction::EvictionRule;
 
     /// A small worker for unit tests.
     pub fn profile() -> Profile {
@@ -151,7 +159,10 @@ pub mod tests {
                 ns_per_context_token: 0.0,
                 ns_per_seq: 0.0,
             }),
-            host: None,
+            eviction: EvictionRule::Lru,
+            tiers: Vec::new(),
+            pool: None,
+            peers: None,
         }
     }
 

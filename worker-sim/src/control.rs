@@ -35,6 +35,10 @@ impl Controlled for Shared {
         }
     }
 
+    fn speedup(&self) -> f64 {
+        self.config.speedup
+    }
+
     fn model(&self) -> Result<String, Status> {
         Ok(self.config.model.clone())
     }

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::{mpsc, oneshot, watch};
+use warmpath_core::engine::store::Hit;
 use warmpath_core::engine::{Engine, Output, SubmitError};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Work;
@@ -48,7 +49,7 @@ pub struct Progress {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    Finished { cached_tokens: u32 },
+    Finished { cached_tokens: u32, hit: Hit },
     Aborted,
 }
 
@@ -169,7 +170,7 @@ impl Driver {
                 let prompt_tokens = work.request.prompt.tokens();
                 let result = self.engine.submit(now, work);
                 if result.is_ok() {
-                    self.metrics.submitted(id, now, prompt_tokens);
+                    self.metrics.submitted(id, now, prompt_tokens, output_tokens);
                     self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
                 }
                 // Whoever asked may have gone away; then a cancel follows.
@@ -226,28 +227,34 @@ impl Driver {
                         self.next_flush.get_or_insert(wall + self.flush);
                     }
                 }
-                Output::Finished { id, cached_tokens, .. } => {
+                Output::Finished { id, cached_tokens, hit, .. } => {
                     if let Some(stream) = self.streams.remove(&id) {
-                        let end = Some(End::Finished { cached_tokens });
+                        let end = Some(End::Finished { cached_tokens, hit });
                         let made = stream.output_tokens;
                         stream.progress.send_replace(Progress { made, end });
                     }
                 }
                 Output::Kv { batch, .. } => self.feed.batch(batch),
                 Output::Admitted { .. } => {}
+                Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                    unreachable!("a profile that shares is refused at the start")
+                }
             }
         }
         self.outputs = outputs;
     }
 
     fn flush(&mut self, wall: WallInstant) {
-        let streams = &mut self.streams;
+        let (streams, metrics) = (&mut self.streams, &mut self.metrics);
+        let now = self.clock.at(wall);
         let mut decoding = false;
-        self.engine.progress(self.clock.at(wall), |id, made| {
+        self.engine.progress(now, |id, made| {
             if let Some(stream) = streams.get_mut(&id) {
                 decoding = true;
                 // The last token goes out with the finish.
-                stream.send(made.min(stream.output_tokens - 1));
+                let made = made.min(stream.output_tokens - 1);
+                stream.send(made);
+                metrics.progress(id, now, made);
             }
         });
         self.next_flush = decoding.then(|| wall + self.flush);

@@ -5,6 +5,7 @@
 
 use crate::config::WorkerConfig;
 use crate::driver::{Command, End, Progress};
+use prost_types::Struct;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,15 +17,16 @@ use tokio_stream::{Stream, wrappers::WatchStream};
 use tonic::{Request, Response, Status};
 use warmpath_core::block::{TokenBlocks, hash_blocks};
 use warmpath_core::engine::SubmitError;
+use warmpath_core::engine::store::Hit;
 use warmpath_core::id::{RequestId, TenantId};
 use warmpath_core::request::{self, TokenSource, Work};
 use warmpath_core::tokens::TokenStream;
 use warmpath_proto::generate::{self, Accepted};
-use warmpath_proto::status;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, GenerateResponse, PromptInfo, SequenceOutput,
     finish_info::FinishReason, inference_server::Inference,
 };
+use warmpath_proto::{status, tiers};
 
 /// What the services of one worker share.
 #[derive(Debug)]
@@ -48,6 +50,14 @@ impl Shared {
             next_id: AtomicU64::new(1),
             names: Mutex::default(),
         }
+    }
+
+    /// What each tier had of a prompt.
+    fn by_tier(&self, hit: &Hit) -> Struct {
+        let profile = &self.config.profile;
+        let names: Vec<String> = profile.tier_names().into_iter().map(str::to_owned).collect();
+        let tokens = hit.map(|blocks| blocks * profile.block_size);
+        tiers::to_wire(&names, &tokens)
     }
 
     pub fn send(&self, command: Command) -> Result<(), Status> {
@@ -95,10 +105,10 @@ pub struct InferenceService {
 }
 
 impl InferenceService {
-    async fn start(&self, request: &GenerateRequest) -> Result<Answer, Status> {
+    async fn start(&self, mut request: GenerateRequest) -> Result<Answer, Status> {
         let shared = &self.shared;
         shared.refuse_if_draining()?;
-        let accepted = generate::accept(request, &shared.config.model)?;
+        let accepted = generate::accept(&mut request, &shared.config.model)?;
         let block_size = shared.config.profile.block_size;
         let needed = u64::from(accepted.total_tokens()).div_ceil(u64::from(block_size));
         if let Some(capacity) = shared.config.profile.hbm_blocks()
@@ -154,8 +164,7 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<GenerateResponse>, Status> {
-        let mut answer = self.start(request.get_ref()).await?;
-        drop(request);
+        let mut answer = self.start(request.into_inner()).await?;
         loop {
             let progress = answer.next_progress().await?;
             if progress.end.is_some() {
@@ -170,7 +179,7 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Answer>, Status> {
-        self.start(request.get_ref()).await.map(Response::new)
+        self.start(request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -249,14 +258,19 @@ impl Answer {
         let finish_info = progress.end.map(|end| {
             self.ended = true;
             self.guard.submitted = false;
-            let (reason, num_cached_tokens) = match end {
-                End::Finished { cached_tokens } => (FinishReason::Length, Some(cached_tokens)),
-                End::Aborted => (FinishReason::Aborted, None),
+            let (reason, num_cached_tokens, kv_transfer_params) = match end {
+                End::Finished { cached_tokens, hit } => (
+                    FinishReason::Length,
+                    Some(cached_tokens),
+                    Some(self.guard.shared.by_tier(&hit)),
+                ),
+                End::Aborted => (FinishReason::Aborted, None, None),
             };
             FinishInfo {
                 num_output_tokens: self.sent,
                 finish_reason: reason.into(),
                 num_cached_tokens,
+                kv_transfer_params,
                 ..Default::default()
             }
         });

@@ -4,34 +4,19 @@ mod cli;
 
 use clap::Parser;
 use cli::{Cli, Settings};
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use warmpath_proto::process::{bind, log_to_stderr, unusable};
 use warmpath_proto::transport;
 use warmpath_worker_sim::{install_metrics, serve};
 
-/// The status of a process that was not told what it needs, or can't have it.
-const UNUSABLE: u8 = 2;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal)
-        .init();
+    log_to_stderr();
     let settings = match cli::settings(Cli::parse()) {
         Ok(settings) => settings,
         Err(line) => return unusable(&line),
     };
     run(settings).await.unwrap_or_else(|line| unusable(&line))
-}
-
-fn unusable(line: &str) -> ExitCode {
-    eprintln!("{line}");
-    ExitCode::from(UNUSABLE)
 }
 
 /// An error is one line about something that can't be had.
@@ -44,8 +29,7 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
         install_metrics(address).map_err(|error| format!("metrics_listen: {address}: {error}"))?;
         tracing::info!(%address, "metrics");
     }
-    let listener = bind(listen).await?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (listener, address) = bind("listen", listen).await?;
     let profile = &config.profile;
     let stopped = transport::stop_signal();
     tracing::info!(
@@ -66,9 +50,4 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-async fn bind(address: SocketAddr) -> Result<tokio::net::TcpListener, String> {
-    let listener = tokio::net::TcpListener::bind(address).await;
-    listener.map_err(|error| format!("listen: {address}: {error}"))
 }

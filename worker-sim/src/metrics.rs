@@ -3,7 +3,10 @@
 
 use crate::config::WorkerConfig;
 use crate::feed::Feed;
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,6 +19,10 @@ use warmpath_core::time::Instant;
 const REFRESH: Duration = Duration::from_millis(100);
 
 const TTFT: &str = "vllm:time_to_first_token_seconds";
+const ITL: &str = "vllm:inter_token_latency_seconds";
+/// What `ITL` was called before vLLM 0.11; dashboards still ask for it.
+const OLD_ITL: &str = "vllm:time_per_output_token_seconds";
+const TPOT: &str = "vllm:request_time_per_output_token_seconds";
 const E2E: &str = "vllm:e2e_request_latency_seconds";
 const QUEUE: &str = "vllm:request_queue_time_seconds";
 const LATENESS: &str = "warmpath_worker_lateness_seconds";
@@ -24,22 +31,71 @@ const SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
     20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
 ];
+const TOKEN_SECONDS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
+    40.0, 80.0,
+];
 const LATENESS_SECONDS: &[f64] =
     &[1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 1.0];
 
 /// Serves Prometheus metrics on a port of their own. Call once in a process, before its worker
 /// starts and within a tokio runtime.
 pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
-    let mut builder = PrometheusBuilder::new().with_http_listener(address);
+    with_buckets(PrometheusBuilder::new().with_http_listener(address))?.install()?;
+    describe();
+    Ok(())
+}
+
+fn with_buckets(mut builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
     for name in [TTFT, E2E, QUEUE] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), SECONDS)?;
     }
-    builder.set_buckets_for_metric(Matcher::Full(LATENESS.to_owned()), LATENESS_SECONDS)?.install()
+    for name in [ITL, OLD_ITL, TPOT] {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), TOKEN_SECONDS)?;
+    }
+    let lateness = Matcher::Full(LATENESS.to_owned());
+    builder.set_buckets_for_metric(lateness, LATENESS_SECONDS)
+}
+
+/// HELP lines; docs/metrics.md says more.
+fn describe() {
+    describe_gauge!("vllm:num_requests_waiting", "Requests that wait to be admitted");
+    describe_gauge!("vllm:num_requests_running", "Requests in the running batch");
+    describe_gauge!("vllm:kv_cache_usage_perc", "Share of KV blocks that requests hold; 1 is all");
+    describe_gauge!("vllm:cache_config_info", "What the KV cache is made of");
+    describe_counter!("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache");
+    describe_counter!("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache");
+    describe_counter!("vllm:prompt_tokens_total", "Prompt tokens of prefilled requests");
+    describe_counter!("vllm:prompt_tokens_cached_total", "Prompt tokens that were cached");
+    describe_counter!("vllm:generation_tokens_total", "Answer tokens");
+    describe_counter!("vllm:num_preemptions_total", "Sequences that gave up their blocks");
+    describe_counter!("vllm:request_success_total", "Ended requests, by reason");
+    describe_histogram!(TTFT, "Arrival to first token, in model seconds");
+    describe_histogram!(ITL, "Between two answer tokens, in model seconds");
+    describe_histogram!(OLD_ITL, "vllm:inter_token_latency_seconds by its older name");
+    describe_histogram!(TPOT, "Mean time a token after the first, one value a request");
+    describe_histogram!(E2E, "Arrival to the end of the answer, in model seconds");
+    describe_histogram!(QUEUE, "Arrival to first admission, in model seconds");
+    describe_histogram!(LATENESS, "Engine turns behind their due instant, in wall seconds");
+    describe_counter!("warmpath_worker_kv_batches_total", "Batches of store changes announced");
+    describe_counter!("warmpath_worker_kv_events_total", "Store changes announced");
+    describe_counter!("warmpath_worker_watchers_dropped_total", "Feeds whose reader fell behind");
 }
 
 struct Begun {
     at: Instant,
     prompt_tokens: u32,
+    output_tokens: u32,
+    /// From the first token on.
+    decoding: Option<Decoding>,
+}
+
+#[derive(Clone, Copy)]
+struct Decoding {
+    first: Instant,
+    /// How far the answer had come when it was last looked at, and when that was.
+    made: u32,
+    at: Instant,
 }
 
 pub struct WorkerMetrics {
@@ -60,6 +116,8 @@ pub struct WorkerMetrics {
     finished: Counter,
     aborted: Counter,
     ttft: Histogram,
+    itl: [Histogram; 2],
+    tpot: Histogram,
     e2e: Histogram,
     queue: Histogram,
     lateness: Histogram,
@@ -108,6 +166,8 @@ impl WorkerMetrics {
             finished: ended("length"),
             aborted: ended("abort"),
             ttft: measured(TTFT),
+            itl: [measured(ITL), measured(OLD_ITL)],
+            tpot: measured(TPOT),
             e2e: measured(E2E),
             queue: measured(QUEUE),
             lateness: measured(LATENESS),
@@ -117,8 +177,27 @@ impl WorkerMetrics {
         }
     }
 
-    pub fn submitted(&mut self, id: RequestId, at: Instant, prompt_tokens: u32) {
-        self.requests.insert(id, Begun { at, prompt_tokens });
+    pub fn submitted(
+        &mut self,
+        id: RequestId,
+        at: Instant,
+        prompt_tokens: u32,
+        output_tokens: u32,
+    ) {
+        let begun = Begun { at, prompt_tokens, output_tokens, decoding: None };
+        self.requests.insert(id, begun);
+    }
+
+    /// So many answer tokens are there by now. Those since the last time count as evenly spaced.
+    pub fn progress(&mut self, id: RequestId, at: Instant, made: u32) {
+        let decoding = self.requests.get_mut(&id).and_then(|begun| begun.decoding.as_mut());
+        let Some(decoding) = decoding.filter(|decoding| made > decoding.made) else { return };
+        let tokens = made - decoding.made;
+        let each = at.since(decoding.at).as_secs_f64() / f64::from(tokens);
+        for histogram in &self.itl {
+            histogram.record_many(each, tokens as usize);
+        }
+        (decoding.made, decoding.at) = (made, at);
     }
 
     pub fn aborted(&mut self, id: RequestId) {
@@ -142,16 +221,24 @@ impl WorkerMetrics {
                 self.hits.increment(blocks * self.block_size);
             }
             Output::FirstToken { id, at } => {
-                let Some(begun) = self.requests.get(id) else { return };
+                let Some(begun) = self.requests.get_mut(id) else { return };
+                begun.decoding = Some(Decoding { first: *at, made: 1, at: *at });
                 self.ttft.record(at.since(begun.at).as_secs_f64());
                 self.prompt_tokens.increment(u64::from(begun.prompt_tokens));
             }
-            Output::Finished { id, at, cached_tokens } => {
+            Output::Finished { id, at, cached_tokens, .. } => {
+                let answer = self.requests.get(id).map(|begun| begun.output_tokens);
+                self.progress(*id, *at, answer.unwrap_or(0));
                 let Some(begun) = self.requests.remove(id) else { return };
                 self.e2e.record(at.since(begun.at).as_secs_f64());
+                if let Some(decoding) = begun.decoding.filter(|_| begun.output_tokens > 1) {
+                    let span = at.since(decoding.first).as_secs_f64();
+                    self.tpot.record(span / f64::from(begun.output_tokens - 1));
+                }
                 self.cached_tokens.increment(u64::from(*cached_tokens));
                 self.finished.increment(1);
             }
+            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {}
             Output::Kv { batch, .. } => {
                 self.batches.increment(1);
                 self.events.increment(batch.events.len() as u64);
@@ -179,5 +266,62 @@ impl WorkerMetrics {
         let held = engine.store().held_blocks() as f64;
         let usage = capacity.map_or(0.0, |most| held / most as f64);
         self.usage.set(usage);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::profile;
+    use warmpath_core::time::Duration as ModelDuration;
+
+    #[test]
+    fn an_answer_is_counted_by_vllms_names() {
+        let recorder = with_buckets(PrometheusBuilder::new()).unwrap().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            let mut metrics = WorkerMetrics::new(&WorkerConfig::new(profile()));
+            let at = |seconds: u64| Instant::START + ModelDuration::from_millis(1_000 * seconds);
+            let id = RequestId(1);
+            metrics.submitted(id, at(0), 10, 5);
+            metrics.output(&Output::FirstToken { id, at: at(1) });
+            // Two tokens in a second, none in the next, two in the two after it.
+            metrics.progress(id, at(2), 3);
+            metrics.progress(id, at(3), 3);
+            metrics.output(&Output::Finished { id, at: at(4), cached_tokens: 0, hit: [0; 6] });
+            // An answer of one token has no time a token.
+            let short = RequestId(2);
+            metrics.submitted(short, at(4), 10, 1);
+            metrics.output(&Output::FirstToken { id: short, at: at(5) });
+            metrics.output(&Output::Finished {
+                id: short,
+                at: at(5),
+                cached_tokens: 0,
+                hit: [0; 6],
+            });
+        });
+        let page = recorder.handle().render();
+        let value = |name: &str| {
+            let line = page.lines().find(|line| line.starts_with(&format!("{name}{{")));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        };
+        for name in [ITL, OLD_ITL] {
+            assert_eq!(value(&format!("{name}_sum")), Some(3.0), "{page}");
+            assert_eq!(value(&format!("{name}_count")), Some(4.0), "{page}");
+        }
+        assert!(
+            page.contains(&format!("{ITL}_bucket{{model_name=\"simulated\",engine=")),
+            "{page}"
+        );
+        assert!(page.contains("le=\"0.5\"} 2\n"), "{page}");
+        assert_eq!(value(&format!("{TPOT}_sum")), Some(0.75));
+        assert_eq!(value(&format!("{TPOT}_count")), Some(1.0));
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let docs = std::fs::read_to_string(docs).unwrap();
+        for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = name.split(' ').next().unwrap();
+            assert!(page.contains(&format!("# HELP {name} ")), "no HELP for {name}");
+            assert!(docs.contains(&format!("`{name}`")), "docs/metrics.md lacks {name}");
+        }
     }
 }

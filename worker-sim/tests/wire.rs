@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use warmpath_core::engine::profile::{HostTier, LinearStep, Loads, Profile, StepTime};
+use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::tokens::{Segment, TokenStream, materialize};
@@ -47,7 +48,10 @@ fn config(speedup: f64) -> WorkerConfig {
             ns_per_context_token: 0.0,
             ns_per_seq: 0.0,
         }),
-        host: None,
+        eviction: EvictionRule::Lru,
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     };
     WorkerConfig { speedup, ..WorkerConfig::new(profile) }
 }
@@ -141,9 +145,16 @@ async fn the_feed_adds_up_to_what_the_worker_holds() {
     let mut config = config(200.0);
     config.digest_interval_ms = 10;
     config.profile.hbm_tokens = Some(1_600);
-    let host =
-        HostTier { tokens: 3_200, bandwidth_gb_s: 20.0, latency_us: 50.0, loads: Loads::Always };
-    config.profile.host = Some(host);
+    config.profile.tiers = vec![TierSpec {
+        name: "host".into(),
+        tokens: 3_200,
+        load_gb_s: 20.0,
+        store_gb_s: 20.0,
+        latency_us: 50.0,
+        eviction: EvictionRule::Lru,
+        fill: Fill::Spill,
+        loads: Loads::Always,
+    }];
     let worker = Worker::start(config).await;
     let mut client = WorkerStateClient::new(worker.channel.clone());
     let mut feed = within(client.watch(WatchRequest {})).await.unwrap().into_inner();

@@ -1,26 +1,26 @@
 //! Requests between their arrival and the moment the scheduler may admit them: the server reads
 //! them, makes tokens of them and hands them over, beside the running steps.
 
+use crate::engine::sequence::Sequence;
 use crate::hash::Map;
 use crate::id::RequestId;
-use crate::request::Work;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub(super) struct FrontEnd {
     /// By the time they are ready, then by arrival.
-    coming: BTreeMap<(Instant, u64), Work>,
+    coming: BTreeMap<(Instant, u64), Sequence>,
     places: Map<RequestId, (Instant, u64)>,
     arrivals: u64,
 }
 
 impl FrontEnd {
-    pub fn push(&mut self, ready: Instant, work: Work) {
+    pub fn push(&mut self, ready: Instant, sequence: Sequence) {
         self.arrivals += 1;
         let place = (ready, self.arrivals);
-        self.places.insert(work.request.id, place);
-        self.coming.insert(place, work);
+        self.places.insert(sequence.work.request.id, place);
+        self.coming.insert(place, sequence);
     }
 
     pub fn next_ready(&self) -> Option<Instant> {
@@ -28,11 +28,11 @@ impl FrontEnd {
     }
 
     /// Takes the next request that is ready by `now`.
-    pub fn pop(&mut self, now: Instant) -> Option<Work> {
+    pub fn pop(&mut self, now: Instant) -> Option<Sequence> {
         self.next_ready().filter(|&ready| ready <= now)?;
-        let (_, work) = self.coming.pop_first()?;
-        self.places.remove(&work.request.id);
-        Some(work)
+        let (_, sequence) = self.coming.pop_first()?;
+        self.places.remove(&sequence.work.request.id);
+        Some(sequence)
     }
 
     /// Whether the request was here.
@@ -54,6 +54,6 @@ impl FrontEnd {
     }
 
     pub fn prompt_tokens(&self) -> u64 {
-        self.coming.values().map(|work| u64::from(work.request.prompt.tokens())).sum()
+        self.coming.values().map(|sequence| u64::from(sequence.target)).sum()
     }
 }

@@ -10,71 +10,28 @@
 //! follows from a closed form; a request that arrives in it cuts it at the next step's end.
 
 mod front_end;
+mod output;
 pub mod physics;
 pub mod profile;
 mod scheduler;
 mod sequence;
+mod share;
+mod step_time;
 pub mod store;
 
 use crate::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
 use crate::hash::Map;
-use crate::id::{RequestId, WorkerId};
+use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
 use front_end::FrontEnd;
+pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
 use scheduler::Scheduler;
 use sequence::{SeqKey, Sequence};
-use store::{BlockStore, Hit};
-
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// First admission: what the request found.
-    Admitted {
-        id: RequestId,
-        at: Instant,
-        hit: Hit,
-    },
-    FirstToken {
-        id: RequestId,
-        at: Instant,
-    },
-    Finished {
-        id: RequestId,
-        at: Instant,
-        cached_tokens: u32,
-    },
-    /// What the store gained and lost.
-    Kv {
-        at: Instant,
-        batch: KvBatch,
-    },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SubmitError {
-    #[error("request needs {needed} blocks, worker holds {capacity}")]
-    TooLarge { needed: u64, capacity: u64 },
-    #[error("prompt has no tokens")]
-    EmptyPrompt,
-    #[error("no answer token is asked for")]
-    EmptyAnswer,
-    #[error("request id is in use already")]
-    DuplicateId,
-}
-
-/// Counts since the engine began.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize)]
-pub struct EngineStats {
-    pub steps: u64,
-    pub preemptions: u64,
-    /// Prompt and answer tokens computed again after a preemption.
-    pub recomputed_tokens: u64,
-    pub prefill_tokens: u64,
-    pub output_tokens: u64,
-    /// Time in which a step was running.
-    pub busy: Duration,
-}
+use share::Loans;
+use std::collections::BTreeSet;
+use store::{BlockStore, Offer};
 
 #[derive(Debug)]
 pub struct Engine {
@@ -91,6 +48,9 @@ pub struct Engine {
     /// Something to do came while nothing was running.
     kick: Option<Instant>,
     ids: Map<RequestId, SeqKey>,
+    /// When a fetch is given up.
+    deadlines: BTreeSet<(Instant, TransferId)>,
+    loans: Loans,
     stats: EngineStats,
 }
 
@@ -156,6 +116,8 @@ impl Engine {
             decode_step_ns: 0.0,
             kick: None,
             ids: Map::default(),
+            deadlines: BTreeSet::new(),
+            loans: Loans::default(),
             stats: EngineStats::default(),
         }
     }
@@ -163,6 +125,17 @@ impl Engine {
     /// What is due before `now` must have been stepped, or the request joins a step that began
     /// before it came.
     pub fn submit(&mut self, now: Instant, work: Work) -> Result<(), SubmitError> {
+        self.submit_offered(now, work, &[])
+    }
+
+    /// As [`Engine::submit`]; `offers` says what pools and peers have of the prompt. What to make of
+    /// it is decided at admission.
+    pub fn submit_offered(
+        &mut self,
+        now: Instant,
+        work: Work,
+        offers: &[Offer],
+    ) -> Result<(), SubmitError> {
         let id = work.request.id;
         if work.request.prompt.tokens() == 0 {
             return Err(SubmitError::EmptyPrompt);
@@ -191,17 +164,19 @@ impl Engine {
         let busy = self.scheduler.decoding() > 0;
         let step_ns = if busy { self.decode_step_ns } else { 0.0 };
         let delay = self.profile.step.front_end(work.request.prompt.tokens(), step_ns);
+        let mut sequence = Sequence::new(work);
+        sequence.offers.extend_from_slice(offers);
         if delay == Duration::ZERO {
-            self.enqueue(now, work);
+            self.enqueue(now, sequence);
         } else {
-            self.front_end.push(now + delay, work);
+            self.front_end.push(now + delay, sequence);
         }
         Ok(())
     }
 
-    fn enqueue(&mut self, now: Instant, work: Work) {
-        let id = work.request.id;
-        let key = self.scheduler.enqueue(Sequence::new(work));
+    fn enqueue(&mut self, now: Instant, sequence: Sequence) {
+        let id = sequence.work.request.id;
+        let key = self.scheduler.enqueue(sequence);
         self.ids.insert(id, key);
         self.interrupt(now);
     }
@@ -232,20 +207,26 @@ impl Engine {
     /// When [`Engine::step`] has something to do; None while idle.
     pub fn next_wake(&self) -> Option<Instant> {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
-        let others = [self.store.next_ready(), self.front_end.next_ready()];
-        others.into_iter().flatten().chain(running).min()
+        let deadline = self.deadlines.first().map(|&(at, _)| at);
+        let stored = self.store.next_ready();
+        [running, stored, deadline, self.loans.link.next_end(), self.front_end.next_ready()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does all that is due by `now`.
     pub fn step(&mut self, now: Instant, out: &mut Vec<Output>) {
         while let Some(due) = self.next_wake().filter(|&due| due <= now) {
             while let Some(transfer) = self.store.finish_load(due) {
-                self.scheduler.loaded(transfer);
+                self.scheduler.loaded(due, transfer);
                 self.interrupt(due);
             }
-            while let Some(work) = self.front_end.pop(due) {
-                self.enqueue(due, work);
+            while let Some(sequence) = self.front_end.pop(due) {
+                self.enqueue(due, sequence);
             }
+            self.give_up_fetches(due);
+            self.end_loans(due, out);
             if self.iteration.as_ref().is_some_and(|running| running.end() <= due) {
                 self.end_iteration(due, out);
                 self.begin_iteration(due, out);
@@ -307,6 +288,8 @@ impl Engine {
             max_num_seqs: self.profile.max_num_seqs,
             prefill: self.profile.prefill_cost(),
             tiers: self.profile.tier_costs(),
+            pool: self.profile.pool_cost(),
+            peers: self.profile.peer_cost(),
         }
     }
 
@@ -314,8 +297,12 @@ impl Engine {
         &self.profile
     }
 
-    pub const fn stats(&self) -> EngineStats {
-        self.stats
+    pub fn stats(&self) -> EngineStats {
+        EngineStats {
+            traffic: self.store.traffic().collect(),
+            load_wait: self.scheduler.load_wait,
+            ..self.stats.clone()
+        }
     }
 
     pub const fn store(&self) -> &BlockStore {
@@ -332,6 +319,7 @@ impl Engine {
         assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
         assert!(self.front_end.is_empty(), "requests are on their way to the scheduler");
         self.scheduler.check_at_rest();
+        assert!(self.deadlines.is_empty() && self.loans.leases.is_empty(), "transfers are left");
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         self.store.check();
     }
@@ -352,24 +340,22 @@ impl Engine {
         self.stats.preemptions += plan.preempted;
         self.stats.recomputed_tokens += plan.recomputed_tokens;
         self.stats.prefill_tokens += u64::from(plan.prefill_tokens);
+        self.ask(at, out);
         if plan.shape.seqs == 0 {
             return;
         }
         let growth_ns = self.profile.step.growth_ns(plan.shape.decoding, plan.filling);
-        let mut iteration = Iteration {
+        let first_ns = self.profile.step.ns(&plan.shape);
+        if plan.chunks.is_empty() {
+            self.decode_step_ns = first_ns;
+        }
+        self.iteration = Some(Iteration {
             start: at,
             steps: plan.steps,
-            first_ns: self.profile.step.ns(&plan.shape),
+            first_ns,
             growth_ns,
             chunks: plan.chunks,
-        };
-        if iteration.chunks.is_empty() {
-            self.decode_step_ns = iteration.first_ns;
-        }
-        if let Some(ready) = self.store.next_ready() {
-            iteration.cut(ready);
-        }
-        self.iteration = Some(iteration);
+        });
     }
 
     fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
@@ -395,11 +381,11 @@ impl Engine {
             let seq = self.scheduler.get_mut(key);
             // The newest token has no KV yet: what counts is what was computed.
             let named = seq.computed / self.profile.block_size;
-            self.store.commit(seq.lease.as_mut().expect("running on a lease"), named);
+            self.store.commit(at, seq.lease.as_mut().expect("running on a lease"), named);
             if seq.generated >= seq.work.output_tokens {
                 if !seq.cancelled {
                     let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
-                    out.push(Output::Finished { id, at, cached_tokens });
+                    out.push(Output::Finished { id, at, cached_tokens, hit: seq.hit });
                 }
                 self.remove(key);
             } else {
@@ -424,6 +410,7 @@ impl Engine {
 
     /// Says what the store gained and lost, without waiting for the step's end.
     pub fn announce(&mut self, at: Instant, out: &mut Vec<Output>) {
+        out.extend(self.store.take_puts().into_iter().map(|run| Output::Put { at, run }));
         if self.store.has_events() {
             self.seq += 1;
             let events = self.store.take_events();

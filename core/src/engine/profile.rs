@@ -1,10 +1,12 @@
 //! A worker as a row of numbers.
 
-use crate::engine::physics::{Calibrated, Standing};
-use crate::event::{PrefillCost, TierCost};
-use crate::id::TierId;
+use crate::engine::physics::Standing;
+pub use crate::engine::step_time::{LinearStep, StepShape, StepTime};
+use crate::engine::store::eviction::EvictionRule;
+use crate::event::{FetchCost, PrefillCost, TierCost};
+use crate::id::{MAX_TIERS, TierId};
 use crate::time::Duration;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// The serving engine and the hardware below it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -23,48 +25,74 @@ pub struct Profile {
     /// The most tokens in one step; a longer prompt is computed in chunks.
     pub max_num_batched_tokens: u32,
     pub step: StepTime,
-    /// A tier behind HBM, private to the worker.
-    pub host: Option<HostTier>,
+    /// What leaves HBM first.
+    #[serde(default)]
+    pub eviction: EvictionRule,
+    /// What lies behind HBM and is the worker's own, from near to far.
+    #[serde(default, rename = "tier")]
+    pub tiers: Vec<TierSpec>,
+    /// The way to a pool that the fleet shares; None: the worker uses none.
+    #[serde(default)]
+    pub pool: Option<PoolLink>,
+    /// The way to peers' memory; None: it fetches nothing from them.
+    #[serde(default)]
+    pub peers: Option<PeerLink>,
 }
 
-/// What a step costs.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-#[serde(untagged)]
-pub enum StepTime {
-    Linear(LinearStep),
-    /// From a device, a model and a deployment.
-    Calibrated(Calibrated),
-}
-
-/// A made-up step time, in a few numbers that can be checked by hand. The shape follows GPUs: weights
-/// are read once a step or tokens are multiplied with them, whichever takes longer; prefill attention
-/// pays for each pair of tokens; decode attention reads the whole context.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+/// A tier behind HBM, private to the worker: host memory, a local disk.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LinearStep {
-    /// Launches and the host's share, each step.
-    pub base_ns: f64,
-    /// Reading all weights once: the floor of the matrix products.
-    pub weights_ns: f64,
-    /// Matrix products, for each new token.
-    pub ns_per_token: f64,
-    /// Prefill attention, for each pair of a new token and one it attends to.
-    pub ns_per_pair: f64,
-    /// Decode attention, for each token of context that is read.
-    pub ns_per_context_token: f64,
-    /// Sampling and bookkeeping, for each sequence.
-    pub ns_per_seq: f64,
-}
-
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostTier {
+pub struct TierSpec {
+    /// What reports call it: "host", "disk".
+    pub name: String,
+    /// Room, in tokens.
     pub tokens: u64,
-    /// Of the link to HBM, in GB/s (10^9 bytes).
-    pub bandwidth_gb_s: f64,
+    /// Of the link to HBM, in GB/s (10^9 bytes), shared by all loads under way.
+    pub load_gb_s: f64,
+    /// Of the link from HBM.
+    pub store_gb_s: f64,
+    /// Of each load, beside its time on the link.
     pub latency_us: f64,
-    /// When blocks come back from it.
+    /// What leaves it first.
+    pub eviction: EvictionRule,
+    pub fill: Fill,
     pub loads: Loads,
+}
+
+/// How a worker uses a pool that it shares with others.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolLink {
+    /// Of the worker's own link to it, in GB/s; what all workers share is the pool's.
+    pub gb_s: f64,
+    /// Of each fetch, beside its time on the link.
+    pub latency_us: f64,
+    /// When blocks are put into it: as they are computed, or when they leave the worker.
+    pub fill: Fill,
+    pub loads: Loads,
+    /// After which a fetch is given up and computed instead.
+    pub timeout_ms: f64,
+}
+
+/// How a worker fetches from its peers.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerLink {
+    /// Out of each worker, in GB/s, shared by all that fetch from it.
+    pub gb_s: f64,
+    pub latency_us: f64,
+    pub loads: Loads,
+    pub timeout_ms: f64,
+}
+
+/// When blocks come to a tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fill {
+    /// When they leave the tier before it. They leave it again for HBM: a block is in one place.
+    Spill,
+    /// As soon as they are computed. They stay when they are loaded.
+    WriteThrough,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -73,145 +101,6 @@ pub enum Loads {
     Always,
     /// Where waiting for the link and the transfer takes less time than computing the tokens.
     WhenCheaper,
-}
-
-/// What one step is made of.
-#[derive(Clone, Copy, PartialEq, Default, Debug)]
-pub struct StepShape {
-    /// New tokens, of prompts and of answers.
-    pub tokens: u32,
-    /// Of these, tokens of prompts.
-    pub prefill_tokens: u32,
-    /// Pairs of a new prompt token and one it attends to.
-    pub pairs: f64,
-    /// The same where a token attends to a window.
-    pub window_pairs: f64,
-    /// Sequences that take part.
-    pub seqs: u32,
-    /// Of these, sequences that decode.
-    pub decoding: u32,
-    /// Tokens of context that decoding sequences read.
-    pub context: u64,
-    /// The same where they read a window.
-    pub window_context: u64,
-}
-
-impl StepShape {
-    /// Adds `new` tokens of a prompt whose first `before` are computed, for layers with a window of
-    /// `window` tokens (0: there are none).
-    pub fn add_prompt(&mut self, new: u32, before: u32, window: u32) {
-        let (n, p) = (f64::from(new), f64::from(before));
-        self.pairs += n * p + n * (n + 1.0) / 2.0;
-        // Tokens whose window is not full yet attend to all before them and to themselves.
-        let short = f64::from(window.saturating_sub(before).min(new));
-        self.window_pairs +=
-            short * p + short * (short + 1.0) / 2.0 + (n - short) * f64::from(window);
-        self.tokens += new;
-        self.prefill_tokens += new;
-        self.seqs += 1;
-    }
-
-    /// Adds a sequence that decodes and attends to `context` tokens, its own new one included.
-    pub fn add_decode(&mut self, context: u32, window: u32) {
-        self.tokens += 1;
-        self.seqs += 1;
-        self.decoding += 1;
-        self.context += u64::from(context);
-        self.window_context += u64::from(context.min(window));
-    }
-}
-
-impl StepTime {
-    pub fn ns(&self, shape: &StepShape) -> f64 {
-        match self {
-            Self::Linear(linear) => linear.ns(shape),
-            Self::Calibrated(calibrated) => calibrated.ns(shape),
-        }
-    }
-
-    /// By how much a step takes longer than the one before, while so many sequences decode and so
-    /// many of their windows still fill.
-    pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
-        match self {
-            Self::Linear(linear) => f64::from(decoding) * linear.ns_per_context_token,
-            Self::Calibrated(calibrated) => calibrated.growth_ns(decoding, filling),
-        }
-    }
-
-    /// The window of sliding-window layers in tokens; 0 where there are none.
-    pub fn window(&self) -> u32 {
-        match self {
-            Self::Linear(_) => 0,
-            Self::Calibrated(calibrated) => calibrated.window(),
-        }
-    }
-
-    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
-    /// (0: nobody decodes).
-    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
-        match self {
-            Self::Linear(_) => Duration::ZERO,
-            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens, step_ns),
-        }
-    }
-
-    pub const fn calibrated(&self) -> Option<&Calibrated> {
-        match self {
-            Self::Linear(_) => None,
-            Self::Calibrated(calibrated) => Some(calibrated),
-        }
-    }
-}
-
-/// Only made-up step times stand in a profile file by themselves.
-impl<'de> Deserialize<'de> for StepTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        LinearStep::deserialize(deserializer).map(Self::Linear)
-    }
-}
-
-impl From<LinearStep> for StepTime {
-    fn from(linear: LinearStep) -> Self {
-        Self::Linear(linear)
-    }
-}
-
-impl LinearStep {
-    fn check(&self) -> Result<(), ProfileError> {
-        let times = [
-            ("step.base_ns", self.base_ns),
-            ("step.weights_ns", self.weights_ns),
-            ("step.ns_per_token", self.ns_per_token),
-            ("step.ns_per_pair", self.ns_per_pair),
-            ("step.ns_per_context_token", self.ns_per_context_token),
-            ("step.ns_per_seq", self.ns_per_seq),
-        ];
-        for (field, value) in times {
-            if !(0.0..=1e15).contains(&value) {
-                return Err(ProfileError { field, why: format!("{value}, expected 0 or more") });
-            }
-        }
-        if self.base_ns + self.weights_ns < 1.0 {
-            let why = "a step must take time: base_ns + weights_ns is below 1".into();
-            return Err(ProfileError { field: "step", why });
-        }
-        Ok(())
-    }
-
-    pub fn ns(&self, shape: &StepShape) -> f64 {
-        self.base_ns
-            + (f64::from(shape.tokens) * self.ns_per_token).max(self.weights_ns)
-            + shape.pairs * self.ns_per_pair
-            + f64::from(shape.seqs) * self.ns_per_seq
-            + shape.context as f64 * self.ns_per_context_token
-    }
-}
-
-impl HostTier {
-    pub fn load_ns_per_block(&self, profile: &Profile) -> f64 {
-        let bytes = profile.kv_bytes_per_token as f64 * f64::from(profile.block_size);
-        bytes / self.bandwidth_gb_s
-    }
 }
 
 /// A field of a profile that can't be.
@@ -225,6 +114,37 @@ pub struct ProfileError {
 impl Profile {
     pub fn hbm_blocks(&self) -> Option<u64> {
         self.hbm_tokens.map(|tokens| tokens / u64::from(self.block_size))
+    }
+
+    /// Bytes of KV in one block.
+    pub fn block_bytes(&self) -> f64 {
+        self.kv_bytes_per_token as f64 * f64::from(self.block_size)
+    }
+
+    pub fn pool_cost(&self) -> Option<FetchCost> {
+        self.pool.map(|pool| FetchCost {
+            latency_ns: pool.latency_us * 1e3,
+            ns_per_block: self.block_bytes() / pool.gb_s,
+        })
+    }
+
+    pub fn peer_cost(&self) -> Option<FetchCost> {
+        self.peers.map(|peers| FetchCost {
+            latency_ns: peers.latency_us * 1e3,
+            ns_per_block: self.block_bytes() / peers.gb_s,
+        })
+    }
+
+    /// How long a fetch is waited for.
+    pub fn fetch_timeout(&self) -> Duration {
+        let pool = self.pool.map_or(0.0, |pool| pool.timeout_ms);
+        let peers = self.peers.map_or(0.0, |peers| peers.timeout_ms);
+        Duration::from_nanos_f64(pool.max(peers) * 1e6)
+    }
+
+    /// What a block takes out of this worker alone, in nanoseconds.
+    pub fn lend_ns_per_block(&self) -> f64 {
+        self.peers.map_or(0.0, |peers| self.block_bytes() / peers.gb_s)
     }
 
     /// Sets the tokens of a block, and what follows from it.
@@ -275,13 +195,19 @@ impl Profile {
         }
     }
 
+    /// Names of the tiers, HBM first.
+    pub fn tier_names(&self) -> Vec<&str> {
+        let behind = self.tiers.iter().map(|tier| tier.name.as_str());
+        core::iter::once("hbm").chain(behind).collect()
+    }
+
     pub fn tier_costs(&self) -> Vec<TierCost> {
-        let cost = |host: &HostTier| TierCost {
-            tier: TierId::HOST,
-            latency_ns: host.latency_us * 1e3,
-            load_ns_per_block: host.load_ns_per_block(self),
+        let cost = |(i, tier): (usize, &TierSpec)| TierCost {
+            tier: TierId(i as u8 + 1),
+            latency_ns: tier.latency_us * 1e3,
+            load_ns_per_block: self.block_bytes() / tier.load_gb_s,
         };
-        self.host.iter().map(cost).collect()
+        self.tiers.iter().enumerate().map(cost).collect()
     }
 
     pub fn check(&self) -> Result<(), ProfileError> {
@@ -305,18 +231,53 @@ impl Profile {
             );
             return err("max_num_batched_tokens", why);
         }
-        let latency = self.host.map_or(0.0, |host| host.latency_us);
-        if !(0.0..=1e15).contains(&latency) {
-            return err("host.latency_us", format!("{latency}, expected 0 or more"));
-        }
         if let StepTime::Linear(step) = &self.step {
             step.check()?;
         }
-        if let Some(host) = self.host
-            && !(host.bandwidth_gb_s > 0.0 && host.bandwidth_gb_s.is_finite())
+        if self.tiers.len() >= MAX_TIERS {
+            let why = format!("{} tiers, expected at most {}", self.tiers.len(), MAX_TIERS - 1);
+            return err("tier", why);
+        }
+        self.tiers.iter().try_for_each(|tier| tier.check(self))?;
+        let pool = self.pool.map(|pool| ("pool", pool.gb_s, pool.latency_us, pool.timeout_ms));
+        let peers = self.peers.map(|peer| ("peers", peer.gb_s, peer.latency_us, peer.timeout_ms));
+        for (field, gb_s, latency_us, timeout_ms) in pool.into_iter().chain(peers) {
+            let fits = gb_s > 0.0 && gb_s.is_finite() && (0.0..=1e12).contains(&latency_us);
+            if !(fits && timeout_ms > 0.0 && timeout_ms <= 1e9) {
+                let why = "expected gb_s and timeout_ms of more than 0, latency_us of 0 or more";
+                return err(field, why.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TierSpec {
+    fn check(&self, profile: &Profile) -> Result<(), ProfileError> {
+        let err = |field, why: String| {
+            let why = format!("{why}, in tier \"{}\"", self.name);
+            Err(ProfileError { field, why })
+        };
+        if self.tokens < u64::from(profile.block_size) {
+            let least = profile.block_size;
+            return err(
+                "tier.tokens",
+                format!("{}, expected at least one block of {least}", self.tokens),
+            );
+        }
+        for (field, rate) in
+            [("tier.load_gb_s", self.load_gb_s), ("tier.store_gb_s", self.store_gb_s)]
         {
-            let why = format!("{}, expected more than 0", host.bandwidth_gb_s);
-            return err("host.bandwidth_gb_s", why);
+            if !(rate > 0.0 && rate.is_finite()) {
+                return err(field, format!("{rate}, expected more than 0"));
+            }
+        }
+        if !(0.0..=1e12).contains(&self.latency_us) {
+            return err("tier.latency_us", format!("{}, expected 0 or more", self.latency_us));
+        }
+        let namesakes = profile.tiers.iter().filter(|tier| tier.name == self.name).count();
+        if self.name.is_empty() || self.name == "hbm" || namesakes > 1 {
+            return err("tier.name", "expected a name of its own, not \"hbm\"".into());
         }
         Ok(())
     }

@@ -8,11 +8,14 @@
 //! A decoding sequence makes one token in every step, so where it stands is counted from the step
 //! it began to decode in, and it is looked at only when its blocks are full or its answer is.
 
+mod report;
+
 use crate::engine::profile::{Profile, StepShape};
 use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
 use crate::id::{RequestId, TransferId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many tokens a decoding sequence takes blocks for at a time, at least; a vLLM worker takes them
@@ -55,6 +58,8 @@ pub(super) struct Scheduler {
     /// Decoding sequences whose next token needs a block, by order of admission.
     hungry: BTreeMap<u64, SeqKey>,
     pub any_cancelled: bool,
+    /// Time that requests have waited for transfers, all together.
+    pub load_wait: Duration,
     spare: Vec<(SeqKey, u32)>,
 }
 
@@ -105,9 +110,10 @@ impl Scheduler {
     pub fn withdraw(&mut self, key: SeqKey) -> Option<Lease> {
         let seq = self.get(key);
         match seq.state {
-            State::Loading(transfer) => {
-                let others = self.loading.get_mut(&transfer).expect("a transfer somebody awaits");
-                others.retain(|&other| other != key);
+            State::Loading(..) => {
+                for waiting in self.loading.values_mut() {
+                    waiting.retain(|&other| other != key);
+                }
                 self.loading_count -= 1;
             }
             _ => {
@@ -132,13 +138,42 @@ impl Scheduler {
     }
 
     /// A transfer has ended: who waited for it may run, in the order they came.
-    pub fn loaded(&mut self, transfer: TransferId) {
+    pub fn loaded(&mut self, now: Instant, transfer: TransferId) {
         for key in self.loading.remove(&transfer).unwrap_or_default() {
             let seq = self.get_mut(key);
+            let State::Loading(left, since) = seq.state else {
+                unreachable!("it waits for a transfer")
+            };
+            if left > 1 {
+                seq.state = State::Loading(left - 1, since);
+                continue;
+            }
             seq.state = State::Waiting;
             let place = seq.place;
+            self.load_wait += now.since(since);
             self.ready.insert(place, key);
             self.loading_count -= 1;
+        }
+    }
+
+    /// A transfer will not come: who waited for it gives back what it holds and waits at its old
+    /// place, to be admitted without what others offer.
+    pub fn not_loaded(&mut self, now: Instant, transfer: TransferId, store: &mut BlockStore) {
+        for key in self.loading.remove(&transfer).unwrap_or_default() {
+            for waiting in self.loading.values_mut() {
+                waiting.retain(|&other| other != key);
+            }
+            let seq = self.get_mut(key);
+            let State::Loading(_, since) = seq.state else {
+                unreachable!("it waits for a transfer")
+            };
+            store.release(seq.lease.take().expect("who loads holds a lease"));
+            seq.offers.clear();
+            (seq.state, seq.computed, seq.admitted_before) = (State::Waiting, 0, false);
+            let place = seq.place;
+            self.waiting.insert(place, key);
+            self.loading_count -= 1;
+            self.load_wait += now.since(since);
         }
     }
 
@@ -149,27 +184,6 @@ impl Scheduler {
 
     pub const fn decoding(&self) -> u32 {
         self.decoding
-    }
-
-    /// (waiting or loading, running)
-    pub fn counts(&self) -> (u32, u32) {
-        let waiting = self.waiting.len() + self.ready.len() + self.loading_count;
-        (waiting as u32, self.running.len() as u32)
-    }
-
-    pub fn queued_prefill_tokens(&self) -> u64 {
-        let left = |&key: &SeqKey| u64::from(self.get(key).target - self.get(key).computed);
-        let admitted = self.loading.values().flatten().chain(self.ready.values());
-        self.waiting.values().chain(admitted).chain(self.prefilling.values()).map(left).sum()
-    }
-
-    pub fn each_decoding(&self, mut each: impl FnMut(&Sequence, u32)) {
-        for &key in self.running.values() {
-            let seq = self.get(key);
-            if let State::Decoding { since, .. } = seq.state {
-                each(seq, seq.generated + (self.steps - since) as u32);
-            }
-        }
     }
 
     /// `steps` steps have run.
@@ -263,7 +277,7 @@ impl Scheduler {
                 self.hungry.remove(&admitted);
                 self.running.remove(&admitted);
             }
-            State::Waiting | State::Loading(_) => unreachable!("it does not run"),
+            State::Waiting | State::Loading(..) => unreachable!("it does not run"),
         }
     }
 
@@ -281,11 +295,11 @@ impl Scheduler {
         admitted: impl FnMut(RequestId, Hit),
     ) -> Plan {
         let mut plan = Plan { chunks: core::mem::take(&mut self.spare), ..Plan::default() };
-        self.feed(store, profile.block_size, &mut plan);
+        self.feed(now, store, profile.block_size, &mut plan);
         let mut budget = profile.max_num_batched_tokens.saturating_sub(self.decoding);
         let mut next = self.prefilling.first_key_value().map(|(&order, &key)| (order, key));
         while let Some((order, key)) = next.filter(|_| budget > 0) {
-            self.take_chunk(key, &mut budget, store, profile.block_size, &mut plan);
+            self.take_chunk(now, key, &mut budget, store, profile.block_size, &mut plan);
             next = self.prefilling.range(order + 1..).next().map(|(&order, &key)| (order, key));
         }
         if plan.preempted == 0 || self.running.is_empty() {
@@ -306,7 +320,7 @@ impl Scheduler {
 
     /// Gives decoding sequences the blocks they need until they are looked at again, or where that
     /// is too much the one they need next; who was admitted last gives way.
-    fn feed(&mut self, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
+    fn feed(&mut self, now: Instant, store: &mut BlockStore, block_size: u32, plan: &mut Plan) {
         while let Some((&admitted, &key)) = self.hungry.first_key_value() {
             let (steps, constant) = (self.steps, self.constant_blocks);
             let seq = self.get_mut(key);
@@ -315,10 +329,11 @@ impl Scheduler {
             };
             let until = (due - steps) as u32;
             let lease = seq.lease.as_mut().expect("running on a lease");
-            if store.grow(lease, (seq.computed + until).div_ceil(block_size) + constant).is_ok() {
+            let wanted = (seq.computed + until).div_ceil(block_size) + constant;
+            let least = (seq.computed + 1).div_ceil(block_size) + constant;
+            if store.grow(now, lease, wanted).is_ok() {
                 self.hungry.remove(&admitted);
-            } else if store.grow(lease, (seq.computed + 1).div_ceil(block_size) + constant).is_ok()
-            {
+            } else if store.grow(now, lease, least).is_ok() {
                 let room = (lease.blocks() - constant) * block_size - seq.computed;
                 let sooner = steps + u64::from(room.min(until));
                 seq.state = State::Decoding { admitted, since, due: sooner };
@@ -350,6 +365,7 @@ impl Scheduler {
 
     fn take_chunk(
         &mut self,
+        now: Instant,
         key: SeqKey,
         budget: &mut u32,
         store: &mut BlockStore,
@@ -368,7 +384,7 @@ impl Scheduler {
         plan.chunks.push((key, tokens));
         // Named as soon as they are scheduled: what comes later in the same step may use them.
         let filled = (seq.computed + tokens) / block_size;
-        store.commit(seq.lease.as_mut().expect("running on a lease"), filled);
+        store.commit(now, seq.lease.as_mut().expect("running on a lease"), filled);
     }
 
     fn admit(
@@ -390,10 +406,11 @@ impl Scheduler {
             if seq.lease.is_none() {
                 let limit = (seq.target - 1) / size;
                 let total = (seq.target + 1).div_ceil(size) + constant;
-                let acquired = store.acquire(now, &seq.work.sequence, limit, total, &cost);
-                let (lease, hit, transfer) = match acquired {
-                    Acquired::Ready { lease, hit } => (lease, hit, None),
-                    Acquired::Waiting { lease, hit, transfer } => (lease, hit, Some(transfer)),
+                let acquired =
+                    store.acquire(now, &seq.work.sequence, limit, total, &cost, &seq.offers);
+                let (lease, hit, transfers) = match acquired {
+                    Acquired::Ready { lease, hit } => (lease, hit, SmallVec::new()),
+                    Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers),
                     Acquired::NoRoom => {
                         self.waiting.insert(place, key);
                         break;
@@ -404,12 +421,14 @@ impl Scheduler {
                 if core::mem::replace(&mut seq.admitted_before, true) {
                     plan.recomputed_tokens += u64::from(seq.target - seq.computed);
                 } else {
-                    seq.cached_tokens = seq.computed;
+                    (seq.cached_tokens, seq.hit) = (seq.computed, hit);
                     admitted(seq.work.request.id, hit);
                 }
-                if let Some(transfer) = transfer {
-                    seq.state = State::Loading(transfer);
-                    self.loading.entry(transfer).or_default().push(key);
+                if !transfers.is_empty() {
+                    seq.state = State::Loading(transfers.len(), now);
+                    for transfer in transfers {
+                        self.loading.entry(transfer).or_default().push(key);
+                    }
                     self.loading_count += 1;
                     continue;
                 }
@@ -419,16 +438,7 @@ impl Scheduler {
             self.get_mut(key).state = State::Prefilling(order);
             self.running.insert(order, key);
             self.prefilling.insert(order, key);
-            self.take_chunk(key, budget, store, size, plan);
+            self.take_chunk(now, key, budget, store, size, plan);
         }
-    }
-
-    /// At rest nobody is listed anywhere, and nothing is read.
-    pub fn check_at_rest(&self) {
-        assert_eq!(self.counts(), (0, 0), "sequences are left");
-        assert_eq!((self.decoding, self.context), (0, 0), "context is read for nobody");
-        assert_eq!((self.filling, self.window_context), (0, 0), "windows are read for nobody");
-        assert!(self.prefilling.is_empty() && self.due.is_empty() && self.hungry.is_empty());
-        assert_eq!(self.free.len(), self.seqs.len(), "sequences are kept");
     }
 }

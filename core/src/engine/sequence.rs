@@ -1,8 +1,9 @@
 //! One request inside an engine: how far it has come, and in which queue it stands.
 
-use crate::engine::store::Lease;
-use crate::id::TransferId;
+use crate::engine::store::{Hit, Lease, Offer};
 use crate::request::Work;
+use crate::time::Instant;
+use smallvec::SmallVec;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SeqKey(pub u32);
@@ -11,6 +12,8 @@ pub(super) struct SeqKey(pub u32);
 pub(super) struct Sequence {
     pub work: Work,
     pub lease: Option<Lease>,
+    /// What others had of its prompt when it came.
+    pub offers: SmallVec<[Offer; 2]>,
     /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
     pub computed: u32,
     /// Answer tokens made, as of the same time.
@@ -19,6 +22,7 @@ pub(super) struct Sequence {
     pub target: u32,
     /// What was found at first admission.
     pub cached_tokens: u32,
+    pub hit: Hit,
     pub cancelled: bool,
     pub admitted_before: bool,
     /// Its place among the waiting; the lower goes first.
@@ -31,7 +35,8 @@ pub(super) struct Sequence {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     Waiting,
-    Loading(TransferId),
+    /// For so many transfers, since then.
+    Loading(usize, Instant),
     /// The count is the sequence's place among the running.
     Prefilling(u64),
     /// `since` and `due` count the engine's steps: when it was last looked at, and when it must be.
@@ -48,9 +53,11 @@ impl Sequence {
             target: work.request.prompt.tokens(),
             work,
             lease: None,
+            offers: SmallVec::new(),
             computed: 0,
             generated: 0,
             cached_tokens: 0,
+            hit: Hit::default(),
             cancelled: false,
             admitted_before: false,
             place: 0,

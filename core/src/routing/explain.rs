@@ -2,13 +2,13 @@
 //!
 //! A rule that weighs seconds notes them while it chooses ([`FleetView::note`]), so an explanation
 //! is what the decision was made of, not a second opinion. What that costs where explanations are
-//! kept: 72 bytes written for each candidate and decision, into buffers that are used again;
+//! kept: 96 bytes written for each candidate and decision, into buffers that are used again;
 //! sorting waits until somebody asks. Where none are kept: one test of an option for each candidate.
 //!
 //! [`FleetView::note`]: crate::routing::view::FleetView::note
 
 use crate::id::{MAX_TIERS, RequestId, WorkerId};
-use crate::routing::input::Decision;
+use crate::routing::input::{Decision, Pull};
 use crate::routing::policy::PolicyConfig;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub struct Candidate {
     pub active: u32,
     /// In blocks by tier. None: the rule did not look.
     pub overlap: Option<[u32; MAX_TIERS]>,
+    /// Whence it would fetch what it lacks.
+    pub pull: Option<Pull>,
     /// None: the rule does not weigh seconds.
     pub terms: Option<Terms>,
     /// Decides between equals.
@@ -93,6 +95,7 @@ pub(super) fn fill(notes: &mut Vec<Candidate>, view: &FleetView<'_>) {
             worker,
             active: state.active(),
             overlap: None,
+            pull: None,
             terms: None,
             lot: 0,
         }));

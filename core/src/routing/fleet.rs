@@ -11,7 +11,7 @@ use crate::request::Request;
 use crate::routing::input::Decision;
 use crate::routing::pending::PendingIndex;
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How long a prompt stays pending after its first token: events travel beside the tokens, and
 /// one that is late for longer than this costs at most a wrong guess.
@@ -28,7 +28,7 @@ pub struct WorkerState {
     pub drained: bool,
     pub load: Option<LoadReport>,
     /// Prompts booked and not yet computed, in the order of dispatch: their predicted work.
-    prefills: BTreeMap<u64, Duration>,
+    prefills: VecDeque<(u64, Duration)>,
     prefill_total: Duration,
     /// When the first of `prefills` came to be first.
     head_since: Instant,
@@ -42,7 +42,7 @@ impl WorkerState {
             draining: false,
             drained,
             load: None,
-            prefills: BTreeMap::new(),
+            prefills: VecDeque::new(),
             prefill_total: Duration::ZERO,
             head_since: Instant::START,
             active: 0,
@@ -52,8 +52,8 @@ impl WorkerState {
     /// The predicted work before a prompt that is sent now can begin. The first in the queue is
     /// taken to be under way since it came to be first, at the speed that was predicted.
     pub fn backlog(&self, now: Instant) -> Duration {
-        match self.prefills.first_key_value() {
-            Some((_, &head)) => {
+        match self.prefills.front() {
+            Some(&(_, head)) => {
                 self.prefill_total.saturating_sub(now.since(self.head_since).min(head))
             }
             None => Duration::ZERO,
@@ -92,7 +92,9 @@ pub struct Fleet {
     bookings: Map<RequestId, Booking>,
     pending: PendingIndex,
     pending_of: Map<RequestId, Pending>,
-    expiries: BTreeSet<(Instant, RequestId)>,
+    /// When which prompt is pending no longer, the first first. Room is used again, which a tree's
+    /// would not be; the few in the way of one that comes or goes are moved.
+    expiries: VecDeque<(Instant, RequestId)>,
     booked: u64,
 }
 
@@ -119,7 +121,7 @@ impl Fleet {
     }
 
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.expiries.first().map(|&(at, _)| at)
+        self.expiries.front().map(|&(at, _)| at)
     }
 
     /// A worker that joins again (a restart) begins anew.
@@ -175,12 +177,12 @@ impl Fleet {
         let ordinal = self.booked;
         let worker = self.workers.get_mut(&decision.worker).expect("a decision names a worker");
         let tokens = request.prompt.tokens();
-        let cached = worker.info.covered(tokens, &decision.overlap.unwrap_or_default());
+        let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
         let work = worker.info.prefill.estimate(tokens - cached, cached);
         if worker.prefills.is_empty() {
             worker.head_since = now;
         }
-        worker.prefills.insert(ordinal, work);
+        worker.prefills.push_back((ordinal, work));
         worker.prefill_total += work;
         worker.active += 1;
         let booking = Booking { worker: decision.worker, ordinal, prefilling: true };
@@ -189,7 +191,7 @@ impl Fleet {
         let until = now + PENDING_LIMIT;
         let prompt = request.prompt.clone();
         self.pending_of.insert(request.id, Pending { worker: decision.worker, prompt, until });
-        self.expiries.insert((until, request.id));
+        self.set_expiry(until, request.id);
     }
 
     pub(super) fn prefill_done(&mut self, now: Instant, id: RequestId) {
@@ -198,18 +200,18 @@ impl Fleet {
             return;
         }
         if let Some(worker) = self.workers.get_mut(&booking.worker) {
-            let first = worker.prefills.first_key_value().map(|(&ordinal, _)| ordinal);
-            if let Some(work) = worker.prefills.remove(&booking.ordinal) {
+            let place = worker.prefills.binary_search_by_key(&booking.ordinal, |&(o, _)| o);
+            if let Some((_, work)) = place.ok().and_then(|at| worker.prefills.remove(at)) {
                 worker.prefill_total = worker.prefill_total.saturating_sub(work);
             }
-            if first == Some(booking.ordinal) {
+            if place == Ok(0) {
                 worker.head_since = now;
             }
         }
         if let Some(pending) = self.pending_of.get_mut(&id) {
-            self.expiries.remove(&(pending.until, id));
-            pending.until = now + EVENT_LINGER;
-            self.expiries.insert((pending.until, id));
+            let before = core::mem::replace(&mut pending.until, now + EVENT_LINGER);
+            self.drop_expiry(before, id);
+            self.set_expiry(now + EVENT_LINGER, id);
         }
     }
 
@@ -227,7 +229,7 @@ impl Fleet {
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some(&(at, id)) = self.expiries.first() {
+        while let Some(&(at, id)) = self.expiries.front() {
             if at > now {
                 break;
             }
@@ -237,8 +239,19 @@ impl Fleet {
 
     fn forget_pending(&mut self, id: RequestId) {
         if let Some(pending) = self.pending_of.remove(&id) {
-            self.expiries.remove(&(pending.until, id));
+            self.drop_expiry(pending.until, id);
             self.pending.remove(pending.worker, &pending.prompt);
+        }
+    }
+
+    fn set_expiry(&mut self, at: Instant, id: RequestId) {
+        let place = self.expiries.partition_point(|&known| known < (at, id));
+        self.expiries.insert(place, (at, id));
+    }
+
+    fn drop_expiry(&mut self, at: Instant, id: RequestId) {
+        if let Ok(place) = self.expiries.binary_search(&(at, id)) {
+            self.expiries.remove(place);
         }
     }
 

@@ -18,6 +18,10 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Overlap {
     entries: Vec<SourceOverlap>,
+    /// Of the sources that hold everything so far, while a look-up goes on: slot and place among
+    /// the entries. Empty otherwise.
+    #[serde(skip)]
+    going: Vec<(u16, u16)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,11 +29,24 @@ pub struct SourceOverlap {
     pub source: SourceId,
     /// Each block counted once, in the nearest tier that has it.
     pub by_tier: [u32; MAX_TIERS],
+    /// Of the nearest tier, blocks that are not there yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pending: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl SourceOverlap {
     pub fn blocks(&self) -> u32 {
         self.by_tier.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks))
+    }
+
+    /// Blocks that another could fetch from there now.
+    pub fn resident(&self) -> u32 {
+        self.blocks().saturating_sub(self.pending)
     }
 }
 
@@ -53,11 +70,12 @@ impl Overlap {
             Ok(i) => {
                 let more = blocks.saturating_sub(self.entries[i].blocks());
                 self.entries[i].by_tier[0] += more;
+                self.entries[i].pending += more;
             }
             Err(i) => {
                 let mut by_tier = [0; MAX_TIERS];
                 by_tier[0] = blocks;
-                self.entries.insert(i, SourceOverlap { source, by_tier });
+                self.entries.insert(i, SourceOverlap { source, by_tier, pending: blocks });
             }
         }
     }
@@ -81,6 +99,7 @@ struct Holder {
     tiers: u8,
 }
 
+/// Ascending by slot.
 type Holders = SmallVec<[Holder; 4]>;
 
 #[derive(Clone, Debug)]
@@ -183,41 +202,36 @@ impl PrefixIndex {
     pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         out.clear();
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
-        // Sources that hold everything up to the current depth, and what of it in which tier.
-        let mut going: SmallVec<[(u16, [u32; MAX_TIERS]); 16]> = SmallVec::new();
+        let Overlap { entries, going } = out;
         let mut depth = 0;
         while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
             let node = self.tree.get(id);
             let covered = agreed - depth;
             if depth == 0 {
-                going.extend(node.value.iter().map(|holder| (holder.slot, [0; MAX_TIERS])));
-            }
-            going.retain(|(slot, by_tier)| {
-                match node.value.iter().find(|holder| holder.slot == *slot) {
-                    Some(holder) => {
-                        by_tier[holder.tiers.trailing_zeros() as usize] += covered;
-                        true
-                    }
-                    None => {
-                        out.entries.extend(self.entry(*slot, by_tier));
-                        false
-                    }
+                for holder in &node.value {
+                    let source = self.slots[holder.slot as usize].expect("a holder is a source");
+                    going.push((holder.slot, entries.len() as u16));
+                    entries.push(SourceOverlap { source, by_tier: [0; MAX_TIERS], pending: 0 });
                 }
+            }
+            // Both ascend by slot.
+            let mut holders = node.value.iter().peekable();
+            going.retain(|&(slot, entry)| {
+                while holders.next_if(|holder| holder.slot < slot).is_some() {}
+                let Some(holder) = holders.next_if(|holder| holder.slot == slot) else {
+                    return false;
+                };
+                let tier = holder.tiers.trailing_zeros() as usize;
+                entries[usize::from(entry)].by_tier[tier] += covered;
+                true
             });
             depth = agreed;
             if agreed < node.end || going.is_empty() {
                 break;
             }
         }
-        let rest = going.iter().filter_map(|(slot, by_tier)| self.entry(*slot, by_tier));
-        out.entries.extend(rest);
-        out.entries.sort_unstable_by_key(|entry| entry.source);
-    }
-
-    fn entry(&self, slot: u16, by_tier: &[u32; MAX_TIERS]) -> Option<SourceOverlap> {
-        let source = self.slots[slot as usize]?;
-        (by_tier.iter().any(|&blocks| blocks > 0))
-            .then_some(SourceOverlap { source, by_tier: *by_tier })
+        going.clear();
+        entries.sort_unstable_by_key(|entry| entry.source);
     }
 
     /// On failure, the depth whose parent is missing.
@@ -269,9 +283,9 @@ impl PrefixIndex {
         }
         let part = self.isolate(id, from, to);
         let holders = &mut self.tree.get_mut(part).value;
-        match holders.iter_mut().find(|holder| holder.slot == slot) {
-            Some(holder) => holder.tiers |= bit,
-            None => holders.push(Holder { slot, tiers: bit }),
+        match holders.binary_search_by_key(&slot, |holder| holder.slot) {
+            Ok(i) => holders[i].tiers |= bit,
+            Err(i) => holders.insert(i, Holder { slot, tiers: bit }),
         }
         part
     }
@@ -354,10 +368,10 @@ impl PrefixIndex {
 
     fn drop_claim(&mut self, id: NodeId, slot: u16, bits: u8) {
         let holders = &mut self.tree.get_mut(id).value;
-        if let Some(i) = holders.iter().position(|holder| holder.slot == slot) {
+        if let Ok(i) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
             holders[i].tiers &= !bits;
             if holders[i].tiers == 0 {
-                holders.swap_remove(i);
+                holders.remove(i);
             }
         }
         let mut empty = Some(id);
@@ -388,6 +402,7 @@ impl PrefixIndex {
         self.tree.check();
         for (_, node) in self.tree.iter() {
             assert!(node.children > 0 || !node.value.is_empty(), "a run without holder is kept");
+            assert!(node.value.is_sorted_by(|a, b| a.slot < b.slot), "holders out of order");
         }
     }
 }

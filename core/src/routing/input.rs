@@ -46,6 +46,33 @@ pub struct Decision {
     pub worker: WorkerId,
     /// What the rule believes the worker will find, in blocks by tier. None: it did not look.
     pub overlap: Option<[u32; MAX_TIERS]>,
+    /// Whence the worker should fetch what it lacks, if that is faster than to compute it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Pull>,
+}
+
+impl Decision {
+    /// By a rule that did not look at who holds what.
+    pub const fn blind(worker: WorkerId) -> Self {
+        Self { worker, overlap: None, pull: None }
+    }
+
+    /// What the rule believes the worker will not have to compute, in blocks.
+    pub fn covered(&self) -> u32 {
+        let own = self
+            .overlap
+            .map_or(0, |tiers| tiers.iter().fold(0, |sum: u32, n| sum.saturating_add(*n)));
+        own.max(self.pull.map_or(0, |pull| pull.blocks))
+    }
+}
+
+/// Blocks that a worker can fetch from another source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pull {
+    pub from: SourceId,
+    /// How much of the prompt the source holds, in blocks from its start.
+    pub blocks: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]

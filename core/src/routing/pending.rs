@@ -8,7 +8,8 @@ use crate::runs::{NodeId, RunTree};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Which workers will hold a run, and through how many requests.
+/// Which workers will hold a run, and through how many requests. A prompt claims all of its path, so
+/// who claims a node claims every node above it.
 type Claims = SmallVec<[(WorkerId, u32); 2]>;
 
 #[derive(Debug, Default)]
@@ -69,28 +70,16 @@ impl PendingIndex {
     /// Adds to `out` what workers will hold of `prompt` soon and do not hold yet.
     pub fn merge_into(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
-        let mut going: SmallVec<[WorkerId; 16]> = SmallVec::new();
         let mut depth = 0;
         while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
             let node = self.tree.get(id);
-            let claims = |who: &WorkerId| node.value.iter().any(|(worker, _)| worker == who);
-            if depth == 0 {
-                going.extend(node.value.iter().map(|(worker, _)| *worker));
+            for &(worker, _) in &node.value {
+                out.raise(SourceId::Worker(worker), agreed);
             }
-            going.retain(|worker| {
-                let stays = claims(worker);
-                if !stays {
-                    out.raise(SourceId::Worker(*worker), depth);
-                }
-                stays
-            });
             depth = agreed;
-            if agreed < node.end || going.is_empty() {
+            if agreed < node.end {
                 break;
             }
-        }
-        for worker in going {
-            out.raise(SourceId::Worker(worker), depth);
         }
     }
 

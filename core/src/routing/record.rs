@@ -1,6 +1,7 @@
 //! A run of a router, written down: one JSON object a line. The first line names the format and the
 //! policy; each further one holds an instant, an input, what the look-up returned (if one was made)
-//! and the actions taken. A replay applies the inputs to a fresh router and compares the actions.
+//! and the actions taken. A replay applies the inputs to a fresh router and compares the actions. The
+//! last line says that it is the last, so that a record that was cut is told from a whole one.
 
 use crate::routing::Router;
 use crate::routing::index::Overlap;
@@ -37,6 +38,14 @@ pub struct Entry {
     pub actions: Vec<Action>,
 }
 
+/// The last line, where whoever wrote came to an end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// How many entries stand before it.
+    pub end: u64,
+}
+
 impl Router {
     /// [`Router::apply`], and the entry that lets a replay repeat it.
     pub fn apply_recorded(
@@ -65,6 +74,8 @@ impl Router {
 pub struct Replayed {
     pub inputs: u64,
     pub decisions: u64,
+    /// Whether the record has its end. Without it, what came after the last line is lost.
+    pub complete: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +88,8 @@ pub enum ReplayError {
     Differs { line: usize, recorded: String, replayed: String },
 }
 
-/// Repeats a record; every action must come out as it was written.
+/// Repeats a record; every action must come out as it was written. One that was cut between two
+/// lines is repeated as far as it goes.
 pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, ReplayError> {
     let mut lines = lines.enumerate();
     let (_, first) = lines.next().ok_or(ReplayError::Empty)?;
@@ -87,10 +99,23 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         return Err(ReplayError::BadLine { line: 1, why });
     }
     let mut router = Router::new(header.policy).with_seed(header.seed);
-    let mut done = Replayed { inputs: 0, decisions: 0 };
+    let mut done = Replayed { inputs: 0, decisions: 0, complete: false };
     let mut actions = Vec::new();
     for (i, text) in lines {
         let line = i + 1;
+        if done.complete {
+            let why = "something stands after the end".to_owned();
+            return Err(ReplayError::BadLine { line, why });
+        }
+        if text.as_ref().starts_with("{\"end\":") {
+            let End { end } = parse(line, text.as_ref())?;
+            if end != done.inputs {
+                let why = format!("{end} entries were written, {} stand before it", done.inputs);
+                return Err(ReplayError::BadLine { line, why });
+            }
+            done.complete = true;
+            continue;
+        }
         let entry: Entry = parse(line, text.as_ref())?;
         actions.clear();
         router.apply(

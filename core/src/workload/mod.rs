@@ -9,6 +9,7 @@
 //! simulated one can be given the same.
 
 pub mod arrivals;
+mod drawn;
 pub mod sessions;
 mod shared;
 pub mod spec;

@@ -1,36 +1,27 @@
 //! Multi-turn sessions drawn from a seed: a system prompt and texts that many share, a history that
 //! grows, time to think between an answer and the next message.
 
+use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
 use super::shared::Shelf;
-use crate::block::{Chain, ScopePlan, TokenBlocks, hash_segments};
+use crate::block::{ScopePlan, TokenBlocks};
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{Request, TokenSource, Work};
-use crate::rng::{Rng, hash_words};
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-use crate::tokens::Segment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use super::arrivals::Arrivals;
-pub use super::spec::{Amount, SessionsSpec, SpecError, ThinkFrom, WorkloadSpec};
+pub use super::spec::{Amount, Branching, SessionsSpec, SpecError, ThinkFrom, WorkloadSpec};
 
-/// More turns than any session has; a request's id is its session times this plus its turn.
-const MAX_TURNS: u64 = 1 << 16;
-
-#[derive(Clone, Debug)]
-struct Turn {
-    /// Prompt tokens, history included.
-    prompt: u32,
-    output: u32,
-    think: Duration,
-}
-
-/// A session with all its turns, drawn when it begins.
+/// A session that is under way.
 #[derive(Clone, Debug)]
 struct Session {
-    chain: Arc<Chain>,
-    segments: Arc<[Segment]>,
-    turns: Vec<Turn>,
+    drawn: Drawn,
+    /// By turn: answers that it still waits for.
+    waits_for: Vec<u32>,
+    /// Turns that have not ended.
+    left: u32,
     /// When the last turn was to be sent.
     sent: Instant,
 }
@@ -121,14 +112,15 @@ impl Sessions {
             self.begin(start);
             self.draw_start(start);
         }
-        let (at, index, turn) = self.armed.pop_first().expect("a turn is due");
+        let (at, index, number) = self.armed.pop_first().expect("a turn is due");
         let session = self.live.get_mut(&index).expect("a session that is under way");
         session.sent = at;
-        let Turn { prompt, output, .. } = session.turns[turn as usize];
-        let view = |tokens| TokenBlocks::new(Arc::clone(&session.chain), tokens);
+        let turn @ &Turn { prompt, output, .. } = &session.drawn.turns[number as usize];
+        let Text { chain, segments } = session.drawn.text(turn);
+        let view = |tokens| TokenBlocks::new(Arc::clone(chain), tokens);
         Work {
             request: Request {
-                id: RequestId(index * MAX_TURNS + u64::from(turn)),
+                id: RequestId(index * MAX_TURNS + u64::from(number)),
                 session: Some(SessionId(index)),
                 tenant: TenantId(0),
                 prompt: view(prompt),
@@ -137,26 +129,31 @@ impl Sessions {
             },
             sequence: view(prompt + output),
             output_tokens: output,
-            text: TokenSource::new(Arc::clone(&session.segments)),
+            text: TokenSource::new(Arc::clone(segments)),
         }
     }
 
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
-        let (index, turn) = (id.0 / MAX_TURNS, (id.0 % MAX_TURNS) as u32);
-        let session = self.live.get(&index).expect("a session that is under way");
-        match session.turns.get(turn as usize + 1) {
-            Some(next) => {
+        let (index, turn) = (id.0 / MAX_TURNS, (id.0 % MAX_TURNS) as usize);
+        let session = self.live.get_mut(&index).expect("a session that is under way");
+        for waiter in session.drawn.turns[turn].waiters.clone() {
+            // Those behind the end of a session that was cut are nobody's.
+            let Some(waits_for) = session.waits_for.get_mut(waiter as usize) else { break };
+            *waits_for -= 1;
+            if *waits_for == 0 {
+                let think = session.drawn.turns[waiter as usize].think;
                 let at = match self.spec.think_from {
-                    ThinkFrom::Answer => now + next.think,
-                    ThinkFrom::Message => now.max(session.sent + next.think),
+                    ThinkFrom::Answer => now + think,
+                    ThinkFrom::Message => now.max(session.sent + think),
                 };
-                self.armed.insert((at, index, turn + 1));
+                self.armed.insert((at, index, waiter));
             }
-            None => {
-                self.live.remove(&index);
-                if matches!(self.spec.arrivals, Arrivals::Closed { .. }) {
-                    self.begin(now);
-                }
+        }
+        session.left -= 1;
+        if session.left == 0 {
+            self.live.remove(&index);
+            if matches!(self.spec.arrivals, Arrivals::Closed { .. }) {
+                self.begin(now);
             }
         }
     }
@@ -174,48 +171,14 @@ impl Sessions {
         }
         let index = self.next_session;
         self.next_session += 1;
-        let mut session = self.draw(index);
-        session.turns.truncate((self.total - self.begun).min(MAX_TURNS) as usize);
-        self.begun += session.turns.len() as u64;
-        self.live.insert(index, session);
-        self.armed.insert((at, index, 0));
-    }
-
-    /// A session is the same whenever it is drawn.
-    fn draw(&self, index: u64) -> Session {
-        let spec = &self.spec;
-        let mut rng = Rng::named(self.seed, &[0x5345_5353, index]);
-        let text = |kind: u64, a: u64, b: u64| hash_words(&[self.seed, kind, a, b]);
-        let system = text(1, rng.below(spec.system_prompts), 0);
-        let mut segments = vec![Segment::Text { seed: system, tokens: spec.system_tokens }];
-        let mut context = spec.system_tokens;
-        for shelf in &self.shelves {
-            let text = shelf.pick(index, spec.max_context_tokens - context);
-            context += text.tokens();
-            segments.push(text);
-        }
-        let mut turns = Vec::new();
-        for turn in 0..u64::from(spec.turns.draw_count(&mut rng)).min(MAX_TURNS) {
-            let user = spec.user_tokens.draw_count(&mut rng);
-            let output = spec.output_tokens.draw_count(&mut rng);
-            let think = Duration::from_secs_f64(spec.think_s.draw(&mut rng));
-            let room = spec.max_context_tokens - context;
-            let (user, output) = if user.saturating_add(output) <= room {
-                (user, output)
-            } else if turns.is_empty() {
-                // A first message that is too long is cut, so that no session is empty.
-                let output = output.min(room / 2).max(1);
-                (room - output, output)
-            } else {
-                break;
-            };
-            segments.push(Segment::Text { seed: text(2, index, turn), tokens: user });
-            segments.push(Segment::Answer { tokens: output });
-            turns.push(Turn { prompt: context + user, output, think });
-            context += user + output;
-        }
-        let chain = Arc::new(hash_segments(&self.scope, &segments));
-        Session { chain, segments: segments.into(), turns, sent: Instant::START }
+        let mut drawn = drawn::draw(&self.spec, &self.shelves, &self.scope, self.seed, index);
+        drawn.turns.truncate((self.total - self.begun).min(MAX_TURNS) as usize);
+        self.begun += drawn.turns.len() as u64;
+        let waits_for: Vec<u32> = drawn.turns.iter().map(|turn| turn.waits_for).collect();
+        let first = (0..).zip(&waits_for).take_while(|&(_, &waits_for)| waits_for == 0);
+        self.armed.extend(first.map(|(turn, _)| (at, index, turn)));
+        let left = waits_for.len() as u32;
+        self.live.insert(index, Session { drawn, waits_for, left, sent: Instant::START });
     }
 }
 
@@ -223,6 +186,7 @@ impl Sessions {
 mod tests {
     use super::super::spec::SharedTexts;
     use super::*;
+    use crate::block::Chain;
 
     fn spec(arrivals: Arrivals) -> SessionsSpec {
         SessionsSpec {
@@ -232,6 +196,7 @@ mod tests {
             system_prompts: 2,
             system_tokens: 100,
             turns: Amount { mean: 4.0, cv: 0.5 },
+            branching: None,
             user_tokens: Amount { mean: 50.0, cv: 1.0 },
             output_tokens: Amount { mean: 20.0, cv: 0.5 },
             think_s: Amount { mean: 2.0, cv: 1.0 },
@@ -314,6 +279,24 @@ mod tests {
         };
         let late = second(&slow).zip(second(&fast)).map(|(slow, fast)| slow - fast);
         assert_eq!(late, Some(Duration::from_millis(1_000)));
+    }
+
+    #[test]
+    fn branches_are_sent_at_once_and_waited_for_together() {
+        let mut spec = spec(Arrivals::Closed { sessions: 1 });
+        spec.branching = Some(Branching { branches: 3, keep: 2, turns: 1 });
+        spec.turns = Amount { mean: 3.0, cv: 0.0 };
+        spec.think_s = Amount { mean: 2.0, cv: 0.0 };
+        let seen = play(&spec, Duration::from_millis(500));
+        assert_eq!(seen.len(), 50, "whole sessions of 15, and one that is cut");
+        let at = |turn: u64| {
+            let of_turn = seen.iter().find(|(id, ..)| id.0 == turn);
+            of_turn.map(|&(_, at, ..)| at.as_secs_f64())
+        };
+        for (turn, expected) in [(0, 0.0), (2, 0.0), (3, 2.5), (8, 2.5), (9, 5.0), (14, 5.0)] {
+            assert_eq!(at(turn), Some(expected), "turn {turn}");
+        }
+        assert_eq!((at(15), at(MAX_TURNS)), (None, Some(5.5)), "then the next session");
     }
 
     #[test]

@@ -27,7 +27,10 @@ pub struct SessionsSpec {
     /// Different system prompts; each session has one of them.
     pub system_prompts: u64,
     pub system_tokens: u32,
+    /// Of a session that branches: levels.
     pub turns: Amount,
+    /// None: each turn goes on with the one before it.
+    pub branching: Option<Branching>,
     /// What the user, or a tool for it, adds in a turn.
     pub user_tokens: Amount,
     pub output_tokens: Amount,
@@ -53,6 +56,8 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     documents: Option<SharedTexts>,
     turns: Amount,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    branching: Option<Branching>,
     user_tokens: Amount,
     output_tokens: Amount,
     think_s: Amount,
@@ -83,6 +88,7 @@ impl From<Written> for WorkloadSpec {
                 system_prompts: written.system_prompts,
                 system_tokens: written.system_tokens,
                 turns: written.turns,
+                branching: written.branching,
                 user_tokens: written.user_tokens,
                 output_tokens: written.output_tokens,
                 think_s: written.think_s,
@@ -107,12 +113,40 @@ impl From<WorkloadSpec> for Written {
             team_prefixes,
             documents,
             turns: sessions.turns,
+            branching: sessions.branching,
             user_tokens: sessions.user_tokens,
             output_tokens: sessions.output_tokens,
             think_s: sessions.think_s,
             think_from: sessions.think_from,
             max_context_tokens: sessions.max_context_tokens,
         }
+    }
+}
+
+/// How a session branches: a search through ideas, or agents that work side by side and hand over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Branching {
+    /// In how many ways each context is gone on with, all at once.
+    pub branches: u32,
+    /// How many of a level's contexts, drawn by lot, the next level goes on with.
+    pub keep: u32,
+    /// Turns of a branch in a level, each with the ones before it in its prompt.
+    pub turns: u32,
+}
+
+impl Branching {
+    /// Of each number.
+    const MOST: u32 = 1_024;
+
+    fn check(self) -> Result<(), String> {
+        let Self { branches, keep, turns } = self;
+        for (name, number) in [("branches", branches), ("keep", keep), ("turns", turns)] {
+            if !(1..=Self::MOST).contains(&number) {
+                return Err(format!("{name}: {number}, expected 1 to {}", Self::MOST));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +231,9 @@ impl SharedTexts {
 impl SessionsSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         let err = |field, why: String| Err(SpecError { field, why });
+        if self.name.is_empty() {
+            return err("name", "empty, expected one".into());
+        }
         if !(1..=100_000_000).contains(&self.requests) {
             return err("requests", format!("{}, expected 1 to 100000000", self.requests));
         }
@@ -214,6 +251,9 @@ impl SessionsSpec {
         ];
         for (field, amount, least) in amounts {
             amount.check(least).map_err(|why| SpecError { field, why })?;
+        }
+        if let Some(Err(why)) = self.branching.map(Branching::check) {
+            return err("branching", why);
         }
         let least = self.system_tokens.saturating_add(2);
         if self.max_context_tokens < least || self.max_context_tokens > 1 << 30 {
@@ -241,6 +281,7 @@ mod tests {
             system_prompts: 1,
             system_tokens: 100,
             turns: amount,
+            branching: None,
             user_tokens: amount,
             output_tokens: amount,
             think_s: amount,
@@ -255,12 +296,19 @@ mod tests {
     fn specs_that_cannot_be_are_refused_by_field() {
         assert_eq!(good().check(), Ok(()));
         type Spoil = fn(&mut SessionsSpec);
-        let bad: [(&str, Spoil); 7] = [
+        let bad: [(&str, Spoil); 10] = [
+            ("name", |spec| spec.name.clear()),
             ("requests", |spec| spec.requests = 0),
             ("arrivals", |spec| spec.arrivals = Arrivals::Closed { sessions: 0 }),
             ("arrivals", |spec| spec.arrivals = Arrivals::Poisson { sessions_per_s: f64::NAN }),
             ("system_prompts", |spec| spec.system_prompts = 0),
             ("turns", |spec| spec.turns.mean = 0.0),
+            ("branching", |spec| {
+                spec.branching = Some(Branching { branches: 0, keep: 1, turns: 1 });
+            }),
+            ("branching", |spec| {
+                spec.branching = Some(Branching { branches: 1, keep: 1, turns: 2_000 });
+            }),
             ("think_s", |spec| spec.think_s.mean = -1.0),
             ("max_context_tokens", |spec| spec.max_context_tokens = 101),
         ];

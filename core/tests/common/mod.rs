@@ -9,7 +9,8 @@ use std::sync::Arc;
 use warmpath_core::block::{
     BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
 };
-use warmpath_core::engine::profile::{HostTier, LinearStep, Loads, Profile, StepTime};
+use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::{RequestId, TenantId};
 use warmpath_core::request::{Request, TokenSource, Work};
 use warmpath_core::rng::Rng;
@@ -140,7 +141,10 @@ pub fn round_profile(block_size: u32) -> Profile {
             ns_per_context_token: 0.0,
             ns_per_seq: 0.0,
         }),
-        host: None,
+        eviction: EvictionRule::Lru,
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 
@@ -152,9 +156,19 @@ pub fn linear(profile: &mut Profile) -> &mut LinearStep {
     }
 }
 
-/// With 1,000 bytes a token and `gb_s` of bandwidth, a token takes `1000 / gb_s` ns.
-pub fn host(tokens: u64, gb_s: f64, latency_us: f64, loads: Loads) -> Option<HostTier> {
-    Some(HostTier { tokens, bandwidth_gb_s: gb_s, latency_us, loads })
+/// A tier that takes what HBM throws out. With 1,000 bytes a token and `gb_s` of bandwidth, a token
+/// takes `1000 / gb_s` ns; writing takes no time worth counting.
+pub fn spill(name: &str, tokens: u64, gb_s: f64, latency_us: f64, loads: Loads) -> TierSpec {
+    TierSpec {
+        name: name.into(),
+        tokens,
+        load_gb_s: gb_s,
+        store_gb_s: 1e12,
+        latency_us,
+        eviction: EvictionRule::Lru,
+        fill: Fill::Spill,
+        loads,
+    }
 }
 
 /// A request for `prompt` tokens of a text and `output` answer tokens.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
 use warmpath_core::engine::profile::{Profile, StepShape};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_worker_sim::profiles;
 
 const LINKS: &str = include_str!("../../../deploy/profiles/links.toml");
@@ -107,7 +108,10 @@ fn deployment(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Deployment {
         memory_utilisation: 0.9,
         activation_gb: 3.9,
         hbm_tokens: Some(64 << 20),
-        host: None,
+        eviction: EvictionRule::default(),
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
 use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::{Engine, Output};
 use warmpath_core::id::{RequestId, TenantId, WorkerId};
 use warmpath_core::request::{Request, TokenSource, Work};
@@ -176,7 +177,10 @@ fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
         memory_utilisation: 0.9,
         activation_gb: 3.9,
         hbm_tokens: None,
-        host: None,
+        eviction: EvictionRule::default(),
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     };
     let profile = Profile::build(device, model, &deployment)
         .map_err(|error| format!("{} on {}: {error}", model.name, device.name))?;

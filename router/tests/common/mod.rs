@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tonic::Streaming;
 use tonic::transport::Channel;
 use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::{Segment, TokenStream, materialize};
 use warmpath_proto::transport;
@@ -46,7 +47,10 @@ pub fn profile() -> Profile {
             ns_per_context_token: 1.0,
             ns_per_seq: 1e3,
         }),
-        host: None,
+        eviction: EvictionRule::Lru,
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{HostTier, LinearStep, Loads, Profile, StepTime};
+use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
@@ -26,16 +27,28 @@ pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
             ns_per_context_token: 30.0,
             ns_per_seq: 5_000.0,
         }),
-        host: None,
+        eviction: EvictionRule::Lru,
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
     }
 }
 
-pub fn host(tokens: u64, loads: Loads) -> HostTier {
-    HostTier { tokens, bandwidth_gb_s: 50.0, latency_us: 20.0, loads }
+pub fn host(tokens: u64, loads: Loads) -> TierSpec {
+    TierSpec {
+        name: "host".into(),
+        tokens,
+        load_gb_s: 50.0,
+        store_gb_s: 50.0,
+        latency_us: 20.0,
+        eviction: EvictionRule::Lru,
+        fill: Fill::Spill,
+        loads,
+    }
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
-    Scenario { workers, profile, policy, network: Network::default(), seed: 0 }
+    Scenario { workers, profile, policy, pool: None, network: Network::default(), seed: 0 }
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
@@ -45,6 +58,7 @@ pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
         arrivals,
         system_prompts: 3,
         system_tokens: 200,
+        branching: None,
         turns: Amount { mean: 5.0, cv: 0.6 },
         user_tokens: Amount { mean: 150.0, cv: 1.0 },
         output_tokens: Amount { mean: 40.0, cv: 1.0 },

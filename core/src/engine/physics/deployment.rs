@@ -2,7 +2,8 @@
 
 use super::precision::{KvDtype, Precision};
 use super::{Calibrated, Device, MemoryPlan, Model, Physics, Placement};
-use crate::engine::profile::{HostTier, Profile, StepTime};
+use crate::engine::profile::{PeerLink, PoolLink, Profile, StepTime, TierSpec};
+use crate::engine::store::eviction::EvictionRule;
 use serde::{Deserialize, Serialize};
 
 /// The most tokens a step may have: the table by tokens is kept in memory.
@@ -32,8 +33,16 @@ pub struct Deployment {
     pub activation_gb: f64,
     /// Room for KV in HBM in tokens, in place of what memory and weights leave.
     pub hbm_tokens: Option<u64>,
-    /// A tier behind HBM, private to the worker.
-    pub host: Option<HostTier>,
+    /// What leaves HBM first.
+    #[serde(default)]
+    pub eviction: EvictionRule,
+    /// What lies behind HBM and is the worker's own, from near to far.
+    #[serde(default, rename = "tier")]
+    pub tiers: Vec<TierSpec>,
+    /// The way to a pool that the fleet shares.
+    pub pool: Option<PoolLink>,
+    /// The way to peers' memory.
+    pub peers: Option<PeerLink>,
 }
 
 /// vLLM's default.
@@ -116,7 +125,10 @@ impl Profile {
             max_num_seqs: deployment.max_num_seqs,
             max_num_batched_tokens: deployment.max_num_batched_tokens,
             step: StepTime::Calibrated(step),
-            host: deployment.host,
+            eviction: deployment.eviction,
+            tiers: deployment.tiers.clone(),
+            pool: deployment.pool,
+            peers: deployment.peers,
         };
         profile.set_block_size(deployment.block_size);
         profile.check().map_err(|error| BuildError::new(error.field, error.why))?;

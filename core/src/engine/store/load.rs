@@ -1,149 +1,220 @@
-//! Blocks on their way from the host tier back into HBM: one link, one transfer at a time, in
-//! order.
+//! Blocks on their way from a tier behind back into HBM. Each tier has a link that its transfers
+//! share fairly.
 
-use super::{BlockStore, Found, Lease};
-use crate::engine::profile::{Loads, Profile};
-use crate::event::{KvEvent, PrefillCost};
-use crate::id::{TierId, TransferId};
+use super::find::Found;
+use super::{BlockStore, HBM, Lease, Offer, tiers_of};
+use crate::engine::profile::{Fill, Loads};
+use crate::event::PrefillCost;
+use crate::id::TransferId;
 use crate::runs::NodeId;
 use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Transfer {
-    id: TransferId,
-    ready: Instant,
+    /// None: from outside.
+    pub tier: Option<usize>,
     /// Blocks that are still to come.
-    blocks: u32,
+    pub blocks: u32,
+    /// What it takes beside its time on the link.
+    pub latency: Duration,
     /// Keeps the path in place even if every request that waits for it goes away.
-    lease: Lease,
+    pub lease: Lease,
 }
 
-/// The way from the host tier to HBM. One transfer at a time, in order.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
-    latency_ns: f64,
-    load_ns_per_block: f64,
-    free_at: Instant,
-    loads: Loads,
+/// What to bring to HBM.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// From the own tiers up to here.
+    pub end: u32,
+    /// And from there on.
+    pub offer: Option<Offer>,
 }
 
-impl Link {
-    pub fn new(profile: &Profile) -> Self {
-        Self {
-            latency_ns: profile.host.map_or(0.0, |host| host.latency_us * 1e3),
-            load_ns_per_block: profile.host.map_or(0.0, |host| host.load_ns_per_block(profile)),
-            free_at: Instant::START,
-            loads: profile.host.map_or(Loads::Always, |host| host.loads),
-        }
-    }
+/// All transfers under way.
+#[derive(Debug, Default)]
+pub(super) struct Transfers {
+    pub all: BTreeMap<TransferId, Transfer>,
+    /// Off the link, and ready after the latency.
+    landing: BTreeSet<(Instant, TransferId)>,
+    started: u64,
+}
 
-    /// When a transfer of so many blocks would be ready, and when the link would be free again.
-    fn book(&self, now: Instant, blocks: u32) -> (Instant, Instant) {
-        let moving = Duration::from_nanos_f64(f64::from(blocks) * self.load_ns_per_block);
-        let free_at = self.free_at.max(now) + moving;
-        (free_at + Duration::from_nanos_f64(self.latency_ns), free_at)
+impl Transfers {
+    pub fn next_id(&mut self) -> TransferId {
+        self.started += 1;
+        TransferId(self.started - 1)
     }
 }
 
 impl BlockStore {
-    /// When the next transfer ends.
+    /// When the next transfer leaves its link or is ready.
     pub fn next_ready(&self) -> Option<Instant> {
-        self.transfers.front().map(|transfer| transfer.ready)
+        let landing = self.transfers.landing.first().map(|&(ready, _)| ready);
+        let links = self.tiers[1..].iter().filter_map(|tier| tier.link.next_end());
+        links.chain(landing).min()
     }
 
-    /// Ends the first transfer if it is due.
+    /// Ends the first transfer that is ready by `now`.
     pub fn finish_load(&mut self, now: Instant) -> Option<TransferId> {
-        let due = self.transfers.front().is_some_and(|transfer| transfer.ready <= now);
-        let transfer = self.transfers.pop_front_if(|_| due)?;
-        let mut parts: SmallVec<[NodeId; 8]> = SmallVec::new();
-        let mut next = transfer.lease.deepest;
-        while let Some(id) = next {
-            let node = self.tree.get(id);
-            if node.value.loading == Some(transfer.id) {
-                parts.push(id);
+        loop {
+            let landing = self.transfers.landing.first().map(|&(ready, _)| ready);
+            let links = self.tiers[1..].iter_mut().enumerate();
+            let ends = links.filter_map(|(i, tier)| tier.link.next_end().map(|end| (end, i + 1)));
+            match ends.min() {
+                Some((end, tier)) if end <= now && landing.is_none_or(|ready| end < ready) => {
+                    let (end, id) = self.tiers[tier].link.pop_ended(end).expect("it is due");
+                    let ready = end + self.transfers.all[&id].latency;
+                    self.transfers.landing.insert((ready, id));
+                }
+                _ => {
+                    landing.filter(|&ready| ready <= now)?;
+                    let (ready, id) = self.transfers.landing.pop_first()?;
+                    self.land(ready, id);
+                    return Some(id);
+                }
+            }
+        }
+    }
+
+    /// A transfer has brought its blocks.
+    pub(super) fn land(&mut self, now: Instant, id: TransferId) -> u32 {
+        let transfer = self.transfers.all.remove(&id).expect("a transfer that was started");
+        let parts = self.parts_of(id, &transfer.lease);
+        let blocks: u32 = parts.iter().map(|&part| self.tree.get(part).len()).sum();
+        assert_eq!(blocks, transfer.blocks, "a transfer lost blocks on the way");
+        self.reserved -= u64::from(blocks);
+        if let Some(tier) = transfer.tier {
+            self.tiers[tier].traffic.loaded_blocks += u64::from(blocks);
+        }
+        for &part in parts.iter().rev() {
+            self.arrive(now, part);
+        }
+        self.release(transfer.lease);
+        blocks
+    }
+
+    /// The runs of a path that a transfer brings, the last first.
+    pub(super) fn parts_of(&self, id: TransferId, lease: &Lease) -> SmallVec<[NodeId; 8]> {
+        let mut parts = SmallVec::new();
+        let mut next = lease.deepest;
+        while let Some(part) = next {
+            let node = self.tree.get(part);
+            if node.value.loading == Some(id) {
+                parts.push(part);
             }
             next = node.parent;
         }
-        for &id in parts.iter().rev() {
-            self.reserved -= u64::from(self.tree.get(id).len());
-            self.land(id);
-        }
-        let blocks: u32 = parts.iter().map(|&id| self.tree.get(id).len()).sum();
-        assert_eq!(blocks, transfer.blocks, "a transfer lost blocks on the way");
-        self.release(transfer.lease);
-        Some(transfer.id)
+        parts
     }
 
-    /// A held run of the host tier was computed meanwhile, so it is in HBM now. If it was on its
+    /// A held run of a tier behind was computed meanwhile, so it is in HBM now. If it was on its
     /// way, the transfer has so much less to bring; whoever waits for it still does.
-    pub(super) fn overtake(&mut self, id: NodeId) {
+    pub(super) fn overtake(&mut self, now: Instant, id: NodeId) {
         let node = self.tree.get(id);
         if let Some(loading) = node.value.loading {
             let count = node.len();
-            let on_its_way = self.transfers.iter_mut().find(|transfer| transfer.id == loading);
-            on_its_way.expect("a run loads with a transfer").blocks -= count;
+            let on_its_way = self.transfers.all.get_mut(&loading).expect("it loads the run");
+            on_its_way.blocks -= count;
             self.reserved -= u64::from(count);
         }
-        self.land(id);
+        self.arrive(now, id);
     }
 
-    /// A held run is in HBM now instead of in the host tier.
-    fn land(&mut self, id: NodeId) {
-        let node = self.tree.get_mut(id);
-        let count = u64::from(node.len());
-        (node.value.loading, node.value.tier) = (None, TierId::HBM);
-        self.hbm.resident += count;
-        self.host.as_mut().expect("a host tier").resident -= count;
-        self.moved(id, TierId::HOST, TierId::HBM);
+    /// A held run is in HBM now. Tiers that fill by spilling give it up: a block is in one of them,
+    /// or in HBM.
+    fn arrive(&mut self, now: Instant, id: NodeId) {
+        self.add_tier(id, HBM);
+        let run = &mut self.tree.get_mut(id).value;
+        run.loading = None;
+        for tier in tiers_of(run.tiers & !1) {
+            if self.tiers[tier].fill == Fill::Spill {
+                self.drop_tier(id, tier);
+            }
+        }
+        self.write_through(now, id);
     }
 
-    pub(super) fn worth_loading(
+    /// What to load and fetch: up to where the most time is gained over computing. From one source
+    /// loading takes the same for every block and computing more for each than for the one before,
+    /// so only the ends of tiers and of offers can be best.
+    pub(super) fn plan(
         &self,
         now: Instant,
         found: &Found,
-        block_size: u32,
-        cost: &PrefillCost,
-    ) -> bool {
-        let blocks = found.host - found.coming;
-        match self.link.loads {
-            Loads::Always => true,
-            Loads::WhenCheaper => {
-                let (ready, _) = self.link.book(now, blocks);
-                let computed = cost.estimate(blocks * block_size, found.coming * block_size);
-                ready.since(now) < computed
+        limit: u32,
+        (block_size, cost): (u32, &PrefillCost),
+        offers: &[Offer],
+    ) -> Plan {
+        let computed = |end: u32| {
+            let new = (end - found.coming) * block_size;
+            cost.estimate(new, found.coming * block_size).as_nanos() as f64
+        };
+        let mut best = Plan { end: found.coming, offer: None };
+        let (mut best_gain, mut waits, mut all_forced) = (0.0, 0.0_f64, true);
+        // What others offer joins on wherever the own tiers are left.
+        let mut joints: SmallVec<[(u32, f64); 4]> = SmallVec::from_slice(&[(found.coming, 0.0)]);
+        for segment in &found.behind {
+            let tier = &self.tiers[segment.tier];
+            let written = segment.there_at.since(now).as_nanos() as f64;
+            waits = waits.max(tier.load_estimate(now, segment.blocks) + written);
+            all_forced &= tier.loads == Loads::Always;
+            let gain = computed(segment.end) - waits;
+            if all_forced || gain > best_gain {
+                best.end = segment.end;
+                best_gain = if all_forced { f64::MIN } else { gain };
+            }
+            joints.push((segment.end, waits));
+        }
+        if all_forced && best.end > found.coming {
+            joints.retain(|&mut (end, _)| end == best.end);
+        }
+        for offer in offers.iter().filter(|_| !found.fetching) {
+            let to = offer.blocks.min(limit);
+            for &(end, waits) in joints.iter().filter(|&&(end, _)| end < to) {
+                let gain = computed(to) - waits.max(offer.estimate(to - end));
+                if offer.always || gain > best_gain {
+                    best = Plan { end, offer: Some(Offer { blocks: to, ..*offer }) };
+                    best_gain = gain;
+                }
             }
         }
+        best
     }
 
-    pub(super) fn start_load(&mut self, now: Instant, lease: &Lease, blocks: u32) -> TransferId {
-        let id = TransferId(self.next_transfer);
-        self.next_transfer += 1;
-        let (ready, free_at) = self.link.book(now, blocks);
-        self.link.free_at = free_at;
-        self.make_room(blocks);
-        self.reserved += u64::from(blocks);
+    /// Begins to load what lies in one tier of the path that `lease` holds.
+    pub(super) fn start_load(&mut self, now: Instant, lease: &Lease, tier: usize) -> TransferId {
+        let id = self.transfers.next_id();
+        let (mut blocks, mut there_at) = (0, now);
         let mut next = lease.deepest;
         while let Some(node_id) = next {
             let node = self.tree.get_mut(node_id);
-            node.value.pins += 1;
-            if node.value.tier == TierId::HOST && node.value.loading.is_none() {
-                node.value.loading = Some(id);
+            let len = node.len();
+            let run = &mut node.value;
+            run.pins += 1;
+            if run.loading.is_none() && run.tiers.trailing_zeros() as usize == tier {
+                run.loading = Some(id);
+                blocks += len;
+                there_at = there_at.max(run.there_at);
             }
             next = node.parent;
         }
-        self.leases += 1;
-        let chain = Arc::clone(&lease.chain);
-        let lease = Lease { chain, deepest: lease.deepest, named: lease.named, reserved: 0 };
-        self.transfers.push_back(Transfer { id, ready, blocks, lease });
+        self.make_room(now, blocks);
+        self.reserved += u64::from(blocks);
+        let source = &mut self.tiers[tier];
+        source.link.start(now, id, f64::from(blocks) * source.load_ns_per_block);
+        let latency = source.latency + there_at.since(now);
+        let transfer = Transfer { blocks, latency, tier: Some(tier), lease: self.again(lease) };
+        self.transfers.all.insert(id, transfer);
         id
     }
 
-    pub(super) fn moved(&mut self, id: NodeId, from: TierId, to: TierId) {
-        let node = self.tree.get(id);
-        let run = node.run(node.start, node.end);
-        self.events.push(KvEvent::Stored { tier: to, run: run.clone() });
-        self.events.push(KvEvent::Removed { tier: from, run });
+    /// Another hold on the path of a lease, whose pins the caller has set.
+    pub(super) fn again(&mut self, lease: &Lease) -> Lease {
+        self.leases += 1;
+        let chain = Arc::clone(&lease.chain);
+        Lease { chain, deepest: lease.deepest, named: lease.named, reserved: 0 }
     }
 }

@@ -1,34 +1,87 @@
-//! The KV blocks of one worker: who uses which, what may be thrown out, what waits in the tier
+//! The KV blocks of one worker: who uses which, what may be thrown out, what waits in the tiers
 //! behind HBM.
 //!
 //! A [`Lease`] is one request's hold on the store: blocks with a name, which it shares with others
 //! and which stay while anyone holds them, and reserved blocks, which are its own until they are
-//! filled. Blocks nobody holds stay until room is needed; the least recently used go first, and of
-//! one prompt the last go first, so what is left is always a set of whole prefixes. With a host
-//! tier they move there instead of vanishing, and a block is in one tier at a time.
+//! filled. Blocks nobody holds stay until room is needed; each tier's [`eviction`] rule says which
+//! go first, and of one prompt the last go first, so what is left is always a set of whole prefixes.
+//!
+//! What leaves HBM goes to the next tier that fills by spilling, and from there to the one behind
+//! it; a tier that is written through has a copy from the start. A block is in at most one of HBM
+//! and the tiers that fill by spilling.
 
+mod check;
+pub mod eviction;
+mod fetch;
+mod find;
 mod load;
 mod room;
 mod tier;
 
 use crate::block::{BlockRun, Chain, TokenBlocks};
-use crate::engine::profile::Profile;
+use crate::engine::profile::{Fill, Profile};
 use crate::event::{Digest, KvEvent, PrefillCost};
-use crate::id::{MAX_TIERS, TierId, TransferId};
+use crate::id::{MAX_TIERS, ORIGINS, TierId, TransferId};
 use crate::runs::{NodeId, RunTree};
 use crate::time::Instant;
-use load::{Link, Transfer};
-use std::collections::VecDeque;
+use eviction::{EvictionRule, Idle};
+pub use fetch::{Fetch, Offer};
+use load::Transfers;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use tier::Tier;
+pub use tier::Traffic;
+
+/// The place of HBM among the tiers.
+const HBM: usize = 0;
 
 #[derive(Clone, Debug)]
 struct Run {
-    tier: TierId,
+    /// A bit for each tier that has a copy. What follows it is never nearer than it is.
+    tiers: u8,
     /// Leases whose path goes through here. Such a run is in no eviction order.
     pins: u32,
-    /// On its way from the host tier to HBM.
+    /// On its way to HBM.
     loading: Option<TransferId>,
+    /// Whence, if no tier has a copy.
+    origin: u8,
+    /// When it was last let go of, counted in releases.
+    used: u64,
+    /// A second request has held it.
+    reused: bool,
+    /// When the last copy that was begun is there.
+    there_at: Instant,
+    /// How many runs go on from here, in each tier.
+    below: [u32; MAX_TIERS],
+}
+
+impl Run {
+    /// Blocks that are in HBM or on the way there, whose names are held by nobody else yet.
+    const fn new() -> Self {
+        Self {
+            tiers: 0,
+            pins: 1,
+            loading: None,
+            origin: 0,
+            used: 0,
+            reused: false,
+            there_at: Instant::START,
+            below: [0; MAX_TIERS],
+        }
+    }
+
+    /// Where it is found: the nearest tier, or where it comes from.
+    const fn found_in(&self) -> usize {
+        if self.tiers == 0 { self.origin as usize } else { self.tiers.trailing_zeros() as usize }
+    }
+
+    const fn in_hbm(&self) -> bool {
+        self.tiers & 1 != 0
+    }
+}
+
+fn tiers_of(mask: u8) -> impl Iterator<Item = usize> {
+    (0..MAX_TIERS).filter(move |tier| mask & (1 << tier) != 0)
 }
 
 /// One request's hold on the store. Must be given back with [`BlockStore::release`].
@@ -47,10 +100,15 @@ impl Lease {
     pub const fn blocks(&self) -> u32 {
         self.named + self.reserved
     }
+
+    /// Blocks it holds whose names others know.
+    pub const fn named(&self) -> u32 {
+        self.named
+    }
 }
 
-/// What a request found, in blocks by tier.
-pub type Hit = [u32; MAX_TIERS];
+/// What a request found, in blocks by where they came from.
+pub type Hit = [u32; ORIGINS];
 
 #[derive(Debug)]
 pub enum Acquired {
@@ -58,11 +116,11 @@ pub enum Acquired {
         lease: Lease,
         hit: Hit,
     },
-    /// Part of the hit is on its way into HBM.
+    /// Part of the hit is on its way into HBM, by these transfers.
     Waiting {
         lease: Lease,
         hit: Hit,
-        transfer: TransferId,
+        transfers: SmallVec<[TransferId; 2]>,
     },
     /// Not enough blocks can be freed now. Nothing has changed.
     NoRoom,
@@ -75,35 +133,51 @@ pub struct NoRoom;
 #[derive(Debug)]
 pub struct BlockStore {
     tree: RunTree<Run>,
-    hbm: Tier,
-    host: Option<Tier>,
-    link: Link,
+    /// HBM first.
+    tiers: Vec<Tier>,
     /// HBM blocks that have no name yet: of leases, and of transfers under way.
     reserved: u64,
-    transfers: VecDeque<Transfer>,
-    next_transfer: u64,
+    transfers: Transfers,
     leases: u64,
+    releases: u64,
     events: Vec<KvEvent>,
+    /// Asked for since the last call of [`BlockStore::take_fetches`].
+    fetches: Vec<Fetch>,
+    /// When a shared pool gets blocks, if there is one.
+    pool: Option<Fill>,
+    /// For the pool, since the last call of [`BlockStore::take_puts`].
+    puts: Vec<BlockRun>,
 }
 
 impl BlockStore {
     pub fn new(profile: &Profile) -> Self {
-        let block_size = u64::from(profile.block_size);
+        let hbm = Tier::room(profile.hbm_blocks(), profile.eviction, profile.block_size);
+        let behind = profile.tiers.iter().map(|spec| Tier::behind(spec, profile));
+        Self { pool: profile.pool.map(|pool| pool.fill), ..Self::of(hbm, behind) }
+    }
+
+    /// One memory with nothing behind it.
+    pub fn flat(blocks: u64, eviction: EvictionRule, block_size: u32) -> Self {
+        Self::of(Tier::room(Some(blocks), eviction, block_size), core::iter::empty())
+    }
+
+    fn of(first: Tier, behind: impl Iterator<Item = Tier>) -> Self {
         Self {
             tree: RunTree::default(),
-            hbm: Tier::new(profile.hbm_blocks()),
-            host: profile.host.map(|host| Tier::new(Some(host.tokens / block_size))),
-            link: Link::new(profile),
+            tiers: core::iter::once(first).chain(behind).collect(),
+            pool: None,
+            puts: Vec::new(),
             reserved: 0,
-            transfers: VecDeque::new(),
-            next_transfer: 0,
+            transfers: Transfers::default(),
             leases: 0,
+            releases: 0,
             events: Vec::new(),
+            fetches: Vec::new(),
         }
     }
 
-    /// Holds what is there of the first `limit` blocks of `sequence`, and reserves HBM for `total`
-    /// blocks in all.
+    /// Holds what is there of the first `limit` blocks of `sequence`, fetches what others `offer`
+    /// where that is faster than to compute it, and reserves HBM for `total` blocks in all.
     pub fn acquire(
         &mut self,
         now: Instant,
@@ -111,11 +185,11 @@ impl BlockStore {
         limit: u32,
         total: u32,
         cost: &PrefillCost,
+        offers: &[Offer],
     ) -> Acquired {
         let chain = sequence.chain();
         let found = self.find(chain, limit);
-        let load = self.worth_loading(now, &found, chain.block_size(), cost);
-        let end = if load { found.host } else { found.coming };
+        let plan = self.plan(now, &found, limit, (chain.block_size(), cost), offers);
         // Blocks that need a place in HBM: new ones and those to load. Blocks that are evictable
         // now but about to be held can't make that room.
         let need = u64::from(total.saturating_sub(found.coming));
@@ -124,36 +198,43 @@ impl BlockStore {
         }
         let mut lease = Lease { chain: Arc::clone(chain), deepest: None, named: 0, reserved: 0 };
         self.leases += 1;
-        let mut waiting_for = None;
+        let mut transfers: SmallVec<[TransferId; 2]> = SmallVec::new();
+        let mut hit = [0; ORIGINS];
         let mut depth = 0;
-        while let Some((id, agreed)) = self.tree.follow(chain, depth, end) {
+        while let Some((id, agreed)) = self.tree.follow(chain, depth, plan.end) {
             let part = self.hold(id, agreed);
-            waiting_for = self.tree.get(part).value.loading.or(waiting_for);
+            let run = &self.tree.get(part).value;
+            if let Some(loading) = run.loading.filter(|loading| !transfers.contains(loading)) {
+                transfers.push(loading);
+            }
+            hit[run.found_in()] += agreed - depth;
             (lease.deepest, lease.named, depth) = (Some(part), agreed, agreed);
         }
-        if end > found.coming {
-            waiting_for = Some(self.start_load(now, &lease, end - found.coming));
+        for segment in found.behind.iter().filter(|segment| segment.end <= plan.end) {
+            transfers.push(self.start_load(now, &lease, segment.tier));
+        }
+        if let Some(offer) = plan.offer {
+            hit[offer.from.origin()] += offer.blocks - lease.named;
+            transfers.push(self.start_fetch(now, &mut lease, &offer));
         }
         let own = total.saturating_sub(lease.named);
-        self.make_room(own);
+        self.make_room(now, own);
         self.reserved += u64::from(own);
         lease.reserved = own;
-        let mut hit = [0; MAX_TIERS];
-        hit[0] = found.hbm;
-        hit[1] = end - found.hbm;
-        match waiting_for {
-            Some(transfer) => Acquired::Waiting { lease, hit, transfer },
-            None => Acquired::Ready { lease, hit },
+        if transfers.is_empty() {
+            Acquired::Ready { lease, hit }
+        } else {
+            Acquired::Waiting { lease, hit, transfers }
         }
     }
 
     /// Reserves until the lease has `total` blocks.
-    pub fn grow(&mut self, lease: &mut Lease, total: u32) -> Result<(), NoRoom> {
+    pub fn grow(&mut self, now: Instant, lease: &mut Lease, total: u32) -> Result<(), NoRoom> {
         let more = total.saturating_sub(lease.blocks());
         if u64::from(more) > self.available() {
             return Err(NoRoom);
         }
-        self.make_room(more);
+        self.make_room(now, more);
         self.reserved += u64::from(more);
         lease.reserved += more;
         Ok(())
@@ -161,7 +242,7 @@ impl BlockStore {
 
     /// The first `blocks` blocks of the lease are filled: they get their names, and others may
     /// reuse them.
-    pub fn commit(&mut self, lease: &mut Lease, blocks: u32) {
+    pub fn commit(&mut self, now: Instant, lease: &mut Lease, blocks: u32) {
         while lease.named < blocks {
             let from = lease.named;
             let chain = Arc::clone(&lease.chain);
@@ -169,12 +250,12 @@ impl BlockStore {
                 // Somebody computed the same blocks meanwhile: ours are given back.
                 Some((id, agreed)) => {
                     let part = self.hold(id, agreed);
-                    if self.tree.get(part).value.tier == TierId::HOST {
-                        self.overtake(part);
+                    if !self.tree.get(part).value.in_hbm() {
+                        self.overtake(now, part);
                     }
                     (part, agreed)
                 }
-                None => (self.append(lease, from, blocks), blocks),
+                None => (self.append(now, lease, from, blocks), blocks),
             };
             let count = agreed - from;
             assert!(lease.reserved >= count, "a block was filled that was never reserved");
@@ -187,18 +268,23 @@ impl BlockStore {
     /// Gives everything back. Named blocks stay for others until room is needed.
     pub fn release(&mut self, lease: Lease) {
         self.leases -= 1;
+        self.releases += 1;
         self.reserved -= u64::from(lease.reserved);
         let mut next = lease.deepest;
-        // The end of the path first: of what falls free together, the end is thrown out first.
         while let Some(id) = next {
             let node = self.tree.get_mut(id);
             next = node.parent;
             node.value.pins -= 1;
+            node.value.used = self.releases;
             if node.value.pins == 0 {
-                let (tier, len) = (node.value.tier, node.len());
-                self.tier_mut(tier).let_go(id, len);
+                self.put_into_orders(id);
             }
         }
+    }
+
+    /// Takes what a shared pool is to get.
+    pub fn take_puts(&mut self) -> Vec<BlockRun> {
+        core::mem::take(&mut self.puts)
     }
 
     /// Takes what changed since the last call.
@@ -215,165 +301,146 @@ impl BlockStore {
         let mut nodes: Vec<(u32, NodeId)> =
             self.tree.iter().map(|(id, node)| (node.start, id)).collect();
         nodes.sort_unstable();
-        let run = |&(_, id): &(u32, NodeId)| {
+        let copies = |&(_, id): &(u32, NodeId)| {
             let node = self.tree.get(id);
-            (node.value.tier, node.run(node.start, node.end))
+            let run = node.run(node.start, node.end);
+            tiers_of(node.value.tiers).map(move |tier| (TierId(tier as u8), run.clone()))
         };
-        nodes.iter().map(run).collect()
+        nodes.iter().flat_map(copies).collect()
     }
 
     pub fn digest(&self) -> Digest {
         let mut digest = Digest::default();
         for (_, node) in self.tree.iter() {
-            digest.add(node.value.tier, &node.run(node.start, node.end));
+            for tier in tiers_of(node.value.tiers) {
+                digest.add(TierId(tier as u8), &node.run(node.start, node.end));
+            }
         }
         digest
     }
 
     pub fn blocks_by_tier(&self) -> [u64; MAX_TIERS] {
         let mut blocks = [0; MAX_TIERS];
-        blocks[0] = self.hbm.resident;
-        blocks[1] = self.host.as_ref().map_or(0, |host| host.resident);
+        for (blocks, tier) in blocks.iter_mut().zip(&self.tiers) {
+            *blocks = tier.resident;
+        }
         blocks
+    }
+
+    /// What has crossed the links of each tier behind HBM.
+    pub fn traffic(&self) -> impl Iterator<Item = Traffic> {
+        let of = |tier: &Tier| Traffic { loading: tier.link.busy(), ..tier.traffic };
+        self.tiers[1..].iter().map(of)
     }
 
     /// HBM blocks that somebody holds; the others are free or can be freed.
     pub fn held_blocks(&self) -> u64 {
-        self.hbm.resident - self.hbm.idle + self.reserved
+        self.tiers[HBM].resident - self.tiers[HBM].idle + self.reserved
     }
 
     pub const fn leases(&self) -> u64 {
         self.leases
     }
 
-    /// HBM is never overcommitted.
-    pub fn check_capacity(&self) {
-        if let Some(capacity) = self.hbm.capacity {
-            let used = self.hbm.resident + self.reserved;
-            assert!(used <= capacity, "{used} blocks in use, the worker has {capacity}");
-        }
-    }
-
-    /// For tests, and at rest: every count equals what it counts.
-    pub fn check(&self) {
-        self.tree.check();
-        self.check_capacity();
-        let (mut resident, mut idle, mut pins) = ([0; 2], [0; 2], 0);
-        let mut loading = 0;
-        for (id, node) in self.tree.iter() {
-            let run = &node.value;
-            let (tier, len) = (run.tier.0 as usize, u64::from(node.len()));
-            resident[tier] += len;
-            if run.pins == 0 {
-                idle[tier] += len;
-                assert!(run.loading.is_none(), "a run is loading for nobody");
-            }
-            loading += if run.loading.is_some() { len } else { 0 };
-            pins += run.pins;
-            let in_order = self.tier(run.tier).in_order(id);
-            assert_eq!(in_order, run.pins == 0, "a held run is in the eviction order, or not");
-            if let Some(parent) = node.parent {
-                let parent = &self.tree.get(parent).value;
-                assert!(parent.pins >= run.pins, "a run is held without its parent");
-                assert!(parent.tier <= run.tier, "a block is nearer than its parent");
-            }
-        }
-        self.hbm.check(resident[0], idle[0]);
-        if let Some(host) = &self.host {
-            host.check(resident[1], idle[1]);
-        }
-        if self.leases == 0 {
-            assert_eq!((pins, self.reserved, loading), (0, 0, 0), "held by nobody");
-        }
-    }
-
-    fn tier(&self, tier: TierId) -> &Tier {
-        match tier {
-            TierId::HBM => &self.hbm,
-            _ => self.host.as_ref().expect("a host tier"),
-        }
-    }
-
-    fn tier_mut(&mut self, tier: TierId) -> &mut Tier {
-        match tier {
-            TierId::HBM => &mut self.hbm,
-            _ => self.host.as_mut().expect("a host tier"),
-        }
-    }
-
     /// HBM blocks that are free or can be freed.
     fn available(&self) -> u64 {
-        let Some(capacity) = self.hbm.capacity else { return u64::MAX };
-        capacity - self.reserved - (self.hbm.resident - self.hbm.idle)
-    }
-
-    fn find(&self, chain: &Arc<Chain>, limit: u32) -> Found {
-        let mut found = Found::default();
-        while let Some((id, agreed)) = self.tree.follow(chain, found.host, limit) {
-            let node = self.tree.get(id);
-            let run = &node.value;
-            if run.tier == TierId::HBM {
-                found.hbm = agreed;
-                if run.pins == 0 {
-                    found.idle_hbm += u64::from(agreed - found.host);
-                }
-            }
-            if run.tier == TierId::HBM || run.loading.is_some() {
-                found.coming = agreed;
-            }
-            found.host = agreed;
-            if agreed < node.end {
-                break;
-            }
-        }
-        found
+        let hbm = &self.tiers[HBM];
+        hbm.capacity.map_or(u64::MAX, |all| all - self.reserved - (hbm.resident - hbm.idle))
     }
 
     /// Pins a run up to block `to`, splitting off what lies behind.
     fn hold(&mut self, id: NodeId, to: u32) -> NodeId {
         let part = if to < self.tree.get(id).end { self.split(id, to) } else { id };
-        let node = self.tree.get_mut(part);
-        node.value.pins += 1;
-        if node.value.pins == 1 {
-            let (tier, len) = (node.value.tier, node.len());
-            self.tier_mut(tier).keep(part, len);
+        if self.tree.get(part).value.pins == 0 {
+            self.take_from_orders(part);
         }
+        let run = &mut self.tree.get_mut(part).value;
+        run.pins += 1;
+        // The one that made it let go of it before, or computes on beside this one.
+        run.reused = true;
         part
     }
 
-    /// The part before `at` becomes a run of its own, next to the rest in the eviction order.
+    /// A run counts as reused, and with it all before it.
+    fn mark_reused(&mut self, id: NodeId) {
+        self.tree.get_mut(id).value.reused = true;
+        let mut next = self.tree.get(id).parent;
+        while let Some(above) = next.filter(|&above| !self.tree.get(above).value.reused) {
+            let idle = self.tree.get(above).value.pins == 0;
+            if idle {
+                self.take_from_orders(above);
+            }
+            self.tree.get_mut(above).value.reused = true;
+            if idle {
+                self.put_into_orders(above);
+            }
+            next = self.tree.get(above).parent;
+        }
+    }
+
+    /// The part before `at` becomes a run of its own.
     fn split(&mut self, id: NodeId, at: u32) -> NodeId {
+        let idle = self.tree.get(id).value.pins == 0;
+        if idle {
+            self.take_from_orders(id);
+        }
         let head = self.tree.split(id, at);
-        let run = self.tree.get(head).value.clone();
-        if run.pins == 0 {
-            self.tier_mut(run.tier).split_off(head);
+        let run = &mut self.tree.get_mut(head).value;
+        let copies = run.tiers;
+        run.below = core::array::from_fn(|tier| u32::from(copies >> tier & 1));
+        if idle {
+            self.put_into_orders(id);
+            self.put_into_orders(head);
         }
         head
     }
 
-    fn append(&mut self, lease: &Lease, from: u32, to: u32) -> NodeId {
-        self.hbm.resident += u64::from(to - from);
-        let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: to };
-        self.events.push(KvEvent::Stored { tier: TierId::HBM, run: run.clone() });
-        if let Some(id) = lease.deepest {
-            let node = self.tree.get(id);
-            let ours = node.value.pins == 1 && node.value.tier == TierId::HBM;
-            if ours && node.children == 0 && Arc::ptr_eq(&node.chain, &lease.chain) {
-                self.tree.extend(id, to);
-                return id;
-            }
-        }
-        let value = Run { tier: TierId::HBM, pins: 1, loading: None };
-        self.tree.insert(lease.deepest, run, value)
+    /// What an eviction order is told of a run.
+    fn idle(&self, id: NodeId) -> Idle {
+        let node = self.tree.get(id);
+        let run = &node.value;
+        Idle { id, used: run.used, end: node.end, blocks: node.len(), reused: run.reused }
     }
-}
 
-/// How far a chain is there, in blocks from its start: in HBM, in HBM or on the way, anywhere.
-#[derive(Clone, Copy, Default, Debug)]
-struct Found {
-    hbm: u32,
-    coming: u32,
-    host: u32,
-    /// Of the part in HBM, what nobody holds yet.
-    idle_hbm: u64,
+    /// New blocks in HBM, behind what the lease holds.
+    fn append(&mut self, now: Instant, lease: &Lease, from: u32, to: u32) -> NodeId {
+        if let Some(id) = lease.deepest
+            && self.lengthens(now, id, lease, to - from)
+        {
+            self.tree.extend(id, to);
+            self.put_through(id, from);
+            for tier in tiers_of(self.tree.get(id).value.tiers) {
+                self.came(id, from, tier);
+                if tier != HBM {
+                    self.write(now, id, to - from, tier);
+                }
+            }
+            return id;
+        }
+        let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: to };
+        let id = self.tree.insert(lease.deepest, run, Run::new());
+        self.put_through(id, from);
+        self.add_tier(id, HBM);
+        self.write_through(now, id);
+        id
+    }
+
+    /// A pool that is written through gets blocks as they are computed.
+    fn put_through(&mut self, id: NodeId, from: u32) {
+        if self.pool == Some(Fill::WriteThrough) {
+            let node = self.tree.get(id);
+            self.puts.push(node.run(from, node.end));
+        }
+    }
+
+    /// Whether nobody could tell new blocks from the end of the lease's path, so that they make it
+    /// longer.
+    fn lengthens(&mut self, now: Instant, id: NodeId, lease: &Lease, blocks: u32) -> bool {
+        let node = self.tree.get(id);
+        let run = &node.value;
+        let ours = run.pins == 1 && run.in_hbm() && node.children == 0;
+        let copies = run.tiers & !1;
+        ours && Arc::ptr_eq(&node.chain, &lease.chain)
+            && tiers_of(copies).all(|tier| self.tiers[tier].takes_copy(now, blocks))
+    }
 }

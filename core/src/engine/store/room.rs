@@ -1,66 +1,196 @@
-//! Room in HBM: the least recently used blocks leave first, for the host tier if there is one.
+//! Room in the tiers: what leaves one moves to the next that takes it, or is gone.
 
-use super::BlockStore;
+use super::{BlockStore, HBM, tiers_of};
+use crate::engine::profile::Fill;
 use crate::event::KvEvent;
 use crate::id::TierId;
 use crate::runs::NodeId;
+use crate::time::Instant;
 
 impl BlockStore {
     /// Throws blocks out of HBM until `blocks` are free.
-    pub(super) fn make_room(&mut self, blocks: u32) {
-        let Some(capacity) = self.hbm.capacity else { return };
-        let free = capacity - self.hbm.resident - self.reserved;
+    pub(super) fn make_room(&mut self, now: Instant, blocks: u32) {
+        let Some(capacity) = self.tiers[HBM].capacity else { return };
+        let free = capacity - self.tiers[HBM].resident - self.reserved;
         let mut missing = u64::from(blocks).saturating_sub(free);
         while missing > 0 {
-            let id = self.hbm.oldest().expect("room was promised");
-            missing -= self.evict(id, missing);
+            let id = self.victim(HBM).expect("room was promised");
+            missing -= self.evict(now, id, HBM, missing);
         }
     }
 
-    /// Takes up to `most` blocks off the end of an HBM run; they go to the host tier if there is
-    /// one.
-    fn evict(&mut self, id: NodeId, most: u64) -> u64 {
+    /// Throws out what a tier holds beyond its room. All that is left may be held, as on its way to
+    /// HBM; then the tier is over for a moment.
+    fn shrink(&mut self, now: Instant, tier: usize) {
+        while self.tiers[tier].over() > 0 {
+            let Some(id) = self.victim(tier) else { return };
+            let over = self.tiers[tier].over();
+            self.evict(now, id, tier, over);
+        }
+    }
+
+    fn victim(&self, tier: usize) -> Option<NodeId> {
+        let is_leaf = |id| self.tree.get(id).value.below[tier] == 0;
+        self.tiers[tier].order.victim(&is_leaf)
+    }
+
+    /// Takes up to `most` blocks off the end of a run that nobody holds, out of one tier.
+    fn evict(&mut self, now: Instant, id: NodeId, tier: usize, most: u64) -> u64 {
         let node = self.tree.get(id);
         let count = u64::from(node.len()).min(most);
         let from = node.end - count as u32;
-        self.hbm.resident -= count;
-        if self.host.as_ref().is_none_or(|host| host.capacity == Some(0)) {
-            self.drop_end(id, from, TierId::HBM);
+        self.remember(id, from, tier);
+        let home = self.next_home(now, id, tier, count as u32);
+        let stays = home.is_some() || node_tiers(self, id) != 1 << tier;
+        if !stays {
+            self.drop_end(id, from, tier);
             return count;
         }
-        if from > node.start {
+        if from > self.tree.get(id).start {
             self.split(id, from);
         }
-        self.hbm.keep(id, count as u32);
-        self.tree.get_mut(id).value.tier = TierId::HOST;
-        let host = self.host.as_mut().expect("a host tier");
-        host.resident += count;
-        host.let_go(id, count as u32);
-        self.moved(id, TierId::HBM, TierId::HOST);
-        self.shrink_host();
+        self.take_from_orders(id);
+        if let Some(home) = home {
+            self.add_tier(id, home);
+        }
+        self.drop_tier(id, tier);
+        self.put_into_orders(id);
+        if let Some(home) = home {
+            self.write(now, id, count as u32, home);
+        }
         count
     }
 
-    fn shrink_host(&mut self) {
-        while let Some(host) = &mut self.host {
-            let over = host.resident.saturating_sub(host.capacity.unwrap_or(u64::MAX));
-            // All of it may be on its way to HBM; then it is over for a moment.
-            let Some(id) = host.oldest().filter(|_| over > 0) else { return };
-            let node = self.tree.get(id);
-            let count = u64::from(node.len()).min(over);
-            let from = node.end - count as u32;
-            host.resident -= count;
-            self.drop_end(id, from, TierId::HOST);
+    /// Where the end of a run goes that leaves `tier`: the next tier behind that fills by spilling.
+    /// Nowhere while it is in a nearer tier, or if one before that has it already.
+    fn next_home(&mut self, now: Instant, id: NodeId, tier: usize, blocks: u32) -> Option<usize> {
+        let node = self.tree.get(id);
+        let (held, leads_on) = (node.value.tiers, node.children > 0);
+        if held & ((1 << tier) - 1) != 0 {
+            return None;
+        }
+        for next in tier + 1..self.tiers.len() {
+            if held & (1 << next) != 0 {
+                return None;
+            }
+            if self.tiers[next].fill == Fill::Spill {
+                // What others lie behind must stay reachable, also where writing is behind.
+                let takes = self.tiers[next].keeps_up(now, blocks) || leads_on;
+                return takes.then_some(next);
+            }
+        }
+        None
+    }
+
+    /// Forgets the end of a run that nobody holds and that is in this tier only.
+    fn drop_end(&mut self, id: NodeId, from: u32, tier: usize) {
+        self.take_from_orders(id);
+        let node = self.tree.get(id);
+        let (start, end, parent) = (node.start, node.end, node.parent);
+        let run = node.run(from, end);
+        if self.pool == Some(Fill::Spill) {
+            self.puts.push(run.clone());
+        }
+        self.events.push(KvEvent::Removed { tier: TierId(tier as u8), run });
+        self.tiers[tier].resident -= u64::from(end - from);
+        self.tree.truncate(id, from);
+        if from > start {
+            self.put_into_orders(id);
+        } else if let Some(parent) = parent {
+            self.tree.get_mut(parent).value.below[tier] -= 1;
         }
     }
 
-    /// Forgets the end of a run that nobody holds.
-    fn drop_end(&mut self, id: NodeId, from: u32, tier: TierId) {
-        let node = self.tree.get(id);
-        let (start, end) = (node.start, node.end);
-        let run = node.run(from, end);
-        self.events.push(KvEvent::Removed { tier, run });
-        self.tier_mut(tier).forget(id, end - from, from == start);
-        self.tree.truncate(id, from);
+    /// A new run, or one that came back to HBM, is copied to the tiers that are written through. Such
+    /// a tier holds whole prefixes, so it takes nothing whose beginning it lacks.
+    pub(super) fn write_through(&mut self, now: Instant, id: NodeId) {
+        for tier in 1..self.tiers.len() {
+            let node = self.tree.get(id);
+            let (held, blocks) = (node.value.tiers, node.len());
+            let above = node.parent.map_or(u8::MAX, |parent| self.tree.get(parent).value.tiers);
+            if held & (1 << tier) == 0
+                && above & (1 << tier) != 0
+                && self.tiers[tier].takes_copy(now, blocks)
+            {
+                self.add_tier(id, tier);
+                self.write(now, id, blocks, tier);
+            }
+        }
     }
+
+    /// Books the writing of a run's last blocks, and makes the room they take.
+    pub(super) fn write(&mut self, now: Instant, id: NodeId, blocks: u32, tier: usize) {
+        let there_at = self.tiers[tier].write(now, blocks);
+        let run = &mut self.tree.get_mut(id).value;
+        run.there_at = run.there_at.max(there_at);
+        self.shrink(now, tier);
+    }
+
+    /// The rule of a tier is told what leaves it.
+    fn remember(&mut self, id: NodeId, from: u32, tier: usize) {
+        let Some(stride) = self.tiers[tier].order.landmarks() else { return };
+        let node = self.tree.get(id);
+        for block in (from.next_multiple_of(stride)..node.end).step_by(stride as usize) {
+            self.tiers[tier].order.forget(node.chain.hash(block), node.value.reused);
+        }
+    }
+
+    /// A run that stands in no order has a copy in one tier more.
+    pub(super) fn add_tier(&mut self, id: NodeId, tier: usize) {
+        let node = self.tree.get_mut(id);
+        node.value.tiers |= 1 << tier;
+        let (parent, start) = (node.parent, node.start);
+        if let Some(parent) = parent {
+            self.tree.get_mut(parent).value.below[tier] += 1;
+        }
+        self.came(id, start, tier);
+    }
+
+    /// Blocks from `from` to the end of a run have come to a tier.
+    pub(super) fn came(&mut self, id: NodeId, from: u32, tier: usize) {
+        let node = self.tree.get(id);
+        let run = node.run(from, node.end);
+        let behind = &mut self.tiers[tier];
+        behind.resident += u64::from(run.len());
+        let mut regretted = false;
+        if let Some(stride) = behind.order.landmarks() {
+            for block in (from.next_multiple_of(stride)..run.end).step_by(stride as usize) {
+                regretted |= behind.order.recall(run.chain.hash(block));
+            }
+        }
+        if regretted {
+            self.mark_reused(id);
+        }
+        self.events.push(KvEvent::Stored { tier: TierId(tier as u8), run });
+    }
+
+    /// The reverse.
+    pub(super) fn drop_tier(&mut self, id: NodeId, tier: usize) {
+        let node = self.tree.get_mut(id);
+        node.value.tiers &= !(1 << tier);
+        let (parent, run) = (node.parent, node.run(node.start, node.end));
+        self.tiers[tier].resident -= u64::from(run.len());
+        if let Some(parent) = parent {
+            self.tree.get_mut(parent).value.below[tier] -= 1;
+        }
+        self.events.push(KvEvent::Removed { tier: TierId(tier as u8), run });
+    }
+
+    pub(super) fn put_into_orders(&mut self, id: NodeId) {
+        let idle = self.idle(id);
+        for tier in tiers_of(node_tiers(self, id)) {
+            self.tiers[tier].put(idle);
+        }
+    }
+
+    pub(super) fn take_from_orders(&mut self, id: NodeId) {
+        let idle = self.idle(id);
+        for tier in tiers_of(node_tiers(self, id)) {
+            self.tiers[tier].take(&idle);
+        }
+    }
+}
+
+fn node_tiers(store: &BlockStore, id: NodeId) -> u8 {
+    store.tree.get(id).value.tiers
 }

@@ -1,64 +1,118 @@
-//! One tier's room and its eviction order: least recently used first.
+//! One tier: its room, what leaves it first, and the links to and from it.
 
-use crate::hash::FixedState;
-use crate::runs::NodeId;
-use lru::LruCache;
+use super::eviction::{Eviction, EvictionRule, Idle};
+use crate::engine::profile::{Fill, Loads, Profile, TierSpec};
+use crate::id::TransferId;
+use crate::link::FairLink;
+use crate::time::{Duration, Instant};
+use serde::Serialize;
+
+/// How much may wait to be written to a tier. What would wait longer is not written: a cache that
+/// falls behind sheds.
+const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
+
+/// What has crossed a tier's links since the engine began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct Traffic {
+    pub loaded_blocks: u64,
+    pub stored_blocks: u64,
+    /// Blocks that would have been stored but for the backlog.
+    pub shed_blocks: u64,
+    /// Time in which at least one load was under way.
+    pub loading: Duration,
+}
 
 #[derive(Debug)]
 pub(super) struct Tier {
-    /// None: without limit.
+    /// In blocks; None: without limit.
     pub capacity: Option<u64>,
     /// Blocks with a name.
     pub resident: u64,
     /// Of those, blocks that nobody holds.
     pub idle: u64,
-    /// Runs that nobody holds. A run falls free after the runs below it, so the oldest is always
-    /// the end of a path.
-    order: LruCache<NodeId, (), FixedState>,
+    pub order: Box<dyn Eviction>,
+    pub fill: Fill,
+    pub loads: Loads,
+    pub link: FairLink<TransferId>,
+    pub latency: Duration,
+    pub load_ns_per_block: f64,
+    store_ns_per_block: f64,
+    /// When all that waits to be written is written.
+    written_at: Instant,
+    pub traffic: Traffic,
 }
 
 impl Tier {
-    pub fn new(capacity: Option<u64>) -> Self {
-        let order = LruCache::unbounded_with_hasher(FixedState::default());
-        Self { capacity, resident: 0, idle: 0, order }
-    }
-
-    /// A run fell free, just now.
-    pub fn let_go(&mut self, id: NodeId, len: u32) {
-        self.order.put(id, ());
-        self.idle += u64::from(len);
-    }
-
-    /// A run is held, or leaves the tier.
-    pub fn keep(&mut self, id: NodeId, len: u32) {
-        self.order.pop(&id);
-        self.idle -= u64::from(len);
-    }
-
-    /// The end of a free run is gone; all of it if `whole`.
-    pub fn forget(&mut self, id: NodeId, len: u32, whole: bool) {
-        if whole {
-            self.order.pop(&id);
+    /// Room alone, without links.
+    pub fn room(capacity: Option<u64>, eviction: EvictionRule, block_size: u32) -> Self {
+        Self {
+            capacity,
+            resident: 0,
+            idle: 0,
+            order: eviction.build(capacity, block_size),
+            fill: Fill::Spill,
+            loads: Loads::Always,
+            link: FairLink::default(),
+            latency: Duration::ZERO,
+            load_ns_per_block: 0.0,
+            store_ns_per_block: 0.0,
+            written_at: Instant::START,
+            traffic: Traffic::default(),
         }
-        self.idle -= u64::from(len);
     }
 
-    /// The head of a free run was split off. It is either about to be held, or the head of the
-    /// oldest run, whose place it takes.
-    pub fn split_off(&mut self, head: NodeId) {
-        self.order.put(head, ());
-        self.order.demote(&head);
+    pub fn behind(spec: &TierSpec, profile: &Profile) -> Self {
+        let block_size = profile.block_size;
+        let capacity = Some(spec.tokens / u64::from(block_size));
+        Self {
+            fill: spec.fill,
+            loads: spec.loads,
+            latency: Duration::from_nanos_f64(spec.latency_us * 1e3),
+            load_ns_per_block: profile.block_bytes() / spec.load_gb_s,
+            store_ns_per_block: profile.block_bytes() / spec.store_gb_s,
+            ..Self::room(capacity, spec.eviction, block_size)
+        }
     }
 
-    pub fn oldest(&self) -> Option<NodeId> {
-        self.order.peek_lru().map(|(&id, ())| id)
+    pub fn over(&self) -> u64 {
+        self.resident.saturating_sub(self.capacity.unwrap_or(u64::MAX))
     }
 
-    pub fn in_order(&self, id: NodeId) -> bool {
-        self.order.contains(&id)
+    pub fn put(&mut self, run: Idle) {
+        self.idle += u64::from(run.blocks);
+        self.order.put(run);
     }
 
-    pub fn check(&self, resident: u64, idle: u64) {
-        assert_eq!((self.resident, self.idle), (resident, idle), "blocks miscounted");
+    pub fn take(&mut self, run: &Idle) {
+        self.idle -= u64::from(run.blocks);
+        self.order.take(run);
+    }
+
+    /// Whether it wants, fits and keeps up with copies of new blocks.
+    pub fn takes_copy(&mut self, now: Instant, blocks: u32) -> bool {
+        let held = self.resident - self.idle + u64::from(blocks);
+        let fits = self.capacity.is_none_or(|capacity| held <= capacity);
+        self.fill == Fill::WriteThrough && fits && self.keeps_up(now, blocks)
+    }
+
+    /// Whether writing keeps up. Blocks that are shed for it are counted.
+    pub fn keeps_up(&mut self, now: Instant, blocks: u32) -> bool {
+        let keeps_up = self.written_at.since(now) < LONGEST_BACKLOG;
+        self.traffic.shed_blocks += if keeps_up { 0 } else { u64::from(blocks) };
+        keeps_up
+    }
+
+    /// Books the writing of so many blocks, and says when they are there.
+    pub fn write(&mut self, now: Instant, blocks: u32) -> Instant {
+        self.traffic.stored_blocks += u64::from(blocks);
+        let span = Duration::from_nanos_f64(f64::from(blocks) * self.store_ns_per_block);
+        self.written_at = self.written_at.max(now) + span;
+        self.written_at
+    }
+
+    /// Nanoseconds until so many blocks would be here.
+    pub fn load_estimate(&self, now: Instant, blocks: u32) -> f64 {
+        let work = f64::from(blocks) * self.load_ns_per_block;
+        self.link.estimate(now, work) + self.latency.as_nanos() as f64
     }
 }

@@ -6,17 +6,21 @@
 //!         + load(w, hit)        fetching the part of the hit that lies behind HBM
 //! ```
 //!
+//! Where a pool or a peer holds more of the prompt than `w`, and fetching that takes less time than
+//! computing it, `hit` is what that source holds, and `load` what the fetch takes.
+//!
 //! `hit` counts blocks that w holds and blocks that requests before this one will have computed
 //! there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
 //! that a cold fleet fills evenly.
 
 use super::Policy;
 use crate::event::WorkerInfo;
-use crate::id::MAX_TIERS;
+use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::rng::hash_words;
 use crate::routing::explain::{Candidate, Terms};
-use crate::routing::input::Decision;
+use crate::routing::index::Overlap;
+use crate::routing::input::{Decision, Pull};
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 
@@ -28,24 +32,94 @@ impl Policy for KvAware {
 
     fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
         let overlap = view.overlap(&request.prompt);
-        let best = view.workers().min_by_key(|(id, worker)| {
-            let hit = overlap.of_worker(*id);
+        let sources = Sources::of(&overlap);
+        let tokens = request.prompt.tokens();
+        let mut best: Option<Candidate> = None;
+        for (id, worker) in view.workers() {
+            let hit = overlap.of_worker(id);
+            let way = sources.cheapest(id, &worker.info, tokens, &hit);
             let candidate = Candidate {
-                worker: *id,
+                worker: id,
                 active: worker.active(),
                 overlap: Some(hit),
+                pull: way.pull,
                 terms: Some(Terms {
                     queue: worker.backlog(view.now()),
-                    prefill: prefill(&worker.info, request.prompt.tokens(), &hit),
-                    load: load(&worker.info, &hit),
+                    prefill: way.prefill,
+                    load: way.load,
                 }),
                 lot: hash_words(&[view.seed(), request.id.0, u64::from(id.0)]),
             };
             view.note(&candidate);
-            candidate.rank()
+            if best.is_none_or(|best| candidate.rank() < best.rank()) {
+                best = Some(candidate);
+            }
+        }
+        let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
+        Decision { worker, overlap, pull }
+    }
+}
+
+/// How a worker comes by the blocks of a prompt: what it takes to bring them, and to compute the
+/// rest.
+#[derive(Clone, Copy)]
+struct Way {
+    load: Duration,
+    prefill: Duration,
+    pull: Option<Pull>,
+}
+
+/// Who else a worker could fetch from: the pool, and the two workers that hold the most (one of them
+/// may be itself).
+struct Sources {
+    pool: Option<Pull>,
+    peers: [Option<Pull>; 2],
+}
+
+impl Sources {
+    fn of(overlap: &Overlap) -> Self {
+        let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
+        let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
+        for entry in overlap.entries() {
+            let pull = Pull { from: entry.source, blocks: entry.resident() };
+            match entry.source {
+                SourceId::Pool(_) if pull.blocks > most(pool) => pool = Some(pull),
+                SourceId::Worker(_) if pull.blocks > most(peers[0]) => {
+                    peers = [Some(pull), peers[0]];
+                }
+                SourceId::Worker(_) if pull.blocks > most(peers[1]) => peers[1] = Some(pull),
+                _ => {}
+            }
+        }
+        Self { pool, peers }
+    }
+
+    fn cheapest(
+        &self,
+        worker: WorkerId,
+        info: &WorkerInfo,
+        tokens: u32,
+        hit: &[u32; MAX_TIERS],
+    ) -> Way {
+        let own = Way { load: load(info, hit), prefill: prefill(info, tokens, hit), pull: None };
+        let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
+        let other = self.peers.iter().flatten().find(|pull| pull.from != worker.into());
+        let pool = self.pool.as_ref().zip(info.pool);
+        let all = pool.into_iter().chain(other.zip(info.peers));
+        let ways = all.filter(|(pull, _)| pull.blocks > held).map(|(pull, cost)| {
+            let cached = pull.blocks.saturating_mul(info.block_size).min(tokens);
+            Way {
+                load: own.load.max(cost.estimate(pull.blocks - held)),
+                prefill: info.prefill.estimate(tokens - cached, cached),
+                pull: Some(*pull),
+            }
         });
-        let (worker, _) = best.expect("a view is never empty");
-        Decision { worker, overlap: Some(overlap.of_worker(worker)) }
+        ways.fold(
+            own,
+            |best, way| {
+                if way.load + way.prefill < best.load + best.prefill { way } else { best }
+            },
+        )
     }
 }
 

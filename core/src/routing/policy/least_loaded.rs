@@ -18,6 +18,6 @@ impl Policy for LeastLoaded {
             (worker.active(), lot)
         });
         let (worker, _) = best.expect("a view is never empty");
-        Decision { worker, overlap: None }
+        Decision::blind(worker)
     }
 }

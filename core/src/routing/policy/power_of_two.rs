@@ -25,6 +25,6 @@ impl Policy for PowerOfTwo {
         let worker = |i: u64| view.workers().nth(i as usize).expect("an eligible worker");
         let ((a, first), (b, second)) = (worker(first), worker(second));
         let chosen = if second.active() < first.active() { b } else { a };
-        Decision { worker: chosen, overlap: None }
+        Decision::blind(chosen)
     }
 }

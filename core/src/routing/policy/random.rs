@@ -16,6 +16,6 @@ impl Policy for Random {
         let mut workers = view.workers();
         let lot = hash_words(&[view.seed(), request.id.0]) % workers.len() as u64;
         let (worker, _) = workers.nth(lot as usize).expect("a view is never empty");
-        Decision { worker, overlap: None }
+        Decision::blind(worker)
     }
 }

@@ -15,6 +15,6 @@ impl Policy for RoundRobin {
         let mut workers = view.workers();
         let turn = view.ordinal() % workers.len() as u64;
         let (worker, _) = workers.nth(turn as usize).expect("a view is never empty");
-        Decision { worker, overlap: None }
+        Decision::blind(worker)
     }
 }

@@ -37,6 +37,6 @@ impl Policy for SessionAffinity {
             .filter(|(_, worker)| u64::from(worker.active()) < bound)
             .min_by_key(|(id, _)| hash_words(&[view.seed(), key[0], key[1], u64::from(id.0)]));
         let (worker, _) = best.expect("someone is below the bound");
-        Decision { worker, overlap: None }
+        Decision::blind(worker)
     }
 }

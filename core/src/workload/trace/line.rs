@@ -21,7 +21,10 @@ pub fn numbered<'a>(
 }
 
 pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, TraceError> {
-    serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: error.to_string() })
+    // The line that serde counts is that of the text it is given, which is always its first.
+    let why =
+        |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
+    serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: why(error) })
 }
 
 /// The fields of an object in a line.
@@ -47,8 +50,23 @@ impl<'a> Fields<'a> {
         Ok(Self { line: self.line, within, object })
     }
 
+    /// The object that is a field of this one.
+    pub fn object(&self, field: &str) -> Result<Self, TraceError> {
+        let expected = "expected an object";
+        let value = self.get(field, expected)?;
+        let object = value
+            .as_object()
+            .ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))?;
+        Ok(Self { line: self.line, within: format!("{}{field}.", self.within), object })
+    }
+
     pub fn err(&self, field: &str, why: String) -> TraceError {
         TraceError::Field { line: self.line, field: format!("{}{field}", self.within), why }
+    }
+
+    /// Whether there is such a field with anything in it.
+    pub fn says(&self, field: &str) -> bool {
+        self.object.get(field).is_some_and(|value| !value.is_null())
     }
 
     pub fn has(&self, field: &str) -> bool {
@@ -78,6 +96,16 @@ impl<'a> Fields<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(_) => self.number(field, least, most).map(Some),
         }
+    }
+
+    /// A number that need not be whole, in whole ones.
+    pub fn rounded(&self, field: &str, least: u64, most: u64) -> Result<u64, TraceError> {
+        let expected = format!("expected a number from {least} to {most}");
+        let value = self.get(field, &expected)?;
+        let fits = value.as_f64().filter(|number| (least as f64..=most as f64).contains(number));
+        let number =
+            fits.ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))?;
+        Ok(libm::round(number) as u64)
     }
 
     pub fn text(&self, field: &str) -> Result<&'a str, TraceError> {

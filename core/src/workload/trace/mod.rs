@@ -1,12 +1,13 @@
 //! Recorded workloads. One format a file: [`mooncake`] and [`azure`] have requests with times
 //! ([`Replay`] plays them), [`coding_agents`] has sessions whose requests wait for one another
-//! ([`SessionReplay`] plays them).
+//! ([`SessionReplay`] plays them), [`dynamo`] has either.
 //!
 //! A reader is a function from lines to one of two contents. The formats have nothing else in
 //! common that a trait could name, and where their list matters it is [`Format`].
 
 pub mod azure;
 pub mod coding_agents;
+pub mod dynamo;
 mod infer;
 mod line;
 pub mod mooncake;
@@ -39,6 +40,7 @@ pub enum Format {
     Mooncake,
     CodingAgents,
     Azure,
+    Dynamo,
 }
 
 /// A trace as its file has it.
@@ -56,13 +58,14 @@ pub enum Content {
 }
 
 impl Format {
-    pub const ALL: [Self; 3] = [Self::Mooncake, Self::CodingAgents, Self::Azure];
+    pub const ALL: [Self; 4] = [Self::Mooncake, Self::CodingAgents, Self::Azure, Self::Dynamo];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mooncake => "mooncake",
             Self::CodingAgents => "coding-agents",
             Self::Azure => "azure",
+            Self::Dynamo => "dynamo",
         }
     }
 
@@ -72,6 +75,8 @@ impl Format {
         let (_, first) = line::numbered(text.lines()).next()?;
         if first.starts_with(azure::COLUMNS[0]) || extension == "csv" {
             Some(Self::Azure)
+        } else if first.contains(dynamo::FAMILY) {
+            Some(Self::Dynamo)
         } else if first.contains("\"hash_ids\"") {
             Some(Self::Mooncake)
         } else if first.contains("\"requests\"") {
@@ -90,6 +95,10 @@ impl Format {
             Self::CodingAgents => {
                 let (sessions, block_size) = coding_agents::read(lines)?;
                 (Content::Sessions(sessions), Some(block_size))
+            }
+            Self::Dynamo => {
+                let (content, block_size) = dynamo::read(lines)?;
+                (content, Some(block_size))
             }
         };
         Ok(Recording { content, own_block_size })
@@ -142,6 +151,7 @@ mod tests {
             ("a,b\n", "csv", Some(Format::Azure)),
             ("\n\n{\"timestamp\": 1, \"hash_ids\": []}\n", "jsonl", Some(Format::Mooncake)),
             ("{\"session\":\"s\",\"requests\":[]}", "jsonl", Some(Format::CodingAgents)),
+            ("{\"event\":{\"schema\":\"dynamo.request.trace.v1\"}}", "jsonl", Some(Format::Dynamo)),
             ("{\"timestamp\": 1}", "jsonl", None),
             ("", "jsonl", None),
         ];

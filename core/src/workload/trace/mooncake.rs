@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn bad_lines_are_named_by_line_and_field() {
         let cases = [
-            ("nonsense", "line 2: not a JSON object: expected ident at line 1 column 2"),
+            ("nonsense", "line 2: not a JSON object: expected ident at column 2"),
             ("[1]", "line 2: not a JSON object"),
             (
                 r#"{"input_length":1,"output_length":1,"hash_ids":[1]}"#,

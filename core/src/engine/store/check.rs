@@ -1,0 +1,57 @@
+//! What must hold of a store, whatever was done to it.
+
+use super::{BlockStore, HBM, tiers_of};
+use crate::id::MAX_TIERS;
+use crate::runs::NodeId;
+use std::collections::BTreeMap;
+
+impl BlockStore {
+    /// HBM is never overcommitted.
+    pub fn check_capacity(&self) {
+        if let Some(capacity) = self.tiers[HBM].capacity {
+            let used = self.tiers[HBM].resident + self.reserved;
+            assert!(used <= capacity, "{used} blocks in use, the worker has {capacity}");
+        }
+    }
+
+    /// For tests, and at rest: every count equals what it counts.
+    pub fn check(&self) {
+        self.tree.check();
+        self.check_capacity();
+        let (mut resident, mut idle) = ([0; MAX_TIERS], [0; MAX_TIERS]);
+        let (mut pins, mut loading) = (0, 0);
+        let mut below: BTreeMap<NodeId, [u32; MAX_TIERS]> = BTreeMap::new();
+        for (_, node) in self.tree.iter() {
+            let (run, len) = (&node.value, u64::from(node.len()));
+            let coming = run.loading.is_some();
+            assert!(run.tiers != 0 || coming, "a run that is nowhere is kept");
+            for tier in tiers_of(run.tiers) {
+                resident[tier] += len;
+                idle[tier] += if run.pins == 0 { len } else { 0 };
+                if let Some(parent) = node.parent {
+                    below.entry(parent).or_default()[tier] += 1;
+                }
+            }
+            assert!(run.pins > 0 || run.loading.is_none(), "a run is loading for nobody");
+            loading += if run.loading.is_some() { len } else { 0 };
+            pins += run.pins;
+            if let Some(parent) = node.parent {
+                let parent = &self.tree.get(parent).value;
+                assert!(parent.pins >= run.pins, "a run is held without its parent");
+                assert!(parent.reused || !run.reused, "a run was reused without its parent");
+                let nearer = parent.tiers.trailing_zeros() <= run.tiers.trailing_zeros();
+                assert!(nearer || parent.loading.is_some(), "a block is nearer than its parent");
+            }
+        }
+        for (id, node) in self.tree.iter() {
+            let counted = below.remove(&id).unwrap_or_default();
+            assert_eq!(node.value.below, counted, "children by tier miscounted");
+        }
+        for (i, tier) in self.tiers.iter().enumerate() {
+            assert_eq!((tier.resident, tier.idle), (resident[i], idle[i]), "tier {i} miscounted");
+        }
+        if self.leases == 0 {
+            assert_eq!((pins, self.reserved, loading), (0, 0, 0), "held by nobody");
+        }
+    }
+}

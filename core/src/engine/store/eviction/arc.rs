@@ -1,0 +1,159 @@
+//! Adaptive replacement (Megiddo and Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache",
+//! FAST 2003), over runs.
+//!
+//! What one request used and what several used stand apart, each least recently used first. Names
+//! of what was thrown out are remembered: where one of them comes back, its side was cut too short
+//! and gets more room. A flood of prompts that nobody repeats so flushes nothing that is shared.
+//!
+//! It differs from the paper where runs ask for it: only names some tokens apart are remembered, each
+//! for the blocks up to the next, and twice as many as the tier holds.
+
+use super::{Eviction, Idle};
+use crate::block::BlockHash;
+use crate::hash::FixedState;
+use crate::runs::NodeId;
+use ::lru::LruCache;
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+/// Tokens between two names that are remembered.
+const LANDMARK_TOKENS: u32 = 512;
+
+type Order = BTreeSet<(u64, u32, NodeId)>;
+type Ghosts = LruCache<BlockHash, (), FixedState>;
+
+#[derive(Debug)]
+pub(super) struct Arc {
+    capacity: f64,
+    stride: u32,
+    once: Order,
+    once_blocks: u64,
+    again: Order,
+    /// Blocks that may stand on the side of what was used once.
+    target: f64,
+    gone_once: Ghosts,
+    gone_again: Ghosts,
+}
+
+impl Arc {
+    pub fn new(capacity: u64, block_size: u32) -> Self {
+        let stride = LANDMARK_TOKENS.div_ceil(block_size);
+        let remembered = 2 * capacity.div_ceil(u64::from(stride)).clamp(1, 1 << 32) as usize;
+        let ghosts = || {
+            let most = NonZeroUsize::new(remembered).expect("at least two");
+            let mut ghosts = Ghosts::unbounded_with_hasher(FixedState::default());
+            ghosts.resize(most);
+            ghosts
+        };
+        Self {
+            capacity: capacity as f64,
+            stride,
+            once: Order::new(),
+            once_blocks: 0,
+            again: Order::new(),
+            target: 0.0,
+            gone_once: ghosts(),
+            gone_again: ghosts(),
+        }
+    }
+
+    /// By how many blocks the target moves when a name of the first list comes back.
+    fn step(&self, back: usize, other: usize) -> f64 {
+        let weight = (other as f64 / (back + 1) as f64).max(1.0);
+        weight * f64::from(self.stride)
+    }
+}
+
+impl Eviction for Arc {
+    fn put(&mut self, run: Idle) {
+        if run.reused {
+            self.again.insert(run.order());
+        } else {
+            self.once.insert(run.order());
+            self.once_blocks += u64::from(run.blocks);
+        }
+    }
+
+    fn take(&mut self, run: &Idle) {
+        let was_there = if run.reused {
+            self.again.remove(&run.order())
+        } else {
+            self.once_blocks -= u64::from(run.blocks);
+            self.once.remove(&run.order())
+        };
+        debug_assert!(was_there, "{run:?} was not put");
+    }
+
+    fn victim(&self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId> {
+        let once = self.once.first().map(|&(_, _, id)| id);
+        let again = self.again.first().map(|&(_, _, id)| id);
+        match (once, again) {
+            // What was used once never stands before what was used again; the reverse may be.
+            (Some(once), Some(again)) => {
+                let over = self.once_blocks as f64 > self.target;
+                Some(if over || !is_leaf(again) { once } else { again })
+            }
+            (once, again) => once.or(again),
+        }
+    }
+
+    fn landmarks(&self) -> Option<u32> {
+        Some(self.stride)
+    }
+
+    fn forget(&mut self, name: BlockHash, reused: bool) {
+        let gone = if reused { &mut self.gone_again } else { &mut self.gone_once };
+        gone.put(name, ());
+    }
+
+    fn recall(&mut self, name: BlockHash) -> bool {
+        let step = if self.gone_once.pop(&name).is_some() {
+            self.step(self.gone_once.len(), self.gone_again.len())
+        } else if self.gone_again.pop(&name).is_some() {
+            -self.step(self.gone_again.len(), self.gone_once.len())
+        } else {
+            return false;
+        };
+        self.target = (self.target + step).clamp(0.0, self.capacity);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(bits: u128) -> BlockHash {
+        BlockHash::from_wire(bits)
+    }
+
+    /// Two of the once-used blocks come back after they were thrown out: room moves to their side,
+    /// and the least recently reused leaves next instead of the least recently used.
+    #[test]
+    fn room_moves_to_the_side_that_was_cut_too_short() {
+        let mut tree = crate::runs::RunTree::<()>::default();
+        let mut arc = Arc::new(4, 512);
+        let ids: Vec<NodeId> = (0..3u128)
+            .map(|i| {
+                let chain = crate::block::Chain::from_wire(512, 0, vec![name(i + 1)]);
+                let run = crate::block::BlockRun { chain: chain.into(), start: 0, end: 1 };
+                tree.insert(None, run, ())
+            })
+            .collect();
+        for (used, &id) in ids.iter().enumerate() {
+            arc.put(Idle { id, used: used as u64, end: 1, blocks: 1, reused: used == 0 });
+        }
+        assert_eq!(arc.victim(&|_| true), Some(ids[1]), "the older of those used once");
+        arc.forget(name(7), false);
+        arc.forget(name(8), false);
+        assert!(!arc.recall(name(9)), "never seen");
+        assert!(arc.recall(name(7)) && arc.recall(name(8)));
+        assert!(!arc.recall(name(8)), "it is back, not gone");
+        assert_eq!(arc.target, 2.0);
+        assert_eq!(arc.victim(&|_| true), Some(ids[0]), "two once-used blocks may stay now");
+        assert_eq!(arc.victim(&|id| id != ids[0]), Some(ids[1]), "what lies behind it goes first");
+        arc.forget(name(7), true);
+        assert!(arc.recall(name(7)));
+        assert_eq!(arc.target, 1.0);
+    }
+}

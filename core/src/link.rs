@@ -1,0 +1,122 @@
+//! A link whose transfers share its bandwidth equally (processor sharing), as DMA queues and fair
+//! networks do.
+//!
+//! Each transfer under way is served at 1/n of the full rate. So it ends when the service that
+//! every transfer has had since it began amounts to its work, and one number, that service, is all
+//! that moves with time.
+
+use crate::time::{Duration, Instant};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug)]
+pub struct FairLink<K> {
+    /// Nanoseconds at the full rate that each transfer has had, since the link was last idle.
+    served: f64,
+    /// As of when.
+    at: Instant,
+    /// Transfers by the service that ends them. The bits of a float that is not negative order as
+    /// the float does.
+    active: BTreeSet<(u64, K)>,
+    busy: Duration,
+}
+
+impl<K> Default for FairLink<K> {
+    fn default() -> Self {
+        let active = BTreeSet::new();
+        Self { served: 0.0, at: Instant::START, active, busy: Duration::ZERO }
+    }
+}
+
+impl<K: Copy + Ord> FairLink<K> {
+    /// `work`: how long it would take alone, in nanoseconds.
+    pub fn start(&mut self, now: Instant, key: K, work: f64) {
+        self.advance(now);
+        if self.active.is_empty() {
+            self.served = 0.0;
+        }
+        self.active.insert(((self.served + work.max(0.0)).to_bits(), key));
+    }
+
+    /// When the next transfer ends, if none is added before.
+    pub fn next_end(&self) -> Option<Instant> {
+        let &(end, _) = self.active.first()?;
+        let left = (f64::from_bits(end) - self.served).max(0.0) * self.active.len() as f64;
+        Some(self.at + Duration::from_nanos_f64(libm::ceil(left)))
+    }
+
+    /// Takes the first transfer that has ended by `now`, and says when it did.
+    pub fn pop_ended(&mut self, now: Instant) -> Option<(Instant, K)> {
+        let at = self.next_end().filter(|&end| end <= now)?;
+        self.advance(at);
+        let (end, key) = self.active.pop_first()?;
+        self.served = f64::from_bits(end);
+        Some((at, key))
+    }
+
+    /// How long another transfer would take if no more came after it.
+    pub fn estimate(&self, now: Instant, work: f64) -> f64 {
+        let served = self.served_by(now);
+        let ahead = |&(end, _): &(u64, K)| (f64::from_bits(end) - served).clamp(0.0, work);
+        work + self.active.iter().map(ahead).sum::<f64>()
+    }
+
+    /// How long anything was under way.
+    pub const fn busy(&self) -> Duration {
+        self.busy
+    }
+
+    fn served_by(&self, now: Instant) -> f64 {
+        let passed = now.since(self.at.min(now)).as_nanos() as f64;
+        self.served + passed / self.active.len().max(1) as f64
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let now = now.max(self.at);
+        if !self.active.is_empty() {
+            self.served = self.served_by(now);
+            self.busy += now.since(self.at);
+        }
+        self.at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(link: &mut FairLink<u8>) -> Vec<(u64, u8)> {
+        let mut all = Vec::new();
+        while let Some(at) = link.next_end() {
+            let (end, key) = link.pop_ended(at).expect("it is due");
+            assert_eq!(end, at);
+            all.push((end.as_nanos(), key));
+        }
+        all
+    }
+
+    /// A (100 ns) alone until 40, then shared with B (30): B ends at 40 + 60, having A served 30
+    /// more; A's last 30 come alone.
+    #[test]
+    fn bandwidth_is_shared_while_two_are_under_way() {
+        let mut link = FairLink::default();
+        link.start(Instant::from_nanos(0), b'a', 100.0);
+        assert_eq!(link.estimate(Instant::from_nanos(40), 30.0), 60.0);
+        link.start(Instant::from_nanos(40), b'b', 30.0);
+        assert_eq!(ends(&mut link), [(100, b'b'), (130, b'a')]);
+        assert_eq!(link.busy().as_nanos(), 130);
+        // Idle in between; what comes later starts from nothing.
+        link.start(Instant::from_nanos(1_000), b'c', 7.0);
+        assert_eq!(ends(&mut link), [(1_007, b'c')]);
+        assert_eq!(link.busy().as_nanos(), 137);
+    }
+
+    #[test]
+    fn equal_transfers_end_together_in_the_order_of_their_keys() {
+        let mut link = FairLink::default();
+        for key in [3, 1, 2] {
+            link.start(Instant::from_nanos(5), key, 10.0);
+        }
+        assert_eq!(link.estimate(Instant::from_nanos(5), 4.0), 16.0);
+        assert_eq!(ends(&mut link), [(35, 1), (35, 2), (35, 3)]);
+    }
+}

@@ -1,0 +1,228 @@
+//! A context-memory pool: blocks that belong to no worker and that all of a group can have.
+//!
+//! A pool has room, a rule for what leaves first, and a network that its users share fairly. It is
+//! told what to keep ([`Pool::put`]), sends what is asked for ([`Pool::get`]), and says what it holds
+//! in the same batches of events as a worker does, so a router follows both alike. It alone times
+//! what it sends.
+
+use crate::block::{BlockRun, TokenBlocks};
+use crate::engine::store::eviction::EvictionRule;
+use crate::engine::store::{Acquired, BlockStore, Lease};
+use crate::engine::{FetchError, LoanKey};
+use crate::event::{KvBatch, PrefillCost, Snapshot};
+use crate::id::PoolId;
+use crate::link::FairLink;
+use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A pool as a row of numbers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolSpec {
+    /// Room, in tokens of the workers' model.
+    pub tokens: u64,
+    /// Out of it, in GB/s, shared by all that are served at a time.
+    pub gb_s: f64,
+    /// Into it, in GB/s.
+    pub store_gb_s: f64,
+    pub eviction: EvictionRule,
+}
+
+/// A field of a pool that can't be.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct PoolError {
+    pub field: &'static str,
+    pub why: String,
+}
+
+#[derive(Clone, Debug)]
+pub enum PoolOutput {
+    /// The blocks of a get have left for who asked.
+    Sent {
+        at: Instant,
+        key: LoanKey,
+    },
+    Kv {
+        at: Instant,
+        batch: KvBatch,
+    },
+}
+
+/// What happened to a pool since it began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct PoolStats {
+    pub sent_blocks: u64,
+    pub stored_blocks: u64,
+    /// Blocks put that it had already: another worker was first.
+    pub known_blocks: u64,
+    /// Blocks put that came too fast to be written, or for which there was no room.
+    pub refused_blocks: u64,
+    /// Gets for blocks that were gone.
+    pub missing: u64,
+    /// Time in which it sent anything.
+    pub sending: Duration,
+}
+
+/// Writes that may wait before more are refused.
+const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
+
+#[derive(Debug)]
+pub struct Pool {
+    id: PoolId,
+    epoch: u64,
+    seq: u64,
+    store: BlockStore,
+    link: FairLink<LoanKey>,
+    send_ns_per_block: f64,
+    store_ns_per_block: f64,
+    /// Blocks on their way in, in order.
+    writing: VecDeque<(Instant, BlockRun)>,
+    written_at: Instant,
+    sending: BTreeMap<LoanKey, Lease>,
+    stats: PoolStats,
+}
+
+/// Nothing is computed in a pool.
+const FREE: PrefillCost = PrefillCost {
+    step_ns: 0.0,
+    floor_ns: 0.0,
+    chunk_tokens: 1,
+    ns_per_token: 0.0,
+    ns_per_pair: 0.0,
+};
+
+impl Pool {
+    /// `block_bytes`: of one block of the workers' model.
+    pub fn new(
+        id: PoolId,
+        spec: &PoolSpec,
+        block_size: u32,
+        block_bytes: f64,
+    ) -> Result<Self, PoolError> {
+        let err = |field, why: String| Err(PoolError { field, why });
+        let blocks = spec.tokens / u64::from(block_size);
+        if blocks == 0 {
+            let why = format!("{}, expected at least one block of {block_size}", spec.tokens);
+            return err("tokens", why);
+        }
+        for (field, rate) in [("gb_s", spec.gb_s), ("store_gb_s", spec.store_gb_s)] {
+            if !(rate > 0.0 && rate.is_finite()) {
+                return err(field, format!("{rate}, expected more than 0"));
+            }
+        }
+        Ok(Self {
+            id,
+            epoch: 1,
+            seq: 0,
+            store: BlockStore::flat(blocks, spec.eviction, block_size),
+            link: FairLink::default(),
+            send_ns_per_block: block_bytes / spec.gb_s,
+            store_ns_per_block: block_bytes / spec.store_gb_s,
+            writing: VecDeque::new(),
+            written_at: Instant::START,
+            sending: BTreeMap::new(),
+            stats: PoolStats::default(),
+        })
+    }
+
+    /// Blocks to keep. What is there already is not written again; what comes before them on their
+    /// path and is not there is written too, since nobody could reach them without it.
+    pub fn put(&mut self, now: Instant, run: &BlockRun) {
+        let known = self.store.present(run);
+        self.stats.known_blocks += u64::from(known.max(run.start) - run.start);
+        if known >= run.end {
+            return;
+        }
+        let rest = BlockRun { chain: Arc::clone(&run.chain), start: known, end: run.end };
+        if self.written_at.since(now) > LONGEST_BACKLOG {
+            self.stats.refused_blocks += u64::from(rest.len());
+            return;
+        }
+        let span = Duration::from_nanos_f64(f64::from(rest.len()) * self.store_ns_per_block);
+        self.written_at = self.written_at.max(now) + span;
+        self.writing.push_back((self.written_at, rest));
+    }
+
+    /// Asks for blocks; they are held until they have left, which a [`PoolOutput::Sent`] says.
+    pub fn get(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
+        let Some(lease) = self.store.lend(run) else {
+            self.stats.missing += 1;
+            return Err(FetchError::Missing);
+        };
+        self.stats.sent_blocks += u64::from(run.len());
+        self.link.start(now, key, f64::from(run.len()) * self.send_ns_per_block);
+        self.sending.insert(key, lease);
+        Ok(())
+    }
+
+    /// How fast a block would leave now, in nanoseconds, if what is sent goes on.
+    pub fn ns_per_block(&self) -> f64 {
+        self.send_ns_per_block * (self.sending.len() + 1) as f64
+    }
+
+    /// How much of a prompt is here, in blocks from its start.
+    pub fn holds(&self, prompt: &TokenBlocks) -> u32 {
+        let end = prompt.reusable_blocks();
+        self.store.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
+    }
+
+    pub fn next_wake(&self) -> Option<Instant> {
+        let written = self.writing.front().map(|&(at, _)| at);
+        [written, self.link.next_end()].into_iter().flatten().min()
+    }
+
+    /// Does all that is due by `now`.
+    pub fn step(&mut self, now: Instant, out: &mut Vec<PoolOutput>) {
+        while let Some(due) = self.next_wake().filter(|&due| due <= now) {
+            while let Some((_, run)) = self.writing.pop_front_if(|(at, _)| *at <= due) {
+                self.keep(due, &run);
+            }
+            while let Some((at, key)) = self.link.pop_ended(due) {
+                self.store.release(self.sending.remove(&key).expect("it was sent"));
+                out.push(PoolOutput::Sent { at, key });
+            }
+            if self.store.has_events() {
+                self.seq += 1;
+                let (source, epoch, seq) = (self.id.into(), self.epoch, self.seq);
+                let events = self.store.take_events();
+                out.push(PoolOutput::Kv { at: due, batch: KvBatch { source, epoch, seq, events } });
+            }
+        }
+    }
+
+    fn keep(&mut self, now: Instant, run: &BlockRun) {
+        let count = u64::from(run.end - self.store.present(run));
+        let whole = TokenBlocks::new(Arc::clone(&run.chain), run.end * run.chain.block_size());
+        match self.store.acquire(now, &whole, run.end, run.end, &FREE, &[]) {
+            Acquired::Ready { mut lease, .. } => {
+                self.store.commit(now, &mut lease, run.end);
+                self.store.release(lease);
+                self.stats.stored_blocks += count;
+            }
+            Acquired::NoRoom => self.stats.refused_blocks += count,
+            Acquired::Waiting { .. } => unreachable!("there is nothing behind a pool"),
+        }
+    }
+
+    pub fn stats(&self) -> PoolStats {
+        PoolStats { sending: self.link.busy(), ..self.stats }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            source: self.id.into(),
+            epoch: self.epoch,
+            seq: self.seq,
+            runs: self.store.contents(),
+        }
+    }
+
+    pub fn check_at_rest(&self) {
+        assert!(self.sending.is_empty() && self.writing.is_empty(), "transfers are left");
+        assert_eq!(self.store.leases(), 0, "an idle pool holds leases");
+        self.store.check();
+    }
+}

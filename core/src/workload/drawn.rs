@@ -1,0 +1,274 @@
+//! One session with all its turns, drawn from the seed when it begins.
+//!
+//! A plain session is one path: each turn waits for the answer before it. One that branches goes in
+//! levels: every context that was kept is gone on with in several branches at once, each for a few turns
+//! of its own, and when the last of them has its answer, some are kept for the next level. Turns stand in
+//! an order in which each comes after those it waits for.
+
+use super::shared::Shelf;
+use super::spec::{Branching, SessionsSpec};
+use crate::block::{Chain, ScopePlan, hash_segments};
+use crate::rng::{Rng, hash_words};
+use crate::time::Duration;
+use crate::tokens::Segment;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// More turns than any session has; a request's id is its session times this plus its turn.
+pub const MAX_TURNS: u64 = 1 << 16;
+
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which of the session's texts it is a view of.
+    text: u32,
+    /// Prompt tokens, history included.
+    pub prompt: u32,
+    pub output: u32,
+    pub think: Duration,
+    /// So many answers must have ended before.
+    pub waits_for: u32,
+    /// The turns that wait for its own answer.
+    pub waiters: Range<u32>,
+}
+
+/// What a path through a session says from its first token to its last.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub chain: Arc<Chain>,
+    pub segments: Arc<[Segment]>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Drawn {
+    pub turns: Vec<Turn>,
+    texts: Vec<Text>,
+}
+
+impl Drawn {
+    pub fn text(&self, turn: &Turn) -> &Text {
+        &self.texts[turn.text as usize]
+    }
+}
+
+/// The session of this index; the same whenever it is drawn.
+pub fn draw(
+    spec: &SessionsSpec,
+    shelves: &[Shelf],
+    scope: &ScopePlan,
+    seed: u64,
+    index: u64,
+) -> Drawn {
+    let mut rng = Rng::named(seed, &[0x5345_5353, index]);
+    let system = hash_words(&[seed, 1, rng.below(spec.system_prompts), 0]);
+    let mut root = Path {
+        segments: vec![Segment::Text { seed: system, tokens: spec.system_tokens }],
+        context: spec.system_tokens,
+    };
+    for shelf in shelves {
+        let text = shelf.pick(index, spec.max_context_tokens - root.context);
+        root.context += text.tokens();
+        root.segments.push(text);
+    }
+    let turns = spec.turns.draw_count(&mut rng);
+    let mut drawing = Drawing { spec, scope, seed, index, rng, drawn: Drawn::default() };
+    match spec.branching {
+        None => {
+            drawing.level(&[root], 1, turns, &[]);
+        }
+        Some(branching) => drawing.tree(root, branching, turns),
+    }
+    drawing.drawn
+}
+
+/// A context that may be gone on with.
+#[derive(Clone, Debug)]
+struct Path {
+    segments: Vec<Segment>,
+    context: u32,
+}
+
+/// A path in the level that is being drawn, and its last turn there.
+struct Branch {
+    path: Path,
+    last: Option<u32>,
+    is_over: bool,
+}
+
+struct Drawing<'a> {
+    spec: &'a SessionsSpec,
+    scope: &'a ScopePlan,
+    seed: u64,
+    index: u64,
+    rng: Rng,
+    drawn: Drawn,
+}
+
+impl Drawing<'_> {
+    fn tree(&mut self, root: Path, branching: Branching, levels: u32) {
+        let mut lots = Rng::named(self.seed, &[0x4252_414e, self.index]);
+        let (mut kept, mut before) = (vec![root], Vec::new());
+        for _ in 0..levels {
+            let ended = self.level(&kept, branching.branches, branching.turns, &before);
+            if ended.is_empty() {
+                return;
+            }
+            (before, kept) = ended.into_iter().unzip();
+            while kept.len() > branching.keep as usize {
+                kept.swap_remove(lots.below(kept.len() as u64) as usize);
+            }
+        }
+    }
+
+    /// Goes on with each of the `paths` in so many branches of so many turns, which begin when the
+    /// turns `before` have ended. Gives each branch's last turn and where it led.
+    fn level(
+        &mut self,
+        paths: &[Path],
+        branches: u32,
+        turns: u32,
+        before: &[u32],
+    ) -> Vec<(u32, Path)> {
+        let each = |path: &Path| Branch { path: path.clone(), last: None, is_over: false };
+        let mut branches: Vec<Branch> =
+            paths.iter().flat_map(|path| (0..branches).map(move |_| each(path))).collect();
+        let first = self.drawn.turns.len() as u32;
+        for turn in 0..turns {
+            for (text, branch) in (self.drawn.texts.len() as u32..).zip(&mut branches) {
+                self.turn(branch, text, before.len() as u32);
+            }
+            if turn == 0 {
+                let begun = first..self.drawn.turns.len() as u32;
+                for &last in before {
+                    self.drawn.turns[last as usize].waiters = begun.clone();
+                }
+            }
+            if branches.iter().all(|branch| branch.is_over) {
+                break;
+            }
+        }
+        for branch in &branches {
+            let chain = Arc::new(hash_segments(self.scope, &branch.path.segments));
+            let segments = branch.path.segments.as_slice().into();
+            self.drawn.texts.push(Text { chain, segments });
+        }
+        branches.into_iter().filter_map(|branch| Some((branch.last?, branch.path))).collect()
+    }
+
+    /// Draws a branch's next turn, if there is room for one. The first of a level waits for `before`.
+    fn turn(&mut self, branch: &mut Branch, text: u32, before: u32) {
+        let number = self.drawn.turns.len() as u64;
+        if branch.is_over || number == MAX_TURNS {
+            branch.is_over = true;
+            return;
+        }
+        let spec = self.spec;
+        let user = spec.user_tokens.draw_count(&mut self.rng);
+        let output = spec.output_tokens.draw_count(&mut self.rng);
+        let think = Duration::from_secs_f64(spec.think_s.draw(&mut self.rng));
+        let Branch { path, last, is_over } = branch;
+        let room = spec.max_context_tokens - path.context;
+        let is_first_message = before == 0 && last.is_none();
+        let (user, output) = if user.saturating_add(output) <= room {
+            (user, output)
+        } else if is_first_message {
+            // A first message that is too long is cut, so that no session is empty.
+            let output = output.min(room / 2).max(1);
+            (room - output, output)
+        } else {
+            *is_over = true;
+            return;
+        };
+        let seed = hash_words(&[self.seed, 2, self.index, number]);
+        path.segments.push(Segment::Text { seed, tokens: user });
+        path.segments.push(Segment::Answer { tokens: output });
+        let waits_for = match last.replace(number as u32) {
+            Some(previous) => {
+                self.drawn.turns[previous as usize].waiters = number as u32..number as u32 + 1;
+                1
+            }
+            None => before,
+        };
+        let prompt = path.context + user;
+        self.drawn.turns.push(Turn { text, prompt, output, think, waits_for, waiters: 0..0 });
+        path.context = prompt + output;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arrivals::Arrivals;
+    use super::super::spec::{Amount, ThinkFrom};
+    use super::*;
+
+    fn spec(branching: Branching, turns: f64) -> SessionsSpec {
+        let constant = |mean| Amount { mean, cv: 0.0 };
+        SessionsSpec {
+            name: "test".into(),
+            requests: 50,
+            arrivals: Arrivals::Closed { sessions: 1 },
+            system_prompts: 1,
+            system_tokens: 160,
+            turns: constant(turns),
+            branching: Some(branching),
+            user_tokens: constant(32.0),
+            output_tokens: constant(16.0),
+            think_s: constant(1.0),
+            think_from: ThinkFrom::Answer,
+            max_context_tokens: 10_000,
+        }
+    }
+
+    fn drawn(branching: Branching, turns: f64) -> Drawn {
+        let scope = ScopePlan::new("", "", "", 16);
+        draw(&spec(branching, turns), &[], &scope, 7, 3)
+    }
+
+    /// Two contexts are kept of each level's branches, three branches each, two turns a branch.
+    #[test]
+    fn a_level_begins_when_all_branches_of_the_one_before_have_ended() {
+        let drawn = drawn(Branching { branches: 3, keep: 2, turns: 2 }, 3.0);
+        let shape: Vec<_> =
+            drawn.turns.iter().map(|turn| (turn.waits_for, turn.waiters.clone())).collect();
+        let mut expected = vec![(0, 3..4), (0, 4..5), (0, 5..6)];
+        expected.extend(vec![(1, 6..12); 3]);
+        expected.extend((12..18).map(|next| (3, next..next + 1)));
+        expected.extend(vec![(1, 18..24); 6]);
+        expected.extend((24..30).map(|next| (6, next..next + 1)));
+        expected.extend(vec![(1, 0..0); 6]);
+        assert_eq!(shape, expected);
+        // 160 tokens of system prompt and 48 a turn, six turns deep.
+        let prompts: Vec<u32> = drawn.turns.iter().map(|turn| turn.prompt).collect();
+        assert_eq!((prompts[0], prompts[3], prompts[6], prompts[29]), (192, 240, 288, 432));
+    }
+
+    #[test]
+    fn branches_share_what_they_came_from_and_nothing_else() {
+        let drawn = drawn(Branching { branches: 3, keep: 2, turns: 1 }, 2.0);
+        let blocks = |turn: usize| drawn.text(&drawn.turns[turn]).chain.clone();
+        let shared = |a: usize, b: usize| blocks(a).agree_until(&blocks(b), 0, 13);
+        assert_eq!(drawn.turns.len(), 3 + 6);
+        assert_eq!((shared(0, 1), shared(1, 2)), (10, 10), "the system prompt");
+        // Three each come from one of two of the first level.
+        let parent = |turn: usize| (0..3).find(|&of| shared(of, turn) == 13);
+        let parents: Vec<_> = (3..9).map(|turn| parent(turn).expect("a parent")).collect();
+        assert_eq!((parents[0], parents[3]), (parents[1], parents[4]));
+        assert_ne!(parents[0], parents[3]);
+        assert_eq!((shared(3, 4), shared(3, 6)), (13, 10));
+        assert_ne!(blocks(3).hash(13), blocks(4).hash(13));
+    }
+
+    #[test]
+    fn a_tree_ends_where_no_branch_has_room() {
+        let mut small = spec(Branching { branches: 3, keep: 3, turns: 5 }, 100.0);
+        small.max_context_tokens = 160 + 7 * 48 + 47;
+        let scope = ScopePlan::new("", "", "", 16);
+        let drawn = draw(&small, &[], &scope, 7, 3);
+        // Five turns of three branches, then two of nine.
+        assert_eq!(drawn.turns.len(), 5 * 3 + 2 * 9);
+        assert!(
+            drawn.turns.iter().all(|turn| turn.prompt + turn.output <= small.max_context_tokens)
+        );
+        let waiting: u32 = drawn.turns.iter().map(|turn| turn.waiters.len() as u32).sum();
+        assert_eq!(waiting, drawn.turns.iter().map(|turn| turn.waits_for).sum::<u32>());
+    }
+}

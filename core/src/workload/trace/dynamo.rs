@@ -1,0 +1,313 @@
+//! The request traces that an NVIDIA Dynamo deployment writes (`dynamo.request.trace.v1`): one record a
+//! line, bare or as the `event` of a wrapper. A request is a `request_end` with what is needed to play it
+//! again; records of other types (tools, payloads) say nothing of one and are passed over. (Folded here
+//! for reading.)
+//!
+//! ```text
+//! {"schema": "dynamo.request.trace.v1", "event_type": "request_end", "event_time_unix_ms": 1800,
+//!  "agent_context": {"session_id": "a:0", "parent_session_id": "a"},
+//!  "request": {"request_id": "r1", "request_received_ms": 1000, "total_time_ms": 800.5,
+//!    "output_tokens": 20, "replay":
+//!      {"trace_block_size": 16, "input_length": 40, "input_sequence_hashes": [7, 9, 4]}}}
+//! ```
+//!
+//! Each hash names a block of the prompt and all blocks before it; the last may be partial. Equal hashes
+//! are equal text, across sessions too.
+//!
+//! Requests without `agent_context` come when they were received. Where all have one, they are sessions:
+//! what a request waited for follows from the times, since nothing else says so. It waits for the latest
+//! answer of its own session that had ended when it came, and for those of its sub-agents that had ended
+//! since; a sub-agent's first request waits for the latest answer of the session that called it. From the
+//! last of those ends it thinks. A trace that is half of one kind and half of the other is refused, as
+//! Dynamo's own replay does.
+
+use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
+use super::{Content, Recorded, RecordedRequest, RecordedSession, TraceError};
+use crate::hash::Map;
+use crate::rng::hash_words;
+use crate::time::Duration;
+use crate::tokens::Segment;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the schemas of all versions begin with.
+pub const FAMILY: &str = "dynamo.request.trace.";
+const SCHEMA: &str = "dynamo.request.trace.v1";
+const MAX_BLOCK: u64 = 1 << 16;
+/// The year 3000.
+const MAX_UNIX_MS: u64 = 32_503_680_000_000;
+
+/// Reads all lines; the first bad one ends it. Gives requests or sessions, and their common block size.
+pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), TraceError> {
+    let mut requests: Vec<Taken> = Vec::new();
+    let mut common: Option<(u32, bool)> = None;
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for (line, text) in numbered(lines) {
+        let object = parse_object(line, text)?;
+        let fields = Fields::new(line, &object);
+        let record = if fields.has("schema") { fields } else { fields.object("event")? };
+        let Some(request) = read_record(line, &record, &mut common)? else { continue };
+        if let Some(before) = names.insert(request.name.clone(), line) {
+            let why = format!("{:?} stands on line {before} already", request.name);
+            return Err(record.err("request.request_id", why));
+        }
+        requests.push(request);
+    }
+    let (block, in_sessions) = common.ok_or(TraceError::Empty)?;
+    // By line where the times are equal.
+    requests.sort_by_key(|request| request.at_ms);
+    let origin = requests.first().map_or(0, |request| request.at_ms);
+    if let Some(last) = requests.last().filter(|last| last.at_ms - origin > MAX_MS) {
+        let why = format!("{} ms after the first, expected at most {MAX_MS}", last.at_ms - origin);
+        let field = "request.request_received_ms".into();
+        return Err(TraceError::Field { line: last.line, field, why });
+    }
+    let content = if in_sessions {
+        Content::Sessions(sessions(&requests, block)?)
+    } else {
+        Content::Requests(requests.iter().map(|request| request.recorded(origin, block)).collect())
+    };
+    Ok((content, block))
+}
+
+/// A request as its line has it.
+#[derive(Debug)]
+struct Taken {
+    line: usize,
+    name: String,
+    /// Its session, and the one that called it.
+    session: String,
+    parent: Option<String>,
+    at_ms: u64,
+    ended_ms: u64,
+    input: u32,
+    output: u32,
+    hashes: Vec<u64>,
+}
+
+/// None: the record is of another type. `common`: the block size, and whether there are sessions.
+fn read_record(
+    line: usize,
+    record: &Fields<'_>,
+    common: &mut Option<(u32, bool)>,
+) -> Result<Option<Taken>, TraceError> {
+    let schema = record.text("schema")?;
+    if schema != SCHEMA {
+        return Err(record.err("schema", format!("{schema:?}, expected {SCHEMA:?}")));
+    }
+    if record.text("event_type")? != "request_end" {
+        return Ok(None);
+    }
+    let in_session = record.says("agent_context");
+    let request = record.object("request")?;
+    let replay = request.object("replay")?;
+    let block = replay.number("trace_block_size", 1, MAX_BLOCK)? as u32;
+    let &mut (expected, in_sessions) = common.get_or_insert((block, in_session));
+    if block != expected {
+        let why = format!("{block}, expected {expected} as in the records before");
+        return Err(replay.err("trace_block_size", why));
+    }
+    if in_session != in_sessions {
+        let why = if in_sessions { "missing, expected one" } else { "there, expected none" };
+        return Err(record.err("agent_context", format!("{why} as in the requests before")));
+    }
+    let at_ms = request.number("request_received_ms", 0, MAX_UNIX_MS)?;
+    let ended_ms = if request.says("total_time_ms") {
+        at_ms + request.rounded("total_time_ms", 0, MAX_MS)?
+    } else {
+        record.number("event_time_unix_ms", at_ms, MAX_UNIX_MS)?
+    };
+    let (session, parent) = if in_session {
+        let agent = record.object("agent_context")?;
+        let parent = agent.says("parent_session_id").then(|| agent.text("parent_session_id"));
+        (agent.text("session_id")?.to_owned(), parent.transpose()?.map(str::to_owned))
+    } else {
+        (String::new(), None)
+    };
+    let input = replay.number("input_length", 1, MAX_TOKENS)? as u32;
+    Ok(Some(Taken {
+        line,
+        name: request.text("request_id")?.to_owned(),
+        session,
+        parent,
+        at_ms,
+        ended_ms,
+        input,
+        // Some answers were cut off before their first token; 1 is the least there is.
+        output: request.number("output_tokens", 0, MAX_TOKENS)?.max(1) as u32,
+        hashes: hashes(&replay, input, block)?,
+    }))
+}
+
+fn hashes(replay: &Fields<'_>, input: u32, block: u32) -> Result<Vec<u64>, TraceError> {
+    const FIELD: &str = "input_sequence_hashes";
+    let values = replay.list(FIELD, "hashes")?;
+    let needed = input.div_ceil(block) as usize;
+    if values.len() != needed {
+        let why = format!(
+            "{} hashes, {input} input tokens in blocks of {block} need {needed}",
+            values.len()
+        );
+        return Err(replay.err(FIELD, why));
+    }
+    let hash = |value: &serde_json::Value| {
+        let why = || format!("{}, expected a whole number of 64 bits", brief(value));
+        value.as_u64().ok_or_else(|| replay.err(FIELD, why()))
+    };
+    values.iter().map(hash).collect()
+}
+
+fn text(hash: u64, tokens: u32) -> Segment {
+    Segment::Text { seed: hash_words(&[0x4479_6e61, hash]), tokens }
+}
+
+impl Taken {
+    /// The prompt in stretches that end at these places, counted in blocks.
+    fn prompt(&self, block: u32, ends: impl Iterator<Item = usize>) -> Vec<Segment> {
+        let mut from = 0;
+        let stretch = |to: usize| {
+            let tokens = (to as u32 * block).min(self.input) - from as u32 * block;
+            text(self.hashes[std::mem::replace(&mut from, to)], tokens)
+        };
+        ends.map(stretch).collect()
+    }
+
+    fn recorded(&self, origin: u64, block: u32) -> Recorded {
+        Recorded {
+            at_ms: self.at_ms - origin,
+            prompt: self.prompt(block, 1..=self.hashes.len()),
+            output_tokens: self.output,
+        }
+    }
+}
+
+/// Where prompts part or end. Between two such places they are one stretch, so that a long prompt in small
+/// blocks is no more than a few of them.
+struct Forks(BTreeSet<u64>);
+
+impl Forks {
+    fn of(requests: &[Taken]) -> Self {
+        let mut next: Map<u64, u64> = Map::default();
+        let mut forks = BTreeSet::new();
+        for request in requests {
+            for pair in request.hashes.windows(2) {
+                if *next.entry(pair[0]).or_insert(pair[1]) != pair[1] {
+                    forks.insert(pair[0]);
+                }
+            }
+            forks.extend(request.hashes.last());
+        }
+        Self(forks)
+    }
+
+    fn ends(&self, hashes: &[u64]) -> impl Iterator<Item = usize> {
+        (1..).zip(hashes).filter(|(_, hash)| self.0.contains(hash)).map(|(end, _)| end)
+    }
+}
+
+/// The sessions that no other called, each with those that it called, by when they begin.
+fn sessions(requests: &[Taken], block: u32) -> Result<Vec<RecordedSession>, TraceError> {
+    let forks = Forks::of(requests);
+    let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
+    for request in requests {
+        if let Some(parent) = &request.parent {
+            parents.insert(&request.session, parent);
+        }
+    }
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for request in requests {
+        let place = *places.entry(root(request, &parents)?).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Group::default());
+        }
+        groups[place].push(request, block, &forks);
+    }
+    Ok(groups.into_iter().map(|group| RecordedSession { requests: group.requests }).collect())
+}
+
+fn root<'a>(
+    request: &'a Taken,
+    parents: &BTreeMap<&'a str, &'a str>,
+) -> Result<&'a str, TraceError> {
+    let mut session = request.session.as_str();
+    // As many steps as there are callers, or somebody calls himself.
+    for _ in 0..=parents.len() {
+        match parents.get(session) {
+            Some(parent) => session = parent,
+            None => return Ok(session),
+        }
+    }
+    let field = "agent_context.parent_session_id".into();
+    let why = format!("{:?} was called by itself, expected an end", request.session);
+    Err(TraceError::Field { line: request.line, field, why })
+}
+
+/// A session with its sub-agents in the making.
+#[derive(Default)]
+struct Group<'a> {
+    requests: Vec<RecordedRequest>,
+    /// By session: number, caller, and (end, which) of its requests.
+    agents: BTreeMap<&'a str, Agent<'a>>,
+    begun_ms: u64,
+}
+
+#[derive(Default)]
+struct Agent<'a> {
+    number: u32,
+    parent: Option<&'a str>,
+    /// When its latest request came.
+    latest_ms: u64,
+    ended: Vec<(u64, u32)>,
+}
+
+impl Agent<'_> {
+    /// Its latest end by then.
+    fn ended_by(&self, at_ms: u64) -> Option<(u64, u32)> {
+        self.ended.iter().copied().filter(|&(ended_ms, _)| ended_ms <= at_ms).max()
+    }
+}
+
+impl<'a> Group<'a> {
+    /// The next request by when it came.
+    fn push(&mut self, request: &'a Taken, block: u32, forks: &Forks) {
+        let index = self.requests.len() as u32;
+        if index == 0 {
+            self.begun_ms = request.at_ms;
+        }
+        let awaited = self.awaited(request);
+        let from_ms = awaited.iter().map(|&(ended_ms, _)| ended_ms).max().unwrap_or(self.begun_ms);
+        let number = self.agents.len() as u32;
+        let agent = self.agents.entry(&request.session).or_default();
+        if agent.ended.is_empty() {
+            (agent.number, agent.parent) = (number, request.parent.as_deref());
+        }
+        agent.latest_ms = request.at_ms;
+        agent.ended.push((request.ended_ms, index));
+        self.requests.push(RecordedRequest {
+            prompt: request.prompt(block, forks.ends(&request.hashes)),
+            output_tokens: request.output,
+            service: Duration::from_millis(request.ended_ms - request.at_ms),
+            agent: agent.number,
+            after: awaited.into_iter().map(|(_, index)| index).collect(),
+            think: Duration::from_millis(request.at_ms - from_ms),
+        });
+    }
+
+    /// The answers that a request waits for: (end, which).
+    fn awaited(&self, request: &Taken) -> SmallVec<[(u64, u32); 1]> {
+        let by_then = |agent: &Agent<'_>| agent.ended_by(request.at_ms);
+        let Some(own) = self.agents.get(request.session.as_str()) else {
+            let parent =
+                request.parent.as_ref().and_then(|parent| self.agents.get(parent.as_str()));
+            return parent.and_then(by_then).into_iter().collect();
+        };
+        let called =
+            self.agents.values().filter(|agent| agent.parent == Some(request.session.as_str()));
+        let since = called.filter_map(by_then).filter(|&(ended_ms, _)| ended_ms > own.latest_ms);
+        since.chain(by_then(own)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! What the workers of a world share: a pool, and each other's memory.
+
+use crate::scenario::Scenario;
+use smallvec::SmallVec;
+use warmpath_core::block::TokenBlocks;
+use warmpath_core::engine::Engine;
+use warmpath_core::engine::profile::Loads;
+use warmpath_core::engine::store::Offer;
+use warmpath_core::id::{PoolId, SourceId};
+use warmpath_core::pool::{Pool, PoolError, PoolOutput};
+use warmpath_core::routing::input::Pull;
+use warmpath_core::time::Instant;
+
+/// The one pool of a world.
+pub const POOL: PoolId = PoolId(0);
+
+#[derive(Debug)]
+pub struct Shared {
+    pub pool: Option<Pool>,
+}
+
+impl Shared {
+    pub fn new(scenario: &Scenario) -> Result<Self, PoolError> {
+        let profile = &scenario.profile;
+        let spec = scenario.pool.as_ref().filter(|_| profile.pool.is_some());
+        let new = |spec| Pool::new(POOL, spec, profile.block_size, profile.block_bytes());
+        Ok(Self { pool: spec.map(new).transpose()? })
+    }
+
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.pool.as_ref().and_then(Pool::next_wake)
+    }
+
+    pub fn step(&mut self, now: Instant) -> Vec<PoolOutput> {
+        let mut out = Vec::new();
+        if let Some(pool) = &mut self.pool {
+            pool.step(now, &mut out);
+        }
+        out
+    }
+
+    /// What an engine is told when a request reaches it: what the pool has of the prompt, and the
+    /// peer that the router named.
+    pub fn offers(
+        &self,
+        engine: &Engine,
+        prompt: &TokenBlocks,
+        pull: Option<Pull>,
+    ) -> SmallVec<[Offer; 2]> {
+        let (profile, info) = (engine.profile(), engine.info());
+        let mut offers = SmallVec::new();
+        if let (Some(pool), Some(link), Some(cost)) = (&self.pool, profile.pool, info.pool) {
+            offers.push(Offer {
+                from: POOL.into(),
+                blocks: pool.holds(prompt),
+                ns_per_block: pool.ns_per_block().max(cost.ns_per_block),
+                latency_ns: cost.latency_ns,
+                always: link.loads == Loads::Always,
+            });
+        }
+        let peer = pull.filter(|pull| matches!(pull.from, SourceId::Worker(_)));
+        if let (Some(pull), Some(link), Some(cost)) = (peer, profile.peers, info.peers) {
+            offers.push(Offer {
+                from: pull.from,
+                blocks: pull.blocks,
+                ns_per_block: cost.ns_per_block,
+                latency_ns: cost.latency_ns,
+                always: link.loads == Loads::Always,
+            });
+        }
+        offers
+    }
+}
