@@ -8,10 +8,12 @@ use std::path::Path;
 pub fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    match toml::from_str(&text) {
-        Ok(value) => Ok((value, text)),
-        Err(error) => Err(explain(file, &text, error.span(), error.message())),
-    }
+    Ok((parse(file, &text)?, text))
+}
+
+/// A TOML text's value; `file` is what errors call it.
+pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| explain(file, text, error.span(), error.message()))
 }
 
 /// What is given takes the place of what was there.

@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::Path;
 use warmpath_core::engine::physics::{BuildError, Deployment, Device, Model};
 use warmpath_core::engine::profile::Profile;
-use warmpath_proto::settings::{explain, explain_field};
+use warmpath_proto::settings::{self, explain_field};
 
 type Row = (&'static str, &'static str);
 
@@ -50,13 +50,13 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
     struct Kind {
         device: Option<IgnoredAny>,
     }
-    let kind: Kind = parse_toml(path, text)?;
+    let kind: Kind = settings::parse(path, text)?;
     if kind.device.is_none() {
-        let profile: Profile = parse_toml(path, text)?;
+        let profile: Profile = settings::parse(path, text)?;
         profile.check().map_err(|error| explain_field(path, text, error.field, &error.why))?;
         return Ok(profile);
     }
-    let deployment: Deployment = parse_toml(path, text)?;
+    let deployment: Deployment = settings::parse(path, text)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let named = |field: &str, why: String| explain_field(path, text, field, &why);
     let device = device(&deployment.device, folder).map_err(|why| named("device", why))?;
@@ -107,7 +107,7 @@ fn row<T: DeserializeOwned>(
     is_called: impl Fn(&T) -> bool,
 ) -> Result<T, String> {
     let checked = |path: &Path, text: &str| {
-        let row: T = parse_toml(path, text)?;
+        let row: T = settings::parse(path, text)?;
         check(&row).map_err(|error| explain_field(path, text, &error.field, &error.why))?;
         Ok(row)
     };
@@ -138,10 +138,6 @@ pub fn is_file(name: &str) -> bool {
 
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, String> {
-    toml::from_str(text).map_err(|error| explain(path, text, error.span(), error.message()))
 }
 
 fn unknown(kind: &str, name: &str, rows: &[Row]) -> String {

@@ -107,6 +107,7 @@ impl WorkerState for State {
             max_num_seqs: 8,
             prefill: PrefillCost {
                 step_ns: 1.0,
+                floor_ns: 0.0,
                 chunk_tokens: 64,
                 ns_per_token: 1.0,
                 ns_per_pair: 0.0,
