@@ -152,7 +152,7 @@ impl Measured<'_> {
     /// The device with constants fitted to its kernels and then to `steps`.
     pub fn fit(&self, steps: &[&Step]) -> Device {
         let precisions = self.precisions(steps);
-        let prior = self.from_kernels(&precisions);
+        let prior = self.fitted_to_kernels(&precisions);
         let wanted: Vec<f64> = steps.iter().map(|step| step.row.ms).collect();
         let predict = |device: &Device| predict(device, self.models, steps);
         fit(&prior, &Param::all(&precisions), Freedom::Steps, &wanted, 1.0, predict)
@@ -171,7 +171,7 @@ impl Measured<'_> {
     }
 
     /// One kind of kernel after the other: their constants do not mix.
-    fn from_kernels(&self, precisions: &[Precision]) -> Device {
+    fn fitted_to_kernels(&self, precisions: &[Precision]) -> Device {
         let mut device = start(self.hardware, precisions);
         let of = |fields: &[Field]| -> Vec<Param> {
             let each = |&precision: &Precision| {
@@ -179,7 +179,8 @@ impl Measured<'_> {
             };
             precisions.iter().flat_map(each).collect()
         };
-        let kinds: [(fn(&Kernel) -> bool, Vec<Param>); 5] = [
+        type Kind = (fn(&Kernel) -> bool, Vec<Param>);
+        let kinds: [Kind; 5] = [
             (|kernel| matches!(kernel, Kernel::Gemm { .. }), of(&Field::GEMM)),
             (|kernel| matches!(kernel, Kernel::PrefillAttention { .. }), Param::ATTENTION.into()),
             (|kernel| matches!(kernel, Kernel::DecodeAttention { .. }), Param::ATTENTION.into()),

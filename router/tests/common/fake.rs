@@ -111,7 +111,6 @@ impl WorkerState for State {
                 chunk_tokens: 64,
                 ns_per_token: 1.0,
                 ns_per_pair: 0.0,
-                floor_ns: 0.0,
             },
             tiers: Vec::new(),
             pool: None,
