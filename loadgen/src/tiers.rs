@@ -56,7 +56,7 @@ fn row(runs: &[&RunReport], tiers: usize, shared: bool) -> Vec<String> {
         run.engine.as_ref().map_or(0.0, what)
     };
     let loaded = |engine: &EngineFigures| {
-        engine.tiers.iter().map(|tier| tier.loaded_bytes).sum::<f64>() / 1e9
+        engine.tiers.iter().fold(0.0, |sum, tier| sum + tier.loaded_bytes) / 1e9
     };
     let waited = |run: &RunReport| {
         of(run, &|engine| engine.load_wait_s) / (run.figures.requests.max(1) as f64)
