@@ -1,0 +1,143 @@
+//! Load or recompute: the engine turns where the formulas of its physics say it should.
+
+use std::path::Path;
+use std::sync::Arc;
+use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
+use warmpath_core::engine::profile::{Fill, Loads, Profile, TierSpec};
+use warmpath_core::engine::store::eviction::EvictionRule;
+use warmpath_core::engine::{Engine, Output};
+use warmpath_core::id::{RequestId, TenantId, WorkerId};
+use warmpath_core::request::{Request, TokenSource, Work};
+use warmpath_core::time::Instant;
+use warmpath_core::tokens::Segment;
+use warmpath_worker_sim::profiles;
+
+fn work(id: u64, seed: u64, tokens: u32) -> Work {
+    let text = [Segment::Text { seed, tokens }, Segment::Answer { tokens: 1 }];
+    let chain = Arc::new(hash_segments(&ScopePlan::new("", "", "", 16), &text));
+    let request = Request {
+        id: RequestId(id),
+        session: None,
+        tenant: TenantId(0),
+        prompt: TokenBlocks::new(Arc::clone(&chain), tokens),
+        priority: 0,
+        deadline: None,
+    };
+    let sequence = TokenBlocks::new(chain, tokens + 1);
+    Work { request, sequence, output_tokens: 1, text: TokenSource::default() }
+}
+
+/// Whether a prompt that was pushed out of HBM is loaded again over such a link.
+fn loads(profile: &Profile, tokens: u32, gb_s: f64) -> bool {
+    let mut profile = profile.clone();
+    let constant = u64::from(profile.constant_blocks() * profile.block_size);
+    profile.hbm_tokens = Some(u64::from(tokens) + constant + 64);
+    profile.tiers = vec![TierSpec {
+        name: "host".into(),
+        tokens: 2 * u64::from(tokens),
+        load_gb_s: gb_s,
+        store_gb_s: 1e9,
+        latency_us: 0.0,
+        eviction: EvictionRule::Lru,
+        fill: Fill::Spill,
+        loads: Loads::WhenCheaper,
+    }];
+    let mut engine = Engine::new(WorkerId(0), 1, profile);
+    let (mut out, mut now) = (Vec::new(), Instant::START);
+    // The last token of the third is not in a full block.
+    for (id, seed, tokens) in [(1, 1, tokens), (2, 2, tokens), (3, 1, tokens + 1)] {
+        engine.submit(now, work(id, seed, tokens)).expect("it fits");
+        while let Some(due) = engine.next_wake() {
+            engine.step(due, &mut out);
+            now = due;
+        }
+    }
+    let hit = out.iter().find_map(|output| match output {
+        Output::Finished { id, hit, .. } if id.0 == 3 => Some(*hit),
+        _ => None,
+    });
+    let hit = hit.expect("it was answered");
+    hit[1] > tokens / 32
+}
+
+/// The bandwidth above which the engine loads, by halving between a tenth and ten times a guess.
+fn turning_point(profile: &Profile, tokens: u32, guess: f64) -> f64 {
+    let (mut low, mut high) = (guess / 10.0, guess * 10.0);
+    assert!(!loads(profile, tokens, low) && loads(profile, tokens, high), "it does not turn");
+    while high / low > 1.01 {
+        let middle = (low * high).sqrt();
+        if loads(profile, tokens, middle) { high = middle } else { low = middle }
+    }
+    (low * high).sqrt()
+}
+
+fn precision(name: &str) -> Option<Precision> {
+    Some(match name {
+        "bf16" => Precision::Bf16,
+        "fp8" => Precision::Fp8,
+        "fp8_block" => Precision::Fp8Block,
+        "nvfp4" => Precision::Nvfp4,
+        "mxfp4" => Precision::Mxfp4,
+        _ => return None,
+    })
+}
+
+/// Each published figure of a device and model that a profile can be built for.
+#[test]
+fn the_engine_turns_at_the_published_break_even() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference/breakeven.csv");
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        eprintln!("skipped: {} is not there", file.display());
+        return;
+    };
+    let (mut held, mut off) = (0, Vec::new());
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [gpu, model, weights, tp, tokens, _, kv_bytes, _, figure] = fields[..9] else {
+            panic!("{line}: expected nine fields")
+        };
+        let (Ok(device), Ok(model), Some(precision)) = (
+            profiles::device(gpu, Path::new("")),
+            profiles::model(model, Path::new("")),
+            precision(weights),
+        ) else {
+            eprintln!("not modelled: {line}");
+            continue;
+        };
+        let deployment = Deployment {
+            name: "breakeven".into(),
+            device: String::new(),
+            model: String::new(),
+            tp: tp.parse().expect("a number"),
+            precision,
+            kv_dtype: KvDtype::Bf16,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 8192,
+            block_size: 16,
+            memory_utilisation: 0.9,
+            activation_gb: 3.9,
+            hbm_tokens: Some(1 << 20),
+            eviction: EvictionRule::Lru,
+            tiers: Vec::new(),
+            pool: None,
+            peers: None,
+        };
+        let mut profile = Profile::build(&device, &model, &deployment).expect("a profile");
+        profile.kv_bytes_per_token = kv_bytes.parse().expect("a number");
+        let (tokens, figure): (u32, f64) =
+            (tokens.parse().expect("a number"), figure.parse().expect("a number"));
+        let turns = turning_point(&profile, tokens, figure);
+        let ratio = turns / figure;
+        eprintln!(
+            "{gpu} {} {weights} tp{tp} {tokens}: turns at {turns:.2} GB/s, {figure:.2} published, {ratio:.2}",
+            model.name
+        );
+        if (ratio - 1.0).abs() <= 0.15 {
+            held += 1
+        } else {
+            off.push(format!("{line}: {ratio:.2}"))
+        }
+    }
+    assert!(off.is_empty() && held > 0, "{held} held, off by more than 15 %: {off:#?}");
+}
