@@ -258,6 +258,8 @@ fn gates(report: &Report, text: &mut String) {
     }
     let tpot = report.served.vllm_tpot.as_ref();
     gates.push(Gate { what: "served TPOT, vLLM".into(), errors: tpot, median: 8.0, p95: 30.0 });
+    let anchors = report.published.decode_anchor_errors.as_ref();
+    gates.push(Gate { what: "decode anchors".into(), errors: anchors, median: 15.0, p95: 15.0 });
     let transfers = report.published.kv_transfer_errors.as_ref();
     gates.push(Gate { what: "KV transfers".into(), errors: transfers, median: 20.0, p95: 20.0 });
     let rows: Vec<Vec<String>> = gates
