@@ -103,11 +103,12 @@ impl Setup {
             (None, Some(name)) => Source::workload(name, here)?,
             (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
         };
-        if let Some(tokens) = what.hbm_tokens {
-            profile.hbm_tokens = tokens.0;
-        }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
             profile.set_block_size(size);
+        }
+        // After the block size, which the room for KV follows from.
+        if let Some(tokens) = what.hbm_tokens {
+            profile.hbm_tokens = tokens.0;
         }
         profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         source.check_block_size(profile.block_size)?;

@@ -55,7 +55,8 @@ fn the_json_has_what_scripts_rely_on() {
             assert!(run["throughput"][part].as_f64().is_some_and(|s| s > 0.0), "{part}");
         }
         assert_eq!(run["valid"], true);
-        assert_eq!(run["profile_validated"], false);
+        assert_eq!(run["profile_validated"], true);
+        assert!(run["profile_standing"]["band_percent"].is_number(), "{run}");
         assert_eq!((&run["offered"], &run["requests"]), (&4_000.into(), &4_000.into()));
     }
     let (naive, aware) = (&runs[0], &runs[1]);

@@ -74,7 +74,7 @@ fn rows_add_up_to_the_report() {
     let report: Value = serde_json::from_slice(&report).expect("a report is JSON");
     let file = read(&here.join("r.parquet"));
     assert_eq!(file.metadata["warmpath.schema"], "warmpath.requests.v1");
-    assert_eq!(file.metadata["warmpath.profile_validated"], "false");
+    assert_eq!(file.metadata["warmpath.profile_validated"], "true");
     let config: Value = serde_json::from_str(&file.metadata["warmpath.config"]).expect("JSON");
     assert_eq!(config, report["config"], "the footer has the whole configuration");
     let runs = report["runs"].as_array().expect("runs");

@@ -143,11 +143,12 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
             );
         }
     };
-    if let Some(HbmTokens(tokens)) = cli.hbm_tokens {
-        profile.hbm_tokens = tokens;
-    }
     if let Some(block_size) = cli.block_size {
         profile.set_block_size(block_size);
+    }
+    // After the block size, which the room for KV follows from.
+    if let Some(HbmTokens(tokens)) = cli.hbm_tokens {
+        profile.hbm_tokens = tokens;
     }
 
     let mut config = WorkerConfig::new(profile);

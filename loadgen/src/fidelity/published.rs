@@ -28,6 +28,8 @@ pub struct Figure {
 #[derive(Debug, Default, Serialize)]
 pub struct Published {
     pub decode_anchors: Vec<Figure>,
+    /// Of the steps, their slopes and the times between tokens; not of the TTFTs beside them.
+    pub decode_anchor_errors: Option<Errors>,
     pub kv_transfers: Vec<Figure>,
     pub kv_transfer_errors: Option<Errors>,
     pub on_device: Vec<Figure>,
@@ -88,6 +90,8 @@ pub fn evaluate(reference: &Reference, known: &mut Known) -> Published {
     }
     let errors =
         |figures: &[Figure]| Errors::of(&figures.iter().map(Figure::named).collect::<Vec<_>>());
+    let decode = all.decode_anchors.iter().filter(|figure| !figure.name.contains("TTFT"));
+    all.decode_anchor_errors = Errors::of(&decode.map(Figure::named).collect::<Vec<_>>());
     all.kv_transfer_errors = errors(&all.kv_transfers);
     all.recompute_errors = errors(&all.recompute);
     all

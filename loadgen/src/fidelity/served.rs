@@ -43,7 +43,10 @@ pub struct Served {
 #[derive(Debug, Default, Serialize)]
 pub struct AllServed {
     pub lines: Vec<Served>,
-    /// vLLM's rows, which the constants are for; lines of other engines are for comparison only.
+    /// vLLM's rows, which the constants are for, at any concurrency; lines of other engines are for
+    /// comparison only.
+    pub vllm_tpot_all: Option<Errors>,
+    /// The same up to a concurrency of 64.
     pub vllm_tpot: Option<Errors>,
     pub vllm_ttft: Option<Errors>,
     /// At the lowest concurrency, where the queue is short.
@@ -322,8 +325,12 @@ fn tabulate(cases: &[Case<'_>], measured: &[Measured], known: &Known, all: &mut 
             ttft: Errors::of(&ttft),
         })
         .collect();
-    [all.vllm_tpot, all.vllm_ttft, all.vllm_ttft_at_4, all.vllm_tpot_beyond_64] =
-        vllm.each_ref().map(|errors| Errors::of(errors));
+    let [tpot, ttft, ttft_at_4, beyond] = &vllm;
+    all.vllm_tpot_all = Errors::of(&[tpot.as_slice(), beyond].concat());
+    all.vllm_tpot = Errors::of(tpot);
+    all.vllm_ttft = Errors::of(ttft);
+    all.vllm_ttft_at_4 = Errors::of(ttft_at_4);
+    all.vllm_tpot_beyond_64 = Errors::of(beyond);
 }
 
 fn name(case: &Case<'_>) -> String {
