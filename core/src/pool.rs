@@ -38,6 +38,22 @@ pub struct PoolError {
     pub why: String,
 }
 
+impl PoolSpec {
+    pub fn check(&self, block_size: u32) -> Result<(), PoolError> {
+        let err = |field, why: String| Err(PoolError { field, why });
+        if self.tokens < u64::from(block_size) {
+            let why = format!("{}, expected at least one block of {block_size}", self.tokens);
+            return err("tokens", why);
+        }
+        for (field, rate) in [("gb_s", self.gb_s), ("store_gb_s", self.store_gb_s)] {
+            if !(rate > 0.0 && rate.is_finite()) {
+                return err(field, format!("{rate}, expected more than 0"));
+            }
+        }
+        Ok(())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum PoolOutput {
     /// The blocks of a get have left for who asked.
@@ -102,17 +118,8 @@ impl Pool {
         block_size: u32,
         block_bytes: f64,
     ) -> Result<Self, PoolError> {
-        let err = |field, why: String| Err(PoolError { field, why });
+        spec.check(block_size)?;
         let blocks = spec.tokens / u64::from(block_size);
-        if blocks == 0 {
-            let why = format!("{}, expected at least one block of {block_size}", spec.tokens);
-            return err("tokens", why);
-        }
-        for (field, rate) in [("gb_s", spec.gb_s), ("store_gb_s", spec.store_gb_s)] {
-            if !(rate > 0.0 && rate.is_finite()) {
-                return err(field, format!("{rate}, expected more than 0"));
-            }
-        }
         Ok(Self {
             id,
             epoch: 1,

@@ -278,5 +278,5 @@ fn ways_that_can_not_be_are_named() {
         timeout_ms: 1.0,
     };
     let error = Profile { pool: Some(link), ..profile() }.check().expect_err("no bandwidth");
-    assert_eq!(error.field, "pool");
+    assert_eq!(error.field, "pool.gb_s");
 }

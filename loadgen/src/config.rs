@@ -131,6 +131,11 @@ impl Setup {
             let why = format!("{twice} is named twice");
             return Err(bad_field(&origin, &text, "policies", &why));
         }
+        if let Some(pool) = &file.pool {
+            pool.check(profile.block_size).map_err(|error| {
+                bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
+            })?;
+        }
         for (i, variant) in file.variants.iter().enumerate() {
             let named_before = |other: &Variant| other.name == variant.name;
             if file.variants[..i].iter().any(named_before) {

@@ -399,13 +399,24 @@ impl Profile {
             return err("tier", why);
         }
         self.tiers.iter().try_for_each(|tier| tier.check(self))?;
-        let pool = self.pool.map(|pool| ("pool", pool.gb_s, pool.latency_us, pool.timeout_ms));
-        let peers = self.peers.map(|peer| ("peers", peer.gb_s, peer.latency_us, peer.timeout_ms));
-        for (field, gb_s, latency_us, timeout_ms) in pool.into_iter().chain(peers) {
-            let fits = gb_s > 0.0 && gb_s.is_finite() && (0.0..=1e12).contains(&latency_us);
-            if !(fits && timeout_ms > 0.0 && timeout_ms <= 1e9) {
-                let why = "expected gb_s and timeout_ms of more than 0, latency_us of 0 or more";
-                return err(field, why.into());
+        let pool = self.pool.map(|pool| {
+            let fields = ["pool.gb_s", "pool.timeout_ms", "pool.latency_us"];
+            (fields, [pool.gb_s, pool.timeout_ms, pool.latency_us])
+        });
+        let peers = self.peers.map(|peers| {
+            let fields = ["peers.gb_s", "peers.timeout_ms", "peers.latency_us"];
+            (fields, [peers.gb_s, peers.timeout_ms, peers.latency_us])
+        });
+        for ([rate, timeout, latency], [gb_s, timeout_ms, latency_us]) in
+            pool.into_iter().chain(peers)
+        {
+            for (field, value) in [(rate, gb_s), (timeout, timeout_ms)] {
+                if !(value > 0.0 && value <= 1e9) {
+                    return err(field, format!("{value}, expected more than 0"));
+                }
+            }
+            if !(0.0..=1e12).contains(&latency_us) {
+                return err(latency, format!("{latency_us}, expected 0 or more"));
             }
         }
         Ok(())
