@@ -284,7 +284,7 @@ fn nothing_is_left_half_written() {
     {
         let output = loadgen(here, &["sim", "--workload", "commodity-qa", "--csv", "/dev/stdout"]);
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("\npolicy,mode,workload"), "{text}");
+        assert!(output.status.success() && text.contains("\npolicy,variant,mode"), "{text}");
     }
     let left: Vec<_> = std::fs::read_dir(here).expect("the folder is there").collect();
     assert_eq!(left.len(), 1, "only the trace is left: {left:?}");
