@@ -32,12 +32,22 @@ impl Policy for KvAware {
 
     fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
         let overlap = view.overlap(&request.prompt);
-        let sources = Sources::of(&overlap);
+        // Looked for only where somebody can fetch.
+        let mut sources: Option<Sources> = None;
         let tokens = request.prompt.tokens();
         let mut best: Option<Candidate> = None;
         for (id, worker) in view.workers() {
             let hit = overlap.of_worker(id);
-            let way = sources.cheapest(id, &worker.info, tokens, &hit);
+            let info = &worker.info;
+            let own =
+                Way { load: load(info, &hit), prefill: prefill(info, tokens, &hit), pull: None };
+            let fetches = info.pool.is_some() || info.peers.is_some();
+            let way = if fetches {
+                let sources = sources.get_or_insert_with(|| Sources::of(&overlap));
+                sources.cheapest(own, id, info, tokens, &hit)
+            } else {
+                own
+            };
             let candidate = Candidate {
                 worker: id,
                 active: worker.active(),
@@ -96,12 +106,12 @@ impl Sources {
 
     fn cheapest(
         &self,
+        own: Way,
         worker: WorkerId,
         info: &WorkerInfo,
         tokens: u32,
         hit: &[u32; MAX_TIERS],
     ) -> Way {
-        let own = Way { load: load(info, hit), prefill: prefill(info, tokens, hit), pull: None };
         let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
         let other = self.peers.iter().flatten().find(|pull| pull.from != worker.into());
         let pool = self.pool.as_ref().zip(info.pool);
