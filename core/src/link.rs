@@ -17,13 +17,22 @@ pub struct FairLink<K> {
     /// Transfers by the service that ends them. The bits of a float that is not negative order as
     /// the float does.
     active: BTreeSet<(u64, K)>,
+    /// How many transfers it takes to fill the link: one cannot be faster than that share of it.
+    fills: f64,
     busy: Duration,
 }
 
 impl<K> Default for FairLink<K> {
     fn default() -> Self {
         let active = BTreeSet::new();
-        Self { served: 0.0, at: Instant::START, active, busy: Duration::ZERO }
+        Self { served: 0.0, at: Instant::START, active, fills: 1.0, busy: Duration::ZERO }
+    }
+}
+
+impl<K> FairLink<K> {
+    /// A link that so many transfers fill, at least one: each comes over a narrower link of its own.
+    pub fn filled_by(transfers: f64) -> Self {
+        Self { fills: transfers.max(1.0), ..Self::default() }
     }
 }
 
@@ -40,7 +49,7 @@ impl<K: Copy + Ord> FairLink<K> {
     /// When the next transfer ends, if none is added before.
     pub fn next_end(&self) -> Option<Instant> {
         let &(end, _) = self.active.first()?;
-        let left = (f64::from_bits(end) - self.served).max(0.0) * self.active.len() as f64;
+        let left = (f64::from_bits(end) - self.served).max(0.0) * self.slowness();
         Some(self.at + Duration::from_nanos_f64(libm::ceil(left)))
     }
 
@@ -53,7 +62,7 @@ impl<K: Copy + Ord> FairLink<K> {
         Some((at, key))
     }
 
-    /// How long another transfer would take if no more came after it.
+    /// How long another transfer would take if no more came after it, on a link that one can fill.
     pub fn estimate(&self, now: Instant, work: f64) -> f64 {
         let served = self.served_by(now);
         let ahead = |&(end, _): &(u64, K)| (f64::from_bits(end) - served).clamp(0.0, work);
@@ -67,7 +76,12 @@ impl<K: Copy + Ord> FairLink<K> {
 
     fn served_by(&self, now: Instant) -> f64 {
         let passed = now.since(self.at.min(now)).as_nanos() as f64;
-        self.served + passed / self.active.len().max(1) as f64
+        self.served + passed / self.slowness()
+    }
+
+    /// How many times longer than alone at the full rate a transfer takes.
+    fn slowness(&self) -> f64 {
+        (self.active.len() as f64).max(self.fills)
     }
 
     fn advance(&mut self, now: Instant) {
@@ -108,6 +122,20 @@ mod tests {
         link.start(Instant::from_nanos(1_000), b'c', 7.0);
         assert_eq!(ends(&mut link), [(1_007, b'c')]);
         assert_eq!(link.busy().as_nanos(), 137);
+    }
+
+    /// Three transfers fill the link: two take three times their work, and a fourth slows all down.
+    #[test]
+    fn one_transfer_has_no_more_than_its_own_share() {
+        let mut link = FairLink::filled_by(3.0);
+        link.start(Instant::from_nanos(0), b'a', 100.0);
+        link.start(Instant::from_nanos(0), b'b', 10.0);
+        for key in *b"cd" {
+            link.start(Instant::from_nanos(15), key, 100.0);
+        }
+        // b: 5 served by 15, then 5 more at a quarter of the rate. The others go on at a third.
+        assert_eq!(link.next_end(), Some(Instant::from_nanos(35)));
+        assert_eq!(ends(&mut link), [(35, b'b'), (305, b'a'), (320, b'c'), (320, b'd')]);
     }
 
     #[test]

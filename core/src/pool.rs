@@ -111,12 +111,13 @@ const FREE: PrefillCost = PrefillCost {
 };
 
 impl Pool {
-    /// `block_bytes`: of one block of the workers' model.
+    /// `block_bytes`: of one block of the workers' model; `user_gb_s`: of each user's own link to it.
     pub fn new(
         id: PoolId,
         spec: &PoolSpec,
         block_size: u32,
         block_bytes: f64,
+        user_gb_s: f64,
     ) -> Result<Self, PoolError> {
         spec.check(block_size)?;
         let blocks = spec.tokens / u64::from(block_size);
@@ -125,7 +126,7 @@ impl Pool {
             epoch: 1,
             seq: 0,
             store: BlockStore::flat(blocks, spec.eviction, block_size),
-            link: FairLink::default(),
+            link: FairLink::filled_by(spec.gb_s / user_gb_s),
             send_ns_per_block: block_bytes / spec.gb_s,
             store_ns_per_block: block_bytes / spec.store_gb_s,
             writing: VecDeque::new(),
@@ -138,7 +139,7 @@ impl Pool {
     /// Blocks to keep. What is there already is not written again; what comes before them on their
     /// path and is not there is written too, since nobody could reach them without it.
     pub fn put(&mut self, now: Instant, run: &BlockRun) {
-        let known = self.store.present(run);
+        let known = self.known(run);
         self.stats.known_blocks += u64::from(known.max(run.start) - run.start);
         if known >= run.end {
             return;
@@ -151,6 +152,22 @@ impl Pool {
         let span = Duration::from_nanos_f64(f64::from(rest.len()) * self.store_ns_per_block);
         self.written_at = self.written_at.max(now) + span;
         self.writing.push_back((self.written_at, rest));
+    }
+
+    /// How much of a run's path is here or on its way in.
+    fn known(&self, run: &BlockRun) -> u32 {
+        let mut known = self.store.present(run);
+        loop {
+            let further = |(_, queued): &(Instant, BlockRun)| {
+                let end = queued.end.min(run.end);
+                let follows = queued.start <= known && known < end;
+                follows.then(|| queued.chain.agree_until(&run.chain, known, end))
+            };
+            match self.writing.iter().filter_map(further).max().filter(|&end| end > known) {
+                Some(end) => known = end,
+                None => return known,
+            }
+        }
     }
 
     /// Asks for blocks; they are held until they have left, which a [`PoolOutput::Sent`] says.

@@ -330,11 +330,15 @@ fn loads_share_the_link() {
 /// HBM of 101 blocks, a fast tier of 50 and a slow one behind it. A (400 tokens) is pushed out of HBM
 /// by B, its end first, and the end goes on to the slow tier.
 fn with_a_in_two_tiers(loads: Loads) -> Bench {
+    with_a_in_tiers([loads, loads])
+}
+
+fn with_a_in_tiers([host, disk]: [Loads; 2]) -> Bench {
     let mut profile = round_profile(4);
     profile.hbm_tokens = Some(404);
     // 1 µs a token and 50 µs, against 100 µs a token.
     profile.tiers =
-        vec![spill("host", 200, 1.0, 50.0, loads), spill("disk", 1_000, 0.01, 50.0, loads)];
+        vec![spill("host", 200, 1.0, 50.0, host), spill("disk", 1_000, 0.01, 50.0, disk)];
     let mut bench = Bench::new(profile);
     bench.submit(0, 100, &[text(1, 400)], 1);
     bench.submit(10 * MS, 101, &[text(2, 400)], 1);
@@ -364,6 +368,13 @@ fn tiers_load_side_by_side() {
     assert_eq!(traffic[1].loading.as_nanos(), 20 * MS);
     let seen = bench.finish();
     assert_eq!((seen[&1].hit, times(&seen, 1).0), ([0, 50, 50], 41_050 * US));
+}
+
+#[test]
+fn a_tier_that_is_always_loaded_forces_nothing_behind_it() {
+    let mut bench = with_a_in_tiers([Loads::Always, Loads::WhenCheaper]);
+    bench.submit(20 * MS, 1, &[text(1, 401)], 1);
+    assert_eq!(bench.finish()[&1].hit, [0, 50, 0]);
 }
 
 #[test]

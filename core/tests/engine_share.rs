@@ -37,6 +37,8 @@ fn profile() -> Profile {
     let (latency_us, timeout_ms) = (50.0, 30.0);
     let loads = Loads::WhenCheaper;
     profile.peers = Some(PeerLink { gb_s: 1.0, latency_us, loads, timeout_ms });
+    let fill = Fill::WriteThrough;
+    profile.pool = Some(PoolLink { gb_s: 1.0, latency_us, fill, loads, timeout_ms });
     profile
 }
 
@@ -129,6 +131,16 @@ fn what_takes_longer_to_fetch_is_computed() {
 }
 
 #[test]
+fn of_what_is_always_fetched_the_most_is() {
+    let always = |blocks| Offer { always: true, ..offer(blocks) };
+    for offers in [[always(100), always(60)], [always(60), always(100)]] {
+        let mut bench = Bench::new(profile());
+        bench.submit(0, 1, 401, &offers);
+        assert_eq!(bench.fetches()[0].run.end, 100);
+    }
+}
+
+#[test]
 fn a_fetch_goes_on_where_the_own_blocks_end() {
     let mut bench = Bench::new(profile());
     bench.submit(0, 1, 200, &[]);
@@ -208,7 +220,7 @@ fn blocks_are_held_while_they_are_lent() {
 fn pool(tokens: u64) -> Pool {
     // 1,000 bytes a token: 1 µs a token out, and 2 µs in.
     let spec = PoolSpec { tokens, gb_s: 1.0, store_gb_s: 0.5, eviction: EvictionRule::Lru };
-    Pool::new(PoolId(0), &spec, 4, 4_000.0).expect("a pool that can be")
+    Pool::new(PoolId(0), &spec, 4, 4_000.0, 1.0).expect("a pool that can be")
 }
 
 fn step(pool: &mut Pool, until: u64) -> Vec<u64> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use warmpath_core::block::{BlockHash, Chain, TokenBlocks};
 use warmpath_core::engine::profile::{Fill, Loads, Profile};
 use warmpath_core::engine::store::eviction::EvictionRule;
-use warmpath_core::engine::store::{Acquired, BlockStore, Lease};
+use warmpath_core::engine::store::{Acquired, BlockStore, Lease, Offer};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{MAX_TIERS, ORIGINS, SourceId, TierId, TransferId, WorkerId};
 use warmpath_core::rng::Rng;
@@ -541,6 +541,86 @@ fn any_rule_keeps_the_store_sound() {
         let room = core::iter::once(hbm).chain(behind.iter().map(|&(blocks, _)| blocks));
         for (held, room) in pair.store.blocks_by_tier().iter().zip(room) {
             assert!(*held <= room, "{held} blocks in a tier of {room}");
+        }
+    });
+}
+
+/// Several requests at once, whose blocks come from tiers, from others, or not at all: as the
+/// scheduler does, whoever waits for a fetch that fails gives back what it holds.
+#[test]
+fn fetches_that_fail_leave_the_store_sound() {
+    for_seeds(12_000..17_000, |rng| {
+        let texts = Texts::random(rng, Form::Described, 4, 12);
+        let behind: Behind = (0..between(rng, 0, 2))
+            .map(|_| {
+                let fill = if chance(rng, 30) { Fill::WriteThrough } else { Fill::Spill };
+                (u64::from(between(rng, 4, 20)), fill)
+            })
+            .collect();
+        let loads = if chance(rng, 30) { Loads::Always } else { Loads::WhenCheaper };
+        let hbm = u64::from(between(rng, 14, 30));
+        let mut pair = Pair::new(texts.block_size, hbm, &behind, loads);
+        let mut users: Vec<(Lease, Vec<TransferId>, TokenBlocks)> = Vec::new();
+        let mut under_way: Vec<TransferId> = Vec::new();
+        for _ in 0..80 {
+            let user = (!users.is_empty()).then(|| rng.below(users.len() as u64) as usize);
+            match (rng.below(100), user) {
+                (0..35, _) => {
+                    let prompt = texts.prompt(rng);
+                    let (size, cost) = (prompt.block_size(), pair.profile.prefill_cost());
+                    let total = (prompt.tokens() + 1).div_ceil(size);
+                    let limit = prompt.reusable_blocks();
+                    let offers: Vec<Offer> = (0..rng.below(3))
+                        .map(|source| Offer {
+                            from: SourceId::Worker(WorkerId(source as u32 + 1)),
+                            blocks: between(rng, 0, 14),
+                            ns_per_block: [10.0, 1e5][rng.below(2) as usize],
+                            latency_ns: 100.0,
+                            always: chance(rng, 20),
+                        })
+                        .collect();
+                    let got = pair.store.acquire(pair.now, &prompt, limit, total, &cost, &offers);
+                    under_way.extend(pair.store.take_fetches().iter().map(|fetch| fetch.id));
+                    match got {
+                        Acquired::Ready { lease, .. } => users.push((lease, Vec::new(), prompt)),
+                        Acquired::Waiting { lease, transfers, .. } => {
+                            users.push((lease, transfers.to_vec(), prompt));
+                        }
+                        Acquired::NoRoom => {}
+                    }
+                }
+                (35..55, _) if !under_way.is_empty() => {
+                    let id = under_way.swap_remove(rng.below(under_way.len() as u64) as usize);
+                    if chance(rng, 50) {
+                        pair.store.fetched(pair.now, id);
+                        users.iter_mut().for_each(|(_, waits, _)| waits.retain(|&x| x != id));
+                    } else {
+                        let (gone, left) =
+                            users.into_iter().partition(|(_, waits, _)| waits.contains(&id));
+                        users = left;
+                        let gone: Vec<(Lease, Vec<TransferId>, TokenBlocks)> = gone;
+                        gone.into_iter().for_each(|(lease, ..)| pair.store.release(lease));
+                        pair.store.not_fetched(id);
+                    }
+                }
+                (55..75, Some(user)) if users[user].1.is_empty() => {
+                    let (lease, _, prompt) = &mut users[user];
+                    let filled = between(rng, lease.named(), prompt.blocks());
+                    pair.store.commit(pair.now, lease, filled);
+                }
+                (75..90, Some(user)) => {
+                    let (lease, ..) = users.swap_remove(user);
+                    pair.store.release(lease);
+                }
+                _ => {
+                    pair.now = Instant::from_nanos(pair.now.as_nanos() + rng.below(300_000));
+                    while let Some(id) = pair.store.finish_load(pair.now) {
+                        users.iter_mut().for_each(|(_, waits, _)| waits.retain(|&x| x != id));
+                    }
+                }
+            }
+            pair.store.check();
+            pair.follow_events();
         }
     });
 }

@@ -18,7 +18,13 @@ pub fn render(runs: &[RunReport]) -> String {
         return String::new();
     }
     let mut header: Vec<&str> = vec!["hit % by origin", "mode", "rate"];
-    header.extend(most.tiers.iter().map(String::as_str));
+    let mut tiers: Vec<&str> = most.tiers.iter().map(String::as_str).collect();
+    for name in runs.iter().flat_map(|run| &run.tiers) {
+        if !tiers.contains(&name.as_str()) {
+            tiers.push(name);
+        }
+    }
+    header.extend(&tiers);
     header.extend(if shared { &OTHERS[..] } else { &[] });
     header.extend(["loaded GB", "fetched GB", "waited s/req", "copies"]);
     let mut table = plain(&header);
@@ -28,7 +34,7 @@ pub fn render(runs: &[RunReport]) -> String {
         if !done.contains(&key) {
             let same = |other: &&RunReport| (other.label(), other.mode, other.rate_scale) == key;
             let group: Vec<&RunReport> = runs.iter().filter(same).collect();
-            table.add_row(row(&group, most.tiers.len(), shared));
+            table.add_row(row(&group, &tiers, shared));
             done.push(key);
         }
     }
@@ -38,7 +44,7 @@ pub fn render(runs: &[RunReport]) -> String {
     format!("{}{legend}\n", trimmed(&table))
 }
 
-fn row(runs: &[&RunReport], tiers: usize, shared: bool) -> Vec<String> {
+fn row(runs: &[&RunReport], tiers: &[&str], shared: bool) -> Vec<String> {
     let mean = |of: &dyn Fn(&RunReport) -> f64| {
         runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64
     };
@@ -46,8 +52,8 @@ fn row(runs: &[&RunReport], tiers: usize, shared: bool) -> Vec<String> {
     let mut cells = vec![first.label(), first.mode.name().to_owned(), first.rate_scale.to_string()];
     let percent =
         |origin: usize| format!("{:.1}", mean(&|run| run.figures.hit_rate_by_tier[origin] * 100.0));
-    let has = |tier: usize| tier < first.tiers.len();
-    cells.extend((0..tiers).map(|tier| if has(tier) { percent(tier) } else { String::new() }));
+    let own = |name: &&str| first.tiers.iter().position(|tier| tier == name).map(percent);
+    cells.extend(tiers.iter().map(|name| own(name).unwrap_or_default()));
     cells.extend((MAX_TIERS..ORIGINS).filter(|_| shared).map(percent));
     if first.engine.is_none() {
         return cells;

@@ -4,10 +4,10 @@ use crate::scenario::Scenario;
 use smallvec::SmallVec;
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::engine::Engine;
-use warmpath_core::engine::profile::Loads;
+use warmpath_core::engine::profile::{Loads, PoolLink};
 use warmpath_core::engine::store::Offer;
 use warmpath_core::id::{PoolId, SourceId};
-use warmpath_core::pool::{Pool, PoolError, PoolOutput};
+use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolSpec};
 use warmpath_core::routing::input::Pull;
 use warmpath_core::time::Instant;
 
@@ -22,9 +22,10 @@ pub struct Shared {
 impl Shared {
     pub fn new(scenario: &Scenario) -> Result<Self, PoolError> {
         let profile = &scenario.profile;
-        let spec = scenario.pool.as_ref().filter(|_| profile.pool.is_some());
-        let new = |spec| Pool::new(POOL, spec, profile.block_size, profile.block_bytes());
-        Ok(Self { pool: spec.map(new).transpose()? })
+        let new = |(spec, link): (&PoolSpec, PoolLink)| {
+            Pool::new(POOL, spec, profile.block_size, profile.block_bytes(), link.gb_s)
+        };
+        Ok(Self { pool: scenario.pool.as_ref().zip(profile.pool).map(new).transpose()? })
     }
 
     pub fn next_wake(&self) -> Option<Instant> {

@@ -2,10 +2,13 @@
 
 use crate::engine::physics::{Calibrated, Standing};
 use crate::engine::store::eviction::EvictionRule;
-use crate::event::{FetchCost, PrefillCost, TierCost};
-use crate::id::{MAX_TIERS, TierId};
+use crate::event::PrefillCost;
 use crate::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
+
+mod hierarchy;
+
+pub use hierarchy::{Fill, Loads, PeerLink, PoolLink, TierSpec};
 
 /// The serving engine and the hardware below it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -65,70 +68,6 @@ pub struct LinearStep {
     pub ns_per_context_token: f64,
     /// Sampling and bookkeeping, for each sequence.
     pub ns_per_seq: f64,
-}
-
-/// A tier behind HBM, private to the worker: host memory, a local disk.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TierSpec {
-    /// What reports call it: "host", "disk".
-    pub name: String,
-    /// Room, in tokens.
-    pub tokens: u64,
-    /// Of the link to HBM, in GB/s (10^9 bytes), shared by all loads under way.
-    pub load_gb_s: f64,
-    /// Of the link from HBM.
-    pub store_gb_s: f64,
-    /// Of each load, beside its time on the link.
-    pub latency_us: f64,
-    /// What leaves it first.
-    pub eviction: EvictionRule,
-    pub fill: Fill,
-    pub loads: Loads,
-}
-
-/// How a worker uses a pool that it shares with others.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PoolLink {
-    /// Of the worker's own link to it, in GB/s; what all workers share is the pool's.
-    pub gb_s: f64,
-    /// Of each fetch, beside its time on the link.
-    pub latency_us: f64,
-    /// When blocks are put into it: as they are computed, or when they leave the worker.
-    pub fill: Fill,
-    pub loads: Loads,
-    /// After which a fetch is given up and computed instead.
-    pub timeout_ms: f64,
-}
-
-/// How a worker fetches from its peers.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerLink {
-    /// Out of each worker, in GB/s, shared by all that fetch from it.
-    pub gb_s: f64,
-    pub latency_us: f64,
-    pub loads: Loads,
-    pub timeout_ms: f64,
-}
-
-/// When blocks come to a tier.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fill {
-    /// When they leave the tier before it. They leave it again for HBM: a block is in one place.
-    Spill,
-    /// As soon as they are computed. They stay when they are loaded.
-    WriteThrough,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loads {
-    Always,
-    /// Where waiting for the link and the transfer takes less time than computing the tokens.
-    WhenCheaper,
 }
 
 /// What one step is made of.
@@ -281,32 +220,6 @@ impl Profile {
         self.kv_bytes_per_token as f64 * f64::from(self.block_size)
     }
 
-    pub fn pool_cost(&self) -> Option<FetchCost> {
-        self.pool.map(|pool| FetchCost {
-            latency_ns: pool.latency_us * 1e3,
-            ns_per_block: self.block_bytes() / pool.gb_s,
-        })
-    }
-
-    pub fn peer_cost(&self) -> Option<FetchCost> {
-        self.peers.map(|peers| FetchCost {
-            latency_ns: peers.latency_us * 1e3,
-            ns_per_block: self.block_bytes() / peers.gb_s,
-        })
-    }
-
-    /// How long a fetch is waited for.
-    pub fn fetch_timeout(&self) -> Duration {
-        let pool = self.pool.map_or(0.0, |pool| pool.timeout_ms);
-        let peers = self.peers.map_or(0.0, |peers| peers.timeout_ms);
-        Duration::from_nanos_f64(pool.max(peers) * 1e6)
-    }
-
-    /// What a block takes out of this worker alone, in nanoseconds.
-    pub fn lend_ns_per_block(&self) -> f64 {
-        self.peers.map_or(0.0, |peers| self.block_bytes() / peers.gb_s)
-    }
-
     /// Sets the tokens of a block, and what follows from it.
     pub fn set_block_size(&mut self, block_size: u32) {
         self.block_size = block_size;
@@ -355,21 +268,6 @@ impl Profile {
         }
     }
 
-    /// Names of the tiers, HBM first.
-    pub fn tier_names(&self) -> Vec<&str> {
-        let behind = self.tiers.iter().map(|tier| tier.name.as_str());
-        core::iter::once("hbm").chain(behind).collect()
-    }
-
-    pub fn tier_costs(&self) -> Vec<TierCost> {
-        let cost = |(i, tier): (usize, &TierSpec)| TierCost {
-            tier: TierId(i as u8 + 1),
-            latency_ns: tier.latency_us * 1e3,
-            load_ns_per_block: self.block_bytes() / tier.load_gb_s,
-        };
-        self.tiers.iter().enumerate().map(cost).collect()
-    }
-
     pub fn check(&self) -> Result<(), ProfileError> {
         let err = |field, why: String| Err(ProfileError { field, why });
         if self.block_size == 0 || self.block_size > 65_536 {
@@ -394,62 +292,6 @@ impl Profile {
         if let StepTime::Linear(step) = &self.step {
             step.check()?;
         }
-        if self.tiers.len() >= MAX_TIERS {
-            let why = format!("{} tiers, expected at most {}", self.tiers.len(), MAX_TIERS - 1);
-            return err("tier", why);
-        }
-        self.tiers.iter().try_for_each(|tier| tier.check(self))?;
-        let pool = self.pool.map(|pool| {
-            let fields = ["pool.gb_s", "pool.timeout_ms", "pool.latency_us"];
-            (fields, [pool.gb_s, pool.timeout_ms, pool.latency_us])
-        });
-        let peers = self.peers.map(|peers| {
-            let fields = ["peers.gb_s", "peers.timeout_ms", "peers.latency_us"];
-            (fields, [peers.gb_s, peers.timeout_ms, peers.latency_us])
-        });
-        for ([rate, timeout, latency], [gb_s, timeout_ms, latency_us]) in
-            pool.into_iter().chain(peers)
-        {
-            for (field, value) in [(rate, gb_s), (timeout, timeout_ms)] {
-                if !(value > 0.0 && value <= 1e9) {
-                    return err(field, format!("{value}, expected more than 0"));
-                }
-            }
-            if !(0.0..=1e12).contains(&latency_us) {
-                return err(latency, format!("{latency_us}, expected 0 or more"));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl TierSpec {
-    fn check(&self, profile: &Profile) -> Result<(), ProfileError> {
-        let err = |field, why: String| {
-            let why = format!("{why}, in tier \"{}\"", self.name);
-            Err(ProfileError { field, why })
-        };
-        if self.tokens < u64::from(profile.block_size) {
-            let least = profile.block_size;
-            return err(
-                "tier.tokens",
-                format!("{}, expected at least one block of {least}", self.tokens),
-            );
-        }
-        for (field, rate) in
-            [("tier.load_gb_s", self.load_gb_s), ("tier.store_gb_s", self.store_gb_s)]
-        {
-            if !(rate > 0.0 && rate.is_finite()) {
-                return err(field, format!("{rate}, expected more than 0"));
-            }
-        }
-        if !(0.0..=1e12).contains(&self.latency_us) {
-            return err("tier.latency_us", format!("{}, expected 0 or more", self.latency_us));
-        }
-        let namesakes = profile.tiers.iter().filter(|tier| tier.name == self.name).count();
-        if self.name.is_empty() || self.name == "hbm" || namesakes > 1 {
-            return err("tier.name", "expected a name of its own, not \"hbm\"".into());
-        }
-        Ok(())
+        self.check_hierarchy()
     }
 }

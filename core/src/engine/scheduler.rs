@@ -405,10 +405,14 @@ impl Scheduler {
                 };
                 seq.computed = hit.iter().sum::<u32>() * size;
                 seq.lease = Some(lease);
-                if core::mem::replace(&mut seq.admitted_before, true) {
-                    plan.recomputed_tokens += u64::from(seq.target - seq.computed);
-                } else {
+                let before = core::mem::replace(&mut seq.admitted_before, true);
+                let found_less = core::mem::take(&mut seq.found_less);
+                if !before || found_less {
                     (seq.cached_tokens, seq.hit) = (seq.computed, hit);
+                } else {
+                    plan.recomputed_tokens += u64::from(seq.target - seq.computed);
+                }
+                if !before {
                     admitted(seq.work.request.id, hit);
                 }
                 if !transfers.is_empty() {

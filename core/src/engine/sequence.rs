@@ -25,6 +25,8 @@ pub(super) struct Sequence {
     pub hit: Hit,
     pub cancelled: bool,
     pub admitted_before: bool,
+    /// Part of what it found at first admission did not come.
+    pub found_less: bool,
     /// Its place among the waiting; the lower goes first.
     pub place: i64,
     /// While decoding: whether its sliding window still fills with each step.
@@ -60,6 +62,7 @@ impl Sequence {
             hit: Hit::default(),
             cancelled: false,
             admitted_before: false,
+            found_less: false,
             place: 0,
             filling: false,
             state: State::Waiting,

@@ -24,7 +24,8 @@ impl Engine {
     /// Says what is to be fetched, and until when it is waited for.
     pub(super) fn ask(&mut self, at: Instant, out: &mut Vec<Output>) {
         for fetch in self.store.take_fetches() {
-            self.deadlines.insert((at + self.profile.fetch_timeout(), fetch.id));
+            let timeout = self.profile.fetch_timeout(fetch.from);
+            self.deadlines.insert((at + timeout, fetch.id));
             out.push(Output::Fetch { at, fetch });
         }
     }
@@ -71,6 +72,10 @@ impl Engine {
             let lease = self.loans.leases.remove(&key).expect("blocks that were lent are held");
             self.store.release(lease);
             out.push(Output::Lent { at, key });
+            // Who waits for room may have it now.
+            if self.scheduler.counts().0 > 0 {
+                self.interrupt(at);
+            }
         }
     }
 }

@@ -39,7 +39,9 @@ impl Scheduler {
             };
             store.release(seq.lease.take().expect("who loads holds a lease"));
             seq.offers.clear();
-            (seq.state, seq.computed, seq.admitted_before) = (State::Waiting, 0, false);
+            (seq.state, seq.computed) = (State::Waiting, 0);
+            // What it found counts anew, unless it has answered in part.
+            seq.found_less = seq.generated == 0;
             let place = seq.place;
             self.waiting.insert(place, key);
             self.loading_count -= 1;

@@ -50,7 +50,8 @@ impl BlockStore {
         // Some of it may be here, behind HBM, where it was not worth loading.
         while let Some((node, agreed)) = self.tree.follow(&lease.chain, lease.named, offer.blocks) {
             let part = self.hold(node, agreed);
-            self.tree.get_mut(part).value.loading = Some(id);
+            let run = &mut self.tree.get_mut(part).value;
+            (run.loading, run.origin) = (Some(id), offer.from.origin() as u8);
             (lease.deepest, lease.named) = (Some(part), agreed);
         }
         if lease.named < offer.blocks {
@@ -78,6 +79,10 @@ impl BlockStore {
         id
     }
 
+    pub(super) fn comes_from_outside(&self, id: TransferId) -> bool {
+        self.transfers.all.get(&id).is_some_and(|transfer| transfer.tier.is_none())
+    }
+
     /// Transfers that others must make, since the last call.
     pub fn take_fetches(&mut self) -> Vec<Fetch> {
         core::mem::take(&mut self.fetches)
@@ -99,7 +104,7 @@ impl BlockStore {
         let parts = self.parts_of(id, &transfer.lease);
         for &part in &parts {
             let node = self.tree.get_mut(part);
-            node.value.loading = None;
+            (node.value.loading, node.value.origin) = (None, 0);
             self.reserved -= u64::from(node.len());
         }
         self.release(transfer.lease);

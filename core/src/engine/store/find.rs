@@ -15,7 +15,7 @@ impl BlockStore {
             let (run, blocks) = (&node.value, agreed - depth);
             if run.in_hbm() || run.loading.is_some() {
                 found.coming = agreed;
-                found.fetching |= run.tiers == 0;
+                found.fetching |= run.loading.is_some_and(|id| self.comes_from_outside(id));
                 if run.pins == 0 {
                     found.idle_hbm += u64::from(blocks);
                 }

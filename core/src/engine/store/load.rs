@@ -128,7 +128,7 @@ impl BlockStore {
     fn arrive(&mut self, now: Instant, id: NodeId) {
         self.add_tier(id, HBM);
         let run = &mut self.tree.get_mut(id).value;
-        run.loading = None;
+        (run.loading, run.origin) = (None, 0);
         for tier in tiers_of(run.tiers & !1) {
             if self.tiers[tier].fill == Fill::Spill {
                 self.drop_tier(id, tier);
@@ -148,36 +148,44 @@ impl BlockStore {
         (block_size, cost): (u32, &PrefillCost),
         offers: &[Offer],
     ) -> Plan {
-        let computed = |end: u32| {
-            let new = (end - found.coming) * block_size;
-            cost.estimate(new, found.coming * block_size).as_nanos() as f64
-        };
         let mut best = Plan { end: found.coming, offer: None };
-        let (mut best_gain, mut waits, mut all_forced) = (0.0, 0.0_f64, true);
-        // What others offer joins on wherever the own tiers are left.
-        let mut joints: SmallVec<[(u32, f64); 4]> = SmallVec::from_slice(&[(found.coming, 0.0)]);
+        // Nothing is begun on top of what may yet fail to come.
+        if found.fetching {
+            return best;
+        }
+        let gain = |end: u32, waits: f64| {
+            let new = (end - found.coming) * block_size;
+            let computed = cost.estimate(new, found.coming * block_size);
+            computed.as_nanos() as f64 - waits
+        };
+        // Where the own tiers may be left, with the time until all before is here. What is loaded
+        // always is never left before its end.
+        let mut ends: SmallVec<[(u32, f64); 4]> = SmallVec::from_slice(&[(found.coming, 0.0)]);
+        let (mut waits, mut forced) = (0.0_f64, true);
         for segment in &found.behind {
             let tier = &self.tiers[segment.tier];
             let written = segment.there_at.since(now).as_nanos() as f64;
             waits = waits.max(tier.load_estimate(now, segment.blocks) + written);
-            all_forced &= tier.loads == Loads::Always;
-            let gain = computed(segment.end) - waits;
-            if all_forced || gain > best_gain {
-                best.end = segment.end;
-                best_gain = if all_forced { f64::MIN } else { gain };
+            forced &= tier.loads == Loads::Always;
+            if forced {
+                ends.clear();
             }
-            joints.push((segment.end, waits));
+            ends.push((segment.end, waits));
         }
-        if all_forced && best.end > found.coming {
-            joints.retain(|&mut (end, _)| end == best.end);
-        }
-        for offer in offers.iter().filter(|_| !found.fetching) {
-            let to = offer.blocks.min(limit);
-            for &(end, waits) in joints.iter().filter(|&&(end, _)| end < to) {
-                let gain = computed(to) - waits.max(offer.estimate(to - end));
-                if offer.always || gain > best_gain {
-                    best = Plan { end, offer: Some(Offer { blocks: to, ..*offer }) };
-                    best_gain = gain;
+        let mut best_rank = (false, f64::NEG_INFINITY);
+        let mut consider = |always: bool, gain: f64, plan: Plan| {
+            if (always, gain) > best_rank {
+                (best, best_rank) = (plan, (always, gain));
+            }
+        };
+        for &(end, waits) in &ends {
+            consider(false, gain(end, waits), Plan { end, offer: None });
+            for offer in offers {
+                let to = offer.blocks.min(limit);
+                if to > end {
+                    let waits = waits.max(offer.estimate(to - end));
+                    let offer = Some(Offer { blocks: to, ..*offer });
+                    consider(offer.is_some_and(|o| o.always), gain(to, waits), Plan { end, offer });
                 }
             }
         }

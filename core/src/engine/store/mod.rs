@@ -43,7 +43,7 @@ struct Run {
     pins: u32,
     /// On its way to HBM.
     loading: Option<TransferId>,
-    /// Whence, if no tier has a copy.
+    /// Whence, if it comes from outside; 0 otherwise.
     origin: u8,
     /// When it was last let go of, counted in releases.
     used: u64,
@@ -70,9 +70,9 @@ impl Run {
         }
     }
 
-    /// Where it is found: the nearest tier, or where it comes from.
+    /// Where it is found: where it comes from, or the nearest tier.
     const fn found_in(&self) -> usize {
-        if self.tiers == 0 { self.origin as usize } else { self.tiers.trailing_zeros() as usize }
+        if self.origin > 0 { self.origin as usize } else { self.tiers.trailing_zeros() as usize }
     }
 
     const fn in_hbm(&self) -> bool {
@@ -435,7 +435,7 @@ impl BlockStore {
 
     /// Whether nobody could tell new blocks from the end of the lease's path, so that they make it
     /// longer.
-    fn lengthens(&mut self, now: Instant, id: NodeId, lease: &Lease, blocks: u32) -> bool {
+    fn lengthens(&self, now: Instant, id: NodeId, lease: &Lease, blocks: u32) -> bool {
         let node = self.tree.get(id);
         let run = &node.value;
         let ours = run.pins == 1 && run.in_hbm() && node.children == 0;

@@ -75,8 +75,11 @@ impl BlockStore {
             }
             if self.tiers[next].fill == Fill::Spill {
                 // What others lie behind must stay reachable, also where writing is behind.
-                let takes = self.tiers[next].keeps_up(now, blocks) || leads_on;
-                return takes.then_some(next);
+                if self.tiers[next].keeps_up(now) || leads_on {
+                    return Some(next);
+                }
+                self.tiers[next].traffic.shed_blocks += u64::from(blocks);
+                return None;
             }
         }
         None
@@ -108,12 +111,16 @@ impl BlockStore {
             let node = self.tree.get(id);
             let (held, blocks) = (node.value.tiers, node.len());
             let above = node.parent.map_or(u8::MAX, |parent| self.tree.get(parent).value.tiers);
-            if held & (1 << tier) == 0
-                && above & (1 << tier) != 0
-                && self.tiers[tier].takes_copy(now, blocks)
-            {
+            let behind = &mut self.tiers[tier];
+            let lacks = held & (1 << tier) == 0 && above & (1 << tier) != 0;
+            if behind.fill != Fill::WriteThrough || !lacks {
+                continue;
+            }
+            if behind.takes_copy(now, blocks) {
                 self.add_tier(id, tier);
                 self.write(now, id, blocks, tier);
+            } else {
+                behind.traffic.shed_blocks += u64::from(blocks);
             }
         }
     }

@@ -16,7 +16,7 @@ const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
 pub struct Traffic {
     pub loaded_blocks: u64,
     pub stored_blocks: u64,
-    /// Blocks that would have been stored but for the backlog.
+    /// Blocks that were turned away for the backlog, or for want of room that nobody holds.
     pub shed_blocks: u64,
     /// Time in which at least one load was under way.
     pub loading: Duration,
@@ -89,17 +89,14 @@ impl Tier {
     }
 
     /// Whether it wants, fits and keeps up with copies of new blocks.
-    pub fn takes_copy(&mut self, now: Instant, blocks: u32) -> bool {
+    pub fn takes_copy(&self, now: Instant, blocks: u32) -> bool {
         let held = self.resident - self.idle + u64::from(blocks);
         let fits = self.capacity.is_none_or(|capacity| held <= capacity);
-        self.fill == Fill::WriteThrough && fits && self.keeps_up(now, blocks)
+        self.fill == Fill::WriteThrough && fits && self.keeps_up(now)
     }
 
-    /// Whether writing keeps up. Blocks that are shed for it are counted.
-    pub fn keeps_up(&mut self, now: Instant, blocks: u32) -> bool {
-        let keeps_up = self.written_at.since(now) < LONGEST_BACKLOG;
-        self.traffic.shed_blocks += if keeps_up { 0 } else { u64::from(blocks) };
-        keeps_up
+    pub fn keeps_up(&self, now: Instant) -> bool {
+        self.written_at.since(now) < LONGEST_BACKLOG
     }
 
     /// Books the writing of so many blocks, and says when they are there.
