@@ -1,7 +1,7 @@
 //! What is asked for. [`Request`] is all that a router may know; [`Work`] is what a worker and the
 //! workload know besides: the answer.
 
-use crate::block::TokenBlocks;
+use crate::block::{Chain, TokenBlocks};
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::rng::hash_words;
 use crate::time::Instant;
@@ -29,6 +29,25 @@ pub struct Work {
     /// At least 1.
     pub output_tokens: u32,
     pub text: TokenSource,
+}
+
+impl Work {
+    /// A request of the one tenant that workloads play: the first `prompt_tokens` of a chain, answered
+    /// with the `output_tokens` behind them.
+    pub fn new(
+        id: RequestId,
+        session: Option<SessionId>,
+        chain: &Arc<Chain>,
+        (prompt_tokens, output_tokens): (u32, u32),
+        text: TokenSource,
+    ) -> Self {
+        let view = |tokens| TokenBlocks::new(Arc::clone(chain), tokens);
+        let prompt = view(prompt_tokens);
+        let sequence = view(prompt_tokens + output_tokens);
+        let tenant = TenantId(0);
+        let request = Request { id, session, tenant, prompt, priority: 0, deadline: None };
+        Self { request, sequence, output_tokens, text }
+    }
 }
 
 /// Where the token ids of a sequence come from, made only when asked for.

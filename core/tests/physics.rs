@@ -9,7 +9,6 @@ use warmpath_core::engine::physics::{
     Deployment, Device, KvDtype, Model, Physics, Placement, Precision,
 };
 use warmpath_core::engine::profile::{Profile, StepShape};
-use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::{Engine, Output};
 use warmpath_core::id::WorkerId;
 use warmpath_core::time::{Duration, Instant};
@@ -50,24 +49,7 @@ fn granite() -> Model {
 }
 
 fn deployment(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Deployment {
-    Deployment {
-        name: "test".into(),
-        device: String::new(),
-        model: String::new(),
-        tp,
-        precision,
-        kv_dtype,
-        max_num_seqs: 256,
-        max_num_batched_tokens: 8192,
-        block_size: 16,
-        memory_utilisation: 0.9,
-        activation_gb: 3.9,
-        hbm_tokens: None,
-        eviction: EvictionRule::Lru,
-        tiers: Vec::new(),
-        pool: None,
-        peers: None,
-    }
+    Deployment { name: "test".into(), ..Deployment::new(tp, precision, kv_dtype) }
 }
 
 fn build(device: &Device, model: &Model, deployment: &Deployment) -> Profile {

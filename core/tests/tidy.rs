@@ -330,6 +330,43 @@ fn no_file_grows_past_reading() {
     assert!(long.is_empty(), "more than {LONGEST_FILE}:\n{}\n", long.join("\n"));
 }
 
+/// A file that no `mod` names is never compiled, so nothing else would say that it is dead.
+#[test]
+fn every_file_is_somebodys_module() {
+    let mut forgotten = Vec::new();
+    for member in members() {
+        for file in rust_files(&root().join(member).join("src")) {
+            if !is_declared(&file) {
+                forgotten.push(file.strip_prefix(root()).unwrap().display().to_string());
+            }
+        }
+    }
+    assert!(forgotten.is_empty(), "no `mod` names:\n{}\n", forgotten.join("\n"));
+    assert!(!is_declared(&root().join("core/src/engine/nowhere.rs")), "a planted one is found");
+}
+
+/// Whether the file's parent declares it: `lib.rs`, `main.rs` or `mod.rs` beside it, or the file that is
+/// called as its folder.
+fn is_declared(file: &Path) -> bool {
+    let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let name = stem(file);
+    if ["lib", "main"].contains(&name.as_str()) {
+        return true;
+    }
+    // A folder's `mod.rs` is declared where the folder is.
+    let (name, folder) = match name.as_str() {
+        "mod" => (stem(file.parent().unwrap()), file.parent().unwrap().parent().unwrap()),
+        _ => (name, file.parent().unwrap()),
+    };
+    let declares = |parent: PathBuf| {
+        let text = std::fs::read_to_string(parent).unwrap_or_default();
+        let names = text.lines().filter_map(|line| line.trim().strip_suffix(';'));
+        names.filter_map(|line| line.rsplit_once("mod ")).any(|(_, declared)| declared == name)
+    };
+    let beside = ["lib.rs", "main.rs", "mod.rs"].map(|parent| folder.join(parent));
+    beside.into_iter().chain([folder.with_extension("rs")]).any(declares)
+}
+
 #[test]
 fn core_and_sim_have_the_same_clippy_bans() {
     assert_eq!(read(&root().join("core/clippy.toml")), read(&root().join("sim/clippy.toml")));

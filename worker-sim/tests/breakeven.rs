@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::block::{ScopePlan, hash_segments};
 use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
 use warmpath_core::engine::profile::{Fill, Loads, Profile, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::{Engine, Output};
-use warmpath_core::id::{RequestId, TenantId, WorkerId};
-use warmpath_core::request::{Request, TokenSource, Work};
+use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
 use warmpath_worker_sim::profiles;
@@ -16,16 +16,7 @@ use warmpath_worker_sim::profiles;
 fn work(id: u64, seed: u64, tokens: u32) -> Work {
     let text = [Segment::Text { seed, tokens }, Segment::Answer { tokens: 1 }];
     let chain = Arc::new(hash_segments(&ScopePlan::new("", "", "", 16), &text));
-    let request = Request {
-        id: RequestId(id),
-        session: None,
-        tenant: TenantId(0),
-        prompt: TokenBlocks::new(Arc::clone(&chain), tokens),
-        priority: 0,
-        deadline: None,
-    };
-    let sequence = TokenBlocks::new(chain, tokens + 1);
-    Work { request, sequence, output_tokens: 1, text: TokenSource::default() }
+    Work::new(RequestId(id), None, &chain, (tokens, 1), TokenSource::default())
 }
 
 /// Whether a prompt that was pushed out of HBM is loaded again over such a link.
@@ -105,23 +96,10 @@ fn the_engine_turns_at_the_published_break_even() {
             eprintln!("not modelled: {line}");
             continue;
         };
+        let tp = tp.parse().expect("a number");
         let deployment = Deployment {
-            name: "breakeven".into(),
-            device: String::new(),
-            model: String::new(),
-            tp: tp.parse().expect("a number"),
-            precision,
-            kv_dtype: KvDtype::Bf16,
-            max_num_seqs: 256,
-            max_num_batched_tokens: 8192,
-            block_size: 16,
-            memory_utilisation: 0.9,
-            activation_gb: 3.9,
             hbm_tokens: Some(1 << 20),
-            eviction: EvictionRule::Lru,
-            tiers: Vec::new(),
-            pool: None,
-            peers: None,
+            ..Deployment::new(tp, precision, KvDtype::Bf16)
         };
         let mut profile = Profile::build(&device, &model, &deployment).expect("a profile");
         profile.kv_bytes_per_token = kv_bytes.parse().expect("a number");

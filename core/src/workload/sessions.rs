@@ -3,9 +3,9 @@
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
 use super::shared::Shelf;
-use crate::block::{ScopePlan, TokenBlocks};
-use crate::id::{RequestId, SessionId, TenantId};
-use crate::request::{Request, TokenSource, Work};
+use crate::block::ScopePlan;
+use crate::id::{RequestId, SessionId};
+use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,20 +117,9 @@ impl Sessions {
         session.sent = at;
         let turn @ &Turn { prompt, output, .. } = &session.drawn.turns[number as usize];
         let Text { chain, segments } = session.drawn.text(turn);
-        let view = |tokens| TokenBlocks::new(Arc::clone(chain), tokens);
-        Work {
-            request: Request {
-                id: RequestId(index * MAX_TURNS + u64::from(number)),
-                session: Some(SessionId(index)),
-                tenant: TenantId(0),
-                prompt: view(prompt),
-                priority: 0,
-                deadline: None,
-            },
-            sequence: view(prompt + output),
-            output_tokens: output,
-            text: TokenSource::new(Arc::clone(segments)),
-        }
+        let id = RequestId(index * MAX_TURNS + u64::from(number));
+        let text = TokenSource::new(Arc::clone(segments));
+        Work::new(id, Some(SessionId(index)), chain, (prompt, output), text)
     }
 
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {

@@ -11,8 +11,8 @@ use warmpath_core::block::{
 };
 use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
-use warmpath_core::id::{RequestId, TenantId};
-use warmpath_core::request::{Request, TokenSource, Work};
+use warmpath_core::id::RequestId;
+use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::rng::Rng;
 use warmpath_core::runs::ANCHOR;
 use warmpath_core::tokens::{Segment, materialize};
@@ -177,14 +177,5 @@ pub fn work(id: u64, scope: &ScopePlan, text: &[Segment], output: u32) -> Work {
     let mut whole = text.to_vec();
     whole.push(Segment::Answer { tokens: output });
     let chain = Arc::new(hash_segments(scope, &whole));
-    let request = Request {
-        id: RequestId(id),
-        session: None,
-        tenant: TenantId(0),
-        prompt: TokenBlocks::new(Arc::clone(&chain), prompt),
-        priority: 0,
-        deadline: None,
-    };
-    let sequence = TokenBlocks::new(chain, prompt + output);
-    Work { request, sequence, output_tokens: output, text: TokenSource::new(whole.into()) }
+    Work::new(RequestId(id), None, &chain, (prompt, output), TokenSource::new(whole.into()))
 }

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
 use warmpath_core::engine::profile::{Profile, StepShape};
-use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_worker_sim::profiles;
 
 const LINKS: &str = include_str!("../../../deploy/profiles/links.toml");
@@ -101,21 +100,8 @@ pub fn evaluate(reference: &Reference, known: &mut Known) -> Published {
 fn deployment(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Deployment {
     Deployment {
         name: "published".into(),
-        device: String::new(),
-        model: String::new(),
-        tp,
-        precision,
-        kv_dtype,
-        max_num_seqs: 256,
-        max_num_batched_tokens: 8192,
-        block_size: 16,
-        memory_utilisation: 0.9,
-        activation_gb: 3.9,
         hbm_tokens: Some(64 << 20),
-        eviction: EvictionRule::Lru,
-        tiers: Vec::new(),
-        pool: None,
-        peers: None,
+        ..Deployment::new(tp, precision, kv_dtype)
     }
 }
 

@@ -9,13 +9,12 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::block::{ScopePlan, hash_segments};
 use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
 use warmpath_core::engine::profile::Profile;
-use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::engine::{Engine, Output};
-use warmpath_core::id::{RequestId, TenantId, WorkerId};
-use warmpath_core::request::{Request, TokenSource, Work};
+use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::rng::Rng;
 use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
@@ -163,27 +162,16 @@ fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
         longest_answer: whole(row.osl_max, "answer length")?,
         shortest: SHORTEST,
     };
+    let narrow_kv = is_narrow && precision != Precision::Bf16;
+    let kv_dtype = if narrow_kv { KvDtype::Fp8 } else { KvDtype::Bf16 };
+    let tp = whole(row.tp, "tensor-parallel size")?;
     let deployment = Deployment {
         name: format!("{} on {}", model.name, device.name),
         device: device.name.clone(),
         model: model.name.clone(),
-        tp: whole(row.tp, "tensor-parallel size")?,
-        precision,
-        kv_dtype: if is_narrow && precision != Precision::Bf16 {
-            KvDtype::Fp8
-        } else {
-            KvDtype::Bf16
-        },
         max_num_seqs: concurrency.max(256),
         max_num_batched_tokens: 8192.max(concurrency),
-        block_size: 16,
-        memory_utilisation: 0.9,
-        activation_gb: 3.9,
-        hbm_tokens: None,
-        eviction: EvictionRule::Lru,
-        tiers: Vec::new(),
-        pool: None,
-        peers: None,
+        ..Deployment::new(tp, precision, kv_dtype)
     };
     let profile = Profile::build(device, model, &deployment)
         .map_err(|error| format!("{} on {}: {error}", model.name, device.name))?;
@@ -250,16 +238,7 @@ pub fn play(profile: &Profile, load: Load) -> Measured {
 fn work(id: u64, scope: &ScopePlan, prompt: u32, answer: u32) -> Work {
     let text = [Segment::Text { seed: id, tokens: prompt }, Segment::Answer { tokens: answer }];
     let chain = Arc::new(hash_segments(scope, &text));
-    let request = Request {
-        id: RequestId(id),
-        session: None,
-        tenant: TenantId(0),
-        prompt: TokenBlocks::new(Arc::clone(&chain), prompt),
-        priority: 0,
-        deadline: None,
-    };
-    let sequence = TokenBlocks::new(chain, prompt + answer);
-    Work { request, sequence, output_tokens: answer, text: TokenSource::new(Arc::new(text)) }
+    Work::new(RequestId(id), None, &chain, (prompt, answer), TokenSource::new(Arc::new(text)))
 }
 
 fn tabulate(cases: &[Case<'_>], measured: &[Measured], known: &Known, all: &mut AllServed) {

@@ -70,6 +70,28 @@ impl BuildError {
 }
 
 impl Deployment {
+    /// As vLLM serves unless told otherwise. Names are the caller's to set.
+    pub const fn new(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Self {
+        Self {
+            name: String::new(),
+            device: String::new(),
+            model: String::new(),
+            tp,
+            precision,
+            kv_dtype,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 8192,
+            block_size: 16,
+            memory_utilisation: default_utilisation(),
+            activation_gb: default_activation_gb(),
+            hbm_tokens: None,
+            eviction: EvictionRule::Lru,
+            tiers: Vec::new(),
+            pool: None,
+            peers: None,
+        }
+    }
+
     pub const fn placement(&self) -> Placement {
         Placement { tp: self.tp, precision: self.precision, kv: self.kv_dtype }
     }

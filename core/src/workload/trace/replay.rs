@@ -1,9 +1,9 @@
 //! Recorded requests with times of their own, played in an open loop.
 
 use super::infer::Inference;
-use crate::block::{Chain, ScopePlan, TokenBlocks, hash_segments};
-use crate::id::{RequestId, SessionId, TenantId};
-use crate::request::{Request, TokenSource, Work};
+use crate::block::{Chain, ScopePlan, hash_segments};
+use crate::id::{RequestId, SessionId};
+use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
@@ -169,20 +169,10 @@ impl Replay {
         let (_, index) = self.schedule[self.next];
         self.next += 1;
         let request = &self.trace.requests[index as usize];
-        let view = |tokens| TokenBlocks::new(Arc::clone(&request.chain), tokens);
-        Work {
-            request: Request {
-                id: RequestId(u64::from(index)),
-                session: request.session,
-                tenant: TenantId(0),
-                prompt: view(request.prompt_tokens),
-                priority: 0,
-                deadline: None,
-            },
-            sequence: view(request.prompt_tokens + request.output_tokens),
-            output_tokens: request.output_tokens,
-            text: TokenSource::new(Arc::clone(&request.segments)),
-        }
+        let tokens = (request.prompt_tokens, request.output_tokens);
+        let text = TokenSource::new(Arc::clone(&request.segments));
+        let id = RequestId(u64::from(index));
+        Work::new(id, request.session, &request.chain, tokens, text)
     }
 }
 

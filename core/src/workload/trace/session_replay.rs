@@ -4,9 +4,9 @@
 //! Sessions have no times of their own, so how many run at once and how long a think time may last
 //! is the player's choice, and belongs beside every figure that comes of it.
 
-use crate::block::{ScopePlan, TokenBlocks, hash_segments};
-use crate::id::{RequestId, SessionId, TenantId};
-use crate::request::{Request, TokenSource, Work};
+use crate::block::{ScopePlan, hash_segments};
+use crate::id::{RequestId, SessionId};
+use crate::request::{TokenSource, Work};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
 use smallvec::SmallVec;
@@ -226,20 +226,10 @@ impl SessionReplay {
         let index = self.pop();
         let request = &self.trace.requests[index as usize];
         let chain = Arc::new(hash_segments(&self.trace.scope, &request.segments));
-        let view = |tokens| TokenBlocks::new(Arc::clone(&chain), tokens);
-        Work {
-            request: Request {
-                id: RequestId(u64::from(index)),
-                session: Some(SessionId(request.conversation)),
-                tenant: TenantId(0),
-                prompt: view(request.prompt_tokens),
-                priority: 0,
-                deadline: None,
-            },
-            sequence: view(request.prompt_tokens + request.output_tokens),
-            output_tokens: request.output_tokens,
-            text: TokenSource::new(Arc::clone(&request.segments)),
-        }
+        let tokens = (request.prompt_tokens, request.output_tokens);
+        let text = TokenSource::new(Arc::clone(&request.segments));
+        let session = Some(SessionId(request.conversation));
+        Work::new(RequestId(u64::from(index)), session, &chain, tokens, text)
     }
 
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
