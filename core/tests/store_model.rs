@@ -3,20 +3,17 @@
 
 mod common;
 
-use common::{Form, Texts, between, chance, for_seeds, round_profile, spill};
+use common::follower::{Follower, SOURCE};
+use common::{Behind, Form, Texts, between, chance, for_seeds, tiered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, Chain, TokenBlocks};
 use warmpath_core::engine::profile::{Fill, Loads, Profile};
-use warmpath_core::engine::store::eviction::EvictionRule;
-use warmpath_core::engine::store::{Acquired, BlockStore, Lease, Offer};
-use warmpath_core::event::{KvBatch, Snapshot};
-use warmpath_core::id::{MAX_TIERS, ORIGINS, SourceId, TierId, TransferId, WorkerId};
+use warmpath_core::engine::store::{Acquired, BlockStore, Lease};
+use warmpath_core::id::{MAX_TIERS, ORIGINS, TierId, TransferId};
 use warmpath_core::rng::Rng;
-use warmpath_core::routing::index::{Overlap, PrefixIndex};
+use warmpath_core::routing::index::Overlap;
 use warmpath_core::time::Instant;
-
-const SOURCE: SourceId = SourceId::Worker(WorkerId(0));
 
 #[derive(Debug)]
 struct Block {
@@ -226,38 +223,19 @@ struct Pair {
     store: BlockStore,
     model: Model,
     profile: Profile,
-    /// Follows the store by its events alone.
-    index: PrefixIndex,
-    seq: u64,
+    follower: Follower,
     now: Instant,
     users: Vec<User>,
 }
 
-/// Behind HBM: how many blocks, and how they come.
-type Behind = Vec<(u64, Fill)>;
-
 impl Pair {
     fn new(block_size: u32, capacity: u64, behind: &Behind, loads: Loads) -> Self {
-        let size = u64::from(block_size);
-        let mut profile = round_profile(block_size);
-        profile.hbm_tokens = Some(capacity * size);
-        for (i, &(blocks, fill)) in behind.iter().enumerate() {
-            // 1 µs a token to load against 10 µs to compute, after 50 µs of latency; the next tier
-            // is half as fast.
-            let gb_s = 1.0 / (i + 1) as f64;
-            let name = ["host", "disk", "far"][i];
-            let mut tier = spill(name, blocks * size, gb_s, 50.0, loads);
-            tier.fill = fill;
-            profile.tiers.push(tier);
-        }
-        profile.check().expect("a profile that can be");
-        let mut index = PrefixIndex::default();
-        index.replace(&Snapshot { source: SOURCE, epoch: 0, seq: 0, runs: Vec::new() }).unwrap();
+        let profile = tiered(block_size, capacity, behind, loads);
         let store = BlockStore::new(&profile);
         let tiers = core::iter::once((capacity, Fill::Spill)).chain(behind.clone()).collect();
         let model = Model { tiers, ..Model::default() };
         let (now, users) = (Instant::START, Vec::new());
-        Self { store, model, profile, index, seq: 0, now, users }
+        Self { store, model, profile, follower: Follower::default(), now, users }
     }
 
     /// As the scheduler would: all but the last token may be reused, and one more gets room.
@@ -362,21 +340,12 @@ impl Pair {
         assert_eq!(self.store.blocks_by_tier(), counts);
         let leases = self.users.len() + self.model.transfers.len();
         assert_eq!(self.store.leases(), leases as u64);
-        self.follow_events();
-    }
-
-    /// The events alone must lead a router to the same contents.
-    fn follow_events(&mut self) {
-        self.seq += 1;
-        let events = self.store.take_events();
-        self.index.apply(&KvBatch { source: SOURCE, epoch: 0, seq: self.seq, events }).unwrap();
-        self.index.check();
-        assert_eq!(self.index.digest(SOURCE), self.store.digest(), "events against contents");
+        self.follower.follow(&mut self.store);
     }
 
     fn check_overlap(&self, prompt: &TokenBlocks) {
         let mut overlap = Overlap::default();
-        self.index.overlap(prompt, &mut overlap);
+        self.follower.index.overlap(prompt, &mut overlap);
         let found = self.model.find(prompt.chain(), prompt.reusable_blocks());
         let seen = overlap.get(SOURCE).map_or([0; 4], |entry| entry.by_tier);
         assert_eq!(
@@ -491,136 +460,4 @@ fn tiers_agree_on_texts_longer_than_an_anchor() {
     let shape =
         Shape { longest_blocks: 200, capacity: (150, 300), behind: (50, 300), tiers: 2, steps: 80 };
     for_seeds(8_000..8_150, |rng| random_walk(rng, &shape));
-}
-
-/// Whatever the rule throws out and however small or slow the tiers are, what stays is sound, no
-/// tier is over its room for good, and a router that follows the events sees the same.
-#[test]
-fn any_rule_keeps_the_store_sound() {
-    for_seeds(9_000..11_000, |rng| {
-        let texts = Texts::random(rng, Form::Described, 6, 12);
-        let behind: Behind = (0..between(rng, 0, 3))
-            .map(|_| {
-                let fill = if chance(rng, 50) { Fill::WriteThrough } else { Fill::Spill };
-                (u64::from(between(rng, 1, 15)), fill)
-            })
-            .collect();
-        let hbm = u64::from(between(rng, 14, 30));
-        let mut pair = Pair::new(texts.block_size, hbm, &behind, Loads::Always);
-        pair.profile.eviction = EvictionRule::Arc;
-        for tier in &mut pair.profile.tiers {
-            tier.eviction = if chance(rng, 70) { EvictionRule::Arc } else { EvictionRule::Lru };
-            // A second's backlog is one or two blocks.
-            tier.store_gb_s = if chance(rng, 30) { 3e-5 } else { 1e12 };
-        }
-        pair.store = BlockStore::new(&pair.profile);
-        for _ in 0..100 {
-            let prompt = texts.prompt(rng);
-            let (size, cost) = (prompt.block_size(), pair.profile.prefill_cost());
-            let total = (prompt.tokens() + 1).div_ceil(size);
-            let limit = prompt.reusable_blocks();
-            let acquired = pair.store.acquire(pair.now, &prompt, limit, total, &cost, &[]);
-            let mut lease = match acquired {
-                Acquired::Ready { lease, .. } => lease,
-                Acquired::Waiting { lease, .. } => lease,
-                Acquired::NoRoom => panic!("nobody holds anything"),
-            };
-            while let Some(ready) = pair.store.next_ready() {
-                pair.now = ready;
-                while pair.store.finish_load(ready).is_some() {}
-                pair.store.check();
-            }
-            let filled = between(rng, lease.named(), prompt.blocks());
-            pair.store.commit(pair.now, &mut lease, filled);
-            pair.store.check();
-            pair.store.release(lease);
-            pair.store.check();
-            pair.follow_events();
-            pair.now = Instant::from_nanos(pair.now.as_nanos() + rng.below(200_000_000));
-        }
-        let room = core::iter::once(hbm).chain(behind.iter().map(|&(blocks, _)| blocks));
-        for (held, room) in pair.store.blocks_by_tier().iter().zip(room) {
-            assert!(*held <= room, "{held} blocks in a tier of {room}");
-        }
-    });
-}
-
-/// Several requests at once, whose blocks come from tiers, from others, or not at all: as the
-/// scheduler does, whoever waits for a fetch that fails gives back what it holds.
-#[test]
-fn fetches_that_fail_leave_the_store_sound() {
-    for_seeds(12_000..17_000, |rng| {
-        let texts = Texts::random(rng, Form::Described, 4, 12);
-        let behind: Behind = (0..between(rng, 0, 2))
-            .map(|_| {
-                let fill = if chance(rng, 30) { Fill::WriteThrough } else { Fill::Spill };
-                (u64::from(between(rng, 4, 20)), fill)
-            })
-            .collect();
-        let loads = if chance(rng, 30) { Loads::Always } else { Loads::WhenCheaper };
-        let hbm = u64::from(between(rng, 14, 30));
-        let mut pair = Pair::new(texts.block_size, hbm, &behind, loads);
-        let mut users: Vec<(Lease, Vec<TransferId>, TokenBlocks)> = Vec::new();
-        let mut under_way: Vec<TransferId> = Vec::new();
-        for _ in 0..80 {
-            let user = (!users.is_empty()).then(|| rng.below(users.len() as u64) as usize);
-            match (rng.below(100), user) {
-                (0..35, _) => {
-                    let prompt = texts.prompt(rng);
-                    let (size, cost) = (prompt.block_size(), pair.profile.prefill_cost());
-                    let total = (prompt.tokens() + 1).div_ceil(size);
-                    let limit = prompt.reusable_blocks();
-                    let offers: Vec<Offer> = (0..rng.below(3))
-                        .map(|source| Offer {
-                            from: SourceId::Worker(WorkerId(source as u32 + 1)),
-                            blocks: between(rng, 0, 14),
-                            ns_per_block: [10.0, 1e5][rng.below(2) as usize],
-                            latency_ns: 100.0,
-                            always: chance(rng, 20),
-                        })
-                        .collect();
-                    let got = pair.store.acquire(pair.now, &prompt, limit, total, &cost, &offers);
-                    under_way.extend(pair.store.take_fetches().iter().map(|fetch| fetch.id));
-                    match got {
-                        Acquired::Ready { lease, .. } => users.push((lease, Vec::new(), prompt)),
-                        Acquired::Waiting { lease, transfers, .. } => {
-                            users.push((lease, transfers.to_vec(), prompt));
-                        }
-                        Acquired::NoRoom => {}
-                    }
-                }
-                (35..55, _) if !under_way.is_empty() => {
-                    let id = under_way.swap_remove(rng.below(under_way.len() as u64) as usize);
-                    if chance(rng, 50) {
-                        pair.store.fetched(pair.now, id);
-                        users.iter_mut().for_each(|(_, waits, _)| waits.retain(|&x| x != id));
-                    } else {
-                        let (gone, left) =
-                            users.into_iter().partition(|(_, waits, _)| waits.contains(&id));
-                        users = left;
-                        let gone: Vec<(Lease, Vec<TransferId>, TokenBlocks)> = gone;
-                        gone.into_iter().for_each(|(lease, ..)| pair.store.release(lease));
-                        pair.store.not_fetched(id);
-                    }
-                }
-                (55..75, Some(user)) if users[user].1.is_empty() => {
-                    let (lease, _, prompt) = &mut users[user];
-                    let filled = between(rng, lease.named(), prompt.blocks());
-                    pair.store.commit(pair.now, lease, filled);
-                }
-                (75..90, Some(user)) => {
-                    let (lease, ..) = users.swap_remove(user);
-                    pair.store.release(lease);
-                }
-                _ => {
-                    pair.now = Instant::from_nanos(pair.now.as_nanos() + rng.below(300_000));
-                    while let Some(id) = pair.store.finish_load(pair.now) {
-                        users.iter_mut().for_each(|(_, waits, _)| waits.retain(|&x| x != id));
-                    }
-                }
-            }
-            pair.store.check();
-            pair.follow_events();
-        }
-    });
 }

@@ -4,6 +4,9 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub mod bench;
+pub mod follower;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use warmpath_core::block::{
@@ -178,4 +181,23 @@ pub fn work(id: u64, scope: &ScopePlan, text: &[Segment], output: u32) -> Work {
     whole.push(Segment::Answer { tokens: output });
     let chain = Arc::new(hash_segments(scope, &whole));
     Work::new(RequestId(id), None, &chain, (prompt, output), TokenSource::new(whole.into()))
+}
+
+/// Behind HBM: how many blocks, and how they come.
+pub type Behind = Vec<(u64, Fill)>;
+
+/// 1 µs a token to load against 10 µs to compute, after 50 µs of latency; each further tier is so much
+/// slower.
+pub fn tiered(block_size: u32, hbm_blocks: u64, behind: &Behind, loads: Loads) -> Profile {
+    let size = u64::from(block_size);
+    let mut profile = round_profile(block_size);
+    profile.hbm_tokens = Some(hbm_blocks * size);
+    for (i, &(blocks, fill)) in behind.iter().enumerate() {
+        let name = ["host", "disk", "far"][i];
+        let mut tier = spill(name, blocks * size, 1.0 / (i + 1) as f64, 50.0, loads);
+        tier.fill = fill;
+        profile.tiers.push(tier);
+    }
+    profile.check().expect("a profile that can be");
+    profile
 }
