@@ -1,7 +1,7 @@
 //! What must hold in every world. Cheap checks run at each event, the others when all is at rest.
 
 use warmpath_core::engine::Engine;
-use warmpath_core::id::SourceId;
+use warmpath_core::pool::Pool;
 use warmpath_core::report::Recorder;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::PrefixIndex;
@@ -18,6 +18,7 @@ pub fn at_rest(
     router: &Router,
     index: &PrefixIndex,
     engines: &[Engine],
+    pool: Option<&Pool>,
     workload: &Workload,
     recorder: &Recorder,
 ) {
@@ -25,10 +26,12 @@ pub fn at_rest(
     router.fleet().check_at_rest();
     for engine in engines {
         engine.check_at_rest();
-        let source = SourceId::Worker(engine.info().worker);
-        let truth = engine.digest().expect("nothing waits to be announced at rest");
-        assert_eq!(index.digest(source), truth, "the index differs from what {source} holds");
     }
+    if let Some(pool) = pool {
+        pool.check_at_rest();
+    }
+    let held = |engine: &Engine| engine.snapshot().expect("all is announced at rest");
+    index.check_against(engines.iter().map(held).chain(pool.map(Pool::snapshot)));
     assert_eq!(recorder.in_flight(), 0, "requests never ended");
     assert_eq!(recorder.ended(), workload.total(), "requests were never sent");
 }

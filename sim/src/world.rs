@@ -155,7 +155,7 @@ impl<'a> World<'a> {
             outputs: Vec::new(),
             actions: Vec::new(),
         };
-        if let Some(pool) = &world.shared.pool {
+        if let Some(pool) = world.shared.pool() {
             world
                 .index
                 .replace(&pool.snapshot())
@@ -197,14 +197,12 @@ impl<'a> World<'a> {
                 progress(self.recorder.ended());
             }
         }
-        if let Some(pool) = &self.shared.pool {
-            pool.check_at_rest();
-        }
-        checkers::at_rest(&self.router, &self.index, &self.engines, &self.workload, &self.recorder);
+        let Self { router, index, engines, workload, recorder, .. } = &self;
+        checkers::at_rest(router, index, engines, self.shared.pool(), workload, recorder);
         Ok(Outcome {
             recorder: self.recorder,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            pool: self.shared.pool.as_ref().map(Pool::stats),
+            pool: self.shared.pool().map(Pool::stats),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
@@ -262,11 +260,7 @@ impl<'a> World<'a> {
                 self.engines[worker.0 as usize].on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
-            Letter::Put(run) => {
-                if let Some(pool) = &mut self.shared.pool {
-                    pool.put(now, &run);
-                }
-            }
+            Letter::Put(run) => self.shared.put(now, &run),
         }
     }
 
@@ -341,14 +335,13 @@ impl<'a> World<'a> {
     /// A fetch reaches who is to send it.
     fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
         let key = (worker, fetch.id);
-        let refused = match (fetch.from, &mut self.shared.pool) {
-            (SourceId::Worker(from), _) => {
+        let refused = match fetch.from {
+            SourceId::Worker(from) => {
                 let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
                 self.refresh_wake(from.0);
                 lent
             }
-            (SourceId::Pool(_), Some(pool)) => pool.get(now, key, &fetch.run),
-            (SourceId::Pool(_), None) => Err(FetchError::Gone),
+            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
         };
         if refused.is_err() {
             self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
