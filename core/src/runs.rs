@@ -37,7 +37,9 @@ pub struct Node<V> {
     pub children: u32,
     /// The ids of the children, one XORed on the other: with an only child, its id.
     child_ids: u32,
-    /// The name of the last block: a look-up compares it first, and most agree.
+    /// The names of the first block, under which it is registered, and of the last, which a look-up
+    /// compares before any other.
+    first: BlockHash,
     last: BlockHash,
     pub value: V,
 }
@@ -119,6 +121,25 @@ impl<V: Clone> RunTree<V> {
         Some((id, self.agreed(id, chain, depth + 1, limit)))
     }
 
+    /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing
+    /// to look up.
+    pub fn follow_below(
+        &self,
+        parent: Option<NodeId>,
+        chain: &Arc<Chain>,
+        depth: u32,
+        limit: u32,
+    ) -> Option<(NodeId, u32)> {
+        let Some(parent) = parent else { return self.follow(chain, depth, limit) };
+        match self.only_child(parent) {
+            None if self.get(parent).children == 0 => None,
+            Some(child) if depth < limit && Arc::ptr_eq(&self.get(child).chain, chain) => {
+                Some((child, self.get(child).end.min(limit)))
+            }
+            _ => self.follow(chain, depth, limit),
+        }
+    }
+
     /// How far a node agrees with `chain`, at most to `limit`. They must agree before `from`.
     pub fn agreed(&self, id: NodeId, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
         let node = self.get(id);
@@ -166,8 +187,9 @@ impl<V: Clone> RunTree<V> {
     pub fn insert(&mut self, parent: Option<NodeId>, run: BlockRun, value: V) -> NodeId {
         debug_assert!(!run.is_empty());
         let BlockRun { chain, start, end } = run;
-        let last = chain.hash(end - 1);
-        let node = Node { chain, start, end, parent, children: 0, child_ids: 0, last, value };
+        let (first, last) = (chain.hash(start), chain.hash(end - 1));
+        let node =
+            Node { chain, start, end, parent, children: 0, child_ids: 0, first, last, value };
         let id = self.place(node);
         if let Some(parent) = parent {
             let parent = self.get_mut(parent);
@@ -211,6 +233,7 @@ impl<V: Clone> RunTree<V> {
             parent: node.parent,
             children: 1,
             child_ids: id.0,
+            first: node.first,
             last: node.chain.hash(at - 1),
             value: node.value.clone(),
         };
@@ -222,8 +245,9 @@ impl<V: Clone> RunTree<V> {
         let node = self.get_mut(id);
         node.start = at;
         node.parent = Some(head);
-        let hash = node.chain.hash(at);
-        self.at.insert(hash, id);
+        node.first = node.chain.hash(at);
+        let first = node.first;
+        self.at.insert(first, id);
         self.register(head, start, at);
         self.register_end(head);
         head
@@ -238,7 +262,7 @@ impl<V: Clone> RunTree<V> {
         self.unregister_end(id);
         let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
         while block < old_end {
-            let hash = self.get(id).chain.hash(block);
+            let hash = self.name(id, block);
             self.at.remove(&hash);
             block = (block + 1).next_multiple_of(self.stride);
         }
@@ -277,12 +301,11 @@ impl<V: Clone> RunTree<V> {
         }
         let node = self.get_mut(child);
         debug_assert!(node.chain.base() <= head.start);
-        let at = node.start;
-        (node.start, node.parent) = (head.start, head.parent);
+        let (at, first) = (node.start, node.first);
+        (node.start, node.parent, node.first) = (head.start, head.parent, head.first);
         let is_end = ends && at + 1 == node.end;
         if !is_end && !at.is_multiple_of(stride) {
-            let hash = node.chain.hash(at);
-            self.at.remove(&hash);
+            self.at.remove(&first);
         }
         self.register(child, head.start, at);
         child
@@ -301,10 +324,15 @@ impl<V: Clone> RunTree<V> {
     fn register(&mut self, id: NodeId, start: u32, end: u32) {
         let mut block = start;
         while block < end {
-            let hash = self.get(id).chain.hash(block);
+            let hash = self.name(id, block);
             self.at.insert(hash, id);
             block = (block + 1).next_multiple_of(self.stride);
         }
+    }
+
+    fn name(&self, id: NodeId, block: u32) -> BlockHash {
+        let node = self.get(id);
+        if block == node.start { node.first } else { node.chain.hash(block) }
     }
 
     fn register_end(&mut self, id: NodeId) {
@@ -324,11 +352,30 @@ impl<V: Clone> RunTree<V> {
         }
     }
 
-    /// For tests: every registration points where it should.
+    /// For tests, and at rest: nodes fit together; in a debug build also that every registration
+    /// points where it should, which costs as much as to build the forest anew.
     pub fn check(&self) {
-        let mut registered = 0;
+        let mut below = vec![(0, 0); self.nodes.len()];
         for (id, node) in self.iter() {
             assert!(node.start < node.end, "an empty run");
+            if let Some(parent) = node.parent {
+                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
+                let (children, ids) = &mut below[parent.index()];
+                (*children, *ids) = (*children + 1, *ids ^ id.0);
+            }
+        }
+        for (id, node) in self.iter() {
+            assert_eq!((node.children, node.child_ids), below[id.index()], "children miscounted");
+        }
+        if cfg!(debug_assertions) {
+            self.check_names();
+        }
+    }
+
+    fn check_names(&self) {
+        let mut registered = 0;
+        for (id, node) in self.iter() {
+            assert_eq!(node.first, node.chain.hash(node.start), "the name of the first block");
             let mut block = node.start;
             while block < node.end {
                 assert_eq!(self.at.get(&node.chain.hash(block)), Some(&id), "block {block}");
@@ -341,22 +388,7 @@ impl<V: Clone> RunTree<V> {
                 assert_eq!(self.at.get(&node.last), Some(&id), "the end at block {last}");
                 registered += 1;
             }
-            if let Some(parent) = node.parent {
-                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
-            }
         }
         assert_eq!(registered, self.at.len(), "registrations left over");
-        let links = self.iter().filter(|(_, node)| node.parent.is_some()).count();
-        let mut ids: Map<NodeId, u32> = Map::default();
-        for (id, node) in self.iter() {
-            if let Some(parent) = node.parent {
-                *ids.entry(parent).or_default() ^= id.0;
-            }
-        }
-        for (id, node) in self.iter() {
-            assert_eq!(node.child_ids, ids.get(&id).copied().unwrap_or(0), "ids of children");
-        }
-        let children: u32 = self.iter().map(|(_, node)| node.children).sum();
-        assert_eq!(links, children as usize, "children miscounted");
     }
 }

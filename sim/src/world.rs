@@ -69,26 +69,26 @@ enum Letter {
     Ended(RequestId),
 }
 
-struct Posted {
-    at: Instant,
-    order: u64,
-    letter: Letter,
+/// Letters under way, so that the order of the mail is kept among places and not among letters.
+#[derive(Default)]
+struct Letters {
+    all: Vec<Option<Letter>>,
+    free: Vec<u32>,
 }
 
-impl PartialEq for Posted {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
+impl Letters {
+    fn keep(&mut self, letter: Letter) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.all[place as usize] = Some(letter);
+            return place;
+        }
+        self.all.push(Some(letter));
+        self.all.len() as u32 - 1
     }
-}
-impl Eq for Posted {}
-impl PartialOrd for Posted {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Posted {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+
+    fn take(&mut self, place: u32) -> Letter {
+        self.free.push(place);
+        self.all[place as usize].take().expect("a letter is delivered once")
     }
 }
 
@@ -100,7 +100,9 @@ pub struct World<'a> {
     engines: Vec<Engine>,
     workload: Workload,
     recorder: Recorder,
-    mail: BinaryHeap<Reverse<Posted>>,
+    /// When, in the order they were posted, and where the letter lies.
+    mail: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    letters: Letters,
     posted: u64,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
@@ -142,6 +144,7 @@ impl<'a> World<'a> {
             workload,
             recorder,
             mail: BinaryHeap::new(),
+            letters: Letters::default(),
             posted: 0,
             wakes: BTreeSet::new(),
             wake_of: vec![None; count],
@@ -173,9 +176,10 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
-            if self.mail.peek().is_some_and(|Reverse(posted)| posted.at <= now) {
-                let Some(Reverse(posted)) = self.mail.pop() else { break };
-                self.deliver(now, posted.letter);
+            if self.mail.peek().is_some_and(|&Reverse((at, ..))| at <= now) {
+                let Some(Reverse((_, _, place))) = self.mail.pop() else { break };
+                let letter = self.letters.take(place);
+                self.deliver(now, letter);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
             {
@@ -210,7 +214,7 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let mail = self.mail.peek().map(|Reverse(posted)| posted.at);
+        let mail = self.mail.peek().map(|&Reverse((at, ..))| at);
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
@@ -220,7 +224,7 @@ impl<'a> World<'a> {
 
     fn post(&mut self, at: Instant, letter: Letter) {
         self.posted += 1;
-        self.mail.push(Reverse(Posted { at, order: self.posted, letter }));
+        self.mail.push(Reverse((at, self.posted, self.letters.keep(letter))));
     }
 
     fn send(&mut self, at: Instant, work: Work) {

@@ -32,14 +32,17 @@ impl BlockStore {
     /// `from` are expected to be: where they are found by name, nothing before them is compared.
     pub(super) fn path(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
         let mut path = self.path_up(chain, from, limit);
-        let mut depth = path.last().map_or(0, |&(_, end)| end);
-        while path.last().is_none_or(|&(id, end)| end == self.tree.get(id).end)
-            && let Some((id, agreed)) = self.tree.follow(chain, depth, limit)
-        {
-            path.push((id, agreed));
-            depth = agreed;
+        loop {
+            let last = path.last().copied();
+            if last.is_some_and(|(id, end)| end < self.tree.get(id).end) {
+                return path;
+            }
+            let (parent, depth) = last.map_or((None, 0), |(id, end)| (Some(id), end));
+            match self.tree.follow_below(parent, chain, depth, limit) {
+                Some(next) => path.push(next),
+                None => return path,
+            }
         }
-        path
     }
 
     /// The path to the run that holds the block before `from`, if that one is registered.

@@ -210,7 +210,7 @@ impl BlockStore {
         while lease.named < blocks {
             let from = lease.named;
             let chain = Arc::clone(&lease.chain);
-            let (node, agreed) = match self.tree.follow(&chain, from, blocks) {
+            let (node, agreed) = match self.tree.follow_below(lease.deepest, &chain, from, blocks) {
                 // Somebody computed the same blocks meanwhile: ours are given back.
                 Some((id, agreed)) => {
                     let part = self.hold(id, agreed);

@@ -27,7 +27,7 @@ impl PrefixIndex {
                     let agreed = self.tree.agreed(id, &run.chain, depth, run.end);
                     (agreed > depth).then_some((id, agreed))
                 }
-                None => self.tree.follow(&run.chain, depth, run.end),
+                None => self.tree.follow_below(parent, &run.chain, depth, run.end),
             };
             match next {
                 Some((id, agreed)) => {

@@ -36,6 +36,9 @@ impl Order {
         self.runs += 1;
         if self.queue.back().is_none_or(|last| *last <= place) {
             self.queue.push_back(place);
+        } else if self.first_queued().is_none_or(|first| place <= first) {
+            // What is left of a run that was cut because it was the first.
+            self.queue.push_front(place);
         } else {
             self.beside.push(Reverse(place));
         }
@@ -54,19 +57,23 @@ impl Order {
 
     /// The first to leave.
     pub fn first(&mut self) -> Option<NodeId> {
-        while let Some(&first) = self.queue.front()
-            && !is_there(&self.stands, first)
-        {
-            self.queue.pop_front();
-        }
+        let queued = self.first_queued();
         while let Some(&Reverse(first)) = self.beside.peek()
             && !is_there(&self.stands, first)
         {
             self.beside.pop();
         }
-        let queued = self.queue.front().copied();
         let beside = self.beside.peek().map(|&Reverse(place)| place);
         queued.into_iter().chain(beside).min().map(|(_, _, id)| id)
+    }
+
+    fn first_queued(&mut self) -> Option<Place> {
+        while let Some(&first) = self.queue.front()
+            && !is_there(&self.stands, first)
+        {
+            self.queue.pop_front();
+        }
+        self.queue.front().copied()
     }
 
     /// Throws out the places of runs that are gone.
