@@ -224,6 +224,7 @@ impl Setup {
             profile: self.profile.clone(),
             policy,
             pool: self.pool.clone(),
+            devices: None,
             network: self.network,
             seed,
         }

@@ -5,10 +5,12 @@
 //! world that breaks an invariant panics with what it broke, it never reports a figure.
 
 mod checkers;
+mod devices;
 mod scenario;
 mod shared;
 mod world;
 
+pub use devices::{DeviceFleet, DeviceOutcome};
 pub use scenario::{Network, Scenario};
 pub use world::{Outcome, RunError};
 

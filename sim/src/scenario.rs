@@ -1,5 +1,6 @@
 //! What a world is made of.
 
+use crate::devices::DeviceFleet;
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
@@ -13,6 +14,8 @@ pub struct Scenario {
     pub policy: PolicyConfig,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What users have of their own; None: everything goes to the workers.
+    pub devices: Option<DeviceFleet>,
     pub network: Network,
     /// For policies that draw lots; a workload has a seed of its own.
     pub seed: u64,

@@ -1,6 +1,7 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
+use crate::devices::{DeviceOutcome, Devices};
 use crate::scenario::Scenario;
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
@@ -37,6 +38,8 @@ pub enum RunError {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub recorder: Recorder,
+    /// What their users' own devices served; nothing of it stands in the other fields.
+    pub devices: Option<DeviceOutcome>,
     /// By worker.
     pub engines: Vec<EngineStats>,
     pub pool: Option<PoolStats>,
@@ -110,6 +113,7 @@ pub struct World<'a> {
     reporting: Vec<bool>,
     works: Map<RequestId, Work>,
     shared: Shared,
+    devices: Option<Devices>,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -123,7 +127,9 @@ impl<'a> World<'a> {
         workload: Workload,
         observers: Observers<'a>,
     ) -> Result<Self, RunError> {
-        if scenario.workers == 0 {
+        let new_devices = |fleet| Devices::new(fleet, observers.rows);
+        let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
+        if scenario.workers == 0 && !devices.as_ref().is_some_and(Devices::take_all) {
             return Err(RunError::NoWorkers);
         }
         scenario.profile.check()?;
@@ -149,6 +155,7 @@ impl<'a> World<'a> {
             reporting: vec![false; count],
             works: Map::default(),
             shared: Shared::new(scenario)?,
+            devices,
             overlap_blocks: 0,
             events: 0,
             observers,
@@ -182,6 +189,10 @@ impl<'a> World<'a> {
                 self.step(now, i);
             } else if self.shared.next_wake().is_some_and(|at| at <= now) {
                 self.step_pool(now);
+            } else if let Some(devices) = self.devices.as_mut().filter(|d| d.is_due(now)) {
+                for (at, id) in devices.step(now) {
+                    self.post(at, Letter::Ended(id));
+                }
             } else if let Some(&(at, i)) = self.reports.first()
                 && at <= now
             {
@@ -194,15 +205,19 @@ impl<'a> World<'a> {
             if self.events.is_multiple_of(4096)
                 && let Some(progress) = &mut self.observers.progress
             {
-                progress(self.recorder.ended());
+                progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
         if let Some(pool) = &self.shared.pool {
             pool.check_at_rest();
         }
-        checkers::at_rest(&self.router, &self.index, &self.engines, &self.workload, &self.recorder);
+        checkers::at_rest(&self.router, &self.index, &self.engines, &self.recorder);
+        let devices = self.devices.map(Devices::into_outcome);
+        let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
+        checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
         Ok(Outcome {
             recorder: self.recorder,
+            devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
             pool: self.shared.pool.as_ref().map(Pool::stats),
             resident: self.index.copies(),
@@ -216,7 +231,8 @@ impl<'a> World<'a> {
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
-        let all = [mail, engine, pool, report, sends, self.router.next_wake()];
+        let devices = self.devices.as_ref().and_then(Devices::next_wake);
+        let all = [mail, engine, pool, devices, report, sends, self.router.next_wake()];
         all.into_iter().flatten().min()
     }
 
@@ -226,6 +242,12 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, at: Instant, work: Work) {
+        if let Some(devices) = self.devices.as_mut().filter(|devices| devices.take(&work)) {
+            if let Some(refused) = devices.send(at, work) {
+                self.post(at, Letter::Ended(refused));
+            }
+            return;
+        }
         let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);
@@ -409,7 +431,7 @@ fn rejection(reason: RejectReason) -> &'static str {
     }
 }
 
-fn refusal(error: SubmitError) -> &'static str {
+pub fn refusal(error: SubmitError) -> &'static str {
     match error {
         SubmitError::TooLarge { .. } => "request too large for its worker",
         SubmitError::EmptyPrompt => "empty prompt",

@@ -48,7 +48,15 @@ pub fn host(tokens: u64, loads: Loads) -> TierSpec {
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
-    Scenario { workers, profile, policy, pool: None, network: Network::default(), seed: 0 }
+    Scenario {
+        workers,
+        profile,
+        policy,
+        pool: None,
+        devices: None,
+        network: Network::default(),
+        seed: 0,
+    }
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
