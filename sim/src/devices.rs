@@ -3,9 +3,10 @@
 //! its user first asks for something, so a fleet of any size costs what its users do with it.
 
 use crate::checkers;
+use crate::scenario::FleetError;
 use crate::world::refusal;
 use std::collections::{BTreeMap, BTreeSet};
-use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, EngineStats, Output};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::{Cached, Recorder};
@@ -54,7 +55,7 @@ pub struct Devices {
 }
 
 impl Devices {
-    pub fn new(fleet: &DeviceFleet, rows: bool) -> Result<Self, ProfileError> {
+    pub fn new(fleet: &DeviceFleet, rows: bool) -> Result<Self, FleetError> {
         fleet.profile.check()?;
         let mut recorder = Recorder::default();
         if rows {

@@ -11,7 +11,7 @@ mod shared;
 mod world;
 
 pub use devices::{DeviceFleet, DeviceOutcome};
-pub use scenario::{Network, Scenario};
+pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 
 use warmpath_core::routing::record::Entry;

@@ -9,7 +9,7 @@ use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::Arrivals;
 use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
-use warmpath_sim::{DeviceFleet, Observers, Outcome, RunError, Scenario, run};
+use warmpath_sim::{DeviceFleet, FleetError, Observers, Outcome, RunError, Scenario, run};
 
 fn fleet(users: Option<u32>, up_to_tokens: Option<u32>) -> DeviceFleet {
     DeviceFleet { profile: common::profile(16, Some(8_000)), users, up_to_tokens }
@@ -18,7 +18,8 @@ fn fleet(users: Option<u32>, up_to_tokens: Option<u32>) -> DeviceFleet {
 fn scenario(workers: u32, devices: DeviceFleet) -> Scenario {
     let profile = common::profile(16, None);
     let plain = common::scenario(workers, PolicyConfig::KvAware, profile);
-    Scenario { devices: Some(devices), ..plain }
+    let groups = if workers == 0 { Vec::new() } else { plain.groups };
+    Scenario { groups, devices: Some(devices), ..plain }
 }
 
 fn play(scenario: &Scenario, requests: u64) -> Outcome {
@@ -94,5 +95,5 @@ fn a_split_needs_workers() {
     let split = scenario(0, fleet(None, Some(100)));
     let workload = common::workload(&spec, 16, 3);
     let error = run(&split, workload, Observers::default()).expect_err("nobody takes long prompts");
-    assert_eq!(error, RunError::NoWorkers);
+    assert_eq!(error, RunError::Fleet(FleetError::NoWorkers));
 }

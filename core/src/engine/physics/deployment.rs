@@ -136,8 +136,8 @@ impl Profile {
         let physics = Physics::new(device, model, deployment.placement())?;
         let standing = device.standing(deployment.precision, &model.name, model.family);
         let validated = standing.validated;
-        let hardware = Hardware::new(device, deployment.tp);
-        let step = Calibrated::new(physics, deployment.clone(), memory, standing, hardware);
+        let (name, hardware) = (model.name.clone(), Hardware::new(device, deployment.tp));
+        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing, hardware);
         let mut profile = Self {
             name: deployment.name.clone(),
             validated,
