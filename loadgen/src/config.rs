@@ -2,6 +2,8 @@
 //! the JSON report, so that a result carries all that made it.
 
 use crate::cli::{SPEEDUPS, What, parse_policies};
+use crate::devices::{DevicesFile, DevicesSetup};
+use crate::economics::Sheet;
 use crate::files::{bad, bad_field, parse_toml, read};
 use crate::groups::{Fleet, GroupFile};
 use crate::source::Source;
@@ -40,6 +42,8 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// Devices of the users, beside the workers or in their place.
+    devices: Option<DevicesFile>,
     /// The profile with parts left out, to be compared.
     #[serde(default, rename = "variant")]
     variants: Vec<Variant>,
@@ -77,6 +81,12 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// Devices of the users, beside the workers or in their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<DevicesSetup>,
+    /// What energy and money are reckoned with. None: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Sheet>,
     pub variants: Vec<Variant>,
     /// Which of them is played.
     #[serde(skip)]
@@ -141,6 +151,9 @@ impl Setup {
                 .of(fleet.profile(), file.pool.is_some())
                 .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
+        let devices = file.devices.as_ref().map(|devices| {
+            devices.resolve(fleet.profile().block_size, &origin, &text, folder.unwrap_or(here))
+        });
         if what.tick_jitter {
             source.check_tick_jitter()?;
         }
@@ -201,6 +214,10 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            devices: devices.transpose()?,
+            prices: (what.cost || what.prices.are_given())
+                .then(|| what.prices.load())
+                .transpose()?,
             variants: file.variants,
             variant: None,
             rows: what.parquet.is_some(),
@@ -212,12 +229,39 @@ impl Setup {
         self.seeds > 1 || self.rates.len() > 1
     }
 
+    /// Who serves.
+    pub fn title(&self) -> String {
+        match &self.devices {
+            None => self.fleet.title(),
+            Some(devices) => {
+                let name = &devices.profile.name;
+                let whose = match devices.users {
+                    Some(users) => format!("{users} users"),
+                    None => "a user each session".to_owned(),
+                };
+                let workers = match devices.up_to_tokens {
+                    None => String::new(),
+                    Some(most) => {
+                        let fleet = self.fleet.title();
+                        format!(" up to {most} prompt tokens, {fleet}")
+                    }
+                };
+                format!("{whose} with a device of profile {name}{workers}")
+            }
+        }
+    }
+
+    pub fn is_device_only(&self) -> bool {
+        self.devices.as_ref().is_some_and(|devices| devices.up_to_tokens.is_none())
+    }
+
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
-            groups: self.fleet.groups(),
+            // Where everything goes to the devices, nobody else is there.
+            groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
-            devices: None,
+            devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,
         }

@@ -5,7 +5,9 @@ mod cli;
 mod compare;
 mod config;
 mod csv;
+mod devices;
 mod drive;
+mod economics;
 mod explain;
 mod fidelity;
 mod files;
@@ -139,7 +141,7 @@ impl About {
         let title = format!(
             "{}, {}, blocks of {}, seed {}{}",
             setup.source.name(),
-            setup.fleet.title(),
+            setup.title(),
             setup.fleet.profile().block_size,
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }

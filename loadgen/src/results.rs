@@ -2,6 +2,8 @@
 
 use crate::capacity;
 use crate::config::Setup;
+use crate::devices::DeviceReport;
+use crate::economics::Economics;
 use crate::grid;
 use crate::groups::GroupFigures;
 use crate::progress::Progress;
@@ -153,6 +155,12 @@ pub struct RunReport {
     pub speedup: Option<f64>,
     /// Virtual time only.
     pub engine: Option<EngineFigures>,
+    /// What users' own devices and the workers each did; the figures above are of both together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<DeviceReport>,
+    /// Virtual time only, where prices are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub economics: Option<Economics>,
     pub valid: bool,
     pub invalid_because: Option<String>,
     /// Live only.

@@ -113,6 +113,8 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         router_overhead_s: driven.live.router_overhead_s,
         speedup: Some(speedup),
         engine: None,
+        devices: None,
+        economics: None,
         valid: invalid_because.is_none(),
         invalid_because,
         live: Some(driven.live),

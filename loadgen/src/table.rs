@@ -47,6 +47,8 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     }
     text += &crate::groups::render(runs);
     text += &crate::tiers::render(runs);
+    text += &crate::devices::render(runs);
+    text += &crate::economics::render(runs);
     if !results.capacities.is_empty() {
         text += &capacities(&results.capacities);
     }

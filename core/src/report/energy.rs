@@ -65,8 +65,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// `workers`: how long each had a step running, also those that served nothing; `span`: how long
-    /// each was there; `prefill`: what it takes one of them to compute a prompt.
+    /// Of workers that are alike. `workers`: how long each had a step running, also those that served
+    /// nothing; `span`: how long each was there; `prefill`: what it takes one of them to compute a
+    /// prompt. Requests that others answered are left out.
     pub fn of(
         answered: &[Answered],
         workers: &BTreeMap<WorkerId, Duration>,
@@ -75,7 +76,8 @@ impl Account {
         rates: &Rates,
     ) -> Self {
         let mut work: BTreeMap<WorkerId, Work> = BTreeMap::new();
-        for request in answered {
+        let theirs = |request: &&Answered| workers.contains_key(&request.worker);
+        for request in answered.iter().filter(theirs) {
             work.entry(request.worker).or_default().add(request, prefill);
         }
         let mut account = Self::default();
@@ -95,7 +97,7 @@ impl Account {
             let seconds = work[&request.worker].seconds_of(request, prefill);
             (request.id, Spent::of(seconds, rates.busy, rates.overhead))
         };
-        account.by_request = answered.iter().map(spent).collect();
+        account.by_request = answered.iter().filter(theirs).map(spent).collect();
         account
     }
 
