@@ -27,7 +27,10 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
     if setup.variant.is_some() && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: variants run in virtual time only, as yet"));
     }
-    let only_virtual = setup.is_grid() || setup.variant.is_some();
+    if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
+    }
+    let only_virtual = setup.is_grid() || setup.variant.is_some() || setup.has_tenants();
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]

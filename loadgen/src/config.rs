@@ -12,6 +12,7 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Network, Scenario};
 use warmpath_worker_sim::profiles;
 
@@ -36,6 +37,9 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// Who shares KV cache with whom.
+    #[serde(default)]
+    sharing: Sharing,
     /// The profile with parts left out, to be compared.
     #[serde(default, rename = "variant")]
     variants: Vec<Variant>,
@@ -73,6 +77,8 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// Who shares KV cache with whom.
+    pub sharing: Sharing,
     pub variants: Vec<Variant>,
     /// Which of them is played.
     #[serde(skip)]
@@ -98,11 +104,25 @@ impl Setup {
             None => (&file.profile, folder),
         };
         let mut profile = load_profile(profile_name, profile_folder.unwrap_or(here))?;
-        let source = match (&what.trace, &what.workload) {
+        let mut source = match (&what.trace, &what.workload) {
             (Some(path), _) => Source::trace(path)?,
             (None, Some(name)) => Source::workload(name, here)?,
             (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
         };
+        if let Some(tenants) = what.tenants {
+            source.set_tenants(tenants);
+        }
+        file.sharing
+            .check()
+            .map_err(|(field, why)| bad_field(&origin, &text, &format!("sharing.{field}"), &why))?;
+        let sharing = what.sharing.unwrap_or(file.sharing);
+        if sharing.public_prefixes && source.operators_tokens() == 0 {
+            let why = "no text of this workload is the operator's, expected system_tokens above 0";
+            return Err(match what.sharing {
+                Some(sharing) => bad(format!("--sharing: {sharing}, but {why}")),
+                None => bad_field(&origin, &text, "sharing.public_prefixes", why),
+            });
+        }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
             profile.set_block_size(size);
         }
@@ -207,10 +227,16 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            sharing,
             variants: file.variants,
             variant: None,
             rows: what.parquet.is_some(),
         })
+    }
+
+    /// Whether anybody is kept apart, or could be.
+    pub fn has_tenants(&self) -> bool {
+        self.sharing != Sharing::default() || self.source.tenants().count() > 1
     }
 
     /// Whether there is more than one run a policy.

@@ -11,6 +11,7 @@ mod fidelity;
 mod files;
 mod fleet;
 mod grid;
+mod owners;
 mod parallel;
 mod progress;
 mod replay;

@@ -46,6 +46,9 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
         text += &grid(&results.comparisons);
     }
     text += &crate::tiers::render(runs);
+    if results.by_owner {
+        text += &crate::owners::render(runs);
+    }
     if !results.capacities.is_empty() {
         text += &capacities(&results.capacities);
     }
