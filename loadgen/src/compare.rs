@@ -121,8 +121,9 @@ impl LiveLeg<'_> {
 
     fn report(&self, mut driven: Driven, wall_s: f64) -> RunReport {
         let setup = self.setup;
-        let block_size = setup.profile.block_size;
-        let figures = driven.recorder.figures(block_size, setup.workers, &setup.slo);
+        let fleet = &setup.fleet;
+        let block_size = fleet.profile().block_size;
+        let figures = driven.recorder.figures(block_size, fleet.workers(), &setup.slo);
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {
@@ -130,11 +131,12 @@ impl LiveLeg<'_> {
             variant: None,
             mode: Mode::Live,
             workload: self.prepared.name(),
-            profile: Some(setup.profile.name.clone()),
-            profile_validated: setup.profile.validated,
+            profile: Some(fleet.profile_names()),
+            profile_validated: fleet.validated(),
             tiers: driven.live.tier_names.clone(),
-            profile_standing: Some(setup.profile.standing()),
-            profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
+            profile_standing: fleet.standing(),
+            profile_hbm_tokens_computed: fleet.hbm_tokens_computed(),
+            groups: fleet.figures(None),
             figures,
             router_overhead_s: driven.live.router_overhead_s,
             speedup: Some(self.speedup),

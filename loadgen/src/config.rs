@@ -3,6 +3,7 @@
 
 use crate::cli::{SPEEDUPS, What, parse_policies};
 use crate::files::{bad, bad_field, parse_toml, read};
+use crate::groups::{Fleet, GroupFile};
 use crate::source::Source;
 use crate::variant::Variant;
 use anyhow::Result;
@@ -27,8 +28,11 @@ const MOST_REPORT_MS: u64 = 3_600_000;
 #[serde(deny_unknown_fields)]
 struct ScenarioFile {
     name: String,
-    workers: u32,
-    profile: String,
+    workers: Option<u32>,
+    profile: Option<String>,
+    /// Instead of the two: workers that are alike, group by group.
+    #[serde(default, rename = "group")]
+    groups: Vec<GroupFile>,
     workload: String,
     policies: Vec<PolicyConfig>,
     seed: u64,
@@ -58,8 +62,8 @@ pub struct Live {
 #[derive(Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
-    pub workers: u32,
-    pub profile: Profile,
+    #[serde(flatten)]
+    pub fleet: Fleet,
     pub policies: Vec<PolicyConfig>,
     pub source: Source,
     /// Each times the workload's own arrival rate. The live leg runs the first.
@@ -99,11 +103,7 @@ impl Setup {
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
-        let (profile_name, profile_folder) = match &what.profile {
-            Some(name) => (name, None),
-            None => (&file.profile, folder),
-        };
-        let mut profile = load_profile(profile_name, profile_folder.unwrap_or(here))?;
+        let mut fleet = file.fleet(what, &origin, &text, folder.unwrap_or(here))?;
         let mut source = match (&what.trace, &what.workload) {
             (Some(path), _) => Source::trace(path)?,
             (None, Some(name)) => Source::workload(name, here)?,
@@ -124,22 +124,17 @@ impl Setup {
             });
         }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
-            profile.set_block_size(size);
+            fleet.profiles_mut().into_iter().for_each(|profile| profile.set_block_size(size));
         }
         // After the block size, which the room for KV follows from.
         if let Some(tokens) = what.hbm_tokens {
-            profile.hbm_tokens = tokens.0;
+            fleet.profiles_mut().into_iter().for_each(|profile| profile.hbm_tokens = tokens.0);
         }
-        profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
-        source.check_block_size(profile.block_size)?;
-        let workers = what.workers.unwrap_or(file.workers);
-        if !(1..=65_535).contains(&workers) {
-            let why = format!("{workers}, expected 1 to 65535");
-            return Err(match what.workers {
-                Some(_) => bad(format!("--workers: {why}")),
-                None => bad_field(&origin, &text, "workers", &why),
-            });
+        for profile in fleet.profiles() {
+            profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
+        fleet.check(file.pool.is_some(), &origin, &text)?;
+        source.check_block_size(fleet.profile().block_size)?;
         let policies = match what.policies.as_slice() {
             [] => file.policies,
             names => parse_policies(names).map_err(bad)?,
@@ -152,7 +147,7 @@ impl Setup {
             return Err(bad_field(&origin, &text, "policies", &why));
         }
         if let Some(pool) = &file.pool {
-            pool.check(profile.block_size).map_err(|error| {
+            pool.check(fleet.profile().block_size).map_err(|error| {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
             })?;
         }
@@ -163,7 +158,7 @@ impl Setup {
                 return Err(bad(format!("{origin}: {why}")));
             }
             variant
-                .of(&profile, file.pool.is_some())
+                .of(fleet.profile(), file.pool.is_some())
                 .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
         if what.tick_jitter {
@@ -213,8 +208,7 @@ impl Setup {
         }
         Ok(Self {
             scenario: file.name,
-            workers,
-            profile,
+            fleet,
             policies,
             source,
             rates,
@@ -246,13 +240,57 @@ impl Setup {
 
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
-            workers: self.workers,
-            profile: self.profile.clone(),
+            groups: self.fleet.groups(),
             policy,
             pool: self.pool.clone(),
             network: self.network,
             seed,
         }
+    }
+}
+
+impl ScenarioFile {
+    /// Who serves. Profiles that the file names as files lie in `folder`, those of flags here.
+    fn fleet(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
+        if !self.groups.is_empty() {
+            return self.mixed(what, origin, text, folder);
+        }
+        let missing = |field: &str| {
+            let why = "missing, expected it or one [[group]] after another";
+            bad(format!("{origin}: {field}: {why}"))
+        };
+        let profile = match (&what.profile, &self.profile) {
+            (Some(name), _) => load_profile(name, Path::new(""))?,
+            (None, Some(name)) => load_profile(name, folder)?,
+            (None, None) => return Err(missing("profile")),
+        };
+        let workers = what.workers.or(self.workers).ok_or_else(|| missing("workers"))?;
+        if !(1..=65_535).contains(&workers) {
+            let why = format!("{workers}, expected 1 to 65535");
+            return Err(match what.workers {
+                Some(_) => bad(format!("--workers: {why}")),
+                None => bad_field(origin, text, "workers", &why),
+            });
+        }
+        Ok(Fleet::alike(workers, profile))
+    }
+
+    fn mixed(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
+        let flags = [("--workers", what.workers.is_some()), ("--profile", what.profile.is_some())];
+        if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+            let why = "has groups, each with workers and a profile of its own";
+            return Err(bad(format!("{flag}: the scenario {origin} {why}")));
+        }
+        let fields = [("workers", self.workers.is_some()), ("profile", self.profile.is_some())];
+        if let Some((field, _)) = fields.iter().find(|(_, given)| *given) {
+            let why = "stands beside [[group]], expected it in each group alone";
+            return Err(bad_field(origin, text, field, why));
+        }
+        if !self.variants.is_empty() {
+            let why = "stands beside [[group]], expected a scenario of one profile";
+            return Err(bad_field(origin, text, "variant", why));
+        }
+        Fleet::mixed(&self.groups, folder)
     }
 }
 

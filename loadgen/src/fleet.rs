@@ -34,10 +34,10 @@ impl Fleet {
         let (stop_workers, workers_stopped) = watch::channel(false);
         let mut urls = Vec::new();
         let mut workers = Vec::new();
-        for i in 0..setup.workers {
+        for (i, profile) in setup.fleet.each_worker().into_iter().enumerate() {
             let listener = listen().await?;
             urls.push(format!("http://{}", listener.local_addr()?));
-            let mut config = WorkerConfig::new(setup.profile.clone());
+            let mut config = WorkerConfig::new(profile.clone());
             config.name = format!("worker-{i}");
             config.speedup = speedup;
             let stopped = wait_for(workers_stopped.clone());
@@ -56,7 +56,7 @@ impl Fleet {
         let stopped = wait_for(router_stopped);
         let router = tokio::spawn(async move { Ok(server.serve(listener, stopped).await?) });
         let fleet = Self { target, stop_router, stop_workers, router, workers };
-        let all = setup.workers as usize;
+        let all = setup.fleet.workers() as usize;
         let joined = status.wait_for(|s| s.joined.len() == all || !s.refused.is_empty());
         let now = tokio::time::timeout(JOIN_LIMIT, joined)
             .await

@@ -11,6 +11,7 @@ mod fidelity;
 mod files;
 mod fleet;
 mod grid;
+mod groups;
 mod owners;
 mod parallel;
 mod progress;
@@ -137,11 +138,10 @@ struct About {
 impl About {
     fn of(setup: &Setup) -> Self {
         let title = format!(
-            "{}, {} workers of profile {}, blocks of {}, seed {}{}",
+            "{}, {}, blocks of {}, seed {}{}",
             setup.source.name(),
-            setup.workers,
-            setup.profile.name,
-            setup.profile.block_size,
+            setup.fleet.title(),
+            setup.fleet.profile().block_size,
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }
         );

@@ -3,6 +3,7 @@
 use crate::capacity;
 use crate::config::Setup;
 use crate::grid;
+use crate::groups::GroupFigures;
 use crate::owners;
 use crate::progress::Progress;
 use crate::source::Prepared;
@@ -137,7 +138,7 @@ pub struct RunReport {
     pub variant: Option<String>,
     pub mode: Mode,
     pub workload: String,
-    /// None where the target's own engines decide.
+    /// Those of all groups; none where the target's own engines decide.
     pub profile: Option<String>,
     /// Whether the profile's times were held against measurements.
     pub profile_validated: bool,
@@ -147,6 +148,9 @@ pub struct RunReport {
     pub profile_standing: Option<Standing>,
     /// Where the room for KV was given: the tokens that memory and weights would leave.
     pub profile_hbm_tokens_computed: Option<u64>,
+    /// Of a mixed fleet: each of its groups, with what its profile rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupFigures>,
     #[serde(flatten)]
     pub figures: Figures,
     /// The router's own wall seconds a request, from the decoded request to the upstream call. Only

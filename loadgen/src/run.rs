@@ -109,6 +109,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         tiers: driven.live.tier_names.clone(),
         profile_standing: None,
         profile_hbm_tokens_computed: None,
+        groups: Vec::new(),
         figures,
         router_overhead_s: driven.live.router_overhead_s,
         speedup: Some(speedup),

@@ -3,6 +3,7 @@
 use crate::cli;
 use crate::config::Setup;
 use crate::files::{PendingFile, bad};
+use crate::groups::Fleet;
 use crate::progress::Progress;
 use crate::results::{EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures};
 use crate::rows;
@@ -12,7 +13,8 @@ use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
-use warmpath_core::engine::profile::{Profile, TierSpec};
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::store::Traffic;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
@@ -72,7 +74,7 @@ pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Result
 
 /// Who shares with whom, which is the same in all runs of a set-up.
 pub fn scope(setup: &Setup) -> Scopes {
-    let operator = ScopePlan::new("", "sim", "", setup.profile.block_size);
+    let operator = ScopePlan::new("", "sim", "", setup.fleet.profile().block_size);
     Scopes::new(&operator, setup.sharing, setup.source.tenants())
 }
 
@@ -103,23 +105,26 @@ pub fn simulate(
     if let Some(log) = log {
         log.finish()?;
     }
-    let block_size = setup.profile.block_size;
+    let fleet = &setup.fleet;
+    let profile = fleet.profile();
+    let block_size = profile.block_size;
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
-    let figures = outcome.recorder.figures(block_size, setup.workers, &setup.slo);
+    let figures = outcome.recorder.figures(block_size, fleet.workers(), &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
-    let offered_s = figures.duration_s * f64::from(setup.workers);
+    let offered_s = figures.duration_s * f64::from(fleet.workers());
     let engine = EngineFigures {
         utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
         steps: sum(|stats| stats.steps),
         preemptions: sum(|stats| stats.preemptions),
         recomputed_tokens: sum(|stats| stats.recomputed_tokens),
         load_wait_s: outcome.engines.iter().map(|stats| stats.load_wait.as_secs_f64()).sum(),
-        fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * setup.profile.block_bytes(),
+        // Where anything is fetched, blocks have the same bytes throughout the fleet.
+        fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
-        pool: outcome.pool.map(|pool| pool_figures(&setup.profile, &pool, figures.duration_s)),
-        tiers: tier_figures(&setup.profile, &outcome.engines, offered_s),
+        pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
+        tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
     Ok(RunReport {
@@ -127,11 +132,12 @@ pub fn simulate(
         variant: setup.variant.clone(),
         mode: if limit.is_some() { Mode::SimSlice } else { Mode::Sim },
         workload: prepared.name(),
-        profile: Some(setup.profile.name.clone()),
-        profile_validated: setup.profile.validated,
-        tiers: setup.profile.tier_names().into_iter().map(str::to_owned).collect(),
-        profile_standing: Some(setup.profile.standing()),
-        profile_hbm_tokens_computed: setup.profile.overridden_hbm_tokens(),
+        profile: Some(fleet.profile_names()),
+        profile_validated: fleet.validated(),
+        tiers: fleet.tier_names(),
+        profile_standing: fleet.standing(),
+        profile_hbm_tokens_computed: fleet.hbm_tokens_computed(),
+        groups: fleet.figures(Some((&outcome.engines, figures.duration_s))),
         figures,
         router_overhead_s: None,
         speedup: None,
@@ -192,18 +198,24 @@ fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFig
     }
 }
 
-fn tier_figures(profile: &Profile, engines: &[EngineStats], offered_s: f64) -> Vec<TierFigures> {
-    let bytes = |blocks: u64| blocks as f64 * profile.block_bytes();
-    let of = |(i, spec): (usize, &TierSpec)| {
-        let traffic = || engines.iter().map(move |engine| &engine.traffic[i]);
-        let loading: f64 = traffic().map(|tier| tier.loading.as_secs_f64()).sum();
+fn tier_figures(fleet: &Fleet, engines: &[EngineStats], offered_s: f64) -> Vec<TierFigures> {
+    let profiles: Vec<&Profile> = fleet.each_worker();
+    let of = |(i, name): (usize, String)| {
+        let sum = |of: fn(&Traffic) -> u64| -> f64 {
+            let bytes = |(profile, engine): (&&Profile, &EngineStats)| {
+                engine.traffic.get(i).map_or(0.0, |tier| of(tier) as f64 * profile.block_bytes())
+            };
+            profiles.iter().zip(engines).map(bytes).sum()
+        };
+        let traffic = engines.iter().filter_map(|engine| engine.traffic.get(i));
+        let loading: f64 = traffic.map(|tier| tier.loading.as_secs_f64()).sum();
         TierFigures {
-            name: spec.name.clone(),
-            loaded_bytes: bytes(traffic().map(|tier| tier.loaded_blocks).sum()),
-            stored_bytes: bytes(traffic().map(|tier| tier.stored_blocks).sum()),
-            shed_bytes: bytes(traffic().map(|tier| tier.shed_blocks).sum()),
+            name,
+            loaded_bytes: sum(|tier| tier.loaded_blocks),
+            stored_bytes: sum(|tier| tier.stored_blocks),
+            shed_bytes: sum(|tier| tier.shed_blocks),
             load_link_utilisation: if offered_s > 0.0 { loading / offered_s } else { 0.0 },
         }
     };
-    profile.tiers.iter().enumerate().map(of).collect()
+    fleet.tier_names().into_iter().skip(1).enumerate().map(of).collect()
 }

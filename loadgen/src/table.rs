@@ -45,6 +45,7 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     if is_grid {
         text += &grid(&results.comparisons);
     }
+    text += &crate::groups::render(runs);
     text += &crate::tiers::render(runs);
     if results.by_owner {
         text += &crate::owners::render(runs);
@@ -258,7 +259,17 @@ fn big(count: u64) -> String {
 fn footnotes(runs: &[RunReport]) -> String {
     let mut notes = String::new();
     if let Some(run) = runs.iter().find(|run| run.profile_standing.is_some()) {
-        notes += &standing(run);
+        let name = run.profile.as_deref().unwrap_or_default();
+        let standing = run.profile_standing.as_ref().expect("looked for");
+        notes += &rests_on(name, standing, run.profile_hbm_tokens_computed);
+    }
+    let mut named: Vec<&str> = Vec::new();
+    for group in runs.first().iter().flat_map(|run| &run.groups) {
+        if !named.contains(&group.profile.as_str()) {
+            let computed = group.profile_hbm_tokens_computed;
+            notes += &rests_on(&group.profile, &group.profile_standing, computed);
+            named.push(&group.profile);
+        }
     }
     for run in runs.iter().filter(|run| !run.valid) {
         let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
@@ -282,11 +293,8 @@ fn footnotes(runs: &[RunReport]) -> String {
 }
 
 /// How far a profile's times can be believed.
-fn standing(run: &RunReport) -> String {
-    let name = run.profile.as_deref().unwrap_or_default();
-    let Some(Standing { validated, band_percent, because }) = &run.profile_standing else {
-        return String::new();
-    };
+fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> String {
+    let Standing { validated, band_percent, because } = standing;
     let mut note = match (validated, band_percent) {
         (true, Some(band)) => format!(
             "\nProfile {name}: step times within {band:.0} % in 95 of 100 steps ({because}); prefill \
@@ -303,7 +311,7 @@ fn standing(run: &RunReport) -> String {
              rows with each other, not with a real fleet."
         ),
     };
-    if let Some(computed) = run.profile_hbm_tokens_computed {
+    if let Some(computed) = hbm_tokens_computed {
         note += &format!(
             "\nProfile {name}: room for KV was given; memory less weights would leave {computed} tokens."
         );

@@ -9,7 +9,7 @@ mod scenario;
 mod shared;
 mod world;
 
-pub use scenario::{Network, Scenario};
+pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 
 use warmpath_core::routing::record::Entry;

@@ -1,13 +1,13 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
-use crate::scenario::Scenario;
+use crate::scenario::{FleetError, Scenario, check_fleet};
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use warmpath_core::block::BlockRun;
-use warmpath_core::engine::profile::ProfileError;
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Fetch;
 use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
 use warmpath_core::event::{KvBatch, Snapshot};
@@ -25,10 +25,8 @@ use warmpath_core::workload::Workload;
 /// Why a world can't be made.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("workers: 0, expected at least 1")]
-    NoWorkers,
-    #[error("profile: {0}")]
-    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
 }
@@ -123,22 +121,19 @@ impl<'a> World<'a> {
         workload: Workload,
         observers: Observers<'a>,
     ) -> Result<Self, RunError> {
-        if scenario.workers == 0 {
-            return Err(RunError::NoWorkers);
-        }
-        scenario.profile.check()?;
-        let count = scenario.workers as usize;
+        check_fleet(&scenario.groups, scenario.pool.is_some())?;
+        let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
             recorder.keep_rows();
         }
-        let new_engine = |i| Engine::new(WorkerId(i), 1, scenario.profile.clone());
+        let engine = |(id, profile): (_, &Profile)| Engine::new(id, 1, profile.clone());
         let mut world = Self {
             hop: scenario.network.hop(),
             report_every: scenario.network.report_every(),
             router: Router::new(scenario.policy).with_seed(scenario.seed),
             index: PrefixIndex::default(),
-            engines: (0..scenario.workers).map(new_engine).collect(),
+            engines: scenario.each_worker().map(engine).collect(),
             workload,
             recorder,
             mail: BinaryHeap::new(),

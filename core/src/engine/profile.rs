@@ -231,6 +231,11 @@ impl Profile {
         }
     }
 
+    /// The model that it serves; None where its step times are made up for no model in particular.
+    pub fn model(&self) -> Option<&str> {
+        self.step.calibrated().map(|calibrated| calibrated.model())
+    }
+
     /// What its times rest on.
     pub fn standing(&self) -> Standing {
         match &self.step {

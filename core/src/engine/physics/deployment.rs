@@ -136,7 +136,8 @@ impl Profile {
         let physics = Physics::new(device, model, deployment.placement())?;
         let standing = device.standing(deployment.precision, &model.name, model.family);
         let validated = standing.validated;
-        let step = Calibrated::new(physics, deployment.clone(), memory, standing);
+        let name = model.name.clone();
+        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing);
         let mut profile = Self {
             name: deployment.name.clone(),
             validated,

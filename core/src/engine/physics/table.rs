@@ -16,6 +16,8 @@ pub struct Calibrated(Arc<Inner>);
 #[derive(PartialEq)]
 struct Inner {
     physics: Physics,
+    /// Its own name, whatever a deployment calls it.
+    model: String,
     deployment: Deployment,
     memory: MemoryPlan,
     standing: Standing,
@@ -28,6 +30,7 @@ struct Inner {
 impl Calibrated {
     pub(super) fn new(
         physics: Physics,
+        model: String,
         deployment: Deployment,
         memory: MemoryPlan,
         standing: Standing,
@@ -35,7 +38,11 @@ impl Calibrated {
         let tokens =
             (0..=deployment.max_num_batched_tokens).map(|n| physics.of_tokens(n)).collect();
         let output = (0..=deployment.max_num_seqs).map(|n| physics.output(f64::from(n))).collect();
-        Self(Arc::new(Inner { physics, deployment, memory, standing, tokens, output }))
+        Self(Arc::new(Inner { physics, model, deployment, memory, standing, tokens, output }))
+    }
+
+    pub fn model(&self) -> &str {
+        &self.0.model
     }
 
     pub fn ns(&self, shape: &StepShape) -> f64 {
