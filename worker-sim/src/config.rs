@@ -66,7 +66,7 @@ pub(crate) const fn default_heartbeat_ms() -> u64 {
     250
 }
 
-pub(crate) const fn default_digest_interval_ms() -> u64 {
+const fn default_digest_interval_ms() -> u64 {
     1_000
 }
 

@@ -1,6 +1,6 @@
 //! What a pool's process is made of.
 
-use crate::config::{ConfigError, default_digest_interval_ms, default_heartbeat_ms, default_model};
+use crate::config::{ConfigError, default_heartbeat_ms, default_model};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_proto::pool::Agreement;
@@ -35,7 +35,8 @@ impl PoolConfig {
             spec,
             speedup: 1.0,
             heartbeat_ms: default_heartbeat_ms(),
-            digest_interval_ms: default_digest_interval_ms(),
+            // A router reads all that a pool holds to compare.
+            digest_interval_ms: 10_000,
             drain_timeout_ms: 2_000,
         }
     }
