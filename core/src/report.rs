@@ -1,8 +1,11 @@
 //! What is measured, by the formulas of `docs/metrics.md`. A [`Recorder`] is told what happened to
 //! each request; [`Figures`] is what a run is judged by.
 
+mod absorb;
+mod energy;
 mod rows;
 
+pub use energy::{Account, Rate, Rates, Spent};
 pub use rows::Row;
 
 use crate::hash::Map;
@@ -181,8 +184,7 @@ impl Recorder {
     /// `workers`: how many there are, also those that served nothing; None if nobody knows.
     pub fn figures(&self, block_size: u32, workers: impl Into<Option<u32>>, slo: &Slo) -> Figures {
         let workers = workers.into();
-        let span = self.first_sent.map_or(Duration::ZERO, |first| self.last_ended.since(first));
-        let seconds = span.as_secs_f64();
+        let seconds = self.span().as_secs_f64();
         let per_s = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let total = |of: fn(&Answered) -> u32| -> u64 {
             self.answered.iter().map(|request| u64::from(of(request))).sum()

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::economics::{Sheet, check_devices, parse_price};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -114,6 +115,11 @@ pub struct What {
     /// Searches for the highest rate at which 90 % of the requests meet the SLO
     #[arg(long)]
     pub capacity: bool,
+    /// Reckons energy and cost too
+    #[arg(long)]
+    pub cost: bool,
+    #[command(flatten)]
+    pub prices: Prices,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -123,6 +129,31 @@ pub struct What {
     /// Writes one row a request as Parquet, of all runs but those of --capacity
     #[arg(long, value_name = "FILE")]
     pub parquet: Option<PathBuf>,
+}
+
+/// What energy and money are reckoned with.
+#[derive(Clone, Debug, Args)]
+pub struct Prices {
+    /// Prices of power, machines and services; without it those of deploy/economics.toml
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// What a chip costs an hour: h100=2.50; in place of what its row says
+    #[arg(long = "price", value_name = "NAME=USD", value_parser = parse_price)]
+    pub price: Vec<(String, f64)>,
+}
+
+impl Prices {
+    /// Who names a price wants to see costs.
+    pub const fn are_given(&self) -> bool {
+        self.prices.is_some() || !self.price.is_empty()
+    }
+
+    pub fn load(&self) -> anyhow::Result<Sheet> {
+        let mut sheet = Sheet::load(self.prices.as_deref())?;
+        check_devices(&self.price)?;
+        sheet.set_prices(&self.price);
+        Ok(sheet)
+    }
 }
 
 /// A trace to play instead of a workload. All of them are absent unless the file is named.

@@ -2,7 +2,10 @@
 
 use crate::capacity;
 use crate::config::Setup;
+use crate::devices::DeviceReport;
+use crate::economics::Economics;
 use crate::grid;
+use crate::groups::GroupFigures;
 use crate::progress::Progress;
 use crate::source::Prepared;
 use crate::stats::Estimate;
@@ -84,6 +87,15 @@ pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
     }
 }
 
+/// What the record of a run is called in its folder.
+pub fn record_name(policy: PolicyConfig, variant: Option<&str>) -> String {
+    match variant {
+        // A name is free, a path is not.
+        Some(variant) => format!("{policy}.{}.jsonl", variant.replace(['/', '\\'], "_")),
+        None => format!("{policy}.jsonl"),
+    }
+}
+
 impl RunReport {
     pub fn label(&self) -> String {
         label(self.policy, self.variant.as_deref())
@@ -131,7 +143,7 @@ pub struct RunReport {
     pub variant: Option<String>,
     pub mode: Mode,
     pub workload: String,
-    /// None where the target's own engines decide.
+    /// Those of all groups; none where the target's own engines decide.
     pub profile: Option<String>,
     /// Whether the profile's times were held against measurements.
     pub profile_validated: bool,
@@ -141,6 +153,9 @@ pub struct RunReport {
     pub profile_standing: Option<Standing>,
     /// Where the room for KV was given: the tokens that memory and weights would leave.
     pub profile_hbm_tokens_computed: Option<u64>,
+    /// Of a mixed fleet: each of its groups, with what its profile rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupFigures>,
     #[serde(flatten)]
     pub figures: Figures,
     /// The router's own wall seconds a request, from the decoded request to the upstream call. Only
@@ -149,6 +164,12 @@ pub struct RunReport {
     pub speedup: Option<f64>,
     /// Virtual time only.
     pub engine: Option<EngineFigures>,
+    /// What users' own devices and the workers each did; the figures above are of both together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<DeviceReport>,
+    /// Virtual time only, where prices are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub economics: Option<Economics>,
     pub valid: bool,
     pub invalid_because: Option<String>,
     /// Live only.

@@ -4,7 +4,7 @@ use crate::scenario::Scenario;
 use smallvec::SmallVec;
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::engine::Engine;
-use warmpath_core::engine::profile::PoolLink;
+use warmpath_core::engine::profile::{PoolLink, Profile};
 use warmpath_core::engine::store::Offer;
 use warmpath_core::id::{PoolId, SourceId};
 use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolSpec};
@@ -21,11 +21,14 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(scenario: &Scenario) -> Result<Self, PoolError> {
-        let profile = &scenario.profile;
-        let new = |(spec, link): (&PoolSpec, PoolLink)| {
+        let new = |(spec, (profile, link)): (&PoolSpec, (&Profile, PoolLink))| {
             Pool::new(POOL, spec, profile.block_size, profile.block_bytes(), link.gb_s)
         };
-        Ok(Self { pool: scenario.pool.as_ref().zip(profile.pool).map(new).transpose()? })
+        // Whoever has a way to it says what its blocks are; a fleet's links and blocks are alike.
+        let user = scenario
+            .each_worker()
+            .find_map(|(_, profile)| profile.pool.map(|link| (profile, link)));
+        Ok(Self { pool: scenario.pool.as_ref().zip(user).map(new).transpose()? })
     }
 
     pub fn next_wake(&self) -> Option<Instant> {
