@@ -2,7 +2,10 @@
 //! the JSON report, so that a result carries all that made it.
 
 use crate::cli::{SPEEDUPS, What, parse_policies};
+use crate::devices::{DevicesFile, DevicesSetup};
+use crate::economics::Sheet;
 use crate::files::{bad, bad_field, parse_toml, read};
+use crate::groups::{Fleet, GroupFile};
 use crate::source::Source;
 use crate::variant::Variant;
 use anyhow::Result;
@@ -12,6 +15,7 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Network, Scenario};
 use warmpath_worker_sim::profiles;
 
@@ -26,8 +30,11 @@ const MOST_REPORT_MS: u64 = 3_600_000;
 #[serde(deny_unknown_fields)]
 struct ScenarioFile {
     name: String,
-    workers: u32,
-    profile: String,
+    workers: Option<u32>,
+    profile: Option<String>,
+    /// Instead of the two: workers that are alike, group by group.
+    #[serde(default, rename = "group")]
+    groups: Vec<GroupFile>,
     workload: String,
     policies: Vec<PolicyConfig>,
     seed: u64,
@@ -36,6 +43,11 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// Devices of the users, beside the workers or in their place.
+    devices: Option<DevicesFile>,
+    /// Who shares KV cache with whom.
+    #[serde(default)]
+    sharing: Sharing,
     /// The profile with parts left out, to be compared.
     #[serde(default, rename = "variant")]
     variants: Vec<Variant>,
@@ -54,8 +66,8 @@ pub struct Live {
 #[derive(Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
-    pub workers: u32,
-    pub profile: Profile,
+    #[serde(flatten)]
+    pub fleet: Fleet,
     pub policies: Vec<PolicyConfig>,
     pub source: Source,
     /// Each times the workload's own arrival rate. The live leg runs the first.
@@ -73,6 +85,14 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// Devices of the users, beside the workers or in their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<DevicesSetup>,
+    /// What energy and money are reckoned with. None: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Sheet>,
+    /// Who shares KV cache with whom.
+    pub sharing: Sharing,
     pub variants: Vec<Variant>,
     /// Which of them is played.
     #[serde(skip)]
@@ -93,33 +113,38 @@ impl Setup {
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
-        let (profile_name, profile_folder) = match &what.profile {
-            Some(name) => (name, None),
-            None => (&file.profile, folder),
-        };
-        let mut profile = load_profile(profile_name, profile_folder.unwrap_or(here))?;
-        let source = match (&what.trace, &what.workload) {
+        let mut fleet = file.fleet(what, &origin, &text, folder.unwrap_or(here))?;
+        let mut source = match (&what.trace, &what.workload) {
             (Some(path), _) => Source::trace(path)?,
             (None, Some(name)) => Source::workload(name, here)?,
             (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
         };
+        if let Some(tenants) = what.tenants {
+            source.set_tenants(tenants);
+        }
+        file.sharing
+            .check()
+            .map_err(|(field, why)| bad_field(&origin, &text, &format!("sharing.{field}"), &why))?;
+        let sharing = what.sharing.unwrap_or(file.sharing);
+        if sharing.public_prefixes && source.operators_tokens() == 0 {
+            let why = "no text of this workload is the operator's, expected system_tokens above 0";
+            return Err(match what.sharing {
+                Some(sharing) => bad(format!("--sharing: {sharing}, but {why}")),
+                None => bad_field(&origin, &text, "sharing.public_prefixes", why),
+            });
+        }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
-            profile.set_block_size(size);
+            fleet.profiles_mut().into_iter().for_each(|profile| profile.set_block_size(size));
         }
         // After the block size, which the room for KV follows from.
         if let Some(tokens) = what.hbm_tokens {
-            profile.hbm_tokens = tokens.0;
+            fleet.profiles_mut().into_iter().for_each(|profile| profile.hbm_tokens = tokens.0);
         }
-        profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
-        source.check_block_size(profile.block_size)?;
-        let workers = what.workers.unwrap_or(file.workers);
-        if !(1..=65_535).contains(&workers) {
-            let why = format!("{workers}, expected 1 to 65535");
-            return Err(match what.workers {
-                Some(_) => bad(format!("--workers: {why}")),
-                None => bad_field(&origin, &text, "workers", &why),
-            });
+        for profile in fleet.profiles() {
+            profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
+        fleet.check(file.pool.is_some(), &origin, &text)?;
+        source.check_block_size(fleet.profile().block_size)?;
         let policies = match what.policies.as_slice() {
             [] => file.policies,
             names => parse_policies(names).map_err(bad)?,
@@ -132,7 +157,7 @@ impl Setup {
             return Err(bad_field(&origin, &text, "policies", &why));
         }
         if let Some(pool) = &file.pool {
-            pool.check(profile.block_size).map_err(|error| {
+            pool.check(fleet.profile().block_size).map_err(|error| {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
             })?;
         }
@@ -143,9 +168,12 @@ impl Setup {
                 return Err(bad(format!("{origin}: {why}")));
             }
             variant
-                .of(&profile, file.pool.is_some())
+                .of(fleet.profile(), file.pool.is_some())
                 .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
+        let devices = file.devices.as_ref().map(|devices| {
+            devices.resolve(fleet.profile().block_size, &origin, &text, folder.unwrap_or(here))
+        });
         if what.tick_jitter {
             source.check_tick_jitter()?;
         }
@@ -193,8 +221,7 @@ impl Setup {
         }
         Ok(Self {
             scenario: file.name,
-            workers,
-            profile,
+            fleet,
             policies,
             source,
             rates,
@@ -207,10 +234,20 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            devices: devices.transpose()?,
+            prices: (what.cost || what.prices.are_given())
+                .then(|| what.prices.load())
+                .transpose()?,
+            sharing,
             variants: file.variants,
             variant: None,
             rows: what.parquet.is_some(),
         })
+    }
+
+    /// Whether anybody is kept apart, or could be.
+    pub fn has_tenants(&self) -> bool {
+        self.sharing != Sharing::default() || self.source.tenants().count() > 1
     }
 
     /// Whether there is more than one run a policy.
@@ -218,15 +255,87 @@ impl Setup {
         self.seeds > 1 || self.rates.len() > 1
     }
 
+    /// Who serves.
+    pub fn title(&self) -> String {
+        match &self.devices {
+            None => self.fleet.title(),
+            Some(devices) => {
+                let name = &devices.profile.name;
+                let whose = match devices.users {
+                    Some(users) => format!("{users} users"),
+                    None => "a user each session".to_owned(),
+                };
+                let workers = match devices.up_to_tokens {
+                    None => String::new(),
+                    Some(most) => {
+                        let fleet = self.fleet.title();
+                        format!(" up to {most} prompt tokens, {fleet}")
+                    }
+                };
+                format!("{whose} with a device of profile {name}{workers}")
+            }
+        }
+    }
+
+    pub fn is_device_only(&self) -> bool {
+        self.devices.as_ref().is_some_and(|devices| devices.up_to_tokens.is_none())
+    }
+
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
-            workers: self.workers,
-            profile: self.profile.clone(),
+            // Where everything goes to the devices, nobody else is there.
+            groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
+            devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,
         }
+    }
+}
+
+impl ScenarioFile {
+    /// Who serves. Profiles that the file names as files lie in `folder`, those of flags here.
+    fn fleet(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
+        if !self.groups.is_empty() {
+            return self.mixed(what, origin, text, folder);
+        }
+        let missing = |field: &str| {
+            let why = "missing, expected it or one [[group]] after another";
+            bad(format!("{origin}: {field}: {why}"))
+        };
+        let profile = match (&what.profile, &self.profile) {
+            (Some(name), _) => load_profile(name, Path::new(""))?,
+            (None, Some(name)) => load_profile(name, folder)?,
+            (None, None) => return Err(missing("profile")),
+        };
+        let workers = what.workers.or(self.workers).ok_or_else(|| missing("workers"))?;
+        if !(1..=65_535).contains(&workers) {
+            let why = format!("{workers}, expected 1 to 65535");
+            return Err(match what.workers {
+                Some(_) => bad(format!("--workers: {why}")),
+                None => bad_field(origin, text, "workers", &why),
+            });
+        }
+        Ok(Fleet::alike(workers, profile))
+    }
+
+    fn mixed(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
+        let flags = [("--workers", what.workers.is_some()), ("--profile", what.profile.is_some())];
+        if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+            let why = "has groups, each with workers and a profile of its own";
+            return Err(bad(format!("{flag}: the scenario {origin} {why}")));
+        }
+        let fields = [("workers", self.workers.is_some()), ("profile", self.profile.is_some())];
+        if let Some((field, _)) = fields.iter().find(|(_, given)| *given) {
+            let why = "stands beside [[group]], expected it in each group alone";
+            return Err(bad_field(origin, text, field, why));
+        }
+        if !self.variants.is_empty() {
+            let why = "stands beside [[group]], expected a scenario of one profile";
+            return Err(bad_field(origin, text, "variant", why));
+        }
+        Fleet::mixed(&self.groups, folder)
     }
 }
 

@@ -5,12 +5,16 @@ mod cli;
 mod compare;
 mod config;
 mod csv;
+mod devices;
 mod drive;
+mod economics;
 mod explain;
 mod fidelity;
 mod files;
 mod fleet;
 mod grid;
+mod groups;
+mod owners;
 mod parallel;
 mod progress;
 mod replay;
@@ -136,11 +140,10 @@ struct About {
 impl About {
     fn of(setup: &Setup) -> Self {
         let title = format!(
-            "{}, {} workers of profile {}, blocks of {}, seed {}{}",
+            "{}, {}, blocks of {}, seed {}{}",
             setup.source.name(),
-            setup.workers,
-            setup.profile.name,
-            setup.profile.block_size,
+            setup.title(),
+            setup.fleet.profile().block_size,
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }
         );

@@ -45,7 +45,13 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     if is_grid {
         text += &grid(&results.comparisons);
     }
+    text += &crate::groups::render(runs);
     text += &crate::tiers::render(runs);
+    text += &crate::devices::render(runs);
+    text += &crate::economics::render(runs);
+    if results.by_owner {
+        text += &crate::owners::render(runs);
+    }
     if !results.capacities.is_empty() {
         text += &capacities(&results.capacities);
     }
@@ -255,10 +261,20 @@ fn big(count: u64) -> String {
 fn footnotes(runs: &[RunReport]) -> String {
     let mut notes = String::new();
     if let Some(run) = runs.iter().find(|run| run.profile_standing.is_some()) {
-        notes += &standing(run);
+        let name = run.profile.as_deref().unwrap_or_default();
+        let standing = run.profile_standing.as_ref().expect("looked for");
+        notes += &rests_on(name, standing, run.profile_hbm_tokens_computed);
+    }
+    let mut named: Vec<&str> = Vec::new();
+    for group in runs.first().iter().flat_map(|run| &run.groups) {
+        if !named.contains(&group.profile.as_str()) {
+            let computed = group.profile_hbm_tokens_computed;
+            notes += &rests_on(&group.profile, &group.profile_standing, computed);
+            named.push(&group.profile);
+        }
     }
     for run in runs.iter().filter(|run| !run.valid) {
-        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
+        let who = run.policy.map_or_else(String::new, |_| format!("{} ", run.label()));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
         notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
     }
@@ -266,7 +282,7 @@ fn footnotes(runs: &[RunReport]) -> String {
         notes += "\nEngine times are those of whatever stands behind the target.";
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
-        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
+        let who = run.policy.map_or_else(String::new, |_| format!("{} ", run.label()));
         for (reason, count) in &run.figures.errors_by_reason {
             let (mode, offered) = (run.mode.name(), run.figures.offered);
             notes += &format!("\n{who}{mode}: {count} of {offered} requests failed: {reason}");
@@ -279,11 +295,8 @@ fn footnotes(runs: &[RunReport]) -> String {
 }
 
 /// How far a profile's times can be believed.
-fn standing(run: &RunReport) -> String {
-    let name = run.profile.as_deref().unwrap_or_default();
-    let Some(Standing { validated, band_percent, because }) = &run.profile_standing else {
-        return String::new();
-    };
+fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> String {
+    let Standing { validated, band_percent, because } = standing;
     let mut note = match (validated, band_percent) {
         (true, Some(band)) => format!(
             "\nProfile {name}: step times within {band:.0} % in 95 of 100 steps ({because}); prefill \
@@ -300,7 +313,7 @@ fn standing(run: &RunReport) -> String {
              rows with each other, not with a real fleet."
         ),
     };
-    if let Some(computed) = run.profile_hbm_tokens_computed {
+    if let Some(computed) = hbm_tokens_computed {
         note += &format!(
             "\nProfile {name}: room for KV was given; memory less weights would leave {computed} tokens."
         );
@@ -315,9 +328,9 @@ fn verdicts(runs: &[RunReport], baseline: Option<PolicyConfig>) -> String {
     let Some(base) = rows().find(|run| run.policy == baseline) else { return String::new() };
     let is_base = |run: &&RunReport| run.label() == base.label();
     let parity = runs.iter().filter(|run| run.mode == Mode::Live).filter_map(|live| {
-        let is_twin = |run: &&RunReport| run.mode == Mode::SimSlice && run.policy == live.policy;
-        let twin = runs.iter().find(is_twin)?;
-        Some(format!("{}, live against sim-slice: {}\n", live.policy?, change(twin, live)))
+        let of_same = |run: &&RunReport| run.mode == Mode::SimSlice && run.label() == live.label();
+        let twin = runs.iter().find(of_same)?;
+        Some(format!("{}, live against sim-slice: {}\n", live.label(), change(twin, live)))
     });
     let others = rows().filter(|run| !is_base(run));
     parity.chain(others.map(|run| format!("{}\n", verdict(base, run)))).collect()

@@ -1,6 +1,7 @@
 //! Variants of one scenario: its profile with parts of the memory hierarchy left out, side by side.
 
 use crate::config::Setup;
+use crate::groups::Fleet;
 use crate::results::Results;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -56,13 +57,14 @@ pub fn each(setup: &mut Setup, play: impl Fn(&Setup) -> Result<Results>) -> Resu
     if setup.variants.is_empty() {
         return play(setup);
     }
-    let whole = setup.profile.clone();
+    let (workers, whole) = (setup.fleet.workers(), setup.fleet.profile().clone());
     let mut all = Results::default();
     for variant in setup.variants.clone() {
-        setup.profile = variant.of(&whole, setup.pool.is_some()).expect("checked when it was read");
+        let part = variant.of(&whole, setup.pool.is_some()).expect("checked when it was read");
+        setup.fleet = Fleet::alike(workers, part);
         setup.variant = Some(variant.name);
         all.extend(play(setup)?);
     }
-    (setup.profile, setup.variant) = (whole, None);
+    (setup.fleet, setup.variant) = (Fleet::alike(workers, whole), None);
     Ok(all)
 }

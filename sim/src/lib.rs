@@ -5,11 +5,13 @@
 //! world that breaks an invariant panics with what it broke, it never reports a figure.
 
 mod checkers;
+mod devices;
 mod scenario;
 mod shared;
 mod world;
 
-pub use scenario::{Network, Scenario};
+pub use devices::{DeviceFleet, DeviceOutcome};
+pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 
 use warmpath_core::routing::record::Entry;

@@ -1,21 +1,119 @@
 //! What a world is made of.
 
+use crate::devices::DeviceFleet;
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::time::Duration;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
-    pub workers: u32,
-    pub profile: Profile,
+    /// The fleet. Ids of workers run through the groups in order.
+    pub groups: Vec<Group>,
     pub policy: PolicyConfig,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What users have of their own; None: everything goes to the workers.
+    pub devices: Option<DeviceFleet>,
     pub network: Network,
     /// For policies that draw lots; a workload has a seed of its own.
     pub seed: u64,
+}
+
+/// Workers that are alike.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Group {
+    /// What reports call it.
+    pub name: String,
+    pub workers: u32,
+    pub profile: Profile,
+}
+
+/// Why a fleet can't be. `group` counts from 0.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error("workers: 0, expected at least 1")]
+    NoWorkers,
+    #[error("profile: {0}")]
+    Profile(#[from] ProfileError),
+    /// A name that two groups have: nobody could tell them apart in a report.
+    #[error("group \"{0}\" stands there twice")]
+    SameName(String),
+    #[error(
+        "groups \"{first}\" and \"{other}\": {what} {one} and {two}, expected the same throughout a fleet"
+    )]
+    Differs { first: String, other: String, what: &'static str, one: String, two: String },
+}
+
+impl Group {
+    /// A fleet of one kind.
+    pub fn alone(workers: u32, profile: Profile) -> Vec<Self> {
+        vec![Self { name: profile.name.clone(), workers, profile }]
+    }
+}
+
+/// Whether these can be one fleet. A router names blocks of one size for one model; what workers
+/// give each other must have the same bytes on both sides.
+pub fn check_fleet(groups: &[Group], pool: bool) -> Result<(), FleetError> {
+    if groups.iter().all(|group| group.workers == 0) {
+        return Err(FleetError::NoWorkers);
+    }
+    let first = &groups[0];
+    for (i, group) in groups.iter().enumerate() {
+        group.profile.check()?;
+        if groups[..i].iter().any(|other| other.name == group.name) {
+            return Err(FleetError::SameName(group.name.clone()));
+        }
+        differ(first, group, "block_size", |profile| Some(profile.block_size))?;
+        differ(first, group, "model", |profile| profile.model().map(str::to_owned))?;
+        let gives =
+            |group: &Group| group.profile.peers.is_some() || pool && group.profile.pool.is_some();
+        if groups.iter().any(gives) {
+            differ(first, group, "kv_bytes_per_token", |profile| Some(profile.kv_bytes_per_token))?;
+        }
+        if pool {
+            let link = |profile: &Profile| profile.pool.map(|link| link.gb_s.to_string());
+            differ(first, group, "pool.gb_s", link)?;
+        }
+    }
+    Ok(())
+}
+
+/// Nobody differs from what has no such value.
+fn differ<T: PartialEq + ToString>(
+    first: &Group,
+    other: &Group,
+    what: &'static str,
+    of: impl Fn(&Profile) -> Option<T>,
+) -> Result<(), FleetError> {
+    match (of(&first.profile), of(&other.profile)) {
+        (Some(one), Some(two)) if one != two => Err(FleetError::Differs {
+            first: first.name.clone(),
+            other: other.name.clone(),
+            what,
+            one: one.to_string(),
+            two: two.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl Scenario {
+    pub fn workers(&self) -> u32 {
+        self.groups.iter().map(|group| group.workers).sum()
+    }
+
+    /// Each worker with its profile, in order.
+    pub fn each_worker(&self) -> impl Iterator<Item = (WorkerId, &Profile)> {
+        let alike = |group: &Group| group.workers as usize;
+        let profiles = self
+            .groups
+            .iter()
+            .flat_map(move |group| core::iter::repeat_n(&group.profile, alike(group)));
+        profiles.enumerate().map(|(i, profile)| (WorkerId(i as u32), profile))
+    }
 }
 
 /// The way between client and router and between router and workers.

@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 use smallvec::SmallVec;
 use warmpath_core::block::{BlockRun, TokenBlocks};
-use warmpath_core::engine::profile::{Loads, PoolLink};
+use warmpath_core::engine::profile::{PoolLink, Profile};
 use warmpath_core::engine::store::Offer;
 use warmpath_core::engine::{Engine, FetchError, LoanKey};
 use warmpath_core::id::{PoolId, SourceId};
@@ -23,11 +23,14 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(scenario: &Scenario) -> Result<Self, PoolError> {
-        let profile = &scenario.profile;
-        let new = |(spec, link): (&PoolSpec, PoolLink)| {
+        let new = |(spec, (profile, link)): (&PoolSpec, (&Profile, PoolLink))| {
             Pool::new(POOL, spec, profile.block_size, profile.block_bytes(), link.gb_s)
         };
-        let pool = scenario.pool.as_ref().zip(profile.pool).map(new).transpose()?;
+        // Whoever has a way to it says what its blocks are; a fleet's links and blocks are alike.
+        let user = scenario
+            .each_worker()
+            .find_map(|(_, profile)| profile.pool.map(|link| (profile, link)));
+        let pool = scenario.pool.as_ref().zip(user).map(new).transpose()?;
         Ok(Self { pool, wake: None })
     }
 
@@ -70,26 +73,13 @@ impl Shared {
         prompt: &TokenBlocks,
         pull: Option<Pull>,
     ) -> SmallVec<[Offer; 2]> {
-        let (profile, info) = (engine.profile(), engine.info());
+        let profile = engine.profile();
         let mut offers = SmallVec::new();
-        if let (Some(pool), Some(link), Some(cost)) = (&self.pool, profile.pool, info.pool) {
-            offers.push(Offer {
-                from: POOL.into(),
-                blocks: pool.holds(prompt),
-                ns_per_block: pool.ns_per_block().max(cost.ns_per_block),
-                latency_ns: cost.latency_ns,
-                always: link.loads == Loads::Always,
-            });
+        if let Some(pool) = &self.pool {
+            offers.extend(profile.pool_offer(POOL, pool.holds(prompt), pool.ns_per_block()));
         }
-        let peer = pull.filter(|pull| matches!(pull.from, SourceId::Worker(_)));
-        if let (Some(pull), Some(link), Some(cost)) = (peer, profile.peers, info.peers) {
-            offers.push(Offer {
-                from: pull.from,
-                blocks: pull.blocks,
-                ns_per_block: cost.ns_per_block,
-                latency_ns: cost.latency_ns,
-                always: link.loads == Loads::Always,
-            });
+        if let Some(Pull { from: SourceId::Worker(peer), blocks }) = pull {
+            offers.extend(profile.peer_offer(peer, blocks));
         }
         offers
     }

@@ -1,13 +1,14 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
-use crate::scenario::Scenario;
+use crate::devices::{DeviceOutcome, Devices};
+use crate::scenario::{FleetError, Scenario, check_fleet};
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use warmpath_core::block::BlockRun;
-use warmpath_core::engine::profile::ProfileError;
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Fetch;
 use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
 use warmpath_core::event::{KvBatch, Snapshot};
@@ -25,10 +26,8 @@ use warmpath_core::workload::Workload;
 /// Why a world can't be made.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("workers: 0, expected at least 1")]
-    NoWorkers,
-    #[error("profile: {0}")]
-    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
 }
@@ -37,6 +36,8 @@ pub enum RunError {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub recorder: Recorder,
+    /// What their users' own devices served; nothing of it stands in the other fields.
+    pub devices: Option<DeviceOutcome>,
     /// By worker.
     pub engines: Vec<EngineStats>,
     pub pool: Option<PoolStats>,
@@ -112,6 +113,7 @@ pub struct World<'a> {
     reporting: Vec<bool>,
     works: Map<RequestId, Work>,
     shared: Shared,
+    devices: Option<Devices>,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -125,22 +127,23 @@ impl<'a> World<'a> {
         workload: Workload,
         observers: Observers<'a>,
     ) -> Result<Self, RunError> {
-        if scenario.workers == 0 {
-            return Err(RunError::NoWorkers);
+        let new_devices = |fleet| Devices::new(fleet, observers.rows);
+        let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
+        if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
+            check_fleet(&scenario.groups, scenario.pool.is_some())?;
         }
-        scenario.profile.check()?;
-        let count = scenario.workers as usize;
+        let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
             recorder.keep_rows();
         }
-        let new_engine = |i| Engine::new(WorkerId(i), 1, scenario.profile.clone());
+        let engine = |(id, profile): (_, &Profile)| Engine::new(id, 1, profile.clone());
         let mut world = Self {
             hop: scenario.network.hop(),
             report_every: scenario.network.report_every(),
             router: Router::new(scenario.policy).with_seed(scenario.seed),
             index: PrefixIndex::default(),
-            engines: (0..scenario.workers).map(new_engine).collect(),
+            engines: scenario.each_worker().map(engine).collect(),
             workload,
             recorder,
             mail: BinaryHeap::new(),
@@ -152,6 +155,7 @@ impl<'a> World<'a> {
             reporting: vec![false; count],
             works: Map::default(),
             shared: Shared::new(scenario)?,
+            devices,
             overlap_blocks: 0,
             events: 0,
             observers,
@@ -186,6 +190,10 @@ impl<'a> World<'a> {
                 self.step(now, i);
             } else if self.shared.next_wake().is_some_and(|at| at <= now) {
                 self.step_pool(now);
+            } else if let Some(devices) = self.devices.as_mut().filter(|d| d.is_due(now)) {
+                for (at, id) in devices.step(now) {
+                    self.post(at, Letter::Ended(id));
+                }
             } else if let Some(&(at, i)) = self.reports.first()
                 && at <= now
             {
@@ -198,13 +206,17 @@ impl<'a> World<'a> {
             if self.events.is_multiple_of(4096)
                 && let Some(progress) = &mut self.observers.progress
             {
-                progress(self.recorder.ended());
+                progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
-        let Self { router, index, engines, workload, recorder, .. } = &self;
-        checkers::at_rest(router, index, engines, self.shared.pool(), workload, recorder);
+        let Self { router, index, engines, recorder, .. } = &self;
+        checkers::at_rest(router, index, engines, self.shared.pool(), recorder);
+        let devices = self.devices.map(Devices::into_outcome);
+        let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
+        checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
         Ok(Outcome {
             recorder: self.recorder,
+            devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
             pool: self.shared.pool().map(Pool::stats),
             resident: self.index.copies(),
@@ -218,7 +230,8 @@ impl<'a> World<'a> {
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
-        let all = [mail, engine, pool, report, sends, self.router.next_wake()];
+        let devices = self.devices.as_ref().and_then(Devices::next_wake);
+        let all = [mail, engine, pool, devices, report, sends, self.router.next_wake()];
         all.into_iter().flatten().min()
     }
 
@@ -228,9 +241,16 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, at: Instant, work: Work) {
+        if let Some(devices) = self.devices.as_mut().filter(|devices| devices.take(&work)) {
+            if let Some(refused) = devices.send(at, work) {
+                self.post(at, Letter::Ended(refused));
+            }
+            return;
+        }
         let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);
+        self.recorder.belongs(id, tenant, work.known);
         self.works.insert(id, work);
         self.post(at + self.hop, Letter::Request(id));
     }
@@ -320,7 +340,9 @@ impl<'a> World<'a> {
                     let by_tier = hit.map(|blocks| blocks * block_size);
                     let found = Cached { tokens: cached_tokens, by_tier };
                     self.recorder.finished(ended, id, worker, found);
-                    self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
+                    let by_origin = Some(by_tier);
+                    let input = Input::Finished { id, cached_tokens, by_origin };
+                    self.post(heard, Letter::Heard(input));
                     self.post(ended, Letter::Ended(id));
                 }
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
@@ -406,7 +428,7 @@ fn rejection(reason: RejectReason) -> &'static str {
     }
 }
 
-fn refusal(error: SubmitError) -> &'static str {
+pub fn refusal(error: SubmitError) -> &'static str {
     match error {
         SubmitError::TooLarge { .. } => "request too large for its worker",
         SubmitError::EmptyPrompt => "empty prompt",

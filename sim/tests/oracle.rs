@@ -10,7 +10,7 @@ use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
-use warmpath_sim::{Network, Observers, Outcome, Scenario};
+use warmpath_sim::{Group, Network, Observers, Outcome, Scenario};
 
 /// A step takes 1 ms and 1 us a token; 1,000 tokens fit in a step; blocks of 100.
 fn profile() -> Profile {
@@ -34,10 +34,10 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
     let network = Network { hop_us, report_every_ms: 1_000 };
     let scenario = Scenario {
-        workers: 1,
-        profile,
+        groups: Group::alone(1, profile),
         policy: PolicyConfig::KvAware,
         pool: None,
+        devices: None,
         network,
         seed: 0,
     };

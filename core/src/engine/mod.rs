@@ -10,6 +10,7 @@
 //! follows from a closed form; a request that arrives in it cuts it at the next step's end.
 
 mod front_end;
+mod heat;
 mod output;
 pub mod physics;
 pub mod profile;
@@ -24,6 +25,7 @@ use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
 use front_end::FrontEnd;
+use heat::Heat;
 pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
 use scheduler::Scheduler;
@@ -50,6 +52,7 @@ pub struct Engine {
     /// When a fetch is given up.
     deadlines: BTreeSet<(Instant, TransferId)>,
     loans: Loans,
+    heat: Heat,
     stats: EngineStats,
 }
 
@@ -102,6 +105,7 @@ impl Engine {
     /// `epoch` tells this life of the worker from the ones before it.
     pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
         let store = BlockStore::new(&profile);
+        let heat = Heat::new(profile.hardware().and_then(|hardware| hardware.sustained));
         let scheduler = Scheduler::new(profile.step.window(), profile.constant_blocks());
         Self {
             worker,
@@ -117,6 +121,7 @@ impl Engine {
             ids: Map::default(),
             deadlines: BTreeSet::new(),
             loans: Loans::default(),
+            heat,
             stats: EngineStats::default(),
         }
     }
@@ -342,11 +347,12 @@ impl Engine {
             return;
         }
         let growth_ns = self.profile.step.growth_ns(plan.shape.decoding, plan.filling);
+        let slower = self.heat.slower_by(at);
         let iteration = Iteration {
             start: at,
             steps: plan.steps,
-            first_ns: self.profile.step.ns(&plan.shape),
-            growth_ns,
+            first_ns: self.profile.step.ns(&plan.shape) * slower,
+            growth_ns: growth_ns * slower,
             chunks: plan.chunks,
         };
         if iteration.chunks.is_empty() {
@@ -359,6 +365,7 @@ impl Engine {
         let done = self.iteration.take().expect("an iteration that ends");
         self.stats.steps += u64::from(done.steps);
         self.stats.busy += at.since(done.start);
+        self.heat.worked(done.start, at);
         let decoded = u64::from(self.scheduler.decoding()) * u64::from(done.steps);
         self.stats.output_tokens += decoded;
         self.scheduler.advance(done.steps);

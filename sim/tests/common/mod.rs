@@ -8,7 +8,7 @@ use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
-use warmpath_sim::{Network, Scenario};
+use warmpath_sim::{Group, Network, Scenario};
 
 pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
     Profile {
@@ -48,7 +48,8 @@ pub fn host(tokens: u64, loads: Loads) -> TierSpec {
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
-    Scenario { workers, profile, policy, pool: None, network: Network::default(), seed: 0 }
+    let groups = Group::alone(workers, profile);
+    Scenario { groups, policy, pool: None, devices: None, network: Network::default(), seed: 0 }
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {

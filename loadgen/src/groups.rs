@@ -1,0 +1,281 @@
+//! Fleets: workers of one profile, or groups of several profiles in one fleet.
+
+use crate::config::load_profile;
+use crate::files::{bad, bad_field};
+use crate::results::Mode;
+use crate::results::RunReport;
+use crate::table::{align, plain, trimmed};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::profile::Profile;
+use warmpath_sim::{Group, check_fleet};
+
+/// What a router can name.
+const MOST_WORKERS: u32 = 65_535;
+
+/// A `[[group]]` of a scenario file: workers that are alike.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupFile {
+    /// The profile's name unless given.
+    pub name: Option<String>,
+    pub workers: u32,
+    pub profile: String,
+}
+
+/// Who serves, as it stands in a report's configuration.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Fleet {
+    Alike {
+        workers: u32,
+        profile: Box<Profile>,
+    },
+    Mixed {
+        /// Of all groups.
+        workers: u32,
+        groups: Vec<Group>,
+    },
+}
+
+impl Fleet {
+    pub fn alike(workers: u32, profile: Profile) -> Self {
+        Self::Alike { workers, profile: Box::new(profile) }
+    }
+
+    /// The groups of a scenario file. Profiles that are files lie in `folder`.
+    pub fn mixed(files: &[GroupFile], folder: &Path) -> Result<Self> {
+        let group = |file: &GroupFile| {
+            let profile = load_profile(&file.profile, folder)?;
+            let name = file.name.clone().unwrap_or_else(|| profile.name.clone());
+            Ok(Group { name, workers: file.workers, profile })
+        };
+        let groups = files.iter().map(group).collect::<Result<Vec<_>>>()?;
+        Ok(Self::Mixed { workers: files.iter().map(|file| file.workers).sum(), groups })
+    }
+
+    pub const fn workers(&self) -> u32 {
+        match self {
+            Self::Alike { workers, .. } | Self::Mixed { workers, .. } => *workers,
+        }
+    }
+
+    pub fn groups(&self) -> Vec<Group> {
+        match self {
+            Self::Alike { workers, profile } => Group::alone(*workers, (**profile).clone()),
+            Self::Mixed { groups, .. } => groups.clone(),
+        }
+    }
+
+    /// The profile of the first worker. Block size and model are those of all.
+    pub fn profile(&self) -> &Profile {
+        match self {
+            Self::Alike { profile, .. } => profile,
+            Self::Mixed { groups, .. } => &groups[0].profile,
+        }
+    }
+
+    /// Each group's profile, to be changed.
+    pub fn profiles_mut(&mut self) -> Vec<&mut Profile> {
+        match self {
+            Self::Alike { profile, .. } => vec![profile],
+            Self::Mixed { groups, .. } => {
+                groups.iter_mut().map(|group| &mut group.profile).collect()
+            }
+        }
+    }
+
+    pub fn profiles(&self) -> Vec<&Profile> {
+        match self {
+            Self::Alike { profile, .. } => vec![profile],
+            Self::Mixed { groups, .. } => groups.iter().map(|group| &group.profile).collect(),
+        }
+    }
+
+    /// The profile of each worker, in order.
+    pub fn each_worker(&self) -> Vec<&Profile> {
+        match self {
+            Self::Alike { workers, profile } => vec![profile; *workers as usize],
+            Self::Mixed { groups, .. } => {
+                let of = |group: &Group| group.workers as usize;
+                groups.iter().flat_map(|group| vec![&group.profile; of(group)]).collect()
+            }
+        }
+    }
+
+    /// `text` is the scenario file's, for a complaint that names a line.
+    pub fn check(&self, pool: bool, origin: &str, text: &str) -> Result<()> {
+        let Self::Mixed { workers, groups } = self else { return Ok(()) };
+        if let Some(empty) = groups.iter().find(|group| group.workers == 0) {
+            let why = format!("0 in group \"{}\", expected at least 1", empty.name);
+            return Err(bad_field(origin, text, "group.workers", &why));
+        }
+        if *workers > MOST_WORKERS {
+            let why = format!("{workers} in all groups, expected at most {MOST_WORKERS}");
+            return Err(bad_field(origin, text, "group.workers", &why));
+        }
+        check_fleet(groups, pool).map_err(|error| bad(format!("{origin}: {error}")))
+    }
+
+    /// Names of the tiers, in their order; those that differ between groups side by side.
+    pub fn tier_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for profile in self.profiles() {
+            for (i, name) in profile.tier_names().into_iter().enumerate() {
+                match names.get_mut(i) {
+                    None => names.push(name.to_owned()),
+                    Some(known) if known.split('/').any(|known| known == name) => {}
+                    Some(known) => *known += &format!("/{name}"),
+                }
+            }
+        }
+        names
+    }
+
+    /// "4 workers of profile a", "4 workers of profile a and 2 of b".
+    pub fn title(&self) -> String {
+        let groups = self.groups();
+        let rest = groups.iter().skip(1);
+        let rest = rest.map(|group| format!(" and {} of {}", group.workers, group.profile.name));
+        let first = &groups[0];
+        let rest: String = rest.collect();
+        format!("{} workers of profile {}{rest}", first.workers, first.profile.name)
+    }
+
+    /// What a report says of the profiles, all together: names, and whether all were validated.
+    pub fn profile_names(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for profile in self.profiles() {
+            if !names.contains(&profile.name.as_str()) {
+                names.push(&profile.name);
+            }
+        }
+        names.join(" + ")
+    }
+
+    pub fn validated(&self) -> bool {
+        self.profiles().iter().all(|profile| profile.validated)
+    }
+
+    /// Where there is one profile; groups have theirs each.
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::Alike { profile, .. } => Some(profile.standing()),
+            Self::Mixed { .. } => None,
+        }
+    }
+
+    pub fn hbm_tokens_computed(&self) -> Option<u64> {
+        match self {
+            Self::Alike { profile, .. } => profile.overridden_hbm_tokens(),
+            Self::Mixed { .. } => None,
+        }
+    }
+
+    /// What each group of a mixed fleet is, and did within `seconds` where that is known.
+    pub fn figures(&self, did: Option<(&[EngineStats], f64)>) -> Vec<GroupFigures> {
+        let Self::Mixed { groups, .. } = self else { return Vec::new() };
+        let mut begin = 0;
+        let of = |group: &Group| {
+            let mine = begin..begin + group.workers as usize;
+            begin = mine.end;
+            GroupFigures {
+                name: group.name.clone(),
+                workers: group.workers,
+                profile: group.profile.name.clone(),
+                profile_validated: group.profile.validated,
+                profile_standing: group.profile.standing(),
+                profile_hbm_tokens_computed: group.profile.overridden_hbm_tokens(),
+                work: did.map(|(engines, seconds)| GroupWork::of(&engines[mine], seconds)),
+            }
+        };
+        groups.iter().map(of).collect()
+    }
+}
+
+/// One group of a mixed fleet.
+#[derive(Debug, Serialize)]
+pub struct GroupFigures {
+    pub name: String,
+    pub workers: u32,
+    pub profile: String,
+    pub profile_validated: bool,
+    /// What its times rest on, and how far off they may be.
+    pub profile_standing: Standing,
+    /// Where the room for KV was given: the tokens that memory and weights would leave.
+    pub profile_hbm_tokens_computed: Option<u64>,
+    /// Virtual time only.
+    #[serde(flatten)]
+    pub work: Option<GroupWork>,
+}
+
+/// What the workers of a group did, all together.
+#[derive(Debug, Serialize)]
+pub struct GroupWork {
+    /// Share of the time in which a worker computed.
+    pub utilisation: f64,
+    pub prefill_tokens: u64,
+    pub output_tokens: u64,
+}
+
+impl GroupWork {
+    fn of(engines: &[EngineStats], seconds: f64) -> Self {
+        let busy: f64 = engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
+        let offered = seconds * engines.len() as f64;
+        Self {
+            utilisation: if offered > 0.0 { busy / offered } else { 0.0 },
+            prefill_tokens: engines.iter().map(|stats| stats.prefill_tokens).sum(),
+            output_tokens: engines.iter().map(|stats| stats.output_tokens).sum(),
+        }
+    }
+}
+
+/// A row a policy, mode, rate and group, means over all seeds; nothing where the fleet is of one kind.
+pub fn render(runs: &[RunReport]) -> String {
+    let told = |run: &&RunReport| run.groups.iter().any(|group| group.work.is_some());
+    let runs: Vec<&RunReport> = runs.iter().filter(told).collect();
+    if runs.is_empty() {
+        return String::new();
+    }
+    let mut table = plain(&[
+        "group",
+        "policy",
+        "mode",
+        "rate",
+        "workers",
+        "busy %",
+        "prefill tokens",
+        "output tokens",
+    ]);
+    let mut done: Vec<(String, Mode, f64)> = Vec::new();
+    for run in &runs {
+        let key = (run.label(), run.mode, run.rate_scale);
+        if done.contains(&key) {
+            continue;
+        }
+        let same = |other: &&&RunReport| (other.label(), other.mode, other.rate_scale) == key;
+        let alike: Vec<_> = runs.iter().filter(same).collect();
+        for (i, group) in run.groups.iter().enumerate() {
+            let mean = |of: &dyn Fn(&GroupWork) -> f64| {
+                let each = alike.iter().filter_map(|run| run.groups[i].work.as_ref().map(of));
+                each.sum::<f64>() / alike.len() as f64
+            };
+            table.add_row([
+                group.name.clone(),
+                run.label(),
+                run.mode.name().to_owned(),
+                run.rate_scale.to_string(),
+                group.workers.to_string(),
+                format!("{:.1}", mean(&|work| work.utilisation * 100.0)),
+                format!("{:.0}", mean(&|work| work.prefill_tokens as f64)),
+                format!("{:.0}", mean(&|work| work.output_tokens as f64)),
+            ]);
+        }
+        done.push(key);
+    }
+    align(&mut table, 3);
+    trimmed(&table)
+}

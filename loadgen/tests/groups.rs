@@ -1,0 +1,76 @@
+//! Scenarios whose fleets mix profiles: what a report says of each group, and what is refused.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SCENARIO: &str = include_str!("../../deploy/scenarios/mixed-fleet.toml");
+
+fn sim(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.current_dir(folder).args(["sim", "--scenario", "s.toml"]).args(args);
+    command.output().expect("loadgen starts")
+}
+
+#[test]
+fn a_report_names_every_group_with_its_standing() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let text = SCENARIO.replace("llama-70b-fp8-2xh100", "other.toml");
+    // The same model on a device that nobody measured.
+    let other = include_str!("../../deploy/profiles/llama-70b-nvfp4-b200.toml");
+    std::fs::write(folder.path().join("other.toml"), other).expect("a file can be written");
+    std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
+    let output =
+        sim(folder.path(), &["--policies", "round-robin,least-loaded", "--json", "out.json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let json = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("a report is JSON");
+    assert_eq!(report["config"]["workers"], 16);
+    assert_eq!(report["config"]["groups"][1]["profile"]["name"], "llama-70b-nvfp4-b200");
+    for run in report["runs"].as_array().expect("runs") {
+        assert_eq!(run["profile"], "llama-70b-fp8-4xh100 + llama-70b-nvfp4-b200");
+        let groups = run["groups"].as_array().expect("groups");
+        assert_eq!((&groups[0]["workers"], &groups[1]["workers"]), (&4.into(), &12.into()));
+        for group in groups {
+            assert!(group["profile_standing"]["because"].is_string(), "{group}");
+            let busy = group["utilisation"].as_f64().expect("a share");
+            assert!(busy > 0.0 && busy <= 1.0, "{group}");
+        }
+        let tokens = |key: &str| -> u64 {
+            groups.iter().map(|group| group[key].as_u64().expect("tokens")).sum()
+        };
+        let computed = run["prefill_tokens_computed"].as_u64().expect("tokens");
+        assert!(tokens("prefill_tokens") >= computed, "every prompt was computed by somebody");
+    }
+    for name in ["llama-70b-fp8-4xh100", "llama-70b-nvfp4-b200"] {
+        assert!(table.contains(&format!("Profile {name}: ")), "{table}");
+    }
+}
+
+#[test]
+fn fleets_that_can_not_be_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let refused = |text: &str, args: &[&str], parts: &[&str]| {
+        std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
+        let output = sim(folder.path(), args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{said} without one of {parts:?}");
+    };
+    refused(SCENARIO, &["--workers", "3"], &["--workers", "groups"]);
+    refused(SCENARIO, &["--profile", "lab-tp2"], &["--profile", "groups"]);
+    let beside = SCENARIO.replace("seed = 1", "seed = 1\nworkers = 4");
+    refused(&beside, &[], &["s.toml:7", "workers", "[[group]]"]);
+    let model = SCENARIO.replace("llama-70b-fp8-2xh100", "qwen3-32b-bf16-2xh100");
+    refused(&model, &[], &["s.toml", "model llama-3.1-70b and qwen3-32b"]);
+    let twice = SCENARIO.replace("2xh100", "4xh100");
+    refused(&twice, &[], &["s.toml", "llama-70b-fp8-4xh100", "twice"]);
+    let empty = SCENARIO.replace("workers = 12", "workers = 0");
+    refused(&empty, &[], &["s.toml", "group.workers", "llama-70b-fp8-2xh100"]);
+    let none = SCENARIO.replace("[[group]]", "[[groups]]");
+    refused(&none, &[], &["s.toml", "groups"]);
+    let file = include_str!("../../deploy/scenarios/default.toml");
+    refused(&file.replace("workers = 16", ""), &[], &["s.toml", "workers", "[[group]]"]);
+}
