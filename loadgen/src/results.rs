@@ -93,6 +93,15 @@ pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
     }
 }
 
+/// What the record of a run is called in its folder.
+pub fn record_name(policy: PolicyConfig, variant: Option<&str>) -> String {
+    match variant {
+        // A name is free, a path is not.
+        Some(variant) => format!("{policy}.{}.jsonl", variant.replace(['/', '\\'], "_")),
+        None => format!("{policy}.jsonl"),
+    }
+}
+
 impl RunReport {
     pub fn label(&self) -> String {
         label(self.policy, self.variant.as_deref())

@@ -6,7 +6,9 @@ use crate::economics::{Economics, Side};
 use crate::files::{PendingFile, bad};
 use crate::groups::Fleet;
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures};
+use crate::results::{
+    EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
+};
 use crate::rows;
 use crate::source::Prepared;
 use anyhow::Result;
@@ -89,7 +91,9 @@ pub fn simulate(
     let started = Instant::now();
     let Cell { policy, rate_scale, seed, limit, rows } = cell;
     let workload = prepared.workload(cell.pace(setup));
-    let mut log = record.map(|folder| Log::create(folder, policy, seed)).transpose()?;
+    let mut log = record
+        .map(|folder| Log::create(folder, policy, setup.variant.as_deref(), seed))
+        .transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {
             log.push(entry);
@@ -217,10 +221,15 @@ struct Log {
 }
 
 impl Log {
-    fn create(folder: &Path, policy: PolicyConfig, seed: u64) -> Result<Self> {
+    fn create(
+        folder: &Path,
+        policy: PolicyConfig,
+        variant: Option<&str>,
+        seed: u64,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
-        let file = PendingFile::create(&folder.join(format!("{policy}.jsonl")))?;
+        let file = PendingFile::create(&folder.join(record_name(policy, variant)))?;
         let mut text = serde_json::to_vec(&Header::new(policy, seed))?;
         text.push(b'\n');
         Ok(Self { file, text, entries: 0 })

@@ -342,7 +342,9 @@ impl<'a> World<'a> {
                     let by_tier = hit.map(|blocks| blocks * block_size);
                     let found = Cached { tokens: cached_tokens, by_tier };
                     self.recorder.finished(ended, id, worker, found);
-                    self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
+                    let by_origin = Some(by_tier);
+                    let input = Input::Finished { id, cached_tokens, by_origin };
+                    self.post(heard, Letter::Heard(input));
                     self.post(ended, Letter::Ended(id));
                 }
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
