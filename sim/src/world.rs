@@ -70,26 +70,26 @@ enum Letter {
     Ended(RequestId),
 }
 
-struct Posted {
-    at: Instant,
-    order: u64,
-    letter: Letter,
+/// Letters under way, so that the order of the mail is kept among places and not among letters.
+#[derive(Default)]
+struct Letters {
+    all: Vec<Option<Letter>>,
+    free: Vec<u32>,
 }
 
-impl PartialEq for Posted {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
+impl Letters {
+    fn keep(&mut self, letter: Letter) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.all[place as usize] = Some(letter);
+            return place;
+        }
+        self.all.push(Some(letter));
+        self.all.len() as u32 - 1
     }
-}
-impl Eq for Posted {}
-impl PartialOrd for Posted {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Posted {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+
+    fn take(&mut self, place: u32) -> Letter {
+        self.free.push(place);
+        self.all[place as usize].take().expect("a letter is delivered once")
     }
 }
 
@@ -101,7 +101,9 @@ pub struct World<'a> {
     engines: Vec<Engine>,
     workload: Workload,
     recorder: Recorder,
-    mail: BinaryHeap<Reverse<Posted>>,
+    /// When, in the order they were posted, and where the letter lies.
+    mail: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    letters: Letters,
     posted: u64,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
@@ -145,6 +147,7 @@ impl<'a> World<'a> {
             workload,
             recorder,
             mail: BinaryHeap::new(),
+            letters: Letters::default(),
             posted: 0,
             wakes: BTreeSet::new(),
             wake_of: vec![None; count],
@@ -159,7 +162,7 @@ impl<'a> World<'a> {
             outputs: Vec::new(),
             actions: Vec::new(),
         };
-        if let Some(pool) = &world.shared.pool {
+        if let Some(pool) = world.shared.pool() {
             world
                 .index
                 .replace(&pool.snapshot())
@@ -177,9 +180,10 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
-            if self.mail.peek().is_some_and(|Reverse(posted)| posted.at <= now) {
-                let Some(Reverse(posted)) = self.mail.pop() else { break };
-                self.deliver(now, posted.letter);
+            if self.mail.peek().is_some_and(|&Reverse((at, ..))| at <= now) {
+                let Some(Reverse((_, _, place))) = self.mail.pop() else { break };
+                let letter = self.letters.take(place);
+                self.deliver(now, letter);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
             {
@@ -205,10 +209,8 @@ impl<'a> World<'a> {
                 progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
-        if let Some(pool) = &self.shared.pool {
-            pool.check_at_rest();
-        }
-        checkers::at_rest(&self.router, &self.index, &self.engines, &self.recorder);
+        let Self { router, index, engines, recorder, .. } = &self;
+        checkers::at_rest(router, index, engines, self.shared.pool(), recorder);
         let devices = self.devices.map(Devices::into_outcome);
         let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
         checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
@@ -216,7 +218,7 @@ impl<'a> World<'a> {
             recorder: self.recorder,
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            pool: self.shared.pool.as_ref().map(Pool::stats),
+            pool: self.shared.pool().map(Pool::stats),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
@@ -224,7 +226,7 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let mail = self.mail.peek().map(|Reverse(posted)| posted.at);
+        let mail = self.mail.peek().map(|&Reverse((at, ..))| at);
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
@@ -235,7 +237,7 @@ impl<'a> World<'a> {
 
     fn post(&mut self, at: Instant, letter: Letter) {
         self.posted += 1;
-        self.mail.push(Reverse(Posted { at, order: self.posted, letter }));
+        self.mail.push(Reverse((at, self.posted, self.letters.keep(letter))));
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -282,11 +284,7 @@ impl<'a> World<'a> {
                 self.engines[worker.0 as usize].on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
-            Letter::Put(run) => {
-                if let Some(pool) = &mut self.shared.pool {
-                    pool.put(now, &run);
-                }
-            }
+            Letter::Put(run) => self.shared.put(now, &run),
         }
     }
 
@@ -363,14 +361,13 @@ impl<'a> World<'a> {
     /// A fetch reaches who is to send it.
     fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
         let key = (worker, fetch.id);
-        let refused = match (fetch.from, &mut self.shared.pool) {
-            (SourceId::Worker(from), _) => {
+        let refused = match fetch.from {
+            SourceId::Worker(from) => {
                 let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
                 self.refresh_wake(from.0);
                 lent
             }
-            (SourceId::Pool(_), Some(pool)) => pool.get(now, key, &fetch.run),
-            (SourceId::Pool(_), None) => Err(FetchError::Gone),
+            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
         };
         if refused.is_err() {
             self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
