@@ -6,11 +6,14 @@
 
 mod checkers;
 mod devices;
+mod faults;
+mod mail;
 mod scenario;
 mod shared;
 mod world;
 
 pub use devices::{DeviceFleet, DeviceOutcome};
+pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
 pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 

@@ -1,6 +1,7 @@
 //! What a world is made of.
 
 use crate::devices::DeviceFleet;
+use crate::faults::Fault;
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::{Profile, ProfileError};
 use warmpath_core::id::WorkerId;
@@ -15,6 +16,8 @@ pub struct Scenario {
     pub policy: PolicyConfig,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    pub faults: Vec<Fault>,
     /// What users have of their own; None: everything goes to the workers.
     pub devices: Option<DeviceFleet>,
     pub network: Network,

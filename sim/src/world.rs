@@ -2,11 +2,12 @@
 //! arrive a hop later and, at one instant, in the order they were posted.
 
 use crate::devices::{DeviceOutcome, Devices};
+use crate::faults::{FailedFetches, FaultError, check_faults};
+use crate::mail::Mail;
 use crate::scenario::{FleetError, Scenario, check_fleet};
-use crate::shared::{POOL, Shared};
+use crate::shared::{POOL, Shared, SharedOutput};
 use crate::{Observers, checkers};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use warmpath_core::block::BlockRun;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Fetch;
@@ -14,7 +15,7 @@ use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, Su
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::hash::Map;
 use warmpath_core::id::{RequestId, SourceId, TransferId, WorkerId};
-use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolStats};
+use warmpath_core::pool::{PoolError, PoolStats};
 use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
@@ -30,6 +31,8 @@ pub enum RunError {
     Fleet(#[from] FleetError),
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
+    #[error(transparent)]
+    Fault(#[from] FaultError),
 }
 
 /// What happened.
@@ -41,6 +44,8 @@ pub struct Outcome {
     /// By worker.
     pub engines: Vec<EngineStats>,
     pub pool: Option<PoolStats>,
+    /// Why fetches failed.
+    pub failed_fetches: FailedFetches,
     /// Blocks that at least one worker holds, and copies of them in all workers.
     pub resident: (u64, u64),
     /// Prompt blocks the router believed the chosen worker would find, where it looked.
@@ -66,31 +71,10 @@ enum Letter {
     Heard(Input),
     /// To the router's index, from a worker.
     Kv(KvBatch),
+    /// To the router: the pool is gone, or came back with this.
+    Pool(Option<Snapshot>),
     /// To the client: the request is over.
     Ended(RequestId),
-}
-
-/// Letters under way, so that the order of the mail is kept among places and not among letters.
-#[derive(Default)]
-struct Letters {
-    all: Vec<Option<Letter>>,
-    free: Vec<u32>,
-}
-
-impl Letters {
-    fn keep(&mut self, letter: Letter) -> u32 {
-        if let Some(place) = self.free.pop() {
-            self.all[place as usize] = Some(letter);
-            return place;
-        }
-        self.all.push(Some(letter));
-        self.all.len() as u32 - 1
-    }
-
-    fn take(&mut self, place: u32) -> Letter {
-        self.free.push(place);
-        self.all[place as usize].take().expect("a letter is delivered once")
-    }
 }
 
 pub struct World<'a> {
@@ -101,10 +85,7 @@ pub struct World<'a> {
     engines: Vec<Engine>,
     workload: Workload,
     recorder: Recorder,
-    /// When, in the order they were posted, and where the letter lies.
-    mail: BinaryHeap<Reverse<(Instant, u64, u32)>>,
-    letters: Letters,
-    posted: u64,
+    mail: Mail<Letter>,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
     wake_of: Vec<Option<Instant>>,
@@ -114,6 +95,7 @@ pub struct World<'a> {
     works: Map<RequestId, Work>,
     shared: Shared,
     devices: Option<Devices>,
+    failed_fetches: FailedFetches,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -132,6 +114,7 @@ impl<'a> World<'a> {
         if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
             check_fleet(&scenario.groups, scenario.pool.is_some())?;
         }
+        check_faults(&scenario.faults, scenario.pool.is_some())?;
         let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
@@ -146,9 +129,7 @@ impl<'a> World<'a> {
             engines: scenario.each_worker().map(engine).collect(),
             workload,
             recorder,
-            mail: BinaryHeap::new(),
-            letters: Letters::default(),
-            posted: 0,
+            mail: Mail::default(),
             wakes: BTreeSet::new(),
             wake_of: vec![None; count],
             reports: BTreeSet::new(),
@@ -156,6 +137,7 @@ impl<'a> World<'a> {
             works: Map::default(),
             shared: Shared::new(scenario)?,
             devices,
+            failed_fetches: FailedFetches::default(),
             overlap_blocks: 0,
             events: 0,
             observers,
@@ -180,9 +162,7 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
-            if self.mail.peek().is_some_and(|&Reverse((at, ..))| at <= now) {
-                let Some(Reverse((_, _, place))) = self.mail.pop() else { break };
-                let letter = self.letters.take(place);
+            if let Some(letter) = self.mail.take(now) {
                 self.deliver(now, letter);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
@@ -218,7 +198,8 @@ impl<'a> World<'a> {
             recorder: self.recorder,
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            pool: self.shared.pool().map(Pool::stats),
+            pool: self.shared.stats(),
+            failed_fetches: self.failed_fetches.of(&self.engines),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
@@ -226,7 +207,7 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let mail = self.mail.peek().map(|&Reverse((at, ..))| at);
+        let mail = self.mail.next();
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
@@ -236,8 +217,7 @@ impl<'a> World<'a> {
     }
 
     fn post(&mut self, at: Instant, letter: Letter) {
-        self.posted += 1;
-        self.mail.push(Reverse((at, self.posted, self.letters.keep(letter))));
+        self.mail.post(at, letter);
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -278,10 +258,23 @@ impl<'a> World<'a> {
             Letter::Kv(batch) => {
                 self.index.apply(&batch).expect("this network loses and reorders nothing");
             }
+            Letter::Pool(Some(snapshot)) => {
+                self.index.replace(&snapshot).expect("it holds whole prefixes");
+            }
+            Letter::Pool(None) => {
+                self.index.forget(POOL.into());
+                self.tell_router(now, Input::Lost(POOL.into()));
+            }
             Letter::Ended(id) => self.workload.on_ended(now, id),
             Letter::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
             Letter::Fetched(worker, id, result) => {
-                self.engines[worker.0 as usize].on_transfer(now, id, result);
+                let engine = &mut self.engines[worker.0 as usize];
+                if let Err(why) = result
+                    && engine.store().awaits(id)
+                {
+                    self.failed_fetches.count(why);
+                }
+                engine.on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
             Letter::Put(run) => self.shared.put(now, &run),
@@ -348,7 +341,9 @@ impl<'a> World<'a> {
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
                 Output::Put { at, run } => self.post(at, Letter::Put(run)),
-                Output::Lent { at, key } => self.sent(at, key, SourceId::Worker(worker)),
+                Output::Lent { at, key } => {
+                    self.sent(at, key, SourceId::Worker(worker), Ok(()));
+                }
             }
         }
         self.outputs = outputs;
@@ -375,21 +370,37 @@ impl<'a> World<'a> {
     }
 
     /// Blocks have left for who asked; the latency of the way comes on top.
-    fn sent(&mut self, at: Instant, (worker, id): LoanKey, from: SourceId) {
+    fn sent(
+        &mut self,
+        at: Instant,
+        (worker, id): LoanKey,
+        from: SourceId,
+        result: Result<(), FetchError>,
+    ) {
         let profile = self.engines[worker.0 as usize].profile();
         let latency_us = match from {
             SourceId::Pool(_) => profile.pool.map_or(0.0, |pool| pool.latency_us),
             SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
         };
         let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
-        self.post(arrives, Letter::Fetched(worker, id, Ok(())));
+        self.post(arrives, Letter::Fetched(worker, id, result));
     }
 
     fn step_pool(&mut self, now: Instant) {
         for output in self.shared.step(now) {
             match output {
-                PoolOutput::Sent { at, key } => self.sent(at, key, SourceId::Pool(POOL)),
-                PoolOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
+                SharedOutput::Sent { at, key, result } => {
+                    self.sent(at, key, SourceId::Pool(POOL), result);
+                }
+                SharedOutput::Broken { at, key: (worker, id) } => {
+                    let gone = Letter::Fetched(worker, id, Err(FetchError::Gone));
+                    self.post(at + self.hop, gone);
+                }
+                SharedOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
+                SharedOutput::Lost { at } => self.post(at + self.hop, Letter::Pool(None)),
+                SharedOutput::Back { at, snapshot } => {
+                    self.post(at + self.hop, Letter::Pool(Some(snapshot)));
+                }
             }
         }
     }
