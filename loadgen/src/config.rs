@@ -16,7 +16,7 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::Sharing;
-use warmpath_sim::{Network, Scenario};
+use warmpath_sim::{Fault, Network, Scenario, check_faults};
 use warmpath_worker_sim::profiles;
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
@@ -43,6 +43,9 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(default, rename = "fault")]
+    faults: Vec<Fault>,
     /// Devices of the users, beside the workers or in their place.
     devices: Option<DevicesFile>,
     /// Who shares KV cache with whom.
@@ -85,6 +88,9 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// Devices of the users, beside the workers or in their place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DevicesSetup>,
@@ -161,6 +167,8 @@ impl Setup {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
             })?;
         }
+        check_faults(&file.faults, file.pool.is_some())
+            .map_err(|error| bad(format!("{origin}: {error}")))?;
         for (i, variant) in file.variants.iter().enumerate() {
             let named_before = |other: &Variant| other.name == variant.name;
             if file.variants[..i].iter().any(named_before) {
@@ -234,6 +242,7 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            faults: file.faults,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
                 .then(|| what.prices.load())
@@ -287,6 +296,7 @@ impl Setup {
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
+            faults: self.faults.clone(),
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,
