@@ -9,6 +9,7 @@ use crate::variant::Variant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
@@ -40,6 +41,8 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// The way of KV from groups that prefill to groups that decode.
+    handover: Option<HandoverLink>,
     /// The profile with parts left out, to be compared.
     #[serde(default, rename = "variant")]
     variants: Vec<Variant>,
@@ -77,6 +80,9 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// The way of KV from groups that prefill to groups that decode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverLink>,
     pub variants: Vec<Variant>,
     /// Which of them is played.
     #[serde(skip)]
@@ -113,7 +119,10 @@ impl Setup {
         for profile in fleet.profiles() {
             profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
-        fleet.check(file.pool.is_some(), &origin, &text)?;
+        if let Some(link) = &file.handover {
+            link.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
+        }
+        fleet.check(file.pool.is_some(), file.handover.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
         let policies = match what.policies.as_slice() {
             [] => file.policies,
@@ -201,6 +210,7 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            handover: file.handover,
             variants: file.variants,
             variant: None,
             rows: what.parquet.is_some(),
@@ -217,6 +227,7 @@ impl Setup {
             groups: self.fleet.groups(),
             policy,
             pool: self.pool.clone(),
+            handover: self.handover,
             network: self.network,
             seed,
         }

@@ -3,9 +3,11 @@
 use crate::cli;
 use crate::config::Setup;
 use crate::files::{PendingFile, bad};
-use crate::groups::Fleet;
+use crate::groups::{Did, Fleet};
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures};
+use crate::results::{
+    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures,
+};
 use crate::rows;
 use crate::source::Prepared;
 use anyhow::Result;
@@ -13,11 +15,14 @@ use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
+use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
+use warmpath_core::time::Duration;
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::Observers;
 
@@ -107,7 +112,7 @@ pub fn simulate(
     let profile = fleet.profile();
     let block_size = profile.block_size;
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
-    let figures = outcome.recorder.figures(block_size, fleet.workers(), &setup.slo);
+    let figures = outcome.recorder.figures(block_size, fleet.comparable_workers(), &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = figures.duration_s * f64::from(fleet.workers());
     let engine = EngineFigures {
@@ -119,6 +124,7 @@ pub fn simulate(
         // Where anything is fetched, blocks have the same bytes throughout the fleet.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
+        handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
@@ -135,7 +141,11 @@ pub fn simulate(
         tiers: fleet.tier_names(),
         profile_standing: fleet.standing(),
         profile_hbm_tokens_computed: fleet.hbm_tokens_computed(),
-        groups: fleet.figures(Some((&outcome.engines, figures.duration_s))),
+        groups: fleet.figures(Some(Did {
+            engines: &outcome.engines,
+            handovers: &outcome.handovers,
+            seconds: figures.duration_s,
+        })),
         figures,
         router_overhead_s: None,
         speedup: None,
@@ -179,6 +189,34 @@ impl Log {
         self.text.push(b'\n');
         self.file.finish(&self.text)
     }
+}
+
+/// What went from workers that compute prompts to those that answer.
+fn handover_figures(
+    setup: &Setup,
+    workers: &[HandoverStats],
+    duration_s: f64,
+) -> Option<HandoverFigures> {
+    setup.handover?;
+    let sum = |of: fn(&HandoverStats) -> u64| workers.iter().map(of).sum();
+    let seconds = |of: fn(&HandoverStats) -> Duration| -> f64 {
+        workers.iter().map(|stats| of(stats).as_secs_f64()).sum()
+    };
+    let groups = setup.fleet.groups();
+    let senders = groups.iter().filter(|group| group.role == Role::Prefill);
+    let offered_s = duration_s * f64::from(senders.map(|group| group.workers).sum::<u32>());
+    Some(HandoverFigures {
+        tokens: sum(|stats| stats.tokens),
+        bytes: sum(|stats| stats.bytes),
+        link_utilisation: if offered_s > 0.0 {
+            seconds(|stats| stats.sending) / offered_s
+        } else {
+            0.0
+        },
+        wait_s: seconds(|stats| stats.wait),
+        failed: sum(|stats| stats.failed),
+        expired: sum(|stats| stats.expired),
+    })
 }
 
 fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFigures {

@@ -8,7 +8,7 @@ use crate::{HASH_SCHEME, v1::WatchResponse};
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain};
 use warmpath_core::event::{
-    Digest, KvBatch, KvEvent, LoadReport, PrefillCost, Snapshot, TierCost, WorkerInfo,
+    Digest, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot, TierCost, WorkerInfo,
 };
 use warmpath_core::id::{MAX_TIERS, TierId, WorkerId};
 use warmpath_core::runs::ANCHOR;
@@ -264,5 +264,7 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
         // A process has no way to pools and peers yet.
         pool: None,
         peers: None,
+        role: Role::Both,
+        decode: None,
     })
 }

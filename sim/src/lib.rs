@@ -5,6 +5,8 @@
 //! world that breaks an invariant panics with what it broke, it never reports a figure.
 
 mod checkers;
+mod handover;
+mod mail;
 mod scenario;
 mod shared;
 mod world;

@@ -1,24 +1,25 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
-use crate::scenario::{FleetError, Scenario, check_fleet};
+use crate::handover::{self, Hand};
+use crate::mail::{Letter, Posted};
+use crate::scenario::{FleetError, Group, Scenario, check_fleet};
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
-use warmpath_core::block::BlockRun;
-use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::store::Fetch;
 use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
-use warmpath_core::event::{KvBatch, Snapshot};
+use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
-use warmpath_core::id::{RequestId, SourceId, TransferId, WorkerId};
+use warmpath_core::id::{RequestId, SourceId, WorkerId};
 use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolStats};
 use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::routing::input::{Action, Input, Pull, RejectReason};
+use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
 
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub recorder: Recorder,
     /// By worker.
     pub engines: Vec<EngineStats>,
+    /// The same, of what they handed over.
+    pub handovers: Vec<HandoverStats>,
     pub pool: Option<PoolStats>,
     /// Blocks that at least one worker holds, and copies of them in all workers.
     pub resident: (u64, u64),
@@ -46,58 +49,15 @@ pub struct Outcome {
     pub events: u64,
 }
 
-/// What travels, and to whom.
-#[derive(Debug)]
-enum Letter {
-    /// To the router: a client's request.
-    Request(RequestId),
-    /// To a worker: a request that was dispatched to it, and whence it might fetch.
-    Dispatched(WorkerId, RequestId, Option<Pull>),
-    /// To a pool or a peer: a worker asks for blocks.
-    Fetch(WorkerId, Fetch),
-    /// To the worker that asked: they are there, or will not come.
-    Fetched(WorkerId, TransferId, Result<(), FetchError>),
-    /// To the pool: blocks to keep.
-    Put(BlockRun),
-    /// To the router, from a worker.
-    Heard(Input),
-    /// To the router's index, from a worker.
-    Kv(KvBatch),
-    /// To the client: the request is over.
-    Ended(RequestId),
-}
-
-struct Posted {
-    at: Instant,
-    order: u64,
-    letter: Letter,
-}
-
-impl PartialEq for Posted {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Posted {}
-impl PartialOrd for Posted {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Posted {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 pub struct World<'a> {
-    hop: Duration,
+    pub hop: Duration,
+    pub handover_latency: Duration,
     report_every: Duration,
     router: Router,
     index: PrefixIndex,
-    engines: Vec<Engine>,
+    pub engines: Vec<Engine>,
     workload: Workload,
-    recorder: Recorder,
+    pub recorder: Recorder,
     mail: BinaryHeap<Reverse<Posted>>,
     posted: u64,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
@@ -106,7 +66,9 @@ pub struct World<'a> {
     /// When a busy worker next reports its load.
     reports: BTreeSet<(Instant, u32)>,
     reporting: Vec<bool>,
-    works: Map<RequestId, Work>,
+    pub works: Map<RequestId, Work>,
+    /// Requests that one worker computes and another answers.
+    pub shares: Map<RequestId, handover::Shared>,
     shared: Shared,
     overlap_blocks: u64,
     events: u64,
@@ -121,15 +83,18 @@ impl<'a> World<'a> {
         workload: Workload,
         observers: Observers<'a>,
     ) -> Result<Self, RunError> {
-        check_fleet(&scenario.groups, scenario.pool.is_some())?;
+        check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
         let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
             recorder.keep_rows();
         }
-        let engine = |(id, profile): (_, &Profile)| Engine::new(id, 1, profile.clone());
+        let engine = |(id, group): (_, &Group)| {
+            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.handover)
+        };
         let mut world = Self {
             hop: scenario.network.hop(),
+            handover_latency: handover::latency(scenario),
             report_every: scenario.network.report_every(),
             router: Router::new(scenario.policy).with_seed(scenario.seed),
             index: PrefixIndex::default(),
@@ -143,6 +108,7 @@ impl<'a> World<'a> {
             reports: BTreeSet::new(),
             reporting: vec![false; count],
             works: Map::default(),
+            shares: Map::default(),
             shared: Shared::new(scenario)?,
             overlap_blocks: 0,
             events: 0,
@@ -199,6 +165,7 @@ impl<'a> World<'a> {
         Ok(Outcome {
             recorder: self.recorder,
             engines: self.engines.iter().map(Engine::stats).collect(),
+            handovers: self.engines.iter().map(Engine::handover_stats).collect(),
             pool: self.shared.pool.as_ref().map(Pool::stats),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
@@ -215,7 +182,7 @@ impl<'a> World<'a> {
         all.into_iter().flatten().min()
     }
 
-    fn post(&mut self, at: Instant, letter: Letter) {
+    pub fn post(&mut self, at: Instant, letter: Letter) {
         self.posted += 1;
         self.mail.push(Reverse(Posted { at, order: self.posted, letter }));
     }
@@ -234,19 +201,16 @@ impl<'a> World<'a> {
                 let request = self.works[&id].request.clone();
                 self.tell_router(now, Input::Arrived(request));
             }
-            Letter::Dispatched(worker, id, pull) => {
-                let work = self.works.remove(&id).expect("a request is dispatched once");
-                self.recorder.placed(id, worker);
-                let engine = &mut self.engines[worker.0 as usize];
-                let offers = self.shared.offers(engine, &work.request.prompt, pull);
-                match engine.submit_offered(now, work, &offers) {
-                    Ok(()) => self.refresh_wake(worker.0),
-                    Err(error) => {
-                        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
-                        self.fail(now + self.hop + self.hop, id, refusal(error));
-                    }
+            Letter::Dispatched(id, decision) => {
+                let done = match decision.decode {
+                    Some(decode) => self.prefill(now, id, &decision, decode),
+                    None => self.dispatch(now, id, &decision),
+                };
+                if let Err(error) = done {
+                    self.refuse(now, id, error);
                 }
             }
+            Letter::Hand(hand) => self.hand(now, hand),
             Letter::Heard(input) => self.tell_router(now, input),
             Letter::Kv(batch) => {
                 self.index.apply(&batch).expect("this network loses and reorders nothing");
@@ -263,6 +227,30 @@ impl<'a> World<'a> {
                 }
             }
         }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        decision: &Decision,
+    ) -> Result<(), SubmitError> {
+        let work = self.works.remove(&id).expect("a request is dispatched once");
+        let worker = decision.worker;
+        self.recorder.placed(id, worker);
+        let engine = &mut self.engines[worker.0 as usize];
+        let offers = self.shared.offers(engine, &work.request.prompt, decision.pull);
+        engine.submit_offered(now, work, &offers)?;
+        self.refresh_wake(worker.0);
+        Ok(())
+    }
+
+    /// A worker does not take the request: the router hears of it, then the client.
+    pub fn refuse(&mut self, now: Instant, id: RequestId, error: SubmitError) {
+        self.works.remove(&id);
+        self.shares.remove(&id);
+        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
+        self.fail(now + self.hop + self.hop, id, refusal(error));
     }
 
     fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
@@ -285,8 +273,7 @@ impl<'a> World<'a> {
                 Action::Dispatch { id, decision } => {
                     let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
-                    let letter = Letter::Dispatched(decision.worker, id, decision.pull);
-                    self.post(now + self.hop, letter);
+                    self.post(now + self.hop, Letter::Dispatched(id, decision));
                 }
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
@@ -315,11 +302,21 @@ impl<'a> World<'a> {
                     let ended = heard + self.hop;
                     let block_size = self.engines[i as usize].profile().block_size;
                     let by_tier = hit.map(|blocks| blocks * block_size);
-                    let found = Cached { tokens: cached_tokens, by_tier };
+                    let found = self.found(id, Cached { tokens: cached_tokens, by_tier });
                     self.recorder.finished(ended, id, worker, found);
+                    let cached_tokens = found.tokens;
                     self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
                     self.post(ended, Letter::Ended(id));
                 }
+                Output::Prefilled { id, at, cached_tokens, hit } => {
+                    let block_size = self.engines[i as usize].profile().block_size;
+                    let by_tier = hit.map(|blocks| blocks * block_size);
+                    self.prefilled(at, id, worker, Cached { tokens: cached_tokens, by_tier });
+                }
+                Output::Pull { at, id, from, tokens } => {
+                    self.post(at, Letter::Hand(Hand::Pull { id, to: worker, from, tokens }));
+                }
+                Output::HandedOver { at, id, to } => self.handed_over(at, id, to),
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
                 Output::Put { at, run } => self.post(at, Letter::Put(run)),
@@ -382,7 +379,7 @@ impl<'a> World<'a> {
         self.post(now + self.hop, Letter::Heard(Input::Load(report)));
     }
 
-    fn refresh_wake(&mut self, i: u32) {
+    pub fn refresh_wake(&mut self, i: u32) {
         let next = self.engines[i as usize].next_wake();
         let old = core::mem::replace(&mut self.wake_of[i as usize], next);
         if old != next {
@@ -399,6 +396,8 @@ impl<'a> World<'a> {
 fn rejection(reason: RejectReason) -> &'static str {
     match reason {
         RejectReason::NoEligibleWorker { .. } => "no worker takes requests",
+        RejectReason::NoDecodeWorker { .. } => "no worker decodes",
+        RejectReason::NoPrefillWorker { .. } => "no worker prefills",
         RejectReason::PromptTooLarge { .. } => "prompt too large for any worker",
         RejectReason::DuplicateId => "duplicate request id",
     }

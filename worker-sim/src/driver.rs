@@ -236,7 +236,12 @@ impl Driver {
                 }
                 Output::Kv { batch, .. } => self.feed.batch(batch),
                 Output::Admitted { .. } => {}
-                Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                Output::Fetch { .. }
+                | Output::Lent { .. }
+                | Output::Put { .. }
+                | Output::Prefilled { .. }
+                | Output::Pull { .. }
+                | Output::HandedOver { .. } => {
                     unreachable!("a profile that shares is refused at the start")
                 }
             }

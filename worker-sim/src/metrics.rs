@@ -238,7 +238,12 @@ impl WorkerMetrics {
                 self.cached_tokens.increment(u64::from(*cached_tokens));
                 self.finished.increment(1);
             }
-            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {}
+            Output::Fetch { .. }
+            | Output::Lent { .. }
+            | Output::Put { .. }
+            | Output::Prefilled { .. }
+            | Output::Pull { .. }
+            | Output::HandedOver { .. } => {}
             Output::Kv { batch, .. } => {
                 self.batches.increment(1);
                 self.events.increment(batch.events.len() as u64);
