@@ -9,7 +9,7 @@ use crate::block::{BlockRun, TokenBlocks};
 use crate::engine::store::eviction::EvictionRule;
 use crate::engine::store::{Acquired, BlockStore, Lease};
 use crate::engine::{FetchError, LoanKey};
-use crate::event::{KvBatch, PrefillCost, Snapshot};
+use crate::event::{Digest, KvBatch, PrefillCost, Snapshot};
 use crate::id::PoolId;
 use crate::link::FairLink;
 use crate::time::{Duration, Instant};
@@ -136,6 +136,13 @@ impl Pool {
         })
     }
 
+    /// Another life of it: a restart has a higher epoch than the one before. 1 unless told.
+    #[must_use]
+    pub fn with_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
     /// Blocks to keep. What is there already is not written again; what comes before them on their
     /// path and is not there is written too, since nobody could reach them without it.
     pub fn put(&mut self, now: Instant, run: &BlockRun) {
@@ -190,7 +197,32 @@ impl Pool {
     /// How much of a prompt is here, in blocks from its start.
     pub fn holds(&self, prompt: &TokenBlocks) -> u32 {
         let end = prompt.reusable_blocks();
-        self.store.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
+        self.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
+    }
+
+    /// How far the path of a run is here, in blocks from the start of its text.
+    pub fn present(&self, run: &BlockRun) -> u32 {
+        self.store.present(run)
+    }
+
+    /// Blocks it holds.
+    pub fn blocks(&self) -> u64 {
+        self.store.blocks_by_tier()[0]
+    }
+
+    /// Gets that are being sent.
+    pub fn sending(&self) -> usize {
+        self.sending.len()
+    }
+
+    /// A summary of what it holds as of the last batch.
+    pub fn digest(&self) -> Digest {
+        self.store.digest()
+    }
+
+    /// The batch that was last announced: (epoch, sequence number).
+    pub const fn position(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
     }
 
     pub fn next_wake(&self) -> Option<Instant> {

@@ -1,12 +1,18 @@
 //! What is measured, by the formulas of `docs/metrics.md`. A [`Recorder`] is told what happened to
 //! each request; [`Figures`] is what a run is judged by.
 
+mod absorb;
+mod energy;
+mod owners;
 mod rows;
 
+pub use energy::{Account, Rate, Rates, Spent};
+pub use owners::{ByOwner, TenantFigures};
 pub use rows::Row;
 
 use crate::hash::Map;
 use crate::id::{ORIGINS, RequestId, SessionId, TenantId, WorkerId};
+use crate::request::Known;
 use crate::time::{Duration, Instant};
 use rows::Rows;
 use serde::{Deserialize, Serialize};
@@ -35,6 +41,9 @@ pub struct Answered {
     pub cached_tokens: u32,
     /// The same by origin: the tiers, the nearest first, then a pool and peers. All zero where a worker does not say.
     pub cached_by_tier: [u32; ORIGINS],
+    pub tenant: TenantId,
+    /// The same by who had it before.
+    pub cached_by_owner: ByOwner<u32>,
 }
 
 impl Answered {
@@ -68,6 +77,8 @@ struct Open {
     first_token: Option<Instant>,
     prompt_tokens: u32,
     output_tokens: u32,
+    tenant: TenantId,
+    known: Known,
 }
 
 /// Follows requests from send to end.
@@ -91,7 +102,9 @@ impl Recorder {
     }
 
     pub fn sent(&mut self, at: Instant, id: RequestId, prompt_tokens: u32, output_tokens: u32) {
-        let open = Open { sent: at, first_token: None, prompt_tokens, output_tokens };
+        let (tenant, known) = (TenantId(0), Known::default());
+        let first_token = None;
+        let open = Open { sent: at, first_token, prompt_tokens, output_tokens, tenant, known };
         let before = self.open.insert(id, open);
         assert!(before.is_none(), "{id} was sent twice");
         self.offered += 1;
@@ -144,6 +157,8 @@ impl Recorder {
             output_tokens: open.output_tokens,
             cached_tokens: found.tokens,
             cached_by_tier: found.by_tier,
+            tenant: open.tenant,
+            cached_by_owner: ByOwner::of(found.tokens, open.known),
         });
         if let Some(rows) = &mut self.rows {
             rows.ended(at, id, |row| row.cached = Some(found));
@@ -181,8 +196,7 @@ impl Recorder {
     /// `workers`: how many there are, also those that served nothing; None if nobody knows.
     pub fn figures(&self, block_size: u32, workers: impl Into<Option<u32>>, slo: &Slo) -> Figures {
         let workers = workers.into();
-        let span = self.first_sent.map_or(Duration::ZERO, |first| self.last_ended.since(first));
-        let seconds = span.as_secs_f64();
+        let seconds = self.span().as_secs_f64();
         let per_s = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let total = |of: fn(&Answered) -> u32| -> u64 {
             self.answered.iter().map(|request| u64::from(of(request))).sum()
@@ -217,6 +231,7 @@ impl Recorder {
                 let found = |request: &Answered| u64::from(request.cached_by_tier[tier]);
                 ratio(self.answered.iter().map(found).sum(), prompt)
             }),
+            hit_rate_by_owner: owners::hit_rates(&self.answered, prompt),
             hit_rate_blocks: ratio(cached / u64::from(block_size), full),
             prefill_tokens_computed: prompt - cached,
             prefill_tokens_cached: cached,
@@ -237,6 +252,7 @@ impl Recorder {
             },
             arrivals_s,
             balance_max_over_mean: balance,
+            tenants: owners::by_tenant(&self.answered),
         }
     }
 }
@@ -259,6 +275,8 @@ pub struct Figures {
     pub hit_rate: f64,
     /// The parts of `hit_rate` by origin: the tiers, the nearest first, then a pool and peers. All zero where no worker says.
     pub hit_rate_by_tier: [f64; ORIGINS],
+    /// The parts of `hit_rate` by who had the tokens before.
+    pub hit_rate_by_owner: ByOwner<f64>,
     /// Of full prompt blocks.
     pub hit_rate_blocks: f64,
     pub prefill_tokens_computed: u64,
@@ -278,6 +296,9 @@ pub struct Figures {
     /// Tokens computed by the busiest worker over those of the mean worker. None where nobody knows
     /// how many workers there are.
     pub balance_max_over_mean: Option<f64>,
+    /// Where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantFigures>,
 }
 
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
@@ -303,14 +324,17 @@ impl Spread {
             return Self::default();
         }
         values.sort_unstable_by(f64::total_cmp);
-        let count = values.len();
-        let rank = |percent: usize| values[(count * percent).div_ceil(100).max(1) - 1];
         Self {
-            mean: values.iter().sum::<f64>() / count as f64,
-            p50: rank(50),
-            p90: rank(90),
-            p99: rank(99),
+            mean: values.iter().sum::<f64>() / values.len() as f64,
+            p50: Self::rank(&values, 50),
+            p90: Self::rank(&values, 90),
+            p99: Self::rank(&values, 99),
         }
+    }
+
+    /// A percentile of values that ascend, of which there is at least one.
+    fn rank(ascending: &[f64], percent: usize) -> f64 {
+        ascending[(ascending.len() * percent).div_ceil(100).max(1) - 1]
     }
 }
 

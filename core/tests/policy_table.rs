@@ -132,7 +132,7 @@ impl Bench {
     }
 
     fn finish(&mut self, now: u64, id: u64) {
-        self.tell(now, Input::Finished { id: RequestId(id), cached_tokens: 0 });
+        self.tell(now, Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
     }
 
     /// All pending blocks have expired, and nothing is left.
@@ -373,7 +373,7 @@ fn what_is_unknown_is_passed_over() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 1);
     for input in [
         Input::FirstToken(RequestId(9)),
-        Input::Finished { id: RequestId(9), cached_tokens: 3 },
+        Input::Finished { id: RequestId(9), cached_tokens: 3, by_origin: None },
         Input::Cancelled(RequestId(9)),
         Input::Draining(WorkerId(9)),
         Input::Lost(WorkerId(9).into()),

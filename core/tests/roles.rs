@@ -127,7 +127,7 @@ fn every_rule_gets_a_second_worker_and_replays() {
         for id in 1..=20 {
             bench.tell(Input::PrefillDone(RequestId(id)));
             bench.tell(Input::FirstToken(RequestId(id)));
-            bench.tell(Input::Finished { id: RequestId(id), cached_tokens: 0 });
+            bench.tell(Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
         }
         let json = |value: &dyn Fn() -> serde_json::Result<String>| value().expect("it has a form");
         let header = json(&|| serde_json::to_string(&Header::new(policy, 0)));
@@ -154,7 +154,7 @@ fn bookings_move_from_who_computes_to_who_answers() {
     assert_eq!((bench.active(first), bench.active(second), backlog(&bench)), (0, 1, 0));
     bench.tell(Input::FirstToken(RequestId(1)));
     assert_eq!(bench.answering(second), (1, 100));
-    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0 });
+    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0, by_origin: None });
     assert_eq!((bench.active(second), bench.answering(second)), (0, (0, 0)));
     bench.end();
 }
@@ -164,7 +164,7 @@ fn a_first_token_ends_a_prefill_that_nobody_reported() {
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     let first = bench.send(1, 100).expect("a decision").worker.0;
     bench.tell(Input::FirstToken(RequestId(1)));
-    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0 });
+    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0, by_origin: None });
     assert_eq!(bench.active(first), 0);
     bench.end();
 }
@@ -242,7 +242,7 @@ fn a_lost_prefiller_leaves_the_request_to_its_decoder() {
     bench.tell(Input::Lost(SourceId::Worker(worker)));
     assert_eq!((bench.active(second), bench.answering(second)), (1, (1, 100)));
     bench.tell(Input::FirstToken(RequestId(1)));
-    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0 });
+    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0, by_origin: None });
     bench.end();
 }
 

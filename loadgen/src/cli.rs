@@ -1,11 +1,13 @@
 //! The command line.
 
+use crate::economics::{Sheet, check_devices, parse_price};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::str::FromStr;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::{Sharing, Tenants};
 use warmpath_core::workload::arrivals::TraceArrivals;
 use warmpath_core::workload::trace::Format;
 
@@ -93,6 +95,14 @@ pub struct What {
     /// Tokens a KV block; with a trace the trace's own block unless given
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub block_size: Option<u32>,
+    /// Within what KV cache is shared: none, session, tenant, group:N (tenant n is in group n modulo N)
+    /// or all; with +public behind it, all tenants share the operator's system prompts whatever the
+    /// scope
+    #[arg(long, value_name = "SCOPE")]
+    pub sharing: Option<Sharing>,
+    /// Deals the sessions to so many tenants
+    #[arg(long, value_name = "N", value_parser = parse_tenants)]
+    pub tenants: Option<u32>,
     /// Times the workload's own arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
@@ -114,6 +124,11 @@ pub struct What {
     /// Searches for the highest rate at which 90 % of the requests meet the SLO
     #[arg(long)]
     pub capacity: bool,
+    /// Reckons energy and cost too
+    #[arg(long)]
+    pub cost: bool,
+    #[command(flatten)]
+    pub prices: Prices,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -123,6 +138,31 @@ pub struct What {
     /// Writes one row a request as Parquet, of all runs but those of --capacity
     #[arg(long, value_name = "FILE")]
     pub parquet: Option<PathBuf>,
+}
+
+/// What energy and money are reckoned with.
+#[derive(Clone, Debug, Args)]
+pub struct Prices {
+    /// Prices of power, machines and services; without it those of deploy/economics.toml
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// What a chip costs an hour: h100=2.50; in place of what its row says
+    #[arg(long = "price", value_name = "NAME=USD", value_parser = parse_price)]
+    pub price: Vec<(String, f64)>,
+}
+
+impl Prices {
+    /// Who names a price wants to see costs.
+    pub const fn are_given(&self) -> bool {
+        self.prices.is_some() || !self.price.is_empty()
+    }
+
+    pub fn load(&self) -> anyhow::Result<Sheet> {
+        let mut sheet = Sheet::load(self.prices.as_deref())?;
+        check_devices(&self.price)?;
+        sheet.set_prices(&self.price);
+        Ok(sheet)
+    }
 }
 
 /// A trace to play instead of a workload. All of them are absent unless the file is named.
@@ -264,6 +304,11 @@ fn parse_whole<T: FromStr>(text: &str) -> Result<T, String> {
 
 fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "expected a whole number above 0".to_owned())
+}
+
+fn parse_tenants(text: &str) -> Result<u32, String> {
+    let tenants = text.parse().ok().filter(|tenants| (1..=Tenants::MOST).contains(tenants));
+    tenants.ok_or_else(|| format!("expected 1 to {}", Tenants::MOST))
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {

@@ -6,7 +6,7 @@ use crate::drive::{self, Driven, Options};
 use crate::files::bad;
 use crate::fleet::Fleet;
 use crate::progress::Progress;
-use crate::results::{Mode, Results, RunReport};
+use crate::results::{Mode, Results, RunReport, record_name};
 use crate::rows;
 use crate::simulate::{Cell, scope, simulate};
 use crate::source::Prepared;
@@ -24,14 +24,17 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
 pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
-    if setup.variant.is_some() && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: variants run in virtual time only, as yet"));
+    if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: devices run in virtual time only"));
     }
     let shares = setup.fleet.shares_requests();
     if shares && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: roles are for virtual time only, as yet"));
     }
-    let only_virtual = setup.is_grid() || setup.variant.is_some() || shares;
+    if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
+    }
+    let only_virtual = setup.is_grid() || setup.devices.is_some() || setup.has_tenants() || shares;
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
@@ -101,7 +104,8 @@ impl LiveLeg<'_> {
         record: Option<&Path>,
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<RunReport> {
-        let log = record.map(|folder| folder.join(format!("{}.jsonl", self.policy)));
+        let variant = self.setup.variant.as_deref();
+        let log = record.map(|folder| folder.join(record_name(self.policy, variant)));
         let fleet = Fleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
         let started = Instant::now();
         let cell = Cell::first(self.setup, self.policy, Some(self.requests));
@@ -129,7 +133,7 @@ impl LiveLeg<'_> {
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {
             policy: Some(self.policy),
-            variant: None,
+            variant: setup.variant.clone(),
             mode: Mode::Live,
             workload: self.prepared.name(),
             profile: Some(fleet.profile_names()),
@@ -142,6 +146,8 @@ impl LiveLeg<'_> {
             router_overhead_s: driven.live.router_overhead_s,
             speedup: Some(self.speedup),
             engine: None,
+            devices: None,
+            economics: None,
             valid: invalid_because.is_none(),
             invalid_because,
             live: Some(driven.live),

@@ -2,6 +2,8 @@
 //! the JSON report, so that a result carries all that made it.
 
 use crate::cli::{SPEEDUPS, What, parse_policies};
+use crate::devices::{DevicesFile, DevicesSetup};
+use crate::economics::Sheet;
 use crate::files::{bad, bad_field, parse_toml, read};
 use crate::groups::{Fleet, GroupFile};
 use crate::source::Source;
@@ -14,6 +16,7 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Network, Scenario};
 use warmpath_worker_sim::profiles;
 
@@ -43,6 +46,11 @@ struct ScenarioFile {
     pool: Option<PoolSpec>,
     /// The way of KV from groups that prefill to groups that decode.
     handover: Option<HandoverLink>,
+    /// Devices of the users, beside the workers or in their place.
+    devices: Option<DevicesFile>,
+    /// Who shares KV cache with whom.
+    #[serde(default)]
+    sharing: Sharing,
     /// The profile with parts left out, to be compared.
     #[serde(default, rename = "variant")]
     variants: Vec<Variant>,
@@ -83,6 +91,14 @@ pub struct Setup {
     /// The way of KV from groups that prefill to groups that decode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverLink>,
+    /// Devices of the users, beside the workers or in their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<DevicesSetup>,
+    /// What energy and money are reckoned with. None: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Sheet>,
+    /// Who shares KV cache with whom.
+    pub sharing: Sharing,
     pub variants: Vec<Variant>,
     /// Which of them is played.
     #[serde(skip)]
@@ -104,11 +120,25 @@ impl Setup {
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
         let mut fleet = file.fleet(what, &origin, &text, folder.unwrap_or(here))?;
-        let source = match (&what.trace, &what.workload) {
+        let mut source = match (&what.trace, &what.workload) {
             (Some(path), _) => Source::trace(path)?,
             (None, Some(name)) => Source::workload(name, here)?,
             (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
         };
+        if let Some(tenants) = what.tenants {
+            source.set_tenants(tenants);
+        }
+        file.sharing
+            .check()
+            .map_err(|(field, why)| bad_field(&origin, &text, &format!("sharing.{field}"), &why))?;
+        let sharing = what.sharing.unwrap_or(file.sharing);
+        if sharing.public_prefixes && source.operators_tokens() == 0 {
+            let why = "no text of this workload is the operator's, expected system_tokens above 0";
+            return Err(match what.sharing {
+                Some(sharing) => bad(format!("--sharing: {sharing}, but {why}")),
+                None => bad_field(&origin, &text, "sharing.public_prefixes", why),
+            });
+        }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
             fleet.profiles_mut().into_iter().for_each(|profile| profile.set_block_size(size));
         }
@@ -150,6 +180,9 @@ impl Setup {
                 .of(fleet.profile(), file.pool.is_some())
                 .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
+        let devices = file.devices.as_ref().map(|devices| {
+            devices.resolve(fleet.profile().block_size, &origin, &text, folder.unwrap_or(here))
+        });
         if what.tick_jitter {
             source.check_tick_jitter()?;
         }
@@ -211,10 +244,20 @@ impl Setup {
             network: file.network,
             pool: file.pool,
             handover: file.handover,
+            devices: devices.transpose()?,
+            prices: (what.cost || what.prices.are_given())
+                .then(|| what.prices.load())
+                .transpose()?,
+            sharing,
             variants: file.variants,
             variant: None,
             rows: what.parquet.is_some(),
         })
+    }
+
+    /// Whether anybody is kept apart, or could be.
+    pub fn has_tenants(&self) -> bool {
+        self.sharing != Sharing::default() || self.source.tenants().count() > 1
     }
 
     /// Whether there is more than one run a policy.
@@ -222,12 +265,40 @@ impl Setup {
         self.seeds > 1 || self.rates.len() > 1
     }
 
+    /// Who serves.
+    pub fn title(&self) -> String {
+        match &self.devices {
+            None => self.fleet.title(),
+            Some(devices) => {
+                let name = &devices.profile.name;
+                let whose = match devices.users {
+                    Some(users) => format!("{users} users"),
+                    None => "a user each session".to_owned(),
+                };
+                let workers = match devices.up_to_tokens {
+                    None => String::new(),
+                    Some(most) => {
+                        let fleet = self.fleet.title();
+                        format!(" up to {most} prompt tokens, {fleet}")
+                    }
+                };
+                format!("{whose} with a device of profile {name}{workers}")
+            }
+        }
+    }
+
+    pub fn is_device_only(&self) -> bool {
+        self.devices.as_ref().is_some_and(|devices| devices.up_to_tokens.is_none())
+    }
+
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
-            groups: self.fleet.groups(),
+            // Where everything goes to the devices, nobody else is there.
+            groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
             handover: self.handover,
+            devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,
         }

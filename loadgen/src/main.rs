@@ -5,13 +5,16 @@ mod cli;
 mod compare;
 mod config;
 mod csv;
+mod devices;
 mod drive;
+mod economics;
 mod explain;
 mod fidelity;
 mod files;
 mod fleet;
 mod grid;
 mod groups;
+mod owners;
 mod parallel;
 mod progress;
 mod replay;
@@ -139,7 +142,7 @@ impl About {
         let title = format!(
             "{}, {}, blocks of {}, seed {}{}",
             setup.source.name(),
-            setup.fleet.title(),
+            setup.title(),
             setup.fleet.profile().block_size,
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }

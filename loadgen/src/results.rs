@@ -2,8 +2,11 @@
 
 use crate::capacity;
 use crate::config::Setup;
+use crate::devices::DeviceReport;
+use crate::economics::Economics;
 use crate::grid;
 use crate::groups::GroupFigures;
+use crate::owners;
 use crate::progress::Progress;
 use crate::source::Prepared;
 use crate::stats::Estimate;
@@ -36,6 +39,9 @@ pub struct Results {
     /// What a reader of the table must know besides.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// Whether the table says whose work the hits were.
+    #[serde(skip)]
+    pub by_owner: bool,
 }
 
 impl Results {
@@ -48,8 +54,9 @@ impl Results {
     ) -> Result<Self> {
         let capacities =
             if setup.capacity { capacity::find(setup, prepared, progress)? } else { Vec::new() };
-        let notes = setup.source.note().into_iter().collect();
-        Ok(Self { runs, comparisons: Vec::new(), capacities, notes })
+        let notes = setup.source.note().into_iter().chain(owners::note(setup)).collect();
+        let by_owner = setup.has_tenants();
+        Ok(Self { runs, comparisons: Vec::new(), capacities, notes, by_owner })
     }
 
     /// Every policy at every rate with every seed, compared.
@@ -64,6 +71,7 @@ impl Results {
         self.runs.extend(other.runs);
         self.comparisons.extend(other.comparisons);
         self.capacities.extend(other.capacities);
+        self.by_owner |= other.by_owner;
         let new = other.notes.into_iter().filter(|note| !self.notes.contains(note));
         let new: Vec<String> = new.collect();
         self.notes.extend(new);
@@ -82,6 +90,15 @@ pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
     match variant {
         Some(variant) => format!("{policy}, {variant}"),
         None => policy.to_owned(),
+    }
+}
+
+/// What the record of a run is called in its folder.
+pub fn record_name(policy: PolicyConfig, variant: Option<&str>) -> String {
+    match variant {
+        // A name is free, a path is not.
+        Some(variant) => format!("{policy}.{}.jsonl", variant.replace(['/', '\\'], "_")),
+        None => format!("{policy}.jsonl"),
     }
 }
 
@@ -153,6 +170,12 @@ pub struct RunReport {
     pub speedup: Option<f64>,
     /// Virtual time only.
     pub engine: Option<EngineFigures>,
+    /// What users' own devices and the workers each did; the figures above are of both together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<DeviceReport>,
+    /// Virtual time only, where prices are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub economics: Option<Economics>,
     pub valid: bool,
     pub invalid_because: Option<String>,
     /// Live only.

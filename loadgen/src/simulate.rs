@@ -2,11 +2,12 @@
 
 use crate::cli;
 use crate::config::Setup;
+use crate::economics::{Economics, Side};
 use crate::files::{PendingFile, bad};
 use crate::groups::{Did, Fleet};
 use crate::progress::Progress;
 use crate::results::{
-    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures,
+    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
 };
 use crate::rows;
 use crate::source::Prepared;
@@ -22,9 +23,10 @@ use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
+use warmpath_core::sharing::Scopes;
 use warmpath_core::time::Duration;
 use warmpath_core::workload::trace::Pace;
-use warmpath_sim::Observers;
+use warmpath_sim::{Observers, Outcome};
 
 /// One run in virtual time.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +78,10 @@ pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Result
     Results::of_runs(runs, setup, &prepared, progress)
 }
 
-/// In virtual time nobody is kept apart from anybody, so all runs share one scope.
-pub fn scope(setup: &Setup) -> ScopePlan {
-    ScopePlan::new("", "sim", "", setup.fleet.profile().block_size)
+/// Who shares with whom, which is the same in all runs of a set-up.
+pub fn scope(setup: &Setup) -> Scopes {
+    let operator = ScopePlan::new("", "sim", "", setup.fleet.profile().block_size);
+    Scopes::new(&operator, setup.sharing, setup.source.tenants())
 }
 
 pub fn simulate(
@@ -91,7 +94,9 @@ pub fn simulate(
     let started = Instant::now();
     let Cell { policy, rate_scale, seed, limit, rows } = cell;
     let workload = prepared.workload(cell.pace(setup));
-    let mut log = record.map(|folder| Log::create(folder, policy, seed)).transpose()?;
+    let mut log = record
+        .map(|folder| Log::create(folder, policy, setup.variant.as_deref(), seed))
+        .transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {
             log.push(entry);
@@ -111,10 +116,16 @@ pub fn simulate(
     let fleet = &setup.fleet;
     let profile = fleet.profile();
     let block_size = profile.block_size;
+    let economics = economics(setup, &outcome);
+    let devices = setup.devices.as_ref().zip(outcome.devices.take());
+    let devices = devices.map(|(devices, did)| devices.report(setup, &mut outcome.recorder, did));
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
-    let figures = outcome.recorder.figures(block_size, fleet.comparable_workers(), &setup.slo);
+    let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
+    // How evenly the router spread its work says nothing of a fleet that is not all the router's.
+    let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
+    let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
-    let offered_s = figures.duration_s * f64::from(fleet.workers());
+    let offered_s = figures.duration_s * f64::from(workers);
     let engine = EngineFigures {
         utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
         steps: sum(|stats| stats.steps),
@@ -131,25 +142,34 @@ pub fn simulate(
         tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
+    let alone = setup.devices.as_ref().filter(|_| setup.is_device_only());
+    let alone = alone.map(|devices| Fleet::alike(0, devices.profile.clone()));
+    let served = alone.as_ref().unwrap_or(fleet);
     Ok(RunReport {
         policy: Some(policy),
         variant: setup.variant.clone(),
         mode: if limit.is_some() { Mode::SimSlice } else { Mode::Sim },
         workload: prepared.name(),
-        profile: Some(fleet.profile_names()),
-        profile_validated: fleet.validated(),
-        tiers: fleet.tier_names(),
-        profile_standing: fleet.standing(),
-        profile_hbm_tokens_computed: fleet.hbm_tokens_computed(),
-        groups: fleet.figures(Some(Did {
-            engines: &outcome.engines,
-            handovers: &outcome.handovers,
-            seconds: figures.duration_s,
-        })),
+        profile: Some(served.profile_names()),
+        profile_validated: served.validated(),
+        tiers: served.tier_names(),
+        profile_standing: served.standing(),
+        profile_hbm_tokens_computed: served.hbm_tokens_computed(),
+        groups: if workers > 0 {
+            fleet.figures(Some(Did {
+                engines: &outcome.engines,
+                handovers: &outcome.handovers,
+                seconds: figures.duration_s,
+            }))
+        } else {
+            Vec::new()
+        },
         figures,
         router_overhead_s: None,
         speedup: None,
         engine: Some(engine),
+        devices,
+        economics,
         valid: true,
         invalid_because: None,
         live: None,
@@ -161,6 +181,46 @@ pub fn simulate(
     })
 }
 
+/// None where no prices are given, or no chips are known that could have one.
+fn economics(setup: &Setup, outcome: &Outcome) -> Option<Economics> {
+    let sheet = setup.prices.as_ref()?;
+    let mut sides = Vec::new();
+    let groups = if setup.is_device_only() { Vec::new() } else { setup.fleet.groups() };
+    let mut first = 0;
+    for group in &groups {
+        let engines = &outcome.engines[first as usize..(first + group.workers) as usize];
+        sides.push(Side {
+            name: &group.name,
+            profile: &group.profile,
+            rates: sheet.cluster(group.profile.hardware()?),
+            first,
+            count: group.workers,
+            engines,
+            recorder: &outcome.recorder,
+        });
+        first += group.workers;
+    }
+    if let Some((devices, did)) = setup.devices.as_ref().zip(outcome.devices.as_ref()) {
+        sides.push(Side {
+            name: "devices",
+            profile: &devices.profile,
+            rates: sheet.device(devices.profile.hardware()?),
+            first: 0,
+            count: devices.count(did.engines.len()),
+            engines: &did.engines,
+            recorder: &did.recorder,
+        });
+    }
+    let uses_pool = groups.iter().any(|group| group.profile.pool.is_some());
+    let room = setup.pool.as_ref().filter(|_| uses_pool).map(|pool| pool.tokens);
+    let tb = |tokens: u64| tokens as f64 * setup.fleet.profile().kv_bytes_per_token as f64 / 1e12;
+    let span = outcome
+        .devices
+        .iter()
+        .fold(outcome.recorder.span(), |span, devices| span.max(devices.recorder.span()));
+    Some(Economics::of(&sides, room.map(tb), span, sheet))
+}
+
 /// A record in the making, kept in memory until it is whole.
 struct Log {
     file: PendingFile,
@@ -169,10 +229,15 @@ struct Log {
 }
 
 impl Log {
-    fn create(folder: &Path, policy: PolicyConfig, seed: u64) -> Result<Self> {
+    fn create(
+        folder: &Path,
+        policy: PolicyConfig,
+        variant: Option<&str>,
+        seed: u64,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
-        let file = PendingFile::create(&folder.join(format!("{policy}.jsonl")))?;
+        let file = PendingFile::create(&folder.join(record_name(policy, variant)))?;
         let mut text = serde_json::to_vec(&Header::new(policy, seed))?;
         text.push(b'\n');
         Ok(Self { file, text, entries: 0 })

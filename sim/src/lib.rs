@@ -5,12 +5,14 @@
 //! world that breaks an invariant panics with what it broke, it never reports a figure.
 
 mod checkers;
+mod devices;
 mod handover;
 mod mail;
 mod scenario;
 mod shared;
 mod world;
 
+pub use devices::{DeviceFleet, DeviceOutcome};
 pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 

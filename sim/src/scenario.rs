@@ -1,5 +1,6 @@
 //! What a world is made of.
 
+use crate::devices::DeviceFleet;
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
@@ -18,6 +19,8 @@ pub struct Scenario {
     pub pool: Option<PoolSpec>,
     /// The way of KV from groups that prefill to groups that decode.
     pub handover: Option<HandoverLink>,
+    /// What users have of their own; None: everything goes to the workers.
+    pub devices: Option<DeviceFleet>,
     pub network: Network,
     /// For policies that draw lots; a workload has a seed of its own.
     pub seed: u64,

@@ -4,7 +4,7 @@ use crate::scenario::Scenario;
 use smallvec::SmallVec;
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::engine::Engine;
-use warmpath_core::engine::profile::{Loads, PoolLink, Profile};
+use warmpath_core::engine::profile::{PoolLink, Profile};
 use warmpath_core::engine::store::Offer;
 use warmpath_core::id::{PoolId, SourceId};
 use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolSpec};
@@ -51,26 +51,13 @@ impl Shared {
         prompt: &TokenBlocks,
         pull: Option<Pull>,
     ) -> SmallVec<[Offer; 2]> {
-        let (profile, info) = (engine.profile(), engine.info());
+        let profile = engine.profile();
         let mut offers = SmallVec::new();
-        if let (Some(pool), Some(link), Some(cost)) = (&self.pool, profile.pool, info.pool) {
-            offers.push(Offer {
-                from: POOL.into(),
-                blocks: pool.holds(prompt),
-                ns_per_block: pool.ns_per_block().max(cost.ns_per_block),
-                latency_ns: cost.latency_ns,
-                always: link.loads == Loads::Always,
-            });
+        if let Some(pool) = &self.pool {
+            offers.extend(profile.pool_offer(POOL, pool.holds(prompt), pool.ns_per_block()));
         }
-        let peer = pull.filter(|pull| matches!(pull.from, SourceId::Worker(_)));
-        if let (Some(pull), Some(link), Some(cost)) = (peer, profile.peers, info.peers) {
-            offers.push(Offer {
-                from: pull.from,
-                blocks: pull.blocks,
-                ns_per_block: cost.ns_per_block,
-                latency_ns: cost.latency_ns,
-                always: link.loads == Loads::Always,
-            });
+        if let Some(Pull { from: SourceId::Worker(peer), blocks }) = pull {
+            offers.extend(profile.peer_offer(peer, blocks));
         }
         offers
     }

@@ -1,6 +1,7 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
+use crate::devices::{DeviceOutcome, Devices};
 use crate::handover::{self, Hand};
 use crate::mail::{Letter, Posted};
 use crate::scenario::{FleetError, Group, Scenario, check_fleet};
@@ -36,6 +37,8 @@ pub enum RunError {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub recorder: Recorder,
+    /// What their users' own devices served; nothing of it stands in the other fields.
+    pub devices: Option<DeviceOutcome>,
     /// By worker.
     pub engines: Vec<EngineStats>,
     /// The same, of what they handed over.
@@ -70,6 +73,7 @@ pub struct World<'a> {
     /// Requests that one worker computes and another answers.
     pub shares: Map<RequestId, handover::Shared>,
     shared: Shared,
+    devices: Option<Devices>,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -83,7 +87,11 @@ impl<'a> World<'a> {
         workload: Workload,
         observers: Observers<'a>,
     ) -> Result<Self, RunError> {
-        check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
+        let new_devices = |fleet| Devices::new(fleet, observers.rows);
+        let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
+        if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
+            check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
+        }
         let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
@@ -110,6 +118,7 @@ impl<'a> World<'a> {
             works: Map::default(),
             shares: Map::default(),
             shared: Shared::new(scenario)?,
+            devices,
             overlap_blocks: 0,
             events: 0,
             observers,
@@ -143,6 +152,10 @@ impl<'a> World<'a> {
                 self.step(now, i);
             } else if self.shared.next_wake().is_some_and(|at| at <= now) {
                 self.step_pool(now);
+            } else if let Some(devices) = self.devices.as_mut().filter(|d| d.is_due(now)) {
+                for (at, id) in devices.step(now) {
+                    self.post(at, Letter::Ended(id));
+                }
             } else if let Some(&(at, i)) = self.reports.first()
                 && at <= now
             {
@@ -155,15 +168,19 @@ impl<'a> World<'a> {
             if self.events.is_multiple_of(4096)
                 && let Some(progress) = &mut self.observers.progress
             {
-                progress(self.recorder.ended());
+                progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
         if let Some(pool) = &self.shared.pool {
             pool.check_at_rest();
         }
-        checkers::at_rest(&self.router, &self.index, &self.engines, &self.workload, &self.recorder);
+        checkers::at_rest(&self.router, &self.index, &self.engines, &self.recorder);
+        let devices = self.devices.map(Devices::into_outcome);
+        let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
+        checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
         Ok(Outcome {
             recorder: self.recorder,
+            devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
             handovers: self.engines.iter().map(Engine::handover_stats).collect(),
             pool: self.shared.pool.as_ref().map(Pool::stats),
@@ -178,7 +195,8 @@ impl<'a> World<'a> {
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
-        let all = [mail, engine, pool, report, sends, self.router.next_wake()];
+        let devices = self.devices.as_ref().and_then(Devices::next_wake);
+        let all = [mail, engine, pool, devices, report, sends, self.router.next_wake()];
         all.into_iter().flatten().min()
     }
 
@@ -188,9 +206,16 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, at: Instant, work: Work) {
+        if let Some(devices) = self.devices.as_mut().filter(|devices| devices.take(&work)) {
+            if let Some(refused) = devices.send(at, work) {
+                self.post(at, Letter::Ended(refused));
+            }
+            return;
+        }
         let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);
+        self.recorder.belongs(id, tenant, work.known);
         self.works.insert(id, work);
         self.post(at + self.hop, Letter::Request(id));
     }
@@ -304,8 +329,9 @@ impl<'a> World<'a> {
                     let by_tier = hit.map(|blocks| blocks * block_size);
                     let found = self.found(id, Cached { tokens: cached_tokens, by_tier });
                     self.recorder.finished(ended, id, worker, found);
-                    let cached_tokens = found.tokens;
-                    self.post(heard, Letter::Heard(Input::Finished { id, cached_tokens }));
+                    let (cached_tokens, by_origin) = (found.tokens, Some(found.by_tier));
+                    let input = Input::Finished { id, cached_tokens, by_origin };
+                    self.post(heard, Letter::Heard(input));
                     self.post(ended, Letter::Ended(id));
                 }
                 Output::Prefilled { id, at, cached_tokens, hit } => {
@@ -403,7 +429,7 @@ fn rejection(reason: RejectReason) -> &'static str {
     }
 }
 
-fn refusal(error: SubmitError) -> &'static str {
+pub fn refusal(error: SubmitError) -> &'static str {
     match error {
         SubmitError::TooLarge { .. } => "request too large for its worker",
         SubmitError::EmptyPrompt => "empty prompt",

@@ -11,6 +11,7 @@
 
 mod front_end;
 pub mod handover;
+mod heat;
 mod output;
 pub mod physics;
 pub mod profile;
@@ -27,6 +28,7 @@ use crate::request::Work;
 use crate::time::{Duration, Instant};
 use front_end::FrontEnd;
 use handover::Handovers;
+use heat::Heat;
 pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
 use scheduler::Scheduler;
@@ -54,6 +56,7 @@ pub struct Engine {
     deadlines: BTreeSet<(Instant, TransferId)>,
     loans: Loans,
     handovers: Handovers,
+    heat: Heat,
     stats: EngineStats,
 }
 
@@ -106,6 +109,7 @@ impl Engine {
     /// `epoch` tells this life of the worker from the ones before it.
     pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
         let store = BlockStore::new(&profile);
+        let heat = Heat::new(profile.hardware().and_then(|hardware| hardware.sustained));
         let scheduler = Scheduler::new(profile.step.window(), profile.constant_blocks());
         Self {
             worker,
@@ -122,6 +126,7 @@ impl Engine {
             deadlines: BTreeSet::new(),
             loans: Loans::default(),
             handovers: Handovers::default(),
+            heat,
             stats: EngineStats::default(),
         }
     }
@@ -318,11 +323,12 @@ impl Engine {
             return;
         }
         let growth_ns = self.profile.step.growth_ns(plan.shape.decoding, plan.filling);
+        let slower = self.heat.slower_by(at);
         let iteration = Iteration {
             start: at,
             steps: plan.steps,
-            first_ns: self.profile.step.ns(&plan.shape),
-            growth_ns,
+            first_ns: self.profile.step.ns(&plan.shape) * slower,
+            growth_ns: growth_ns * slower,
             chunks: plan.chunks,
         };
         if iteration.chunks.is_empty() {
@@ -335,6 +341,7 @@ impl Engine {
         let done = self.iteration.take().expect("an iteration that ends");
         self.stats.steps += u64::from(done.steps);
         self.stats.busy += at.since(done.start);
+        self.heat.worked(done.start, at);
         let decoded = u64::from(self.scheduler.decoding()) * u64::from(done.steps);
         self.stats.output_tokens += decoded;
         self.scheduler.advance(done.steps);

@@ -1,6 +1,6 @@
 //! A worker as a row of numbers.
 
-use crate::engine::physics::{Calibrated, Standing};
+use crate::engine::physics::{Calibrated, Hardware, Standing};
 use crate::engine::store::eviction::EvictionRule;
 use crate::event::PrefillCost;
 use crate::time::Duration;
@@ -246,6 +246,11 @@ impl Profile {
                 because: "step times are made up".to_owned(),
             },
         }
+    }
+
+    /// What it draws and costs, where it was made from a device's row.
+    pub fn hardware(&self) -> Option<&Hardware> {
+        self.step.calibrated().map(Calibrated::hardware)
     }
 
     /// Where the room for KV was given: what memory and weights would leave, in tokens.

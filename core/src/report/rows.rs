@@ -83,6 +83,10 @@ impl Rows {
         self.done.push(row);
     }
 
+    pub fn absorb(&mut self, other: Self) {
+        self.done.extend(other.done);
+    }
+
     /// In the order in which they should have been sent.
     pub fn into_sorted(self) -> Vec<Row> {
         let mut rows = self.done;

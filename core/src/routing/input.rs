@@ -1,7 +1,7 @@
 //! What happens to a router and what it wants done: the unit of record and replay.
 
 use crate::event::{LoadReport, WorkerInfo};
-use crate::id::{MAX_TIERS, RequestId, SourceId, WorkerId};
+use crate::id::{MAX_TIERS, ORIGINS, RequestId, SourceId, WorkerId};
 use crate::request::Request;
 use crate::routing::policy::PolicyConfig;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,10 @@ pub enum Input {
     Finished {
         id: RequestId,
         cached_tokens: u32,
+        /// The same by where the worker had it from, where it says so. Beside the decision's
+        /// overlap and pull, which the router believed in, it is what the engine chose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_origin: Option<[u32; ORIGINS]>,
     },
     /// The request ended without an answer: the client went away or its worker failed.
     Cancelled(RequestId),

@@ -1,7 +1,7 @@
 //! The third row: how a model is served on a device. Rows make a [`Profile`].
 
 use super::precision::{KvDtype, Precision};
-use super::{Calibrated, Device, MemoryPlan, Model, Physics, Placement};
+use super::{Calibrated, Device, Hardware, MemoryPlan, Model, Physics, Placement};
 use crate::engine::profile::{PeerLink, PoolLink, Profile, StepTime, TierSpec};
 use crate::engine::store::eviction::EvictionRule;
 use serde::{Deserialize, Serialize};
@@ -136,8 +136,8 @@ impl Profile {
         let physics = Physics::new(device, model, deployment.placement())?;
         let standing = device.standing(deployment.precision, &model.name, model.family);
         let validated = standing.validated;
-        let name = model.name.clone();
-        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing);
+        let (name, hardware) = (model.name.clone(), Hardware::new(device, deployment.tp));
+        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing, hardware);
         let mut profile = Self {
             name: deployment.name.clone(),
             validated,

@@ -1,5 +1,6 @@
 //! One accelerator: what its data sheet says, and the constants fitted to measurements on it.
 
+use super::hardware::{Purchase, Sustained};
 use super::precision::{KvDtype, Math, Precision};
 use super::{BuildError, Family};
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,16 @@ pub struct Device {
     /// To the other devices of a tensor-parallel group, in 10^9 bytes a second and direction.
     /// Without it there is no such group.
     pub link_gb_s: Option<f64>,
+    /// While it computes: its rated power, unless something was measured.
     pub watts: Option<f64>,
+    /// With a model loaded and nothing to do.
+    pub idle_watts: Option<f64>,
+    /// What it is rented for, with its host, power and cooling.
     pub usd_per_hour: Option<f64>,
+    /// What it is bought for, where it is not rented.
+    pub purchase: Option<Purchase>,
+    /// What lasting load does to its rates; None: nothing.
+    pub sustained: Option<Sustained>,
     /// Share of the peaks above that the device keeps up for long: clocks under load and heat.
     pub realization: f64,
     /// How far off times may be where nothing was measured, in percent either way.
@@ -331,6 +340,10 @@ impl Device {
             ("hbm_gb", self.hbm_gb),
             ("hbm_tb_s", self.hbm_tb_s),
             ("link_gb_s", self.link_gb_s.unwrap_or(1.0)),
+            ("watts", self.watts.unwrap_or(1.0)),
+            ("purchase.usd", self.purchase.map_or(1.0, |purchase| purchase.usd)),
+            ("purchase.years", self.purchase.map_or(1.0, |purchase| purchase.years)),
+            ("sustained.factor", self.sustained.map_or(1.0, |sustained| sustained.factor)),
             ("realization", self.realization),
             ("attention.narrow_heads", self.attention.narrow_heads),
             ("attention.bf16.compute", self.attention.bf16.compute),
@@ -350,6 +363,9 @@ impl Device {
             ("attention.prefill_launch_us", self.attention.prefill_launch_us),
             ("attention.decode_launch_us", self.attention.decode_launch_us),
             ("attention.extra_keys", self.attention.extra_keys),
+            ("idle_watts", self.idle_watts.unwrap_or(0.0)),
+            ("usd_per_hour", self.usd_per_hour.unwrap_or(0.0)),
+            ("sustained.after_s", self.sustained.map_or(0.0, |sustained| sustained.after_s)),
             ("all_reduce.launch_us", self.all_reduce.launch_us),
             ("host.step_ms", self.host.step_ms),
             ("host.tensor_parallel_ms", self.host.tensor_parallel_ms),

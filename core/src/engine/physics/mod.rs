@@ -11,6 +11,7 @@
 
 mod deployment;
 mod device;
+mod hardware;
 mod kernel;
 mod memory;
 mod model;
@@ -23,6 +24,7 @@ pub use device::{
     AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host, Moe, Peaks,
     PerKv, Standing,
 };
+pub use hardware::{Hardware, Purchase, Sustained};
 pub use kernel::Kernel;
 pub use memory::MemoryPlan;
 pub use model::{Dense, Experts, Family, LatentAttention, Layers, Model, Recurrent};

@@ -1,7 +1,7 @@
 //! The physics made fast enough for the inner loop, and what a report says of it.
 
 use super::step::Physics;
-use super::{Deployment, MemoryPlan, Standing};
+use super::{Deployment, Hardware, MemoryPlan, Standing};
 use crate::engine::profile::StepShape;
 use crate::event::PrefillCost;
 use crate::time::Duration;
@@ -21,6 +21,7 @@ struct Inner {
     deployment: Deployment,
     memory: MemoryPlan,
     standing: Standing,
+    hardware: Hardware,
     /// By tokens in the step.
     tokens: Vec<f64>,
     /// The output layer, by sampled sequences.
@@ -34,11 +35,14 @@ impl Calibrated {
         deployment: Deployment,
         memory: MemoryPlan,
         standing: Standing,
+        hardware: Hardware,
     ) -> Self {
         let tokens =
             (0..=deployment.max_num_batched_tokens).map(|n| physics.of_tokens(n)).collect();
         let output = (0..=deployment.max_num_seqs).map(|n| physics.output(f64::from(n))).collect();
-        Self(Arc::new(Inner { physics, model, deployment, memory, standing, tokens, output }))
+        let inner =
+            Inner { physics, model, deployment, memory, standing, hardware, tokens, output };
+        Self(Arc::new(inner))
     }
 
     pub fn model(&self) -> &str {
@@ -113,6 +117,10 @@ impl Calibrated {
 
     pub fn standing(&self) -> &Standing {
         &self.0.standing
+    }
+
+    pub fn hardware(&self) -> &Hardware {
+        &self.0.hardware
     }
 
     /// Room for KV in HBM in whole blocks of so many tokens, in tokens.

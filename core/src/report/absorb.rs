@@ -1,0 +1,29 @@
+//! Two recorders made one: a fleet of several sides is judged by side and as a whole.
+
+use super::Recorder;
+use crate::time::Duration;
+
+impl Recorder {
+    /// Adds what another recorder followed: other requests of the same run.
+    pub fn absorb(&mut self, other: Self) {
+        let Self { open, answered, errors, offered, first_sent, last_sent, last_ended, rows } =
+            other;
+        assert!(open.is_empty(), "requests are under way");
+        self.answered.extend(answered);
+        for (reason, count) in errors {
+            *self.errors.entry(reason).or_default() += count;
+        }
+        self.offered += offered;
+        self.first_sent = [self.first_sent, first_sent].into_iter().flatten().min();
+        self.last_sent = self.last_sent.max(last_sent);
+        self.last_ended = self.last_ended.max(last_ended);
+        if let (Some(own), Some(rows)) = (&mut self.rows, rows) {
+            own.absorb(rows);
+        }
+    }
+
+    /// From the first send to the last end.
+    pub fn span(&self) -> Duration {
+        self.first_sent.map_or(Duration::ZERO, |first| self.last_ended.since(first))
+    }
+}

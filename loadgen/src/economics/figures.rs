@@ -1,0 +1,159 @@
+//! Energy and money of a run, by the rules of `docs/economics.md`.
+
+use super::Sheet;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::id::WorkerId;
+use warmpath_core::report::{Account, Rates, Recorder, Spent, Spread};
+use warmpath_core::time::Duration;
+
+/// What a run drew and cost. NaN, null in JSON: power or price of a chip is not known.
+#[derive(Clone, Debug, Serialize)]
+pub struct Economics {
+    pub parts: Vec<Part>,
+    pub total: Spent,
+    pub served: Served,
+    pub usd_per_m: PerMillion,
+    pub kwh_per_m: PerMillion,
+    /// Of a request, idle time left out.
+    pub usd_per_request: Spread,
+}
+
+/// Workers that are alike, the devices, or the pool.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    pub name: String,
+    pub count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
+    /// Attributed to requests.
+    pub busy: Spent,
+    pub idle: Spent,
+}
+
+/// Tokens of answered requests.
+#[derive(Clone, Copy, PartialEq, Default, Debug, Serialize)]
+pub struct Served {
+    pub prompt_computed: u64,
+    pub prompt_reused: u64,
+    pub output: u64,
+}
+
+impl Served {
+    pub fn of(recorder: &Recorder) -> Self {
+        let mut served = Self::default();
+        for request in recorder.answered() {
+            served.prompt_computed += u64::from(request.prompt_tokens - request.cached_tokens);
+            served.prompt_reused += u64::from(request.cached_tokens);
+            served.output += u64::from(request.output_tokens);
+        }
+        served
+    }
+
+    pub const fn all(&self) -> u64 {
+        self.prompt_computed + self.prompt_reused + self.output
+    }
+}
+
+/// The whole, idle time included, over a million tokens. None: there were none.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct PerMillion {
+    /// Of prompts and answers, computed or reused.
+    pub served: Option<f64>,
+    pub output: Option<f64>,
+    /// Of prompts and answers, reused tokens left out.
+    pub computed: Option<f64>,
+}
+
+impl PerMillion {
+    fn of(whole: f64, served: &Served) -> Self {
+        let each = |tokens: u64| (tokens > 0).then(|| whole * 1e6 / tokens as f64);
+        Self {
+            served: each(served.all()),
+            output: each(served.output),
+            computed: each(served.prompt_computed + served.output),
+        }
+    }
+}
+
+/// A side of a run that has rates of its own.
+#[derive(Debug)]
+pub struct Side<'a> {
+    pub name: &'a str,
+    pub profile: &'a Profile,
+    pub rates: Rates,
+    /// Its workers' numbers begin here.
+    pub first: u32,
+    /// Also those that were never used.
+    pub count: u32,
+    pub engines: &'a [EngineStats],
+    pub recorder: &'a Recorder,
+}
+
+impl Economics {
+    /// `pool_tb`: room of a shared pool, if there is one. `span`: how long everything was there.
+    pub fn of(sides: &[Side<'_>], pool_tb: Option<f64>, span: Duration, sheet: &Sheet) -> Self {
+        let mut parts = Vec::new();
+        let mut usd = Vec::new();
+        for side in sides {
+            let account = side.account(span);
+            usd.extend(account.by_request.iter().map(|(_, spent)| spent.usd));
+            parts.push(Part {
+                name: side.name.to_owned(),
+                count: side.count,
+                rates: Some(side.rates),
+                busy: account.busy,
+                idle: account.idle,
+            });
+        }
+        parts.extend(pool_tb.map(|tb| pool(tb, span, sheet)));
+        let spent = |part: &Part| part.busy.plus(part.idle);
+        let total = parts.iter().map(spent).fold(Spent::default(), Spent::plus);
+        let served = served(sides);
+        Self {
+            parts,
+            total,
+            served,
+            usd_per_m: PerMillion::of(total.usd, &served),
+            kwh_per_m: PerMillion::of(total.kwh, &served),
+            usd_per_request: Spread::of(usd),
+        }
+    }
+}
+
+impl Side<'_> {
+    fn account(&self, span: Duration) -> Account {
+        let busy = |i: u32| self.engines.get(i as usize).map_or(Duration::ZERO, |stats| stats.busy);
+        let workers: BTreeMap<WorkerId, Duration> =
+            (0..self.count).map(|i| (WorkerId(self.first + i), busy(i))).collect();
+        let cost = self.profile.prefill_cost();
+        Account::of(self.recorder.answered(), &workers, span, &cost, &self.rates)
+    }
+}
+
+/// Groups of a fleet share a recorder.
+fn served(sides: &[Side<'_>]) -> Served {
+    let mut sum = Served::default();
+    for (i, side) in sides.iter().enumerate() {
+        if sides[..i].iter().any(|other| std::ptr::eq(other.recorder, side.recorder)) {
+            continue;
+        }
+        let Served { prompt_computed, prompt_reused, output } = Served::of(side.recorder);
+        sum.prompt_computed += prompt_computed;
+        sum.prompt_reused += prompt_reused;
+        sum.output += output;
+    }
+    sum
+}
+
+/// A pool is there whether or not anybody uses it.
+fn pool(tb: f64, span: Duration, sheet: &Sheet) -> Part {
+    let hours = span.as_secs_f64() / 3600.0;
+    let site = &sheet.site;
+    let kwh = tb * site.pool_watts_per_tb / 1e3 * hours * site.overhead;
+    let usd = tb * site.pool_usd_per_tb_hour * hours;
+    let idle = Spent { worker_s: 0.0, kwh, usd };
+    Part { name: "pool".into(), count: 1, rates: None, busy: Spent::default(), idle }
+}

@@ -1,0 +1,99 @@
+//! Devices of the users themselves, in place of the workers and beside them.
+
+mod common;
+
+use std::sync::Arc;
+use warmpath_core::block::ScopePlan;
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::tokens::Segment;
+use warmpath_core::workload::Workload;
+use warmpath_core::workload::sessions::Arrivals;
+use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_sim::{DeviceFleet, FleetError, Observers, Outcome, RunError, Scenario, run};
+
+fn fleet(users: Option<u32>, up_to_tokens: Option<u32>) -> DeviceFleet {
+    DeviceFleet { profile: common::profile(16, Some(8_000)), users, up_to_tokens }
+}
+
+fn scenario(workers: u32, devices: DeviceFleet) -> Scenario {
+    let profile = common::profile(16, None);
+    let plain = common::scenario(workers, PolicyConfig::KvAware, profile);
+    let groups = if workers == 0 { Vec::new() } else { plain.groups };
+    Scenario { groups, devices: Some(devices), ..plain }
+}
+
+fn play(scenario: &Scenario, requests: u64) -> Outcome {
+    let spec = common::spec(requests, Arrivals::Poisson { sessions_per_s: 5.0 });
+    let workload = common::workload(&spec, 16, 3);
+    run(scenario, workload, Observers::default()).expect("a world that can be made")
+}
+
+#[test]
+fn a_device_knows_its_users_sessions_and_nobody_elses() {
+    // Three system prompts of 200 tokens are all that sessions share.
+    let each = play(&scenario(0, fleet(None, None)), 300);
+    let one = play(&scenario(0, fleet(Some(1), None)), 300);
+    let first_turns = |outcome: &Outcome| -> Vec<u32> {
+        let devices = outcome.devices.as_ref().expect("devices served it");
+        let all = devices.recorder.answered().iter();
+        all.filter(|r| r.id.0 % (1 << 16) == 0).map(|r| r.cached_tokens).collect()
+    };
+    assert!(first_turns(&each).iter().all(|&cached| cached == 0), "nothing comes from others");
+    assert!(first_turns(&one).iter().any(|&cached| cached > 0), "its own sessions it knows");
+    let later = each.devices.expect("devices served it").recorder;
+    let hits = later.answered().iter().filter(|r| r.cached_tokens > 0).count();
+    assert!(hits > 100, "a session finds its own history: {hits}");
+    assert_eq!((each.recorder.ended(), later.ended()), (0, 300));
+}
+
+#[test]
+fn a_split_sends_each_prompt_to_its_side_and_both_make_up_the_whole() {
+    let outcome = play(&scenario(2, fleet(Some(20), Some(600))), 400);
+    let devices = outcome.devices.expect("devices served some");
+    let sides = [outcome.recorder.answered(), devices.recorder.answered()];
+    let [workers, own] = sides;
+    assert!(workers.iter().all(|r| r.prompt_tokens > 600) && workers.len() > 50);
+    assert!(own.iter().all(|r| r.prompt_tokens <= 600) && own.len() > 50);
+    let mut together = outcome.recorder.clone();
+    together.absorb(devices.recorder.clone());
+    assert_eq!((together.answered().len(), together.ended()), (400, 400));
+    assert!(devices.engines.len() <= 20);
+    assert!(together.span() >= outcome.recorder.span());
+}
+
+#[test]
+fn ten_thousand_devices_are_soon_played() {
+    let mut fleet = fleet(Some(10_000), None);
+    fleet.profile.hbm_tokens = None;
+    let spec = common::spec(60_000, Arrivals::Poisson { sessions_per_s: 500.0 });
+    let workload = common::workload(&spec, 16, 3);
+    let outcome = run(&scenario(0, fleet), workload, Observers::default()).expect("a world");
+    let devices = outcome.devices.expect("devices served it");
+    assert_eq!((devices.engines.len(), devices.recorder.answered().len()), (10_000, 60_000));
+}
+
+#[test]
+fn what_a_device_has_no_room_for_fails_there() {
+    let scope = ScopePlan::new("", "test", "", 16);
+    let recorded = |tokens| Recorded {
+        at_ms: 0,
+        prompt: vec![Segment::Text { seed: 1, tokens }],
+        output_tokens: 10,
+    };
+    let trace = Arc::new(Trace::new(vec![recorded(100), recorded(9_000)], &scope));
+    let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
+    let workload = Workload::Trace(Replay::new(trace, pace));
+    let scenario = scenario(0, fleet(None, None));
+    let outcome = run(&scenario, workload, Observers::default()).expect("a world");
+    let devices = outcome.devices.expect("devices served it");
+    assert_eq!((devices.recorder.answered().len(), devices.recorder.ended()), (1, 2));
+}
+
+#[test]
+fn a_split_needs_workers() {
+    let spec = common::spec(1, Arrivals::Closed { sessions: 1 });
+    let split = scenario(0, fleet(None, Some(100)));
+    let workload = common::workload(&spec, 16, 3);
+    let error = run(&split, workload, Observers::default()).expect_err("nobody takes long prompts");
+    assert_eq!(error, RunError::Fleet(FleetError::NoWorkers));
+}
