@@ -7,7 +7,6 @@ use warmpath_core::engine::store::Fetch;
 use warmpath_core::event::KvBatch;
 use warmpath_core::id::{RequestId, TransferId, WorkerId};
 use warmpath_core::routing::input::{Decision, Input};
-use warmpath_core::time::Instant;
 
 /// What travels, and to whom.
 #[derive(Debug)]
@@ -32,26 +31,25 @@ pub enum Letter {
     Ended(RequestId),
 }
 
-/// A letter on its way. At one instant, the first that was posted arrives first.
-pub struct Posted {
-    pub at: Instant,
-    pub order: u64,
-    pub letter: Letter,
+/// Letters under way, so that the order of the mail is kept among places and not among letters.
+#[derive(Default)]
+pub struct Letters {
+    all: Vec<Option<Letter>>,
+    free: Vec<u32>,
 }
 
-impl PartialEq for Posted {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
+impl Letters {
+    pub fn keep(&mut self, letter: Letter) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.all[place as usize] = Some(letter);
+            return place;
+        }
+        self.all.push(Some(letter));
+        self.all.len() as u32 - 1
     }
-}
-impl Eq for Posted {}
-impl PartialOrd for Posted {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Posted {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+
+    pub fn take(&mut self, place: u32) -> Letter {
+        self.free.push(place);
+        self.all[place as usize].take().expect("a letter is delivered once")
     }
 }

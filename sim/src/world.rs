@@ -3,7 +3,7 @@
 
 use crate::devices::{DeviceOutcome, Devices};
 use crate::handover::{self, Hand};
-use crate::mail::{Letter, Posted};
+use crate::mail::{Letter, Letters};
 use crate::scenario::{FleetError, Group, Scenario, check_fleet};
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::store::Fetch;
-use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
+use warmpath_core::engine::{Engine, EngineStats, LoanKey, Output, SubmitError};
 use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
 use warmpath_core::id::{RequestId, SourceId, WorkerId};
@@ -61,7 +61,9 @@ pub struct World<'a> {
     pub engines: Vec<Engine>,
     workload: Workload,
     pub recorder: Recorder,
-    mail: BinaryHeap<Reverse<Posted>>,
+    /// When, in the order they were posted, and where the letter lies.
+    mail: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    letters: Letters,
     posted: u64,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
@@ -110,6 +112,7 @@ impl<'a> World<'a> {
             workload,
             recorder,
             mail: BinaryHeap::new(),
+            letters: Letters::default(),
             posted: 0,
             wakes: BTreeSet::new(),
             wake_of: vec![None; count],
@@ -125,7 +128,7 @@ impl<'a> World<'a> {
             outputs: Vec::new(),
             actions: Vec::new(),
         };
-        if let Some(pool) = &world.shared.pool {
+        if let Some(pool) = world.shared.pool() {
             world
                 .index
                 .replace(&pool.snapshot())
@@ -143,9 +146,10 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
-            if self.mail.peek().is_some_and(|Reverse(posted)| posted.at <= now) {
-                let Some(Reverse(posted)) = self.mail.pop() else { break };
-                self.deliver(now, posted.letter);
+            if self.mail.peek().is_some_and(|&Reverse((at, ..))| at <= now) {
+                let Some(Reverse((_, _, place))) = self.mail.pop() else { break };
+                let letter = self.letters.take(place);
+                self.deliver(now, letter);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
             {
@@ -171,10 +175,8 @@ impl<'a> World<'a> {
                 progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
-        if let Some(pool) = &self.shared.pool {
-            pool.check_at_rest();
-        }
-        checkers::at_rest(&self.router, &self.index, &self.engines, &self.recorder);
+        let Self { router, index, engines, recorder, .. } = &self;
+        checkers::at_rest(router, index, engines, self.shared.pool(), recorder);
         let devices = self.devices.map(Devices::into_outcome);
         let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
         checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
@@ -183,7 +185,7 @@ impl<'a> World<'a> {
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
             handovers: self.engines.iter().map(Engine::handover_stats).collect(),
-            pool: self.shared.pool.as_ref().map(Pool::stats),
+            pool: self.shared.pool().map(Pool::stats),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
@@ -191,7 +193,7 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let mail = self.mail.peek().map(|Reverse(posted)| posted.at);
+        let mail = self.mail.peek().map(|&Reverse((at, ..))| at);
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
@@ -202,7 +204,7 @@ impl<'a> World<'a> {
 
     pub fn post(&mut self, at: Instant, letter: Letter) {
         self.posted += 1;
-        self.mail.push(Reverse(Posted { at, order: self.posted, letter }));
+        self.mail.push(Reverse((at, self.posted, self.letters.keep(letter))));
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -246,11 +248,7 @@ impl<'a> World<'a> {
                 self.engines[worker.0 as usize].on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
-            Letter::Put(run) => {
-                if let Some(pool) = &mut self.shared.pool {
-                    pool.put(now, &run);
-                }
-            }
+            Letter::Put(run) => self.shared.put(now, &run),
         }
     }
 
@@ -359,14 +357,13 @@ impl<'a> World<'a> {
     /// A fetch reaches who is to send it.
     fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
         let key = (worker, fetch.id);
-        let refused = match (fetch.from, &mut self.shared.pool) {
-            (SourceId::Worker(from), _) => {
+        let refused = match fetch.from {
+            SourceId::Worker(from) => {
                 let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
                 self.refresh_wake(from.0);
                 lent
             }
-            (SourceId::Pool(_), Some(pool)) => pool.get(now, key, &fetch.run),
-            (SourceId::Pool(_), None) => Err(FetchError::Gone),
+            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
         };
         if refused.is_err() {
             self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
