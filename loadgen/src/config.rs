@@ -11,6 +11,7 @@ use crate::variant::Variant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
@@ -46,6 +47,8 @@ struct ScenarioFile {
     /// What goes wrong with it.
     #[serde(default, rename = "fault")]
     faults: Vec<Fault>,
+    /// The way of KV from groups that prefill to groups that decode.
+    handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
     devices: Option<DevicesFile>,
     /// Who shares KV cache with whom.
@@ -91,6 +94,9 @@ pub struct Setup {
     /// What goes wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// The way of KV from groups that prefill to groups that decode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DevicesSetup>,
@@ -149,7 +155,10 @@ impl Setup {
         for profile in fleet.profiles() {
             profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
-        fleet.check(file.pool.is_some(), &origin, &text)?;
+        if let Some(link) = &file.handover {
+            link.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
+        }
+        fleet.check(file.pool.is_some(), file.handover.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
         let policies = match what.policies.as_slice() {
             [] => file.policies,
@@ -243,6 +252,7 @@ impl Setup {
             network: file.network,
             pool: file.pool,
             faults: file.faults,
+            handover: file.handover,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
                 .then(|| what.prices.load())
@@ -297,6 +307,7 @@ impl Setup {
             policy,
             pool: self.pool.clone(),
             faults: self.faults.clone(),
+            handover: self.handover,
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,

@@ -7,6 +7,7 @@
 mod checkers;
 mod devices;
 mod faults;
+mod handover;
 mod mail;
 mod scenario;
 mod shared;

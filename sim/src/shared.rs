@@ -86,7 +86,7 @@ impl Shared {
         // Whoever has a way to it says what its blocks are; a fleet's links and blocks are alike.
         let user = scenario
             .each_worker()
-            .find_map(|(_, profile)| profile.pool.map(|link| (profile, link)));
+            .find_map(|(_, group)| group.profile.pool.map(|link| (&group.profile, link)));
         let new = |(spec, (profile, link)): (&PoolSpec, (&Profile, PoolLink))| {
             let empty = PoolPlan {
                 spec: spec.clone(),

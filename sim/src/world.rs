@@ -1,26 +1,27 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
+mod fetches;
+
 use crate::devices::{DeviceOutcome, Devices};
 use crate::faults::{FailedFetches, FaultError, check_faults};
-use crate::mail::Mail;
-use crate::scenario::{FleetError, Scenario, check_fleet};
-use crate::shared::{POOL, Shared, SharedOutput};
+use crate::handover::{self, Hand};
+use crate::mail::{Letter, Mail};
+use crate::scenario::{FleetError, Group, Scenario, check_fleet};
+use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
 use std::collections::BTreeSet;
-use warmpath_core::block::BlockRun;
-use warmpath_core::engine::profile::Profile;
-use warmpath_core::engine::store::Fetch;
-use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
-use warmpath_core::event::{KvBatch, Snapshot};
+use warmpath_core::engine::handover::HandoverStats;
+use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
+use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
-use warmpath_core::id::{RequestId, SourceId, TransferId, WorkerId};
+use warmpath_core::id::{RequestId, SourceId, WorkerId};
 use warmpath_core::pool::{PoolError, PoolStats};
 use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::routing::input::{Action, Input, Pull, RejectReason};
+use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
 
@@ -43,6 +44,8 @@ pub struct Outcome {
     pub devices: Option<DeviceOutcome>,
     /// By worker.
     pub engines: Vec<EngineStats>,
+    /// The same, of what they handed over.
+    pub handovers: Vec<HandoverStats>,
     pub pool: Option<PoolStats>,
     /// Why fetches failed.
     pub failed_fetches: FailedFetches,
@@ -54,45 +57,25 @@ pub struct Outcome {
     pub events: u64,
 }
 
-/// What travels, and to whom.
-#[derive(Debug)]
-enum Letter {
-    /// To the router: a client's request.
-    Request(RequestId),
-    /// To a worker: a request that was dispatched to it, and whence it might fetch.
-    Dispatched(WorkerId, RequestId, Option<Pull>),
-    /// To a pool or a peer: a worker asks for blocks.
-    Fetch(WorkerId, Fetch),
-    /// To the worker that asked: they are there, or will not come.
-    Fetched(WorkerId, TransferId, Result<(), FetchError>),
-    /// To the pool: blocks to keep.
-    Put(BlockRun),
-    /// To the router, from a worker.
-    Heard(Input),
-    /// To the router's index, from a worker.
-    Kv(KvBatch),
-    /// To the router: the pool is gone, or came back with this.
-    Pool(Option<Snapshot>),
-    /// To the client: the request is over.
-    Ended(RequestId),
-}
-
 pub struct World<'a> {
-    hop: Duration,
+    pub hop: Duration,
+    pub handover_latency: Duration,
     report_every: Duration,
     router: Router,
     index: PrefixIndex,
-    engines: Vec<Engine>,
+    pub engines: Vec<Engine>,
     workload: Workload,
-    recorder: Recorder,
-    mail: Mail<Letter>,
+    pub recorder: Recorder,
+    mail: Mail,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
     wake_of: Vec<Option<Instant>>,
     /// When a busy worker next reports its load.
     reports: BTreeSet<(Instant, u32)>,
     reporting: Vec<bool>,
-    works: Map<RequestId, Work>,
+    pub works: Map<RequestId, Work>,
+    /// Requests that one worker computes and another answers.
+    pub shares: Map<RequestId, handover::Shared>,
     shared: Shared,
     devices: Option<Devices>,
     failed_fetches: FailedFetches,
@@ -112,7 +95,7 @@ impl<'a> World<'a> {
         let new_devices = |fleet| Devices::new(fleet, observers.rows);
         let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
         if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
-            check_fleet(&scenario.groups, scenario.pool.is_some())?;
+            check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
         }
         check_faults(&scenario.faults, scenario.pool.is_some())?;
         let count = scenario.workers() as usize;
@@ -120,9 +103,12 @@ impl<'a> World<'a> {
         if observers.rows {
             recorder.keep_rows();
         }
-        let engine = |(id, profile): (_, &Profile)| Engine::new(id, 1, profile.clone());
+        let engine = |(id, group): (_, &Group)| {
+            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.handover)
+        };
         let mut world = Self {
             hop: scenario.network.hop(),
+            handover_latency: handover::latency(scenario),
             report_every: scenario.network.report_every(),
             router: Router::new(scenario.policy).with_seed(scenario.seed),
             index: PrefixIndex::default(),
@@ -135,6 +121,7 @@ impl<'a> World<'a> {
             reports: BTreeSet::new(),
             reporting: vec![false; count],
             works: Map::default(),
+            shares: Map::default(),
             shared: Shared::new(scenario)?,
             devices,
             failed_fetches: FailedFetches::default(),
@@ -198,6 +185,7 @@ impl<'a> World<'a> {
             recorder: self.recorder,
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
+            handovers: self.engines.iter().map(Engine::handover_stats).collect(),
             pool: self.shared.stats(),
             failed_fetches: self.failed_fetches.of(&self.engines),
             resident: self.index.copies(),
@@ -216,7 +204,7 @@ impl<'a> World<'a> {
         all.into_iter().flatten().min()
     }
 
-    fn post(&mut self, at: Instant, letter: Letter) {
+    pub fn post(&mut self, at: Instant, letter: Letter) {
         self.mail.post(at, letter);
     }
 
@@ -241,19 +229,16 @@ impl<'a> World<'a> {
                 let request = self.works[&id].request.clone();
                 self.tell_router(now, Input::Arrived(request));
             }
-            Letter::Dispatched(worker, id, pull) => {
-                let work = self.works.remove(&id).expect("a request is dispatched once");
-                self.recorder.placed(id, worker);
-                let engine = &mut self.engines[worker.0 as usize];
-                let offers = self.shared.offers(engine, &work.request.prompt, pull);
-                match engine.submit_offered(now, work, &offers) {
-                    Ok(()) => self.refresh_wake(worker.0),
-                    Err(error) => {
-                        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
-                        self.fail(now + self.hop + self.hop, id, refusal(error));
-                    }
+            Letter::Dispatched(id, decision) => {
+                let done = match decision.decode {
+                    Some(decode) => self.prefill(now, id, &decision, decode),
+                    None => self.dispatch(now, id, &decision),
+                };
+                if let Err(error) = done {
+                    self.refuse(now, id, error);
                 }
             }
+            Letter::Hand(hand) => self.hand(now, hand),
             Letter::Heard(input) => self.tell_router(now, input),
             Letter::Kv(batch) => {
                 self.index.apply(&batch).expect("this network loses and reorders nothing");
@@ -281,6 +266,30 @@ impl<'a> World<'a> {
         }
     }
 
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        decision: &Decision,
+    ) -> Result<(), SubmitError> {
+        let work = self.works.remove(&id).expect("a request is dispatched once");
+        let worker = decision.worker;
+        self.recorder.placed(id, worker);
+        let engine = &mut self.engines[worker.0 as usize];
+        let offers = self.shared.offers(engine, &work.request.prompt, decision.pull);
+        engine.submit_offered(now, work, &offers)?;
+        self.refresh_wake(worker.0);
+        Ok(())
+    }
+
+    /// A worker does not take the request: the router hears of it, then the client.
+    pub fn refuse(&mut self, now: Instant, id: RequestId, error: SubmitError) {
+        self.works.remove(&id);
+        self.shares.remove(&id);
+        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
+        self.fail(now + self.hop + self.hop, id, refusal(error));
+    }
+
     fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
         self.recorder.failed(at, id, reason);
         self.post(at, Letter::Ended(id));
@@ -301,8 +310,7 @@ impl<'a> World<'a> {
                 Action::Dispatch { id, decision } => {
                     let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
-                    let letter = Letter::Dispatched(decision.worker, id, decision.pull);
-                    self.post(now + self.hop, letter);
+                    self.post(now + self.hop, Letter::Dispatched(id, decision));
                 }
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
@@ -331,13 +339,22 @@ impl<'a> World<'a> {
                     let ended = heard + self.hop;
                     let block_size = self.engines[i as usize].profile().block_size;
                     let by_tier = hit.map(|blocks| blocks * block_size);
-                    let found = Cached { tokens: cached_tokens, by_tier };
+                    let found = self.found(id, Cached { tokens: cached_tokens, by_tier });
                     self.recorder.finished(ended, id, worker, found);
-                    let by_origin = Some(by_tier);
+                    let (cached_tokens, by_origin) = (found.tokens, Some(found.by_tier));
                     let input = Input::Finished { id, cached_tokens, by_origin };
                     self.post(heard, Letter::Heard(input));
                     self.post(ended, Letter::Ended(id));
                 }
+                Output::Prefilled { id, at, cached_tokens, hit } => {
+                    let block_size = self.engines[i as usize].profile().block_size;
+                    let by_tier = hit.map(|blocks| blocks * block_size);
+                    self.prefilled(at, id, worker, Cached { tokens: cached_tokens, by_tier });
+                }
+                Output::Pull { at, id, from, tokens } => {
+                    self.post(at, Letter::Hand(Hand::Pull { id, to: worker, from, tokens }));
+                }
+                Output::HandedOver { at, id, to } => self.handed_over(at, id, to),
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
                 Output::Put { at, run } => self.post(at, Letter::Put(run)),
@@ -353,58 +370,6 @@ impl<'a> World<'a> {
         self.refresh_wake(i);
     }
 
-    /// A fetch reaches who is to send it.
-    fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
-        let key = (worker, fetch.id);
-        let refused = match fetch.from {
-            SourceId::Worker(from) => {
-                let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
-                self.refresh_wake(from.0);
-                lent
-            }
-            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
-        };
-        if refused.is_err() {
-            self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
-        }
-    }
-
-    /// Blocks have left for who asked; the latency of the way comes on top.
-    fn sent(
-        &mut self,
-        at: Instant,
-        (worker, id): LoanKey,
-        from: SourceId,
-        result: Result<(), FetchError>,
-    ) {
-        let profile = self.engines[worker.0 as usize].profile();
-        let latency_us = match from {
-            SourceId::Pool(_) => profile.pool.map_or(0.0, |pool| pool.latency_us),
-            SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
-        };
-        let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
-        self.post(arrives, Letter::Fetched(worker, id, result));
-    }
-
-    fn step_pool(&mut self, now: Instant) {
-        for output in self.shared.step(now) {
-            match output {
-                SharedOutput::Sent { at, key, result } => {
-                    self.sent(at, key, SourceId::Pool(POOL), result);
-                }
-                SharedOutput::Broken { at, key: (worker, id) } => {
-                    let gone = Letter::Fetched(worker, id, Err(FetchError::Gone));
-                    self.post(at + self.hop, gone);
-                }
-                SharedOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
-                SharedOutput::Lost { at } => self.post(at + self.hop, Letter::Pool(None)),
-                SharedOutput::Back { at, snapshot } => {
-                    self.post(at + self.hop, Letter::Pool(Some(snapshot)));
-                }
-            }
-        }
-    }
-
     /// A busy worker goes on reporting; an idle one says so and falls silent.
     fn report(&mut self, now: Instant, i: u32) {
         self.reports.remove(&(now, i));
@@ -417,7 +382,7 @@ impl<'a> World<'a> {
         self.post(now + self.hop, Letter::Heard(Input::Load(report)));
     }
 
-    fn refresh_wake(&mut self, i: u32) {
+    pub fn refresh_wake(&mut self, i: u32) {
         let next = self.engines[i as usize].next_wake();
         let old = core::mem::replace(&mut self.wake_of[i as usize], next);
         if old != next {
@@ -434,6 +399,8 @@ impl<'a> World<'a> {
 fn rejection(reason: RejectReason) -> &'static str {
     match reason {
         RejectReason::NoEligibleWorker { .. } => "no worker takes requests",
+        RejectReason::NoDecodeWorker { .. } => "no worker decodes",
+        RejectReason::NoPrefillWorker { .. } => "no worker prefills",
         RejectReason::PromptTooLarge { .. } => "prompt too large for any worker",
         RejectReason::DuplicateId => "duplicate request id",
     }

@@ -38,6 +38,7 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
         policy: PolicyConfig::KvAware,
         pool: None,
         faults: Vec::new(),
+        handover: None,
         devices: None,
         network,
         seed: 0,
