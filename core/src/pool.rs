@@ -7,9 +7,9 @@
 
 use crate::block::{BlockRun, TokenBlocks};
 use crate::engine::store::eviction::EvictionRule;
-use crate::engine::store::{Acquired, BlockStore, Lease};
+use crate::engine::store::{BlockStore, Lease, NoRoom};
 use crate::engine::{FetchError, LoanKey};
-use crate::event::{Digest, KvBatch, PrefillCost, Snapshot};
+use crate::event::{Digest, KvBatch, Snapshot};
 use crate::id::PoolId;
 use crate::link::FairLink;
 use crate::time::{Duration, Instant};
@@ -100,15 +100,6 @@ pub struct Pool {
     sending: BTreeMap<LoanKey, Lease>,
     stats: PoolStats,
 }
-
-/// Nothing is computed in a pool.
-const FREE: PrefillCost = PrefillCost {
-    step_ns: 0.0,
-    chunk_tokens: 1,
-    ns_per_token: 0.0,
-    ns_per_pair: 0.0,
-    floor_ns: 0.0,
-};
 
 impl Pool {
     /// `block_bytes`: of one block of the workers' model; `user_gb_s`: of each user's own link to it.
@@ -250,16 +241,11 @@ impl Pool {
     }
 
     fn keep(&mut self, now: Instant, run: &BlockRun) {
-        let count = u64::from(run.end - self.store.present(run));
-        let whole = TokenBlocks::new(Arc::clone(&run.chain), run.end * run.chain.block_size());
-        match self.store.acquire(now, &whole, run.end, run.end, &FREE, &[]) {
-            Acquired::Ready { mut lease, .. } => {
-                self.store.commit(now, &mut lease, run.end);
-                self.store.release(lease);
-                self.stats.stored_blocks += count;
+        match self.store.keep(now, run) {
+            Ok(new) => self.stats.stored_blocks += u64::from(new),
+            Err(NoRoom) => {
+                self.stats.refused_blocks += u64::from(run.end - self.store.present(run));
             }
-            Acquired::NoRoom => self.stats.refused_blocks += count,
-            Acquired::Waiting { .. } => unreachable!("there is nothing behind a pool"),
         }
     }
 

@@ -27,7 +27,14 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
     if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: devices run in virtual time only"));
     }
-    let only_virtual = setup.is_grid() || setup.devices.is_some();
+    let shares = setup.fleet.shares_requests();
+    if shares && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: roles are for virtual time only, as yet"));
+    }
+    if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
+    }
+    let only_virtual = setup.is_grid() || setup.devices.is_some() || setup.has_tenants() || shares;
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
@@ -121,7 +128,7 @@ impl LiveLeg<'_> {
         let setup = self.setup;
         let fleet = &setup.fleet;
         let block_size = fleet.profile().block_size;
-        let figures = driven.recorder.figures(block_size, fleet.workers(), &setup.slo);
+        let figures = driven.recorder.figures(block_size, fleet.comparable_workers(), &setup.slo);
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {

@@ -16,6 +16,7 @@ mod grid;
 mod groups;
 #[cfg(test)]
 mod outage;
+mod owners;
 mod parallel;
 mod progress;
 mod replay;

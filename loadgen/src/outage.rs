@@ -21,6 +21,7 @@ use warmpath_core::id::{MAX_TIERS, RequestId};
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Answered;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::Scopes;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::Pace;
 use warmpath_router::{RouterConfig, RouterServer};
@@ -93,9 +94,9 @@ fn workload() -> Workload {
     std::fs::write(&file, text).expect("a file in a folder of one's own");
     let args = TraceArgs { file, format: None, arrivals: None, sessions: None, think_cap: None };
     let source = Source::trace(&args).expect("a trace");
-    let scope = ScopePlan::new("", "sim", "", BLOCK);
+    let scopes = Scopes::from(&ScopePlan::new("", "sim", "", BLOCK));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
-    source.prepare(&scope).workload(pace)
+    source.prepare(&scopes).workload(pace)
 }
 
 /// What stands between the workers and the pool: it passes on what it gets, until it does not.

@@ -6,6 +6,7 @@ use crate::devices::DeviceReport;
 use crate::economics::Economics;
 use crate::grid;
 use crate::groups::GroupFigures;
+use crate::owners;
 use crate::progress::Progress;
 use crate::source::Prepared;
 use crate::stats::Estimate;
@@ -38,6 +39,9 @@ pub struct Results {
     /// What a reader of the table must know besides.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// Whether the table says whose work the hits were.
+    #[serde(skip)]
+    pub by_owner: bool,
 }
 
 impl Results {
@@ -50,8 +54,9 @@ impl Results {
     ) -> Result<Self> {
         let capacities =
             if setup.capacity { capacity::find(setup, prepared, progress)? } else { Vec::new() };
-        let notes = setup.source.note().into_iter().collect();
-        Ok(Self { runs, comparisons: Vec::new(), capacities, notes })
+        let notes = setup.source.note().into_iter().chain(owners::note(setup)).collect();
+        let by_owner = setup.has_tenants();
+        Ok(Self { runs, comparisons: Vec::new(), capacities, notes, by_owner })
     }
 
     /// Every policy at every rate with every seed, compared.
@@ -66,6 +71,7 @@ impl Results {
         self.runs.extend(other.runs);
         self.comparisons.extend(other.comparisons);
         self.capacities.extend(other.capacities);
+        self.by_owner |= other.by_owner;
         let new = other.notes.into_iter().filter(|note| !self.notes.contains(note));
         let new: Vec<String> = new.collect();
         self.notes.extend(new);
@@ -227,6 +233,9 @@ pub struct EngineFigures {
     /// From pools and peers, and how often that failed and was computed instead.
     pub fetched_bytes: f64,
     pub failed_fetches: u64,
+    /// Where some workers compute prompts that others answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverFigures>,
     /// Blocks that at least one worker holds at the end, and copies of them in all workers.
     pub resident_blocks: u64,
     pub resident_copies: u64,
@@ -236,6 +245,22 @@ pub struct EngineFigures {
     pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// KV that went from workers that compute prompts to workers that answer them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HandoverFigures {
+    pub tokens: u64,
+    /// These tokens' KV; no block is rounded up.
+    pub bytes: u64,
+    /// Share of the time in which anything was on its way, over all workers that prefill.
+    pub link_utilisation: f64,
+    /// Seconds that requests waited for it, all together.
+    pub wait_s: f64,
+    /// Hand-overs that failed, so that the prompts were computed by who answered.
+    pub failed: u64,
+    /// Prompts that were computed and held, and that nobody came for in time.
+    pub expired: u64,
 }
 
 /// What a shared pool did.

@@ -4,10 +4,10 @@ use crate::cli;
 use crate::config::Setup;
 use crate::economics::{Economics, Side};
 use crate::files::{PendingFile, bad};
-use crate::groups::Fleet;
+use crate::groups::{Did, Fleet};
 use crate::progress::Progress;
 use crate::results::{
-    EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
+    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
 };
 use crate::rows;
 use crate::source::Prepared;
@@ -16,11 +16,15 @@ use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
+use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
+use warmpath_core::sharing::Scopes;
+use warmpath_core::time::Duration;
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::{Observers, Outcome};
 
@@ -74,9 +78,10 @@ pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Result
     Results::of_runs(runs, setup, &prepared, progress)
 }
 
-/// In virtual time nobody is kept apart from anybody, so all runs share one scope.
-pub fn scope(setup: &Setup) -> ScopePlan {
-    ScopePlan::new("", "sim", "", setup.fleet.profile().block_size)
+/// Who shares with whom, which is the same in all runs of a set-up.
+pub fn scope(setup: &Setup) -> Scopes {
+    let operator = ScopePlan::new("", "sim", "", setup.fleet.profile().block_size);
+    Scopes::new(&operator, setup.sharing, setup.source.tenants())
 }
 
 pub fn simulate(
@@ -117,7 +122,7 @@ pub fn simulate(
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
     let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
     // How evenly the router spread its work says nothing of a fleet that is not all the router's.
-    let balanced = devices.is_none().then_some(workers);
+    let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = figures.duration_s * f64::from(workers);
@@ -130,6 +135,7 @@ pub fn simulate(
         // Where anything is fetched, blocks have the same bytes throughout the fleet.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
+        handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
@@ -150,7 +156,11 @@ pub fn simulate(
         profile_standing: served.standing(),
         profile_hbm_tokens_computed: served.hbm_tokens_computed(),
         groups: if workers > 0 {
-            fleet.figures(Some((&outcome.engines, figures.duration_s)))
+            fleet.figures(Some(Did {
+                engines: &outcome.engines,
+                handovers: &outcome.handovers,
+                seconds: figures.duration_s,
+            }))
         } else {
             Vec::new()
         },
@@ -244,6 +254,34 @@ impl Log {
         self.text.push(b'\n');
         self.file.finish(&self.text)
     }
+}
+
+/// What went from workers that compute prompts to those that answer.
+fn handover_figures(
+    setup: &Setup,
+    workers: &[HandoverStats],
+    duration_s: f64,
+) -> Option<HandoverFigures> {
+    setup.handover?;
+    let sum = |of: fn(&HandoverStats) -> u64| workers.iter().map(of).sum();
+    let seconds = |of: fn(&HandoverStats) -> Duration| -> f64 {
+        workers.iter().map(|stats| of(stats).as_secs_f64()).sum()
+    };
+    let groups = setup.fleet.groups();
+    let senders = groups.iter().filter(|group| group.role == Role::Prefill);
+    let offered_s = duration_s * f64::from(senders.map(|group| group.workers).sum::<u32>());
+    Some(HandoverFigures {
+        tokens: sum(|stats| stats.tokens),
+        bytes: sum(|stats| stats.bytes),
+        link_utilisation: if offered_s > 0.0 {
+            seconds(|stats| stats.sending) / offered_s
+        } else {
+            0.0
+        },
+        wait_s: seconds(|stats| stats.wait),
+        failed: sum(|stats| stats.failed),
+        expired: sum(|stats| stats.expired),
+    })
 }
 
 fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFigures {

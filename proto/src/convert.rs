@@ -8,7 +8,8 @@ use crate::{HASH_SCHEME, v1::WatchResponse};
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain};
 use warmpath_core::event::{
-    Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Snapshot, TierCost, WorkerInfo,
+    Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot, TierCost,
+    WorkerInfo,
 };
 use warmpath_core::id::{MAX_TIERS, SourceId, TierId, WorkerId};
 use warmpath_core::runs::ANCHOR;
@@ -353,5 +354,7 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
         tiers: hello.tiers.iter().map(tier).collect::<Result<_, _>>()?,
         pool: hello.pool.as_ref().map(fetch_cost_from_wire),
         peers: hello.peers.as_ref().map(fetch_cost_from_wire),
+        role: Role::Both,
+        decode: None,
     })
 }

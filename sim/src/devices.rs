@@ -143,7 +143,10 @@ impl Devices {
                 | Output::Kv { .. }
                 | Output::Fetch { .. }
                 | Output::Put { .. }
-                | Output::Lent { .. } => {}
+                | Output::Lent { .. }
+                | Output::Prefilled { .. }
+                | Output::Pull { .. }
+                | Output::HandedOver { .. } => {}
             }
         }
         self.refresh_wake(i);

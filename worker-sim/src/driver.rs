@@ -249,6 +249,9 @@ impl Driver {
                 Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
                 Output::Put { run, .. } => self.outbox.put(run),
                 Output::Lent { at, key } => self.lending.end(at, key),
+                Output::Prefilled { .. } | Output::Pull { .. } | Output::HandedOver { .. } => {
+                    unreachable!("a worker that does both hands nothing over")
+                }
             }
         }
         self.outputs = outputs;

@@ -254,7 +254,12 @@ impl WorkerMetrics {
                 self.finished.increment(1);
             }
             // Counted where they are done.
-            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {}
+            Output::Fetch { .. }
+            | Output::Lent { .. }
+            | Output::Put { .. }
+            | Output::Prefilled { .. }
+            | Output::Pull { .. }
+            | Output::HandedOver { .. } => {}
             Output::Kv { batch, .. } => {
                 self.batches.increment(1);
                 self.events.increment(batch.events.len() as u64);
