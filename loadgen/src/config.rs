@@ -59,7 +59,7 @@ pub struct Live {
 }
 
 /// Everything resolved.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
     #[serde(flatten)]
@@ -98,12 +98,17 @@ pub struct Setup {
 
 impl Setup {
     pub fn resolve(what: &What) -> Result<Self> {
+        match what.trace {
+            Some(_) => Self::resolve_on(what, "built-in trace scenario", TRACE_SCENARIO),
+            None => Self::resolve_on(what, "built-in scenario", DEFAULT_SCENARIO),
+        }
+    }
+
+    /// On a scenario that comes with the program, unless another is named.
+    pub fn resolve_on(what: &What, name: &str, built_in: &str) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
             Some(path) => (path.display().to_string(), read(path)?, path.parent()),
-            None if what.trace.is_some() => {
-                ("built-in trace scenario".into(), TRACE_SCENARIO.to_owned(), None)
-            }
-            None => ("built-in scenario".into(), DEFAULT_SCENARIO.to_owned(), None),
+            None => (name.to_owned(), built_in.to_owned(), None),
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
