@@ -9,7 +9,12 @@
 //! Because each name covers its whole prefix, two chains that agree at block `i` agree at every
 //! block before it; comparing them is a binary search.
 
+mod scope;
+
+pub use scope::ScopePlan;
+
 use crate::tokens::Segment;
+use scope::Of;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -36,58 +41,18 @@ impl fmt::Debug for BlockHash {
     }
 }
 
-/// Within what blocks may be shared, and how long they are. Without one there is no hash, and
-/// without a hash no look-up.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ScopePlan {
-    /// One for each thing that is hashed, so that no two of them can be taken for each other.
-    keys: [[u8; 32]; 4],
-    block_size: u32,
-}
-
-/// What a key is for.
-#[derive(Clone, Copy)]
-enum Of {
-    Tokens,
-    WideTokens,
-    Text,
-    Answer,
-}
-
-impl ScopePlan {
-    /// Blocks are shared among requests that agree in all four. `salt` separates tenants.
-    pub fn new(salt: &str, model: &str, lora: &str, block_size: u32) -> Self {
-        assert!(block_size > 0, "a block holds at least one token");
-        let mut hasher = blake3::Hasher::new_derive_key("warmpath v1 sharing scope");
-        for field in [salt, model, lora] {
-            hasher.update(&(field.len() as u64).to_le_bytes());
-            hasher.update(field.as_bytes());
-        }
-        hasher.update(&block_size.to_le_bytes());
-        let mut bytes = hasher.finalize_xof();
-        let mut keys = [[0; 32]; 4];
-        keys.iter_mut().for_each(|key| bytes.fill(key));
-        Self { keys, block_size }
-    }
-
-    pub const fn block_size(&self) -> u32 {
-        self.block_size
-    }
-
-    fn keyed(&self, of: Of, bytes: &[u8]) -> u128 {
-        let hash = blake3::keyed_hash(&self.keys[of as usize], bytes);
-        let (bits, _) = hash.as_bytes().split_first_chunk().expect("32 bytes");
-        u128::from_le_bytes(*bits)
-    }
-}
-
 /// Names every full block of `tokens`.
 pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
     // No vocabulary has 2^24 entries, so three bytes a token do, and 16 tokens with the name before
     // them fill one block of BLAKE3. A token that needs four is hashed under a key of its own.
-    let mut bytes = vec![0; 16 + scope.block_size as usize * 4 + 1];
+    let size = scope.block_size() as usize;
+    let mut bytes = vec![0; 16 + size * 4 + 1];
     let mut parent = 0u128;
-    let hashes = tokens.chunks_exact(scope.block_size as usize).map(|block| {
+    let (public, own) = tokens.split_at(tokens.len().min(scope.public_tokens() as usize));
+    let public = public.chunks_exact(size).map(|block| (scope.at(0).0, block));
+    let own_keys = scope.at(scope.public_tokens()).0;
+    let own = own.chunks_exact(size).map(|block| (own_keys, block));
+    let hashes = public.chain(own).map(|(keys, block)| {
         let wide = block.iter().any(|&token| token >= 1 << 24);
         let (of, width) = if wide { (Of::WideTokens, 4) } else { (Of::Tokens, 3) };
         bytes[..16].copy_from_slice(&parent.to_le_bytes());
@@ -97,12 +62,12 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
             bytes[end..end + 4].copy_from_slice(&token.to_le_bytes());
             end += width;
         }
-        parent = scope.keyed(of, &bytes[..end]);
+        parent = keys.hash(of, &bytes[..end]);
         BlockHash(parent)
     });
     let form = Form::Listed { base: 0, hashes: hashes.collect() };
     let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
-    Chain { block_size: scope.block_size, tokens, form }
+    Chain { block_size: scope.block_size(), tokens, form }
 }
 
 /// Names the blocks of a text that is described instead of written out. One BLAKE3 a segment; the
@@ -115,21 +80,27 @@ pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
     let mut start = 0u32;
     let mut before = 0u128;
     let mut states = Vec::with_capacity(segments.len());
-    for segment in segments.iter().filter(|segment| segment.tokens() > 0) {
-        let (of, seed) = match *segment {
+    for segment in segments {
+        let (mut of, seed) = match *segment {
             Segment::Text { seed, .. } => (Of::Text, seed),
             Segment::Answer { .. } => (Of::Answer, 0),
         };
-        let mut bytes = [0; 24];
-        bytes[..16].copy_from_slice(&before.to_le_bytes());
-        bytes[16..].copy_from_slice(&seed.to_le_bytes());
-        let state = scope.keyed(of, &bytes);
-        states.push(SegmentState { start, state });
-        start = start.checked_add(segment.tokens()).expect("a text of fewer than 2^32 tokens");
-        before = mix(state, segment.tokens());
+        let end = start.checked_add(segment.tokens()).expect("a text of fewer than 2^32 tokens");
+        // One that goes on behind the public part is named in two pieces.
+        while start < end {
+            let (keys, until) = scope.at(start);
+            let mut bytes = [0; 24];
+            bytes[..16].copy_from_slice(&before.to_le_bytes());
+            bytes[16..].copy_from_slice(&seed.to_le_bytes());
+            let state = keys.hash(of, &bytes);
+            states.push(SegmentState { start, state });
+            before = mix(state, end.min(until) - start);
+            start = end.min(until);
+            of = Of::Rest;
+        }
     }
     let form = Form::Described(states.into_boxed_slice());
-    Chain { block_size: scope.block_size, tokens: start, form }
+    Chain { block_size: scope.block_size(), tokens: start, form }
 }
 
 /// 128 bits from a segment's state and how many of its tokens are covered. A bijection of the

@@ -8,8 +8,9 @@
 //! - [`report`]: what is measured, by the formulas of `docs/metrics.md`.
 //!
 //! Common to them: [`time`], [`id`], [`block`] (names of blocks), [`tokens`], [`request`],
-//! [`event`] (all that a worker tells a router), [`runs`] (the forest of block runs that caches and
-//! indexes share), [`link`] (bandwidth that transfers share).
+//! [`sharing`] (who shares blocks with whom), [`event`] (all that a worker tells a router), [`runs`]
+//! (the forest of block runs that caches and indexes share), [`link`] (bandwidth that transfers
+//! share).
 
 pub mod block;
 pub mod engine;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod rng;
 pub mod routing;
 pub mod runs;
+pub mod sharing;
 pub mod time;
 pub mod tokens;
 pub mod workload;

@@ -3,13 +3,16 @@
 
 mod absorb;
 mod energy;
+mod owners;
 mod rows;
 
 pub use energy::{Account, Rate, Rates, Spent};
+pub use owners::{ByOwner, TenantFigures};
 pub use rows::Row;
 
 use crate::hash::Map;
 use crate::id::{ORIGINS, RequestId, SessionId, TenantId, WorkerId};
+use crate::request::Known;
 use crate::time::{Duration, Instant};
 use rows::Rows;
 use serde::{Deserialize, Serialize};
@@ -38,6 +41,9 @@ pub struct Answered {
     pub cached_tokens: u32,
     /// The same by origin: the tiers, the nearest first, then a pool and peers. All zero where a worker does not say.
     pub cached_by_tier: [u32; ORIGINS],
+    pub tenant: TenantId,
+    /// The same by who had it before.
+    pub cached_by_owner: ByOwner<u32>,
 }
 
 impl Answered {
@@ -71,6 +77,8 @@ struct Open {
     first_token: Option<Instant>,
     prompt_tokens: u32,
     output_tokens: u32,
+    tenant: TenantId,
+    known: Known,
 }
 
 /// Follows requests from send to end.
@@ -94,7 +102,9 @@ impl Recorder {
     }
 
     pub fn sent(&mut self, at: Instant, id: RequestId, prompt_tokens: u32, output_tokens: u32) {
-        let open = Open { sent: at, first_token: None, prompt_tokens, output_tokens };
+        let (tenant, known) = (TenantId(0), Known::default());
+        let first_token = None;
+        let open = Open { sent: at, first_token, prompt_tokens, output_tokens, tenant, known };
         let before = self.open.insert(id, open);
         assert!(before.is_none(), "{id} was sent twice");
         self.offered += 1;
@@ -147,6 +157,8 @@ impl Recorder {
             output_tokens: open.output_tokens,
             cached_tokens: found.tokens,
             cached_by_tier: found.by_tier,
+            tenant: open.tenant,
+            cached_by_owner: ByOwner::of(found.tokens, open.known),
         });
         if let Some(rows) = &mut self.rows {
             rows.ended(at, id, |row| row.cached = Some(found));
@@ -219,6 +231,7 @@ impl Recorder {
                 let found = |request: &Answered| u64::from(request.cached_by_tier[tier]);
                 ratio(self.answered.iter().map(found).sum(), prompt)
             }),
+            hit_rate_by_owner: owners::hit_rates(&self.answered, prompt),
             hit_rate_blocks: ratio(cached / u64::from(block_size), full),
             prefill_tokens_computed: prompt - cached,
             prefill_tokens_cached: cached,
@@ -239,6 +252,7 @@ impl Recorder {
             },
             arrivals_s,
             balance_max_over_mean: balance,
+            tenants: owners::by_tenant(&self.answered),
         }
     }
 }
@@ -261,6 +275,8 @@ pub struct Figures {
     pub hit_rate: f64,
     /// The parts of `hit_rate` by origin: the tiers, the nearest first, then a pool and peers. All zero where no worker says.
     pub hit_rate_by_tier: [f64; ORIGINS],
+    /// The parts of `hit_rate` by who had the tokens before.
+    pub hit_rate_by_owner: ByOwner<f64>,
     /// Of full prompt blocks.
     pub hit_rate_blocks: f64,
     pub prefill_tokens_computed: u64,
@@ -280,6 +296,9 @@ pub struct Figures {
     /// Tokens computed by the busiest worker over those of the mean worker. None where nobody knows
     /// how many workers there are.
     pub balance_max_over_mean: Option<f64>,
+    /// Where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantFigures>,
 }
 
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
@@ -305,14 +324,17 @@ impl Spread {
             return Self::default();
         }
         values.sort_unstable_by(f64::total_cmp);
-        let count = values.len();
-        let rank = |percent: usize| values[(count * percent).div_ceil(100).max(1) - 1];
         Self {
-            mean: values.iter().sum::<f64>() / count as f64,
-            p50: rank(50),
-            p90: rank(90),
-            p99: rank(99),
+            mean: values.iter().sum::<f64>() / values.len() as f64,
+            p50: Self::rank(&values, 50),
+            p90: Self::rank(&values, 90),
+            p99: Self::rank(&values, 99),
         }
+    }
+
+    /// A percentile of values that ascend, of which there is at least one.
+    fn rank(ascending: &[f64], percent: usize) -> f64 {
+        ascending[(ascending.len() * percent).div_ceil(100).max(1) - 1]
     }
 }
 

@@ -29,11 +29,25 @@ pub struct Work {
     /// At least 1.
     pub output_tokens: u32,
     pub text: TokenSource,
+    /// The session of the person behind it: a sub-agent's requests are its user's. None where nobody
+    /// says.
+    pub user: Option<SessionId>,
+    pub known: Known,
+}
+
+/// Prefixes of a prompt that somebody could have in a cache already, in tokens of whole blocks. They
+/// say whose work a hit was.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Known {
+    /// Earlier turns of the same user's session had these.
+    pub own_tokens: u32,
+    /// The operator shares these with all tenants.
+    pub public_tokens: u32,
 }
 
 impl Work {
-    /// A request of the one tenant that workloads play: the first `prompt_tokens` of a chain, answered
-    /// with the `output_tokens` behind them.
+    /// A request of the first tenant: the first `prompt_tokens` of a chain, answered with the
+    /// `output_tokens` behind them.
     pub fn new(
         id: RequestId,
         session: Option<SessionId>,
@@ -46,7 +60,18 @@ impl Work {
         let sequence = view(prompt_tokens + output_tokens);
         let tenant = TenantId(0);
         let request = Request { id, session, tenant, prompt, priority: 0, deadline: None };
-        Self { request, sequence, output_tokens, text }
+        Self { request, sequence, output_tokens, text, user: session, known: Known::default() }
+    }
+
+    /// The same of this tenant, with what of its prompt was known before; parts of blocks do not count.
+    #[must_use]
+    pub fn of(mut self, tenant: TenantId, known: Known) -> Self {
+        let size = self.request.prompt.block_size();
+        let whole = |tokens: u32| tokens.min(self.request.prompt.tokens()) / size * size;
+        let Known { own_tokens, public_tokens } = known;
+        self.known = Known { own_tokens: whole(own_tokens), public_tokens: whole(public_tokens) };
+        self.request.tenant = tenant;
+        self
     }
 }
 

@@ -6,8 +6,8 @@ mod common;
 use common::{between, for_seeds};
 use std::collections::BTreeMap;
 use warmpath_core::event::PrefillCost;
-use warmpath_core::id::{ORIGINS, RequestId, WorkerId};
-use warmpath_core::report::{Account, Answered, Rate, Rates, Spent};
+use warmpath_core::id::{ORIGINS, RequestId, TenantId, WorkerId};
+use warmpath_core::report::{Account, Answered, ByOwner, Rate, Rates, Spent};
 use warmpath_core::rng::Rng;
 use warmpath_core::time::{Duration, Instant};
 
@@ -60,6 +60,8 @@ fn request(rng: &mut Rng, i: u32, workers: u32) -> Answered {
         output_tokens: between(rng, 1, 500),
         cached_tokens: between(rng, 0, prompt_tokens - 1),
         cached_by_tier: [0; ORIGINS],
+        tenant: TenantId(0),
+        cached_by_owner: ByOwner::default(),
     }
 }
 
@@ -128,6 +130,8 @@ fn a_share_worked_by_hand() {
         output_tokens,
         cached_tokens: 500,
         cached_by_tier: [0; ORIGINS],
+        tenant: TenantId(0),
+        cached_by_owner: ByOwner::default(),
     };
     let workers = BTreeMap::from([(WorkerId(0), Duration::from_millis(10_000))]);
     let rates = Rates {

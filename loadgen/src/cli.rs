@@ -7,6 +7,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::str::FromStr;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::{Sharing, Tenants};
 use warmpath_core::workload::arrivals::TraceArrivals;
 use warmpath_core::workload::trace::Format;
 
@@ -94,6 +95,14 @@ pub struct What {
     /// Tokens a KV block; with a trace the trace's own block unless given
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub block_size: Option<u32>,
+    /// Within what KV cache is shared: none, session, tenant, group:N (tenant n is in group n modulo N)
+    /// or all; with +public behind it, all tenants share the operator's system prompts whatever the
+    /// scope
+    #[arg(long, value_name = "SCOPE")]
+    pub sharing: Option<Sharing>,
+    /// Deals the sessions to so many tenants
+    #[arg(long, value_name = "N", value_parser = parse_tenants)]
+    pub tenants: Option<u32>,
     /// Times the workload's own arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
@@ -295,6 +304,11 @@ fn parse_whole<T: FromStr>(text: &str) -> Result<T, String> {
 
 fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "expected a whole number above 0".to_owned())
+}
+
+fn parse_tenants(text: &str) -> Result<u32, String> {
+    let tenants = text.parse().ok().filter(|tenants| (1..=Tenants::MOST).contains(tenants));
+    tenants.ok_or_else(|| format!("expected 1 to {}", Tenants::MOST))
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {

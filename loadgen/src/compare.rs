@@ -30,7 +30,13 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
     if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: devices run in virtual time only"));
     }
-    let only_virtual = setup.is_grid() || setup.variant.is_some() || setup.devices.is_some();
+    if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
+    }
+    let only_virtual = setup.is_grid()
+        || setup.variant.is_some()
+        || setup.devices.is_some()
+        || setup.has_tenants();
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]

@@ -15,6 +15,7 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Network, Scenario};
 use warmpath_worker_sim::profiles;
 
@@ -44,6 +45,9 @@ struct ScenarioFile {
     pool: Option<PoolSpec>,
     /// Devices of the users, beside the workers or in their place.
     devices: Option<DevicesFile>,
+    /// Who shares KV cache with whom.
+    #[serde(default)]
+    sharing: Sharing,
     /// The profile with parts left out, to be compared.
     #[serde(default, rename = "variant")]
     variants: Vec<Variant>,
@@ -87,6 +91,8 @@ pub struct Setup {
     /// What energy and money are reckoned with. None: they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<Sheet>,
+    /// Who shares KV cache with whom.
+    pub sharing: Sharing,
     pub variants: Vec<Variant>,
     /// Which of them is played.
     #[serde(skip)]
@@ -113,11 +119,25 @@ impl Setup {
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
         let mut fleet = file.fleet(what, &origin, &text, folder.unwrap_or(here))?;
-        let source = match (&what.trace, &what.workload) {
+        let mut source = match (&what.trace, &what.workload) {
             (Some(path), _) => Source::trace(path)?,
             (None, Some(name)) => Source::workload(name, here)?,
             (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
         };
+        if let Some(tenants) = what.tenants {
+            source.set_tenants(tenants);
+        }
+        file.sharing
+            .check()
+            .map_err(|(field, why)| bad_field(&origin, &text, &format!("sharing.{field}"), &why))?;
+        let sharing = what.sharing.unwrap_or(file.sharing);
+        if sharing.public_prefixes && source.operators_tokens() == 0 {
+            let why = "no text of this workload is the operator's, expected system_tokens above 0";
+            return Err(match what.sharing {
+                Some(sharing) => bad(format!("--sharing: {sharing}, but {why}")),
+                None => bad_field(&origin, &text, "sharing.public_prefixes", why),
+            });
+        }
         if let Some(size) = what.block_size.or(source.own_block_size()) {
             fleet.profiles_mut().into_iter().for_each(|profile| profile.set_block_size(size));
         }
@@ -223,10 +243,16 @@ impl Setup {
             prices: (what.cost || what.prices.are_given())
                 .then(|| what.prices.load())
                 .transpose()?,
+            sharing,
             variants: file.variants,
             variant: None,
             rows: what.parquet.is_some(),
         })
+    }
+
+    /// Whether anybody is kept apart, or could be.
+    pub fn has_tenants(&self) -> bool {
+        self.sharing != Sharing::default() || self.source.tenants().count() > 1
     }
 
     /// Whether there is more than one run a policy.

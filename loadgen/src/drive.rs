@@ -256,6 +256,7 @@ async fn one_request(
         shared.recorder.sent(at, id, prompt_tokens, work.output_tokens);
         let Request { session, tenant, .. } = work.request;
         shared.recorder.described(clock.now(), id, session, tenant);
+        shared.recorder.belongs(id, tenant, work.known);
     }
     let mut given_up = context.given_up.clone();
     let exchange = stream(&context, channel, clock, &work, request, expected);

@@ -14,6 +14,7 @@ mod files;
 mod fleet;
 mod grid;
 mod groups;
+mod owners;
 mod parallel;
 mod progress;
 mod replay;

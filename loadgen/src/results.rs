@@ -6,6 +6,7 @@ use crate::devices::DeviceReport;
 use crate::economics::Economics;
 use crate::grid;
 use crate::groups::GroupFigures;
+use crate::owners;
 use crate::progress::Progress;
 use crate::source::Prepared;
 use crate::stats::Estimate;
@@ -38,6 +39,9 @@ pub struct Results {
     /// What a reader of the table must know besides.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// Whether the table says whose work the hits were.
+    #[serde(skip)]
+    pub by_owner: bool,
 }
 
 impl Results {
@@ -50,8 +54,9 @@ impl Results {
     ) -> Result<Self> {
         let capacities =
             if setup.capacity { capacity::find(setup, prepared, progress)? } else { Vec::new() };
-        let notes = setup.source.note().into_iter().collect();
-        Ok(Self { runs, comparisons: Vec::new(), capacities, notes })
+        let notes = setup.source.note().into_iter().chain(owners::note(setup)).collect();
+        let by_owner = setup.has_tenants();
+        Ok(Self { runs, comparisons: Vec::new(), capacities, notes, by_owner })
     }
 
     /// Every policy at every rate with every seed, compared.
@@ -66,6 +71,7 @@ impl Results {
         self.runs.extend(other.runs);
         self.comparisons.extend(other.comparisons);
         self.capacities.extend(other.capacities);
+        self.by_owner |= other.by_owner;
         let new = other.notes.into_iter().filter(|note| !self.notes.contains(note));
         let new: Vec<String> = new.collect();
         self.notes.extend(new);

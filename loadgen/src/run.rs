@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{self, SignalKind};
 use warmpath_core::block::ScopePlan;
 use warmpath_core::report::{Figures, Slo};
+use warmpath_core::sharing::Scopes;
 use warmpath_core::workload::trace::Pace;
 use warmpath_proto::control::SPEEDUP;
 use warmpath_proto::vllm::GetServerInfoRequest;
@@ -66,7 +67,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         (given, own) => given.or(own).unwrap_or(1.0),
     };
     let nonce = what.nonce.unwrap_or_else(fresh_nonce);
-    let prepared = source.prepare(&ScopePlan::new("", "run", "", block_size));
+    let prepared = source.prepare(&Scopes::from(&ScopePlan::new("", "run", "", block_size)));
     let pace = Pace {
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,

@@ -19,6 +19,7 @@ use warmpath_core::engine::store::Traffic;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
+use warmpath_core::sharing::Scopes;
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::{Observers, Outcome};
 
@@ -72,9 +73,10 @@ pub fn all(args: &cli::Sim, setup: &Setup, progress: &Progress) -> Result<Result
     Results::of_runs(runs, setup, &prepared, progress)
 }
 
-/// In virtual time nobody is kept apart from anybody, so all runs share one scope.
-pub fn scope(setup: &Setup) -> ScopePlan {
-    ScopePlan::new("", "sim", "", setup.fleet.profile().block_size)
+/// Who shares with whom, which is the same in all runs of a set-up.
+pub fn scope(setup: &Setup) -> Scopes {
+    let operator = ScopePlan::new("", "sim", "", setup.fleet.profile().block_size);
+    Scopes::new(&operator, setup.sharing, setup.source.tenants())
 }
 
 pub fn simulate(

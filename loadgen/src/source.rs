@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use warmpath_core::block::ScopePlan;
+use warmpath_core::sharing::{Scopes, Tenants};
 use warmpath_core::time::Duration;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
@@ -48,6 +48,8 @@ pub struct TraceSource {
     format: Format,
     recording: Arc<Recording>,
     play: Play,
+    /// Its sessions are dealt to so many; no trace says whose they were.
+    tenants: u32,
 }
 
 /// How a trace is played; which one follows from what the trace holds.
@@ -85,6 +87,30 @@ impl Source {
         match self {
             Self::Trace(trace) => trace.name(),
             Self::Workload(spec) => spec.sessions.name.clone(),
+        }
+    }
+
+    /// Another number of tenants than its own.
+    pub fn set_tenants(&mut self, tenants: u32) {
+        match self {
+            Self::Trace(trace) => trace.tenants = tenants,
+            Self::Workload(spec) => spec.tenants = tenants,
+        }
+    }
+
+    pub fn tenants(&self) -> Tenants {
+        match self {
+            Self::Trace(trace) => Tenants::new(trace.tenants, 0.0),
+            Self::Workload(spec) => spec.tenants(),
+        }
+    }
+
+    /// Tokens at the start of each prompt that the operator wrote, and may declare public. No trace
+    /// says which.
+    pub const fn operators_tokens(&self) -> u32 {
+        match self {
+            Self::Trace(_) => 0,
+            Self::Workload(spec) => spec.sessions.system_tokens,
         }
     }
 
@@ -173,10 +199,10 @@ impl Source {
     }
 
     /// Prepares what all runs share, once.
-    pub fn prepare(&self, scope: &ScopePlan) -> Prepared<'_> {
+    pub fn prepare(&self, scopes: &Scopes) -> Prepared<'_> {
         let kind = match self {
-            Self::Trace(trace) => trace.prepare(scope),
-            Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scope.clone()),
+            Self::Trace(trace) => trace.prepare(scopes),
+            Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scopes.clone()),
         };
         Prepared { source: self, kind }
     }
@@ -210,7 +236,7 @@ impl TraceSource {
                 think_cap_s: args.think_cap.unwrap_or(DEFAULT_THINK_CAP_S),
             },
         };
-        Ok(Self { path: args.file.clone(), format, recording, play })
+        Ok(Self { path: args.file.clone(), format, recording, play, tenants: 1 })
     }
 
     /// The file's name without what says its format.
@@ -223,10 +249,10 @@ impl TraceSource {
         plain.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn prepare(&self, scope: &ScopePlan) -> Kind {
+    fn prepare(&self, scopes: &Scopes) -> Kind {
         match (&self.recording.content, self.play) {
             (Content::Requests(recorded), Play::Open { arrivals }) => {
-                let trace = Trace::new(recorded.clone(), scope).with_arrivals(arrivals);
+                let trace = Trace::new(recorded.clone(), scopes).with_arrivals(arrivals);
                 Kind::Open(Arc::new(match self.recording.own_block_size {
                     Some(block) => trace.with_inferred_sessions(block),
                     None => trace,
@@ -234,7 +260,7 @@ impl TraceSource {
             }
             (Content::Sessions(recorded), Play::Closed { sessions, think_cap_s }) => {
                 let think_cap = Duration::from_secs_f64(think_cap_s);
-                Kind::Closed(Arc::new(SessionTrace::new(recorded, scope, sessions, think_cap)))
+                Kind::Closed(Arc::new(SessionTrace::new(recorded, scopes, sessions, think_cap)))
             }
             _ => unreachable!("how a trace is played follows from what it holds"),
         }
@@ -295,6 +321,7 @@ impl Serialize for Source {
                 path: &'a Path,
                 format: Format,
                 requests: usize,
+                tenants: u32,
                 #[serde(flatten)]
                 play: ShownPlay,
             },
@@ -311,6 +338,7 @@ impl Serialize for Source {
                 path: &trace.path,
                 format: trace.format,
                 requests: trace.recording.requests(),
+                tenants: trace.tenants,
                 play: match trace.play {
                     Play::Open { arrivals } => ShownPlay::Open { arrivals: arrivals.to_string() },
                     Play::Closed { sessions, think_cap_s } => {
@@ -334,7 +362,7 @@ pub struct Prepared<'a> {
 enum Kind {
     Open(Arc<Trace>),
     Closed(Arc<SessionTrace>),
-    Drawn(Arc<WorkloadSpec>, ScopePlan),
+    Drawn(Arc<WorkloadSpec>, Scopes),
 }
 
 impl Prepared<'_> {
@@ -361,9 +389,9 @@ impl Prepared<'_> {
             Kind::Closed(trace) => {
                 Workload::RecordedSessions(SessionReplay::new(Arc::clone(trace), pace.limit))
             }
-            Kind::Drawn(spec, scope) => Workload::Sessions(Sessions::with_shared_texts(
+            Kind::Drawn(spec, scopes) => Workload::Sessions(Sessions::with_shared_texts(
                 spec,
-                scope,
+                scopes,
                 pace.seed,
                 pace.rate_scale,
                 pace.limit,

@@ -49,6 +49,9 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     text += &crate::tiers::render(runs);
     text += &crate::devices::render(runs);
     text += &crate::economics::render(runs);
+    if results.by_owner {
+        text += &crate::owners::render(runs);
+    }
     if !results.capacities.is_empty() {
         text += &capacities(&results.capacities);
     }

@@ -323,3 +323,33 @@ fn a_log_that_was_changed_does_not_replay() {
     write(here, "none.jsonl", "");
     assert_refused(here, &["replay", "none.jsonl"], &["none.jsonl", "empty"]);
 }
+
+#[test]
+fn scopes_and_tenants_are_refused_by_flag_and_field() {
+    let folder = folder();
+    let here = folder.path();
+    write(here, "t.jsonl", GOOD);
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["--sharing", "everybody"], &["--sharing", "everybody", "none, session, tenant"]),
+        (&["--sharing", "group"], &["--sharing", "group:N"]),
+        (&["--tenants", "0"], &["--tenants", "expected 1 to 100000"]),
+        (&["--sharing", "all+public", "--trace", "t.jsonl"], &["--sharing", "operator"]),
+        (&["--sharing", "tenant", "--tenants", "x"], &["--tenants", "'x'"]),
+    ];
+    for (flags, parts) in cases {
+        assert_refused(here, &[&["sim"], flags].concat(), parts);
+    }
+    let scenario = include_str!("../../deploy/scenarios/default.toml");
+    let tables: [(&str, &[&str]); 4] = [
+        ("scope = \"group\"", &["sharing", "groups = N"]),
+        ("groups = 3", &["sharing.groups", "scope = \"group\""]),
+        ("scope = \"world\"", &["world", "session"]),
+        ("scopes = \"all\"", &["scopes"]),
+    ];
+    for (lines, parts) in tables {
+        write(here, "s.toml", &format!("{scenario}\n[sharing]\n{lines}\n"));
+        assert_refused(here, &["sim", "--scenario", "s.toml"], &[&["s.toml:"], parts].concat());
+    }
+    let live = ["compare", "--tenants", "2", "--live-requests", "10"];
+    assert_refused(here, &live, &["--live-requests", "virtual time"]);
+}

@@ -248,6 +248,7 @@ impl<'a> World<'a> {
         let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);
+        self.recorder.belongs(id, tenant, work.known);
         self.works.insert(id, work);
         self.post(at + self.hop, Letter::Request(id));
     }

@@ -19,7 +19,7 @@ use warmpath_core::block::{TokenBlocks, hash_blocks};
 use warmpath_core::engine::SubmitError;
 use warmpath_core::engine::store::Hit;
 use warmpath_core::id::{RequestId, TenantId};
-use warmpath_core::request::{self, TokenSource, Work};
+use warmpath_core::request::{self, Known, TokenSource, Work};
 use warmpath_core::tokens::TokenStream;
 use warmpath_proto::generate::{self, Accepted};
 use warmpath_proto::vllm::{
@@ -154,7 +154,8 @@ impl InferenceService {
             deadline: None,
         };
         let output_tokens = accepted.max_new_tokens;
-        Work { request, sequence, output_tokens, text: TokenSource::default() }
+        let (text, known) = (TokenSource::default(), Known::default());
+        Work { request, sequence, output_tokens, text, user: None, known }
     }
 }
 

@@ -204,21 +204,10 @@ impl Stepping {
             let tokens = segments.iter().map(Segment::tokens).sum();
             let output_tokens = 100 + (number * 53 % 300) as u32;
             segments.push(Segment::Answer { tokens: output_tokens });
-            let sequence = TokenBlocks::whole(hash_segments(&scope(), &segments));
-            let prompt = TokenBlocks::new(Arc::clone(sequence.chain()), tokens);
-            let request = Request {
-                id: RequestId(number),
-                session: None,
-                tenant: TenantId(0),
-                prompt,
-                priority: 0,
-                deadline: None,
-            };
+            let chain = Arc::new(hash_segments(&scope(), &segments));
             let text = TokenSource::new(segments.into());
-            (
-                Instant::from_nanos(number * 150_000_000),
-                Work { request, sequence, output_tokens, text },
-            )
+            let work = Work::new(RequestId(number), None, &chain, (tokens, output_tokens), text);
+            (Instant::from_nanos(number * 150_000_000), work)
         };
         Self { works: (0..48).map(work).collect() }
     }

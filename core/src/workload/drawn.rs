@@ -8,6 +8,7 @@
 use super::shared::Shelf;
 use super::spec::{Branching, SessionsSpec};
 use crate::block::{Chain, ScopePlan, hash_segments};
+use crate::id::TenantId;
 use crate::rng::{Rng, hash_words};
 use crate::time::Duration;
 use crate::tokens::Segment;
@@ -23,6 +24,8 @@ pub struct Turn {
     text: u32,
     /// Prompt tokens, history included.
     pub prompt: u32,
+    /// How many of them an earlier turn of the session had.
+    pub known: u32,
     pub output: u32,
     pub think: Duration,
     /// So many answers must have ended before.
@@ -50,13 +53,13 @@ impl Drawn {
     }
 }
 
-/// The session of this index; the same whenever it is drawn.
+/// The session of this index; the same whenever it is drawn. Its blocks are named under `scope`.
 pub fn draw(
     spec: &SessionsSpec,
     shelves: &[Shelf],
     scope: &ScopePlan,
     seed: u64,
-    index: u64,
+    (tenant, index): (TenantId, u64),
 ) -> Drawn {
     let mut rng = Rng::named(seed, &[0x5345_5353, index]);
     let system = hash_words(&[seed, 1, rng.below(spec.system_prompts), 0]);
@@ -65,7 +68,7 @@ pub fn draw(
         context: spec.system_tokens,
     };
     for shelf in shelves {
-        let text = shelf.pick(index, spec.max_context_tokens - root.context);
+        let text = shelf.pick(tenant, index, spec.max_context_tokens - root.context);
         root.context += text.tokens();
         root.segments.push(text);
     }
@@ -189,7 +192,10 @@ impl Drawing<'_> {
             None => before,
         };
         let prompt = path.context + user;
-        self.drawn.turns.push(Turn { text, prompt, output, think, waits_for, waiters: 0..0 });
+        // What the very first turn begins with, its branches share.
+        let known = if number == 0 { 0 } else { path.context };
+        let turn = Turn { text, prompt, known, output, think, waits_for, waiters: 0..0 };
+        self.drawn.turns.push(turn);
         path.context = prompt + output;
     }
 }
@@ -220,7 +226,7 @@ mod tests {
 
     fn drawn(branching: Branching, turns: f64) -> Drawn {
         let scope = ScopePlan::new("", "", "", 16);
-        draw(&spec(branching, turns), &[], &scope, 7, 3)
+        draw(&spec(branching, turns), &[], &scope, 7, (TenantId(0), 3))
     }
 
     /// Two contexts are kept of each level's branches, three branches each, two turns a branch.
@@ -239,6 +245,9 @@ mod tests {
         // 160 tokens of system prompt and 48 a turn, six turns deep.
         let prompts: Vec<u32> = drawn.turns.iter().map(|turn| turn.prompt).collect();
         assert_eq!((prompts[0], prompts[3], prompts[6], prompts[29]), (192, 240, 288, 432));
+        // A prompt's last 32 tokens are new; all but those of the first turn were there before.
+        let known: Vec<u32> = drawn.turns.iter().map(|turn| turn.known).collect();
+        assert_eq!((known[0], known[1], known[3], known[29]), (0, 160, 208, 400));
     }
 
     #[test]
@@ -262,7 +271,7 @@ mod tests {
         let mut small = spec(Branching { branches: 3, keep: 3, turns: 5 }, 100.0);
         small.max_context_tokens = 160 + 7 * 48 + 47;
         let scope = ScopePlan::new("", "", "", 16);
-        let drawn = draw(&small, &[], &scope, 7, 3);
+        let drawn = draw(&small, &[], &scope, 7, (TenantId(0), 3));
         // Five turns of three branches, then two of nine.
         assert_eq!(drawn.turns.len(), 5 * 3 + 2 * 9);
         assert!(

@@ -10,6 +10,7 @@
 
 pub mod arrivals;
 mod drawn;
+mod seen;
 pub mod sessions;
 mod shared;
 pub mod spec;

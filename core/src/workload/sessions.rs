@@ -3,10 +3,11 @@
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
 use super::shared::Shelf;
-use crate::block::ScopePlan;
-use crate::id::{RequestId, SessionId};
+use crate::block::{ScopePlan, hash_segments};
+use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
+use crate::sharing::{Scopes, Whose};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub use super::spec::{Amount, Branching, SessionsSpec, SpecError, ThinkFrom, Wor
 /// A session that is under way.
 #[derive(Clone, Debug)]
 struct Session {
+    tenant: TenantId,
     drawn: Drawn,
     /// By turn: answers that it still waits for.
     waits_for: Vec<u32>,
@@ -30,7 +32,7 @@ struct Session {
 pub struct Sessions {
     spec: Arc<SessionsSpec>,
     shelves: Vec<Shelf>,
-    scope: ScopePlan,
+    scopes: Scopes,
     seed: u64,
     rate_scale: f64,
     total: u64,
@@ -52,14 +54,21 @@ impl Sessions {
         rate_scale: f64,
         limit: Option<u64>,
     ) -> Self {
-        let plain = WorkloadSpec { sessions: spec.clone(), team_prefixes: None, documents: None };
-        Self::with_shared_texts(&plain, scope, seed, rate_scale, limit)
+        let plain = WorkloadSpec {
+            sessions: spec.clone(),
+            team_prefixes: None,
+            documents: None,
+            tenants: 1,
+            tenant_zipf: 0.0,
+        };
+        Self::with_shared_texts(&plain, &Scopes::from(scope), seed, rate_scale, limit)
     }
 
-    /// As [`Self::new`]; the turns are those of the same sessions without shared texts.
+    /// As [`Self::new`]; the turns are those of the same sessions without shared texts. The tenants
+    /// are those of the scopes.
     pub fn with_shared_texts(
         spec: &WorkloadSpec,
-        scope: &ScopePlan,
+        scopes: &Scopes,
         seed: u64,
         rate_scale: f64,
         limit: Option<u64>,
@@ -71,7 +80,7 @@ impl Sessions {
         let mut sessions = Self {
             spec,
             shelves,
-            scope: scope.clone(),
+            scopes: scopes.clone(),
             seed,
             rate_scale,
             total,
@@ -115,11 +124,20 @@ impl Sessions {
         let (at, index, number) = self.armed.pop_first().expect("a turn is due");
         let session = self.live.get_mut(&index).expect("a session that is under way");
         session.sent = at;
-        let turn @ &Turn { prompt, output, .. } = &session.drawn.turns[number as usize];
+        let tenant = session.tenant;
+        let turn @ &Turn { prompt, known, output, .. } = &session.drawn.turns[number as usize];
         let Text { chain, segments } = session.drawn.text(turn);
         let id = RequestId(index * MAX_TURNS + u64::from(number));
         let text = TokenSource::new(Arc::clone(segments));
-        Work::new(id, Some(SessionId(index)), chain, (prompt, output), text)
+        let declared = self.spec.system_tokens;
+        let alone = self.scopes.is_per_request().then(|| {
+            let whose = whose(tenant, index, id);
+            Arc::new(hash_segments(&self.scopes.plan(whose, declared), segments))
+        });
+        let chain = alone.as_ref().unwrap_or(chain);
+        let known = self.scopes.known(known, declared);
+        let session = Some(SessionId(index));
+        Work::new(id, session, chain, (prompt, output), text).of(tenant, known)
     }
 
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
@@ -160,20 +178,29 @@ impl Sessions {
         }
         let index = self.next_session;
         self.next_session += 1;
-        let mut drawn = drawn::draw(&self.spec, &self.shelves, &self.scope, self.seed, index);
+        let tenant = self.scopes.tenants().deal(&[self.seed, index]);
+        let whose = whose(tenant, index, RequestId(index * MAX_TURNS));
+        let scope = self.scopes.plan(whose, self.spec.system_tokens);
+        let of = (tenant, index);
+        let mut drawn = drawn::draw(&self.spec, &self.shelves, &scope, self.seed, of);
         drawn.turns.truncate((self.total - self.begun).min(MAX_TURNS) as usize);
         self.begun += drawn.turns.len() as u64;
         let waits_for: Vec<u32> = drawn.turns.iter().map(|turn| turn.waits_for).collect();
         let first = (0..).zip(&waits_for).take_while(|&(_, &waits_for)| waits_for == 0);
         self.armed.extend(first.map(|(turn, _)| (at, index, turn)));
         let left = waits_for.len() as u32;
-        self.live.insert(index, Session { drawn, waits_for, left, sent: Instant::START });
+        let session = Session { tenant, drawn, waits_for, left, sent: Instant::START };
+        self.live.insert(index, session);
     }
+}
+
+const fn whose(tenant: TenantId, session: u64, request: RequestId) -> Whose {
+    Whose { tenant, session: Some(SessionId(session)), request }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::SharedTexts;
+    use super::super::spec::{SharedTexts, TextsOf};
     use super::*;
     use crate::block::Chain;
 
@@ -300,14 +327,17 @@ mod tests {
     fn shared_texts_shift_no_other_draw() {
         let plain = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
         let scope = ScopePlan::new("", "", "", 16);
-        let texts = SharedTexts { count: 3, tokens: Amount { mean: 200.0, cv: 0.0 }, zipf: 1.0 };
+        let tokens = Amount { mean: 200.0, cv: 0.0 };
+        let texts = SharedTexts { count: 3, tokens, zipf: 1.0, of: TextsOf::Tenant };
         let with = WorkloadSpec {
             sessions: SessionsSpec { max_context_tokens: 2_400, ..plain.clone() },
             team_prefixes: Some(texts),
             documents: Some(texts),
+            tenants: 1,
+            tenant_zipf: 0.0,
         };
         let mut bare = Sessions::new(&plain, &scope, 7, 1.0, None);
-        let mut shared = Sessions::with_shared_texts(&with, &scope, 7, 1.0, None);
+        let mut shared = Sessions::with_shared_texts(&with, &Scopes::from(&scope), 7, 1.0, None);
         let mut chains = Vec::new();
         while let Some(at) = bare.next_send() {
             assert_eq!(shared.next_send(), Some(at));

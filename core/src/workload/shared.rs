@@ -1,7 +1,9 @@
 //! Texts that sessions share: which of them a session has, and how long each is.
 
-use super::spec::SharedTexts;
+use super::spec::{SharedTexts, TextsOf};
+use crate::id::TenantId;
 use crate::rng::{Rng, hash_words};
+use crate::sharing::{drawn_rank, zipf_shares};
 use crate::tokens::Segment;
 use std::sync::Arc;
 
@@ -17,29 +19,25 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn new(spec: SharedTexts, seed: u64, kind: u64) -> Self {
-        let mut sum = 0.0;
-        let mut cumulative: Vec<f64> = (1..=spec.count)
-            .map(|rank| {
-                sum += libm::pow(f64::from(rank), -spec.zipf);
-                sum
-            })
-            .collect();
-        for share in &mut cumulative {
-            *share /= sum;
-        }
+        let cumulative = zipf_shares(spec.count, spec.zipf);
         let seed = hash_words(&[seed, 0x5348_454c, kind]);
-        Self { spec, seed, cumulative: cumulative.into() }
+        Self { spec, seed, cumulative }
     }
 
-    /// The text of a session, in at most half of `room`.
-    pub fn pick(&self, session: u64, room: u32) -> Segment {
+    /// The text of a session of this tenant, in at most half of `room`.
+    pub fn pick(&self, tenant: TenantId, session: u64, room: u32) -> Segment {
         // A generator of its own: another kind of text in a workload shifts no other draw.
         let u = Rng::named(self.seed, &[1, session]).unit();
-        let rank = self.cumulative.partition_point(|&share| share <= u) as u64;
-        let rank = rank.min(u64::from(self.spec.count) - 1);
-        let tokens = self.spec.tokens.draw_count(&mut Rng::named(self.seed, &[2, rank]));
+        let rank = u64::from(drawn_rank(&self.cumulative, u));
+        let owner = match self.spec.of {
+            TextsOf::Tenant => u64::from(tenant.0),
+            TextsOf::Everybody => 0,
+        };
+        // The first owner's texts have the names that those of a workload with one tenant have.
+        let seed = if owner == 0 { self.seed } else { hash_words(&[self.seed, 4, owner]) };
+        let tokens = self.spec.tokens.draw_count(&mut Rng::named(seed, &[2, rank]));
         let tokens = tokens.min(room.saturating_sub(2) / 2);
-        Segment::Text { seed: hash_words(&[self.seed, 3, rank]), tokens }
+        Segment::Text { seed: hash_words(&[seed, 3, rank]), tokens }
     }
 }
 
@@ -47,14 +45,14 @@ impl Shelf {
 mod tests {
     use super::*;
     use crate::workload::spec::Amount;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn counts(zipf: f64) -> BTreeMap<(u64, u32), u32> {
         let tokens = Amount { mean: 500.0, cv: 0.5 };
-        let shelf = Shelf::new(SharedTexts { count: 100, tokens, zipf }, 7, 0);
+        let shelf = Shelf::new(SharedTexts { count: 100, tokens, zipf, of: TextsOf::Tenant }, 7, 0);
         let mut counts = BTreeMap::new();
         for session in 0..50_000 {
-            let Segment::Text { seed, tokens } = shelf.pick(session, 100_000) else {
+            let Segment::Text { seed, tokens } = shelf.pick(TenantId(0), session, 100_000) else {
                 panic!("a shared text is a text");
             };
             *counts.entry((seed, tokens)).or_default() += 1;
@@ -77,9 +75,27 @@ mod tests {
     #[test]
     fn a_long_text_leaves_room_for_turns() {
         let tokens = Amount { mean: 5_000.0, cv: 0.0 };
-        let shelf = Shelf::new(SharedTexts { count: 1, tokens, zipf: 1.0 }, 7, 0);
+        let shelf =
+            Shelf::new(SharedTexts { count: 1, tokens, zipf: 1.0, of: TextsOf::Tenant }, 7, 0);
         for (room, expected) in [(0, 0), (3, 0), (1_002, 500), (20_000, 5_000)] {
-            assert_eq!(shelf.pick(0, room).tokens(), expected);
+            assert_eq!(shelf.pick(TenantId(0), 0, room).tokens(), expected);
         }
+    }
+
+    #[test]
+    fn each_tenant_has_texts_of_its_own_unless_they_are_everybodys() {
+        let tokens = Amount { mean: 500.0, cv: 0.5 };
+        let shelf = |of| Shelf::new(SharedTexts { count: 4, tokens, zipf: 1.0, of }, 7, 0);
+        let all = |shelf: &Shelf, tenant| -> BTreeSet<u64> {
+            let pick = |session| match shelf.pick(TenantId(tenant), session, 100_000) {
+                Segment::Text { seed, .. } => seed,
+                Segment::Answer { .. } => panic!("a shared text is a text"),
+            };
+            (0..200).map(pick).collect()
+        };
+        let (own, common) = (shelf(TextsOf::Tenant), shelf(TextsOf::Everybody));
+        assert!(all(&own, 1).is_disjoint(&all(&own, 2)));
+        assert_eq!(all(&common, 1), all(&common, 2));
+        assert_eq!(all(&own, 0), all(&common, 5), "the first tenant's are those of one alone");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::arrivals::Arrivals;
 use crate::rng::Rng;
+use crate::sharing::Tenants;
 use serde::{Deserialize, Serialize};
 
 /// A workload file. Every prompt begins with a system prompt, then come the shared texts in the
@@ -14,6 +15,10 @@ pub struct WorkloadSpec {
     pub team_prefixes: Option<SharedTexts>,
     /// The document that a session is about.
     pub documents: Option<SharedTexts>,
+    /// How many tenants the sessions belong to.
+    pub tenants: u32,
+    /// The exponent of Zipf's law by which the sessions are dealt to tenants; 0 deals evenly.
+    pub tenant_zipf: f64,
 }
 
 /// A kind of session. Lengths are in tokens, times in seconds.
@@ -55,6 +60,10 @@ struct Written {
     team_prefixes: Option<SharedTexts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     documents: Option<SharedTexts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenants: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant_zipf: Option<f64>,
     turns: Amount,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     branching: Option<Branching>,
@@ -97,13 +106,15 @@ impl From<Written> for WorkloadSpec {
             },
             team_prefixes: written.team_prefixes,
             documents: written.documents,
+            tenants: written.tenants.unwrap_or(1),
+            tenant_zipf: written.tenant_zipf.unwrap_or(0.0),
         }
     }
 }
 
 impl From<WorkloadSpec> for Written {
     fn from(spec: WorkloadSpec) -> Self {
-        let WorkloadSpec { sessions, team_prefixes, documents } = spec;
+        let WorkloadSpec { sessions, team_prefixes, documents, tenants, tenant_zipf } = spec;
         Self {
             name: sessions.name,
             requests: sessions.requests,
@@ -112,6 +123,8 @@ impl From<WorkloadSpec> for Written {
             system_tokens: sessions.system_tokens,
             team_prefixes,
             documents,
+            tenants: Some(tenants).filter(|&tenants| tenants != 1),
+            tenant_zipf: Some(tenant_zipf).filter(|&zipf| zipf != 0.0),
             turns: sessions.turns,
             branching: sessions.branching,
             user_tokens: sessions.user_tokens,
@@ -161,6 +174,18 @@ pub struct SharedTexts {
     /// The exponent of Zipf's law: the n-th is in n^-zipf times as many sessions as the first; 0
     /// makes all equally popular.
     pub zipf: f64,
+    /// Whether each tenant has so many texts of its own, or all draw from the same ones.
+    #[serde(default)]
+    pub of: TextsOf,
+}
+
+/// Whose shared texts are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextsOf {
+    #[default]
+    Tenant,
+    Everybody,
 }
 
 /// A log-normal amount.
@@ -207,7 +232,19 @@ impl WorkloadSpec {
         {
             texts.map_or(Ok(()), |texts| texts.check()).map_err(|why| SpecError { field, why })?;
         }
+        let err = |field, why| Err(SpecError { field, why });
+        if !(1..=Tenants::MOST).contains(&self.tenants) {
+            let why = format!("{}, expected 1 to {}", self.tenants, Tenants::MOST);
+            return err("tenants", why);
+        }
+        if !(0.0..=10.0).contains(&self.tenant_zipf) {
+            return err("tenant_zipf", format!("{}, expected 0 to 10", self.tenant_zipf));
+        }
         Ok(())
+    }
+
+    pub fn tenants(&self) -> Tenants {
+        Tenants::new(self.tenants, self.tenant_zipf)
     }
 
     /// The shared texts in the order of the prompt.
@@ -288,8 +325,9 @@ mod tests {
             think_from: ThinkFrom::Answer,
             max_context_tokens: 2_000,
         };
-        let texts = Some(SharedTexts { count: 3, tokens: amount, zipf: 1.0 });
-        WorkloadSpec { sessions, team_prefixes: texts, documents: texts }
+        let texts = Some(SharedTexts { count: 3, tokens: amount, zipf: 1.0, of: TextsOf::Tenant });
+        let (tenants, tenant_zipf) = (4, 0.5);
+        WorkloadSpec { sessions, team_prefixes: texts, documents: texts, tenants, tenant_zipf }
     }
 
     #[test]
@@ -333,6 +371,17 @@ mod tests {
             assert_eq!(spec.check().unwrap_err().field, "documents");
             let spec = WorkloadSpec { team_prefixes: Some(texts), ..good() };
             assert_eq!(spec.check().unwrap_err().field, "team_prefixes");
+        }
+    }
+
+    #[test]
+    fn tenants_that_cannot_be_are_refused_by_field() {
+        for tenants in [0, Tenants::MOST + 1] {
+            assert_eq!(WorkloadSpec { tenants, ..good() }.check().unwrap_err().field, "tenants");
+        }
+        for tenant_zipf in [-1.0, f64::NAN] {
+            let spec = WorkloadSpec { tenant_zipf, ..good() };
+            assert_eq!(spec.check().unwrap_err().field, "tenant_zipf");
         }
     }
 }

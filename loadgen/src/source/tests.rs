@@ -3,6 +3,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use warmpath_core::block::ScopePlan;
 use warmpath_core::request::Work;
 
 fn args(file: PathBuf) -> TraceArgs {
@@ -13,8 +14,8 @@ fn pace() -> Pace {
     Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None }
 }
 
-fn scope(block_size: u32) -> ScopePlan {
-    ScopePlan::new("", "", "", block_size)
+fn scope(block_size: u32) -> Scopes {
+    Scopes::from(&ScopePlan::new("", "", "", block_size))
 }
 
 /// Every request of a workload whose answers take no time, in the order of sending.

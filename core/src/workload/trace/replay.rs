@@ -1,13 +1,16 @@
 //! Recorded requests with times of their own, played in an open loop.
 
 use super::infer::Inference;
-use crate::block::{Chain, ScopePlan, hash_segments};
-use crate::id::{RequestId, SessionId};
+use crate::block::{Chain, hash_segments};
+use crate::hash::Map;
+use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
+use crate::sharing::{Scopes, Whose};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
 use crate::workload::arrivals::{Gaps, TraceArrivals};
+use crate::workload::seen::Seen;
 use std::sync::Arc;
 
 /// One request as a trace has it.
@@ -22,6 +25,7 @@ pub struct Recorded {
 /// A trace with its blocks named, shared by all runs on it.
 #[derive(Debug)]
 pub struct Trace {
+    scopes: Scopes,
     requests: Vec<Prepared>,
     arrivals: TraceArrivals,
 }
@@ -29,6 +33,9 @@ pub struct Trace {
 #[derive(Debug)]
 struct Prepared {
     session: Option<SessionId>,
+    tenant: TenantId,
+    /// How much of the prompt earlier requests of the session had.
+    known: u32,
     at_ms: u64,
     /// To the next later timestamp: requests of one tick came somewhere in it.
     tick_ms: u64,
@@ -39,7 +46,9 @@ struct Prepared {
 }
 
 impl Trace {
-    pub fn new(mut recorded: Vec<Recorded>, scope: &ScopePlan) -> Self {
+    /// Without sessions each request is somebody else's; the tenants are those of the scopes.
+    pub fn new(mut recorded: Vec<Recorded>, scopes: impl Into<Scopes>) -> Self {
+        let scopes = scopes.into();
         recorded.sort_by_key(|request| request.at_ms);
         let mut tick = 0;
         let mut ticks = vec![0; recorded.len()];
@@ -50,22 +59,26 @@ impl Trace {
             }
             ticks[i] = tick;
         }
-        let prepare = |(request, tick_ms): (Recorded, u64)| {
+        let prepare = |((request, tick_ms), id): ((Recorded, u64), u64)| {
+            let tenant = scopes.tenants().deal(&[0, id]);
+            let whose = Whose { tenant, session: None, request: RequestId(id) };
             let prompt_tokens = request.prompt.iter().map(Segment::tokens).sum();
             let mut segments = request.prompt;
             segments.push(Segment::Answer { tokens: request.output_tokens });
             Prepared {
                 session: None,
+                tenant,
+                known: 0,
                 at_ms: request.at_ms,
                 tick_ms,
-                chain: Arc::new(hash_segments(scope, &segments)),
+                chain: Arc::new(hash_segments(&scopes.plan(whose, 0), &segments)),
                 segments: segments.into(),
                 prompt_tokens,
                 output_tokens: request.output_tokens,
             }
         };
-        let requests = recorded.into_iter().zip(ticks).map(prepare).collect();
-        Self { requests, arrivals: TraceArrivals::Recorded }
+        let requests = recorded.into_iter().zip(ticks).zip(0..).map(prepare).collect();
+        Self { scopes, requests, arrivals: TraceArrivals::Recorded }
     }
 
     /// Plays the requests with these gaps instead of the recorded times; the mean gap stays.
@@ -75,13 +88,23 @@ impl Trace {
     }
 
     /// Names the sessions of a trace that names none, from what its prompts share in blocks of
-    /// `block` tokens. Times stay as they are.
+    /// `block` tokens, and deals them to tenants. Times stay as they are.
     #[must_use]
     pub fn with_inferred_sessions(mut self, block: u32) -> Self {
         let mut infer = Inference::new(block);
-        for request in &mut self.requests {
+        let mut seen: Map<u64, Seen> = Map::default();
+        for (request, id) in self.requests.iter_mut().zip(0..) {
             let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
-            request.session = Some(SessionId(infer.session_of(prompt, request.output_tokens)));
+            let session = infer.session_of(prompt, request.output_tokens);
+            request.known = seen.entry(session).or_default().tell(prompt);
+            request.session = Some(SessionId(session));
+            request.tenant = self.scopes.tenants().deal(&[1, session]);
+            if !self.scopes.is_one() {
+                let Prepared { tenant, session, .. } = *request;
+                let whose = Whose { tenant, session, request: RequestId(id) };
+                let scope = self.scopes.plan(whose, 0);
+                request.chain = Arc::new(hash_segments(&scope, &request.segments));
+            }
         }
         self
     }
@@ -172,13 +195,15 @@ impl Replay {
         let tokens = (request.prompt_tokens, request.output_tokens);
         let text = TokenSource::new(Arc::clone(&request.segments));
         let id = RequestId(u64::from(index));
-        Work::new(id, request.session, &request.chain, tokens, text)
+        let known = self.trace.scopes.known(request.known, 0);
+        Work::new(id, request.session, &request.chain, tokens, text).of(request.tenant, known)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::ScopePlan;
 
     fn trace(times: &[u64]) -> Trace {
         let request = |(i, &at_ms): (usize, &u64)| Recorded {

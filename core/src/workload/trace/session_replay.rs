@@ -4,13 +4,15 @@
 //! Sessions have no times of their own, so how many run at once and how long a think time may last
 //! is the player's choice, and belongs beside every figure that comes of it.
 
-use crate::block::{ScopePlan, hash_segments};
+use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
 use crate::request::{TokenSource, Work};
+use crate::sharing::{Scopes, Whose};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
+use crate::workload::seen::Seen;
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -36,7 +38,7 @@ pub struct RecordedRequest {
 /// Recorded sessions with all that a run needs to know of them, shared by all runs.
 #[derive(Debug)]
 pub struct SessionTrace {
-    scope: ScopePlan,
+    scopes: Scopes,
     /// How many sessions are under way at once.
     at_a_time: u32,
     requests: Vec<Prepared>,
@@ -65,16 +67,17 @@ struct Prepared {
 }
 
 impl SessionTrace {
-    /// `at_a_time`: sessions under way at once. No think time passes `think_cap`.
+    /// `at_a_time`: sessions under way at once. No think time passes `think_cap`. Each recorded session
+    /// is one user's, its sub-agents included, and belongs to one tenant.
     pub fn new(
         sessions: &[RecordedSession],
-        scope: &ScopePlan,
+        scopes: impl Into<Scopes>,
         at_a_time: u32,
         think_cap: Duration,
     ) -> Self {
         assert!(at_a_time > 0, "a closed loop of no sessions never begins");
         let mut trace = Self {
-            scope: scope.clone(),
+            scopes: scopes.into(),
             at_a_time,
             requests: Vec::new(),
             waiters: Vec::new(),
@@ -172,6 +175,8 @@ pub struct SessionReplay {
     waits_for: Vec<u32>,
     /// By session: wanted requests that have not ended.
     left: Vec<u32>,
+    /// By session that is under way.
+    seen: BTreeMap<u32, Seen>,
     next_session: u32,
     armed: BTreeSet<(Instant, u32)>,
 }
@@ -201,6 +206,7 @@ impl SessionReplay {
             total,
             waits_for,
             left,
+            seen: BTreeMap::new(),
             next_session: 0,
             armed: BTreeSet::new(),
         };
@@ -225,11 +231,19 @@ impl SessionReplay {
     pub fn send(&mut self) -> Work {
         let index = self.pop();
         let request = &self.trace.requests[index as usize];
-        let chain = Arc::new(hash_segments(&self.trace.scope, &request.segments));
+        let (id, user) = (RequestId(u64::from(index)), SessionId(u64::from(request.session)));
+        // Sub-agents that run side by side may overtake one another, so this is no property of the file.
+        let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
+        let known = self.seen.entry(request.session).or_default().tell(prompt);
+        let scopes = &self.trace.scopes;
+        let tenant = scopes.tenants().deal(&[1, user.0]);
+        let scope = scopes.plan(Whose { tenant, session: Some(user), request: id }, 0);
+        let chain = Arc::new(hash_segments(&scope, &request.segments));
         let tokens = (request.prompt_tokens, request.output_tokens);
         let text = TokenSource::new(Arc::clone(&request.segments));
         let session = Some(SessionId(request.conversation));
-        Work::new(RequestId(u64::from(index)), session, &chain, tokens, text)
+        let work = Work::new(id, session, &chain, tokens, text).of(tenant, scopes.known(known, 0));
+        Work { user: Some(user), ..work }
     }
 
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
@@ -242,6 +256,7 @@ impl SessionReplay {
         let session = trace.requests[index as usize].session;
         self.left[session as usize] -= 1;
         if self.left[session as usize] == 0 {
+            self.seen.remove(&session);
             self.begin(now);
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::block::ScopePlan;
 use std::collections::BTreeMap;
 
 fn request(agent: u32, after: &[u32], think_ms: u64, service_ms: u64) -> RecordedRequest {
