@@ -77,9 +77,9 @@ fn of_seed(
         let cell = Cell { policy, rate_scale, seed, limit: None, rows: false };
         // At a multiple of the rate the workload goes on as long as at its own.
         let prepared = prepared.stretched(rate_scale.min(LONGEST));
-        simulate(setup, &prepared, cell, None, &mut |_| ())
+        Ok(Some(simulate(setup, &prepared, cell, None, &mut |_| ())?))
     };
-    Ok(search(bounds, run_at)?.0)
+    Ok(search(bounds, |load, _| run_at(load))?.0)
 }
 
 /// Where a search looks, in multiples of the workload's own load.
@@ -92,20 +92,17 @@ pub struct Bounds {
     pub halvings: u32,
 }
 
-/// The highest load at which enough requests meet the SLO, and the run at it.
+/// The highest load at which enough requests meet the SLO, and the run at it. `run_at` may give up a run
+/// in which too few do, unless it is told that the run is wanted to its end.
 pub fn search(
     bounds: Bounds,
-    mut run_at: impl FnMut(f64) -> Result<RunReport>,
+    mut run_at: impl FnMut(f64, bool) -> Result<Option<RunReport>>,
 ) -> Result<(Found, Option<RunReport>)> {
     let enough = |run: &RunReport| run.figures.within_slo >= ENOUGH;
     let mut low: Option<(f64, RunReport)> = None;
     let mut high = bounds.start;
     // First a rate that is met and twice of it that is not.
-    loop {
-        let run = run_at(high)?;
-        if !enough(&run) {
-            break;
-        }
+    while let Some(run) = run_at(high, false)?.filter(enough) {
         if high >= bounds.most {
             return Ok((Found::AtLeast { rate_scale: high }, Some(run)));
         }
@@ -114,24 +111,22 @@ pub fn search(
     }
     while low.is_none() {
         let lower = high / 2.0;
-        let run = run_at(lower)?;
-        if enough(&run) {
-            low = Some((lower, run));
-        } else if lower <= bounds.least {
-            let within_slo = run.figures.within_slo;
-            return Ok((Found::Nowhere { rate_scale: lower, within_slo }, None));
-        } else {
-            high = lower;
+        let last = lower <= bounds.least;
+        match run_at(lower, last)? {
+            Some(run) if enough(&run) => low = Some((lower, run)),
+            Some(run) if last => {
+                let within_slo = run.figures.within_slo;
+                return Ok((Found::Nowhere { rate_scale: lower, within_slo }, None));
+            }
+            _ => high = lower,
         }
     }
     let Some((mut rate_scale, mut run)) = low else { unreachable!("the loop ends with one") };
     for _ in 0..bounds.halvings {
         let middle = (rate_scale + high) / 2.0;
-        let at_middle = run_at(middle)?;
-        if enough(&at_middle) {
-            (rate_scale, run) = (middle, at_middle);
-        } else {
-            high = middle;
+        match run_at(middle, false)?.filter(enough) {
+            Some(at_middle) => (rate_scale, run) = (middle, at_middle),
+            None => high = middle,
         }
     }
     // A fleet that is still filling up, or is left to drain, is not at the rate that it is offered.

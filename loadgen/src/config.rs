@@ -94,6 +94,12 @@ pub struct Setup {
     /// Who shares KV cache with whom.
     pub sharing: Sharing,
     pub variants: Vec<Variant>,
+    /// Of the requests, those that come first and are played without being counted.
+    #[serde(skip)]
+    pub warm_up: f64,
+    /// Whether a run is broken off as soon as too few of its requests can be within the SLO.
+    #[serde(skip)]
+    pub give_up: bool,
     /// Which of them is played.
     #[serde(skip)]
     pub variant: Option<String>,
@@ -245,6 +251,8 @@ impl Setup {
                 .transpose()?,
             sharing,
             variants: file.variants,
+            warm_up: 0.0,
+            give_up: false,
             variant: None,
             rows: what.parquet.is_some(),
         })

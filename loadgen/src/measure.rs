@@ -5,48 +5,53 @@ use crate::capacity::{Bounds, search};
 use crate::config::Setup;
 use crate::economics::{Economics, Served};
 use crate::results::{Found, RunReport};
-use crate::simulate::{Cell, scope, simulate};
+use crate::simulate::{Cell, GivenUp, scope, simulate};
+use crate::source::Prepared;
 use anyhow::Result;
 use serde::Serialize;
 
 /// How many times longer than its file says a workload is played at most.
 const LONGEST: f64 = 8.0;
 
-/// Within 3 % of the load that is still met.
-pub const BOUNDS: Bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 256.0, halvings: 5 };
+/// Within 6 % of the load that is still met.
+pub const BOUNDS: Bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 256.0, halvings: 4 };
 
 /// Plays the whole workload at so many times its own load: its rate, or in a closed loop its sessions.
 /// The first policy alone.
 pub fn run_at(setup: &Setup, load: f64) -> Result<RunReport> {
-    player(setup)(load)
+    play(setup, &setup.source.prepare(&scope(setup)), load)
 }
 
 /// The highest load within the SLO.
 pub fn at_slo(setup: &Setup, bounds: Bounds) -> Result<AtSlo> {
-    // A closed loop has no fewer than one session, and no more than there are.
+    // A closed loop has no fewer than one session.
     let least = setup.source.concurrency().map_or(bounds.least, |n| 1.0 / f64::from(n));
     let bounds = Bounds { least: bounds.least.max(least), ..bounds };
-    let (found, run) = search(bounds, player(setup))?;
+    let hasty = Setup { give_up: true, ..setup.clone() };
+    let prepared = setup.source.prepare(&scope(setup));
+    let (found, run) = search(bounds, |load, whole| {
+        match play(if whole { setup } else { &hasty }, &prepared, load) {
+            Ok(run) => Ok(Some(run)),
+            Err(error) if error.is::<GivenUp>() => Ok(None),
+            Err(error) => Err(error),
+        }
+    })?;
     Ok(AtSlo { found, run })
 }
 
-fn player(setup: &Setup) -> impl FnMut(f64) -> Result<RunReport> {
-    let prepared = setup.source.prepare(&scope(setup));
-    let closed = setup.source.concurrency();
-    move |load| {
-        let policy = setup.policies[0];
-        let cell = Cell { policy, rate_scale: load, seed: setup.seed, limit: None, rows: false };
-        let Some(own) = closed else {
-            let prepared = prepared.stretched(load.clamp(1.0, LONGEST));
-            return simulate(setup, &prepared, cell, None, &mut |_| ());
-        };
-        let mut setup = setup.clone();
-        setup.source.set_concurrency((f64::from(own) * load).round().max(1.0) as u32);
-        let prepared = setup.source.prepare(&scope(&setup));
-        let once = Cell { rate_scale: 1.0, ..cell };
-        let run = simulate(&setup, &prepared, once, None, &mut |_| ())?;
-        Ok(RunReport { rate_scale: load, ..run })
-    }
+fn play(setup: &Setup, prepared: &Prepared<'_>, load: f64) -> Result<RunReport> {
+    let policy = setup.policies[0];
+    let cell = Cell { policy, rate_scale: load, seed: setup.seed, limit: None, rows: false };
+    let Some(own) = setup.source.concurrency() else {
+        let prepared = prepared.stretched(load.clamp(1.0, LONGEST));
+        return simulate(setup, &prepared, cell, None, &mut |_| ());
+    };
+    let mut setup = setup.clone();
+    setup.source.set_concurrency((f64::from(own) * load).round().max(1.0) as u32);
+    let prepared = setup.source.prepare(&scope(&setup));
+    let once = Cell { rate_scale: 1.0, ..cell };
+    let run = simulate(&setup, &prepared, once, None, &mut |_| ())?;
+    Ok(RunReport { rate_scale: load, ..run })
 }
 
 /// What a search for the highest load within the SLO came to.

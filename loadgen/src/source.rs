@@ -115,7 +115,7 @@ impl Source {
     }
 
     /// The block size a trace was recorded in.
-    pub const fn own_block_size(&self) -> Option<u32> {
+    pub fn own_block_size(&self) -> Option<u32> {
         match self {
             Self::Trace(trace) => trace.recording.own_block_size,
             Self::Workload(_) => None,

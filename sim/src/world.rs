@@ -30,6 +30,8 @@ pub enum RunError {
     Fleet(#[from] FleetError),
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
+    #[error("given up")]
+    GivenUp,
 }
 
 /// What happened.
@@ -198,6 +200,12 @@ impl<'a> World<'a> {
                 self.send(at, work);
             } else {
                 self.tell_router(now, Input::Tick);
+            }
+            if self.events.is_multiple_of(4096)
+                && let Some(give_up) = &mut self.observers.give_up
+                && give_up(&self.recorder)
+            {
+                return Err(RunError::GivenUp);
             }
             if self.events.is_multiple_of(4096)
                 && let Some(progress) = &mut self.observers.progress
