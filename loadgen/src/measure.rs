@@ -10,8 +10,9 @@ use crate::source::Prepared;
 use anyhow::Result;
 use serde::Serialize;
 
-/// How many times longer than its file says a workload is played at most.
+/// How many times longer than its file says a workload is played at most, and how many requests.
 const LONGEST: f64 = 8.0;
+const MOST_REQUESTS: f64 = 24_000.0;
 
 /// Within 6 % of the load that is still met.
 pub const BOUNDS: Bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 256.0, halvings: 4 };
@@ -43,7 +44,9 @@ fn play(setup: &Setup, prepared: &Prepared<'_>, load: f64) -> Result<RunReport> 
     let policy = setup.policies[0];
     let cell = Cell { policy, rate_scale: load, seed: setup.seed, limit: None, rows: false };
     let Some(own) = setup.source.concurrency() else {
-        let prepared = prepared.stretched(load.clamp(1.0, LONGEST));
+        let own = prepared.workload(cell.pace(setup)).total().max(1) as f64;
+        let longest = (MOST_REQUESTS / own).clamp(1.0, LONGEST);
+        let prepared = prepared.stretched(load.clamp(1.0, longest));
         return simulate(setup, &prepared, cell, None, &mut |_| ());
     };
     let mut setup = setup.clone();

@@ -1,10 +1,11 @@
 //! What is measured (simulated) for an advice: the cluster, the devices, and the split between them.
 
+use crate::capacity::Bounds;
 use crate::config::Setup;
 use crate::devices::DevicesSetup;
 use crate::economics::Sheet;
 use crate::groups::Fleet;
-use crate::measure::{self, at_slo, chips_each, run_at};
+use crate::measure::{BOUNDS, at_slo, chips_each, run_at};
 use crate::parallel;
 use anyhow::Result;
 use serde::Serialize;
@@ -71,60 +72,109 @@ pub struct Split {
     pub busy_s_per_request: f64,
 }
 
-/// Everything at the SLO of `setup`, with devices so many times as fast.
-pub fn measure(setup: &Setup, device_speed: f64) -> Result<Facts> {
-    let devices = faster(setup, device_speed)?;
-    let profile = setup.fleet.profile();
-    let public = setup.source.operators_tokens() > 0;
-    let whole = Sharing { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
+/// Everything at the SLO of `setup`.
+pub fn measure(setup: &Setup) -> Result<Facts> {
+    let devices = setup.devices.clone().expect("checked: the scenario has devices");
     let within = |scope| Sharing { scope, public_prefixes: false, groups: None };
-    let fleets = [within(SharingScope::None), within(SharingScope::Session), whole];
-    let alone = Setup {
-        devices: Some(DevicesSetup { up_to_tokens: None, ..devices.clone() }),
-        pool: None,
-        ..setup.clone()
-    };
-    let longest_in_time = longest_in_time(&devices.profile, setup.slo.ttft_s);
-    let split = Setup {
-        devices: Some(DevicesSetup { up_to_tokens: Some(longest_in_time.max(1)), ..devices }),
-        sharing: whole,
-        ..setup.clone()
-    };
-    // The slowest first; devices and split make no use of one another.
-    let mut jobs: Vec<Job<'_>> = fleets.iter().map(|&sharing| Job::Cluster(sharing)).collect();
-    jobs.extend([Job::Split(&split), Job::Devices(&alone), Job::Own]);
-    let done = parallel::map(&jobs, |job| job.run(setup));
-    let mut done = done.into_iter().collect::<Result<Vec<Done>>>()?;
-    let (Some(Done::Own(own)), Some(Done::Devices(mut devices)), Some(Done::Split(split))) =
-        (done.pop(), done.pop(), done.pop())
-    else {
-        unreachable!("jobs are done in their order")
-    };
-    devices.longest_in_time = longest_in_time;
-    let clusters = done.into_iter().filter_map(|done| match done {
-        Done::Cluster(cluster) => Some(cluster),
-        _ => None,
-    });
-    let (low, high) = SPLIT_SHARE;
-    let split = split.filter(|split| (low..high).contains(&split.share_on_devices));
+    let fleets = [within(SharingScope::None), within(SharingScope::Session), whole(setup)];
+    let mut jobs: Vec<Job<'_>> =
+        fleets.iter().map(|&sharing| Job::Cluster(sharing, BOUNDS)).collect();
+    jobs.push(Job::Own);
+    let sides = Sides::new(setup, devices, BOUNDS);
+    jobs.extend(sides.jobs());
+    let mut done = run(setup, &jobs)?;
+    let (split, devices) = sides.take(&mut done);
+    let Some(Done::Own(own)) = done.pop() else { unreachable!("jobs are done in their order") };
+    let clusters: Vec<Cluster> = done.into_iter().filter_map(Done::cluster).collect();
     let Own { prompt_tokens, output_tokens, requests_per_s } = own;
-    let clusters: Vec<Cluster> = clusters.collect();
     let reused = clusters.last().map_or(0.0, |cluster| cluster.reused_share) * prompt_tokens;
+    let profile = setup.fleet.profile();
     Ok(Facts {
         slo: setup.slo,
         prompt_tokens,
         output_tokens,
         requests_per_s,
+        break_even_gb_s: break_even_gb_s(profile, prompt_tokens as u32, reused as u32),
         clusters,
         devices,
         split,
-        break_even_gb_s: break_even_gb_s(profile, prompt_tokens as u32, reused as u32),
     })
 }
 
+/// As measured before, but at another SLO: of clusters the one that is advised alone.
+pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
+    let devices = setup.devices.clone().expect("checked: the scenario has devices");
+    let bounds = near(facts, setup);
+    let sides = Sides::new(setup, devices, bounds);
+    let mut jobs = vec![Job::Cluster(whole(setup), bounds)];
+    jobs.extend(sides.jobs());
+    let mut done = run(setup, &jobs)?;
+    let (split, devices) = sides.take(&mut done);
+    let clusters = done.into_iter().filter_map(Done::cluster).collect();
+    Ok(Facts { slo: setup.slo, clusters, devices, split, ..facts.clone() })
+}
+
+/// As measured before, but with devices so many times as fast.
+pub fn with_device_speed(facts: &Facts, setup: &Setup, times: f64) -> Result<Facts> {
+    let sides = Sides::new(setup, faster(setup, times)?, near(facts, setup));
+    let mut done = run(setup, &sides.jobs())?;
+    let (split, devices) = sides.take(&mut done);
+    Ok(Facts { devices, split, ..facts.clone() })
+}
+
+/// A search begins where the one before it ended.
+fn near(facts: &Facts, setup: &Setup) -> Bounds {
+    let rate = facts.clusters.last().and_then(|cluster| cluster.requests_per_s_per_worker);
+    let workers = f64::from(setup.fleet.workers());
+    let load = rate.map_or(1.0, |rate| rate * workers / facts.requests_per_s.max(1e-9));
+    Bounds { start: load.clamp(BOUNDS.least, BOUNDS.most), ..BOUNDS }
+}
+
+/// All that the scenario has is shared.
+fn whole(setup: &Setup) -> Sharing {
+    let public_prefixes = setup.source.operators_tokens() > 0;
+    Sharing { scope: SharingScope::Tenant, public_prefixes, groups: None }
+}
+
+fn run(setup: &Setup, jobs: &[Job<'_>]) -> Result<Vec<Done>> {
+    parallel::map(jobs, |job| job.run(setup)).into_iter().collect()
+}
+
+/// Devices alone, and beside a cluster.
+struct Sides {
+    alone: Setup,
+    split: Setup,
+    longest_in_time: u32,
+    bounds: Bounds,
+}
+
+impl Sides {
+    fn new(setup: &Setup, devices: DevicesSetup, bounds: Bounds) -> Self {
+        let longest_in_time = longest_in_time(&devices.profile, setup.slo.ttft_s);
+        let of = |up_to_tokens| Some(DevicesSetup { up_to_tokens, ..devices.clone() });
+        let alone = Setup { devices: of(None), pool: None, ..setup.clone() };
+        let devices = of(Some(longest_in_time.max(1)));
+        let split = Setup { devices, sharing: whole(setup), ..setup.clone() };
+        Self { alone, split, longest_in_time, bounds }
+    }
+
+    fn jobs(&self) -> [Job<'_>; 2] {
+        [Job::Devices(&self.alone), Job::Split(&self.split, self.bounds)]
+    }
+
+    /// What the last two jobs came to.
+    fn take(&self, done: &mut Vec<Done>) -> (Option<Split>, Devices) {
+        let (Some(Done::Split(split)), Some(Done::Devices(devices))) = (done.pop(), done.pop())
+        else {
+            unreachable!("jobs are done in their order")
+        };
+        (split, Devices { longest_in_time: self.longest_in_time, ..devices })
+    }
+}
+
 enum Job<'a> {
-    Cluster(Sharing),
-    Split(&'a Setup),
+    Cluster(Sharing, Bounds),
+    Split(&'a Setup, Bounds),
     Devices(&'a Setup),
     Own,
 }
@@ -136,6 +186,15 @@ enum Done {
     Own(Own),
 }
 
+impl Done {
+    fn cluster(self) -> Option<Cluster> {
+        match self {
+            Self::Cluster(cluster) => Some(cluster),
+            _ => None,
+        }
+    }
+}
+
 struct Own {
     prompt_tokens: f64,
     output_tokens: f64,
@@ -145,8 +204,8 @@ struct Own {
 impl Job<'_> {
     fn run(&self, setup: &Setup) -> Result<Done> {
         Ok(match self {
-            Self::Cluster(sharing) => Done::Cluster(cluster(setup, *sharing)?),
-            Self::Split(split) => Done::Split(of_split(split)?),
+            Self::Cluster(sharing, bounds) => Done::Cluster(cluster(setup, *sharing, *bounds)?),
+            Self::Split(split, bounds) => Done::Split(of_split(split, *bounds)?),
             Self::Devices(alone) => Done::Devices(of_devices(alone)?),
             Self::Own => Done::Own(own(setup)?),
         })
@@ -165,7 +224,7 @@ fn own(setup: &Setup) -> Result<Own> {
     })
 }
 
-fn cluster(setup: &Setup, sharing: Sharing) -> Result<Cluster> {
+fn cluster(setup: &Setup, sharing: Sharing, bounds: Bounds) -> Result<Cluster> {
     let mut setup = Setup { devices: None, sharing, ..setup.clone() };
     if sharing.scope == SharingScope::None {
         // What nobody finds again needs no room.
@@ -175,7 +234,7 @@ fn cluster(setup: &Setup, sharing: Sharing) -> Result<Cluster> {
         setup.fleet = Fleet::alike(setup.fleet.workers(), profile);
         setup.pool = None;
     }
-    let found = at_slo(&setup, measure::BOUNDS)?;
+    let found = at_slo(&setup, bounds)?;
     let workers = f64::from(setup.fleet.workers());
     let figures = found.run.as_ref().map(|run| &run.figures);
     let kwh = found.economics().map(|economics| economics.total.kwh);
@@ -211,8 +270,15 @@ fn busy_s(run: &crate::results::RunReport) -> f64 {
     parts.filter(|part| part.name == "devices").map(|part| part.busy.worker_s).sum()
 }
 
-fn of_split(setup: &Setup) -> Result<Option<Split>> {
-    let found = at_slo(setup, measure::BOUNDS)?;
+/// None where one side serves hardly anything, or no load is within the SLO.
+fn of_split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
+    let own = run_at(setup, 1.0)?;
+    let served = &own.devices.as_ref().expect("a split has devices").devices;
+    let (low, high) = SPLIT_SHARE;
+    if !(low..high).contains(&(served.offered as f64 / own.figures.offered.max(1) as f64)) {
+        return Ok(None);
+    }
+    let found = at_slo(setup, bounds)?;
     let devices = setup.devices.as_ref().expect("a split has devices");
     let up_to_tokens = devices.up_to_tokens.unwrap_or(0);
     let Some(run) = &found.run else { return Ok(None) };
@@ -230,9 +296,6 @@ fn of_split(setup: &Setup) -> Result<Option<Split>> {
 /// The scenario's devices, so many times as fast.
 fn faster(setup: &Setup, times: f64) -> Result<DevicesSetup> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
-    if times == 1.0 {
-        return Ok(devices);
-    }
     let profile = super::with_speed(&devices.profile, times)?;
     DevicesSetup::new(profile, devices.profile.block_size, devices.users, devices.up_to_tokens)
 }

@@ -103,7 +103,7 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
              [purchase] and watts in the row of the device")
     })?;
     let bar = progress.start(1, "advise", "measurements");
-    let facts = facts::measure(&setup, 1.0)?;
+    let facts = facts::measure(&setup)?;
     drop(bar);
     let monthly = args.monthly_requests.unwrap_or(facts.requests_per_s / args.peak * MONTH_S);
     let inputs = Inputs {

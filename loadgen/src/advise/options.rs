@@ -195,3 +195,124 @@ pub fn break_even_share(
     }
     Err(points.iter().all(|&(_, cost)| cost < usd))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::{Cluster, Devices, Split};
+    use super::*;
+    use warmpath_core::report::Slo;
+
+    fn facts() -> Facts {
+        let cluster = |reused_share, rate| Cluster {
+            sharing: String::new(),
+            reused_share,
+            requests_per_s_per_worker: Some(rate),
+            kwh_per_request: None,
+        };
+        Facts {
+            slo: Slo { ttft_s: 2.0, tpot_s: 0.1 },
+            prompt_tokens: 900.0,
+            output_tokens: 100.0,
+            requests_per_s: 1.0,
+            clusters: vec![cluster(0.0, 1.0), cluster(0.5, 2.0)],
+            devices: Devices {
+                profile: String::new(),
+                within_slo: 0.95,
+                too_large: 0,
+                requests: 100,
+                reused_share: 0.0,
+                ttft_p90_s: 1.0,
+                tpot_mean_s: 0.01,
+                busy_s_per_request: 3.6,
+                longest_in_time: 1_000,
+            },
+            split: Some(Split {
+                up_to_tokens: 1_000,
+                share_on_devices: 0.5,
+                requests_per_s_per_worker: Some(4.0),
+                busy_s_per_request: 1.8,
+            }),
+            break_even_gb_s: None,
+        }
+    }
+
+    const RATES: Rates = Rates {
+        worker_usd_per_hour: 10.0,
+        chips_per_worker: 4,
+        pool_usd_per_hour: 0.0,
+        device_busy_usd_per_hour: 0.01,
+        device_owned_usd_per_hour: 0.1,
+    };
+
+    /// Ten requests a second in the mean, twenty at the peak.
+    fn inputs() -> Inputs {
+        Inputs {
+            monthly_requests: 10.0 * MONTH_S,
+            peak: 2.0,
+            users: 1_000.0,
+            charged_share: 0.0,
+            gpu_price: 1.0,
+            power_price: 1.0,
+            device_price: 1.0,
+            gpu_speed: 1.0,
+        }
+    }
+
+    fn api() -> Vec<Api> {
+        vec![Api { name: "a".into(), input: 1.0, cached: 0.5, output: 4.0 }]
+    }
+
+    fn near(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-9 * b.abs(), "{a} against {b}");
+    }
+
+    #[test]
+    fn what_each_option_costs_worked_by_hand() {
+        let decision = decide(&facts(), &RATES, &inputs(), &api());
+        let [cluster, devices, split] = decision.options.as_slice() else { panic!("three") };
+        assert_eq!((cluster.workers, cluster.chips, split.workers), (10, 40, 5));
+        near(cluster.usd_per_month.unwrap(), 10.0 * 10.0 * MONTH_HOURS);
+        // 3.6 s of a device are a thousandth of an hour, and 0.00001 USD.
+        near(devices.usd_per_request.unwrap(), 1e-5);
+        near(split.usd_per_month.unwrap(), 50.0 * MONTH_HOURS + 5e-6 * 10.0 * MONTH_S);
+        near(cluster.usd_per_m_served.unwrap(), 100.0 / 36_000.0 * 1e3);
+        assert_eq!(decision.choice, Choice::Devices);
+        // 450 computed, 450 reused and 100 answered tokens.
+        near(decision.api[0].usd_per_request, (450.0 + 225.0 + 400.0) / 1e6);
+        assert_eq!(decision.api[0].passed_at_requests, None, "a worker serves a million USD less");
+    }
+
+    #[test]
+    fn an_option_that_misses_the_slo_is_not_taken_and_a_split_must_save_something() {
+        let mut facts = facts();
+        facts.devices.within_slo = 0.8;
+        assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Split);
+        facts.split.as_mut().unwrap().requests_per_s_per_worker = Some(2.0);
+        assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Cluster);
+        facts.clusters[1].requests_per_s_per_worker = None;
+        facts.split = None;
+        assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Nothing);
+        let bought = Inputs { charged_share: 1.0, ..inputs() };
+        assert_eq!(decide(&self::facts(), &RATES, &bought, &api()).choice, Choice::Split);
+    }
+
+    #[test]
+    fn a_break_even_lies_between_what_was_simulated() {
+        let (facts, inputs) = (facts(), inputs());
+        // A request costs 20 / 3600 USD with nothing reused and half of it with half reused.
+        let usd = |part: f64| part * 20.0 / 3600.0;
+        near(break_even_share(&facts, &RATES, &inputs, usd(0.75)).unwrap(), 0.25);
+        assert_eq!(break_even_share(&facts, &RATES, &inputs, usd(1.1)), Err(true));
+        assert_eq!(break_even_share(&facts, &RATES, &inputs, usd(0.4)), Err(false));
+    }
+
+    #[test]
+    fn a_price_is_passed_where_one_worker_is_paid_for() {
+        let dear = vec![Api { name: "a".into(), input: 10.0, cached: 10.0, output: 10.0 }];
+        let decision = decide(&facts(), &RATES, &inputs(), &dear);
+        let cost = &decision.api[0];
+        // 0.01 USD a request; a worker's month is 10 USD an hour.
+        near(cost.passed_at_requests.unwrap(), 1_000.0 * MONTH_HOURS);
+        near(cost.passed_at_usd_per_month.unwrap(), 10.0 * MONTH_HOURS);
+    }
+}

@@ -74,26 +74,26 @@ pub fn of(
     all.push(("charged share of devices", shares));
     let bar = progress.start(4, "sensitivity", "simulations");
     let mut done = 0;
-    let mut simulated = |setup: &Setup, speed: f64| -> Result<Decision> {
-        let facts = facts::measure(setup, speed)?;
+    let mut decided = |facts: &Facts, factor: f64| {
         done += 1;
         bar.set(done);
-        Ok(decide(&facts, rates, inputs, api))
+        case(times(factor), &decide(facts, rates, inputs, api))
     };
-    let mut with_slo = |factor: f64| {
+    let mut with_slo = |factor: f64| -> Result<Case> {
         let mut setup = setup.clone();
         setup.slo.ttft_s *= factor;
-        Ok::<_, anyhow::Error>(case(times(factor), &simulated(&setup, 1.0)?))
+        Ok(decided(&facts::at_other_slo(facts, &setup)?, factor))
     };
     all.push(("TTFT of the SLO", [with_slo(1.0 / FACTOR)?, with_slo(FACTOR)?]));
-    let mut with_speed =
-        |factor: f64| Ok::<_, anyhow::Error>(case(times(factor), &simulated(setup, factor)?));
     // A device of a file is not known by its name.
-    if super::with_speed(&setup.devices.as_ref().expect("a scenario with devices").profile, 1.0)
-        .is_ok()
-    {
+    let devices = &setup.devices.as_ref().expect("a scenario with devices").profile;
+    if super::with_speed(devices, 1.0).is_ok() {
+        let mut with_speed = |factor: f64| -> Result<Case> {
+            Ok(decided(&facts::with_device_speed(facts, setup, factor)?, factor))
+        };
         all.push(("speed of devices", [with_speed(1.0 / FACTOR)?, with_speed(FACTOR)?]));
     }
+    drop(bar);
     let mut all: Vec<Sensitivity> = all
         .into_iter()
         .map(|(input, cases)| {

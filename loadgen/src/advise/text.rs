@@ -318,7 +318,7 @@ fn charged(advice: &mut Advice, asked: &Asked<'_>) -> Option<String> {
 }
 
 fn sensitivities(advice: &mut Advice, asked: &Asked<'_>) {
-    let factor = advice.amount("sensitivity.factor", FACTOR);
+    let factor = advice.figure("sensitivity.factor", FACTOR, FACTOR.to_string());
     advice.say(&format!(
         "Most sensitive to (each input made {factor} times larger and smaller, the others as they are):"
     ));

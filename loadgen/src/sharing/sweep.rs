@@ -126,7 +126,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
     let count = (at.working_set * hbm / text).round().max(1.0);
     // The pool holds all of it, and its own side is no bottleneck: each worker's way to it is.
     let gb_s = at.gb_s * f64::from(at.workers);
-    setup.pool = with.then(|| PoolSpec {
+    setup.pool = with.then_some(PoolSpec {
         tokens: (2.0 * count * at.prompt_tokens) as u64,
         gb_s,
         store_gb_s: gb_s,
