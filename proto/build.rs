@@ -6,16 +6,18 @@ use std::{env, error::Error, fs, path::Path};
 use tonic_prost_build::manual::{Builder, Method, Service};
 
 const WORKER: &str = "warmpath/v1/worker.proto";
+const POOL: &str = "warmpath/v1/pool.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
-    let worker = protox::compile([WORKER], ["."])?;
-    fs::write(out.join("descriptor.bin"), worker.encode_to_vec())?;
-    let all = protox::compile([WORKER, ADMIN], ["."])?;
-    fs::write(out.join("admin_descriptor.bin"), all.encode_to_vec())?;
+    let public = protox::compile([WORKER, POOL], ["."])?;
+    fs::write(out.join("descriptor.bin"), public.encode_to_vec())?;
+    let admin = protox::compile([WORKER, ADMIN], ["."])?;
+    fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
+    let all = protox::compile([WORKER, POOL, ADMIN], ["."])?;
     tonic_prost_build::configure()
         // What the command line prints as JSON.
         .type_attribute(".warmpath.v1", "#[derive(serde::Serialize)]")

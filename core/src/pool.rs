@@ -7,9 +7,9 @@
 
 use crate::block::{BlockRun, TokenBlocks};
 use crate::engine::store::eviction::EvictionRule;
-use crate::engine::store::{Acquired, BlockStore, Lease};
+use crate::engine::store::{BlockStore, Lease, NoRoom};
 use crate::engine::{FetchError, LoanKey};
-use crate::event::{KvBatch, PrefillCost, Snapshot};
+use crate::event::{Digest, KvBatch, Snapshot};
 use crate::id::PoolId;
 use crate::link::FairLink;
 use crate::time::{Duration, Instant};
@@ -101,15 +101,6 @@ pub struct Pool {
     stats: PoolStats,
 }
 
-/// Nothing is computed in a pool.
-const FREE: PrefillCost = PrefillCost {
-    step_ns: 0.0,
-    chunk_tokens: 1,
-    ns_per_token: 0.0,
-    ns_per_pair: 0.0,
-    floor_ns: 0.0,
-};
-
 impl Pool {
     /// `block_bytes`: of one block of the workers' model; `user_gb_s`: of each user's own link to it.
     pub fn new(
@@ -134,6 +125,13 @@ impl Pool {
             sending: BTreeMap::new(),
             stats: PoolStats::default(),
         })
+    }
+
+    /// Another life of it: a restart has a higher epoch than the one before. 1 unless told.
+    #[must_use]
+    pub fn with_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
     }
 
     /// Blocks to keep. What is there already is not written again; what comes before them on their
@@ -190,7 +188,32 @@ impl Pool {
     /// How much of a prompt is here, in blocks from its start.
     pub fn holds(&self, prompt: &TokenBlocks) -> u32 {
         let end = prompt.reusable_blocks();
-        self.store.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
+        self.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
+    }
+
+    /// How far the path of a run is here, in blocks from the start of its text.
+    pub fn present(&self, run: &BlockRun) -> u32 {
+        self.store.present(run)
+    }
+
+    /// Blocks it holds.
+    pub fn blocks(&self) -> u64 {
+        self.store.blocks_by_tier()[0]
+    }
+
+    /// Gets that are being sent.
+    pub fn sending(&self) -> usize {
+        self.sending.len()
+    }
+
+    /// A summary of what it holds as of the last batch.
+    pub fn digest(&self) -> Digest {
+        self.store.digest()
+    }
+
+    /// The batch that was last announced: (epoch, sequence number).
+    pub const fn position(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
     }
 
     pub fn next_wake(&self) -> Option<Instant> {
@@ -218,16 +241,11 @@ impl Pool {
     }
 
     fn keep(&mut self, now: Instant, run: &BlockRun) {
-        let count = u64::from(run.end - self.store.present(run));
-        let whole = TokenBlocks::new(Arc::clone(&run.chain), run.end * run.chain.block_size());
-        match self.store.acquire(now, &whole, run.end, run.end, &FREE, &[]) {
-            Acquired::Ready { mut lease, .. } => {
-                self.store.commit(now, &mut lease, run.end);
-                self.store.release(lease);
-                self.stats.stored_blocks += count;
+        match self.store.keep(now, run) {
+            Ok(new) => self.stats.stored_blocks += u64::from(new),
+            Err(NoRoom) => {
+                self.stats.refused_blocks += u64::from(run.end - self.store.present(run));
             }
-            Acquired::NoRoom => self.stats.refused_blocks += count,
-            Acquired::Waiting { .. } => unreachable!("there is nothing behind a pool"),
         }
     }
 

@@ -224,7 +224,10 @@ impl Scopes {
                 self.operator.within("group", u64::from(tenant.0 % groups))
             }
             (SharingScope::Tenant, _) => self.operator.within("tenant", u64::from(tenant.0)),
-            (SharingScope::Session, Some(session)) => self.operator.within("session", session.0),
+            // A client names its sessions itself, so another tenant could guess one.
+            (SharingScope::Session, Some(session)) => {
+                self.operator.within("tenant", u64::from(tenant.0)).within("session", session.0)
+            }
             (SharingScope::Session, None) | (SharingScope::None, _) => {
                 self.operator.within("request", request.0)
             }

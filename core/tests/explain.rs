@@ -2,7 +2,7 @@
 //! chosen one, and looking changes nothing.
 
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
-use warmpath_core::event::{PrefillCost, TierCost, WorkerInfo};
+use warmpath_core::event::{PrefillCost, Role, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SessionId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::rng::hash_words;
@@ -35,6 +35,8 @@ fn info(worker: u32, prefill_ns: u64) -> WorkerInfo {
         }],
         pool: None,
         peers: None,
+        role: Role::Both,
+        decode: None,
     }
 }
 
@@ -114,7 +116,7 @@ fn live(seed: u64, policy: PolicyConfig, mut each: impl FnMut(&Explanation, &Dec
         let past = RequestId(draw(4, id + 1));
         let next = match draw(5, 4) {
             0 => Input::FirstToken(past),
-            1 => Input::Finished { id: past, cached_tokens: 0 },
+            1 => Input::Finished { id: past, cached_tokens: 0, by_origin: None },
             2 => Input::Cancelled(past),
             _ => Input::Tick,
         };

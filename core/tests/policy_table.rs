@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
-use warmpath_core::event::{KvBatch, KvEvent, PrefillCost, Snapshot, TierCost, WorkerInfo};
+use warmpath_core::event::{KvBatch, KvEvent, PrefillCost, Role, Snapshot, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SourceId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
@@ -40,6 +40,8 @@ fn info(worker: u32) -> WorkerInfo {
         }],
         pool: None,
         peers: None,
+        role: Role::Both,
+        decode: None,
     }
 }
 
@@ -130,7 +132,7 @@ impl Bench {
     }
 
     fn finish(&mut self, now: u64, id: u64) {
-        self.tell(now, Input::Finished { id: RequestId(id), cached_tokens: 0 });
+        self.tell(now, Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
     }
 
     /// All pending blocks have expired, and nothing is left.
@@ -371,7 +373,7 @@ fn what_is_unknown_is_passed_over() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 1);
     for input in [
         Input::FirstToken(RequestId(9)),
-        Input::Finished { id: RequestId(9), cached_tokens: 3 },
+        Input::Finished { id: RequestId(9), cached_tokens: 3, by_origin: None },
         Input::Cancelled(RequestId(9)),
         Input::Draining(WorkerId(9)),
         Input::Lost(WorkerId(9).into()),

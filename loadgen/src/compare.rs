@@ -6,7 +6,7 @@ use crate::drive::{self, Driven, Options};
 use crate::files::bad;
 use crate::fleet::Fleet;
 use crate::progress::Progress;
-use crate::results::{Mode, Results, RunReport};
+use crate::results::{Mode, Results, RunReport, record_name};
 use crate::rows;
 use crate::simulate::{Cell, scope, simulate};
 use crate::source::Prepared;
@@ -24,19 +24,17 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
 pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
-    if setup.variant.is_some() && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: variants run in virtual time only, as yet"));
-    }
     if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: devices run in virtual time only"));
+    }
+    let shares = setup.fleet.shares_requests();
+    if shares && args.live_requests.is_some_and(|live| live > 0) {
+        return Err(bad("--live-requests: roles are for virtual time only, as yet"));
     }
     if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
     }
-    let only_virtual = setup.is_grid()
-        || setup.variant.is_some()
-        || setup.devices.is_some()
-        || setup.has_tenants();
+    let only_virtual = setup.is_grid() || setup.devices.is_some() || setup.has_tenants() || shares;
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
@@ -106,7 +104,8 @@ impl LiveLeg<'_> {
         record: Option<&Path>,
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<RunReport> {
-        let log = record.map(|folder| folder.join(format!("{}.jsonl", self.policy)));
+        let variant = self.setup.variant.as_deref();
+        let log = record.map(|folder| folder.join(record_name(self.policy, variant)));
         let fleet = Fleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
         let started = Instant::now();
         let cell = Cell::first(self.setup, self.policy, Some(self.requests));
@@ -129,12 +128,12 @@ impl LiveLeg<'_> {
         let setup = self.setup;
         let fleet = &setup.fleet;
         let block_size = fleet.profile().block_size;
-        let figures = driven.recorder.figures(block_size, fleet.workers(), &setup.slo);
+        let figures = driven.recorder.figures(block_size, fleet.comparable_workers(), &setup.slo);
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {
             policy: Some(self.policy),
-            variant: None,
+            variant: setup.variant.clone(),
             mode: Mode::Live,
             workload: self.prepared.name(),
             profile: Some(fleet.profile_names()),

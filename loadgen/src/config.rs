@@ -11,6 +11,7 @@ use crate::variant::Variant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
@@ -43,6 +44,8 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// The way of KV from groups that prefill to groups that decode.
+    handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
     devices: Option<DevicesFile>,
     /// Who shares KV cache with whom.
@@ -85,6 +88,9 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// The way of KV from groups that prefill to groups that decode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DevicesSetup>,
@@ -154,7 +160,10 @@ impl Setup {
         for profile in fleet.profiles() {
             profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
-        fleet.check(file.pool.is_some(), &origin, &text)?;
+        if let Some(link) = &file.handover {
+            link.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
+        }
+        fleet.check(file.pool.is_some(), file.handover.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
         let policies = match what.policies.as_slice() {
             [] => file.policies,
@@ -245,6 +254,7 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            handover: file.handover,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
                 .then(|| what.prices.load())
@@ -300,6 +310,7 @@ impl Setup {
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
+            handover: self.handover,
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,

@@ -362,12 +362,11 @@ async fn stream(
 fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
     let tokens = finish.num_cached_tokens.unwrap_or(0);
     let mut cached = Cached { tokens, by_tier: [0; ORIGINS] };
-    let parts = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
-    let parts = parts.filter(|parts| parts.len() <= ORIGINS).unwrap_or_default();
-    for (own, (_, tokens)) in cached.by_tier.iter_mut().zip(&parts) {
-        *own = *tokens;
+    let found = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
+    if let Some(found) = &found {
+        cached.by_tier = found.by_origin;
     }
-    (cached, parts.into_iter().map(|(name, _)| name).collect())
+    (cached, found.map_or_else(Vec::new, |found| found.tiers))
 }
 
 fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {

@@ -40,9 +40,15 @@ fn receipt(answer: &ExplainResponse) -> String {
     let ExplainResponse { request_id, number, policy, rule, prompt_tokens, chosen, .. } = answer;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.add_row(["candidate", "queue s", "prefill s", "load s", "total s", "overlap"]);
+    let mut header = vec!["candidate", "queue s", "prefill s", "load s", "total s", "overlap"];
+    // Where nobody would fetch, nothing is said of it.
+    let pulls = answer.candidates.iter().any(|candidate| candidate.pull.is_some());
+    header.extend(pulls.then_some("pull"));
+    table.add_row(header);
     for candidate in &answer.candidates {
-        table.add_row(row(candidate));
+        let pull = candidate.pull.as_ref().filter(|_| pulls);
+        let pull = pull.map(|pull| format!("{} of {}", pull.blocks, pull.from));
+        table.add_row(row(candidate).into_iter().chain(pull));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -103,6 +109,7 @@ mod tests {
             active_requests: 1,
             overlap_by_tier: overlap_by_tier.to_vec(),
             terms: Some(Terms { queue_s, prefill_s: 0.5, load_s: 0.0, total_s: queue_s + 0.5 }),
+            pull: None,
         };
         let mut answer = ExplainResponse {
             request_id: "a".to_owned(),

@@ -17,6 +17,8 @@ mod generations;
 mod grid;
 mod groups;
 mod measure;
+#[cfg(test)]
+mod outage;
 mod owners;
 mod parallel;
 mod progress;

@@ -93,6 +93,15 @@ pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
     }
 }
 
+/// What the record of a run is called in its folder.
+pub fn record_name(policy: PolicyConfig, variant: Option<&str>) -> String {
+    match variant {
+        // A name is free, a path is not.
+        Some(variant) => format!("{policy}.{}.jsonl", variant.replace(['/', '\\'], "_")),
+        None => format!("{policy}.jsonl"),
+    }
+}
+
 impl RunReport {
     pub fn label(&self) -> String {
         label(self.policy, self.variant.as_deref())
@@ -224,6 +233,9 @@ pub struct EngineFigures {
     /// From pools and peers, and how often that failed and was computed instead.
     pub fetched_bytes: f64,
     pub failed_fetches: u64,
+    /// Where some workers compute prompts that others answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverFigures>,
     /// Blocks that at least one worker holds at the end, and copies of them in all workers.
     pub resident_blocks: u64,
     pub resident_copies: u64,
@@ -233,6 +245,22 @@ pub struct EngineFigures {
     pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// KV that went from workers that compute prompts to workers that answer them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HandoverFigures {
+    pub tokens: u64,
+    /// These tokens' KV; no block is rounded up.
+    pub bytes: u64,
+    /// Share of the time in which anything was on its way, over all workers that prefill.
+    pub link_utilisation: f64,
+    /// Seconds that requests waited for it, all together.
+    pub wait_s: f64,
+    /// Hand-overs that failed, so that the prompts were computed by who answered.
+    pub failed: u64,
+    /// Prompts that were computed and held, and that nobody came for in time.
+    pub expired: u64,
 }
 
 /// What a shared pool did.

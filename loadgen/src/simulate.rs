@@ -5,9 +5,11 @@ use crate::cli;
 use crate::config::Setup;
 use crate::economics::{Economics, Side};
 use crate::files::{PendingFile, bad};
-use crate::groups::Fleet;
+use crate::groups::{Did, Fleet};
 use crate::progress::Progress;
-use crate::results::{EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures};
+use crate::results::{
+    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
+};
 use crate::rows;
 use crate::source::Prepared;
 use anyhow::Result;
@@ -15,13 +17,16 @@ use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
+use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::report::Recorder;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
 use warmpath_core::sharing::Scopes;
+use warmpath_core::time::Duration;
 use warmpath_core::workload::trace::Pace;
 use warmpath_sim::{Observers, Outcome, RunError};
 
@@ -91,7 +96,9 @@ pub fn simulate(
     let started = Instant::now();
     let Cell { policy, rate_scale, seed, limit, rows } = cell;
     let workload = prepared.workload(cell.pace(setup));
-    let mut log = record.map(|folder| Log::create(folder, policy, seed)).transpose()?;
+    let mut log = record
+        .map(|folder| Log::create(folder, policy, setup.variant.as_deref(), seed))
+        .transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {
             log.push(entry);
@@ -123,7 +130,7 @@ pub fn simulate(
     let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
     outcome.recorder.forget_first(setup.warm_up);
     // How evenly the router spread its work says nothing of a fleet that is not all the router's.
-    let balanced = devices.is_none().then_some(workers);
+    let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = figures.duration_s * f64::from(workers);
@@ -136,6 +143,7 @@ pub fn simulate(
         // Where anything is fetched, blocks have the same bytes throughout the fleet.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
+        handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
@@ -156,7 +164,11 @@ pub fn simulate(
         profile_standing: served.standing(),
         profile_hbm_tokens_computed: served.hbm_tokens_computed(),
         groups: if workers > 0 {
-            fleet.figures(Some((&outcome.engines, figures.duration_s)))
+            fleet.figures(Some(Did {
+                engines: &outcome.engines,
+                handovers: &outcome.handovers,
+                seconds: figures.duration_s,
+            }))
         } else {
             Vec::new()
         },
@@ -242,10 +254,15 @@ struct Log {
 }
 
 impl Log {
-    fn create(folder: &Path, policy: PolicyConfig, seed: u64) -> Result<Self> {
+    fn create(
+        folder: &Path,
+        policy: PolicyConfig,
+        variant: Option<&str>,
+        seed: u64,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
-        let file = PendingFile::create(&folder.join(format!("{policy}.jsonl")))?;
+        let file = PendingFile::create(&folder.join(record_name(policy, variant)))?;
         let mut text = serde_json::to_vec(&Header::new(policy, seed))?;
         text.push(b'\n');
         Ok(Self { file, text, entries: 0 })
@@ -262,6 +279,34 @@ impl Log {
         self.text.push(b'\n');
         self.file.finish(&self.text)
     }
+}
+
+/// What went from workers that compute prompts to those that answer.
+fn handover_figures(
+    setup: &Setup,
+    workers: &[HandoverStats],
+    duration_s: f64,
+) -> Option<HandoverFigures> {
+    setup.handover?;
+    let sum = |of: fn(&HandoverStats) -> u64| workers.iter().map(of).sum();
+    let seconds = |of: fn(&HandoverStats) -> Duration| -> f64 {
+        workers.iter().map(|stats| of(stats).as_secs_f64()).sum()
+    };
+    let groups = setup.fleet.groups();
+    let senders = groups.iter().filter(|group| group.role == Role::Prefill);
+    let offered_s = duration_s * f64::from(senders.map(|group| group.workers).sum::<u32>());
+    Some(HandoverFigures {
+        tokens: sum(|stats| stats.tokens),
+        bytes: sum(|stats| stats.bytes),
+        link_utilisation: if offered_s > 0.0 {
+            seconds(|stats| stats.sending) / offered_s
+        } else {
+            0.0
+        },
+        wait_s: seconds(|stats| stats.wait),
+        failed: sum(|stats| stats.failed),
+        expired: sum(|stats| stats.expired),
+    })
 }
 
 fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFigures {

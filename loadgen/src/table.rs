@@ -149,7 +149,7 @@ fn grid(comparisons: &[Comparison]) -> String {
             interval(&row.ttft_p99_s, 1.0, 2),
             interval(&row.tpot_mean_s, 1e3, 1),
             interval(&row.within_slo_percent, 1.0, 1),
-            format!("{:.2}", row.balance_max_over_mean.mean),
+            balance(&row.balance_max_over_mean),
             against(&row.hit_points, ""),
             against(&row.ttft_change_percent, " %"),
         ]);
@@ -165,6 +165,11 @@ fn grid(comparisons: &[Comparison]) -> String {
         format!("One seed, so no intervals; the last two columns are differences to {baseline}.")
     };
     format!("{}{how}\n", trimmed(&table))
+}
+
+/// No load is below the mean of all; 0 stands for fleets whose workers do different things.
+fn balance(estimate: &Estimate) -> String {
+    if estimate.mean > 0.0 { format!("{:.2}", estimate.mean) } else { "-".to_owned() }
 }
 
 fn capacities(capacities: &[Capacity]) -> String {
@@ -274,7 +279,7 @@ fn footnotes(runs: &[RunReport]) -> String {
         }
     }
     for run in runs.iter().filter(|run| !run.valid) {
-        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
+        let who = run.policy.map_or_else(String::new, |_| format!("{} ", run.label()));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
         notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
     }
@@ -282,7 +287,7 @@ fn footnotes(runs: &[RunReport]) -> String {
         notes += "\nEngine times are those of whatever stands behind the target.";
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
-        let who = run.policy.map_or_else(String::new, |policy| format!("{policy} "));
+        let who = run.policy.map_or_else(String::new, |_| format!("{} ", run.label()));
         for (reason, count) in &run.figures.errors_by_reason {
             let (mode, offered) = (run.mode.name(), run.figures.offered);
             notes += &format!("\n{who}{mode}: {count} of {offered} requests failed: {reason}");
@@ -328,9 +333,9 @@ fn verdicts(runs: &[RunReport], baseline: Option<PolicyConfig>) -> String {
     let Some(base) = rows().find(|run| run.policy == baseline) else { return String::new() };
     let is_base = |run: &&RunReport| run.label() == base.label();
     let parity = runs.iter().filter(|run| run.mode == Mode::Live).filter_map(|live| {
-        let is_twin = |run: &&RunReport| run.mode == Mode::SimSlice && run.policy == live.policy;
-        let twin = runs.iter().find(is_twin)?;
-        Some(format!("{}, live against sim-slice: {}\n", live.policy?, change(twin, live)))
+        let of_same = |run: &&RunReport| run.mode == Mode::SimSlice && run.label() == live.label();
+        let twin = runs.iter().find(of_same)?;
+        Some(format!("{}, live against sim-slice: {}\n", live.label(), change(twin, live)))
     });
     let others = rows().filter(|run| !is_base(run));
     parity.chain(others.map(|run| format!("{}\n", verdict(base, run)))).collect()

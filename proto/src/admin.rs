@@ -60,5 +60,8 @@ fn candidate_to_wire(candidate: &Candidate) -> v1::Candidate {
             load_s: terms.load.as_secs_f64(),
             total_s: terms.total().as_secs_f64(),
         }),
+        pull: candidate
+            .pull
+            .map(|pull| v1::Pull { from: pull.from.to_string(), blocks: pull.blocks }),
     }
 }

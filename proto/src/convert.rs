@@ -8,9 +8,10 @@ use crate::{HASH_SCHEME, v1::WatchResponse};
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain};
 use warmpath_core::event::{
-    Digest, KvBatch, KvEvent, LoadReport, PrefillCost, Snapshot, TierCost, WorkerInfo,
+    Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot, TierCost,
+    WorkerInfo,
 };
-use warmpath_core::id::{MAX_TIERS, TierId, WorkerId};
+use warmpath_core::id::{MAX_TIERS, SourceId, TierId, WorkerId};
 use warmpath_core::runs::ANCHOR;
 
 const HASH_BYTES: usize = 16;
@@ -53,13 +54,35 @@ const fn base_of(start: u32) -> u32 {
     above - above % ANCHOR
 }
 
+/// The names of blocks `from..to` of a chain.
+fn hashes_to_wire(chain: &Chain, from: u32, to: u32) -> Vec<u8> {
+    let mut hashes = Vec::with_capacity((to - from) as usize * HASH_BYTES);
+    for block in from..to {
+        hashes.extend_from_slice(&chain.hash(block).to_wire().to_le_bytes());
+    }
+    hashes
+}
+
+/// The chain whose names from `base` on stand there.
+fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chain>, DecodeError> {
+    if !hashes.len().is_multiple_of(HASH_BYTES) {
+        return Err(DecodeError::Hashes { bytes: hashes.len() });
+    }
+    let end = u64::from(base) + (hashes.len() / HASH_BYTES) as u64;
+    if end * u64::from(block_size) > u64::from(u32::MAX) {
+        return Err(DecodeError::TooLong { end, block_size });
+    }
+    let named = hashes.chunks_exact(HASH_BYTES).map(|bytes| {
+        let bits = bytes.iter().rev().fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
+        BlockHash::from_wire(bits)
+    });
+    Ok(Arc::new(Chain::from_wire(block_size, base, named.collect())))
+}
+
 /// The run's chain must be known from the anchor above it on, as a worker's own chains are.
 pub fn run_to_wire(tier: TierId, run: &BlockRun) -> v1::Run {
     let base = base_of(run.start);
-    let mut hashes = Vec::with_capacity((run.end - base) as usize * HASH_BYTES);
-    for block in base..run.end {
-        hashes.extend_from_slice(&run.chain.hash(block).to_wire().to_le_bytes());
-    }
+    let hashes = hashes_to_wire(&run.chain, base, run.end);
     v1::Run { tier: u32::from(tier.0), start: run.start, base, hashes }
 }
 
@@ -68,7 +91,7 @@ pub fn run_from_wire(block_size: u32, run: &v1::Run) -> Result<(TierId, BlockRun
     if tier as usize >= MAX_TIERS {
         return Err(DecodeError::Tier { tier });
     }
-    if hashes.is_empty() || hashes.len() % HASH_BYTES != 0 {
+    if hashes.is_empty() || !hashes.len().is_multiple_of(HASH_BYTES) {
         return Err(DecodeError::Hashes { bytes: hashes.len() });
     }
     if base != base_of(start) {
@@ -78,15 +101,40 @@ pub fn run_from_wire(block_size: u32, run: &v1::Run) -> Result<(TierId, BlockRun
     if end <= u64::from(start) {
         return Err(DecodeError::Start { start, end });
     }
-    if end * u64::from(block_size) > u64::from(u32::MAX) {
-        return Err(DecodeError::TooLong { end, block_size });
-    }
-    let named = hashes.chunks_exact(HASH_BYTES).map(|bytes| {
-        let bits = bytes.iter().rev().fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
-        BlockHash::from_wire(bits)
-    });
-    let chain = Arc::new(Chain::from_wire(block_size, base, named.collect()));
+    let chain = chain_from_wire(block_size, base, hashes)?;
     Ok((TierId(tier as u8), BlockRun { chain, start, end: end as u32 }))
+}
+
+/// The run's chain must be known from its start.
+pub fn stretch_to_wire(run: &BlockRun) -> v1::Stretch {
+    v1::Stretch { start: run.start, hashes: hashes_to_wire(&run.chain, 0, run.end) }
+}
+
+pub fn stretch_from_wire(block_size: u32, stretch: &v1::Stretch) -> Result<BlockRun, DecodeError> {
+    let run = prompt_from_wire(block_size, &stretch.hashes)?;
+    if run.end <= stretch.start {
+        return Err(DecodeError::Start { start: stretch.start, end: run.end.into() });
+    }
+    Ok(BlockRun { start: stretch.start, ..run })
+}
+
+/// The first `blocks` blocks of a prompt.
+pub fn prompt_to_wire(chain: &Chain, blocks: u32) -> Vec<u8> {
+    hashes_to_wire(chain, 0, blocks)
+}
+
+/// May be empty: a prompt without a full block.
+pub fn prompt_from_wire(block_size: u32, hashes: &[u8]) -> Result<BlockRun, DecodeError> {
+    let chain = chain_from_wire(block_size, 0, hashes)?;
+    let end = chain.blocks();
+    Ok(BlockRun { chain, start: 0, end })
+}
+
+/// What a transfer of these blocks is checked by.
+pub fn checksum(run: &BlockRun) -> v1::Digest {
+    let mut digest = Digest::default();
+    digest.add(TierId::HBM, run);
+    digest_to_wire(digest)
 }
 
 pub fn batch_to_wire(batch: &KvBatch) -> v1::KvBatch {
@@ -102,7 +150,7 @@ pub fn batch_to_wire(batch: &KvBatch) -> v1::KvBatch {
 }
 
 pub fn batch_from_wire(
-    worker: WorkerId,
+    source: impl Into<SourceId>,
     block_size: u32,
     batch: &v1::KvBatch,
 ) -> Result<KvBatch, DecodeError> {
@@ -117,7 +165,7 @@ pub fn batch_from_wire(
         None => Err(DecodeError::Missing { field: "event" }),
     };
     let events = batch.events.iter().map(event).collect::<Result<_, _>>()?;
-    Ok(KvBatch { source: worker.into(), epoch: batch.epoch, seq: batch.seq, events })
+    Ok(KvBatch { source: source.into(), epoch: batch.epoch, seq: batch.seq, events })
 }
 
 /// A snapshot in messages well below 1 MiB; one at least, and the last one says so.
@@ -154,8 +202,8 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    pub fn new(worker: WorkerId, block_size: u32) -> Self {
-        let snapshot = Snapshot { source: worker.into(), epoch: 0, seq: 0, runs: Vec::new() };
+    pub fn new(source: impl Into<SourceId>, block_size: u32) -> Self {
+        let snapshot = Snapshot { source: source.into(), epoch: 0, seq: 0, runs: Vec::new() };
         Self { block_size, snapshot, begun: false }
     }
 
@@ -188,8 +236,16 @@ pub fn load_to_wire(report: &LoadReport) -> v1::LoadReport {
         running: report.running,
         queued_prefill_tokens: report.queued_prefill_tokens,
         blocks_by_tier: report.blocks_by_tier.to_vec(),
-        digest: report.digest.map(|Digest { blocks, xor }| v1::Digest { blocks, xor }),
+        digest: report.digest.map(digest_to_wire),
     }
+}
+
+pub const fn digest_to_wire(digest: Digest) -> v1::Digest {
+    v1::Digest { blocks: digest.blocks, xor: digest.xor }
+}
+
+pub const fn digest_from_wire(digest: &v1::Digest) -> Digest {
+    Digest { blocks: digest.blocks, xor: digest.xor }
 }
 
 pub fn load_from_wire(
@@ -205,7 +261,7 @@ pub fn load_from_wire(
         running: report.running,
         queued_prefill_tokens: report.queued_prefill_tokens,
         blocks_by_tier: tiers.try_into().map_err(|_| DecodeError::Tiers { got: tiers.len() })?,
-        digest: report.digest.as_ref().map(|d| Digest { blocks: d.blocks, xor: d.xor }),
+        digest: report.digest.as_ref().map(digest_from_wire),
     })
 }
 
@@ -231,14 +287,49 @@ pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello 
             ns_per_pair: info.prefill.ns_per_pair,
         }),
         tiers: info.tiers.iter().map(tier).collect(),
+        pool: info.pool.map(fetch_cost_to_wire),
+        peers: info.peers.map(fetch_cost_to_wire),
+    }
+}
+
+const fn fetch_cost_to_wire(cost: FetchCost) -> v1::FetchCost {
+    v1::FetchCost { latency_ns: cost.latency_ns, ns_per_block: cost.ns_per_block }
+}
+
+fn fetch_cost_from_wire(cost: &v1::FetchCost) -> FetchCost {
+    FetchCost { latency_ns: cost.latency_ns, ns_per_block: cost.ns_per_block }
+}
+
+/// What a pool says of itself when a router meets it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolInfo {
+    pub epoch: u64,
+    pub block_size: u32,
+    pub total_blocks: u64,
+}
+
+pub fn pool_hello_to_wire(info: &PoolInfo, model: &str, speedup: f64) -> v1::Hello {
+    v1::Hello {
+        epoch: info.epoch,
+        model: model.to_owned(),
+        block_size: info.block_size,
+        hash_scheme: HASH_SCHEME.to_owned(),
+        speedup,
+        total_blocks: Some(info.total_blocks),
+        ..Default::default()
+    }
+}
+
+pub fn check_block_size(hello: &v1::Hello) -> Result<(), DecodeError> {
+    match hello.block_size {
+        1..=65_536 => Ok(()),
+        other => Err(DecodeError::BlockSize(other)),
     }
 }
 
 /// What the hello says of the worker itself; scheme, speedup and model are the reader's to compare.
 pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo, DecodeError> {
-    if !(1..=65_536).contains(&hello.block_size) {
-        return Err(DecodeError::BlockSize(hello.block_size));
-    }
+    check_block_size(hello)?;
     let prefill = hello.prefill.as_ref().ok_or(DecodeError::Missing { field: "prefill" })?;
     let tier = |cost: &v1::TierCost| {
         if cost.tier as usize >= MAX_TIERS {
@@ -261,8 +352,9 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
             ns_per_pair: prefill.ns_per_pair,
         },
         tiers: hello.tiers.iter().map(tier).collect::<Result<_, _>>()?,
-        // A process has no way to pools and peers yet.
-        pool: None,
-        peers: None,
+        pool: hello.pool.as_ref().map(fetch_cost_from_wire),
+        peers: hello.peers.as_ref().map(fetch_cost_from_wire),
+        role: Role::Both,
+        decode: None,
     })
 }

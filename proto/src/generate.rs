@@ -8,11 +8,13 @@
 //! | `stopping.max_new_tokens`, `stopping.min_new_tokens` | honoured: the answer is always of the largest length |
 //! | `kv.cache_salt` | honoured: blocks are shared only where it is equal |
 //! | `response.output_token_ids`, `response.prompt_token_ids` | honoured |
+//! | `kv_hints` | a worker weighs a pull that its router names ([`crate::hints`]); a router gives its own and drops a client's, which would name addresses |
 //! | `priority` | accepted; policies may see it, no queue obeys it |
 //! | `temperature`, `sampling`, penalties, `decoding.logit_bias` | without effect: the tokens are made up |
 //! | `watermarking`, `response.skip_special_tokens`, `stopping.ignore_eos` | without effect: there is no text and no end token |
 //! | everything else | refused with INVALID_ARGUMENT that names the field |
 
+use crate::hints::{self, PullHint};
 use crate::vllm::{GenerateRequest, decoding_parameters::StructuredOutput, generate_request};
 use tonic::Status;
 use warmpath_core::block::ScopePlan;
@@ -39,6 +41,8 @@ pub struct Accepted {
     pub priority: i32,
     pub want_output_ids: bool,
     pub want_prompt_ids: bool,
+    /// Whence blocks might be fetched. A router must not heed it.
+    pub pull: Option<PullHint>,
 }
 
 impl Accepted {
@@ -96,6 +100,7 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
         priority: request.priority,
         want_output_ids: response.is_some_and(|response| response.output_token_ids),
         want_prompt_ids: response.is_some_and(|response| response.prompt_token_ids),
+        pull: request.kv_hints.as_ref().and_then(hints::from_wire),
     })
 }
 
@@ -110,7 +115,6 @@ fn unsupported(request: &GenerateRequest) -> Option<&'static str> {
         (request.truncate_prompt_tokens > 0, "truncate_prompt_tokens"),
         (!request.media.is_empty(), "media"),
         (!request.lora_name.is_empty(), "lora_name"),
-        (request.kv_hints.is_some(), "kv_hints"),
         (request.engine_reasoning_gate.is_some(), "engine_reasoning_gate"),
         (request.sampling.as_ref().is_some_and(|s| s.num_sequences > 1), "sampling.num_sequences"),
     ];

@@ -7,9 +7,12 @@
 //! - [`raw`]: the generate calls as bytes, for who only passes them on.
 //! - [`control`]: vLLM's control calls, as far as a server without weights can answer them.
 //! - [`admin`]: explanations and standings in the words of the router's control surface.
+//! - [`hints`]: where a worker might fetch a prompt's blocks.
+//! - [`tiers`]: where it found them.
 //! - [`status`]: what the core's errors are called in gRPC.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
+//! - [`pool`]: what who sends blocks and who asks for them must agree about.
 //! - [`process`]: logs, addresses, and the exit status of who can't start.
 //! - [`settings`]: configuration errors in one line.
 
@@ -18,6 +21,8 @@ pub mod clock;
 pub mod control;
 pub mod convert;
 pub mod generate;
+pub mod hints;
+pub mod pool;
 pub mod process;
 pub mod raw;
 pub mod settings;

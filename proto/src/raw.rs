@@ -10,6 +10,7 @@ pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost::{DecodeError, Message};
+use prost_types::Struct;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -54,14 +55,15 @@ impl Decoder for RawCodec {
 }
 
 /// What a router must know of a [`GenerateResponse`]. A message type of its own with that one's
-/// field numbers: everything else is skipped, and nothing is allocated.
-#[derive(Clone, Copy, PartialEq, Message)]
+/// field numbers: everything else is skipped, and
+/// nothing is allocated before the last part.
+#[derive(Clone, PartialEq, Message)]
 pub struct Peek {
     #[prost(message, optional, tag = "2")]
     outputs: Option<PeekOutputs>,
 }
 
-#[derive(Clone, Copy, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 struct PeekOutputs {
     #[prost(uint32, tag = "3")]
     num_tokens: u32,
@@ -70,10 +72,12 @@ struct PeekOutputs {
 }
 
 /// How an answer ended.
-#[derive(Clone, Copy, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct Finish {
     #[prost(enumeration = "crate::vllm::finish_info::FinishReason", tag = "2")]
     pub finish_reason: i32,
+    #[prost(message, optional, tag = "6")]
+    pub kv_transfer_params: Option<Struct>,
     #[prost(uint32, optional, tag = "9")]
     pub num_cached_tokens: Option<u32>,
 }
@@ -87,11 +91,11 @@ impl Peek {
 
     /// Answer tokens in this part of the answer.
     pub fn num_tokens(&self) -> u32 {
-        self.outputs.map_or(0, |outputs| outputs.num_tokens)
+        self.outputs.as_ref().map_or(0, |outputs| outputs.num_tokens)
     }
 
     /// Of the last part.
-    pub fn finish(&self) -> Option<Finish> {
+    pub fn finish(self) -> Option<Finish> {
         self.outputs?.finish_info
     }
 }

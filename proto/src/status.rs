@@ -2,13 +2,15 @@
 
 use std::error::Error;
 use tonic::{Code, Status};
-use warmpath_core::engine::SubmitError;
+use warmpath_core::engine::{FetchError, SubmitError};
 use warmpath_core::routing::input::RejectReason;
 
 /// A router's refusal. Asking again helps where the code is UNAVAILABLE.
 pub fn from_reject(reason: RejectReason) -> Status {
     let code = match reason {
-        RejectReason::NoEligibleWorker { .. } => Code::Unavailable,
+        RejectReason::NoEligibleWorker { .. }
+        | RejectReason::NoDecodeWorker { .. }
+        | RejectReason::NoPrefillWorker { .. } => Code::Unavailable,
         RejectReason::PromptTooLarge { .. } => Code::InvalidArgument,
         RejectReason::DuplicateId => Code::AlreadyExists,
     };
@@ -24,6 +26,28 @@ pub fn from_submit(error: SubmitError) -> Status {
         SubmitError::DuplicateId => Code::AlreadyExists,
     };
     Status::new(code, error.to_string())
+}
+
+/// Why blocks were not sent.
+pub fn from_fetch(error: FetchError) -> Status {
+    let code = match error {
+        FetchError::Missing => Code::NotFound,
+        FetchError::Gone => Code::Unavailable,
+        FetchError::Late => Code::DeadlineExceeded,
+        FetchError::Corrupt => Code::DataLoss,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// What a call for blocks failed of. Whatever a transport made of a broken connection is
+/// [`FetchError::Gone`].
+pub fn to_fetch(status: &Status) -> FetchError {
+    match status.code() {
+        Code::NotFound => FetchError::Missing,
+        Code::DeadlineExceeded => FetchError::Late,
+        Code::DataLoss => FetchError::Corrupt,
+        _ => FetchError::Gone,
+    }
 }
 
 /// What a router tells its client when a worker's call fails. The worker's own answers keep their

@@ -5,7 +5,7 @@ use warmpath_core::tokens::VOCABULARY;
 use warmpath_proto::generate::{self, Accepted, DEFAULT_NEW_TOKENS, MAX_MODEL_LEN};
 use warmpath_proto::vllm::{
     CandidateTokens, DecodingParameters, EngineReasoningGate, GenerateRequest, KvCacheParameters,
-    KvHintsEnvelope, MediaItem, RandomSampling, ResponseOptions, StoppingCriteria, TokenIds,
+    MediaItem, RandomSampling, ResponseOptions, StoppingCriteria, TokenIds,
     decoding_parameters::{StringChoices, StructuredOutput},
     generate_request::Prompt,
 };
@@ -65,7 +65,6 @@ fn every_refused_field_is_named() {
         ("truncate_prompt_tokens", GenerateRequest { truncate_prompt_tokens: 9, ..request(4) }),
         ("media", GenerateRequest { media: vec![MediaItem::default()], ..request(4) }),
         ("lora_name", GenerateRequest { lora_name: text("l"), ..request(4) }),
-        ("kv_hints", GenerateRequest { kv_hints: Some(KvHintsEnvelope::default()), ..request(4) }),
         (
             "engine_reasoning_gate",
             GenerateRequest {
@@ -158,6 +157,7 @@ fn what_is_honoured_arrives() {
         priority: -2,
         want_output_ids: true,
         want_prompt_ids: true,
+        pull: None,
     };
     assert_eq!(accept(&full, "m").unwrap(), expected);
     let other = accept(&full, "n").unwrap_err();

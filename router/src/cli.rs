@@ -27,7 +27,7 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// A TOML file; its fields are named like the flags, `workers` is a list
+    /// A TOML file; its fields are named like the flags, `workers` and `pools` are lists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
@@ -45,6 +45,9 @@ pub struct Serve {
     /// A worker, `http://host:port`; may be given several times
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
+    /// A pool that the workers share, `http://host:port`; may be given several times
+    #[arg(long = "pool", value_name = "URL")]
+    pools: Vec<String>,
     /// The rule by which requests are sent to workers
     #[arg(long)]
     policy: Option<PolicyConfig>,
@@ -81,6 +84,8 @@ struct File {
     insecure_bind: bool,
     #[serde(default)]
     workers: Vec<String>,
+    #[serde(default)]
+    pools: Vec<String>,
     policy: Option<PolicyConfig>,
     seed: Option<u64>,
     speedup: Option<f64>,
@@ -114,6 +119,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
     };
     let mut config = RouterConfig::new(workers, policy);
+    config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     set(&mut config.seed, cli.seed.or(file.seed));
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     set(&mut config.tenant, cli.tenant.or(file.tenant));

@@ -9,6 +9,9 @@ use warmpath_core::routing::policy::PolicyConfig;
 pub struct RouterConfig {
     /// `http://host:port` each. A worker's number is its place here.
     pub workers: Vec<String>,
+    /// `http://host:port` each: the pools that the workers share. A pool's number is its place here.
+    #[serde(default)]
+    pub pools: Vec<String>,
     pub policy: PolicyConfig,
     /// Rules that draw lots draw others with another seed.
     #[serde(default)]
@@ -68,6 +71,7 @@ impl RouterConfig {
     pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
         Self {
             workers,
+            pools: Vec::new(),
             policy,
             seed: 0,
             speedup: default_speedup(),
@@ -88,12 +92,14 @@ impl RouterConfig {
         if self.workers.is_empty() {
             return err("workers", "none, expected at least 1".to_owned());
         }
-        for (i, url) in self.workers.iter().enumerate() {
-            if self.workers[..i].contains(url) {
-                return err(&format!("workers[{i}]"), format!("'{url}' stands there twice"));
-            }
-            if let Err(why) = check_url(url) {
-                return err(&format!("workers[{i}]"), why);
+        for (field, urls) in [("workers", &self.workers), ("pools", &self.pools)] {
+            for (i, url) in urls.iter().enumerate() {
+                if urls[..i].contains(url) {
+                    return err(&format!("{field}[{i}]"), format!("'{url}' stands there twice"));
+                }
+                if let Err(why) = check_url(url) {
+                    return err(&format!("{field}[{i}]"), why);
+                }
             }
         }
         if !(1e-3..=1e4).contains(&self.speedup) {
@@ -113,7 +119,7 @@ impl RouterConfig {
     }
 }
 
-/// Whether a worker may be there.
+/// Whether a worker or a pool may be there.
 pub(crate) fn check_url(url: &str) -> Result<(), String> {
     match url.starts_with("http://") {
         true => Ok(()),

@@ -5,7 +5,9 @@
 //! - `heart`: the core's router behind a lock, its record, its clock. All that happens to it goes
 //!   through one function.
 //! - `relay`: one request on its way: check, hash, decide, pass on, stream back.
-//! - `subscribe`: following a worker's feed into the prefix index.
+//! - `hints`: what a worker is told of a decision besides the request.
+//! - `feed`: a source's messages, and why following it ends. `subscribe`: following a worker's feed into
+//!   the prefix index. `pools`: the same for pools.
 //! - `service`, `control`: the gRPC services.
 //! - `roster`: the workers by number. `link`: the connections to one of them.
 //! - `admin`: the operator's service: who is there, drain, policy, explain.
@@ -15,9 +17,12 @@
 mod admin;
 pub mod config;
 mod control;
+mod feed;
 mod heart;
+mod hints;
 mod link;
 mod metrics;
+mod pools;
 mod record;
 mod relay;
 mod roster;

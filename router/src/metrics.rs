@@ -1,7 +1,7 @@
 //! What is counted. Overhead is in wall seconds and has buckets of its own: a hop takes
 //! microseconds, for which a serving engine's buckets are too coarse.
 
-use crate::shared::Shared;
+use crate::shared::{FleetStatus, Shared};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tonic::Code;
+use warmpath_core::id::{ORIGINS, PoolId, SourceId, WorkerId};
+use warmpath_core::routing::input::Pull;
 use warmpath_core::routing::policy::PolicyConfig;
 
 const OVERHEAD: &str = "router_overhead_seconds";
@@ -66,7 +68,13 @@ fn describe() {
         "Snapshots asked for anew: after a gap, or a digest that differed"
     );
     describe_gauge!("router_workers_joined", "Workers in the fleet");
-    describe_gauge!("router_workers_refused", "Workers that do not match this router");
+    describe_gauge!("router_workers_refused", "Workers and pools that do not match this router");
+    describe_gauge!("router_pools_followed", "Pools whose blocks are in the prefix index");
+    describe_counter!(
+        "router_pull_blocks_total",
+        "Blocks a worker was told that a pool or a peer holds, where fetching them was cheaper"
+    );
+    describe_counter!("router_pulled_blocks_total", "Blocks a worker says it had from there");
     describe_gauge!(TAKES, "1 if new requests may go there, else 0");
     describe_gauge!(ACTIVE, "Requests booked on the worker and not ended");
     describe_gauge!(
@@ -174,6 +182,33 @@ pub fn hit(worker: &str, blocks: u32) {
     counter!("router_hit_blocks_total", "worker" => worker.to_owned()).increment(u64::from(blocks));
 }
 
+/// A pull that was decided, in blocks.
+pub fn pull(worker: &str, pull: Pull) {
+    counter!(
+        "router_pull_blocks_total", "worker" => worker.to_owned(), "from" => kind(pull.from)
+    )
+    .increment(u64::from(pull.blocks));
+}
+
+/// What the worker found of others' blocks, in blocks by origin.
+pub fn pulled(worker: &str, by_origin: &[u32; ORIGINS]) {
+    for from in [SourceId::Pool(PoolId(0)), SourceId::Worker(WorkerId(0))] {
+        let blocks = by_origin[from.origin()];
+        if blocks > 0 {
+            let worker = worker.to_owned();
+            counter!("router_pulled_blocks_total", "worker" => worker, "from" => kind(from))
+                .increment(u64::from(blocks));
+        }
+    }
+}
+
+const fn kind(source: SourceId) -> &'static str {
+    match source {
+        SourceId::Worker(_) => "peer",
+        SourceId::Pool(_) => "pool",
+    }
+}
+
 pub fn kv_batch(worker: &str) {
     counter!("router_kv_event_batches_total", "worker" => worker.to_owned()).increment(1);
 }
@@ -184,7 +219,8 @@ pub fn resync(worker: &str, why: &'static str) {
         .increment(1);
 }
 
-pub fn fleet(joined: usize, refused: usize) {
-    gauge!("router_workers_joined").set(joined as f64);
-    gauge!("router_workers_refused").set(refused as f64);
+pub fn fleet(status: &FleetStatus) {
+    gauge!("router_workers_joined").set(status.joined.len() as f64);
+    gauge!("router_pools_followed").set(status.pools.len() as f64);
+    gauge!("router_workers_refused").set(status.refused.len() as f64);
 }

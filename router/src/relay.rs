@@ -4,6 +4,7 @@
 //! However a request ends, its [`Flight`] is dropped and leaves nothing behind: no table entry, no
 //! booking, and no work on the worker that nobody waits for.
 
+use crate::hints;
 use crate::link::Link;
 use crate::metrics::{self, Outcome, Stage};
 use crate::shared::{Place, Shared, Terms};
@@ -21,12 +22,12 @@ use tonic::{Status, Streaming};
 use warmpath_core::block::{TokenBlocks, hash_blocks};
 use warmpath_core::id::{RequestId, SessionId, TenantId};
 use warmpath_core::request::Request;
-use warmpath_core::routing::input::{Action, Input, RejectReason};
+use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::generate::{self, Accepted};
 use warmpath_proto::raw::{self, Bytes, Finish, Peek};
 use warmpath_proto::vllm::finish_info::FinishReason;
-use warmpath_proto::{status, transport};
+use warmpath_proto::{status, tiers, transport};
 
 /// A request that was passed on, and what it took.
 #[derive(Debug)]
@@ -69,11 +70,13 @@ async fn start_at(
 
     let (salt, prompt) = hash(shared, terms, &accepted);
     let hashed = WallInstant::now();
-    let link = flight.dispatch(prompt, &accepted, deadline)?;
+    let (link, decision) = flight.dispatch(prompt, &accepted, deadline)?;
     let decided = WallInstant::now();
 
     request.request_id.clone_from(&flight.upstream_id);
     request.kv.get_or_insert_default().cache_salt = salt;
+    // A client's own name addresses that a worker would connect to.
+    request.kv_hints = hints::of(shared, &decision, &flight.upstream_id);
     let message = raw::upstream(request, &message, &accepted.prompt);
     let mut upstream = tonic::Request::new(message);
     if let Some(deadline) = deadline {
@@ -168,15 +171,15 @@ impl Flight {
         prompt: TokenBlocks,
         accepted: &Accepted,
         deadline: Option<WallInstant>,
-    ) -> Result<Arc<Link>, Status> {
+    ) -> Result<(Arc<Link>, Decision), Status> {
         let Shared { heart, roster, .. } = &*self.shared;
         let request = describe(&self.shared, self.id, prompt, accepted, deadline);
         let lookup = |prompt: &TokenBlocks, out: &mut _| self.shared.index().overlap(prompt, out);
         let actions = heart.apply(Input::Arrived(request), &lookup);
-        let action = actions.first().expect("an arrival is decided at once");
+        let action = actions.into_iter().next().expect("an arrival is decided at once");
         let decision = match action {
             Action::Dispatch { decision, .. } => decision,
-            Action::Reject { reason, .. } => return Err(status::from_reject(*reason)),
+            Action::Reject { reason, .. } => return Err(status::from_reject(reason)),
         };
         self.policy = heart.policy();
         self.shared.dispatched.push(&self.name, self.id);
@@ -189,11 +192,14 @@ impl Flight {
         if let Some(overlap) = decision.overlap {
             metrics::overlap(&link.name, overlap.iter().sum());
         }
+        if let Some(pull) = decision.pull {
+            metrics::pull(&link.name, pull);
+        }
         if let Some(mut place) = self.shared.in_flight.get_mut(&self.name) {
             place.link = Some(Arc::clone(&link));
         }
         self.link = Some(Arc::clone(&link));
-        Ok(link)
+        Ok((link, decision))
     }
 
     /// The worker's call failed: nobody is left there to abort.
@@ -219,10 +225,15 @@ impl Flight {
             return;
         }
         let cached_tokens = finish.num_cached_tokens.unwrap_or(0);
+        let found = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
+        let by_origin = found.map(|found| found.by_origin);
         if let Some(link) = self.end(Outcome::Finished) {
             metrics::hit(&link.name, cached_tokens / block_size);
+            if let Some(tokens) = by_origin {
+                metrics::pulled(&link.name, &tokens.map(|tokens| tokens / block_size));
+            }
         }
-        self.shared.heart.tell(Input::Finished { id: self.id, cached_tokens });
+        self.shared.heart.tell(Input::Finished { id: self.id, cached_tokens, by_origin });
     }
 
     /// Nobody waits any more: the worker is told, and the booking dissolved.

@@ -4,6 +4,7 @@ use crate::admin::Admin;
 use crate::config::{ConfigError, RouterConfig};
 use crate::heart::Heart;
 use crate::metrics;
+use crate::pools::{self, Pool};
 use crate::record::{self, RecordWriter};
 use crate::roster::{AddError, Roster};
 use crate::service::InferenceService;
@@ -17,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use warmpath_core::id::PoolId;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::routing::record::Header;
@@ -38,6 +40,8 @@ pub enum ServeError {
     Config(#[from] ConfigError),
     #[error("workers: {0}")]
     Worker(#[from] AddError),
+    #[error("pools: '{url}', expected http://host:port: {cause}")]
+    Pool { url: String, cause: tonic::transport::Error },
     #[error("record: '{}': {cause}", path.display())]
     Record { path: PathBuf, cause: std::io::Error },
     #[error("the server failed: {0}")]
@@ -78,6 +82,11 @@ impl RouterServer {
             }
             None => (None, None),
         };
+        let pools = config.pools.iter().enumerate().map(|(i, url)| {
+            let err = |cause| ServeError::Pool { url: url.clone(), cause };
+            Pool::new(PoolId(i as u32), url).map_err(err)
+        });
+        let pools = pools.collect::<Result<_, _>>()?;
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
@@ -86,6 +95,7 @@ impl RouterServer {
             config,
             index: RwLock::new(PrefixIndex::default()),
             roster: Roster::default(),
+            pools,
             terms: OnceLock::new(),
             in_flight: dashmap::DashMap::new(),
             status: watch::channel(FleetStatus::default()).0,
@@ -152,6 +162,7 @@ impl RouterServer {
         let mut tasks = JoinSet::new();
         let shared = &self.shared;
         let following = Roster::follow_all(shared);
+        let mut pools = pools::follow_all(shared);
         let ticking = Arc::clone(shared);
         tasks.spawn(async move { ticking.heart.tick().await });
         let observed = Arc::clone(shared);
@@ -195,6 +206,7 @@ impl RouterServer {
             }
         }
         following.end().await;
+        pools.shutdown().await;
         tasks.shutdown().await;
         self.finish_record().await
     }

@@ -3,6 +3,8 @@
 use crate::config::RouterConfig;
 use crate::heart::Heart;
 use crate::link::Link;
+use crate::metrics;
+use crate::pools::Pool;
 use crate::roster::Roster;
 use dashmap::DashMap;
 use std::collections::VecDeque;
@@ -17,7 +19,10 @@ use warmpath_core::routing::index::PrefixIndex;
 pub struct FleetStatus {
     /// URLs of the workers that take requests or drain.
     pub joined: Vec<String>,
-    /// URLs of workers that do not match this router, and why. They are asked again each 5 s.
+    /// URLs of the pools that are followed.
+    pub pools: Vec<String>,
+    /// URLs of workers and pools that do not match this router, and why. They are asked again each
+    /// 5 s.
     pub refused: Vec<(String, String)>,
 }
 
@@ -57,6 +62,8 @@ pub struct Shared {
     pub heart: Heart,
     pub index: RwLock<PrefixIndex>,
     pub roster: Roster,
+    /// By number.
+    pub pools: Vec<Pool>,
     pub terms: OnceLock<Terms>,
     /// By the client's request id, or by ours where it gave none.
     pub in_flight: DashMap<String, Place>,
@@ -76,6 +83,13 @@ impl Shared {
 
     pub fn index_mut(&self) -> RwLockWriteGuard<'_, PrefixIndex> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn publish(&self, change: impl FnOnce(&mut FleetStatus)) {
+        self.status.send_modify(|status| {
+            change(status);
+            metrics::fleet(status);
+        });
     }
 
     /// Requests of a worker that are not done: booked on it, or streaming from it.

@@ -5,45 +5,19 @@
 //! while the worker goes on serving. A feed that ends or falls silent means that the worker is
 //! lost. A worker that does not match is refused and asked again now and then; the router goes on.
 
+use crate::feed::{self, End, FIRST_BACKOFF, MAX_BACKOFF, REFUSED_BACKOFF, SILENCE};
 use crate::link::{Link, Standing};
 use crate::metrics;
-use crate::shared::{FleetStatus, Shared, Terms};
+use crate::shared::{Shared, Terms};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tonic::Streaming;
 use warmpath_core::event::WorkerInfo;
 use warmpath_core::id::SourceId;
 use warmpath_core::routing::input::Input;
-use warmpath_proto::convert::{self, DecodeError, SnapshotReader};
+use warmpath_proto::convert::{self, SnapshotReader};
 use warmpath_proto::v1::watch_response::Message;
-use warmpath_proto::v1::{Hello, WatchRequest, WatchResponse};
-use warmpath_proto::{HASH_SCHEME, v1};
-
-/// Without any message for so long, a worker counts as lost. Heartbeats come each 250 ms.
-const SILENCE: Duration = Duration::from_secs(2);
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-const REFUSED_BACKOFF: Duration = Duration::from_secs(5);
-
-/// Why a watch came to its end.
-#[derive(Debug)]
-enum End {
-    /// The feed can't be trusted; a snapshot can.
-    Resync {
-        why: String,
-        kind: &'static str,
-    },
-    Refused(String),
-    Lost(String),
-}
-
-impl From<DecodeError> for End {
-    fn from(error: DecodeError) -> Self {
-        Self::Resync { why: error.to_string(), kind: "decode" }
-    }
-}
+use warmpath_proto::v1::{self, Hello, WatchRequest};
 
 /// Follows a worker for ever. Dropping it leaves the fleet as it is.
 pub async fn follow(shared: Arc<Shared>, link: Arc<Link>) {
@@ -96,28 +70,28 @@ impl Subscriber {
     async fn try_watch(&mut self) -> Result<std::convert::Infallible, End> {
         let mut client = self.link.state();
         let opened = timeout(SILENCE, client.watch(WatchRequest {})).await;
-        let feed = opened.map_err(|_| silent())?.map_err(|status| lost(&status))?;
-        let mut feed = feed.into_inner();
-        let Message::Hello(hello) = next(&mut feed).await? else {
-            return Err(End::Lost("its feed did not begin with a hello".to_owned()));
-        };
+        let opened = opened.map_err(|_| feed::silent())?.map_err(|status| feed::lost(&status))?;
+        let mut messages = opened.into_inner();
+        let hello = feed::hello(&mut messages).await?;
         let info = self.admit(&hello)?;
         let mut reader = SnapshotReader::new(self.link.id, info.block_size);
         loop {
-            match next(&mut feed).await? {
+            match feed::next(&mut messages).await? {
                 Message::Hello(_) => return Err(End::Lost("it said hello twice".to_owned())),
                 Message::Snapshot(chunk) => {
                     if let Some(snapshot) = reader.push(&chunk)? {
-                        self.shared.index_mut().replace(&snapshot).map_err(|e| gap(&e))?;
+                        self.shared.index_mut().replace(&snapshot)?;
                     }
                 }
                 Message::Batch(batch) => {
                     let batch = convert::batch_from_wire(self.link.id, info.block_size, &batch)?;
                     metrics::kv_batch(&self.link.name);
-                    self.shared.index_mut().apply(&batch).map_err(|e| gap(&e))?;
+                    self.shared.index_mut().apply(&batch)?;
                 }
                 Message::Load(report) => self.load(&report)?,
-                Message::Heartbeat(beat) => self.heartbeat(&beat)?,
+                Message::Heartbeat(beat) => {
+                    feed::check_heartbeat(&self.shared, self.link.id.into(), &beat)?;
+                }
                 Message::Draining(_) => {
                     tracing::info!(worker = self.link.name, url = self.link.url, "draining");
                     self.shared.heart.tell(Input::Draining(self.link.id));
@@ -143,7 +117,7 @@ impl Subscriber {
         tracing::info!(worker = self.link.name, url = self.link.url, epoch = info.epoch, "joined");
         self.link.set_standing(Standing::Joined);
         let (url, before) = (&self.link.url, self.before());
-        self.publish(|status| {
+        self.shared.publish(|status| {
             status.refused.retain(|(refused, _)| refused != url);
             let at = status.joined.iter().take_while(|joined| before.contains(joined)).count();
             status.joined.insert(at, url.clone());
@@ -158,15 +132,8 @@ impl Subscriber {
     }
 
     fn check(&self, hello: &Hello) -> Result<(), String> {
+        feed::check_common(&self.shared, hello)?;
         let config = &self.shared.config;
-        if hello.hash_scheme != HASH_SCHEME {
-            let theirs = &hello.hash_scheme;
-            return Err(format!("hash scheme is '{theirs}', this router's is '{HASH_SCHEME}'"));
-        }
-        if hello.speedup != config.speedup {
-            let (theirs, ours) = (hello.speedup, config.speedup);
-            return Err(format!("speedup is {theirs}, this router's is {ours}"));
-        }
         let ours = Terms {
             model: config.model.clone().unwrap_or_else(|| hello.model.clone()),
             block_size: config.block_size.unwrap_or(hello.block_size),
@@ -187,27 +154,10 @@ impl Subscriber {
 
     fn load(&self, report: &v1::LoadReport) -> Result<(), End> {
         let report = convert::load_from_wire(self.link.id, report)?;
-        if let Some(theirs) = report.digest {
-            let index = self.shared.index();
-            let at = index.position(self.link.id.into());
-            let ours = index.digest(self.link.id.into());
-            if at == Some((report.epoch, report.seq)) && ours != theirs {
-                let why = format!("its digest is {theirs:?}, the index has {ours:?}");
-                return Err(End::Resync { why, kind: "digest" });
-            }
-        }
+        let of = (report.epoch, report.seq);
+        feed::check_digest(&self.shared, self.link.id.into(), of, report.digest)?;
         self.shared.heart.tell(Input::Load(report));
         Ok(())
-    }
-
-    fn heartbeat(&self, beat: &v1::Heartbeat) -> Result<(), End> {
-        let at = self.shared.index().position(self.link.id.into());
-        if at == Some((beat.epoch, beat.seq)) {
-            return Ok(());
-        }
-        let why =
-            format!("heartbeat of batch {} of epoch {}, index at {at:?}", beat.seq, beat.epoch);
-        Err(End::Resync { why, kind: "gap" })
     }
 
     fn count_resync(&self, why: &str, kind: &'static str) {
@@ -236,7 +186,7 @@ impl Subscriber {
         if !told {
             tracing::error!(worker = self.link.name, url, why, "refused");
         }
-        self.publish(|status| {
+        self.shared.publish(|status| {
             status.refused.retain(|(refused, _)| *refused != url);
             status.refused.push((url.clone(), why.clone()));
             status.refused.sort();
@@ -246,17 +196,6 @@ impl Subscriber {
     fn forget(&self) {
         forget(&self.shared, &self.link);
     }
-
-    fn publish(&self, change: impl FnOnce(&mut FleetStatus)) {
-        publish(&self.shared, change);
-    }
-}
-
-fn publish(shared: &Shared, change: impl FnOnce(&mut FleetStatus)) {
-    shared.status.send_modify(|status| {
-        change(status);
-        metrics::fleet(status.joined.len(), status.refused.len());
-    });
 }
 
 /// The worker is not in the fleet any more, and nothing is known of what it holds.
@@ -264,40 +203,13 @@ fn forget(shared: &Shared, link: &Link) {
     let source = SourceId::Worker(link.id);
     shared.heart.tell(Input::Lost(source));
     shared.index_mut().forget(source);
-    publish(shared, |status| status.joined.retain(|joined| *joined != link.url));
+    shared.publish(|status| status.joined.retain(|joined| *joined != link.url));
 }
 
 /// For a worker that nobody follows any more and nobody will.
 pub fn strike_out(shared: &Shared, link: &Link) {
     forget(shared, link);
     shared.heart.tell(Input::Undrained(link.id));
-    publish(shared, |status| status.refused.retain(|(refused, _)| *refused != link.url));
+    shared.publish(|status| status.refused.retain(|(refused, _)| *refused != link.url));
     tracing::info!(worker = link.name, url = link.url, "removed");
-}
-
-async fn next(feed: &mut Streaming<WatchResponse>) -> Result<Message, End> {
-    let message = timeout(SILENCE, feed.message()).await.map_err(|_| silent())?;
-    match message {
-        Ok(Some(response)) => {
-            response.message.ok_or(DecodeError::Missing { field: "message" }.into())
-        }
-        Ok(None) => Err(End::Lost("its feed ended".to_owned())),
-        // It cut us off for being slow, and says so with ABORTED.
-        Err(status) if status.code() == tonic::Code::Aborted => {
-            Err(End::Resync { why: status.message().to_owned(), kind: "lag" })
-        }
-        Err(status) => Err(lost(&status)),
-    }
-}
-
-fn silent() -> End {
-    End::Lost(format!("no message for {} s", SILENCE.as_secs()))
-}
-
-fn lost(status: &tonic::Status) -> End {
-    End::Lost(status.message().to_owned())
-}
-
-fn gap(error: &warmpath_core::routing::index::SequenceGap) -> End {
-    End::Resync { why: error.to_string(), kind: "gap" }
 }

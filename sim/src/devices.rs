@@ -144,7 +144,10 @@ impl Devices {
                 | Output::Kv { .. }
                 | Output::Fetch { .. }
                 | Output::Put { .. }
-                | Output::Lent { .. } => {}
+                | Output::Lent { .. }
+                | Output::Prefilled { .. }
+                | Output::Pull { .. }
+                | Output::HandedOver { .. } => {}
             }
         }
         self.refresh_wake(i);

@@ -6,6 +6,8 @@
 
 mod checkers;
 mod devices;
+mod handover;
+mod mail;
 mod scenario;
 mod shared;
 mod world;

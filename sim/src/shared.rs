@@ -2,10 +2,10 @@
 
 use crate::scenario::Scenario;
 use smallvec::SmallVec;
-use warmpath_core::block::TokenBlocks;
-use warmpath_core::engine::Engine;
-use warmpath_core::engine::profile::{Loads, PoolLink, Profile};
+use warmpath_core::block::{BlockRun, TokenBlocks};
+use warmpath_core::engine::profile::{PoolLink, Profile};
 use warmpath_core::engine::store::Offer;
+use warmpath_core::engine::{Engine, FetchError, LoanKey};
 use warmpath_core::id::{PoolId, SourceId};
 use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolSpec};
 use warmpath_core::routing::input::Pull;
@@ -16,7 +16,9 @@ pub const POOL: PoolId = PoolId(0);
 
 #[derive(Debug)]
 pub struct Shared {
-    pub pool: Option<Pool>,
+    pool: Option<Pool>,
+    /// When the pool has something to do: asked anew after each call, not at each event.
+    wake: Option<Instant>,
 }
 
 impl Shared {
@@ -27,18 +29,38 @@ impl Shared {
         // Whoever has a way to it says what its blocks are; a fleet's links and blocks are alike.
         let user = scenario
             .each_worker()
-            .find_map(|(_, profile)| profile.pool.map(|link| (profile, link)));
-        Ok(Self { pool: scenario.pool.as_ref().zip(user).map(new).transpose()? })
+            .find_map(|(_, group)| group.profile.pool.map(|link| (&group.profile, link)));
+        let pool = scenario.pool.as_ref().zip(user).map(new).transpose()?;
+        Ok(Self { pool, wake: None })
     }
 
-    pub fn next_wake(&self) -> Option<Instant> {
-        self.pool.as_ref().and_then(Pool::next_wake)
+    pub const fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
+    }
+
+    pub const fn next_wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    pub fn put(&mut self, now: Instant, run: &BlockRun) {
+        if let Some(pool) = &mut self.pool {
+            pool.put(now, run);
+            self.wake = pool.next_wake();
+        }
+    }
+
+    pub fn get(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
+        let pool = self.pool.as_mut().ok_or(FetchError::Gone)?;
+        let sent = pool.get(now, key, run);
+        self.wake = pool.next_wake();
+        sent
     }
 
     pub fn step(&mut self, now: Instant) -> Vec<PoolOutput> {
         let mut out = Vec::new();
         if let Some(pool) = &mut self.pool {
             pool.step(now, &mut out);
+            self.wake = pool.next_wake();
         }
         out
     }
@@ -51,26 +73,13 @@ impl Shared {
         prompt: &TokenBlocks,
         pull: Option<Pull>,
     ) -> SmallVec<[Offer; 2]> {
-        let (profile, info) = (engine.profile(), engine.info());
+        let profile = engine.profile();
         let mut offers = SmallVec::new();
-        if let (Some(pool), Some(link), Some(cost)) = (&self.pool, profile.pool, info.pool) {
-            offers.push(Offer {
-                from: POOL.into(),
-                blocks: pool.holds(prompt),
-                ns_per_block: pool.ns_per_block().max(cost.ns_per_block),
-                latency_ns: cost.latency_ns,
-                always: link.loads == Loads::Always,
-            });
+        if let Some(pool) = &self.pool {
+            offers.extend(profile.pool_offer(POOL, pool.holds(prompt), pool.ns_per_block()));
         }
-        let peer = pull.filter(|pull| matches!(pull.from, SourceId::Worker(_)));
-        if let (Some(pull), Some(link), Some(cost)) = (peer, profile.peers, info.peers) {
-            offers.push(Offer {
-                from: pull.from,
-                blocks: pull.blocks,
-                ns_per_block: cost.ns_per_block,
-                latency_ns: cost.latency_ns,
-                always: link.loads == Loads::Always,
-            });
+        if let Some(Pull { from: SourceId::Worker(peer), blocks }) = pull {
+            offers.extend(profile.peer_offer(peer, blocks));
         }
         offers
     }

@@ -43,6 +43,9 @@ pub struct Cli {
     /// Tokens a KV block, instead of the profile's
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
+    /// The pool that it shares with others, for a profile with a [pool]
+    #[arg(long, value_name = "URL")]
+    pool: Option<String>,
     /// Model seconds in a second of the wall clock
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
@@ -75,6 +78,7 @@ struct File {
     name: Option<String>,
     model: Option<String>,
     profile: Option<Source>,
+    pool: Option<String>,
     speedup: Option<f64>,
     flush_ms: Option<u64>,
     report_interval_ms: Option<u64>,
@@ -154,6 +158,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     let mut config = WorkerConfig::new(profile);
     set(&mut config.name, cli.name.or(file.name));
     set(&mut config.model, cli.model.or(file.model));
+    config.pool = cli.pool.or(file.pool);
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     set(&mut config.flush_ms, file.flush_ms);
     set(&mut config.report_interval_ms, file.report_interval_ms);

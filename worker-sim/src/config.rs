@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::pool::PoolError;
+use warmpath_proto::pool::Agreement;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +15,10 @@ pub struct WorkerConfig {
     #[serde(default = "default_model")]
     pub model: String,
     pub profile: Profile,
+    /// Where the pool is that it shares with others, `http://host:port`. A profile with a `[pool]`
+    /// needs one, and only that.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// Model seconds in a second of the wall clock; common to a run.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
@@ -40,7 +46,7 @@ fn default_name() -> String {
     "worker".to_owned()
 }
 
-fn default_model() -> String {
+pub(crate) fn default_model() -> String {
     "simulated".to_owned()
 }
 
@@ -56,7 +62,7 @@ const fn default_report_interval_ms() -> u64 {
     250
 }
 
-const fn default_heartbeat_ms() -> u64 {
+pub(crate) const fn default_heartbeat_ms() -> u64 {
     250
 }
 
@@ -75,6 +81,7 @@ impl WorkerConfig {
             name: default_name(),
             model: default_model(),
             profile,
+            pool: None,
             speedup: default_speedup(),
             flush_ms: default_flush_ms(),
             report_interval_ms: default_report_interval_ms(),
@@ -105,14 +112,23 @@ impl WorkerConfig {
             }
         }
         self.profile.check()?;
-        let shares = [
-            ("profile.pool", self.profile.pool.is_some()),
-            ("profile.peers", self.profile.peers.is_some()),
-        ];
-        match shares.into_iter().find(|&(_, set)| set) {
-            Some((field, _)) => err(field, "only in virtual time as yet: loadgen sim".to_owned()),
-            None => Ok(()),
+        match (&self.pool, self.profile.pool) {
+            (None, Some(_)) => {
+                err("pool", "missing, the profile has a [pool]: expected http://host:port".into())
+            }
+            (Some(_), None) => {
+                err("pool", "the profile has no [pool], expected its link to the pool there".into())
+            }
+            (Some(url), Some(_)) if !url.starts_with("http://") => {
+                err("pool", format!("'{url}', expected http://host:port"))
+            }
+            _ => Ok(()),
         }
+    }
+
+    pub fn agreement(&self) -> Agreement {
+        let (model, block_size) = (self.model.clone(), self.profile.block_size);
+        Agreement { model, block_size, speedup: self.speedup }
     }
 }
 
@@ -122,6 +138,7 @@ impl ConfigError {
         match self {
             Self::Field { field, why } => ((*field).to_owned(), why),
             Self::Profile(error) => (format!("profile.{}", error.field), &error.why),
+            Self::Pool(error) => (format!("pool.{}", error.field), &error.why),
         }
     }
 }
@@ -133,6 +150,8 @@ pub enum ConfigError {
     Field { field: &'static str, why: String },
     #[error("profile.{0}")]
     Profile(#[from] ProfileError),
+    #[error("pool.{0}")]
+    Pool(#[from] PoolError),
 }
 
 #[cfg(test)]

@@ -1,32 +1,32 @@
-//! The engine on a thread of its own. It sleeps in its command channel until the next instant at
-//! which something is due: the thread's timer is good to some 60 µs where tokio's ticks in
-//! milliseconds, and a speedup multiplies every error.
+//! The engine on its thread: what is submitted to it, what comes of it, and what others send it.
 //!
-//! There is one wake-up key, worked out afresh after each turn. Before a command is handled, the
-//! engine does what is due by then; the next step begins when the one before was due, so lateness
-//! does not add up.
+//! The next step begins when the one before was due, so lateness does not add up.
 
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, FeedItem, Intervals};
+use crate::lend::{Reply, Sending};
 use crate::metrics::WorkerMetrics;
-use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use crate::remote::Outbox;
+use crate::turns::{self, Heart};
+use smallvec::SmallVec;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::{mpsc, oneshot, watch};
-use warmpath_core::engine::store::Hit;
-use warmpath_core::engine::{Engine, Output, SubmitError};
-use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::block::BlockRun;
+use warmpath_core::engine::store::{Hit, Offer};
+use warmpath_core::engine::{Engine, FetchError, Output, SubmitError};
+use warmpath_core::id::{RequestId, TransferId, WorkerId};
 use warmpath_core::request::Work;
-use warmpath_core::time::Duration as ModelDuration;
+use warmpath_core::time::{Duration as ModelDuration, Instant};
 use warmpath_proto::clock::ModelClock;
-
-/// Commands that are handled before the engine's time is looked at again.
-const TURN: usize = 64;
 
 #[derive(Debug)]
 pub enum Command {
     Submit {
         work: Work,
+        /// What others have of its prompt.
+        offers: SmallVec<[Offer; 2]>,
         progress: watch::Sender<Progress>,
         reply: oneshot::Sender<Result<(), SubmitError>>,
     },
@@ -34,6 +34,16 @@ pub enum Command {
     Cancel(RequestId),
     /// The answer is to end where it is.
     Abort(RequestId),
+    /// Blocks that the engine asked for are here at `due`, or will not come.
+    Fetched {
+        id: TransferId,
+        due: Result<Instant, FetchError>,
+    },
+    /// A peer asks for blocks.
+    Lend {
+        run: BlockRun,
+        reply: Reply,
+    },
     Watch(mpsc::Sender<FeedItem>),
     /// Take no more requests; stop when idle, or at this instant.
     Drain(WallInstant),
@@ -60,91 +70,65 @@ struct Stream {
     sent: u32,
 }
 
-#[derive(Debug)]
 pub struct Driver {
     engine: Engine,
     clock: ModelClock,
-    commands: Receiver<Command>,
+    /// The last instant that the engine was told: time does not go back for it.
+    now: Instant,
     outputs: Vec<Output>,
     streams: HashMap<RequestId, Stream>,
     flush: Duration,
     /// While any stream is past its first token.
     next_flush: Option<WallInstant>,
     feed: Feed,
+    /// Where what the engine wants from others is done.
+    outbox: Outbox,
+    /// Blocks that have left for here, by when they are here.
+    arriving: BTreeSet<(Instant, TransferId)>,
+    lending: Sending,
     metrics: WorkerMetrics,
     drain_until: Option<WallInstant>,
 }
 
-/// Starts the thread. It ends after a drain, or when every sender of commands is gone; `done` is
-/// then told (a panic drops it).
+/// Starts the thread; see [`turns::start`].
 pub fn start(
     config: &WorkerConfig,
     epoch: u64,
+    outbox: Outbox,
     done: oneshot::Sender<()>,
 ) -> std::io::Result<Sender<Command>> {
     let clock = ModelClock::starting_now(config.speedup);
-    let (sender, commands) = std::sync::mpsc::channel();
     let intervals = Intervals {
         report: clock.wall_span(ModelDuration::from_millis(config.report_interval_ms)),
         heartbeat: Duration::from_millis(config.heartbeat_ms),
         digest: Duration::from_millis(config.digest_interval_ms),
     };
-    let mut driver = Driver {
+    let driver = Driver {
         engine: Engine::new(WorkerId(0), epoch, config.profile.clone()),
         clock,
-        commands,
+        now: Instant::START,
         outputs: Vec::new(),
         streams: HashMap::new(),
         flush: Duration::from_millis(config.flush_ms),
         next_flush: None,
         feed: Feed::new(WallInstant::now(), intervals),
+        outbox,
+        arriving: BTreeSet::new(),
+        lending: Sending::default(),
         metrics: WorkerMetrics::new(config),
         drain_until: None,
     };
-    let thread = std::thread::Builder::new().name(format!("engine-{}", config.name));
-    thread.spawn(move || {
-        driver.run();
-        let _ = done.send(());
-    })?;
-    Ok(sender)
+    turns::start(format!("engine-{}", config.name), driver, done)
 }
 
-impl Driver {
-    fn run(&mut self) {
-        loop {
-            let command = match self.next_wake() {
-                Some(wake) => {
-                    let wait = wake.saturating_duration_since(WallInstant::now());
-                    match self.commands.recv_timeout(wait) {
-                        Ok(command) => Some(command),
-                        Err(RecvTimeoutError::Timeout) => None,
-                        Err(RecvTimeoutError::Disconnected) => return,
-                    }
-                }
-                None => match self.commands.recv() {
-                    Ok(command) => Some(command),
-                    Err(_) => return,
-                },
-            };
-            self.advance();
-            if let Some(command) = command {
-                self.handle(command);
-                for _ in 1..TURN {
-                    let Ok(command) = self.commands.try_recv() else { break };
-                    self.handle(command);
-                }
-            }
-            self.announce_and_tell();
-            if self.is_drained() {
-                return;
-            }
-        }
-    }
+impl Heart for Driver {
+    type Command = Command;
 
     fn next_wake(&self) -> Option<WallInstant> {
-        let engine = self.engine.next_wake().map(|due| self.clock.wall(due));
-        let feed = self.feed.next_wake();
-        [engine, feed, self.next_flush, self.drain_until].into_iter().flatten().min()
+        let arrival = self.arriving.first().map(|&(at, _)| at);
+        let due = [self.engine.next_wake(), arrival].into_iter().flatten().min();
+        let due = due.map(|due| self.clock.wall(due));
+        [due, self.feed.next_wake(), self.next_flush, self.drain_until].into_iter().flatten().min()
     }
 
     /// Lets the engine do what is due, and passes on what came of it.
@@ -155,7 +139,16 @@ impl Driver {
         {
             self.metrics.lateness(wall - due);
         }
-        self.engine.step(self.clock.at(wall), &mut self.outputs);
+        let now = self.clock.at(wall).max(self.now);
+        while let Some(&(at, id)) = self.arriving.first().filter(|&&(at, _)| at <= now) {
+            self.arriving.remove(&(at, id));
+            let at = at.max(self.now);
+            self.engine.step(at, &mut self.outputs);
+            self.engine.on_transfer(at, id, Ok(()));
+            self.now = at;
+        }
+        self.engine.step(now, &mut self.outputs);
+        self.now = now;
         self.pass_on(wall);
         if self.next_flush.is_some_and(|due| due <= wall) {
             self.flush(wall);
@@ -163,12 +156,13 @@ impl Driver {
     }
 
     fn handle(&mut self, command: Command) {
-        let now = self.clock.now();
+        let now = self.clock.now().max(self.now);
+        self.now = now;
         match command {
-            Command::Submit { work, progress, reply } => {
+            Command::Submit { work, offers, progress, reply } => {
                 let (id, output_tokens) = (work.request.id, work.output_tokens);
                 let prompt_tokens = work.request.prompt.tokens();
-                let result = self.engine.submit(now, work);
+                let result = self.engine.submit_offered(now, work, &offers);
                 if result.is_ok() {
                     self.metrics.submitted(id, now, prompt_tokens, output_tokens);
                     self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
@@ -190,6 +184,18 @@ impl Driver {
                     stream.progress.send_replace(Progress { made: stream.sent, end });
                 }
             }
+            Command::Fetched { id, due: Ok(due) } => {
+                self.arriving.insert((due.max(now), id));
+            }
+            Command::Fetched { id, due: Err(error) } => {
+                self.engine.on_transfer(now, id, Err(error))
+            }
+            Command::Lend { run, reply } => {
+                let engine = &mut self.engine;
+                let blocks = run.len();
+                let lent = self.lending.begin(now, reply, |key| engine.lend(now, key, &run));
+                self.metrics.lent(if lent { blocks } else { 0 });
+            }
             Command::Watch(watcher) => {
                 self.engine.announce(now, &mut self.outputs);
                 self.pass_on(WallInstant::now());
@@ -203,16 +209,20 @@ impl Driver {
         self.feed.touch();
     }
 
-    fn announce_and_tell(&mut self) {
+    fn end_turn(&mut self) -> bool {
         let wall = WallInstant::now();
-        self.engine.announce(self.clock.at(wall), &mut self.outputs);
+        let now = self.clock.at(wall).max(self.now);
+        self.engine.announce(now, &mut self.outputs);
         self.pass_on(wall);
         if self.feed.next_wake().is_some_and(|due| due <= wall) {
             self.feed.tick(wall, &self.engine);
         }
         self.metrics.observe(wall, &self.engine, &self.feed);
+        !self.is_drained()
     }
+}
 
+impl Driver {
     fn pass_on(&mut self, wall: WallInstant) {
         let mut outputs = std::mem::take(&mut self.outputs);
         if !outputs.is_empty() {
@@ -236,8 +246,11 @@ impl Driver {
                 }
                 Output::Kv { batch, .. } => self.feed.batch(batch),
                 Output::Admitted { .. } => {}
-                Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
-                    unreachable!("a profile that shares is refused at the start")
+                Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
+                Output::Put { run, .. } => self.outbox.put(run),
+                Output::Lent { at, key } => self.lending.end(at, key),
+                Output::Prefilled { .. } | Output::Pull { .. } | Output::HandedOver { .. } => {
+                    unreachable!("a worker that does both hands nothing over")
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What watchers are told, from the engine's side: hello and snapshot first, then batches as they
+//! What watchers of a worker or a pool are told, from its thread's side: hello and snapshot first, then batches as they
 //! come, load reports when something changed, heartbeats always.
 //!
 //! A watcher's queue is bounded. Who falls behind is dropped and comes back for a snapshot, since a
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::mpsc;
 use warmpath_core::engine::Engine;
-use warmpath_core::event::{KvBatch, LoadReport, Snapshot, WorkerInfo};
+use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
+use warmpath_proto::convert::PoolInfo;
 
 /// Messages that may wait for one watcher.
 pub const QUEUE: usize = 1_024;
@@ -16,11 +17,40 @@ pub const QUEUE: usize = 1_024;
 #[derive(Clone, Debug)]
 pub enum FeedItem {
     Hello(WorkerInfo),
+    PoolHello(PoolInfo),
     Snapshot(Arc<Snapshot>),
     Batch(Arc<KvBatch>),
     Load(LoadReport),
     Heartbeat { epoch: u64, seq: u64 },
     Draining,
+}
+
+/// Who holds blocks and says so. All its changes must have been announced.
+pub trait Announces {
+    fn hello(&self) -> FeedItem;
+    fn snapshot(&self) -> Snapshot;
+    /// Without a digest.
+    fn report(&self) -> LoadReport;
+    /// That belongs to the report's `seq`.
+    fn digest(&self) -> Option<Digest>;
+}
+
+impl Announces for Engine {
+    fn hello(&self) -> FeedItem {
+        FeedItem::Hello(self.info())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot().expect("changes were announced")
+    }
+
+    fn report(&self) -> LoadReport {
+        self.load_report()
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        self.digest()
+    }
 }
 
 /// Wall-clock spans.
@@ -66,12 +96,10 @@ impl Feed {
         }
     }
 
-    /// The engine must have announced its changes.
-    pub fn add(&mut self, engine: &Engine, watcher: mpsc::Sender<FeedItem>) {
-        let snapshot = Arc::new(engine.snapshot().expect("changes were announced"));
-        let report = LoadReport { digest: engine.digest(), ..engine.load_report() };
-        let opening =
-            [FeedItem::Hello(engine.info()), FeedItem::Snapshot(snapshot), FeedItem::Load(report)];
+    pub fn add(&mut self, source: &impl Announces, watcher: mpsc::Sender<FeedItem>) {
+        let snapshot = Arc::new(source.snapshot());
+        let report = LoadReport { digest: source.digest(), ..source.report() };
+        let opening = [source.hello(), FeedItem::Snapshot(snapshot), FeedItem::Load(report)];
         if opening.into_iter().all(|item| watcher.try_send(item).is_ok()) {
             self.watchers.push(watcher);
         }
@@ -107,19 +135,19 @@ impl Feed {
         Some(next)
     }
 
-    /// Sends what is due. The engine must have announced its changes.
-    pub fn tick(&mut self, now: WallInstant, engine: &Engine) {
+    /// Sends what is due.
+    pub fn tick(&mut self, now: WallInstant, source: &impl Announces) {
         if self.watchers.is_empty() {
             return;
         }
         let report_due = self.touched && now >= self.last_report + self.intervals.report;
-        let report = engine.load_report();
+        let report = source.report();
         let (epoch, seq) = (report.epoch, report.seq);
         let digest_due = self.digest_seq != Some(seq) && now >= self.next_digest;
         if digest_due || (report_due && self.last.as_ref() != Some(&report)) {
             let mut full = report.clone();
             if digest_due {
-                full.digest = engine.digest();
+                full.digest = source.digest();
                 self.digest_seq = Some(seq);
                 self.next_digest = now + self.intervals.digest;
             }

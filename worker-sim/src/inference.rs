@@ -5,6 +5,7 @@
 
 use crate::config::WorkerConfig;
 use crate::driver::{Command, End, Progress};
+use crate::remote::Remote;
 use prost_types::Struct;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -22,6 +23,7 @@ use warmpath_core::id::{RequestId, TenantId};
 use warmpath_core::request::{self, Known, TokenSource, Work};
 use warmpath_core::tokens::TokenStream;
 use warmpath_proto::generate::{self, Accepted};
+use warmpath_proto::pool::Agreement;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, GenerateResponse, PromptInfo, SequenceOutput,
     finish_info::FinishReason, inference_server::Inference,
@@ -34,6 +36,9 @@ pub struct Shared {
     pub config: WorkerConfig,
     pub epoch: u64,
     pub commands: Sender<Command>,
+    remote: Arc<Remote>,
+    /// What peers that ask for blocks must mean by them.
+    pub agreement: Agreement,
     pub draining: AtomicBool,
     next_id: AtomicU64,
     /// The clients' names of requests under way.
@@ -41,23 +46,28 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(config: WorkerConfig, epoch: u64, commands: Sender<Command>) -> Self {
+    pub fn new(
+        config: WorkerConfig,
+        epoch: u64,
+        commands: Sender<Command>,
+        remote: Arc<Remote>,
+    ) -> Self {
         Self {
+            agreement: config.agreement(),
             config,
             epoch,
             commands,
+            remote,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             names: Mutex::default(),
         }
     }
 
-    /// What each tier had of a prompt.
-    fn by_tier(&self, hit: &Hit) -> Struct {
+    /// What each origin had of a prompt.
+    fn by_origin(&self, hit: &Hit) -> Struct {
         let profile = &self.config.profile;
-        let names: Vec<String> = profile.tier_names().into_iter().map(str::to_owned).collect();
-        let tokens = hit.map(|blocks| blocks * profile.block_size);
-        tiers::to_wire(&names, &tokens)
+        tiers::to_wire(profile, &hit.map(|blocks| blocks * profile.block_size))
     }
 
     pub fn send(&self, command: Command) -> Result<(), Status> {
@@ -122,10 +132,11 @@ impl InferenceService {
         let mut stream = TokenStream::default();
         stream.extend(&accepted.prompt);
         let work = self.work(id, &accepted, stream);
+        let offers = shared.remote.offers(&work.request.prompt, accepted.pull.as_ref()).await;
         let (progress, receiver) = watch::channel(Progress::default());
         let (reply, submitted) = oneshot::channel();
         let mut answer = Answer::new(accepted, stream, receiver, guard);
-        shared.send(Command::Submit { work, progress, reply })?;
+        shared.send(Command::Submit { work, offers, progress, reply })?;
         answer.guard.submitted = true;
         match submitted.await {
             Ok(Ok(())) => Ok(answer),
@@ -263,7 +274,7 @@ impl Answer {
                 End::Finished { cached_tokens, hit } => (
                     FinishReason::Length,
                     Some(cached_tokens),
-                    Some(self.guard.shared.by_tier(&hit)),
+                    Some(self.guard.shared.by_origin(&hit)),
                 ),
                 End::Aborted => (FinishReason::Aborted, None, None),
             };

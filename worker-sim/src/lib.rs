@@ -2,8 +2,12 @@
 //!
 //! - [`config`]: what a worker is made of.
 //! - `driver`: the engine on a thread of its own, woken when something is due.
+//! - `turns`: how a heart keeps time on its thread.
+//! - `remote`: what pools and peers have for a worker.
+//! - `lend`: blocks that are sent to who asks for them.
+//! - [`pool`]: the pool itself, a process of its own.
 //! - `feed`: what watchers are told.
-//! - `inference`, `control`, `state`: the gRPC services.
+//! - `inference`, `control`, `state`, `lender`: the gRPC services.
 //! - [`profiles`]: profiles, devices and models by name or file.
 //! - `server`: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names.
@@ -13,10 +17,15 @@ mod control;
 mod driver;
 mod feed;
 mod inference;
+mod lend;
+mod lender;
 mod metrics;
+pub mod pool;
 pub mod profiles;
+mod remote;
 mod server;
 mod state;
+mod turns;
 
 pub use config::WorkerConfig;
 pub use metrics::install_metrics;

@@ -1,6 +1,8 @@
 //! vLLM's own metric names, so that dashboards and endpoint pickers made for vLLM read a simulated
 //! worker too. Times are in model seconds; only the lateness of the driver is in wall seconds.
 
+mod shared;
+
 use crate::config::WorkerConfig;
 use crate::feed::Feed;
 use metrics::{
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant as WallInstant};
 use warmpath_core::engine::{Engine, EngineStats, Output};
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Instant;
+
+pub use shared::{PoolMetrics, RemoteMetrics, dropped_puts};
 
 /// How often gauges are refreshed.
 const REFRESH: Duration = Duration::from_millis(100);
@@ -38,8 +42,8 @@ const TOKEN_SECONDS: &[f64] = &[
 const LATENESS_SECONDS: &[f64] =
     &[1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 1.0];
 
-/// Serves Prometheus metrics on a port of their own. Call once in a process, before its worker
-/// starts and within a tokio runtime.
+/// Serves Prometheus metrics on a port of their own. Call once in a process, before its worker or
+/// pool starts and within a tokio runtime.
 pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
     with_buckets(PrometheusBuilder::new().with_http_listener(address))?.install()?;
     describe();
@@ -53,8 +57,11 @@ fn with_buckets(mut builder: PrometheusBuilder) -> Result<PrometheusBuilder, Bui
     for name in [ITL, OLD_ITL, TPOT] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), TOKEN_SECONDS)?;
     }
-    let lateness = Matcher::Full(LATENESS.to_owned());
-    builder.set_buckets_for_metric(lateness, LATENESS_SECONDS)
+    for name in [LATENESS, shared::POOL_LATENESS] {
+        let lateness = Matcher::Full(name.to_owned());
+        builder = builder.set_buckets_for_metric(lateness, LATENESS_SECONDS)?;
+    }
+    Ok(builder)
 }
 
 /// HELP lines; docs/metrics.md says more.
@@ -80,6 +87,7 @@ fn describe() {
     describe_counter!("warmpath_worker_kv_batches_total", "Batches of store changes announced");
     describe_counter!("warmpath_worker_kv_events_total", "Store changes announced");
     describe_counter!("warmpath_worker_watchers_dropped_total", "Feeds whose reader fell behind");
+    shared::describe();
 }
 
 struct Begun {
@@ -124,6 +132,7 @@ pub struct WorkerMetrics {
     batches: Counter,
     events: Counter,
     lagging: Counter,
+    lent: Counter,
 }
 
 impl std::fmt::Debug for WorkerMetrics {
@@ -174,6 +183,7 @@ impl WorkerMetrics {
             batches: counted("warmpath_worker_kv_batches_total"),
             events: counted("warmpath_worker_kv_events_total"),
             lagging: counted("warmpath_worker_watchers_dropped_total"),
+            lent: shared::lent(config),
         }
     }
 
@@ -204,6 +214,11 @@ impl WorkerMetrics {
         if self.requests.remove(&id).is_some() {
             self.aborted.increment(1);
         }
+    }
+
+    /// A peer asked for blocks.
+    pub fn lent(&self, blocks: u32) {
+        self.lent.increment(u64::from(blocks));
     }
 
     /// By how much the driver came after an instant that was due.
@@ -238,7 +253,13 @@ impl WorkerMetrics {
                 self.cached_tokens.increment(u64::from(*cached_tokens));
                 self.finished.increment(1);
             }
-            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {}
+            // Counted where they are done.
+            Output::Fetch { .. }
+            | Output::Lent { .. }
+            | Output::Put { .. }
+            | Output::Prefilled { .. }
+            | Output::Pull { .. }
+            | Output::HandedOver { .. } => {}
             Output::Kv { batch, .. } => {
                 self.batches.increment(1);
                 self.events.increment(batch.events.len() as u64);

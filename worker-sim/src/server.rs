@@ -4,6 +4,8 @@ use crate::config::{ConfigError, WorkerConfig};
 
 use crate::driver::{self, Command};
 use crate::inference::{InferenceService, Shared};
+use crate::lender::Lender;
+use crate::remote::{self, Remote};
 use crate::state::StateService;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,12 +15,13 @@ use tokio::sync::oneshot;
 use tonic_health::ServingStatus;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::v1::pool_server::PoolServer;
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
 use warmpath_proto::vllm::control_server::ControlServer;
 use warmpath_proto::vllm::inference_server::InferenceServer;
 
 /// How long connections may take to close once the engine has stopped.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -34,6 +37,12 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+/// Tells this life of a process from the ones before it.
+pub(crate) fn epoch_now() -> u64 {
+    let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    epoch.map_or(1, |since| since.as_nanos() as u64)
+}
+
 /// Serves until `shutdown`, then drains: new requests are refused, watchers are told, and what
 /// runs may finish within the configured time.
 pub async fn serve(
@@ -43,11 +52,13 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     config.check()?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
-    let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let epoch = epoch.map_or(1, |since| since.as_nanos() as u64);
+    let epoch = epoch_now();
     let (done, mut stopped) = oneshot::channel();
-    let commands = driver::start(&config, epoch, done)?;
-    let shared = Arc::new(Shared::new(config, epoch, commands));
+    let (outbox, wanted) = remote::outbox(&config);
+    let commands = driver::start(&config, epoch, outbox, done)?;
+    let remote = Remote::new(&config)?;
+    let _calls = remote::serve(&remote, wanted, commands.clone());
+    let shared = Arc::new(Shared::new(config, epoch, commands, remote));
 
     let (close, closed) = oneshot::channel::<()>();
     let (health, server) = services(&shared, listener, closed).await?;
@@ -93,6 +104,8 @@ async fn services(
     let inference = InferenceServer::new(InferenceService { shared: Arc::clone(shared) })
         .max_decoding_message_size(MAX_GENERATE_BYTES);
     let control = ControlServer::new(ControlService(Arc::clone(shared)));
+    let lender =
+        PoolServer::new(Lender(Arc::clone(shared))).max_decoding_message_size(MAX_GENERATE_BYTES);
     let state = WorkerStateServer::new(StateService { shared: Arc::clone(shared) });
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<InferenceServer<InferenceService>>().await;
@@ -105,6 +118,7 @@ async fn services(
         .add_service(inference)
         .add_service(control)
         .add_service(state)
+        .add_service(lender)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

@@ -29,16 +29,16 @@ impl WorkerState for StateService {
         self.shared.refuse_if_draining()?;
         let (sender, items) = mpsc::channel(QUEUE);
         self.shared.send(Command::Watch(sender))?;
-        let shared = Arc::clone(&self.shared);
-        let ready = VecDeque::new();
-        Ok(Response::new(WatchFeed { shared, items, ready, draining: false, ended: false }))
+        let config = &self.shared.config;
+        Ok(Response::new(WatchFeed::new(items, config.model.clone(), config.speedup)))
     }
 }
 
-/// One watcher's stream: items of the engine thread, put into the wire's words here.
+/// One watcher's stream: items of the heart's thread, put into the wire's words here.
 #[derive(Debug)]
 pub struct WatchFeed {
-    shared: Arc<Shared>,
+    model: String,
+    speedup: f64,
     items: mpsc::Receiver<FeedItem>,
     /// One snapshot is many messages.
     ready: VecDeque<WatchResponse>,
@@ -47,6 +47,10 @@ pub struct WatchFeed {
 }
 
 impl WatchFeed {
+    pub fn new(items: mpsc::Receiver<FeedItem>, model: String, speedup: f64) -> Self {
+        Self { model, speedup, items, ready: VecDeque::new(), draining: false, ended: false }
+    }
+
     fn convert(&mut self, item: FeedItem) {
         let message = match item {
             FeedItem::Snapshot(snapshot) => {
@@ -56,8 +60,10 @@ impl WatchFeed {
                 return;
             }
             FeedItem::Hello(info) => {
-                let config = &self.shared.config;
-                Message::Hello(convert::hello_to_wire(&info, &config.model, config.speedup))
+                Message::Hello(convert::hello_to_wire(&info, &self.model, self.speedup))
+            }
+            FeedItem::PoolHello(info) => {
+                Message::Hello(convert::pool_hello_to_wire(&info, &self.model, self.speedup))
             }
             FeedItem::Batch(batch) => Message::Batch(convert::batch_to_wire(&batch)),
             FeedItem::Load(report) => Message::Load(convert::load_to_wire(&report)),
@@ -100,19 +106,15 @@ impl Stream for WatchFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{WorkerConfig, tests::profile};
     use tokio_stream::StreamExt;
 
     async fn last_words(items: Vec<FeedItem>) -> Option<Status> {
-        let (commands, _) = std::sync::mpsc::channel();
-        let shared = Arc::new(Shared::new(WorkerConfig::new(profile()), 1, commands));
         let (sender, receiver) = mpsc::channel(QUEUE);
         for item in items {
             sender.send(item).await.unwrap();
         }
         drop(sender);
-        let ready = VecDeque::new();
-        let mut feed = WatchFeed { shared, items: receiver, ready, draining: false, ended: false };
+        let mut feed = WatchFeed::new(receiver, "m".to_owned(), 1.0);
         while let Some(response) = feed.next().await {
             if let Err(status) = response {
                 assert!(feed.next().await.is_none(), "the error is the end");

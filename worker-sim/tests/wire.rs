@@ -1,120 +1,27 @@
 //! A worker on its own, over a real socket: its answers, its feed, its manners.
 
-use std::future::Future;
+mod common;
+
+use common::*;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-use tonic::transport::Channel;
-use tonic::{Code, Status};
-use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
+use tokio::task::JoinSet;
+use tonic::Code;
+use warmpath_core::engine::profile::{Fill, Loads, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::index::PrefixIndex;
-use warmpath_core::tokens::{Segment, TokenStream, materialize};
+use warmpath_core::tokens::TokenStream;
 use warmpath_proto::convert::{SnapshotReader, batch_from_wire, load_from_wire};
-use warmpath_proto::transport;
 use warmpath_proto::v1::WatchRequest;
 use warmpath_proto::v1::watch_response::Message;
 use warmpath_proto::v1::worker_state_client::WorkerStateClient;
-use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
-use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
-    AbortRequest, GenerateRequest, GenerateResponse, GetServerInfoRequest, ResponseOptions,
-    StoppingCriteria, TokenIds, generate_request::Prompt,
+    AbortRequest, GenerateRequest, GetServerInfoRequest, generate_request::Prompt,
 };
-use warmpath_worker_sim::{ServeError, WorkerConfig};
+use warmpath_worker_sim::WorkerConfig;
 
-const BLOCK: u32 = 16;
-const LIMIT: Duration = Duration::from_secs(30);
 const W: WorkerId = WorkerId(0);
-
-/// 10 ms a decode step, 50 µs a prompt token.
-fn config(speedup: f64) -> WorkerConfig {
-    let profile = Profile {
-        name: "test".into(),
-        validated: false,
-        block_size: BLOCK,
-        hbm_tokens: None,
-        kv_bytes_per_token: 100_000,
-        max_num_seqs: 64,
-        max_num_batched_tokens: 2_048,
-        step: StepTime::Linear(LinearStep {
-            base_ns: 4e6,
-            weights_ns: 6e6,
-            ns_per_token: 5e4,
-            ns_per_pair: 1.0,
-            ns_per_context_token: 0.0,
-            ns_per_seq: 0.0,
-        }),
-        eviction: EvictionRule::Lru,
-        tiers: Vec::new(),
-        pool: None,
-        peers: None,
-    };
-    WorkerConfig { speedup, ..WorkerConfig::new(profile) }
-}
-
-struct Worker {
-    channel: Channel,
-    stop: watch::Sender<bool>,
-    served: JoinHandle<Result<(), ServeError>>,
-}
-
-impl Worker {
-    async fn start(config: WorkerConfig) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, mut stopped) = watch::channel(false);
-        let served = tokio::spawn(warmpath_worker_sim::serve(listener, config, async move {
-            let _ = stopped.wait_for(|&stop| stop).await;
-        }));
-        Self { channel: transport::channel(&url).unwrap(), stop, served }
-    }
-
-    fn inference(&self) -> InferenceClient<Channel> {
-        InferenceClient::new(self.channel.clone())
-    }
-
-    fn control(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel.clone())
-    }
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, work).await.expect("in time")
-}
-
-fn request(seed: u64, tokens: u32, max_new_tokens: u32) -> GenerateRequest {
-    let ids = materialize(&[Segment::Text { seed, tokens }], tokens);
-    GenerateRequest {
-        prompt: Some(Prompt::TokenIds(TokenIds { ids })),
-        stopping: Some(StoppingCriteria { max_new_tokens, ..Default::default() }),
-        response: Some(ResponseOptions { output_token_ids: true, ..Default::default() }),
-        ..Default::default()
-    }
-}
-
-async fn responses(
-    mut client: InferenceClient<Channel>,
-    request: GenerateRequest,
-) -> Result<Vec<GenerateResponse>, Status> {
-    within(async {
-        let mut stream = client.generate_stream(request).await?.into_inner();
-        let mut all = Vec::new();
-        while let Some(response) = stream.message().await? {
-            all.push(response);
-        }
-        Ok(all)
-    })
-    .await
-}
-
-fn tokens(responses: &[GenerateResponse]) -> Vec<u32> {
-    let outputs = responses.iter().filter_map(|response| response.outputs.as_ref());
-    outputs.flat_map(|outputs| outputs.token_ids.iter().copied()).collect()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_come_on_time_and_coalesced() {

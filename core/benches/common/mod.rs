@@ -171,7 +171,7 @@ impl Deciding {
             self.apply(&Input::FirstToken(RequestId(id)));
         }
         if let Some(id) = self.number.checked_sub(24) {
-            self.apply(&Input::Finished { id: RequestId(id), cached_tokens: 0 });
+            self.apply(&Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
         }
     }
 

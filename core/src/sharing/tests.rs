@@ -66,6 +66,11 @@ fn each_scope_shares_within_its_circle_and_nowhere_else() {
 }
 
 #[test]
+fn a_guessed_session_of_another_tenant_is_another_session() {
+    assert_eq!(shared(&scopes("session", 8), whose(1, 10, 100), whose(2, 10, 101)), 0);
+}
+
+#[test]
 fn who_is_in_no_session_is_alone_within_one() {
     let scopes = scopes("session", 2);
     let alone = |request| Whose { session: None, ..whose(1, 0, request) };

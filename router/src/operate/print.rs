@@ -5,7 +5,8 @@ use std::fmt::Write;
 use warmpath_proto::admin::standing_name;
 use warmpath_proto::v1::{
     AddWorkerResponse, Candidate, DrainWorkerResponse, ExplainResponse, GetPolicyResponse,
-    ListWorkersResponse, RemoveWorkerResponse, SetPolicyResponse, UndrainWorkerResponse, Worker,
+    ListWorkersResponse, Pull, RemoveWorkerResponse, SetPolicyResponse, UndrainWorkerResponse,
+    Worker,
 };
 
 /// An answer that can be shown.
@@ -92,6 +93,14 @@ fn explanation(answer: &ExplainResponse) -> String {
     let header = ["worker", "queue s", "prefill s", "load s", "total s", "active", "overlap"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(answer.candidates.iter().map(candidate));
+    // Where nobody would fetch, nothing is said of it.
+    if answer.candidates.iter().any(|candidate| candidate.pull.is_some()) {
+        rows[0].push("pull".to_owned());
+        for (row, candidate) in rows[1..].iter_mut().zip(&answer.candidates) {
+            let pull = |pull: &Pull| format!("{} of {}", pull.blocks, pull.from);
+            row.push(candidate.pull.as_ref().map_or_else(dash, pull));
+        }
+    }
     text += &table(&rows, 1..6);
     if let (Some(second), Some(margin)) = (answer.runner_up, answer.margin_s) {
         let _ = match margin > 0.0 {
@@ -166,12 +175,14 @@ mod tests {
                     active_requests: 2,
                     overlap_by_tier: vec![12, 3, 0, 0],
                     terms: terms(0.5, 0.25, 0.125),
+                    pull: None,
                 },
                 Candidate {
                     number: 10,
                     active_requests: 0,
                     overlap_by_tier: vec![0; 4],
                     terms: terms(0.0, 12.5, 0.0),
+                    pull: None,
                 },
             ],
             runner_up: Some(10),
@@ -188,6 +199,14 @@ mod tests {
              w1 before w10 by 11.625000 s"
         );
         assert!(answer.json().contains("\"runner_up\": 10"));
+        let mut pulled = answer.clone();
+        pulled.candidates[0].pull = Some(Pull { from: "w3".to_owned(), blocks: 16 });
+        let text = explanation(&pulled);
+        let ends: Vec<&str> = ["w1 ", "w10"]
+            .map(|worker| text.lines().find(|line| line.starts_with(worker)).unwrap())
+            .map(|line| line.rsplit_once("  ").unwrap().1)
+            .to_vec();
+        assert_eq!(ends, ["16 of w3", "-"], "{text}");
         let tie = explanation(&ExplainResponse { margin_s: Some(0.0), ..answer });
         assert!(tie.ends_with("as many seconds; fewer active requests decide, then a lot"));
     }

@@ -1,9 +1,10 @@
 //! What lies behind HBM: tiers of the worker's own, and the ways to what others have.
 
 use super::{Profile, ProfileError};
+use crate::engine::store::Offer;
 use crate::engine::store::eviction::EvictionRule;
 use crate::event::{FetchCost, TierCost};
-use crate::id::{MAX_TIERS, SourceId, TierId};
+use crate::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
 use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +103,31 @@ impl Profile {
         })
     }
 
+    /// What a pool could send of a prompt of which it has so many blocks, where a block leaves it in
+    /// so many nanoseconds now. None: the profile has no way to a pool.
+    pub fn pool_offer(&self, from: PoolId, blocks: u32, ns_per_block: f64) -> Option<Offer> {
+        let (link, cost) = self.pool.zip(self.pool_cost())?;
+        Some(Offer {
+            from: from.into(),
+            blocks,
+            ns_per_block: ns_per_block.max(cost.ns_per_block),
+            latency_ns: cost.latency_ns,
+            always: link.loads == Loads::Always,
+        })
+    }
+
+    /// The same for a peer.
+    pub fn peer_offer(&self, from: WorkerId, blocks: u32) -> Option<Offer> {
+        let (link, cost) = self.peers.zip(self.peer_cost())?;
+        Some(Offer {
+            from: from.into(),
+            blocks,
+            ns_per_block: cost.ns_per_block,
+            latency_ns: cost.latency_ns,
+            always: link.loads == Loads::Always,
+        })
+    }
+
     /// How long a fetch from such a source is waited for.
     pub fn fetch_timeout(&self, from: SourceId) -> Duration {
         let ms = match from {
@@ -171,8 +197,10 @@ impl TierSpec {
             return err("tier.latency_us", format!("{}, expected 0 or more", self.latency_us));
         }
         let namesakes = profile.tiers.iter().filter(|tier| tier.name == self.name).count();
-        if self.name.is_empty() || self.name == "hbm" || namesakes > 1 {
-            return err("tier.name", "expected a name of its own, not \"hbm\"".into());
+        let taken = ["", "hbm", "pool", "peers"].contains(&self.name.as_str());
+        if taken || namesakes > 1 {
+            let why = "expected a name of its own, not \"hbm\", \"pool\" or \"peers\"";
+            return err("tier.name", why.into());
         }
         Ok(())
     }

@@ -1,0 +1,348 @@
+//! Somebody who knows all that others have said, word for word, looks for it: in routers' indexes, in
+//! every tier of every worker, in what peers lend and in a pool, while blocks are evicted and workers
+//! restart. A million look-ups in all, none of which may find a block across a scope. A test that sees
+//! no hits also passes where caching is broken, so each has its counterpart that must hit.
+
+mod common;
+
+use common::{Behind, between, chance, tiered};
+use std::sync::Arc;
+use warmpath_core::block::{BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::engine::profile::{Fill, Loads, Profile};
+use warmpath_core::engine::store::eviction::EvictionRule;
+use warmpath_core::engine::store::{Acquired, BlockStore};
+use warmpath_core::event::{KvBatch, Snapshot};
+use warmpath_core::hash::Map;
+use warmpath_core::id::{PoolId, RequestId, SessionId, SourceId, TenantId, TransferId, WorkerId};
+use warmpath_core::pool::{Pool, PoolOutput, PoolSpec};
+use warmpath_core::rng::Rng;
+use warmpath_core::routing::index::{Overlap, PrefixIndex};
+use warmpath_core::sharing::{Scopes, Sharing, SharingScope, Tenants, Whose};
+use warmpath_core::time::Instant;
+use warmpath_core::tokens::Segment;
+
+const SIZE: u32 = 4;
+const TENANTS: u32 = 6;
+const SESSIONS: u64 = 3;
+const GROUPS: u32 = 2;
+const WORKERS: usize = 2;
+/// Blocks of the operator's system prompt, of a tenant's document, and of a session's own words.
+const PARTS: [u32; 3] = [3, 5, 4];
+const PUBLIC_TOKENS: u32 = PARTS[0] * SIZE;
+
+type Circle = (u32, u64, u64);
+
+/// What a session says. All of it is known to everybody; only the scope stands between.
+fn text(tenant: u32, session: u64) -> [Segment; 3] {
+    let part = |seed, blocks| Segment::Text { seed, tokens: blocks * SIZE };
+    let own = 1_000 + u64::from(tenant) * 100 + session;
+    [part(1, PARTS[0]), part(100 + u64::from(tenant), PARTS[1]), part(own, PARTS[2])]
+}
+
+/// Everywhere that blocks are kept or looked for.
+struct House {
+    sharing: Sharing,
+    scopes: Scopes,
+    profile: Profile,
+    stores: Vec<BlockStore>,
+    /// Epoch and last sequence number of each worker.
+    told: Vec<(u64, u64)>,
+    pool: Pool,
+    index: PrefixIndex,
+    overlap: Overlap,
+    now: Instant,
+    requests: u64,
+    loans: u64,
+}
+
+impl House {
+    fn new(sharing: &str) -> Self {
+        let sharing: Sharing = sharing.parse().unwrap();
+        let operator = ScopePlan::new("an operator", "m", "", SIZE);
+        let behind: Behind = vec![(30, Fill::Spill), (80, Fill::WriteThrough)];
+        let mut profile = tiered(SIZE, 40, &behind, Loads::Always);
+        profile.tiers[0].eviction = EvictionRule::Arc;
+        let (eviction, tokens) = (EvictionRule::Lru, 60 * u64::from(SIZE));
+        let spec = PoolSpec { tokens, gb_s: 1.0, store_gb_s: 1e9, eviction };
+        let pool = Pool::new(PoolId(0), &spec, SIZE, 4_000.0, 1.0).unwrap();
+        let mut house = Self {
+            sharing,
+            scopes: Scopes::new(&operator, sharing, Tenants::new(TENANTS, 0.0)),
+            stores: Vec::new(),
+            told: vec![(0, 0); WORKERS],
+            index: PrefixIndex::default(),
+            overlap: Overlap::default(),
+            now: Instant::START,
+            requests: 0,
+            loans: 0,
+            profile,
+            pool,
+        };
+        house.index.replace(&house.pool.snapshot()).unwrap();
+        for worker in 0..WORKERS {
+            house.stores.push(BlockStore::new(&house.profile));
+            house.restart(worker);
+        }
+        house
+    }
+
+    /// Its memory is gone, and a router hears of the new one.
+    fn restart(&mut self, worker: usize) {
+        let source = source(worker);
+        self.stores[worker] = BlockStore::new(&self.profile);
+        let (epoch, _) = self.told[worker];
+        self.told[worker] = (epoch + 1, 0);
+        self.index.forget(source);
+        let runs = Vec::new();
+        self.index.replace(&Snapshot { source, epoch: epoch + 1, seq: 0, runs }).unwrap();
+    }
+
+    /// Somebody with a new request. Sessions are numbered by who names them, so those of two tenants
+    /// may be called the same.
+    fn anybody(&mut self, rng: &mut Rng) -> Whose {
+        self.requests += 1;
+        let tenant = TenantId(rng.below(u64::from(TENANTS)) as u32);
+        let session = chance(rng, 95).then(|| SessionId(rng.below(SESSIONS)));
+        Whose { tenant, session, request: RequestId(self.requests) }
+    }
+
+    fn named(&self, whose: Whose, text: &[Segment]) -> TokenBlocks {
+        TokenBlocks::whole(hash_segments(&self.scopes.plan(whose, PUBLIC_TOKENS), text))
+    }
+
+    /// The least circle that somebody is in, by the rule's own words.
+    fn circle(&self, whose: Whose) -> Circle {
+        let tenant = whose.tenant.0;
+        let alone = (u32::MAX, 0, whose.request.0);
+        match self.sharing.scope {
+            SharingScope::None => alone,
+            SharingScope::Session => whose.session.map_or(alone, |session| (tenant, session.0, 0)),
+            SharingScope::Tenant => (tenant, 0, 0),
+            SharingScope::Group => (tenant % GROUPS, 0, 0),
+            SharingScope::All => (0, 0, 0),
+        }
+    }
+
+    /// A request runs on a worker from admission to end; gives the blocks that it found.
+    fn serve(&mut self, worker: usize, prompt: &TokenBlocks) -> u32 {
+        let cost = self.profile.prefill_cost();
+        let store = &mut self.stores[worker];
+        let blocks = prompt.blocks();
+        let acquired =
+            store.acquire(self.now, prompt, prompt.reusable_blocks(), blocks + 1, &cost, &[]);
+        let (mut lease, hit) = match acquired {
+            Acquired::Ready { lease, hit } | Acquired::Waiting { lease, hit, .. } => (lease, hit),
+            Acquired::NoRoom => panic!("nobody else holds anything"),
+        };
+        while let Some(ready) = store.next_ready() {
+            self.now = self.now.max(ready);
+            while store.finish_load(ready).is_some() {}
+        }
+        store.commit(self.now, &mut lease, blocks);
+        store.release(lease);
+        let chain = Arc::clone(prompt.chain());
+        self.pool.put(self.now, &BlockRun { chain, start: 0, end: blocks });
+        self.settle(worker);
+        hit.iter().sum()
+    }
+
+    /// Writes end, and a router hears of all that changed.
+    fn settle(&mut self, worker: usize) {
+        self.now = Instant::from_nanos(self.now.as_nanos() + 10_000_000);
+        let mut out = Vec::new();
+        self.pool.step(self.now, &mut out);
+        for output in out {
+            if let PoolOutput::Kv { batch, .. } = output {
+                self.index.apply(&batch).unwrap();
+            }
+        }
+        let (epoch, seq) = &mut self.told[worker];
+        *seq += 1;
+        let events = self.stores[worker].take_events();
+        let batch = KvBatch { source: source(worker), epoch: *epoch, seq: *seq, events };
+        self.index.apply(&batch).unwrap();
+    }
+
+    /// The most blocks of a prompt that anybody has or would send, by where: what the router believes,
+    /// the workers' tiers, the pool.
+    fn look_up(&mut self, prompt: &TokenBlocks) -> [u32; 3] {
+        let chain = prompt.chain();
+        let run = |end| BlockRun { chain: Arc::clone(chain), start: 0, end };
+        self.index.overlap(prompt, &mut self.overlap);
+        let routed = self.overlap.entries().iter().map(|entry| entry.blocks()).max().unwrap_or(0);
+        let mut held = 0;
+        for store in &mut self.stores {
+            held = held.max(store.present(&run(prompt.blocks())));
+            // A peer is asked for the first block as well.
+            if let Some(lease) = store.lend(&run(1)) {
+                store.release(lease);
+                held = held.max(1);
+            }
+        }
+        let pooled = self.pool.holds(prompt);
+        self.loans += 1;
+        let key = (WorkerId(9), TransferId(self.loans));
+        let sent = self.pool.get(self.now, key, &run(1)).is_ok();
+        [routed, held, pooled.max(u32::from(sent))]
+    }
+}
+
+fn source(worker: usize) -> SourceId {
+    SourceId::Worker(WorkerId(worker as u32))
+}
+
+/// What somebody tries who knows a victim's text: all of it, a part of it, or a part with a guess
+/// behind it.
+fn guess(rng: &mut Rng, victim: &[Segment; 3]) -> Vec<Segment> {
+    let keep = 1 + rng.below(3) as usize;
+    let mut text = victim[..keep].to_vec();
+    let Segment::Text { seed, tokens } = text[keep - 1] else { unreachable!("only texts here") };
+    if chance(rng, 50) {
+        text[keep - 1] = Segment::Text { seed, tokens: between(rng, SIZE, tokens) };
+    }
+    if chance(rng, 50) {
+        text.push(Segment::Text { seed: rng.below(4), tokens: between(rng, 1, 20) });
+    }
+    text
+}
+
+/// Everything that was ever said, by circle. Nothing is ever forgotten here, and names know no scope.
+#[derive(Default)]
+struct Said {
+    within: Map<(Circle, BlockHash), ()>,
+    anywhere: Map<BlockHash, ()>,
+}
+
+impl Said {
+    fn tell(&mut self, circle: Circle, words: &[Segment]) {
+        let chain = plain(words);
+        for name in (0..chain.blocks()).map(|block| chain.hash(block)) {
+            self.within.insert((circle, name), ());
+            self.anywhere.insert(name, ());
+        }
+    }
+
+    /// How much of these words somebody of the circle said, and how much anybody did.
+    fn known(&self, circle: Circle, words: &[Segment]) -> (u32, u32) {
+        let chain = plain(words);
+        let until = |said: &dyn Fn(BlockHash) -> bool| {
+            (0..chain.blocks()).take_while(|&block| said(chain.hash(block))).count() as u32
+        };
+        let within = until(&|name| self.within.contains_key(&(circle, name)));
+        (within, until(&|name| self.anywhere.contains_key(&name)))
+    }
+}
+
+fn plain(words: &[Segment]) -> Chain {
+    hash_segments(&ScopePlan::new("", "", "", SIZE), words)
+}
+
+/// What came of all the look-ups of a run.
+#[derive(Default, Debug)]
+struct Tally {
+    /// For words that somebody said, but nobody who shares with the asker.
+    across: u64,
+    /// Of all look-ups, those that found more than anybody who shares with the asker ever said, by
+    /// where: by a router, by a worker, by a pool.
+    leaks: [u64; 3],
+    /// Blocks of the words that somebody said who shares with the asker, and how many of them were
+    /// found, by where.
+    within: u64,
+    found: [u64; 3],
+    /// Look-ups by somebody with whom nobody shares these words that found what is public of them.
+    public: u64,
+}
+
+/// Requests come and are evicted, workers restart, and all the time everybody looks for everything.
+fn attack(sharing: &str, seed: u64, look_ups: u64) -> Tally {
+    let mut rng = Rng::named(seed, &[]);
+    let mut house = House::new(sharing);
+    let mut said = Said::default();
+    let mut tally = Tally::default();
+    let public = if house.sharing.public_prefixes { PARTS[0] } else { 0 };
+    for i in 0..look_ups {
+        if i % 100 == 0 {
+            serve_somebody(&mut house, &mut said, &mut rng);
+        }
+        let asker = house.anybody(&mut rng);
+        let victim = text(rng.below(u64::from(TENANTS)) as u32, rng.below(SESSIONS));
+        let words = guess(&mut rng, &victim);
+        let (within, anywhere) = said.known(house.circle(asker), &words);
+        let allowed = within.max(anywhere.min(public));
+        let prompt = house.named(asker, &words);
+        let found = house.look_up(&prompt);
+        for (leaks, found) in tally.leaks.iter_mut().zip(found) {
+            *leaks += u64::from(found > allowed);
+        }
+        tally.across += u64::from(anywhere > allowed);
+        tally.within += u64::from(within);
+        tally.public += u64::from(within == 0 && found[0] > 0);
+        for (blocks, found) in tally.found.iter_mut().zip(found) {
+            *blocks += u64::from(found.min(within));
+        }
+    }
+    house.stores.iter().for_each(BlockStore::check);
+    tally
+}
+
+/// A request runs, whose words are found from then on by who asked.
+fn serve_somebody(house: &mut House, said: &mut Said, rng: &mut Rng) {
+    let asker = house.anybody(rng);
+    let words = text(asker.tenant.0, rng.below(SESSIONS));
+    let worker = rng.below(WORKERS as u64) as usize;
+    let (within, anywhere) = said.known(house.circle(asker), &words);
+    let public = if house.sharing.public_prefixes { PARTS[0] } else { 0 };
+    let prompt = house.named(asker, &words);
+    let hit = house.serve(worker, &prompt);
+    assert!(hit <= within.max(anywhere.min(public)), "admitted with somebody else's blocks");
+    said.tell(house.circle(asker), &words);
+    // The last token of a prompt is always computed, so a router does not count its block.
+    let all: u32 = PARTS.iter().sum();
+    let [routed, held, _] = house.look_up(&prompt);
+    assert_eq!((routed, held), (all - 1, all), "{}: a request that was just served", house.sharing);
+    assert_eq!(house.look_up(&tampered(rng, &prompt)), [0; 3], "a name that is off by a bit");
+    if chance(rng, 3) {
+        house.restart(rng.below(WORKERS as u64) as usize);
+    }
+}
+
+/// The names of a prompt, of which the first is wrong in one bit.
+fn tampered(rng: &mut Rng, prompt: &TokenBlocks) -> TokenBlocks {
+    let mut names: Vec<BlockHash> =
+        (0..prompt.blocks()).map(|block| prompt.chain().hash(block)).collect();
+    names[0] = BlockHash::from_wire(names[0].to_wire() ^ (1 << rng.below(128)));
+    TokenBlocks::whole(Chain::from_wire(SIZE, 0, names))
+}
+
+#[test]
+fn a_million_look_ups_find_nothing_across_a_scope() {
+    let mut across = 0;
+    for (seed, scope) in (0..).zip(["none", "session", "tenant", "group:2"]) {
+        for public in ["", "+public"] {
+            let tally = attack(&format!("{scope}{public}"), seed, 225_000);
+            assert_eq!(tally.leaks, [0; 3], "{scope}{public}: {tally:?}");
+            across += tally.across;
+            assert_eq!(tally.public > 0, !public.is_empty(), "{scope}{public}: {tally:?}");
+            // Nobody asks twice with one request. Others find what blocks are left of their own.
+            assert_eq!(tally.within > 0, scope != "none", "{scope}{public}: {tally:?}");
+            let enough = |blocks: &u64| *blocks * 3 >= tally.within;
+            assert!(tally.found.iter().all(enough), "{scope}{public}: {tally:?}");
+        }
+    }
+    assert!(across >= 1_000_000, "only {across} look-ups for what others said");
+}
+
+/// The same look-ups where all may share: what nothing found above is found here, at every place.
+#[test]
+fn the_same_look_ups_hit_where_sharing_is_allowed() {
+    let apart = attack("tenant", 2, 50_000);
+    let together = attack("all", 2, 50_000);
+    assert_eq!((together.across, together.leaks), (0, [0; 3]));
+    assert!(
+        apart.across > 20_000 && together.within * 2 > apart.within * 3,
+        "{apart:?} {together:?}"
+    );
+    for (together, apart) in together.found.iter().zip(apart.found) {
+        assert!(together * 4 > apart * 5, "{together} blocks found, {apart} with tenants apart");
+    }
+}

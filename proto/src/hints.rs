@@ -1,0 +1,120 @@
+//! Where a worker might fetch a prompt's blocks, in vLLM's `kv_hints`.
+//!
+//! A router that knows of somebody who holds more of a prompt than the worker it chose says so:
+//!
+//! ```text
+//! kv_hints { protocol_version: "warmpath.v1", message_id: "<the request's upstream id>",
+//!   actions [ { action_id: "0", action_type: "warmpath.pull", action_version: "1",
+//!     payload: { "kind": "peer" | "pool", "from": "http://host:port", "blocks": 96 } } ] }
+//! ```
+//!
+//! It is a hint: the worker fetches only what it lacks and only where that is faster than computing it,
+//! and what it can't read it leaves alone. Since it names an address that the worker will connect to,
+//! only a router may give it: a router drops what its clients send.
+
+use crate::vllm::{KvHintAction, KvHintsEnvelope};
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+
+const PROTOCOL: &str = "warmpath.v1";
+const PULL: &str = "warmpath.pull";
+const VERSION: &str = "1";
+
+/// Who holds the blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    Peer,
+    Pool,
+}
+
+impl Holder {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Pool => "pool",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PullHint {
+    pub holder: Holder,
+    /// `http://host:port`
+    pub from: String,
+    /// How much of the prompt is there, in blocks from its start.
+    pub blocks: u32,
+}
+
+/// `message_id`: the request's own will do.
+pub fn to_wire(message_id: &str, hint: &PullHint) -> KvHintsEnvelope {
+    let text = |text: &str| Kind::StringValue(text.to_owned());
+    let fields = [
+        ("kind", text(hint.holder.name())),
+        ("from", text(&hint.from)),
+        ("blocks", Kind::NumberValue(f64::from(hint.blocks))),
+    ];
+    let fields = fields.map(|(name, kind)| (name.to_owned(), Value { kind: Some(kind) }));
+    KvHintsEnvelope {
+        protocol_version: PROTOCOL.to_owned(),
+        message_id: message_id.to_owned(),
+        actions: vec![KvHintAction {
+            action_id: "0".to_owned(),
+            action_type: PULL.to_owned(),
+            action_version: VERSION.to_owned(),
+            payload: Some(Struct { fields: fields.into_iter().collect() }),
+        }],
+    }
+}
+
+/// The first pull that can be read.
+pub fn from_wire(hints: &KvHintsEnvelope) -> Option<PullHint> {
+    let pulls = hints.actions.iter().filter(|action| {
+        (action.action_type.as_str(), action.action_version.as_str()) == (PULL, VERSION)
+    });
+    pulls.filter_map(|action| pull(action.payload.as_ref()?)).next()
+}
+
+fn pull(payload: &Struct) -> Option<PullHint> {
+    let kind = |name: &str| payload.fields.get(name)?.kind.as_ref();
+    let text = |name: &str| match kind(name)? {
+        Kind::StringValue(text) => Some(text.as_str()),
+        _ => None,
+    };
+    let holder = text("kind")?;
+    let holder = [Holder::Peer, Holder::Pool].into_iter().find(|known| known.name() == holder)?;
+    let Kind::NumberValue(blocks) = *kind("blocks")? else { return None };
+    let from = text("from").filter(|from| from.starts_with("http://"))?.to_owned();
+    let blocks = (0.0..=f64::from(u32::MAX)).contains(&blocks).then_some(blocks as u32)?;
+    Some(PullHint { holder, from, blocks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_comes_back_as_it_went() {
+        let hint =
+            PullHint { holder: Holder::Peer, from: "http://127.0.0.1:7".to_owned(), blocks: 96 };
+        let wire = to_wire("r-1", &hint);
+        assert_eq!(from_wire(&wire), Some(hint));
+        assert_eq!(from_wire(&KvHintsEnvelope::default()), None);
+        let odd = |change: fn(&mut KvHintAction)| {
+            let mut wire = wire.clone();
+            change(&mut wire.actions[0]);
+            from_wire(&wire)
+        };
+        assert_eq!(odd(|action| action.action_type = "prefetch".to_owned()), None);
+        assert_eq!(odd(|action| action.action_version = "2".to_owned()), None);
+        assert_eq!(odd(|action| action.payload = None), None);
+        fn set(action: &mut KvHintAction, name: &str, kind: Kind) {
+            let payload = action.payload.get_or_insert_default();
+            payload.fields.insert(name.to_owned(), Value { kind: Some(kind) });
+        }
+        assert_eq!(odd(|action| set(action, "blocks", Kind::NumberValue(-1.0))), None);
+        assert_eq!(
+            odd(|action| set(action, "from", Kind::StringValue("file:///x".to_owned()))),
+            None
+        );
+    }
+}

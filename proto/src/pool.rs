@@ -1,0 +1,69 @@
+//! What who sends blocks and who asks for them must agree about. Each call of the pool service says it,
+//! since either side may have been restarted as something else.
+
+use crate::{HASH_SCHEME, v1};
+use std::fmt::Display;
+use tonic::Status;
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Agreement {
+    pub model: String,
+    /// Tokens a block.
+    pub block_size: u32,
+    pub speedup: f64,
+}
+
+impl Agreement {
+    pub fn to_wire(&self) -> v1::Agreement {
+        v1::Agreement {
+            model: self.model.clone(),
+            block_size: self.block_size,
+            hash_scheme: HASH_SCHEME.to_owned(),
+            speedup: self.speedup,
+        }
+    }
+
+    /// Whether who asks means the same by a block. An error names both values.
+    pub fn check(&self, theirs: Option<&v1::Agreement>) -> Result<(), Status> {
+        let theirs = theirs.ok_or_else(|| {
+            Status::invalid_argument("agreement: missing, expected what both must have in common")
+        })?;
+        let differs = |what: &str, theirs: &dyn Display, ours: &dyn Display| {
+            Err(Status::failed_precondition(format!("{what} is {theirs} there, here it is {ours}")))
+        };
+        if theirs.hash_scheme != HASH_SCHEME {
+            return differs("hash scheme", &theirs.hash_scheme, &HASH_SCHEME);
+        }
+        if theirs.block_size != self.block_size {
+            return differs("block size", &theirs.block_size, &self.block_size);
+        }
+        if theirs.model != self.model {
+            return differs("model", &theirs.model, &self.model);
+        }
+        if theirs.speedup != self.speedup {
+            return differs("speedup", &theirs.speedup, &self.speedup);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named_with_both_values() {
+        let ours = Agreement { model: "m".to_owned(), block_size: 16, speedup: 2.0 };
+        assert!(ours.check(Some(&ours.to_wire())).is_ok());
+        let refused = |change: fn(&mut v1::Agreement)| {
+            let mut theirs = ours.to_wire();
+            change(&mut theirs);
+            ours.check(Some(&theirs)).unwrap_err().message().to_owned()
+        };
+        assert_eq!(refused(|a| a.block_size = 32), "block size is 32 there, here it is 16");
+        assert_eq!(refused(|a| a.speedup = 1.0), "speedup is 1 there, here it is 2");
+        assert_eq!(refused(|a| a.model.clear()), "model is  there, here it is m");
+        assert!(refused(|a| a.hash_scheme.push('x')).contains(HASH_SCHEME));
+        assert_eq!(ours.check(None).unwrap_err().code(), tonic::Code::InvalidArgument);
+    }
+}

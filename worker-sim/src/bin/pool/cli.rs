@@ -1,0 +1,150 @@
+//! Flags and file to one configuration. Flags win over the file, the file over defaults.
+
+use clap::Parser;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use warmpath_core::engine::store::eviction::EvictionRule;
+use warmpath_core::pool::PoolSpec;
+use warmpath_proto::settings::{explain_field, read, set};
+use warmpath_worker_sim::pool::PoolConfig;
+use warmpath_worker_sim::profiles;
+
+/// A context-memory pool that simulated workers share: it times what it sends, the bytes themselves are
+/// not sent.
+#[derive(Parser, Debug)]
+#[command(version, name = "pool")]
+pub struct Cli {
+    /// A TOML file: fields named like the flags, and a table [pool] with tokens, gb_s, store_gb_s and
+    /// eviction, as in a scenario
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where to serve Prometheus metrics; without it there are none
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// Listen on other than loopback addresses, without authentication
+    #[arg(long)]
+    insecure_bind: bool,
+    /// How logs and metrics call this pool
+    #[arg(long)]
+    name: Option<String>,
+    /// The model whose blocks it keeps
+    #[arg(long)]
+    model: Option<String>,
+    /// Of its workers: the size of their blocks, and each one's own link to the pool
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Option<String>,
+    /// Tokens a KV block, instead of the profile's
+    #[arg(long, value_name = "N")]
+    block_size: Option<u32>,
+    /// Room, in tokens
+    #[arg(long, value_name = "N")]
+    tokens: Option<u64>,
+    /// Out of it, in GB/s, shared by all that are served at a time
+    #[arg(long, value_name = "X")]
+    gb_s: Option<f64>,
+    /// Into it, in GB/s
+    #[arg(long, value_name = "X")]
+    store_gb_s: Option<f64>,
+    /// What leaves it first [default: lru]
+    #[arg(long, value_name = "RULE", value_parser = eviction)]
+    eviction: Option<EvictionRule>,
+    /// Model seconds in a second of the wall clock
+    #[arg(long, value_name = "X")]
+    speedup: Option<f64>,
+}
+
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
+    #[serde(default)]
+    insecure_bind: bool,
+    name: Option<String>,
+    model: Option<String>,
+    /// By name, or from where the configuration lies.
+    profile: Option<String>,
+    block_size: Option<u32>,
+    pool: Option<PoolSpec>,
+    speedup: Option<f64>,
+    heartbeat_ms: Option<u64>,
+    digest_interval_ms: Option<u64>,
+    drain_timeout_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct Settings {
+    pub config: PoolConfig,
+    pub listen: SocketAddr,
+    pub metrics_listen: Option<SocketAddr>,
+    pub insecure_bind: bool,
+}
+
+/// An error is one line that names file, line and field, as far as there are any.
+pub fn settings(cli: Cli) -> Result<Settings, String> {
+    let (file, text) = match &cli.config {
+        Some(path) => read::<File>(path)?,
+        None => (File::default(), String::new()),
+    };
+    let beside = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let mut profile = match (&cli.profile, &file.profile) {
+        (Some(name), _) => profiles::load(name, Path::new(""))?,
+        (None, Some(name)) => profiles::load(name, beside)?,
+        (None, None) => return Err(missing("profile", "--profile NAME or FILE")),
+    };
+    if let Some(block_size) = cli.block_size.or(file.block_size) {
+        profile.set_block_size(block_size);
+    }
+    let given = file.pool.as_ref();
+    let spec = PoolSpec {
+        tokens: cli
+            .tokens
+            .or(given.map(|pool| pool.tokens))
+            .ok_or_else(|| missing("tokens", "--tokens N"))?,
+        gb_s: cli
+            .gb_s
+            .or(given.map(|pool| pool.gb_s))
+            .ok_or_else(|| missing("gb_s", "--gb-s X"))?,
+        store_gb_s: cli
+            .store_gb_s
+            .or(given.map(|pool| pool.store_gb_s))
+            .ok_or_else(|| missing("store_gb_s", "--store-gb-s X"))?,
+        eviction: cli.eviction.or(given.map(|pool| pool.eviction)).unwrap_or_default(),
+    };
+    let mut config = PoolConfig::new(profile, spec);
+    set(&mut config.name, cli.name.or(file.name));
+    set(&mut config.model, cli.model.or(file.model));
+    set(&mut config.speedup, cli.speedup.or(file.speedup));
+    set(&mut config.heartbeat_ms, file.heartbeat_ms);
+    set(&mut config.digest_interval_ms, file.digest_interval_ms);
+    set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
+    config.check().map_err(|error| {
+        let (field, why) = error.parts();
+        match &cli.config {
+            Some(path) => explain_field(path, &text, &field, why),
+            None => error.to_string(),
+        }
+    })?;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Settings {
+        config,
+        listen: cli.listen.or(file.listen).unwrap_or(anywhere),
+        metrics_listen: cli.metrics_listen.or(file.metrics_listen),
+        insecure_bind: cli.insecure_bind || file.insecure_bind,
+    })
+}
+
+fn missing(field: &str, flag: &str) -> String {
+    format!("{field}: missing, expected {flag} or one in --config")
+}
+
+/// By the name that it has in files.
+fn eviction(name: &str) -> Result<EvictionRule, Error> {
+    EvictionRule::deserialize(name.into_deserializer())
+}

@@ -1,0 +1,71 @@
+//! What a pool's process is made of.
+
+use crate::config::{ConfigError, default_heartbeat_ms, default_model};
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::pool::PoolSpec;
+use warmpath_proto::pool::Agreement;
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct PoolConfig {
+    /// Stands in logs and as the `pool` label of metrics.
+    pub name: String,
+    /// The model whose blocks it keeps.
+    pub model: String,
+    /// Of its workers: the size of a block, and each one's own link to the pool.
+    pub profile: Profile,
+    pub spec: PoolSpec,
+    /// Model seconds in a second of the wall clock; common to a run.
+    pub speedup: f64,
+    /// In milliseconds of the wall clock.
+    pub heartbeat_ms: u64,
+    /// How often a digest is sent at most, in milliseconds of the wall clock.
+    pub digest_interval_ms: u64,
+    /// How long a pool that shuts down goes on sending what it began to send, in milliseconds of the
+    /// wall clock.
+    pub drain_timeout_ms: u64,
+}
+
+impl PoolConfig {
+    /// A pool with every default: model "simulated", speedup 1.
+    pub fn new(profile: Profile, spec: PoolSpec) -> Self {
+        Self {
+            name: "pool".to_owned(),
+            model: default_model(),
+            profile,
+            spec,
+            speedup: 1.0,
+            heartbeat_ms: default_heartbeat_ms(),
+            // A router reads all that a pool holds to compare.
+            digest_interval_ms: 10_000,
+            drain_timeout_ms: 2_000,
+        }
+    }
+
+    /// Call before anything is built from it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let err = |field, why| Err(ConfigError::Field { field, why });
+        if self.model.is_empty() {
+            return err("model", "empty, expected a name".to_owned());
+        }
+        if !(1e-3..=1e4).contains(&self.speedup) {
+            return err("speedup", format!("{}, expected 0.001 to 10000", self.speedup));
+        }
+        for (field, span) in
+            [("heartbeat_ms", self.heartbeat_ms), ("digest_interval_ms", self.digest_interval_ms)]
+        {
+            if !(1..=3_600_000).contains(&span) {
+                return err(field, format!("{span}, expected 1 to 3600000 ms"));
+            }
+        }
+        self.profile.check()?;
+        if self.profile.pool.is_none() {
+            return err("profile", "it has no [pool], expected the workers' link to it".to_owned());
+        }
+        Ok(self.spec.check(self.profile.block_size)?)
+    }
+
+    pub fn agreement(&self) -> Agreement {
+        let (model, block_size) = (self.model.clone(), self.profile.block_size);
+        Agreement { model, block_size, speedup: self.speedup }
+    }
+}

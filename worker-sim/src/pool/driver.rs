@@ -1,0 +1,253 @@
+//! The pool's heart on its thread: it alone times what it sends.
+
+use super::config::PoolConfig;
+use crate::feed::{Announces, Feed, FeedItem, Intervals};
+use crate::lend::{Reply, Sending};
+use crate::metrics::PoolMetrics;
+use crate::turns::{self, Heart};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant as WallInstant};
+use tokio::sync::{mpsc, oneshot};
+use warmpath_core::block::BlockRun;
+use warmpath_core::event::{Digest, KvBatch, KvEvent, LoadReport, Snapshot};
+use warmpath_core::id::{MAX_TIERS, PoolId, WorkerId};
+use warmpath_core::pool::{Pool, PoolOutput};
+use warmpath_proto::clock::ModelClock;
+use warmpath_proto::convert::PoolInfo;
+
+/// What a pool calls itself; a router gives it a number of its own.
+const ITSELF: PoolId = PoolId(0);
+
+#[derive(Debug)]
+pub enum Command {
+    Put(BlockRun),
+    Get {
+        run: BlockRun,
+        reply: Reply,
+    },
+    Lookup {
+        prompt: BlockRun,
+        reply: oneshot::Sender<Held>,
+    },
+    Watch(mpsc::Sender<FeedItem>),
+    /// Send nothing new; stop when all that was begun has left, or at this instant.
+    Drain(WallInstant),
+}
+
+/// How much of a prompt is there, and how fast a block would leave.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Held {
+    pub blocks: u32,
+    pub ns_per_block: f64,
+}
+
+struct Driver {
+    pool: Pool,
+    info: PoolInfo,
+    clock: ModelClock,
+    sending: Sending,
+    outputs: Vec<PoolOutput>,
+    feed: Feed,
+    /// Of all that was announced: a pool holds too much to be summed up each time.
+    digest: Digest,
+    metrics: PoolMetrics,
+    drain_until: Option<WallInstant>,
+}
+
+/// Starts the thread; see [`turns::start`]. The configuration must have been checked.
+pub fn start(
+    config: &PoolConfig,
+    epoch: u64,
+    done: oneshot::Sender<()>,
+) -> std::io::Result<Sender<Command>> {
+    let profile = &config.profile;
+    let link = profile.pool.expect("a checked configuration");
+    let pool =
+        Pool::new(ITSELF, &config.spec, profile.block_size, profile.block_bytes(), link.gb_s);
+    let heartbeat = Duration::from_millis(config.heartbeat_ms);
+    let intervals = Intervals {
+        report: heartbeat,
+        heartbeat,
+        digest: Duration::from_millis(config.digest_interval_ms),
+    };
+    let driver = Driver {
+        pool: pool.expect("a checked configuration").with_epoch(epoch),
+        info: PoolInfo {
+            epoch,
+            block_size: profile.block_size,
+            total_blocks: config.spec.tokens / u64::from(profile.block_size),
+        },
+        clock: ModelClock::starting_now(config.speedup),
+        sending: Sending::default(),
+        outputs: Vec::new(),
+        feed: Feed::new(WallInstant::now(), intervals),
+        digest: Digest::default(),
+        metrics: PoolMetrics::new(config),
+        drain_until: None,
+    };
+    turns::start(format!("pool-{}", config.name), driver, done)
+}
+
+impl Heart for Driver {
+    type Command = Command;
+
+    fn next_wake(&self) -> Option<WallInstant> {
+        let pool = self.pool.next_wake().map(|due| self.clock.wall(due));
+        [pool, self.feed.next_wake(), self.drain_until].into_iter().flatten().min()
+    }
+
+    fn advance(&mut self) {
+        let wall = WallInstant::now();
+        if let Some(due) = self.pool.next_wake().map(|due| self.clock.wall(due))
+            && due <= wall
+        {
+            self.metrics.lateness(wall - due);
+        }
+        self.pool.step(self.clock.at(wall), &mut self.outputs);
+        for output in self.outputs.drain(..) {
+            match output {
+                PoolOutput::Sent { at, key } => self.sending.end(at, key),
+                PoolOutput::Kv { batch, .. } => {
+                    take_into_account(&mut self.digest, &batch);
+                    self.metrics.batch(&batch);
+                    self.feed.batch(batch);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Put(run) => self.pool.put(now, &run),
+            Command::Get { run, reply } => {
+                let pool = &mut self.pool;
+                self.sending.begin(now, reply, |key| pool.get(now, key, &run));
+            }
+            Command::Lookup { prompt, reply } => {
+                let blocks = self.pool.present(&prompt).min(prompt.end);
+                // Whoever asked may have gone away.
+                let _ = reply.send(Held { blocks, ns_per_block: self.pool.ns_per_block() });
+            }
+            Command::Watch(watcher) => {
+                let own = Own { pool: &self.pool, info: self.info, digest: self.digest };
+                self.feed.add(&own, watcher);
+            }
+            Command::Drain(until) => {
+                self.feed.drain();
+                self.drain_until = Some(until);
+            }
+        }
+        self.feed.touch();
+    }
+
+    fn end_turn(&mut self) -> bool {
+        let wall = WallInstant::now();
+        if self.feed.next_wake().is_some_and(|due| due <= wall) {
+            let own = Own { pool: &self.pool, info: self.info, digest: self.digest };
+            self.feed.tick(wall, &own);
+        }
+        self.metrics.observe(&self.pool, &self.feed);
+        !self.drain_until.is_some_and(|until| self.pool.sending() == 0 || until <= wall)
+    }
+}
+
+fn take_into_account(digest: &mut Digest, batch: &KvBatch) {
+    for event in &batch.events {
+        let mut part = Digest::default();
+        match event {
+            KvEvent::Stored { tier, run } => {
+                part.add(*tier, run);
+                digest.blocks += part.blocks;
+            }
+            KvEvent::Removed { tier, run } => {
+                part.add(*tier, run);
+                digest.blocks -= part.blocks;
+            }
+            KvEvent::Cleared => *digest = Digest::default(),
+        }
+        digest.xor ^= part.xor;
+    }
+}
+
+/// What a pool tells its watchers.
+struct Own<'a> {
+    pool: &'a Pool,
+    info: PoolInfo,
+    digest: Digest,
+}
+
+impl Announces for Own<'_> {
+    fn hello(&self) -> FeedItem {
+        FeedItem::PoolHello(self.info)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.pool.snapshot()
+    }
+
+    /// In the words for workers: what runs is what is being sent.
+    fn report(&self) -> LoadReport {
+        let (epoch, seq) = self.pool.position();
+        let mut blocks_by_tier = [0; MAX_TIERS];
+        blocks_by_tier[0] = self.pool.blocks();
+        LoadReport {
+            worker: WorkerId(0),
+            epoch,
+            seq,
+            waiting: 0,
+            running: self.pool.sending() as u32,
+            queued_prefill_tokens: 0,
+            blocks_by_tier,
+            digest: None,
+        }
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::profile;
+    use warmpath_core::block::hash_blocks;
+    use warmpath_core::engine::profile::{Fill, Loads, PoolLink};
+    use warmpath_core::engine::store::eviction::EvictionRule;
+    use warmpath_core::pool::PoolSpec;
+    use warmpath_core::time::Instant;
+    use warmpath_proto::generate::scope;
+
+    /// Blocks come and go, and the digest that is kept is that of what is held.
+    #[test]
+    fn the_kept_digest_is_that_of_the_store() {
+        let spec =
+            PoolSpec { tokens: 320, gb_s: 1.0, store_gb_s: 1.0, eviction: EvictionRule::Lru };
+        let link = PoolLink {
+            gb_s: 1.0,
+            latency_us: 0.0,
+            fill: Fill::WriteThrough,
+            loads: Loads::Always,
+            timeout_ms: 1.0,
+        };
+        let block_bytes = profile().block_bytes();
+        let mut pool = Pool::new(ITSELF, &spec, 16, block_bytes, link.gb_s).unwrap();
+        let (mut digest, mut outputs, mut removed) = (Digest::default(), Vec::new(), false);
+        for i in 0..30_u32 {
+            let tokens: Vec<u32> = (0..80).map(|token| token + 1_000 * (i % 7)).collect();
+            let chain = std::sync::Arc::new(hash_blocks(&scope("", "m", 16), &tokens));
+            let run = BlockRun { end: chain.blocks(), chain, start: 0 };
+            let now = Instant::from_nanos(u64::from(i) * 1_000_000_000);
+            pool.put(now, &run);
+            pool.step(now + warmpath_core::time::Duration::from_millis(900), &mut outputs);
+            for output in outputs.drain(..) {
+                let PoolOutput::Kv { batch, .. } = output else { continue };
+                removed |= batch.events.iter().any(|e| matches!(e, KvEvent::Removed { .. }));
+                take_into_account(&mut digest, &batch);
+            }
+            assert_eq!(digest, pool.digest());
+        }
+        assert!(removed, "20 blocks of room for 35");
+    }
+}
