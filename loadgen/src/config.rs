@@ -69,7 +69,7 @@ pub struct Live {
 }
 
 /// Everything resolved.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
     #[serde(flatten)]
@@ -106,6 +106,12 @@ pub struct Setup {
     /// Who shares KV cache with whom.
     pub sharing: Sharing,
     pub variants: Vec<Variant>,
+    /// Of the requests, those that come first and are played without being counted.
+    #[serde(skip)]
+    pub warm_up: f64,
+    /// Whether a run is broken off as soon as too few of its requests can be within the SLO.
+    #[serde(skip)]
+    pub give_up: bool,
     /// Which of them is played.
     #[serde(skip)]
     pub variant: Option<String>,
@@ -116,12 +122,17 @@ pub struct Setup {
 
 impl Setup {
     pub fn resolve(what: &What) -> Result<Self> {
+        match what.trace {
+            Some(_) => Self::resolve_on(what, "built-in trace scenario", TRACE_SCENARIO),
+            None => Self::resolve_on(what, "built-in scenario", DEFAULT_SCENARIO),
+        }
+    }
+
+    /// On a scenario that comes with the program, unless another is named.
+    pub fn resolve_on(what: &What, name: &str, built_in: &str) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
             Some(path) => (path.display().to_string(), read(path)?, path.parent()),
-            None if what.trace.is_some() => {
-                ("built-in trace scenario".into(), TRACE_SCENARIO.to_owned(), None)
-            }
-            None => ("built-in scenario".into(), DEFAULT_SCENARIO.to_owned(), None),
+            None => (name.to_owned(), built_in.to_owned(), None),
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
@@ -259,6 +270,8 @@ impl Setup {
                 .transpose()?,
             sharing,
             variants: file.variants,
+            warm_up: 0.0,
+            give_up: false,
             variant: None,
             rows: what.parquet.is_some(),
         })

@@ -200,6 +200,9 @@ pub struct LiveFigures {
     pub send_lateness_s: Spread,
     #[serde(skip)]
     pub router_overhead_s: Option<Spread>,
+    /// KV that went from workers that compute prompts to workers that answer them, as those say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<LiveHandover>,
     /// Workers that served at least one request.
     pub workers: u32,
     /// The first few failures in full.
@@ -264,6 +267,15 @@ pub struct HandoverFigures {
     pub failed: u64,
     /// Prompts that were computed and held, and that nobody came for in time.
     pub expired: u64,
+}
+
+/// The same of a live run, over the requests that were answered.
+#[derive(Clone, Copy, Default, Debug, Serialize)]
+pub struct LiveHandover {
+    /// For which KV came; of the others the prompts were computed by who answered, or nobody else was to.
+    pub requests: u64,
+    pub tokens: u64,
+    pub bytes: u64,
 }
 
 /// What a shared pool did.

@@ -34,6 +34,8 @@ pub enum RunError {
     Pool(#[from] PoolError),
     #[error(transparent)]
     Fault(#[from] FaultError),
+    #[error("given up")]
+    GivenUp,
 }
 
 /// What happened.
@@ -169,6 +171,12 @@ impl<'a> World<'a> {
                 self.send(at, work);
             } else {
                 self.tell_router(now, Input::Tick);
+            }
+            if self.events.is_multiple_of(4096)
+                && let Some(give_up) = &mut self.observers.give_up
+                && give_up(&self.recorder)
+            {
+                return Err(RunError::GivenUp);
             }
             if self.events.is_multiple_of(4096)
                 && let Some(progress) = &mut self.observers.progress
