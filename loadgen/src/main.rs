@@ -14,6 +14,8 @@ mod files;
 mod fleet;
 mod grid;
 mod groups;
+#[cfg(test)]
+mod outage;
 mod owners;
 mod parallel;
 mod progress;
