@@ -17,7 +17,7 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::Sharing;
-use warmpath_sim::{Network, Scenario};
+use warmpath_sim::{Fault, Network, Scenario, check_faults};
 use warmpath_worker_sim::profiles;
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
@@ -44,6 +44,9 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(default, rename = "fault")]
+    faults: Vec<Fault>,
     /// The way of KV from groups that prefill to groups that decode.
     handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
@@ -66,7 +69,7 @@ pub struct Live {
 }
 
 /// Everything resolved.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
     #[serde(flatten)]
@@ -88,6 +91,9 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// The way of KV from groups that prefill to groups that decode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverLink>,
@@ -100,6 +106,12 @@ pub struct Setup {
     /// Who shares KV cache with whom.
     pub sharing: Sharing,
     pub variants: Vec<Variant>,
+    /// Of the requests, those that come first and are played without being counted.
+    #[serde(skip)]
+    pub warm_up: f64,
+    /// Whether a run is broken off as soon as too few of its requests can be within the SLO.
+    #[serde(skip)]
+    pub give_up: bool,
     /// Which of them is played.
     #[serde(skip)]
     pub variant: Option<String>,
@@ -110,12 +122,17 @@ pub struct Setup {
 
 impl Setup {
     pub fn resolve(what: &What) -> Result<Self> {
+        match what.trace {
+            Some(_) => Self::resolve_on(what, "built-in trace scenario", TRACE_SCENARIO),
+            None => Self::resolve_on(what, "built-in scenario", DEFAULT_SCENARIO),
+        }
+    }
+
+    /// On a scenario that comes with the program, unless another is named.
+    pub fn resolve_on(what: &What, name: &str, built_in: &str) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
             Some(path) => (path.display().to_string(), read(path)?, path.parent()),
-            None if what.trace.is_some() => {
-                ("built-in trace scenario".into(), TRACE_SCENARIO.to_owned(), None)
-            }
-            None => ("built-in scenario".into(), DEFAULT_SCENARIO.to_owned(), None),
+            None => (name.to_owned(), built_in.to_owned(), None),
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
@@ -170,6 +187,8 @@ impl Setup {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
             })?;
         }
+        check_faults(&file.faults, file.pool.is_some())
+            .map_err(|error| bad(format!("{origin}: {error}")))?;
         for (i, variant) in file.variants.iter().enumerate() {
             let named_before = |other: &Variant| other.name == variant.name;
             if file.variants[..i].iter().any(named_before) {
@@ -243,6 +262,7 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            faults: file.faults,
             handover: file.handover,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
@@ -250,6 +270,8 @@ impl Setup {
                 .transpose()?,
             sharing,
             variants: file.variants,
+            warm_up: 0.0,
+            give_up: false,
             variant: None,
             rows: what.parquet.is_some(),
         })
@@ -297,6 +319,7 @@ impl Setup {
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
+            faults: self.faults.clone(),
             handover: self.handover,
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,

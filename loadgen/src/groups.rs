@@ -67,6 +67,13 @@ impl Fleet {
         }
     }
 
+    /// As many workers of each kind; nothing where there are several.
+    pub const fn set_workers(&mut self, count: u32) {
+        if let Self::Alike { workers, .. } = self {
+            *workers = count;
+        }
+    }
+
     pub fn groups(&self) -> Vec<Group> {
         match self {
             Self::Alike { workers, profile } => Group::alone(*workers, (**profile).clone()),

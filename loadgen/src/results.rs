@@ -15,6 +15,7 @@ use serde::Serialize;
 use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_sim::FailedFetches;
 
 pub const SCHEMA: &str = "warmpath.report.v1";
 
@@ -236,6 +237,8 @@ pub struct EngineFigures {
     /// From pools and peers, and how often that failed and was computed instead.
     pub fetched_bytes: f64,
     pub failed_fetches: u64,
+    /// Why they failed.
+    pub failed_fetches_by: FailedFetches,
     /// Where some workers compute prompts that others answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverFigures>,

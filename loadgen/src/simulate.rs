@@ -1,5 +1,6 @@
 //! The legs in virtual time.
 
+use crate::capacity::ENOUGH;
 use crate::cli;
 use crate::config::Setup;
 use crate::economics::{Economics, Side};
@@ -21,12 +22,13 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
+use warmpath_core::report::Recorder;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
 use warmpath_core::sharing::Scopes;
 use warmpath_core::time::Duration;
 use warmpath_core::workload::trace::Pace;
-use warmpath_sim::{Observers, Outcome};
+use warmpath_sim::{Observers, Outcome, RunError};
 
 /// One run in virtual time.
 #[derive(Clone, Copy, Debug)]
@@ -102,14 +104,19 @@ pub fn simulate(
             log.push(entry);
         }
     };
+    let mut hopeless = hopeless(setup, workload.total());
     let observers = Observers {
         record: record.is_some().then_some(&mut write),
         progress: Some(progress),
+        give_up: if setup.give_up { Some(&mut hopeless) } else { None },
         rows,
     };
     let scenario = setup.scenario(policy, seed);
-    let mut outcome = warmpath_sim::run(&scenario, workload, observers)
-        .map_err(|error| bad(error.to_string()))?;
+    let outcome = warmpath_sim::run(&scenario, workload, observers);
+    let mut outcome = outcome.map_err(|error| match error {
+        RunError::GivenUp => GivenUp.into(),
+        error => bad(error.to_string()),
+    })?;
     if let Some(log) = log {
         log.finish()?;
     }
@@ -121,6 +128,7 @@ pub fn simulate(
     let devices = devices.map(|(devices, did)| devices.report(setup, &mut outcome.recorder, did));
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
     let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
+    outcome.recorder.forget_first(setup.warm_up);
     // How evenly the router spread its work says nothing of a fleet that is not all the router's.
     let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
@@ -135,6 +143,7 @@ pub fn simulate(
         // Where anything is fetched, blocks have the same bytes throughout the fleet.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
+        failed_fetches_by: outcome.failed_fetches,
         handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
@@ -179,6 +188,23 @@ pub fn simulate(
         rate_scale,
         rows: outcome.recorder.take_rows(),
     })
+}
+
+/// A run that was broken off: too few of its requests could be within the SLO.
+#[derive(Debug, thiserror::Error)]
+#[error("too few requests can be within the SLO")]
+pub struct GivenUp;
+
+/// Whether more requests have missed the SLO than may.
+fn hopeless(setup: &Setup, total: u64) -> impl FnMut(&Recorder) -> bool {
+    let slo = setup.slo;
+    let (mut seen, mut missed) = (0, 0);
+    move |recorder| {
+        let answered = recorder.answered();
+        missed += answered[seen..].iter().filter(|request| !request.meets(&slo)).count() as u64;
+        seen = answered.len();
+        missed as f64 > total as f64 * (1.0 - ENOUGH)
+    }
 }
 
 /// None where no prices are given, or no chips are known that could have one.
