@@ -82,6 +82,22 @@ pub struct PoolStats {
     pub sending: Duration,
 }
 
+impl core::ops::Add for PoolStats {
+    type Output = Self;
+
+    /// Of two lives of a pool.
+    fn add(self, other: Self) -> Self {
+        Self {
+            sent_blocks: self.sent_blocks + other.sent_blocks,
+            stored_blocks: self.stored_blocks + other.stored_blocks,
+            known_blocks: self.known_blocks + other.known_blocks,
+            refused_blocks: self.refused_blocks + other.refused_blocks,
+            missing: self.missing + other.missing,
+            sending: self.sending + other.sending,
+        }
+    }
+}
+
 /// Writes that may wait before more are refused.
 const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
 
@@ -93,6 +109,8 @@ pub struct Pool {
     store: BlockStore,
     link: FairLink<LoanKey>,
     send_ns_per_block: f64,
+    /// How many times slower than that it sends.
+    slowness: f64,
     store_ns_per_block: f64,
     /// Blocks on their way in, in order.
     writing: VecDeque<(Instant, BlockRun)>,
@@ -119,6 +137,7 @@ impl Pool {
             store: BlockStore::flat(blocks, spec.eviction, block_size),
             link: FairLink::filled_by(spec.gb_s / user_gb_s),
             send_ns_per_block: block_bytes / spec.gb_s,
+            slowness: 1.0,
             store_ns_per_block: block_bytes / spec.store_gb_s,
             writing: VecDeque::new(),
             written_at: Instant::START,
@@ -182,7 +201,18 @@ impl Pool {
 
     /// How fast a block would leave now, in nanoseconds, if what is sent goes on.
     pub fn ns_per_block(&self) -> f64 {
-        self.send_ns_per_block * (self.sending.len() + 1) as f64
+        self.send_ns_per_block * self.slowness * (self.sending.len() + 1) as f64
+    }
+
+    /// From now on it sends so many times slower than it could.
+    pub fn set_slowness(&mut self, now: Instant, slowness: f64) {
+        self.link.set_slowness(now, slowness);
+        self.slowness = slowness;
+    }
+
+    /// Who waits for blocks.
+    pub fn gets(&self) -> impl Iterator<Item = LoanKey> {
+        self.sending.keys().copied()
     }
 
     /// How much of a prompt is here, in blocks from its start.

@@ -24,17 +24,13 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
 pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
-    if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: devices run in virtual time only"));
+    let beyond_sockets = only_virtual(setup);
+    if let Some(why) = beyond_sockets
+        && args.live_requests.is_some_and(|live| live > 0)
+    {
+        return Err(bad(format!("--live-requests: {why}")));
     }
-    let shares = setup.fleet.shares_requests();
-    if shares && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: roles are for virtual time only, as yet"));
-    }
-    if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
-    }
-    let only_virtual = setup.is_grid() || setup.devices.is_some() || setup.has_tenants() || shares;
+    let only_virtual = setup.is_grid() || beyond_sockets.is_some();
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
@@ -88,6 +84,16 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
         runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
     }
     Results::of_runs(runs, setup, &prepared, progress)
+}
+
+/// Why a set-up has no live leg, where it has none.
+fn only_virtual(setup: &Setup) -> Option<&'static str> {
+    let reasons = [
+        (setup.devices.is_some(), "devices run in virtual time only"),
+        (!setup.faults.is_empty(), "faults happen in virtual time only"),
+        (setup.has_tenants(), "tenants and scopes run in virtual time only, as yet"),
+    ];
+    reasons.into_iter().find_map(|(holds, why)| holds.then_some(why))
 }
 
 pub struct LiveLeg<'a> {

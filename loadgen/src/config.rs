@@ -17,7 +17,7 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::Sharing;
-use warmpath_sim::{Network, Scenario};
+use warmpath_sim::{Fault, Network, Scenario, check_faults};
 use warmpath_worker_sim::profiles;
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
@@ -44,6 +44,9 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(default, rename = "fault")]
+    faults: Vec<Fault>,
     /// The way of KV from groups that prefill to groups that decode.
     handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
@@ -88,6 +91,9 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// The way of KV from groups that prefill to groups that decode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverLink>,
@@ -181,6 +187,8 @@ impl Setup {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
             })?;
         }
+        check_faults(&file.faults, file.pool.is_some())
+            .map_err(|error| bad(format!("{origin}: {error}")))?;
         for (i, variant) in file.variants.iter().enumerate() {
             let named_before = |other: &Variant| other.name == variant.name;
             if file.variants[..i].iter().any(named_before) {
@@ -254,6 +262,7 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            faults: file.faults,
             handover: file.handover,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
@@ -310,6 +319,8 @@ impl Setup {
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
+            // Where a pool is left out of a copy, nothing of it can fail.
+            faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },
             handover: self.handover,
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,

@@ -4,7 +4,7 @@
 //! tokio's timers tick in milliseconds. Latency counts from the instant a request should have been
 //! sent, however late it was.
 
-use crate::results::{LiveFigures, Slowest};
+use crate::results::{LiveFigures, LiveHandover, Slowest};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -21,6 +21,7 @@ use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::tiers;
+use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds,
@@ -116,6 +117,7 @@ struct Shared {
     /// The first failures in full, for the person who reads the report.
     failures: Vec<String>,
     tier_names: Vec<String>,
+    handover: Option<LiveHandover>,
 }
 
 impl Shared {
@@ -130,6 +132,7 @@ impl Shared {
         let live = LiveFigures {
             send_lateness_s: Spread::of(self.lateness_s),
             router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
+            handover: self.handover,
             workers: served.len() as u32,
             failures: self.failures,
             tier_names: self.tier_names,
@@ -275,7 +278,13 @@ async fn one_request(
     let now = clock.now();
     let mut shared = context.lock();
     match outcome {
-        Ok(Ended { worker, cached, tier_names }) => {
+        Ok(Ended { worker, cached, tier_names, moved }) => {
+            if let Some(moved) = moved {
+                let all = shared.handover.get_or_insert_default();
+                all.requests += 1;
+                all.tokens += moved.tokens;
+                all.bytes += moved.bytes;
+            }
             shared.recorder.finished(now, id, worker, cached);
             if shared.tier_names.len() < tier_names.len() {
                 shared.tier_names = tier_names;
@@ -302,6 +311,8 @@ struct Ended {
     cached: Cached,
     /// Of the tiers that the worker tells apart.
     tier_names: Vec<String>,
+    /// KV that another worker handed over for it.
+    moved: Option<Moved>,
 }
 
 async fn stream(
@@ -353,7 +364,8 @@ async fn stream(
             )));
         }
         let (cached, tier_names) = found(&finish);
-        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names });
+        let moved = finish.kv_transfer_params.as_ref().and_then(transfer::moved_of);
+        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names, moved });
     }
     Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
 }

@@ -2,7 +2,7 @@
 
 use crate::config::load_profile;
 use crate::files::{bad, bad_field};
-use crate::results::{HandoverFigures, Mode, RunReport};
+use crate::results::{HandoverFigures, LiveHandover, Mode, RunReport};
 use crate::table::{align, plain, trimmed};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,12 @@ impl Fleet {
                 groups.iter().flat_map(|group| vec![&group.profile; of(group)]).collect()
             }
         }
+    }
+
+    /// The role of each worker, in order.
+    pub fn each_role(&self) -> Vec<Role> {
+        let groups = self.groups();
+        groups.iter().flat_map(|group| vec![group.role; group.workers as usize]).collect()
     }
 
     /// `text` is the scenario file's, for a complaint that names a line.
@@ -277,8 +283,21 @@ impl GroupWork {
     }
 }
 
+/// What was handed over in live runs, a line each.
+fn live(runs: &[RunReport]) -> String {
+    let line = |run: &RunReport| {
+        let LiveHandover { requests, tokens, bytes } = run.live.as_ref()?.handover?;
+        let (who, gb) = (run.label(), bytes as f64 / 1e9);
+        Some(format!(
+            "{who}, live: {gb:.1} GB of KV handed over for {requests} requests, {tokens} tokens.\n"
+        ))
+    };
+    runs.iter().filter_map(line).collect()
+}
+
 /// A row a policy, mode, rate and group, means over all seeds; nothing where the fleet is of one kind.
 pub fn render(runs: &[RunReport]) -> String {
+    let live = live(runs);
     let told = |run: &&RunReport| run.groups.iter().any(|group| group.work.is_some());
     let runs: Vec<&RunReport> = runs.iter().filter(told).collect();
     let mut header = vec![
@@ -307,12 +326,12 @@ pub fn render(runs: &[RunReport]) -> String {
         }
     }
     if done.is_empty() {
-        return String::new();
+        return live;
     }
     align(&mut table, 4);
     let legend =
         "Handed: KV to workers that answer, over links that were busy so long; waited: for it.\n";
-    format!("{}{}", trimmed(&table), if hands_over { legend } else { "" })
+    format!("{}{}{live}", trimmed(&table), if hands_over { legend } else { "" })
 }
 
 fn hand_over(run: &RunReport) -> Option<&HandoverFigures> {

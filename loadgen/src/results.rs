@@ -15,6 +15,7 @@ use serde::Serialize;
 use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_sim::FailedFetches;
 
 pub const SCHEMA: &str = "warmpath.report.v1";
 
@@ -202,6 +203,9 @@ pub struct LiveFigures {
     pub send_lateness_s: Spread,
     #[serde(skip)]
     pub router_overhead_s: Option<Spread>,
+    /// KV that went from workers that compute prompts to workers that answer them, as those say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<LiveHandover>,
     /// Workers that served at least one request.
     pub workers: u32,
     /// The first few failures in full.
@@ -236,6 +240,8 @@ pub struct EngineFigures {
     /// From pools and peers, and how often that failed and was computed instead.
     pub fetched_bytes: f64,
     pub failed_fetches: u64,
+    /// Why they failed.
+    pub failed_fetches_by: FailedFetches,
     /// Where some workers compute prompts that others answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverFigures>,
@@ -264,6 +270,15 @@ pub struct HandoverFigures {
     pub failed: u64,
     /// Prompts that were computed and held, and that nobody came for in time.
     pub expired: u64,
+}
+
+/// The same of a live run, over the requests that were answered.
+#[derive(Clone, Copy, Default, Debug, Serialize)]
+pub struct LiveHandover {
+    /// For which KV came; of the others the prompts were computed by who answered, or nobody else was to.
+    pub requests: u64,
+    pub tokens: u64,
+    pub bytes: u64,
 }
 
 /// What a shared pool did.

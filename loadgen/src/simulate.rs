@@ -143,6 +143,7 @@ pub fn simulate(
         // Where anything is fetched, blocks have the same bytes throughout the fleet.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
+        failed_fetches_by: outcome.failed_fetches,
         handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,

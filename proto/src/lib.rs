@@ -9,6 +9,7 @@
 //! - [`admin`]: explanations and standings in the words of the router's control surface.
 //! - [`hints`]: where a worker might fetch a prompt's blocks.
 //! - [`tiers`]: where it found them.
+//! - [`transfer`]: prompts that one worker computes and another answers.
 //! - [`status`]: what the core's errors are called in gRPC.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
@@ -28,6 +29,7 @@ pub mod raw;
 pub mod settings;
 pub mod status;
 pub mod tiers;
+pub mod transfer;
 pub mod transport;
 
 pub use vllm_proto as vllm;

@@ -158,6 +158,7 @@ fn what_is_honoured_arrives() {
         want_output_ids: true,
         want_prompt_ids: true,
         pull: None,
+        transfer: None,
     };
     assert_eq!(accept(&full, "m").unwrap(), expected);
     let other = accept(&full, "n").unwrap_err();

@@ -23,6 +23,7 @@ mod hints;
 mod link;
 mod metrics;
 mod pools;
+mod prefill;
 mod record;
 mod relay;
 mod roster;

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod devices;
+mod faults;
 mod handover;
 mod mail;
 mod scenario;
@@ -13,6 +14,7 @@ mod shared;
 mod world;
 
 pub use devices::{DeviceFleet, DeviceOutcome};
+pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
 pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 

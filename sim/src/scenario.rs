@@ -1,6 +1,7 @@
 //! What a world is made of.
 
 use crate::devices::DeviceFleet;
+use crate::faults::Fault;
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
@@ -17,6 +18,8 @@ pub struct Scenario {
     pub policy: PolicyConfig,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    pub faults: Vec<Fault>,
     /// The way of KV from groups that prefill to groups that decode.
     pub handover: Option<HandoverLink>,
     /// What users have of their own; None: everything goes to the workers.

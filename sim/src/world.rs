@@ -1,21 +1,22 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
+mod fetches;
+
 use crate::devices::{DeviceOutcome, Devices};
+use crate::faults::{FailedFetches, FaultError, check_faults};
 use crate::handover::{self, Hand};
-use crate::mail::{Letter, Letters};
+use crate::mail::{Letter, Mail};
 use crate::scenario::{FleetError, Group, Scenario, check_fleet};
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use warmpath_core::engine::handover::HandoverStats;
-use warmpath_core::engine::store::Fetch;
-use warmpath_core::engine::{Engine, EngineStats, LoanKey, Output, SubmitError};
+use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
 use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
 use warmpath_core::id::{RequestId, SourceId, WorkerId};
-use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolStats};
+use warmpath_core::pool::{PoolError, PoolStats};
 use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
@@ -31,6 +32,8 @@ pub enum RunError {
     Fleet(#[from] FleetError),
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
+    #[error(transparent)]
+    Fault(#[from] FaultError),
     #[error("given up")]
     GivenUp,
 }
@@ -46,6 +49,8 @@ pub struct Outcome {
     /// The same, of what they handed over.
     pub handovers: Vec<HandoverStats>,
     pub pool: Option<PoolStats>,
+    /// Why fetches failed.
+    pub failed_fetches: FailedFetches,
     /// Blocks that at least one worker holds, and copies of them in all workers.
     pub resident: (u64, u64),
     /// Prompt blocks the router believed the chosen worker would find, where it looked.
@@ -63,10 +68,7 @@ pub struct World<'a> {
     pub engines: Vec<Engine>,
     workload: Workload,
     pub recorder: Recorder,
-    /// When, in the order they were posted, and where the letter lies.
-    mail: BinaryHeap<Reverse<(Instant, u64, u32)>>,
-    letters: Letters,
-    posted: u64,
+    mail: Mail,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
     wake_of: Vec<Option<Instant>>,
@@ -78,6 +80,7 @@ pub struct World<'a> {
     pub shares: Map<RequestId, handover::Shared>,
     shared: Shared,
     devices: Option<Devices>,
+    failed_fetches: FailedFetches,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -96,6 +99,7 @@ impl<'a> World<'a> {
         if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
             check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
         }
+        check_faults(&scenario.faults, scenario.pool.is_some())?;
         let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
@@ -113,9 +117,7 @@ impl<'a> World<'a> {
             engines: scenario.each_worker().map(engine).collect(),
             workload,
             recorder,
-            mail: BinaryHeap::new(),
-            letters: Letters::default(),
-            posted: 0,
+            mail: Mail::default(),
             wakes: BTreeSet::new(),
             wake_of: vec![None; count],
             reports: BTreeSet::new(),
@@ -124,6 +126,7 @@ impl<'a> World<'a> {
             shares: Map::default(),
             shared: Shared::new(scenario)?,
             devices,
+            failed_fetches: FailedFetches::default(),
             overlap_blocks: 0,
             events: 0,
             observers,
@@ -148,9 +151,7 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
-            if self.mail.peek().is_some_and(|&Reverse((at, ..))| at <= now) {
-                let Some(Reverse((_, _, place))) = self.mail.pop() else { break };
-                let letter = self.letters.take(place);
+            if let Some(letter) = self.mail.take(now) {
                 self.deliver(now, letter);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
@@ -193,7 +194,8 @@ impl<'a> World<'a> {
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
             handovers: self.engines.iter().map(Engine::handover_stats).collect(),
-            pool: self.shared.pool().map(Pool::stats),
+            pool: self.shared.stats(),
+            failed_fetches: self.failed_fetches.of(&self.engines),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
@@ -201,7 +203,7 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let mail = self.mail.peek().map(|&Reverse((at, ..))| at);
+        let mail = self.mail.next();
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
@@ -211,8 +213,7 @@ impl<'a> World<'a> {
     }
 
     pub fn post(&mut self, at: Instant, letter: Letter) {
-        self.posted += 1;
-        self.mail.push(Reverse((at, self.posted, self.letters.keep(letter))));
+        self.mail.post(at, letter);
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -250,10 +251,23 @@ impl<'a> World<'a> {
             Letter::Kv(batch) => {
                 self.index.apply(&batch).expect("this network loses and reorders nothing");
             }
+            Letter::Pool(Some(snapshot)) => {
+                self.index.replace(&snapshot).expect("it holds whole prefixes");
+            }
+            Letter::Pool(None) => {
+                self.index.forget(POOL.into());
+                self.tell_router(now, Input::Lost(POOL.into()));
+            }
             Letter::Ended(id) => self.workload.on_ended(now, id),
             Letter::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
             Letter::Fetched(worker, id, result) => {
-                self.engines[worker.0 as usize].on_transfer(now, id, result);
+                let engine = &mut self.engines[worker.0 as usize];
+                if let Err(why) = result
+                    && engine.store().awaits(id)
+                {
+                    self.failed_fetches.count(why);
+                }
+                engine.on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
             Letter::Put(run) => self.shared.put(now, &run),
@@ -352,7 +366,9 @@ impl<'a> World<'a> {
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
                 Output::Put { at, run } => self.post(at, Letter::Put(run)),
-                Output::Lent { at, key } => self.sent(at, key, SourceId::Worker(worker)),
+                Output::Lent { at, key } => {
+                    self.sent(at, key, SourceId::Worker(worker), Ok(()));
+                }
             }
         }
         self.outputs = outputs;
@@ -360,42 +376,6 @@ impl<'a> World<'a> {
             self.reports.insert((now + self.report_every, i));
         }
         self.refresh_wake(i);
-    }
-
-    /// A fetch reaches who is to send it.
-    fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
-        let key = (worker, fetch.id);
-        let refused = match fetch.from {
-            SourceId::Worker(from) => {
-                let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
-                self.refresh_wake(from.0);
-                lent
-            }
-            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
-        };
-        if refused.is_err() {
-            self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
-        }
-    }
-
-    /// Blocks have left for who asked; the latency of the way comes on top.
-    fn sent(&mut self, at: Instant, (worker, id): LoanKey, from: SourceId) {
-        let profile = self.engines[worker.0 as usize].profile();
-        let latency_us = match from {
-            SourceId::Pool(_) => profile.pool.map_or(0.0, |pool| pool.latency_us),
-            SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
-        };
-        let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
-        self.post(arrives, Letter::Fetched(worker, id, Ok(())));
-    }
-
-    fn step_pool(&mut self, now: Instant) {
-        for output in self.shared.step(now) {
-            match output {
-                PoolOutput::Sent { at, key } => self.sent(at, key, SourceId::Pool(POOL)),
-                PoolOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
-            }
-        }
     }
 
     /// A busy worker goes on reporting; an idle one says so and falls silent.

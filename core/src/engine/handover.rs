@@ -181,6 +181,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the prompt of a request is held here for another.
+    pub fn holds(&self, id: RequestId) -> bool {
+        self.handovers.holds(id)
+    }
+
     /// How a hand-over to this worker ended. One that was given up before is not waited for any more.
     pub fn on_handover(&mut self, now: Instant, id: RequestId, result: Result<(), FetchError>) {
         if !self.handovers.awaits_no_more(id) {

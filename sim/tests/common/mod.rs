@@ -53,6 +53,7 @@ pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenari
         groups,
         policy,
         pool: None,
+        faults: Vec::new(),
         handover: None,
         devices: None,
         network: Network::default(),
