@@ -27,10 +27,7 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
     if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
         return Err(bad("--live-requests: devices run in virtual time only"));
     }
-    if setup.has_tenants() && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: tenants and scopes run in virtual time only, as yet"));
-    }
-    let only_virtual = setup.is_grid() || setup.devices.is_some() || setup.has_tenants();
+    let only_virtual = setup.is_grid() || setup.devices.is_some();
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
@@ -114,7 +111,9 @@ impl LiveLeg<'_> {
             rows: self.setup.rows,
         };
         let never = std::future::pending();
-        let driven = drive::drive(&fleet.target, workload, options, never, progress).await;
+        let identities = fleet.identities.clone();
+        let driven =
+            drive::drive(&fleet.target, workload, options, identities, never, progress).await;
         let wall_s = started.elapsed().as_secs_f64();
         fleet.stop().await?;
         Ok(self.report(driven?, wall_s))

@@ -14,6 +14,7 @@ mod files;
 mod fleet;
 mod grid;
 mod groups;
+mod identities;
 mod owners;
 mod parallel;
 mod progress;
