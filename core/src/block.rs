@@ -9,11 +9,13 @@
 //! Because each name covers its whole prefix, two chains that agree at block `i` agree at every
 //! block before it; comparing them is a binary search.
 
+mod described;
 mod scope;
 
 pub use scope::ScopePlan;
 
 use crate::tokens::Segment;
+use described::{Described, SegmentState};
 use scope::Of;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -21,23 +23,34 @@ use std::sync::Arc;
 
 /// The name of a block and of its whole prefix, inside one scope. 128 keyed bits: unlike the
 /// unkeyed 64-bit hashes that serve as routing hints elsewhere, it can't be forged from outside.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlockHash(u128);
+///
+/// Two words and not one of 128 bits, whose alignment would make tables of names a third larger.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockHash {
+    high: u64,
+    low: u64,
+}
 
 impl BlockHash {
     /// For a hash that another process computed: wire conversion and replay only.
     pub const fn from_wire(bits: u128) -> Self {
-        Self(bits)
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     pub const fn to_wire(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
+    }
+}
+
+impl std::hash::Hash for BlockHash {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u128(self.to_wire());
     }
 }
 
 impl fmt::Debug for BlockHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.to_wire())
     }
 }
 
@@ -63,7 +76,7 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
             end += width;
         }
         parent = keys.hash(of, &bytes[..end]);
-        BlockHash(parent)
+        BlockHash::from_wire(parent)
     });
     let form = Form::Listed { base: 0, hashes: hashes.collect() };
     let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
@@ -92,25 +105,15 @@ pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
             let mut bytes = [0; 24];
             bytes[..16].copy_from_slice(&before.to_le_bytes());
             bytes[16..].copy_from_slice(&seed.to_le_bytes());
-            let state = keys.hash(of, &bytes);
-            states.push(SegmentState { start, state });
-            before = mix(state, end.min(until) - start);
+            let state = SegmentState::new(start, BlockHash::from_wire(keys.hash(of, &bytes)));
+            states.push(state);
+            before = state.name(end.min(until) - start).to_wire();
             start = end.min(until);
             of = Of::Rest;
         }
     }
-    let form = Form::Described(states.into_boxed_slice());
+    let form = Form::Described(Described::new(states));
     Chain { block_size: scope.block_size(), tokens: start, form }
-}
-
-/// 128 bits from a segment's state and how many of its tokens are covered. A bijection of the
-/// count for each state, and the state is a keyed hash already.
-fn mix(state: u128, covered: u32) -> u128 {
-    use crate::rng::mix64;
-    let (high, low) = ((state >> 64) as u64, state as u64);
-    let first = mix64(low ^ u64::from(covered));
-    let second = mix64(high.wrapping_add(first));
-    (u128::from(second) << 64) | u128::from(first)
 }
 
 /// The names of the blocks of one text, in order.
@@ -128,14 +131,7 @@ enum Form {
         base: u32,
         hashes: Box<[BlockHash]>,
     },
-    Described(Box<[SegmentState]>),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct SegmentState {
-    /// In tokens since the text began.
-    start: u32,
-    state: u128,
+    Described(Described),
 }
 
 impl Chain {
@@ -171,11 +167,10 @@ impl Chain {
     pub fn hash(&self, block: u32) -> BlockHash {
         match &self.form {
             Form::Listed { base, hashes } => hashes[(block - base) as usize],
-            Form::Described(states) => {
+            Form::Described(text) => {
                 let end = (block + 1) * self.block_size;
-                let after = states.partition_point(|segment| segment.start < end);
-                let segment = states[after - 1];
-                BlockHash(mix(segment.state, end - segment.start))
+                let segment = text.segment(end);
+                segment.name(end - segment.start)
             }
         }
     }
@@ -308,7 +303,9 @@ impl<'de> Deserialize<'de> for TokenBlocks {
             )));
         }
         let hashes: Result<Box<[BlockHash]>, _> = (0..blocks)
-            .map(|i| u128::from_str_radix(&written.hashes[i * 32..][..32], 16).map(BlockHash))
+            .map(|i| {
+                u128::from_str_radix(&written.hashes[i * 32..][..32], 16).map(BlockHash::from_wire)
+            })
             .collect();
         let form = Form::Listed { base: 0, hashes: hashes.map_err(D::Error::custom)? };
         let chain = Chain { block_size: written.block_size, tokens: written.tokens, form };

@@ -86,6 +86,37 @@ pub struct WorkerInfo {
     /// And for the memory of peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<FetchCost>,
+    #[serde(default, skip_serializing_if = "Role::is_both")]
+    pub role: Role,
+    /// What answering costs a worker that does nothing else. None: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<DecodeCost>,
+}
+
+/// What of a request a worker does.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Computes prompts, whose KV goes to a worker that decodes.
+    Prefill,
+    /// Answers what others have computed.
+    Decode,
+    #[default]
+    Both,
+}
+
+impl Role {
+    pub const fn is_both(&self) -> bool {
+        matches!(self, Self::Both)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::Both => "both",
+        }
+    }
 }
 
 impl WorkerInfo {
@@ -122,6 +153,36 @@ impl PrefillCost {
         let last = if rest > 0.0 { step(rest) } else { 0.0 };
         let pairs = n * p + n * (n + 1.0) / 2.0;
         Duration::from_nanos_f64(whole * step(f64::from(chunk)) + last + pairs * self.ns_per_pair)
+    }
+}
+
+/// What it costs a worker to answer a prompt that another has computed.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeCost {
+    /// A step with one sequence and no context.
+    pub step_ns: f64,
+    /// More for each further sequence.
+    pub ns_per_seq: f64,
+    /// More for each token of context that is read.
+    pub ns_per_context_token: f64,
+    /// The way of a prompt's KV from the worker that computed it.
+    pub handover_latency_ns: f64,
+    pub handover_ns_per_token: f64,
+}
+
+impl DecodeCost {
+    /// A step in which so many sequences decode, over so many tokens of context in all.
+    pub fn step(&self, seqs: u32, context: u64) -> Duration {
+        let more = f64::from(seqs.saturating_sub(1)) * self.ns_per_seq;
+        Duration::from_nanos_f64(self.step_ns + more + context as f64 * self.ns_per_context_token)
+    }
+
+    /// Until so many tokens of KV are here.
+    pub fn handover(&self, tokens: u32) -> Duration {
+        Duration::from_nanos_f64(
+            self.handover_latency_ns + f64::from(tokens) * self.handover_ns_per_token,
+        )
     }
 }
 

@@ -19,13 +19,22 @@ pub struct FairLink<K> {
     active: BTreeSet<(u64, K)>,
     /// How many transfers it takes to fill the link: one cannot be faster than that share of it.
     fills: f64,
+    /// How many times slower it is than it could be.
+    drag: f64,
     busy: Duration,
 }
 
 impl<K> Default for FairLink<K> {
     fn default() -> Self {
         let active = BTreeSet::new();
-        Self { served: 0.0, at: Instant::START, active, fills: 1.0, busy: Duration::ZERO }
+        Self {
+            served: 0.0,
+            at: Instant::START,
+            active,
+            fills: 1.0,
+            drag: 1.0,
+            busy: Duration::ZERO,
+        }
     }
 }
 
@@ -44,6 +53,12 @@ impl<K: Copy + Ord> FairLink<K> {
             self.served = 0.0;
         }
         self.active.insert(((self.served + work.max(0.0)).to_bits(), key));
+    }
+
+    /// From now on everything takes so many times longer.
+    pub fn set_slowness(&mut self, now: Instant, slowness: f64) {
+        self.advance(now);
+        self.drag = slowness;
     }
 
     /// When the next transfer ends, if none is added before.
@@ -81,7 +96,7 @@ impl<K: Copy + Ord> FairLink<K> {
 
     /// How many times longer than alone at the full rate a transfer takes.
     fn slowness(&self) -> f64 {
-        (self.active.len() as f64).max(self.fills)
+        (self.active.len() as f64).max(self.fills) * self.drag
     }
 
     fn advance(&mut self, now: Instant) {
@@ -136,6 +151,17 @@ mod tests {
         // b: 5 served by 15, then 5 more at a quarter of the rate. The others go on at a third.
         assert_eq!(link.next_end(), Some(Instant::from_nanos(35)));
         assert_eq!(ends(&mut link), [(35, b'b'), (305, b'a'), (320, b'c'), (320, b'd')]);
+    }
+
+    /// Half of it at full speed, the other half four times slower.
+    #[test]
+    fn what_is_under_way_is_slowed_down_too() {
+        let mut link = FairLink::default();
+        link.start(Instant::from_nanos(0), b'a', 100.0);
+        link.set_slowness(Instant::from_nanos(50), 4.0);
+        assert_eq!(link.next_end(), Some(Instant::from_nanos(250)));
+        link.set_slowness(Instant::from_nanos(150), 1.0);
+        assert_eq!(ends(&mut link), [(175, b'a')]);
     }
 
     #[test]

@@ -7,9 +7,9 @@
 
 use crate::block::{BlockRun, TokenBlocks};
 use crate::engine::store::eviction::EvictionRule;
-use crate::engine::store::{Acquired, BlockStore, Lease};
+use crate::engine::store::{BlockStore, Lease, NoRoom};
 use crate::engine::{FetchError, LoanKey};
-use crate::event::{Digest, KvBatch, PrefillCost, Snapshot};
+use crate::event::{Digest, KvBatch, Snapshot};
 use crate::id::PoolId;
 use crate::link::FairLink;
 use crate::time::{Duration, Instant};
@@ -82,6 +82,22 @@ pub struct PoolStats {
     pub sending: Duration,
 }
 
+impl core::ops::Add for PoolStats {
+    type Output = Self;
+
+    /// Of two lives of a pool.
+    fn add(self, other: Self) -> Self {
+        Self {
+            sent_blocks: self.sent_blocks + other.sent_blocks,
+            stored_blocks: self.stored_blocks + other.stored_blocks,
+            known_blocks: self.known_blocks + other.known_blocks,
+            refused_blocks: self.refused_blocks + other.refused_blocks,
+            missing: self.missing + other.missing,
+            sending: self.sending + other.sending,
+        }
+    }
+}
+
 /// Writes that may wait before more are refused.
 const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
 
@@ -93,6 +109,8 @@ pub struct Pool {
     store: BlockStore,
     link: FairLink<LoanKey>,
     send_ns_per_block: f64,
+    /// How many times slower than that it sends.
+    slowness: f64,
     store_ns_per_block: f64,
     /// Blocks on their way in, in order.
     writing: VecDeque<(Instant, BlockRun)>,
@@ -100,15 +118,6 @@ pub struct Pool {
     sending: BTreeMap<LoanKey, Lease>,
     stats: PoolStats,
 }
-
-/// Nothing is computed in a pool.
-const FREE: PrefillCost = PrefillCost {
-    step_ns: 0.0,
-    chunk_tokens: 1,
-    ns_per_token: 0.0,
-    ns_per_pair: 0.0,
-    floor_ns: 0.0,
-};
 
 impl Pool {
     /// `block_bytes`: of one block of the workers' model; `user_gb_s`: of each user's own link to it.
@@ -128,6 +137,7 @@ impl Pool {
             store: BlockStore::flat(blocks, spec.eviction, block_size),
             link: FairLink::filled_by(spec.gb_s / user_gb_s),
             send_ns_per_block: block_bytes / spec.gb_s,
+            slowness: 1.0,
             store_ns_per_block: block_bytes / spec.store_gb_s,
             writing: VecDeque::new(),
             written_at: Instant::START,
@@ -191,7 +201,18 @@ impl Pool {
 
     /// How fast a block would leave now, in nanoseconds, if what is sent goes on.
     pub fn ns_per_block(&self) -> f64 {
-        self.send_ns_per_block * (self.sending.len() + 1) as f64
+        self.send_ns_per_block * self.slowness * (self.sending.len() + 1) as f64
+    }
+
+    /// From now on it sends so many times slower than it could.
+    pub fn set_slowness(&mut self, now: Instant, slowness: f64) {
+        self.link.set_slowness(now, slowness);
+        self.slowness = slowness;
+    }
+
+    /// Who waits for blocks.
+    pub fn gets(&self) -> impl Iterator<Item = LoanKey> {
+        self.sending.keys().copied()
     }
 
     /// How much of a prompt is here, in blocks from its start.
@@ -250,16 +271,11 @@ impl Pool {
     }
 
     fn keep(&mut self, now: Instant, run: &BlockRun) {
-        let count = u64::from(run.end - self.store.present(run));
-        let whole = TokenBlocks::new(Arc::clone(&run.chain), run.end * run.chain.block_size());
-        match self.store.acquire(now, &whole, run.end, run.end, &FREE, &[]) {
-            Acquired::Ready { mut lease, .. } => {
-                self.store.commit(now, &mut lease, run.end);
-                self.store.release(lease);
-                self.stats.stored_blocks += count;
+        match self.store.keep(now, run) {
+            Ok(new) => self.stats.stored_blocks += u64::from(new),
+            Err(NoRoom) => {
+                self.stats.refused_blocks += u64::from(run.end - self.store.present(run));
             }
-            Acquired::NoRoom => self.stats.refused_blocks += count,
-            Acquired::Waiting { .. } => unreachable!("there is nothing behind a pool"),
         }
     }
 

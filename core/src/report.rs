@@ -57,7 +57,7 @@ impl Answered {
         Some(self.ended.since(self.first_token).as_secs_f64() / f64::from(rest))
     }
 
-    fn meets(&self, slo: &Slo) -> bool {
+    pub fn meets(&self, slo: &Slo) -> bool {
         self.ttft().as_secs_f64() <= slo.ttft_s
             && self.tpot_s().is_none_or(|tpot| tpot <= slo.tpot_s)
     }

@@ -1,10 +1,14 @@
 //! A forest of block runs: the shape that caches and indexes share.
 //!
-//! A node is a stretch of blocks that are told apart by nobody; where somebody does, it is split.
-//! A long prompt is so one or two nodes, whatever the block size. A node is found by the hash of
-//! its first block, which names the whole path above it too, so children need no map of their own.
-//! Every [`ANCHOR`]th block of a path is registered besides, so that a run whose first blocks are
-//! unknown (an event from the wire) still finds its place.
+//! A node is a stretch of blocks that are told apart by nobody; where somebody does, it is split, and
+//! where nobody does any more, it can be joined again. A long prompt is so one or two nodes, whatever
+//! the block size. A node is found by the hash of its first block, which names the whole path above
+//! it too, so children need no map of their own.
+//!
+//! Where much is hung below what was there before, the last blocks of nodes are registered too
+//! ([`RunTree::with_ends`]), and the place is found at once. Where runs come whose first blocks are
+//! unknown (an event from the wire), every [`ANCHOR`]th block of a path is registered besides
+//! ([`RunTree::with_anchors`]).
 
 use crate::block::{BlockHash, BlockRun, Chain};
 use crate::hash::Map;
@@ -16,6 +20,13 @@ pub const ANCHOR: u32 = 64;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// For tables beside a forest: ids are given densely from 0, and again when they are free.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Node<V> {
     pub chain: Arc<Chain>,
@@ -24,6 +35,12 @@ pub struct Node<V> {
     pub end: u32,
     pub parent: Option<NodeId>,
     pub children: u32,
+    /// The ids of the children, one XORed on the other: with an only child, its id.
+    child_ids: u32,
+    /// The names of the first block, under which it is registered, and of the last, which a look-up
+    /// compares before any other.
+    first: BlockHash,
+    last: BlockHash,
     pub value: V,
 }
 
@@ -42,13 +59,32 @@ impl<V> Node<V> {
 pub struct RunTree<V> {
     nodes: Vec<Option<Node<V>>>,
     free: Vec<NodeId>,
-    /// First blocks of nodes, and every [`ANCHOR`]th block of a path, to the node that holds them.
+    /// First blocks of nodes, and what else is registered, to the node that holds them.
     at: Map<BlockHash, NodeId>,
+    /// Last blocks too.
+    ends: bool,
+    /// And blocks of a path that are so far apart.
+    stride: u32,
 }
 
 impl<V> Default for RunTree<V> {
     fn default() -> Self {
-        Self { nodes: Vec::new(), free: Vec::new(), at: Map::default() }
+        // The only multiple that a path has is its first block, which is registered anyway.
+        let stride = u32::MAX;
+        Self { nodes: Vec::new(), free: Vec::new(), at: Map::default(), ends: false, stride }
+    }
+}
+
+impl<V> RunTree<V> {
+    /// A forest in which the node that ends with a block is found by that block's name.
+    pub fn with_ends() -> Self {
+        Self { ends: true, ..Self::default() }
+    }
+
+    /// With every [`ANCHOR`]th block of a path registered besides.
+    #[must_use]
+    pub fn with_anchors(self) -> Self {
+        Self { stride: ANCHOR, ..self }
     }
 }
 
@@ -82,16 +118,58 @@ impl<V: Clone> RunTree<V> {
             return None;
         }
         let id = *self.at.get(&chain.hash(depth))?;
+        Some((id, self.agreed(id, chain, depth + 1, limit)))
+    }
+
+    /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing
+    /// to look up.
+    pub fn follow_below(
+        &self,
+        parent: Option<NodeId>,
+        chain: &Arc<Chain>,
+        depth: u32,
+        limit: u32,
+    ) -> Option<(NodeId, u32)> {
+        let Some(parent) = parent else { return self.follow(chain, depth, limit) };
+        match self.only_child(parent) {
+            None if self.get(parent).children == 0 => None,
+            Some(child) if depth < limit && Arc::ptr_eq(&self.get(child).chain, chain) => {
+                Some((child, self.get(child).end.min(limit)))
+            }
+            _ => self.follow(chain, depth, limit),
+        }
+    }
+
+    /// How far a node agrees with `chain`, at most to `limit`. They must agree before `from`.
+    pub fn agreed(&self, id: NodeId, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
         let node = self.get(id);
-        Some((id, node.chain.agree_until(chain, depth, node.end.min(limit))))
+        let to = node.end.min(limit);
+        if from >= to || Arc::ptr_eq(&node.chain, chain) {
+            return to;
+        }
+        if to < node.end {
+            return node.chain.agree_until(chain, from, to);
+        }
+        if node.last == chain.hash(to - 1) {
+            return to;
+        }
+        node.chain.agree_until(chain, from, to - 1)
+    }
+
+    /// The node that holds block `depth` of `chain`, if that block is registered.
+    pub fn registered(&self, chain: &Chain, depth: u32) -> Option<NodeId> {
+        self.at.get(&chain.hash(depth)).copied()
     }
 
     /// The node that holds block `depth` of `chain`, of which only the names from the last
-    /// [`ANCHOR`] before `depth` need be known. None if no such block is here.
+    /// anchor before `depth` need be known. None if no such block is here.
     pub fn locate(&self, chain: &Arc<Chain>, depth: u32) -> Option<NodeId> {
-        let mut at = depth - depth % ANCHOR;
+        let mut at = depth - depth % self.stride;
         if at < chain.base() {
             return None;
+        }
+        if let Some(id) = self.registered(chain, depth) {
+            return Some(id);
         }
         loop {
             let (id, agreed) = self.follow(chain, at, depth + 1)?;
@@ -108,14 +186,19 @@ impl<V: Clone> RunTree<V> {
     /// Hangs a run below `parent`, whose end must be where the run starts.
     pub fn insert(&mut self, parent: Option<NodeId>, run: BlockRun, value: V) -> NodeId {
         debug_assert!(!run.is_empty());
-        if let Some(parent) = parent {
-            debug_assert_eq!(self.get(parent).end, run.start);
-            self.get_mut(parent).children += 1;
-        }
         let BlockRun { chain, start, end } = run;
-        let node = Node { chain, start, end, parent, children: 0, value };
+        let (first, last) = (chain.hash(start), chain.hash(end - 1));
+        let node =
+            Node { chain, start, end, parent, children: 0, child_ids: 0, first, last, value };
         let id = self.place(node);
+        if let Some(parent) = parent {
+            let parent = self.get_mut(parent);
+            debug_assert_eq!(parent.end, start);
+            parent.children += 1;
+            parent.child_ids ^= id.0;
+        }
         self.register(id, start, end);
+        self.register_end(id);
         id
     }
 
@@ -123,13 +206,12 @@ impl<V: Clone> RunTree<V> {
     pub fn extend(&mut self, id: NodeId, end: u32) {
         let from = self.get(id).end;
         debug_assert_eq!(self.get(id).children, 0);
-        self.get_mut(id).end = end;
-        for block in from.next_multiple_of(ANCHOR)..end {
-            if block % ANCHOR == 0 {
-                let hash = self.get(id).chain.hash(block);
-                self.at.insert(hash, id);
-            }
-        }
+        self.unregister_end(id);
+        let node = self.get_mut(id);
+        node.end = end;
+        node.last = node.chain.hash(end - 1);
+        self.register(id, from.next_multiple_of(self.stride), end);
+        self.register_end(id);
     }
 
     /// Replaces the chain that a node's names are read from by one that says the same.
@@ -150,16 +232,24 @@ impl<V: Clone> RunTree<V> {
             end: at,
             parent: node.parent,
             children: 1,
+            child_ids: id.0,
+            first: node.first,
+            last: node.chain.hash(at - 1),
             value: node.value.clone(),
         };
-        let start = head.start;
+        let (start, parent) = (head.start, head.parent);
         let head = self.place(head);
+        if let Some(parent) = parent {
+            self.get_mut(parent).child_ids ^= id.0 ^ head.0;
+        }
         let node = self.get_mut(id);
         node.start = at;
         node.parent = Some(head);
-        let hash = node.chain.hash(at);
-        self.at.insert(hash, id);
+        node.first = node.chain.hash(at);
+        let first = node.first;
+        self.at.insert(first, id);
         self.register(head, start, at);
+        self.register_end(head);
         head
     }
 
@@ -169,22 +259,56 @@ impl<V: Clone> RunTree<V> {
         let node = self.get(id);
         debug_assert!(node.children == 0 && node.start <= end && end <= node.end);
         let (start, old_end) = (node.start, node.end);
-        let mut block = if end == start { start } else { end.next_multiple_of(ANCHOR) };
+        self.unregister_end(id);
+        let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
         while block < old_end {
-            let hash = self.get(id).chain.hash(block);
+            let hash = self.name(id, block);
             self.at.remove(&hash);
-            block = (block + 1).next_multiple_of(ANCHOR);
+            block = (block + 1).next_multiple_of(self.stride);
         }
         if end > start {
-            self.get_mut(id).end = end;
+            let node = self.get_mut(id);
+            node.end = end;
+            node.last = node.chain.hash(end - 1);
+            self.register_end(id);
             return None;
         }
         let node = self.nodes[id.0 as usize].take().expect("a node that exists");
         self.free.push(id);
         if let Some(parent) = node.parent {
-            self.get_mut(parent).children -= 1;
+            let parent = self.get_mut(parent);
+            parent.children -= 1;
+            parent.child_ids ^= id.0;
         }
         node.parent
+    }
+
+    pub fn only_child(&self, id: NodeId) -> Option<NodeId> {
+        let node = self.get(id);
+        (node.children == 1).then_some(NodeId(node.child_ids))
+    }
+
+    /// The reverse of [`RunTree::split`]: a node and its only child are one again, under the child's
+    /// id, with its value and its chain, which must name the blocks of both.
+    pub fn join(&mut self, id: NodeId) -> NodeId {
+        let child = self.only_child(id).expect("a node with an only child");
+        self.unregister_end(id);
+        let (ends, stride) = (self.ends, self.stride);
+        let head = self.nodes[id.0 as usize].take().expect("a node that exists");
+        self.free.push(id);
+        if let Some(parent) = head.parent {
+            self.get_mut(parent).child_ids ^= id.0 ^ child.0;
+        }
+        let node = self.get_mut(child);
+        debug_assert!(node.chain.base() <= head.start);
+        let (at, first) = (node.start, node.first);
+        (node.start, node.parent, node.first) = (head.start, head.parent, head.first);
+        let is_end = ends && at + 1 == node.end;
+        if !is_end && !at.is_multiple_of(stride) {
+            self.at.remove(&first);
+        }
+        self.register(child, head.start, at);
+        child
     }
 
     fn place(&mut self, node: Node<V>) -> NodeId {
@@ -196,33 +320,75 @@ impl<V: Clone> RunTree<V> {
         NodeId(u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 runs"))
     }
 
+    /// First blocks and anchors from block `start` on, which is one of them.
     fn register(&mut self, id: NodeId, start: u32, end: u32) {
         let mut block = start;
         while block < end {
-            let hash = self.get(id).chain.hash(block);
+            let hash = self.name(id, block);
             self.at.insert(hash, id);
-            block = (block + 1).next_multiple_of(ANCHOR);
+            block = (block + 1).next_multiple_of(self.stride);
         }
     }
 
-    /// For tests: every registration points where it should.
+    fn name(&self, id: NodeId, block: u32) -> BlockHash {
+        let node = self.get(id);
+        if block == node.start { node.first } else { node.chain.hash(block) }
+    }
+
+    fn register_end(&mut self, id: NodeId) {
+        if self.ends {
+            let last = self.get(id).last;
+            self.at.insert(last, id);
+        }
+    }
+
+    /// The last block will be another. A first block and an anchor stay what they are.
+    fn unregister_end(&mut self, id: NodeId) {
+        let node = self.get(id);
+        let block = node.end - 1;
+        if self.ends && block != node.start && !block.is_multiple_of(self.stride) {
+            let last = node.last;
+            self.at.remove(&last);
+        }
+    }
+
+    /// For tests, and at rest: nodes fit together; in a debug build also that every registration
+    /// points where it should, which costs as much as to build the forest anew.
     pub fn check(&self) {
-        let mut registered = 0;
+        let mut below = vec![(0, 0); self.nodes.len()];
         for (id, node) in self.iter() {
             assert!(node.start < node.end, "an empty run");
+            if let Some(parent) = node.parent {
+                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
+                let (children, ids) = &mut below[parent.index()];
+                (*children, *ids) = (*children + 1, *ids ^ id.0);
+            }
+        }
+        for (id, node) in self.iter() {
+            assert_eq!((node.children, node.child_ids), below[id.index()], "children miscounted");
+        }
+        if cfg!(debug_assertions) {
+            self.check_names();
+        }
+    }
+
+    fn check_names(&self) {
+        let mut registered = 0;
+        for (id, node) in self.iter() {
+            assert_eq!(node.first, node.chain.hash(node.start), "the name of the first block");
             let mut block = node.start;
             while block < node.end {
                 assert_eq!(self.at.get(&node.chain.hash(block)), Some(&id), "block {block}");
                 registered += 1;
-                block = (block + 1).next_multiple_of(ANCHOR);
+                block = (block + 1).next_multiple_of(self.stride);
             }
-            if let Some(parent) = node.parent {
-                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
+            let last = node.end - 1;
+            assert_eq!(node.last, node.chain.hash(last), "the name of block {last}");
+            if self.ends && last != node.start && !last.is_multiple_of(self.stride) {
+                assert_eq!(self.at.get(&node.last), Some(&id), "the end at block {last}");
+                registered += 1;
             }
         }
         assert_eq!(registered, self.at.len(), "registrations left over");
-        let links = self.iter().filter(|(_, node)| node.parent.is_some()).count();
-        let children: u32 = self.iter().map(|(_, node)| node.children).sum();
-        assert_eq!(links, children as usize, "children miscounted");
     }
 }

@@ -172,7 +172,12 @@ fn check_endings(
                 last = *at;
                 continue;
             }
-            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+            Output::Fetch { .. }
+            | Output::Lent { .. }
+            | Output::Put { .. }
+            | Output::Prefilled { .. }
+            | Output::Pull { .. }
+            | Output::HandedOver { .. } => {
                 panic!("there is nobody else")
             }
         };

@@ -2,7 +2,7 @@
 //! chosen one, and looking changes nothing.
 
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
-use warmpath_core::event::{PrefillCost, TierCost, WorkerInfo};
+use warmpath_core::event::{PrefillCost, Role, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SessionId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::rng::hash_words;
@@ -35,6 +35,8 @@ fn info(worker: u32, prefill_ns: u64) -> WorkerInfo {
         }],
         pool: None,
         peers: None,
+        role: Role::Both,
+        decode: None,
     }
 }
 

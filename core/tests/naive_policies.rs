@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_blocks};
-use warmpath_core::event::{PrefillCost, WorkerInfo};
+use warmpath_core::event::{PrefillCost, Role, WorkerInfo};
 use warmpath_core::id::{RequestId, SessionId, TenantId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Action, Input};
@@ -46,6 +46,8 @@ impl Bench {
             tiers: Vec::new(),
             pool: None,
             peers: None,
+            role: Role::Both,
+            decode: None,
         }));
     }
 

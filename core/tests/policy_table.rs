@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
-use warmpath_core::event::{KvBatch, KvEvent, PrefillCost, Snapshot, TierCost, WorkerInfo};
+use warmpath_core::event::{KvBatch, KvEvent, PrefillCost, Role, Snapshot, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SourceId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
@@ -40,6 +40,8 @@ fn info(worker: u32) -> WorkerInfo {
         }],
         pool: None,
         peers: None,
+        role: Role::Both,
+        decode: None,
     }
 }
 

@@ -3,13 +3,12 @@
 use crate::config::Setup;
 use crate::parallel;
 use crate::progress::Progress;
-use crate::results::{Capacity, Found};
+use crate::results::{Capacity, Found, RunReport};
 use crate::simulate::{Cell, simulate};
 use crate::source::Prepared;
 use crate::stats::Estimate;
 use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
-use warmpath_core::report::Figures;
 use warmpath_core::routing::policy::PolicyConfig;
 
 /// The share of offered requests that must meet the SLO.
@@ -73,51 +72,67 @@ fn of_seed(
     policy: PolicyConfig,
     seed: u64,
 ) -> Result<Found> {
-    let figures_at = |rate_scale: f64| -> Result<Figures> {
+    let bounds = Bounds { start: 1.0, least: LOWEST, most: HIGHEST, halvings: HALVINGS };
+    let run_at = |rate_scale: f64| {
         let cell = Cell { policy, rate_scale, seed, limit: None, rows: false };
         // At a multiple of the rate the workload goes on as long as at its own.
         let prepared = prepared.stretched(rate_scale.min(LONGEST));
-        Ok(simulate(setup, &prepared, cell, None, &mut |_| ())?.figures)
+        Ok(Some(simulate(setup, &prepared, cell, None, &mut |_| ())?))
     };
-    let enough = |figures: &Figures| figures.within_slo >= ENOUGH;
-    let mut low: Option<(f64, Figures)> = None;
-    let mut high = 1.0;
+    Ok(search(bounds, |load, _| run_at(load))?.0)
+}
+
+/// Where a search looks, in multiples of the workload's own load.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub start: f64,
+    pub least: f64,
+    pub most: f64,
+    /// Between a load that meets the SLO and twice that load.
+    pub halvings: u32,
+}
+
+/// The highest load at which enough requests meet the SLO, and the run at it. `run_at` may give up a run
+/// in which too few do, unless it is told that the run is wanted to its end.
+pub fn search(
+    bounds: Bounds,
+    mut run_at: impl FnMut(f64, bool) -> Result<Option<RunReport>>,
+) -> Result<(Found, Option<RunReport>)> {
+    let enough = |run: &RunReport| run.figures.within_slo >= ENOUGH;
+    let mut low: Option<(f64, RunReport)> = None;
+    let mut high = bounds.start;
     // First a rate that is met and twice of it that is not.
-    loop {
-        let figures = figures_at(high)?;
-        if !enough(&figures) {
-            break;
+    while let Some(run) = run_at(high, false)?.filter(enough) {
+        if high >= bounds.most {
+            return Ok((Found::AtLeast { rate_scale: high }, Some(run)));
         }
-        low = Some((high, figures));
-        if high >= HIGHEST {
-            return Ok(Found::AtLeast { rate_scale: HIGHEST });
-        }
-        high *= 2.0;
+        low = Some((high, run));
+        high = (high * 2.0).min(bounds.most);
     }
     while low.is_none() {
         let lower = high / 2.0;
-        let figures = figures_at(lower)?;
-        if enough(&figures) {
-            low = Some((lower, figures));
-        } else if lower <= LOWEST {
-            return Ok(Found::Nowhere { rate_scale: lower, within_slo: figures.within_slo });
-        } else {
-            high = lower;
+        let last = lower <= bounds.least;
+        match run_at(lower, last)? {
+            Some(run) if enough(&run) => low = Some((lower, run)),
+            Some(run) if last => {
+                let within_slo = run.figures.within_slo;
+                return Ok((Found::Nowhere { rate_scale: lower, within_slo }, None));
+            }
+            _ => high = lower,
         }
     }
-    let Some((mut rate_scale, mut figures)) = low else { unreachable!("the loop ends with one") };
-    for _ in 0..HALVINGS {
+    let Some((mut rate_scale, mut run)) = low else { unreachable!("the loop ends with one") };
+    for _ in 0..bounds.halvings {
         let middle = (rate_scale + high) / 2.0;
-        let at_middle = figures_at(middle)?;
-        if enough(&at_middle) {
-            (rate_scale, figures) = (middle, at_middle);
-        } else {
-            high = middle;
+        match run_at(middle, false)?.filter(enough) {
+            Some(at_middle) => (rate_scale, run) = (middle, at_middle),
+            None => high = middle,
         }
     }
     // A fleet that is still filling up, or is left to drain, is not at the rate that it is offered.
+    let figures = &run.figures;
     let short = figures.arrivals_s
         < SETTLED * figures.e2e_s.mean.max(figures.duration_s - figures.arrivals_s);
     let offered_requests_per_s = figures.offered_requests_per_s;
-    Ok(Found::At { rate_scale, offered_requests_per_s, short })
+    Ok((Found::At { rate_scale, offered_requests_per_s, short }, Some(run)))
 }

@@ -24,10 +24,13 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
 pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
-    if setup.devices.is_some() && args.live_requests.is_some_and(|live| live > 0) {
-        return Err(bad("--live-requests: devices run in virtual time only"));
+    let beyond_sockets = only_virtual(setup);
+    if let Some(why) = beyond_sockets
+        && args.live_requests.is_some_and(|live| live > 0)
+    {
+        return Err(bad(format!("--live-requests: {why}")));
     }
-    let only_virtual = setup.is_grid() || setup.devices.is_some();
+    let only_virtual = setup.is_grid() || beyond_sockets.is_some();
     let no_live = args.live_requests == Some(0) || only_virtual && args.live_requests.is_none();
     for (flag, given) in
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
@@ -83,6 +86,15 @@ pub fn compare(args: &cli::Compare, setup: &Setup, progress: &Progress) -> Resul
     Results::of_runs(runs, setup, &prepared, progress)
 }
 
+/// Why a set-up has no live leg, where it has none.
+fn only_virtual(setup: &Setup) -> Option<&'static str> {
+    let reasons = [
+        (setup.devices.is_some(), "devices run in virtual time only"),
+        (!setup.faults.is_empty(), "faults happen in virtual time only"),
+    ];
+    reasons.into_iter().find_map(|(holds, why)| holds.then_some(why))
+}
+
 pub struct LiveLeg<'a> {
     pub setup: &'a Setup,
     pub prepared: &'a Prepared<'a>,
@@ -123,7 +135,7 @@ impl LiveLeg<'_> {
         let setup = self.setup;
         let fleet = &setup.fleet;
         let block_size = fleet.profile().block_size;
-        let figures = driven.recorder.figures(block_size, fleet.workers(), &setup.slo);
+        let figures = driven.recorder.figures(block_size, fleet.comparable_workers(), &setup.slo);
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         RunReport {

@@ -11,12 +11,13 @@ use crate::variant::Variant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::Sharing;
-use warmpath_sim::{Network, Scenario};
+use warmpath_sim::{Fault, Network, Scenario, check_faults};
 use warmpath_worker_sim::profiles;
 
 const DEFAULT_SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
@@ -43,6 +44,11 @@ struct ScenarioFile {
     network: Network,
     /// What the workers share, where their profile has a way to it.
     pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(default, rename = "fault")]
+    faults: Vec<Fault>,
+    /// The way of KV from groups that prefill to groups that decode.
+    handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
     devices: Option<DevicesFile>,
     /// Who shares KV cache with whom.
@@ -63,7 +69,7 @@ pub struct Live {
 }
 
 /// Everything resolved.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
     #[serde(flatten)]
@@ -85,6 +91,12 @@ pub struct Setup {
     pub network: Network,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// The way of KV from groups that prefill to groups that decode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverLink>,
     /// Devices of the users, beside the workers or in their place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DevicesSetup>,
@@ -94,6 +106,12 @@ pub struct Setup {
     /// Who shares KV cache with whom.
     pub sharing: Sharing,
     pub variants: Vec<Variant>,
+    /// Of the requests, those that come first and are played without being counted.
+    #[serde(skip)]
+    pub warm_up: f64,
+    /// Whether a run is broken off as soon as too few of its requests can be within the SLO.
+    #[serde(skip)]
+    pub give_up: bool,
     /// Which of them is played.
     #[serde(skip)]
     pub variant: Option<String>,
@@ -104,12 +122,17 @@ pub struct Setup {
 
 impl Setup {
     pub fn resolve(what: &What) -> Result<Self> {
+        match what.trace {
+            Some(_) => Self::resolve_on(what, "built-in trace scenario", TRACE_SCENARIO),
+            None => Self::resolve_on(what, "built-in scenario", DEFAULT_SCENARIO),
+        }
+    }
+
+    /// On a scenario that comes with the program, unless another is named.
+    pub fn resolve_on(what: &What, name: &str, built_in: &str) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
             Some(path) => (path.display().to_string(), read(path)?, path.parent()),
-            None if what.trace.is_some() => {
-                ("built-in trace scenario".into(), TRACE_SCENARIO.to_owned(), None)
-            }
-            None => ("built-in scenario".into(), DEFAULT_SCENARIO.to_owned(), None),
+            None => (name.to_owned(), built_in.to_owned(), None),
         };
         let file: ScenarioFile = parse_toml(&origin, &text)?;
         let here = Path::new("");
@@ -143,7 +166,10 @@ impl Setup {
         for profile in fleet.profiles() {
             profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
-        fleet.check(file.pool.is_some(), &origin, &text)?;
+        if let Some(link) = &file.handover {
+            link.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
+        }
+        fleet.check(file.pool.is_some(), file.handover.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
         let policies = match what.policies.as_slice() {
             [] => file.policies,
@@ -161,6 +187,8 @@ impl Setup {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
             })?;
         }
+        check_faults(&file.faults, file.pool.is_some())
+            .map_err(|error| bad(format!("{origin}: {error}")))?;
         for (i, variant) in file.variants.iter().enumerate() {
             let named_before = |other: &Variant| other.name == variant.name;
             if file.variants[..i].iter().any(named_before) {
@@ -234,12 +262,16 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             pool: file.pool,
+            faults: file.faults,
+            handover: file.handover,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
                 .then(|| what.prices.load())
                 .transpose()?,
             sharing,
             variants: file.variants,
+            warm_up: 0.0,
+            give_up: false,
             variant: None,
             rows: what.parquet.is_some(),
         })
@@ -287,6 +319,8 @@ impl Setup {
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
+            faults: self.faults.clone(),
+            handover: self.handover,
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,
             seed,

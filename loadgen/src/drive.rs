@@ -5,7 +5,7 @@
 //! sent, however late it was.
 
 use crate::identities::Identities;
-use crate::results::{LiveFigures, Slowest};
+use crate::results::{LiveFigures, LiveHandover, Slowest};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -22,6 +22,7 @@ use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::tiers;
+use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds,
@@ -119,6 +120,7 @@ struct Shared {
     /// The first failures in full, for the person who reads the report.
     failures: Vec<String>,
     tier_names: Vec<String>,
+    handover: Option<LiveHandover>,
 }
 
 impl Shared {
@@ -133,6 +135,7 @@ impl Shared {
         let live = LiveFigures {
             send_lateness_s: Spread::of(self.lateness_s),
             router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
+            handover: self.handover,
             workers: served.len() as u32,
             failures: self.failures,
             tier_names: self.tier_names,
@@ -279,7 +282,13 @@ async fn one_request(
     let now = clock.now();
     let mut shared = context.lock();
     match outcome {
-        Ok(Ended { worker, cached, tier_names }) => {
+        Ok(Ended { worker, cached, tier_names, moved }) => {
+            if let Some(moved) = moved {
+                let all = shared.handover.get_or_insert_default();
+                all.requests += 1;
+                all.tokens += moved.tokens;
+                all.bytes += moved.bytes;
+            }
             shared.recorder.finished(now, id, worker, cached);
             if shared.tier_names.len() < tier_names.len() {
                 shared.tier_names = tier_names;
@@ -306,6 +315,8 @@ struct Ended {
     cached: Cached,
     /// Of the tiers that the worker tells apart.
     tier_names: Vec<String>,
+    /// KV that another worker handed over for it.
+    moved: Option<Moved>,
 }
 
 async fn stream(
@@ -358,7 +369,8 @@ async fn stream(
             )));
         }
         let (cached, tier_names) = found(&finish);
-        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names });
+        let moved = finish.kv_transfer_params.as_ref().and_then(transfer::moved_of);
+        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names, moved });
     }
     Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
 }

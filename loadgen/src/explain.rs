@@ -69,8 +69,12 @@ fn receipt(answer: &ExplainResponse) -> String {
         _ if answer.candidates.len() == 1 => format!("\nw{chosen}; there was no other.\n"),
         _ => format!("\nw{chosen}, by the rule; it weighs no seconds.\n"),
     };
+    let answers = match answer.decode {
+        Some(decode) => format!("It computes the prompt; w{decode} answers.\n"),
+        None => String::new(),
+    };
     format!(
-        "{request_id} (r{number}), {prompt_tokens} prompt tokens, by {policy}: {rule}\n\n{}\n{margin}",
+        "{request_id} (r{number}), {prompt_tokens} prompt tokens, by {policy}: {rule}\n\n{}\n{margin}{answers}",
         lines.join("\n")
     )
 }
@@ -138,5 +142,7 @@ mod tests {
         }
         (answer.runner_up, answer.margin_s) = (None, None);
         assert!(receipt(&answer).ends_with("w1, by the rule; it weighs no seconds.\n"));
+        answer.decode = Some(4);
+        assert!(receipt(&answer).ends_with("\nIt computes the prompt; w4 answers.\n"));
     }
 }

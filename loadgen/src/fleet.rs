@@ -42,12 +42,15 @@ impl Fleet {
         let pool = PoolProcess::start(setup, speedup).await?;
         let mut urls = Vec::new();
         let mut workers = Vec::new();
+        let roles = setup.fleet.each_role();
         for (i, profile) in setup.fleet.each_worker().into_iter().enumerate() {
             let listener = listen().await?;
             urls.push(format!("http://{}", listener.local_addr()?));
             let mut config = WorkerConfig::new(profile.clone());
             config.name = format!("worker-{i}");
             config.speedup = speedup;
+            config.role = roles[i];
+            config.handover = setup.handover.filter(|_| !roles[i].is_both());
             config.pool = pool.as_ref().filter(|_| profile.pool.is_some()).map(PoolProcess::url);
             let stopped = wait_for(workers_stopped.clone());
             workers.push(tokio::spawn(async move {

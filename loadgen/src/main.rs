@@ -1,5 +1,6 @@
 //! `loadgen`: compares routing policies on a live fleet and in virtual time.
 
+mod advise;
 mod capacity;
 mod cli;
 mod compare;
@@ -12,16 +13,22 @@ mod explain;
 mod fidelity;
 mod files;
 mod fleet;
+mod generations;
 mod grid;
 mod groups;
 mod identities;
+mod measure;
+#[cfg(test)]
+mod outage;
 mod owners;
 mod parallel;
 mod progress;
+mod question;
 mod replay;
 mod results;
 mod rows;
 mod run;
+mod sharing;
 mod simulate;
 mod source;
 mod stats;
@@ -95,6 +102,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             };
             finish(config, results, &about, files)
         }
+        Command::Advise(args) => advise::run(&args, &progress),
+        Command::Generations(args) => generations::run(&args, &progress),
+        Command::Sharing(args) => sharing::run(&args, &progress),
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fidelity(args) => fidelity::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fit(args) => fidelity::fit(&args).map(|()| ExitCode::SUCCESS),

@@ -15,6 +15,7 @@ use serde::Serialize;
 use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_sim::FailedFetches;
 
 pub const SCHEMA: &str = "warmpath.report.v1";
 
@@ -199,6 +200,9 @@ pub struct LiveFigures {
     pub send_lateness_s: Spread,
     #[serde(skip)]
     pub router_overhead_s: Option<Spread>,
+    /// KV that went from workers that compute prompts to workers that answer them, as those say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<LiveHandover>,
     /// Workers that served at least one request.
     pub workers: u32,
     /// The first few failures in full.
@@ -233,6 +237,11 @@ pub struct EngineFigures {
     /// From pools and peers, and how often that failed and was computed instead.
     pub fetched_bytes: f64,
     pub failed_fetches: u64,
+    /// Why they failed.
+    pub failed_fetches_by: FailedFetches,
+    /// Where some workers compute prompts that others answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverFigures>,
     /// Blocks that at least one worker holds at the end, and copies of them in all workers.
     pub resident_blocks: u64,
     pub resident_copies: u64,
@@ -242,6 +251,31 @@ pub struct EngineFigures {
     pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
     pub overlap_blocks: u64,
+}
+
+/// KV that went from workers that compute prompts to workers that answer them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HandoverFigures {
+    pub tokens: u64,
+    /// These tokens' KV; no block is rounded up.
+    pub bytes: u64,
+    /// Share of the time in which anything was on its way, over all workers that prefill.
+    pub link_utilisation: f64,
+    /// Seconds that requests waited for it, all together.
+    pub wait_s: f64,
+    /// Hand-overs that failed, so that the prompts were computed by who answered.
+    pub failed: u64,
+    /// Prompts that were computed and held, and that nobody came for in time.
+    pub expired: u64,
+}
+
+/// The same of a live run, over the requests that were answered.
+#[derive(Clone, Copy, Default, Debug, Serialize)]
+pub struct LiveHandover {
+    /// For which KV came; of the others the prompts were computed by who answered, or nobody else was to.
+    pub requests: u64,
+    pub tokens: u64,
+    pub bytes: u64,
 }
 
 /// What a shared pool did.

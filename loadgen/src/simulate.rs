@@ -1,13 +1,14 @@
 //! The legs in virtual time.
 
+use crate::capacity::ENOUGH;
 use crate::cli;
 use crate::config::Setup;
 use crate::economics::{Economics, Side};
 use crate::files::{PendingFile, bad};
-use crate::groups::Fleet;
+use crate::groups::{Did, Fleet};
 use crate::progress::Progress;
 use crate::results::{
-    EngineFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
+    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
 };
 use crate::rows;
 use crate::source::Prepared;
@@ -16,14 +17,18 @@ use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
+use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
+use warmpath_core::report::Recorder;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::record::{End, Entry, Header};
 use warmpath_core::sharing::Scopes;
+use warmpath_core::time::Duration;
 use warmpath_core::workload::trace::Pace;
-use warmpath_sim::{Observers, Outcome};
+use warmpath_sim::{Observers, Outcome, RunError};
 
 /// One run in virtual time.
 #[derive(Clone, Copy, Debug)]
@@ -99,14 +104,19 @@ pub fn simulate(
             log.push(entry);
         }
     };
+    let mut hopeless = hopeless(setup, workload.total());
     let observers = Observers {
         record: record.is_some().then_some(&mut write),
         progress: Some(progress),
+        give_up: if setup.give_up { Some(&mut hopeless) } else { None },
         rows,
     };
     let scenario = setup.scenario(policy, seed);
-    let mut outcome = warmpath_sim::run(&scenario, workload, observers)
-        .map_err(|error| bad(error.to_string()))?;
+    let outcome = warmpath_sim::run(&scenario, workload, observers);
+    let mut outcome = outcome.map_err(|error| match error {
+        RunError::GivenUp => GivenUp.into(),
+        error => bad(error.to_string()),
+    })?;
     if let Some(log) = log {
         log.finish()?;
     }
@@ -118,8 +128,9 @@ pub fn simulate(
     let devices = devices.map(|(devices, did)| devices.report(setup, &mut outcome.recorder, did));
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
     let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
+    outcome.recorder.forget_first(setup.warm_up);
     // How evenly the router spread its work says nothing of a fleet that is not all the router's.
-    let balanced = devices.is_none().then_some(workers);
+    let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = figures.duration_s * f64::from(workers);
@@ -132,6 +143,8 @@ pub fn simulate(
         // Where anything is fetched, blocks have the same bytes throughout the fleet.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
+        failed_fetches_by: outcome.failed_fetches,
+        handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
@@ -152,7 +165,11 @@ pub fn simulate(
         profile_standing: served.standing(),
         profile_hbm_tokens_computed: served.hbm_tokens_computed(),
         groups: if workers > 0 {
-            fleet.figures(Some((&outcome.engines, figures.duration_s)))
+            fleet.figures(Some(Did {
+                engines: &outcome.engines,
+                handovers: &outcome.handovers,
+                seconds: figures.duration_s,
+            }))
         } else {
             Vec::new()
         },
@@ -171,6 +188,23 @@ pub fn simulate(
         rate_scale,
         rows: outcome.recorder.take_rows(),
     })
+}
+
+/// A run that was broken off: too few of its requests could be within the SLO.
+#[derive(Debug, thiserror::Error)]
+#[error("too few requests can be within the SLO")]
+pub struct GivenUp;
+
+/// Whether more requests have missed the SLO than may.
+fn hopeless(setup: &Setup, total: u64) -> impl FnMut(&Recorder) -> bool {
+    let slo = setup.slo;
+    let (mut seen, mut missed) = (0, 0);
+    move |recorder| {
+        let answered = recorder.answered();
+        missed += answered[seen..].iter().filter(|request| !request.meets(&slo)).count() as u64;
+        seen = answered.len();
+        missed as f64 > total as f64 * (1.0 - ENOUGH)
+    }
 }
 
 /// None where no prices are given, or no chips are known that could have one.
@@ -246,6 +280,34 @@ impl Log {
         self.text.push(b'\n');
         self.file.finish(&self.text)
     }
+}
+
+/// What went from workers that compute prompts to those that answer.
+fn handover_figures(
+    setup: &Setup,
+    workers: &[HandoverStats],
+    duration_s: f64,
+) -> Option<HandoverFigures> {
+    setup.handover?;
+    let sum = |of: fn(&HandoverStats) -> u64| workers.iter().map(of).sum();
+    let seconds = |of: fn(&HandoverStats) -> Duration| -> f64 {
+        workers.iter().map(|stats| of(stats).as_secs_f64()).sum()
+    };
+    let groups = setup.fleet.groups();
+    let senders = groups.iter().filter(|group| group.role == Role::Prefill);
+    let offered_s = duration_s * f64::from(senders.map(|group| group.workers).sum::<u32>());
+    Some(HandoverFigures {
+        tokens: sum(|stats| stats.tokens),
+        bytes: sum(|stats| stats.bytes),
+        link_utilisation: if offered_s > 0.0 {
+            seconds(|stats| stats.sending) / offered_s
+        } else {
+            0.0
+        },
+        wait_s: seconds(|stats| stats.wait),
+        failed: sum(|stats| stats.failed),
+        expired: sum(|stats| stats.expired),
+    })
 }
 
 fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFigures {

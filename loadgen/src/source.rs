@@ -12,7 +12,7 @@ use warmpath_core::sharing::{Scopes, Tenants};
 use warmpath_core::time::Duration;
 use warmpath_core::tokens::materialize;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::arrivals::TraceArrivals;
+use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
 use warmpath_core::workload::sessions::Sessions;
 use warmpath_core::workload::spec::WorkloadSpec;
 use warmpath_core::workload::trace::{
@@ -37,17 +37,17 @@ const MAX_TRACE_BYTES: u64 = 4 << 30;
 const DEFAULT_SESSIONS: u32 = 64;
 const DEFAULT_THINK_CAP_S: f64 = 60.0;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Source {
     Trace(TraceSource),
     Workload(WorkloadSpec),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TraceSource {
     path: PathBuf,
     format: Format,
-    recording: Recording,
+    recording: Arc<Recording>,
     play: Play,
     /// Its sessions are dealt to so many; no trace says whose they were.
     tenants: u32,
@@ -135,10 +135,47 @@ impl Source {
     }
 
     /// The block size a trace was recorded in.
-    pub const fn own_block_size(&self) -> Option<u32> {
+    pub fn own_block_size(&self) -> Option<u32> {
         match self {
             Self::Trace(trace) => trace.recording.own_block_size,
             Self::Workload(_) => None,
+        }
+    }
+
+    /// Sessions under way at once, where the next begins when one ends.
+    pub const fn concurrency(&self) -> Option<u32> {
+        match self {
+            Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => Some(*sessions),
+            Self::Workload(spec) => match spec.sessions.arrivals {
+                Arrivals::Closed { sessions } => Some(sessions),
+                _ => None,
+            },
+            Self::Trace(_) => None,
+        }
+    }
+
+    /// Another number of sessions at once; nothing where arrivals have times.
+    pub const fn set_concurrency(&mut self, at_a_time: u32) {
+        match self {
+            Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => {
+                *sessions = at_a_time;
+            }
+            Self::Workload(spec) => {
+                if let Arrivals::Closed { sessions } = &mut spec.sessions.arrivals {
+                    *sessions = at_a_time;
+                }
+            }
+            Self::Trace(_) => {}
+        }
+    }
+
+    /// Leaves out what comes after the first so many requests; a recorded session stays whole.
+    pub fn limit(&mut self, requests: u64) {
+        match self {
+            Self::Trace(trace) => Arc::make_mut(&mut trace.recording).limit(requests),
+            Self::Workload(spec) => {
+                spec.sessions.requests = spec.sessions.requests.min(requests);
+            }
         }
     }
 
@@ -199,6 +236,7 @@ impl TraceSource {
             None => detect(&args.file, &text)?,
         };
         let recording = format.read(text.lines()).map_err(|error| error.to_string())?;
+        let recording = Arc::new(recording);
         let play = match recording.content {
             Content::Requests(_) if args.sessions.is_some() || args.think_cap.is_some() => {
                 return Err(format!(

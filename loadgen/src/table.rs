@@ -149,7 +149,7 @@ fn grid(comparisons: &[Comparison]) -> String {
             interval(&row.ttft_p99_s, 1.0, 2),
             interval(&row.tpot_mean_s, 1e3, 1),
             interval(&row.within_slo_percent, 1.0, 1),
-            format!("{:.2}", row.balance_max_over_mean.mean),
+            balance(&row.balance_max_over_mean),
             against(&row.hit_points, ""),
             against(&row.ttft_change_percent, " %"),
         ]);
@@ -165,6 +165,11 @@ fn grid(comparisons: &[Comparison]) -> String {
         format!("One seed, so no intervals; the last two columns are differences to {baseline}.")
     };
     format!("{}{how}\n", trimmed(&table))
+}
+
+/// No load is below the mean of all; 0 stands for fleets whose workers do different things.
+fn balance(estimate: &Estimate) -> String {
+    if estimate.mean > 0.0 { format!("{:.2}", estimate.mean) } else { "-".to_owned() }
 }
 
 fn capacities(capacities: &[Capacity]) -> String {

@@ -41,7 +41,29 @@ pub fn render(runs: &[RunReport]) -> String {
     align(&mut table, 2);
     let legend = "Loaded: from the workers' own tiers behind HBM; fetched: from pool and peers. Copies: \
                   of each block, over the workers that hold it at the end.";
-    format!("{}{legend}\n", trimmed(&table))
+    format!("{}{legend}\n{}", trimmed(&table), failures(runs))
+}
+
+/// Why fetches failed; one line a run in which one did.
+fn failures(runs: &[RunReport]) -> String {
+    let line = |run: &RunReport| {
+        let engine = run.engine.as_ref().filter(|engine| engine.failed_fetches > 0)?;
+        let by = engine.failed_fetches_by;
+        let kinds = [
+            ("missing", by.missing),
+            ("gone", by.gone),
+            ("late", by.late),
+            ("corrupt", by.corrupt),
+        ];
+        let kinds: Vec<_> = kinds
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(why, count)| format!("{count} {why}"))
+            .collect();
+        let (all, kinds) = (engine.failed_fetches, kinds.join(", "));
+        Some(format!("{}, {}: {all} fetches failed: {kinds}.\n", run.label(), run.mode.name()))
+    };
+    runs.iter().filter_map(line).collect()
 }
 
 fn row(runs: &[&RunReport], tiers: &[&str], shared: bool) -> Vec<String> {

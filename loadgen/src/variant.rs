@@ -17,6 +17,13 @@ pub struct Variant {
     /// Whether its workers use the shared pool, and fetch from each other.
     pub pool: bool,
     pub peers: bool,
+    /// Whether what the scenario says goes wrong goes wrong here.
+    #[serde(default = "yes")]
+    pub faults: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Variant {
@@ -58,13 +65,15 @@ pub fn each(setup: &mut Setup, play: impl Fn(&Setup) -> Result<Results>) -> Resu
         return play(setup);
     }
     let (workers, whole) = (setup.fleet.workers(), setup.fleet.profile().clone());
+    let faults = setup.faults.clone();
     let mut all = Results::default();
     for variant in setup.variants.clone() {
         let part = variant.of(&whole, setup.pool.is_some()).expect("checked when it was read");
         setup.fleet = Fleet::alike(workers, part);
+        setup.faults = if variant.faults { faults.clone() } else { Vec::new() };
         setup.variant = Some(variant.name);
         all.extend(play(setup)?);
     }
-    (setup.fleet, setup.variant) = (Fleet::alike(workers, whole), None);
+    (setup.fleet, setup.faults, setup.variant) = (Fleet::alike(workers, whole), faults, None);
     Ok(all)
 }

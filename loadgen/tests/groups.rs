@@ -49,6 +49,53 @@ fn a_report_names_every_group_with_its_standing() {
 }
 
 #[test]
+fn a_report_says_what_was_handed_over() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let text = include_str!("../../deploy/scenarios/prefill-decode.toml");
+    std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
+    let output = sim(folder.path(), &["--json", "out.json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let unvalidated = "Profile llama-70b-fp8-512xlpu: unvalidated";
+    assert!(table.contains("handed GB") && table.contains(unvalidated), "{table}");
+    let json = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("a report is JSON");
+    let bytes_a_token = &report["config"]["groups"][0]["profile"]["kv_bytes_per_token"];
+    for run in report["runs"].as_array().expect("runs") {
+        assert_eq!((&run["errors"], &run["profile_validated"]), (&0.into(), &false.into()));
+        let handover = &run["engine"]["handover"];
+        let figure = |key: &str| handover[key].as_u64().expect("a count");
+        assert!(figure("tokens") > 0 && figure("failed") == 0 && figure("expired") == 0);
+        let bytes = figure("tokens") * bytes_a_token.as_u64().expect("bytes");
+        assert_eq!(figure("bytes"), bytes);
+        let groups = run["groups"].as_array().expect("groups");
+        assert_eq!((&groups[0]["role"], &groups[1]["role"]), (&"prefill".into(), &"decode".into()));
+        assert_eq!(groups[0]["handed_over_bytes"], bytes);
+        assert!(run["balance_max_over_mean"].is_null());
+    }
+}
+
+#[test]
+fn roles_that_can_not_be_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let text = include_str!("../../deploy/scenarios/prefill-decode.toml");
+    let refused = |text: &str, parts: &[&str]| {
+        std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
+        let output = sim(folder.path(), &[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{said} without one of {parts:?}");
+    };
+    refused(&text.replace("\"decode\"", "\"decoder\""), &["s.toml:17", "decoder", "prefill"]);
+    refused(&text.replace("role = \"decode\"", ""), &["s.toml", "h100", "group of role decode"]);
+    refused(&text.replace("gb_s = 168.0", "gb_s = 0"), &["s.toml:24", "handover.gb_s", "0"]);
+    refused(&text.replace("hold_ms = 480_000.0", ""), &["s.toml", "hold_ms"]);
+    let (before, after) = text.split_once("[handover]").expect("a link");
+    let (_, after) = after.split_once("[live]").expect("a live leg");
+    refused(&format!("{before}[live]{after}"), &["s.toml", "h100", "without a [handover]"]);
+}
+
+#[test]
 fn fleets_that_can_not_be_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let refused = |text: &str, args: &[&str], parts: &[&str]| {

@@ -42,6 +42,12 @@ fn mean_ttft(run: &Value) -> f64 {
     run["ttft_s"]["mean"].as_f64().expect("a number")
 }
 
+/// Tokens that came from a pool or from peers, as a share of all prompt tokens.
+fn fetched_percent(run: &Value) -> f64 {
+    let by_origin = run["hit_rate_by_tier"].as_array().expect("a list");
+    by_origin[4..].iter().map(|rate| rate.as_f64().expect("a number") * 100.0).sum()
+}
+
 /// Runs until a run is valid, and holds live against simulated there.
 fn assert_parity(args: &[&str]) -> Value {
     let valid = (0..ATTEMPTS).find_map(|_| {
@@ -76,4 +82,13 @@ fn a_live_fleet_and_its_simulation_agree() {
     }
     let long = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/long-messages.toml");
     assert_parity(&["--workload", long, "--speedup", "20", "--live-requests", "120"]);
+    // With a pool's process and workers that lend to each other.
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shared-pool.toml");
+    let report = assert_parity(&["--scenario", shared]);
+    for policy in ["round-robin", "kv-aware"] {
+        let (live, sim) = (find(&report, policy, "live"), find(&report, policy, "sim-slice"));
+        let (live, sim) = (fetched_percent(live), fetched_percent(sim));
+        assert!(sim >= 5.0, "{policy}: {sim:.1} % came from others, too little to compare");
+        assert!((live - sim).abs() <= 3.0, "{policy}: {live:.1} % and {sim:.1} % came from others");
+    }
 }

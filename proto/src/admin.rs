@@ -43,6 +43,7 @@ pub fn explanation_to_wire(request_id: &str, explanation: &Explanation) -> v1::E
         at_s: explanation.at.as_secs_f64(),
         prompt_tokens: explanation.prompt_tokens,
         chosen: explanation.chosen.0,
+        decode: explanation.decode.map(|worker| worker.0),
         candidates: explanation.candidates.iter().map(candidate_to_wire).collect(),
         runner_up: explanation.runner_up().map(|candidate| candidate.worker.0),
         margin_s: explanation.margin().map(|margin| margin.as_secs_f64()),

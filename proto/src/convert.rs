@@ -8,7 +8,8 @@ use crate::{HASH_SCHEME, v1::WatchResponse};
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain};
 use warmpath_core::event::{
-    Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Snapshot, TierCost, WorkerInfo,
+    DecodeCost, Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot,
+    TierCost, WorkerInfo,
 };
 use warmpath_core::id::{MAX_TIERS, SourceId, TierId, WorkerId};
 use warmpath_core::runs::ANCHOR;
@@ -20,6 +21,8 @@ const CHUNK_BLOCKS: u32 = 32_768;
 /// A message that can't be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DecodeError {
+    #[error("role {0}, expected 0 to 2")]
+    Role(i32),
     #[error("tier {tier}, expected below {MAX_TIERS}")]
     Tier { tier: u32 },
     #[error("{bytes} bytes of hashes, expected a multiple of {HASH_BYTES} above 0")]
@@ -288,6 +291,8 @@ pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello 
         tiers: info.tiers.iter().map(tier).collect(),
         pool: info.pool.map(fetch_cost_to_wire),
         peers: info.peers.map(fetch_cost_to_wire),
+        role: role_to_wire(info.role).into(),
+        decode: info.decode.map(decode_cost_to_wire),
     }
 }
 
@@ -297,6 +302,43 @@ const fn fetch_cost_to_wire(cost: FetchCost) -> v1::FetchCost {
 
 fn fetch_cost_from_wire(cost: &v1::FetchCost) -> FetchCost {
     FetchCost { latency_ns: cost.latency_ns, ns_per_block: cost.ns_per_block }
+}
+
+const fn role_to_wire(role: Role) -> v1::Role {
+    match role {
+        Role::Both => v1::Role::Both,
+        Role::Prefill => v1::Role::Prefill,
+        Role::Decode => v1::Role::Decode,
+    }
+}
+
+fn role_from_wire(role: i32) -> Result<Role, DecodeError> {
+    match v1::Role::try_from(role) {
+        Ok(v1::Role::Both) => Ok(Role::Both),
+        Ok(v1::Role::Prefill) => Ok(Role::Prefill),
+        Ok(v1::Role::Decode) => Ok(Role::Decode),
+        Err(_) => Err(DecodeError::Role(role)),
+    }
+}
+
+const fn decode_cost_to_wire(cost: DecodeCost) -> v1::DecodeCost {
+    v1::DecodeCost {
+        step_ns: cost.step_ns,
+        ns_per_seq: cost.ns_per_seq,
+        ns_per_context_token: cost.ns_per_context_token,
+        handover_latency_ns: cost.handover_latency_ns,
+        handover_ns_per_token: cost.handover_ns_per_token,
+    }
+}
+
+const fn decode_cost_from_wire(cost: &v1::DecodeCost) -> DecodeCost {
+    DecodeCost {
+        step_ns: cost.step_ns,
+        ns_per_seq: cost.ns_per_seq,
+        ns_per_context_token: cost.ns_per_context_token,
+        handover_latency_ns: cost.handover_latency_ns,
+        handover_ns_per_token: cost.handover_ns_per_token,
+    }
 }
 
 /// What a pool says of itself when a router meets it.
@@ -353,5 +395,7 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
         tiers: hello.tiers.iter().map(tier).collect::<Result<_, _>>()?,
         pool: hello.pool.as_ref().map(fetch_cost_from_wire),
         peers: hello.peers.as_ref().map(fetch_cost_from_wire),
+        role: role_from_wire(hello.role)?,
+        decode: hello.decode.as_ref().map(decode_cost_from_wire),
     })
 }

@@ -9,6 +9,7 @@
 //! | `kv.cache_salt` | honoured: blocks are shared only where it is equal |
 //! | `response.output_token_ids`, `response.prompt_token_ids` | honoured |
 //! | `kv_hints` | a worker weighs a pull that its router names ([`crate::hints`]), and names public blocks as its router says ([`crate::scope`]); a router gives its own and drops a client's, which would name addresses and scopes |
+//! | `kv.kv_transfer_params` | honoured by a worker that hands over ([`crate::transfer`]); a router gives its own and refuses a client's, which would name addresses |
 //! | `priority` | accepted; policies may see it, no queue obeys it |
 //! | `temperature`, `sampling`, penalties, `decoding.logit_bias` | without effect: the tokens are made up |
 //! | `watermarking`, `response.skip_special_tokens`, `stopping.ignore_eos` | without effect: there is no text and no end token |
@@ -16,6 +17,7 @@
 
 use crate::hints::{self, PullHint};
 use crate::scope::ScopeHint;
+use crate::transfer::{self, Transfer};
 use crate::vllm::{GenerateRequest, decoding_parameters::StructuredOutput, generate_request};
 use tonic::Status;
 use warmpath_core::block::ScopePlan;
@@ -46,6 +48,8 @@ pub struct Accepted {
     pub pull: Option<PullHint>,
     /// What of the prompt is public, and whose it is. A router must not heed it.
     pub scope: ScopeHint,
+    /// What of it is to be done here, where two workers share it. A router must refuse it.
+    pub transfer: Option<Transfer>,
 }
 
 impl Accepted {
@@ -92,6 +96,9 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
         );
         return Err(invalid("stopping.max_new_tokens", why));
     }
+    let params = request.kv.as_ref().and_then(|kv| kv.kv_transfer_params.as_ref());
+    let transfer = params.map(transfer::of).transpose();
+    let transfer = transfer.map_err(|why| invalid("kv.kv_transfer_params", why))?;
     let response = request.response.as_ref();
     Ok(Accepted {
         request_id: request.request_id.clone(),
@@ -105,7 +112,16 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
         want_prompt_ids: response.is_some_and(|response| response.prompt_token_ids),
         pull: request.kv_hints.as_ref().and_then(hints::from_wire),
         scope: request.kv_hints.as_ref().and_then(ScopeHint::from_wire).unwrap_or_default(),
+        transfer,
     })
+}
+
+/// What only a router may ask of a worker.
+pub fn refuse_transfer(accepted: &Accepted) -> Result<(), Status> {
+    match accepted.transfer {
+        None => Ok(()),
+        Some(_) => Err(invalid("kv.kv_transfer_params", "not a client's to give")),
+    }
 }
 
 fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
@@ -178,7 +194,6 @@ fn unsupported_kv(request: &GenerateRequest) -> Option<&'static str> {
     let kv = request.kv.as_ref()?;
     let checks = [
         (kv.bypass_prefix_cache, "kv.bypass_prefix_cache"),
-        (kv.kv_transfer_params.is_some(), "kv.kv_transfer_params"),
         (kv.ec_transfer_params.is_some(), "kv.ec_transfer_params"),
     ];
     checks.into_iter().find_map(|(set, field)| set.then_some(field))

@@ -10,6 +10,7 @@
 //! - [`hints`]: where a worker might fetch a prompt's blocks.
 //! - [`tiers`]: where it found them.
 //! - [`scope`]: within what blocks are shared.
+//! - [`transfer`]: prompts that one worker computes and another answers.
 //! - [`status`]: what the core's errors are called in gRPC.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
@@ -30,6 +31,7 @@ pub mod scope;
 pub mod settings;
 pub mod status;
 pub mod tiers;
+pub mod transfer;
 pub mod transport;
 
 pub use vllm_proto as vllm;

@@ -8,7 +8,9 @@ use warmpath_core::routing::input::RejectReason;
 /// A router's refusal. Asking again helps where the code is UNAVAILABLE.
 pub fn from_reject(reason: RejectReason) -> Status {
     let code = match reason {
-        RejectReason::NoEligibleWorker { .. } => Code::Unavailable,
+        RejectReason::NoEligibleWorker { .. }
+        | RejectReason::NoDecodeWorker { .. }
+        | RejectReason::NoPrefillWorker { .. } => Code::Unavailable,
         RejectReason::PromptTooLarge { .. } => Code::InvalidArgument,
         RejectReason::DuplicateId => Code::AlreadyExists,
     };

@@ -11,7 +11,8 @@ use prost_types::{ListValue, Struct, Value};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
 
-const FIELD: &str = "cached_tokens_by_tier";
+/// The field's name.
+pub const FIELD: &str = "cached_tokens_by_tier";
 /// Names of the origins that are not a worker's own tiers, in their places behind them.
 pub const OTHERS: [&str; ORIGINS - MAX_TIERS] = ["pool", "peers"];
 

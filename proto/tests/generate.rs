@@ -159,6 +159,7 @@ fn what_is_honoured_arrives() {
         want_prompt_ids: true,
         pull: None,
         scope: warmpath_proto::scope::ScopeHint::default(),
+        transfer: None,
     };
     assert_eq!(accept(&full, "m").unwrap(), expected);
     let other = accept(&full, "n").unwrap_err();

@@ -20,6 +20,11 @@ pub fn of(
     (!actions.is_empty()).then(|| hints::to_wire(message_id, actions))
 }
 
+/// As [`of`], for a worker that has nothing to fetch.
+pub fn of_scope(scope: &ScopeHint, message_id: &str) -> Option<KvHintsEnvelope> {
+    (!scope.is_plain()).then(|| hints::to_wire(message_id, vec![scope.to_action()]))
+}
+
 /// None: there is nothing to pull, or its source has gone since.
 fn pull(shared: &Shared, decision: &Decision) -> Option<PullHint> {
     let pull = decision.pull?;

@@ -24,6 +24,7 @@ mod hints;
 mod link;
 mod metrics;
 mod pools;
+mod prefill;
 pub mod public;
 mod record;
 mod relay;

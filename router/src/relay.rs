@@ -7,6 +7,7 @@
 use crate::hints;
 use crate::link::Link;
 use crate::metrics::{self, Outcome, Stage};
+use crate::prefill;
 use crate::shared::{Place, Shared, Terms};
 use crate::tenants::Tenant;
 use dashmap::Entry;
@@ -21,7 +22,7 @@ use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 use warmpath_core::block::{TokenBlocks, hash_blocks};
-use warmpath_core::id::{RequestId, SessionId, TenantId};
+use warmpath_core::id::{RequestId, SessionId, TenantId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
 use warmpath_core::routing::policy::PolicyConfig;
@@ -70,6 +71,7 @@ async fn start_at(
     let terms = shared.terms.get().ok_or_else(|| status::from_reject(none))?;
     let mut request = raw::request(&message)?;
     let accepted = generate::accept(&mut request, &terms.model)?;
+    generate::refuse_transfer(&accepted)?;
     let deadline = transport::deadline(metadata, begun);
     let mut flight = Flight::register(shared, tenant, &accepted)?;
 
@@ -82,13 +84,32 @@ async fn start_at(
     request.kv.get_or_insert_default().cache_salt = salt;
     // A client's own name addresses that a worker would connect to.
     request.kv_hints = hints::of(shared, &decision, &scope, &flight.upstream_id);
+    let begun_elsewhere = WallInstant::now();
+    let link = match decision.decode {
+        None => link,
+        Some(decode) => {
+            let first = request.clone();
+            let first = prefill::run(&link, first, &message, &accepted.prompt, deadline);
+            let held = match deadline {
+                Some(at) => tokio::time::timeout_at(at.into(), first).await.ok(),
+                None => Some(first.await),
+            };
+            let Some(held) = held else { return Err(flight.past_deadline(0)) };
+            request.kv.get_or_insert_default().kv_transfer_params = held;
+            // Whence to fetch was for the worker that computed the prompt; names are the same to both.
+            request.kv_hints = hints::of_scope(&scope, &flight.upstream_id);
+            flight.hand_over(decode)?
+        }
+    };
+    let elsewhere = begun_elsewhere.elapsed();
     let message = raw::upstream(request, &message, &accepted.prompt);
     let mut upstream = tonic::Request::new(message);
     if let Some(deadline) = deadline {
-        upstream.set_timeout(deadline.saturating_duration_since(decided));
+        upstream.set_timeout(deadline.saturating_duration_since(WallInstant::now()));
     }
     let mut client = link.inference();
-    let issued = WallInstant::now();
+    // As if it had been sent on at once: what the first of two workers took is not the router's.
+    let issued = WallInstant::now() - elsewhere;
     metrics::overhead(Stage::Hash, hashed - begun);
     metrics::overhead(Stage::Decide, decided - hashed);
     metrics::overhead(Stage::Total, issued - begun);
@@ -178,6 +199,8 @@ struct Flight {
     upstream_id: String,
     /// From the dispatch until the end is known.
     link: Option<Arc<Link>>,
+    /// Who may still hold the prompt for that one.
+    holds: Option<Arc<Link>>,
     /// By which it was sent there.
     policy: PolicyConfig,
 }
@@ -206,7 +229,8 @@ impl Flight {
         };
         let policy = shared.heart.policy();
         let (shared, tenant) = (Arc::clone(shared), Arc::clone(tenant));
-        Ok(Self { shared, id, tenant, key, upstream_id, link: None, policy })
+        let (link, holds) = (None, None);
+        Ok(Self { shared, id, tenant, key, upstream_id, link, holds, policy })
     }
 
     fn dispatch(
@@ -243,6 +267,28 @@ impl Flight {
         }
         self.link = Some(Arc::clone(&link));
         Ok((link, decision))
+    }
+
+    /// The first of two workers is done, whatever came of it: the second is next.
+    fn hand_over(&mut self, decode: WorkerId) -> Result<Arc<Link>, Status> {
+        let shared = Arc::clone(&self.shared);
+        shared.heart.tell(Input::PrefillDone(self.id));
+        let Some(link) = shared.roster.get(decode) else {
+            // Removed since, by an operator who waits for nobody.
+            self.give_up(Outcome::WorkerFailed);
+            return Err(Status::unavailable(format!("{decode} was removed from the fleet")));
+        };
+        if let Some(mut place) = shared.in_flight.get_mut(&self.key) {
+            place.link = Some(Arc::clone(&link));
+        }
+        self.holds = self.link.replace(Arc::clone(&link));
+        Ok(link)
+    }
+
+    /// It has the prompt, or has computed it.
+    fn first_token(&mut self) {
+        self.holds = None;
+        self.shared.heart.tell(Input::FirstToken(self.id));
     }
 
     /// The worker's call failed: nobody is left there to abort.
@@ -304,6 +350,9 @@ impl Flight {
     /// The first to learn of the end gets the link, and with it the duty to tell the heart.
     fn end(&mut self, outcome: Outcome) -> Option<Arc<Link>> {
         let link = self.link.take()?;
+        if let Some(holds) = self.holds.take() {
+            self.abort(holds);
+        }
         metrics::ended(&link.name, self.policy, outcome);
         Some(link)
     }
@@ -333,7 +382,7 @@ impl Relay {
         let unreadable = |error| Status::internal(format!("a message of its answer: {error}"));
         let peek = Peek::of(message).map_err(unreadable)?;
         if self.tokens == 0 && peek.num_tokens() > 0 {
-            self.flight.shared.heart.tell(Input::FirstToken(self.flight.id));
+            self.flight.first_token();
         }
         self.tokens = self.tokens.saturating_add(peek.num_tokens());
         if let Some(finish) = peek.finish() {

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use warmpath_core::block::{BlockRun, hash_blocks};
 use warmpath_core::event::{
-    Digest, KvBatch, KvEvent, LoadReport, PrefillCost, Snapshot, WorkerInfo,
+    Digest, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot, WorkerInfo,
 };
 use warmpath_core::id::{MAX_TIERS, TierId, WorkerId};
 use warmpath_core::routing::policy::PolicyConfig;
@@ -92,6 +92,8 @@ fn hello() -> Message {
         tiers: Vec::new(),
         pool: None,
         peers: None,
+        role: Role::Both,
+        decode: None,
     };
     Message::Hello(convert::hello_to_wire(&info, "m", SPEEDUP))
 }

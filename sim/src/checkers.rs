@@ -1,7 +1,7 @@
 //! What must hold in every world. Cheap checks run at each event, the others when all is at rest.
 
 use warmpath_core::engine::Engine;
-use warmpath_core::id::SourceId;
+use warmpath_core::pool::Pool;
 use warmpath_core::report::Recorder;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::PrefixIndex;
@@ -14,15 +14,23 @@ pub fn after_step(engine: &Engine) {
 
 /// Nothing is under way and no letter is in the mail: the index equals what the stores hold, no
 /// lease and no booking is left.
-pub fn at_rest(router: &Router, index: &PrefixIndex, engines: &[Engine], recorder: &Recorder) {
+pub fn at_rest(
+    router: &Router,
+    index: &PrefixIndex,
+    engines: &[Engine],
+    pool: Option<&Pool>,
+    recorder: &Recorder,
+) {
     index.check();
     router.fleet().check_at_rest();
     for engine in engines {
         engine.check_at_rest();
-        let source = SourceId::Worker(engine.info().worker);
-        let truth = engine.digest().expect("nothing waits to be announced at rest");
-        assert_eq!(index.digest(source), truth, "the index differs from what {source} holds");
     }
+    if let Some(pool) = pool {
+        pool.check_at_rest();
+    }
+    let held = |engine: &Engine| engine.snapshot().expect("all is announced at rest");
+    index.check_against(engines.iter().map(held).chain(pool.map(Pool::snapshot)));
     assert_eq!(recorder.in_flight(), 0, "requests never ended");
 }
 

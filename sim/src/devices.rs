@@ -98,6 +98,7 @@ impl Devices {
         let (id, i) = (request.id, self.device_of(&work));
         self.recorder.sent(at, id, request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, request.session, request.tenant);
+        self.recorder.belongs(id, request.tenant, work.known);
         self.recorder.placed(id, WorkerId(i));
         let submitted = self.engines[i as usize].submit(at, work);
         self.refresh_wake(i);
@@ -107,7 +108,7 @@ impl Devices {
     }
 
     fn device_of(&mut self, work: &Work) -> u32 {
-        let user = match (work.request.session, self.fleet.users) {
+        let user = match (work.user, self.fleet.users) {
             (Some(session), Some(users)) => User::Numbered((session.0 % u64::from(users)) as u32),
             (Some(session), None) => User::OfSession(session.0),
             (None, _) => User::OfRequest(work.request.id),
@@ -143,7 +144,10 @@ impl Devices {
                 | Output::Kv { .. }
                 | Output::Fetch { .. }
                 | Output::Put { .. }
-                | Output::Lent { .. } => {}
+                | Output::Lent { .. }
+                | Output::Prefilled { .. }
+                | Output::Pull { .. }
+                | Output::HandedOver { .. } => {}
             }
         }
         self.refresh_wake(i);

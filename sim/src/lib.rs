@@ -6,14 +6,19 @@
 
 mod checkers;
 mod devices;
+mod faults;
+mod handover;
+mod mail;
 mod scenario;
 mod shared;
 mod world;
 
 pub use devices::{DeviceFleet, DeviceOutcome};
+pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
 pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 
+use warmpath_core::report::Recorder;
 use warmpath_core::routing::record::Entry;
 use warmpath_core::workload::Workload;
 
@@ -24,6 +29,8 @@ pub struct Observers<'a> {
     pub record: Option<&'a mut dyn FnMut(&Entry)>,
     /// How many requests have ended, now and then.
     pub progress: Option<&'a mut dyn FnMut(u64)>,
+    /// Asked now and then, with what the workers served so far, whether to break off.
+    pub give_up: Option<&'a mut dyn FnMut(&Recorder) -> bool>,
     /// Whether the recorder keeps a row a request.
     pub rows: bool,
 }

@@ -1,8 +1,11 @@
 //! What a world is made of.
 
 use crate::devices::DeviceFleet;
+use crate::faults::Fault;
 use serde::{Deserialize, Serialize};
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::event::Role;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
@@ -15,6 +18,10 @@ pub struct Scenario {
     pub policy: PolicyConfig,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
+    /// What goes wrong with it.
+    pub faults: Vec<Fault>,
+    /// The way of KV from groups that prefill to groups that decode.
+    pub handover: Option<HandoverLink>,
     /// What users have of their own; None: everything goes to the workers.
     pub devices: Option<DeviceFleet>,
     pub network: Network,
@@ -28,6 +35,8 @@ pub struct Group {
     /// What reports call it.
     pub name: String,
     pub workers: u32,
+    #[serde(skip_serializing_if = "Role::is_both")]
+    pub role: Role,
     pub profile: Profile,
 }
 
@@ -38,9 +47,17 @@ pub enum FleetError {
     NoWorkers,
     #[error("profile: {0}")]
     Profile(#[from] ProfileError),
+    #[error("{0}")]
+    Link(ProfileError),
     /// A name that two groups have: nobody could tell them apart in a report.
     #[error("group \"{0}\" stands there twice")]
     SameName(String),
+    #[error(
+        "group \"{group}\": role {role} without a [handover], expected the link that KV goes over"
+    )]
+    NoLink { group: String, role: &'static str },
+    #[error("group \"{group}\": role {role} without a group of role {other}, expected one of each")]
+    NoOther { group: String, role: &'static str, other: &'static str },
     #[error(
         "groups \"{first}\" and \"{other}\": {what} {one} and {two}, expected the same throughout a fleet"
     )]
@@ -50,13 +67,18 @@ pub enum FleetError {
 impl Group {
     /// A fleet of one kind.
     pub fn alone(workers: u32, profile: Profile) -> Vec<Self> {
-        vec![Self { name: profile.name.clone(), workers, profile }]
+        vec![Self { name: profile.name.clone(), workers, role: Role::Both, profile }]
     }
 }
 
 /// Whether these can be one fleet. A router names blocks of one size for one model; what workers
 /// give each other must have the same bytes on both sides.
-pub fn check_fleet(groups: &[Group], pool: bool) -> Result<(), FleetError> {
+pub fn check_fleet(
+    groups: &[Group],
+    pool: bool,
+    handover: Option<&HandoverLink>,
+) -> Result<(), FleetError> {
+    check_roles(groups, handover)?;
     if groups.iter().all(|group| group.workers == 0) {
         return Err(FleetError::NoWorkers);
     }
@@ -68,14 +90,37 @@ pub fn check_fleet(groups: &[Group], pool: bool) -> Result<(), FleetError> {
         }
         differ(first, group, "block_size", |profile| Some(profile.block_size))?;
         differ(first, group, "model", |profile| profile.model().map(str::to_owned))?;
-        let gives =
-            |group: &Group| group.profile.peers.is_some() || pool && group.profile.pool.is_some();
+        let gives = |group: &Group| {
+            let shares = group.profile.peers.is_some() || pool && group.profile.pool.is_some();
+            shares || !group.role.is_both()
+        };
         if groups.iter().any(gives) {
             differ(first, group, "kv_bytes_per_token", |profile| Some(profile.kv_bytes_per_token))?;
         }
         if pool {
             let link = |profile: &Profile| profile.pool.map(|link| link.gb_s.to_string());
             differ(first, group, "pool.gb_s", link)?;
+        }
+    }
+    Ok(())
+}
+
+/// Who computes for others needs somebody who answers, the other way round, and a link between them.
+fn check_roles(groups: &[Group], handover: Option<&HandoverLink>) -> Result<(), FleetError> {
+    handover.map_or(Ok(()), HandoverLink::check).map_err(FleetError::Link)?;
+    for group in groups.iter().filter(|group| group.workers > 0) {
+        let (role, name) = (group.role, group.name.clone());
+        let other = match role {
+            Role::Both => continue,
+            Role::Prefill => Role::Decode,
+            Role::Decode => Role::Prefill,
+        };
+        if handover.is_none() {
+            return Err(FleetError::NoLink { group: name, role: role.name() });
+        }
+        if !groups.iter().any(|group| group.role == other && group.workers > 0) {
+            let (role, other) = (role.name(), other.name());
+            return Err(FleetError::NoOther { group: name, role, other });
         }
     }
     Ok(())
@@ -105,14 +150,11 @@ impl Scenario {
         self.groups.iter().map(|group| group.workers).sum()
     }
 
-    /// Each worker with its profile, in order.
-    pub fn each_worker(&self) -> impl Iterator<Item = (WorkerId, &Profile)> {
-        let alike = |group: &Group| group.workers as usize;
-        let profiles = self
-            .groups
-            .iter()
-            .flat_map(move |group| core::iter::repeat_n(&group.profile, alike(group)));
-        profiles.enumerate().map(|(i, profile)| (WorkerId(i as u32), profile))
+    /// Each worker with its group, in order.
+    pub fn each_worker(&self) -> impl Iterator<Item = (WorkerId, &Group)> {
+        let all = self.groups.iter();
+        let groups = all.flat_map(|group| core::iter::repeat_n(group, group.workers as usize));
+        groups.enumerate().map(|(i, group)| (WorkerId(i as u32), group))
     }
 }
 

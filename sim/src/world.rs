@@ -1,25 +1,27 @@
 //! Asks every heart for its next instant and takes the least. Between hearts travel letters, which
 //! arrive a hop later and, at one instant, in the order they were posted.
 
+mod fetches;
+
 use crate::devices::{DeviceOutcome, Devices};
-use crate::scenario::{FleetError, Scenario, check_fleet};
+use crate::faults::{FailedFetches, FaultError, check_faults};
+use crate::handover::{self, Hand};
+use crate::mail::{Letter, Mail};
+use crate::scenario::{FleetError, Group, Scenario, check_fleet};
 use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
-use warmpath_core::block::BlockRun;
-use warmpath_core::engine::profile::Profile;
-use warmpath_core::engine::store::Fetch;
-use warmpath_core::engine::{Engine, EngineStats, FetchError, LoanKey, Output, SubmitError};
-use warmpath_core::event::{KvBatch, Snapshot};
+use std::collections::BTreeSet;
+use warmpath_core::engine::handover::HandoverStats;
+use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
+use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
-use warmpath_core::id::{RequestId, SourceId, TransferId, WorkerId};
-use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolStats};
+use warmpath_core::id::{RequestId, SourceId, WorkerId};
+use warmpath_core::pool::{PoolError, PoolStats};
 use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::routing::input::{Action, Input, Pull, RejectReason};
+use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
 
@@ -30,6 +32,10 @@ pub enum RunError {
     Fleet(#[from] FleetError),
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    #[error("given up")]
+    GivenUp,
 }
 
 /// What happened.
@@ -40,7 +46,11 @@ pub struct Outcome {
     pub devices: Option<DeviceOutcome>,
     /// By worker.
     pub engines: Vec<EngineStats>,
+    /// The same, of what they handed over.
+    pub handovers: Vec<HandoverStats>,
     pub pool: Option<PoolStats>,
+    /// Why fetches failed.
+    pub failed_fetches: FailedFetches,
     /// Blocks that at least one worker holds, and copies of them in all workers.
     pub resident: (u64, u64),
     /// Prompt blocks the router believed the chosen worker would find, where it looked.
@@ -49,69 +59,28 @@ pub struct Outcome {
     pub events: u64,
 }
 
-/// What travels, and to whom.
-#[derive(Debug)]
-enum Letter {
-    /// To the router: a client's request.
-    Request(RequestId),
-    /// To a worker: a request that was dispatched to it, and whence it might fetch.
-    Dispatched(WorkerId, RequestId, Option<Pull>),
-    /// To a pool or a peer: a worker asks for blocks.
-    Fetch(WorkerId, Fetch),
-    /// To the worker that asked: they are there, or will not come.
-    Fetched(WorkerId, TransferId, Result<(), FetchError>),
-    /// To the pool: blocks to keep.
-    Put(BlockRun),
-    /// To the router, from a worker.
-    Heard(Input),
-    /// To the router's index, from a worker.
-    Kv(KvBatch),
-    /// To the client: the request is over.
-    Ended(RequestId),
-}
-
-struct Posted {
-    at: Instant,
-    order: u64,
-    letter: Letter,
-}
-
-impl PartialEq for Posted {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Posted {}
-impl PartialOrd for Posted {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Posted {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 pub struct World<'a> {
-    hop: Duration,
+    pub hop: Duration,
+    pub handover_latency: Duration,
     report_every: Duration,
     router: Router,
     index: PrefixIndex,
-    engines: Vec<Engine>,
+    pub engines: Vec<Engine>,
     workload: Workload,
-    recorder: Recorder,
-    mail: BinaryHeap<Reverse<Posted>>,
-    posted: u64,
+    pub recorder: Recorder,
+    mail: Mail,
     /// One wake-up key an engine, refreshed after each call: (when, which), and what stands there.
     wakes: BTreeSet<(Instant, u32)>,
     wake_of: Vec<Option<Instant>>,
     /// When a busy worker next reports its load.
     reports: BTreeSet<(Instant, u32)>,
     reporting: Vec<bool>,
-    works: Map<RequestId, Work>,
+    pub works: Map<RequestId, Work>,
+    /// Requests that one worker computes and another answers.
+    pub shares: Map<RequestId, handover::Shared>,
     shared: Shared,
     devices: Option<Devices>,
+    failed_fetches: FailedFetches,
     overlap_blocks: u64,
     events: u64,
     observers: Observers<'a>,
@@ -128,38 +97,43 @@ impl<'a> World<'a> {
         let new_devices = |fleet| Devices::new(fleet, observers.rows);
         let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
         if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
-            check_fleet(&scenario.groups, scenario.pool.is_some())?;
+            check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
         }
+        check_faults(&scenario.faults, scenario.pool.is_some())?;
         let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
             recorder.keep_rows();
         }
-        let engine = |(id, profile): (_, &Profile)| Engine::new(id, 1, profile.clone());
+        let engine = |(id, group): (_, &Group)| {
+            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.handover)
+        };
         let mut world = Self {
             hop: scenario.network.hop(),
+            handover_latency: handover::latency(scenario),
             report_every: scenario.network.report_every(),
             router: Router::new(scenario.policy).with_seed(scenario.seed),
             index: PrefixIndex::default(),
             engines: scenario.each_worker().map(engine).collect(),
             workload,
             recorder,
-            mail: BinaryHeap::new(),
-            posted: 0,
+            mail: Mail::default(),
             wakes: BTreeSet::new(),
             wake_of: vec![None; count],
             reports: BTreeSet::new(),
             reporting: vec![false; count],
             works: Map::default(),
+            shares: Map::default(),
             shared: Shared::new(scenario)?,
             devices,
+            failed_fetches: FailedFetches::default(),
             overlap_blocks: 0,
             events: 0,
             observers,
             outputs: Vec::new(),
             actions: Vec::new(),
         };
-        if let Some(pool) = &world.shared.pool {
+        if let Some(pool) = world.shared.pool() {
             world
                 .index
                 .replace(&pool.snapshot())
@@ -177,9 +151,8 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
-            if self.mail.peek().is_some_and(|Reverse(posted)| posted.at <= now) {
-                let Some(Reverse(posted)) = self.mail.pop() else { break };
-                self.deliver(now, posted.letter);
+            if let Some(letter) = self.mail.take(now) {
+                self.deliver(now, letter);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
             {
@@ -200,15 +173,19 @@ impl<'a> World<'a> {
                 self.tell_router(now, Input::Tick);
             }
             if self.events.is_multiple_of(4096)
+                && let Some(give_up) = &mut self.observers.give_up
+                && give_up(&self.recorder)
+            {
+                return Err(RunError::GivenUp);
+            }
+            if self.events.is_multiple_of(4096)
                 && let Some(progress) = &mut self.observers.progress
             {
                 progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
-        if let Some(pool) = &self.shared.pool {
-            pool.check_at_rest();
-        }
-        checkers::at_rest(&self.router, &self.index, &self.engines, &self.recorder);
+        let Self { router, index, engines, recorder, .. } = &self;
+        checkers::at_rest(router, index, engines, self.shared.pool(), recorder);
         let devices = self.devices.map(Devices::into_outcome);
         let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
         checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
@@ -216,7 +193,9 @@ impl<'a> World<'a> {
             recorder: self.recorder,
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            pool: self.shared.pool.as_ref().map(Pool::stats),
+            handovers: self.engines.iter().map(Engine::handover_stats).collect(),
+            pool: self.shared.stats(),
+            failed_fetches: self.failed_fetches.of(&self.engines),
             resident: self.index.copies(),
             overlap_blocks: self.overlap_blocks,
             events: self.events,
@@ -224,7 +203,7 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let mail = self.mail.peek().map(|Reverse(posted)| posted.at);
+        let mail = self.mail.next();
         let engine = self.wakes.first().map(|&(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.shared.next_wake(), self.workload.next_send());
@@ -233,9 +212,8 @@ impl<'a> World<'a> {
         all.into_iter().flatten().min()
     }
 
-    fn post(&mut self, at: Instant, letter: Letter) {
-        self.posted += 1;
-        self.mail.push(Reverse(Posted { at, order: self.posted, letter }));
+    pub fn post(&mut self, at: Instant, letter: Letter) {
+        self.mail.post(at, letter);
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -259,35 +237,65 @@ impl<'a> World<'a> {
                 let request = self.works[&id].request.clone();
                 self.tell_router(now, Input::Arrived(request));
             }
-            Letter::Dispatched(worker, id, pull) => {
-                let work = self.works.remove(&id).expect("a request is dispatched once");
-                self.recorder.placed(id, worker);
-                let engine = &mut self.engines[worker.0 as usize];
-                let offers = self.shared.offers(engine, &work.request.prompt, pull);
-                match engine.submit_offered(now, work, &offers) {
-                    Ok(()) => self.refresh_wake(worker.0),
-                    Err(error) => {
-                        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
-                        self.fail(now + self.hop + self.hop, id, refusal(error));
-                    }
+            Letter::Dispatched(id, decision) => {
+                let done = match decision.decode {
+                    Some(decode) => self.prefill(now, id, &decision, decode),
+                    None => self.dispatch(now, id, &decision),
+                };
+                if let Err(error) = done {
+                    self.refuse(now, id, error);
                 }
             }
+            Letter::Hand(hand) => self.hand(now, hand),
             Letter::Heard(input) => self.tell_router(now, input),
             Letter::Kv(batch) => {
                 self.index.apply(&batch).expect("this network loses and reorders nothing");
             }
+            Letter::Pool(Some(snapshot)) => {
+                self.index.replace(&snapshot).expect("it holds whole prefixes");
+            }
+            Letter::Pool(None) => {
+                self.index.forget(POOL.into());
+                self.tell_router(now, Input::Lost(POOL.into()));
+            }
             Letter::Ended(id) => self.workload.on_ended(now, id),
             Letter::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
             Letter::Fetched(worker, id, result) => {
-                self.engines[worker.0 as usize].on_transfer(now, id, result);
+                let engine = &mut self.engines[worker.0 as usize];
+                if let Err(why) = result
+                    && engine.store().awaits(id)
+                {
+                    self.failed_fetches.count(why);
+                }
+                engine.on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
-            Letter::Put(run) => {
-                if let Some(pool) = &mut self.shared.pool {
-                    pool.put(now, &run);
-                }
-            }
+            Letter::Put(run) => self.shared.put(now, &run),
         }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        decision: &Decision,
+    ) -> Result<(), SubmitError> {
+        let work = self.works.remove(&id).expect("a request is dispatched once");
+        let worker = decision.worker;
+        self.recorder.placed(id, worker);
+        let engine = &mut self.engines[worker.0 as usize];
+        let offers = self.shared.offers(engine, &work.request.prompt, decision.pull);
+        engine.submit_offered(now, work, &offers)?;
+        self.refresh_wake(worker.0);
+        Ok(())
+    }
+
+    /// A worker does not take the request: the router hears of it, then the client.
+    pub fn refuse(&mut self, now: Instant, id: RequestId, error: SubmitError) {
+        self.works.remove(&id);
+        self.shares.remove(&id);
+        self.post(now + self.hop, Letter::Heard(Input::Cancelled(id)));
+        self.fail(now + self.hop + self.hop, id, refusal(error));
     }
 
     fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
@@ -310,8 +318,7 @@ impl<'a> World<'a> {
                 Action::Dispatch { id, decision } => {
                     let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
-                    let letter = Letter::Dispatched(decision.worker, id, decision.pull);
-                    self.post(now + self.hop, letter);
+                    self.post(now + self.hop, Letter::Dispatched(id, decision));
                 }
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
@@ -340,17 +347,28 @@ impl<'a> World<'a> {
                     let ended = heard + self.hop;
                     let block_size = self.engines[i as usize].profile().block_size;
                     let by_tier = hit.map(|blocks| blocks * block_size);
-                    let found = Cached { tokens: cached_tokens, by_tier };
+                    let found = self.found(id, Cached { tokens: cached_tokens, by_tier });
                     self.recorder.finished(ended, id, worker, found);
-                    let by_origin = Some(by_tier);
+                    let (cached_tokens, by_origin) = (found.tokens, Some(found.by_tier));
                     let input = Input::Finished { id, cached_tokens, by_origin };
                     self.post(heard, Letter::Heard(input));
                     self.post(ended, Letter::Ended(id));
                 }
+                Output::Prefilled { id, at, cached_tokens, hit } => {
+                    let block_size = self.engines[i as usize].profile().block_size;
+                    let by_tier = hit.map(|blocks| blocks * block_size);
+                    self.prefilled(at, id, worker, Cached { tokens: cached_tokens, by_tier });
+                }
+                Output::Pull { at, id, from, tokens } => {
+                    self.post(at, Letter::Hand(Hand::Pull { id, to: worker, from, tokens }));
+                }
+                Output::HandedOver { at, id, to } => self.handed_over(at, id, to),
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
                 Output::Put { at, run } => self.post(at, Letter::Put(run)),
-                Output::Lent { at, key } => self.sent(at, key, SourceId::Worker(worker)),
+                Output::Lent { at, key } => {
+                    self.sent(at, key, SourceId::Worker(worker), Ok(()));
+                }
             }
         }
         self.outputs = outputs;
@@ -358,43 +376,6 @@ impl<'a> World<'a> {
             self.reports.insert((now + self.report_every, i));
         }
         self.refresh_wake(i);
-    }
-
-    /// A fetch reaches who is to send it.
-    fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
-        let key = (worker, fetch.id);
-        let refused = match (fetch.from, &mut self.shared.pool) {
-            (SourceId::Worker(from), _) => {
-                let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
-                self.refresh_wake(from.0);
-                lent
-            }
-            (SourceId::Pool(_), Some(pool)) => pool.get(now, key, &fetch.run),
-            (SourceId::Pool(_), None) => Err(FetchError::Gone),
-        };
-        if refused.is_err() {
-            self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
-        }
-    }
-
-    /// Blocks have left for who asked; the latency of the way comes on top.
-    fn sent(&mut self, at: Instant, (worker, id): LoanKey, from: SourceId) {
-        let profile = self.engines[worker.0 as usize].profile();
-        let latency_us = match from {
-            SourceId::Pool(_) => profile.pool.map_or(0.0, |pool| pool.latency_us),
-            SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
-        };
-        let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
-        self.post(arrives, Letter::Fetched(worker, id, Ok(())));
-    }
-
-    fn step_pool(&mut self, now: Instant) {
-        for output in self.shared.step(now) {
-            match output {
-                PoolOutput::Sent { at, key } => self.sent(at, key, SourceId::Pool(POOL)),
-                PoolOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
-            }
-        }
     }
 
     /// A busy worker goes on reporting; an idle one says so and falls silent.
@@ -409,7 +390,7 @@ impl<'a> World<'a> {
         self.post(now + self.hop, Letter::Heard(Input::Load(report)));
     }
 
-    fn refresh_wake(&mut self, i: u32) {
+    pub fn refresh_wake(&mut self, i: u32) {
         let next = self.engines[i as usize].next_wake();
         let old = core::mem::replace(&mut self.wake_of[i as usize], next);
         if old != next {
@@ -426,6 +407,8 @@ impl<'a> World<'a> {
 fn rejection(reason: RejectReason) -> &'static str {
     match reason {
         RejectReason::NoEligibleWorker { .. } => "no worker takes requests",
+        RejectReason::NoDecodeWorker { .. } => "no worker decodes",
+        RejectReason::NoPrefillWorker { .. } => "no worker prefills",
         RejectReason::PromptTooLarge { .. } => "prompt too large for any worker",
         RejectReason::DuplicateId => "duplicate request id",
     }

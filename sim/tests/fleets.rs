@@ -4,6 +4,7 @@ mod common;
 
 use common::{profile, scenario, spec, workload};
 use warmpath_core::engine::profile::{Loads, PeerLink, Profile, StepTime};
+use warmpath_core::event::Role;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::arrivals::Arrivals;
@@ -20,7 +21,7 @@ fn slow(times: f64) -> Profile {
 }
 
 fn group(name: &str, workers: u32, profile: Profile) -> Group {
-    Group { name: name.into(), workers, profile }
+    Group { name: name.into(), workers, role: Role::Both, profile }
 }
 
 /// Two fast workers, then two that take three times as long.

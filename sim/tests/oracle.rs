@@ -37,6 +37,8 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
         groups: Group::alone(1, profile),
         policy: PolicyConfig::KvAware,
         pool: None,
+        faults: Vec::new(),
+        handover: None,
         devices: None,
         network,
         seed: 0,

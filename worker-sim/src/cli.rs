@@ -8,7 +8,9 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::event::Role;
 use warmpath_proto::settings::{explain_field, read, set};
 use warmpath_worker_sim::{WorkerConfig, profiles};
 
@@ -46,9 +48,18 @@ pub struct Cli {
     /// The pool that it shares with others, for a profile with a [pool]
     #[arg(long, value_name = "URL")]
     pool: Option<String>,
+    /// What of a request it does: prefill, decode or both; other than both needs [handover] in the file
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    role: Option<Role>,
     /// Model seconds in a second of the wall clock
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    let all = [Role::Prefill, Role::Decode, Role::Both];
+    let found = all.into_iter().find(|role| role.name() == text);
+    found.ok_or_else(|| "expected prefill, decode or both".to_owned())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +90,8 @@ struct File {
     model: Option<String>,
     profile: Option<Source>,
     pool: Option<String>,
+    role: Option<Role>,
+    handover: Option<HandoverLink>,
     speedup: Option<f64>,
     flush_ms: Option<u64>,
     report_interval_ms: Option<u64>,
@@ -159,6 +172,8 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.name, cli.name.or(file.name));
     set(&mut config.model, cli.model.or(file.model));
     config.pool = cli.pool.or(file.pool);
+    set(&mut config.role, cli.role.or(file.role));
+    config.handover = file.handover;
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     set(&mut config.flush_ms, file.flush_ms);
     set(&mut config.report_interval_ms, file.report_interval_ms);

@@ -1,7 +1,9 @@
 //! What a worker is made of. A file of these fields is TOML; unknown fields are errors.
 
 use serde::{Deserialize, Serialize};
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::event::Role;
 use warmpath_core::pool::PoolError;
 use warmpath_proto::pool::Agreement;
 
@@ -19,6 +21,12 @@ pub struct WorkerConfig {
     /// needs one, and only that.
     #[serde(default)]
     pub pool: Option<String>,
+    /// What of a request it does.
+    #[serde(default)]
+    pub role: Role,
+    /// How KV comes to it or leaves it, where it shares requests with others.
+    #[serde(default)]
+    pub handover: Option<HandoverLink>,
     /// Model seconds in a second of the wall clock; common to a run.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
@@ -82,6 +90,8 @@ impl WorkerConfig {
             model: default_model(),
             profile,
             pool: None,
+            role: Role::Both,
+            handover: None,
             speedup: default_speedup(),
             flush_ms: default_flush_ms(),
             report_interval_ms: default_report_interval_ms(),
@@ -112,6 +122,16 @@ impl WorkerConfig {
             }
         }
         self.profile.check()?;
+        if let Some(link) = &self.handover {
+            link.check().map_err(ConfigError::Handover)?;
+        }
+        if !self.role.is_both() && self.handover.is_none() {
+            let why = format!(
+                "{}, but there is no [handover], expected the link that KV goes over",
+                self.role.name()
+            );
+            return err("role", why);
+        }
         match (&self.pool, self.profile.pool) {
             (None, Some(_)) => {
                 err("pool", "missing, the profile has a [pool]: expected http://host:port".into())
@@ -139,6 +159,7 @@ impl ConfigError {
             Self::Field { field, why } => ((*field).to_owned(), why),
             Self::Profile(error) => (format!("profile.{}", error.field), &error.why),
             Self::Pool(error) => (format!("pool.{}", error.field), &error.why),
+            Self::Handover(error) => (error.field.to_owned(), &error.why),
         }
     }
 }
@@ -150,6 +171,8 @@ pub enum ConfigError {
     Field { field: &'static str, why: String },
     #[error("profile.{0}")]
     Profile(#[from] ProfileError),
+    #[error("{0}")]
+    Handover(ProfileError),
     #[error("pool.{0}")]
     Pool(#[from] PoolError),
 }
@@ -197,6 +220,8 @@ pub mod tests {
         assert_eq!(error, "speedup: NaN, expected 0.001 to 10000");
         let error = check(|config| config.flush_ms = 0).unwrap_err();
         assert_eq!(error, "flush_ms: 0, expected 1 to 3600000 ms");
+        let error = check(|config| config.role = Role::Decode).unwrap_err();
+        assert!(error.starts_with("role: decode, but there is no [handover]"), "{error}");
         let error = check(|config| config.profile.block_size = 0).unwrap_err();
         assert_eq!(error, "profile.block_size: 0, expected 1 to 65536 tokens");
     }

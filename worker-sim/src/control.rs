@@ -45,8 +45,10 @@ impl Controlled for Shared {
 
     async fn abort(&self, _: &Extensions, request_ids: &[String]) -> Result<(), Status> {
         for name in request_ids {
-            if let Some(id) = self.id_of(name) {
-                self.send(Command::Abort(id))?;
+            match self.id_of(name) {
+                Some(id) => self.send(Command::Abort(id))?,
+                // It may have ended with its prompt held for another.
+                None => self.send(Command::Release(name.clone()))?,
             }
         }
         Ok(())

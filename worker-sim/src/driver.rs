@@ -4,6 +4,7 @@
 
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, FeedItem, Intervals};
+use crate::handover::{Holding, Pulls};
 use crate::lend::{Reply, Sending};
 use crate::metrics::WorkerMetrics;
 use crate::remote::Outbox;
@@ -20,13 +21,13 @@ use warmpath_core::id::{RequestId, TransferId, WorkerId};
 use warmpath_core::request::Work;
 use warmpath_core::time::{Duration as ModelDuration, Instant};
 use warmpath_proto::clock::ModelClock;
+use warmpath_proto::transfer::Moved;
 
 #[derive(Debug)]
 pub enum Command {
     Submit {
         work: Work,
-        /// What others have of its prompt.
-        offers: SmallVec<[Offer; 2]>,
+        how: How,
         progress: watch::Sender<Progress>,
         reply: oneshot::Sender<Result<(), SubmitError>>,
     },
@@ -44,9 +45,33 @@ pub enum Command {
         run: BlockRun,
         reply: Reply,
     },
+    /// Who answers a prompt that was computed here pulls its KV.
+    HandOver {
+        name: String,
+        tokens: u32,
+        reply: Reply,
+    },
+    /// Nobody will.
+    Release(String),
+    /// The KV of a prompt that another computed is here at that instant, or will not come.
+    Handed {
+        id: RequestId,
+        came: Result<(Instant, Moved), FetchError>,
+    },
     Watch(mpsc::Sender<FeedItem>),
     /// Take no more requests; stop when idle, or at this instant.
     Drain(WallInstant),
+}
+
+/// How a request is to be served.
+#[derive(Debug)]
+pub enum How {
+    /// Here alone; what others have of its prompt.
+    Alone(SmallVec<[Offer; 2]>),
+    /// Its prompt alone, which is then held under this name.
+    Compute(String),
+    /// From a prompt that another holds.
+    Answer,
 }
 
 /// How far an answer has come. A reader that is slow sees fewer, larger steps.
@@ -59,7 +84,16 @@ pub struct Progress {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    Finished { cached_tokens: u32, hit: Hit },
+    Finished {
+        cached_tokens: u32,
+        hit: Hit,
+        moved: Option<Moved>,
+    },
+    /// The prompt is computed, and held for who answers.
+    Held {
+        cached_tokens: u32,
+        hit: Hit,
+    },
     Aborted,
 }
 
@@ -86,6 +120,12 @@ pub struct Driver {
     /// Blocks that have left for here, by when they are here.
     arriving: BTreeSet<(Instant, TransferId)>,
     lending: Sending,
+    holding: Holding,
+    pulls: Pulls,
+    /// Hand-overs that have left for here, by when they are here.
+    landing: BTreeSet<(Instant, RequestId)>,
+    /// What was handed over for requests under way.
+    moved: HashMap<RequestId, Moved>,
     metrics: WorkerMetrics,
     drain_until: Option<WallInstant>,
 }
@@ -95,6 +135,7 @@ pub fn start(
     config: &WorkerConfig,
     epoch: u64,
     outbox: Outbox,
+    pulls: Pulls,
     done: oneshot::Sender<()>,
 ) -> std::io::Result<Sender<Command>> {
     let clock = ModelClock::starting_now(config.speedup);
@@ -104,7 +145,8 @@ pub fn start(
         digest: Duration::from_millis(config.digest_interval_ms),
     };
     let driver = Driver {
-        engine: Engine::new(WorkerId(0), epoch, config.profile.clone()),
+        engine: Engine::new(WorkerId(0), epoch, config.profile.clone())
+            .with_role(config.role, config.handover),
         clock,
         now: Instant::START,
         outputs: Vec::new(),
@@ -115,6 +157,10 @@ pub fn start(
         outbox,
         arriving: BTreeSet::new(),
         lending: Sending::default(),
+        holding: Holding::default(),
+        pulls,
+        landing: BTreeSet::new(),
+        moved: HashMap::new(),
         metrics: WorkerMetrics::new(config),
         drain_until: None,
     };
@@ -126,7 +172,8 @@ impl Heart for Driver {
 
     fn next_wake(&self) -> Option<WallInstant> {
         let arrival = self.arriving.first().map(|&(at, _)| at);
-        let due = [self.engine.next_wake(), arrival].into_iter().flatten().min();
+        let landing = self.landing.first().map(|&(at, _)| at);
+        let due = [self.engine.next_wake(), arrival, landing].into_iter().flatten().min();
         let due = due.map(|due| self.clock.wall(due));
         [due, self.feed.next_wake(), self.next_flush, self.drain_until].into_iter().flatten().min()
     }
@@ -147,6 +194,13 @@ impl Heart for Driver {
             self.engine.on_transfer(at, id, Ok(()));
             self.now = at;
         }
+        while let Some(&(at, id)) = self.landing.first().filter(|&&(at, _)| at <= now) {
+            self.landing.remove(&(at, id));
+            let at = at.max(self.now);
+            self.engine.step(at, &mut self.outputs);
+            self.engine.on_handover(at, id, Ok(()));
+            self.now = at;
+        }
         self.engine.step(now, &mut self.outputs);
         self.now = now;
         self.pass_on(wall);
@@ -159,10 +213,13 @@ impl Heart for Driver {
         let now = self.clock.now().max(self.now);
         self.now = now;
         match command {
-            Command::Submit { work, offers, progress, reply } => {
-                let (id, output_tokens) = (work.request.id, work.output_tokens);
+            Command::Submit { work, how, progress, reply } => {
+                let id = work.request.id;
+                // Of one that another answers, one token is made.
+                let computes = matches!(how, How::Compute(_));
+                let output_tokens = if computes { 1 } else { work.output_tokens };
                 let prompt_tokens = work.request.prompt.tokens();
-                let result = self.engine.submit_offered(now, work, &offers);
+                let result = self.submit(now, work, how);
                 if result.is_ok() {
                     self.metrics.submitted(id, now, prompt_tokens, output_tokens);
                     self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
@@ -171,13 +228,13 @@ impl Heart for Driver {
                 let _ = reply.send(result);
             }
             Command::Cancel(id) => {
-                self.engine.cancel(now, id);
+                self.cancel(now, id);
                 if self.streams.remove(&id).is_some() {
                     self.metrics.aborted(id);
                 }
             }
             Command::Abort(id) => {
-                self.engine.cancel(now, id);
+                self.cancel(now, id);
                 if let Some(stream) = self.streams.remove(&id) {
                     self.metrics.aborted(id);
                     let end = Some(End::Aborted);
@@ -195,6 +252,27 @@ impl Heart for Driver {
                 let blocks = run.len();
                 let lent = self.lending.begin(now, reply, |key| engine.lend(now, key, &run));
                 self.metrics.lent(if lent { blocks } else { 0 });
+            }
+            Command::HandOver { name, tokens, reply } => {
+                let engine = &mut self.engine;
+                let begin = |id| engine.hand_over(now, id, WorkerId(0), tokens);
+                self.holding.hand_over(now, &name, reply, begin);
+            }
+            Command::Release(name) => {
+                if let Some(id) = self.holding.release(&name) {
+                    self.engine.cancel(now, id);
+                }
+            }
+            Command::Handed { id, came: Ok((due, moved)) } => {
+                self.metrics.handovers.ended(Some(moved));
+                if self.streams.contains_key(&id) {
+                    self.moved.insert(id, moved);
+                    self.landing.insert((due.max(now), id));
+                }
+            }
+            Command::Handed { id, came: Err(error) } => {
+                self.metrics.handovers.ended(None);
+                self.engine.on_handover(now, id, Err(error));
             }
             Command::Watch(watcher) => {
                 self.engine.announce(now, &mut self.outputs);
@@ -223,6 +301,26 @@ impl Heart for Driver {
 }
 
 impl Driver {
+    fn submit(&mut self, now: Instant, work: Work, how: How) -> Result<(), SubmitError> {
+        match how {
+            How::Alone(offers) => self.engine.submit_offered(now, work, &offers),
+            How::Answer => self.engine.submit_handed(now, work, WorkerId(0)),
+            How::Compute(name) => {
+                let id = work.request.id;
+                self.engine.submit_prefill(now, work)?;
+                self.holding.compute(id, name);
+                Ok(())
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Instant, id: RequestId) {
+        self.engine.cancel(now, id);
+        self.holding.cancel(id);
+        self.moved.remove(&id);
+        self.landing.retain(|&(_, other)| other != id);
+    }
+
     fn pass_on(&mut self, wall: WallInstant) {
         let mut outputs = std::mem::take(&mut self.outputs);
         if !outputs.is_empty() {
@@ -239,7 +337,8 @@ impl Driver {
                 }
                 Output::Finished { id, cached_tokens, hit, .. } => {
                     if let Some(stream) = self.streams.remove(&id) {
-                        let end = Some(End::Finished { cached_tokens, hit });
+                        let moved = self.moved.remove(&id);
+                        let end = Some(End::Finished { cached_tokens, hit, moved });
                         let made = stream.output_tokens;
                         stream.progress.send_replace(Progress { made, end });
                     }
@@ -249,6 +348,18 @@ impl Driver {
                 Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
                 Output::Put { run, .. } => self.outbox.put(run),
                 Output::Lent { at, key } => self.lending.end(at, key),
+                Output::Prefilled { id, cached_tokens, hit, .. } => {
+                    self.holding.computed(id, &self.engine);
+                    if let Some(stream) = self.streams.remove(&id) {
+                        let end = Some(End::Held { cached_tokens, hit });
+                        stream.progress.send_replace(Progress { made: 1, end });
+                    }
+                }
+                Output::Pull { at, id, tokens, .. } => {
+                    // Fails only when the worker stops.
+                    let _ = self.pulls.send((at, id, tokens));
+                }
+                Output::HandedOver { at, id, .. } => self.holding.left(at, id),
             }
         }
         self.outputs = outputs;

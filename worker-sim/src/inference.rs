@@ -4,7 +4,8 @@
 //! The answer's token ids follow from all tokens before them, so they are made when they are sent.
 
 use crate::config::WorkerConfig;
-use crate::driver::{Command, End, Progress};
+use crate::driver::{Command, End, How, Progress};
+use crate::handover::{Address, Puller};
 use crate::remote::Remote;
 use prost_types::Struct;
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use warmpath_core::request::{self, Known, TokenSource, Work};
 use warmpath_core::tokens::TokenStream;
 use warmpath_proto::generate::{self, Accepted};
 use warmpath_proto::pool::Agreement;
+use warmpath_proto::transfer::{self, Transfer};
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, GenerateResponse, PromptInfo, SequenceOutput,
     finish_info::FinishReason, inference_server::Inference,
@@ -37,6 +39,9 @@ pub struct Shared {
     pub epoch: u64,
     pub commands: Sender<Command>,
     remote: Arc<Remote>,
+    puller: Arc<Puller>,
+    /// Where those find it that it hands over to.
+    pub address: Address,
     /// What peers that ask for blocks must mean by them.
     pub agreement: Agreement,
     pub draining: AtomicBool,
@@ -50,7 +55,8 @@ impl Shared {
         config: WorkerConfig,
         epoch: u64,
         commands: Sender<Command>,
-        remote: Arc<Remote>,
+        (remote, puller): (Arc<Remote>, Arc<Puller>),
+        address: Address,
     ) -> Self {
         Self {
             agreement: config.agreement(),
@@ -58,6 +64,8 @@ impl Shared {
             epoch,
             commands,
             remote,
+            puller,
+            address,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             names: Mutex::default(),
@@ -126,17 +134,18 @@ impl InferenceService {
         {
             return Err(status::from_submit(SubmitError::TooLarge { needed, capacity }));
         }
+        self.check_transfer(&accepted)?;
         let id = shared.name(&accepted.request_id)?;
         let name = accepted.request_id.clone();
         let guard = Guard { shared: Arc::clone(shared), id, name, submitted: false };
         let mut stream = TokenStream::default();
         stream.extend(&accepted.prompt);
         let work = self.work(id, &accepted, stream);
-        let offers = shared.remote.offers(&work.request.prompt, accepted.pull.as_ref()).await;
+        let how = self.how(id, &work, &accepted).await;
         let (progress, receiver) = watch::channel(Progress::default());
         let (reply, submitted) = oneshot::channel();
         let mut answer = Answer::new(accepted, stream, receiver, guard);
-        shared.send(Command::Submit { work, offers, progress, reply })?;
+        shared.send(Command::Submit { work, how, progress, reply })?;
         answer.guard.submitted = true;
         match submitted.await {
             Ok(Ok(())) => Ok(answer),
@@ -145,6 +154,34 @@ impl InferenceService {
                 Err(status::from_submit(error))
             }
             Err(_) => Err(stopped()),
+        }
+    }
+
+    fn check_transfer(&self, accepted: &Accepted) -> Result<(), Status> {
+        let refuse = |why: &str| Err(Status::invalid_argument(why));
+        match &accepted.transfer {
+            Some(_) if self.shared.config.handover.is_none() => {
+                refuse("kv.kv_transfer_params: this worker has no [handover]")
+            }
+            Some(Transfer::Compute) if accepted.request_id.is_empty() => {
+                refuse("request_id: missing, expected the name to hold the prompt under")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn how(&self, id: RequestId, work: &Work, accepted: &Accepted) -> How {
+        let shared = &self.shared;
+        match &accepted.transfer {
+            None => {
+                let prompt = &work.request.prompt;
+                How::Alone(shared.remote.offers(prompt, accepted.pull.as_ref()).await)
+            }
+            Some(Transfer::Compute) => How::Compute(accepted.request_id.clone()),
+            Some(Transfer::Answer(remote)) => {
+                shared.puller.expect(id, remote.clone());
+                How::Answer
+            }
         }
     }
 
@@ -210,6 +247,8 @@ impl Drop for Guard {
         if !self.name.is_empty() {
             self.shared.names().remove(&self.name);
         }
+        // Of one whose KV was never asked for.
+        self.shared.puller.forget(self.id);
         if self.submitted {
             // The engine may be gone already.
             let _ = self.shared.send(Command::Cancel(self.id));
@@ -227,6 +266,8 @@ pub struct Answer {
     prompt: Option<PromptInfo>,
     want_output_ids: bool,
     ended: bool,
+    /// Who computed the prompt, if another did.
+    from: Option<transfer::Remote>,
     guard: Guard,
 }
 
@@ -238,6 +279,10 @@ impl Answer {
         guard: Guard,
     ) -> Self {
         let num_prompt_tokens = accepted.prompt.len() as u32;
+        let from = match accepted.transfer {
+            Some(Transfer::Answer(remote)) => Some(remote),
+            _ => None,
+        };
         let token_ids = if accepted.want_prompt_ids { accepted.prompt } else { Vec::new() };
         Self {
             progress: WatchStream::from_changes(progress),
@@ -246,6 +291,7 @@ impl Answer {
             prompt: Some(PromptInfo { num_prompt_tokens, token_ids, ..Default::default() }),
             want_output_ids: accepted.want_output_ids,
             ended: false,
+            from,
             guard,
         }
     }
@@ -260,6 +306,35 @@ impl Answer {
         Status::unavailable(format!("the worker stopped after {sent} tokens of this answer"))
     }
 
+    /// How it ended, and how much of its prompt was cached where.
+    fn ended_as(&self, end: End) -> (FinishReason, Option<(u32, Struct)>) {
+        let shared = &self.guard.shared;
+        match end {
+            End::Finished { cached_tokens, hit, moved } => {
+                let mut params = shared.by_origin(&hit);
+                let mut cached = cached_tokens;
+                // What was found of the prompt is what was not computed: by whoever was to do it.
+                if let Some(from) = &self.from
+                    && let Some(tokens) = from.cached_tokens()
+                {
+                    cached = tokens;
+                    let found = from.found.clone();
+                    params.fields.extend(found.map(|found| (tiers::FIELD.to_owned(), found)));
+                }
+                if let Some(moved) = moved {
+                    transfer::moved(&mut params, moved);
+                }
+                (FinishReason::Length, Some((cached, params)))
+            }
+            End::Held { cached_tokens, hit } => {
+                let mut params = shared.by_origin(&hit);
+                shared.address.hold(&mut params, &self.guard.name);
+                (FinishReason::Length, Some((cached_tokens, params)))
+            }
+            End::Aborted => (FinishReason::Aborted, None),
+        }
+    }
+
     fn respond(&mut self, progress: Progress) -> GenerateResponse {
         let num_tokens = progress.made - self.sent;
         self.sent = progress.made;
@@ -271,14 +346,8 @@ impl Answer {
         let finish_info = progress.end.map(|end| {
             self.ended = true;
             self.guard.submitted = false;
-            let (reason, num_cached_tokens, kv_transfer_params) = match end {
-                End::Finished { cached_tokens, hit } => (
-                    FinishReason::Length,
-                    Some(cached_tokens),
-                    Some(self.guard.shared.by_origin(&hit)),
-                ),
-                End::Aborted => (FinishReason::Aborted, None, None),
-            };
+            let (reason, found) = self.ended_as(end);
+            let (num_cached_tokens, kv_transfer_params) = found.unzip();
             FinishInfo {
                 num_output_tokens: self.sent,
                 finish_reason: reason.into(),

@@ -4,6 +4,7 @@
 //! - `driver`: the engine on a thread of its own, woken when something is due.
 //! - `turns`: how a heart keeps time on its thread.
 //! - `remote`: what pools and peers have for a worker.
+//! - `handover`: prompts that one worker computes and another answers.
 //! - `lend`: blocks that are sent to who asks for them.
 //! - [`pool`]: the pool itself, a process of its own.
 //! - `feed`: what watchers are told.
@@ -16,6 +17,7 @@ pub mod config;
 mod control;
 mod driver;
 mod feed;
+mod handover;
 mod inference;
 mod lend;
 mod lender;

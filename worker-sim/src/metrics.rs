@@ -1,10 +1,12 @@
 //! vLLM's own metric names, so that dashboards and endpoint pickers made for vLLM read a simulated
 //! worker too. Times are in model seconds; only the lateness of the driver is in wall seconds.
 
+mod handover;
 mod shared;
 
 use crate::config::WorkerConfig;
 use crate::feed::Feed;
+use handover::HandoverMetrics;
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
@@ -88,6 +90,7 @@ fn describe() {
     describe_counter!("warmpath_worker_kv_events_total", "Store changes announced");
     describe_counter!("warmpath_worker_watchers_dropped_total", "Feeds whose reader fell behind");
     shared::describe();
+    handover::describe();
 }
 
 struct Begun {
@@ -133,6 +136,7 @@ pub struct WorkerMetrics {
     events: Counter,
     lagging: Counter,
     lent: Counter,
+    pub handovers: HandoverMetrics,
 }
 
 impl std::fmt::Debug for WorkerMetrics {
@@ -184,6 +188,7 @@ impl WorkerMetrics {
             events: counted("warmpath_worker_kv_events_total"),
             lagging: counted("warmpath_worker_watchers_dropped_total"),
             lent: shared::lent(config),
+            handovers: HandoverMetrics::new(config),
         }
     }
 
@@ -241,6 +246,13 @@ impl WorkerMetrics {
                 self.ttft.record(at.since(begun.at).as_secs_f64());
                 self.prompt_tokens.increment(u64::from(begun.prompt_tokens));
             }
+            Output::Prefilled { id, at, cached_tokens, .. } => {
+                let Some(begun) = self.requests.remove(id) else { return };
+                self.prompt_tokens.increment(u64::from(begun.prompt_tokens));
+                self.e2e.record(at.since(begun.at).as_secs_f64());
+                self.cached_tokens.increment(u64::from(*cached_tokens));
+                self.finished.increment(1);
+            }
             Output::Finished { id, at, cached_tokens, .. } => {
                 let answer = self.requests.get(id).map(|begun| begun.output_tokens);
                 self.progress(*id, *at, answer.unwrap_or(0));
@@ -254,7 +266,11 @@ impl WorkerMetrics {
                 self.finished.increment(1);
             }
             // Counted where they are done.
-            Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {}
+            Output::Fetch { .. }
+            | Output::Lent { .. }
+            | Output::Put { .. }
+            | Output::Pull { .. }
+            | Output::HandedOver { .. } => {}
             Output::Kv { batch, .. } => {
                 self.batches.increment(1);
                 self.events.increment(batch.events.len() as u64);

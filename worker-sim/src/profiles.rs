@@ -17,13 +17,14 @@ macro_rules! rows {
 }
 
 const PROFILES: &[Row] = rows!("":
-    "llama-70b-fp8-2xh100" "llama-70b-fp8-4xh100" "llama-70b-fp8-4xh100-shared" "llama-70b-nvfp4-b200" "llama-8b-bf16-h100"
+    "llama-70b-fp8-2xh100" "llama-70b-fp8-4xh100" "llama-70b-fp8-4xh100-shared"
+    "llama-70b-fp8-4xh100-tiers" "llama-70b-nvfp4-b200" "llama-8b-bf16-h100"
     "qwen3-32b-bf16-2xh100" "qwen3-235b-fp8-4xh200" "gpt-oss-120b-h200" "deepseek-v3-fp8-8xh200"
     "deepseek-v3-nvfp4-8xgb300" "granite-h-small-bf16-h200" "r1-distill-1.5b-m5-max" "llama-8b-int4-m5-max"
-    "llama-70b-int4-m5-max" "lab-tp2"
+    "llama-70b-int4-m5-max" "llama-70b-fp8-512xlpu" "lab-tp2"
     "lab-tp4");
 const DEVICES: &[Row] = rows!("devices/":
-    "h100" "h200" "b200" "gb300" "vera-rubin" "mi300x" "tpu7x" "trainium3" "groq-3-lpu" "m5-max");
+    "h100" "h200" "b200" "gb300" "vera-rubin" "mi300x" "tpu7x" "trainium3" "groq-3-lpu" "groq-3-lpu-x64" "m5-max");
 const MODELS: &[Row] = rows!("models/":
     "llama-3.1-8b" "llama-3.1-70b" "qwen3-32b" "qwen3-30b-a3b" "qwen3-235b-a22b" "gpt-oss-20b"
     "gpt-oss-120b" "deepseek-v3" "mistral-large-2" "gemma-4-26b-a4b" "granite-4.0-h-small"

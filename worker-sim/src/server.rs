@@ -3,6 +3,7 @@
 use crate::config::{ConfigError, WorkerConfig};
 
 use crate::driver::{self, Command};
+use crate::handover::{self, Address, HandoverService, Puller};
 use crate::inference::{InferenceService, Shared};
 use crate::lender::Lender;
 use crate::remote::{self, Remote};
@@ -11,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tonic_health::ServingStatus;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::v1::handover_server::HandoverServer;
 use warmpath_proto::v1::pool_server::PoolServer;
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
 use warmpath_proto::vllm::control_server::ControlServer;
@@ -55,10 +57,15 @@ pub async fn serve(
     let epoch = epoch_now();
     let (done, mut stopped) = oneshot::channel();
     let (outbox, wanted) = remote::outbox(&config);
-    let commands = driver::start(&config, epoch, outbox, done)?;
+    let (pulls, wanted_pulls) = mpsc::unbounded_channel();
+    let commands = driver::start(&config, epoch, outbox, pulls, done)?;
     let remote = Remote::new(&config)?;
-    let _calls = remote::serve(&remote, wanted, commands.clone());
-    let shared = Arc::new(Shared::new(config, epoch, commands, remote));
+    let mut calls = remote::serve(&remote, wanted, commands.clone());
+    let puller = Puller::new(&config);
+    calls.spawn(handover::pull_all(Arc::clone(&puller), wanted_pulls, commands.clone()));
+    let address = Address::new(&config, epoch, listener.local_addr()?);
+    let shared = Shared::new(config, epoch, commands, (remote, puller), address);
+    let shared = Arc::new(shared);
 
     let (close, closed) = oneshot::channel::<()>();
     let (health, server) = services(&shared, listener, closed).await?;
@@ -106,6 +113,7 @@ async fn services(
     let control = ControlServer::new(ControlService(Arc::clone(shared)));
     let lender =
         PoolServer::new(Lender(Arc::clone(shared))).max_decoding_message_size(MAX_GENERATE_BYTES);
+    let handover = HandoverServer::new(HandoverService(Arc::clone(shared)));
     let state = WorkerStateServer::new(StateService { shared: Arc::clone(shared) });
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<InferenceServer<InferenceService>>().await;
@@ -119,6 +127,7 @@ async fn services(
         .add_service(control)
         .add_service(state)
         .add_service(lender)
+        .add_service(handover)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

@@ -1,4 +1,4 @@
-//! The binary: what it says when it can't start, and that it stops when told to.
+//! The binaries: what they say when they can't start, and that they stop when told to.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -21,7 +21,15 @@ ns_per_seq = 0.0
 ";
 
 fn worker(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_worker-sim"));
+    program(env!("CARGO_BIN_EXE_worker-sim"), folder, args)
+}
+
+fn pool(folder: &Path, args: &[&str]) -> Command {
+    program(env!("CARGO_BIN_EXE_pool"), folder, args)
+}
+
+fn program(path: &str, folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command.current_dir(folder).args(args).env("RUST_LOG", "info").env("NO_COLOR", "1");
     command
 }
@@ -84,7 +92,51 @@ fn an_address_that_can_not_be_had_is_one_line() {
 fn it_serves_until_it_is_told_to_stop() {
     let folder = folder();
     let args = ["--profile", "tiny.toml", "--hbm-tokens", "unlimited", "--speedup", "20"];
-    let mut child = worker(folder.path(), &args).stderr(Stdio::piped()).spawn().unwrap();
+    serves_and_stops(worker(folder.path(), &args));
+}
+
+/// The tiny profile, and the way to a pool.
+fn sharing() -> String {
+    let link = "gb_s = 1.0\nlatency_us = 1.0\nfill = \"write-through\"\nloads = \"always\"\n";
+    format!("{PROFILE}\n[pool]\n{link}timeout_ms = 1.0\n")
+}
+
+#[test]
+fn a_pool_says_in_one_line_what_is_wrong_and_serves_until_it_is_told_to_stop() {
+    let folder = folder();
+    std::fs::write(folder.path().join("sharing.toml"), sharing()).unwrap();
+    let spec = "[pool]\ntokens = 1600\ngb_s = 1.0\nstore_gb_s = 1.0\neviction = \"lru\"\n";
+    let cases = [
+        (format!("profile = \"tiny.toml\"\n{spec}"), "p.toml:1: profile: it has no [pool]"),
+        (format!("profile = \"none.toml\"\n{spec}"), "none.toml: No such file"),
+        ("profile = \"sharing.toml\"\n".to_owned(), "tokens: missing, expected --tokens N or"),
+        (spec.to_owned(), "profile: missing, expected --profile NAME or FILE or one in --config"),
+        (
+            format!("profile = \"sharing.toml\"\n{}", spec.replace("1600", "15")),
+            "p.toml:3: pool.tokens: 15, expected at least one block of 16",
+        ),
+        (
+            format!("profile = \"sharing.toml\"\n{}", spec.replace("lru", "fifo")),
+            "p.toml:6: eviction: unknown variant `fifo`",
+        ),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(folder.path().join("p.toml"), &text).unwrap();
+        let output = pool(folder.path(), &["--config", "p.toml"]).output().unwrap();
+        let line = complaint(&output);
+        assert!(line.starts_with(expected), "'{line}' for {text:?}, expected '{expected}'");
+    }
+    let args =
+        ["--profile", "sharing.toml", "--tokens", "1600", "--gb-s", "1", "--store-gb-s", "1"];
+    serves_and_stops(pool(folder.path(), &args));
+    // A worker says that it lacks one.
+    let output = worker(folder.path(), &["--profile", "sharing.toml"]).output().unwrap();
+    let line = complaint(&output);
+    assert_eq!(line, "pool: missing, the profile has a [pool]: expected http://host:port");
+}
+
+fn serves_and_stops(mut command: Command) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();

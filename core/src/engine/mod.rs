@@ -10,21 +10,24 @@
 //! follows from a closed form; a request that arrives in it cuts it at the next step's end.
 
 mod front_end;
+pub mod handover;
 mod heat;
 mod output;
 pub mod physics;
 pub mod profile;
+mod says;
 mod scheduler;
 mod sequence;
 mod share;
 pub mod store;
 
-use crate::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
+use crate::event::KvBatch;
 use crate::hash::Map;
 use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
 use front_end::FrontEnd;
+use handover::Handovers;
 use heat::Heat;
 pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
@@ -52,6 +55,7 @@ pub struct Engine {
     /// When a fetch is given up.
     deadlines: BTreeSet<(Instant, TransferId)>,
     loans: Loans,
+    handovers: Handovers,
     heat: Heat,
     stats: EngineStats,
 }
@@ -121,6 +125,7 @@ impl Engine {
             ids: Map::default(),
             deadlines: BTreeSet::new(),
             loans: Loans::default(),
+            handovers: Handovers::default(),
             heat,
             stats: EngineStats::default(),
         }
@@ -140,6 +145,16 @@ impl Engine {
         work: Work,
         offers: &[Offer],
     ) -> Result<(), SubmitError> {
+        self.take(now, work, |sequence| sequence.offers.extend_from_slice(offers))
+    }
+
+    /// `with` is told how the request is to be served.
+    fn take(
+        &mut self,
+        now: Instant,
+        work: Work,
+        with: impl FnOnce(&mut Sequence),
+    ) -> Result<(), SubmitError> {
         let id = work.request.id;
         if work.request.prompt.tokens() == 0 {
             return Err(SubmitError::EmptyPrompt);
@@ -157,7 +172,8 @@ impl Engine {
         if needed > capacity {
             return Err(SubmitError::TooLarge { needed, capacity });
         }
-        if self.ids.contains_key(&id) || self.front_end.contains(id) {
+        let known = self.ids.contains_key(&id) || self.front_end.contains(id);
+        if known || self.handovers.holds(id) {
             return Err(SubmitError::DuplicateId);
         }
         let sequence = &work.sequence;
@@ -166,7 +182,7 @@ impl Engine {
         let named = u64::from(sequence.tokens()) + 1;
         assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
         let mut sequence = Sequence::new(work);
-        sequence.offers.extend_from_slice(offers);
+        with(&mut sequence);
         let busy = self.scheduler.decoding() > 0;
         let step_ns = if busy { self.decode_step_ns } else { 0.0 };
         let delay = self.profile.step.front_end(sequence.target, step_ns);
@@ -188,6 +204,7 @@ impl Engine {
     /// Nothing more is said of the request; its slot and blocks are free again by the end of the
     /// running step.
     pub fn cancel(&mut self, now: Instant, id: RequestId) {
+        self.drop_handover(now, id);
         if self.front_end.cancel(id) {
             return;
         }
@@ -213,7 +230,8 @@ impl Engine {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         let transfers = [self.store.next_ready(), deadline, self.loans.link.next_end()];
-        let all = transfers.into_iter().chain([running, self.front_end.next_ready()]);
+        let rest = [running, self.front_end.next_ready(), self.handovers.next_wake()];
+        let all = transfers.into_iter().chain(rest);
         all.flatten().min()
     }
 
@@ -226,6 +244,7 @@ impl Engine {
             }
             self.give_up_fetches(due);
             self.end_loans(due, out);
+            self.step_handovers(due, out);
             while let Some(sequence) = self.front_end.pop(due) {
                 self.enqueue(due, sequence);
             }
@@ -248,51 +267,6 @@ impl Engine {
             let made = (made + done).min(seq.work.output_tokens);
             each(seq.work.request.id, made);
         });
-    }
-
-    pub fn load_report(&self) -> LoadReport {
-        let (waiting, running) = self.scheduler.counts();
-        LoadReport {
-            worker: self.worker,
-            epoch: self.epoch,
-            seq: self.seq,
-            waiting: waiting + self.front_end.requests(),
-            running,
-            queued_prefill_tokens: self.scheduler.queued_prefill_tokens()
-                + self.front_end.prompt_tokens(),
-            blocks_by_tier: self.store.blocks_by_tier(),
-            digest: None,
-        }
-    }
-
-    /// The set summary that belongs to [`Engine::load_report`]'s `seq`, if no change is waiting to
-    /// be announced.
-    pub fn digest(&self) -> Option<Digest> {
-        (!self.store.has_events()).then(|| self.store.digest())
-    }
-
-    /// All the store holds as of the last announced batch; None while changes wait to be announced.
-    pub fn snapshot(&self) -> Option<Snapshot> {
-        (!self.store.has_events()).then(|| Snapshot {
-            source: self.worker.into(),
-            epoch: self.epoch,
-            seq: self.seq,
-            runs: self.store.contents(),
-        })
-    }
-
-    pub fn info(&self) -> WorkerInfo {
-        WorkerInfo {
-            worker: self.worker,
-            epoch: self.epoch,
-            block_size: self.profile.block_size,
-            total_blocks: self.profile.hbm_blocks(),
-            max_num_seqs: self.profile.max_num_seqs,
-            prefill: self.profile.prefill_cost(),
-            tiers: self.profile.tier_costs(),
-            pool: self.profile.pool_cost(),
-            peers: self.profile.peer_cost(),
-        }
     }
 
     pub const fn profile(&self) -> &Profile {
@@ -322,6 +296,7 @@ impl Engine {
         assert!(self.front_end.is_empty(), "requests are on their way to the scheduler");
         self.scheduler.check_at_rest();
         assert!(self.deadlines.is_empty() && self.loans.leases.is_empty(), "transfers are left");
+        self.handovers.check_at_rest();
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         self.store.check();
     }
@@ -343,6 +318,7 @@ impl Engine {
         self.stats.recomputed_tokens += plan.recomputed_tokens;
         self.stats.prefill_tokens += u64::from(plan.prefill_tokens);
         self.ask(at, out);
+        self.ask_for_handovers(at, out);
         if plan.shape.seqs == 0 {
             return;
         }
@@ -373,10 +349,11 @@ impl Engine {
             let seq = self.scheduler.get_mut(key);
             seq.computed += tokens;
             if seq.computed == seq.target {
-                if seq.generated == 0 && !seq.cancelled {
+                let shown = !seq.hands_over;
+                if seq.generated == 0 && !seq.cancelled && shown {
                     out.push(Output::FirstToken { id: seq.work.request.id, at });
                 }
-                self.stats.output_tokens += 1;
+                self.stats.output_tokens += u64::from(shown);
                 self.scheduler.start_decoding(key, self.profile.block_size);
             }
         }
@@ -387,6 +364,10 @@ impl Engine {
             let named = seq.computed / self.profile.block_size;
             self.store.commit(at, seq.lease.as_mut().expect("running on a lease"), named);
             if seq.generated >= seq.work.output_tokens {
+                if seq.hands_over && !seq.cancelled {
+                    self.hold(at, key, out);
+                    continue;
+                }
                 if !seq.cancelled {
                     let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
                     out.push(Output::Finished { id, at, cached_tokens, hit: seq.hit });

@@ -25,6 +25,27 @@ pub enum Output {
         /// What it found at its first admission.
         hit: Hit,
     },
+    /// The prompt of a request that another answers is computed. Its KV is held from now on.
+    Prefilled {
+        id: RequestId,
+        at: Instant,
+        cached_tokens: u32,
+        hit: Hit,
+    },
+    /// The KV of so many tokens that another is to hand over ([`Engine::hand_over`]). Answered with
+    /// [`Engine::on_handover`].
+    Pull {
+        at: Instant,
+        id: RequestId,
+        from: WorkerId,
+        tokens: u32,
+    },
+    /// What was held of a request has left for the worker that answers it.
+    HandedOver {
+        at: Instant,
+        id: RequestId,
+        to: WorkerId,
+    },
     /// What the store gained and lost.
     Kv {
         at: Instant,

@@ -8,14 +8,14 @@
 //! A decoding sequence makes one token in every step, so where it stands is counted from the step
 //! it began to decode in, and it is looked at only when its blocks are full or its answer is.
 
+mod admission;
 mod loading;
 
 use crate::engine::profile::{Profile, StepShape};
-use crate::engine::sequence::{SeqKey, Sequence, State};
-use crate::engine::store::{Acquired, BlockStore, Hit, Lease};
-use crate::id::{RequestId, TransferId};
+use crate::engine::sequence::{Handover, SeqKey, Sequence, State};
+use crate::engine::store::{BlockStore, Hit, Lease};
+use crate::id::{RequestId, TransferId, WorkerId};
 use crate::time::{Duration, Instant};
-use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many tokens a decoding sequence takes blocks for at a time, at least; a vLLM worker takes them
@@ -60,6 +60,10 @@ pub(super) struct Scheduler {
     pub any_cancelled: bool,
     /// Time that requests have waited for transfers, all together.
     pub load_wait: Duration,
+    /// The same for hand-overs.
+    pub handover_wait: Duration,
+    /// Hand-overs to be asked for: of which request, from whom, how many tokens.
+    pulls: Vec<(RequestId, WorkerId, u32)>,
     spare: Vec<(SeqKey, u32)>,
 }
 
@@ -291,9 +295,9 @@ impl Scheduler {
         plan.filling = self.filling;
         plan.shape.tokens += self.decoding;
         plan.shape.seqs += self.decoding;
-        plan.shape.decoding = self.decoding;
-        plan.shape.context = self.context;
-        plan.shape.window_context = self.window_context;
+        plan.shape.decoding += self.decoding;
+        plan.shape.context += self.context;
+        plan.shape.window_context += self.window_context;
         plan.steps = match self.due.first() {
             Some(&(due, _)) if plan.chunks.is_empty() => (due - self.steps) as u32,
             _ => 1,
@@ -347,90 +351,9 @@ impl Scheduler {
         seq.computed = 0;
         seq.place = place;
         seq.state = State::Waiting;
+        // What was handed over went with the blocks.
+        seq.handover = Handover::None;
         self.waiting.insert(place, key);
-    }
-
-    fn take_chunk(
-        &mut self,
-        now: Instant,
-        key: SeqKey,
-        budget: &mut u32,
-        store: &mut BlockStore,
-        block_size: u32,
-        plan: &mut Plan,
-    ) {
-        let window = self.window;
-        let seq = self.get_mut(key);
-        let tokens = (seq.target - seq.computed).min(*budget);
-        if tokens == 0 {
-            return;
-        }
-        *budget -= tokens;
-        plan.shape.add_prompt(tokens, seq.computed, window);
-        plan.prefill_tokens += tokens;
-        plan.chunks.push((key, tokens));
-        // Named as soon as they are scheduled: what comes later in the same step may use them.
-        let filled = (seq.computed + tokens) / block_size;
-        store.commit(now, seq.lease.as_mut().expect("running on a lease"), filled);
-    }
-
-    fn admit(
-        &mut self,
-        now: Instant,
-        budget: &mut u32,
-        store: &mut BlockStore,
-        profile: &Profile,
-        plan: &mut Plan,
-        mut admitted: impl FnMut(RequestId, Hit),
-    ) {
-        let (size, cost) = (profile.block_size, profile.prefill_cost());
-        let most = profile.max_num_seqs as usize;
-        while *budget > 0 && self.running.len() + self.loading_count < most {
-            let first = self.ready.pop_first().or_else(|| self.waiting.pop_first());
-            let Some((place, key)) = first else { break };
-            let constant = self.constant_blocks;
-            let seq = self.get_mut(key);
-            if seq.lease.is_none() {
-                let limit = (seq.target - 1) / size;
-                let total = (seq.target + 1).div_ceil(size) + constant;
-                let acquired =
-                    store.acquire(now, &seq.work.sequence, limit, total, &cost, &seq.offers);
-                let (lease, hit, transfers) = match acquired {
-                    Acquired::Ready { lease, hit } => (lease, hit, SmallVec::new()),
-                    Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers),
-                    Acquired::NoRoom => {
-                        self.waiting.insert(place, key);
-                        break;
-                    }
-                };
-                seq.computed = hit.iter().sum::<u32>() * size;
-                seq.lease = Some(lease);
-                let before = core::mem::replace(&mut seq.admitted_before, true);
-                let found_less = core::mem::take(&mut seq.found_less);
-                if !before || found_less {
-                    (seq.cached_tokens, seq.hit) = (seq.computed, hit);
-                } else {
-                    plan.recomputed_tokens += u64::from(seq.target - seq.computed);
-                }
-                if !before {
-                    admitted(seq.work.request.id, hit);
-                }
-                if !transfers.is_empty() {
-                    seq.state = State::Loading(transfers.len(), now);
-                    for transfer in transfers {
-                        self.loading.entry(transfer).or_default().push(key);
-                    }
-                    self.loading_count += 1;
-                    continue;
-                }
-            }
-            self.admissions += 1;
-            let order = self.admissions;
-            self.get_mut(key).state = State::Prefilling(order);
-            self.running.insert(order, key);
-            self.prefilling.insert(order, key);
-            self.take_chunk(now, key, budget, store, size, plan);
-        }
     }
 
     /// At rest nobody is listed anywhere, and nothing is read.

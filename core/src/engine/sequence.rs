@@ -1,6 +1,7 @@
 //! One request inside an engine: how far it has come, and in which queue it stands.
 
 use crate::engine::store::{Hit, Lease, Offer};
+use crate::id::WorkerId;
 use crate::request::Work;
 use crate::time::Instant;
 use smallvec::SmallVec;
@@ -14,6 +15,10 @@ pub(super) struct Sequence {
     pub lease: Option<Lease>,
     /// What others had of its prompt when it came.
     pub offers: SmallVec<[Offer; 2]>,
+    /// Whether another answers it.
+    pub hands_over: bool,
+    /// Whether another has computed its prompt.
+    pub handover: Handover,
     /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
     pub computed: u32,
     /// Answer tokens made, as of the same time.
@@ -32,6 +37,21 @@ pub(super) struct Sequence {
     /// While decoding: whether its sliding window still fills with each step.
     pub filling: bool,
     pub state: State,
+}
+
+/// How the KV of a prompt that another has computed comes here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Handover {
+    /// Not at all.
+    None,
+    /// It lies there.
+    From(WorkerId),
+    /// It is on its way.
+    Pulling,
+    /// It has come.
+    Landed,
+    /// It has a place in HBM, and the last token is still to be computed.
+    Taken,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +76,8 @@ impl Sequence {
             work,
             lease: None,
             offers: SmallVec::new(),
+            hands_over: false,
+            handover: Handover::None,
             computed: 0,
             generated: 0,
             cached_tokens: 0,

@@ -72,10 +72,7 @@ impl Engine {
             let lease = self.loans.leases.remove(&key).expect("blocks that were lent are held");
             self.store.release(lease);
             out.push(Output::Lent { at, key });
-            // Who waits for room may have it now.
-            if self.scheduler.counts().0 > 0 {
-                self.interrupt(at);
-            }
+            self.room_came(at);
         }
     }
 }

@@ -22,6 +22,19 @@ impl Recorder {
         }
     }
 
+    /// Leaves a share of the answered requests out of all figures, those that were sent first: caches
+    /// were filling.
+    pub fn forget_first(&mut self, share: f64) {
+        let count = (self.answered.len() as f64 * share) as usize;
+        if count == 0 {
+            return;
+        }
+        self.answered.sort_by_key(|request| (request.sent, request.id));
+        self.answered.drain(..count);
+        self.offered -= count as u64;
+        self.first_sent = self.answered.first().map(|request| request.sent);
+    }
+
     /// From the first send to the last end.
     pub fn span(&self) -> Duration {
         self.first_sent.map_or(Duration::ZERO, |first| self.last_ended.since(first))

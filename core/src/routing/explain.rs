@@ -63,6 +63,8 @@ pub struct Explanation {
     pub policy: PolicyConfig,
     pub prompt_tokens: u32,
     pub chosen: WorkerId,
+    /// Who answers, where the chosen one only computes the prompt.
+    pub decode: Option<WorkerId>,
     /// Best first, where the rule weighs seconds; otherwise the chosen one, then by number.
     pub candidates: Vec<Candidate>,
 }
@@ -152,6 +154,7 @@ pub(super) struct About {
 impl About {
     pub fn explanation(self, decision: &Decision, candidates: Vec<Candidate>) -> Explanation {
         let Self { request, at, policy, prompt_tokens } = self;
-        Explanation { request, at, policy, prompt_tokens, chosen: decision.worker, candidates }
+        let (chosen, decode) = (decision.worker, decision.decode);
+        Explanation { request, at, policy, prompt_tokens, chosen, decode, candidates }
     }
 }

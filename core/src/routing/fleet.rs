@@ -33,6 +33,15 @@ pub struct WorkerState {
     /// When the first of `prefills` came to be first.
     head_since: Instant,
     active: u32,
+    answering: Answering,
+}
+
+/// What a worker answers, or will, of prompts that others compute.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Answering {
+    pub requests: u32,
+    /// Of their prompts.
+    pub tokens: u64,
 }
 
 impl WorkerState {
@@ -46,6 +55,7 @@ impl WorkerState {
             prefill_total: Duration::ZERO,
             head_since: Instant::START,
             active: 0,
+            answering: Answering::default(),
         }
     }
 
@@ -68,18 +78,38 @@ impl WorkerState {
     pub const fn active(&self) -> u32 {
         self.active
     }
+
+    pub const fn answering(&self) -> Answering {
+        self.answering
+    }
+
+    fn prefills_no_more(&mut self, now: Instant, ordinal: u64) {
+        let place = self.prefills.binary_search_by_key(&ordinal, |&(known, _)| known);
+        if let Some((_, work)) = place.ok().and_then(|at| self.prefills.remove(at)) {
+            self.prefill_total = self.prefill_total.saturating_sub(work);
+        }
+        if place == Ok(0) {
+            self.head_since = now;
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Booking {
-    worker: WorkerId,
+    /// Where it counts as active besides `decode`: until its end, or until the prompt is handed over.
+    worker: Option<WorkerId>,
     ordinal: u64,
     prefilling: bool,
+    /// Who answers in the first one's stead.
+    decode: Option<WorkerId>,
+    tokens: u32,
 }
 
 #[derive(Debug)]
 struct Pending {
     worker: WorkerId,
+    /// Who will hold it too, because it answers.
+    decode: Option<WorkerId>,
     prompt: crate::block::TokenBlocks,
     until: Instant,
 }
@@ -125,8 +155,8 @@ impl Fleet {
     }
 
     /// A worker that joins again (a restart) begins anew.
-    pub(super) fn join(&mut self, info: WorkerInfo) {
-        self.lose(info.worker);
+    pub(super) fn join(&mut self, now: Instant, info: WorkerInfo) {
+        self.lose(now, info.worker);
         let drained = self.drained.contains(&info.worker);
         self.workers.insert(info.worker, WorkerState::new(info, drained));
     }
@@ -151,17 +181,34 @@ impl Fleet {
         self.drained.contains(&id)
     }
 
-    pub(super) fn lose(&mut self, id: WorkerId) {
+    pub(super) fn lose(&mut self, now: Instant, id: WorkerId) {
         self.workers.remove(&id);
         // Sorted, since a hash map is never walked in its own order.
-        let on_it = |who: WorkerId| who == id;
+        let on_it = |p: &Pending| p.worker == id || p.decode == Some(id);
         let mut gone: Vec<RequestId> =
-            self.pending_of.iter().filter(|(_, p)| on_it(p.worker)).map(|(&r, _)| r).collect();
+            self.pending_of.iter().filter(|(_, p)| on_it(p)).map(|(&r, _)| r).collect();
         gone.sort_unstable();
         for request in gone {
             self.forget_pending(request);
         }
-        self.bookings.retain(|_, booking| booking.worker != id);
+        let booked = |b: &Booking| b.worker == Some(id) || b.decode == Some(id);
+        let mut bookings: Vec<RequestId> =
+            self.bookings.iter().filter(|(_, b)| booked(b)).map(|(&r, _)| r).collect();
+        bookings.sort_unstable();
+        for request in bookings {
+            self.lose_booking(now, request, id);
+        }
+    }
+
+    /// A request goes on without the worker that was to compute its prompt, since the one that answers
+    /// can do it; without the one that answers it is over.
+    fn lose_booking(&mut self, now: Instant, request: RequestId, lost: WorkerId) {
+        let Some(booking) = self.bookings.get_mut(&request) else { return };
+        if booking.decode.is_some_and(|decode| decode != lost) {
+            (booking.worker, booking.prefilling) = (None, false);
+        } else {
+            self.unbook(now, request);
+        }
     }
 
     pub(super) fn report(&mut self, report: LoadReport) {
@@ -185,12 +232,20 @@ impl Fleet {
         worker.prefills.push_back((ordinal, work));
         worker.prefill_total += work;
         worker.active += 1;
-        let booking = Booking { worker: decision.worker, ordinal, prefilling: true };
+        let (worker, decode) = (decision.worker, decision.decode);
+        let booking = Booking { worker: Some(worker), ordinal, prefilling: true, decode, tokens };
         self.bookings.insert(request.id, booking);
-        self.pending.add(decision.worker, &request.prompt);
+        self.pending.add(worker, &request.prompt);
+        if let Some(decode) = decode {
+            let answers = self.workers.get_mut(&decode).expect("a decision names a worker");
+            answers.active += 1;
+            answers.answering.requests += 1;
+            answers.answering.tokens += u64::from(tokens);
+            self.pending.add(decode, &request.prompt);
+        }
         let until = now + PENDING_LIMIT;
         let prompt = request.prompt.clone();
-        self.pending_of.insert(request.id, Pending { worker: decision.worker, prompt, until });
+        self.pending_of.insert(request.id, Pending { worker, decode, prompt, until });
         self.set_expiry(until, request.id);
     }
 
@@ -199,14 +254,9 @@ impl Fleet {
         if !core::mem::take(&mut booking.prefilling) {
             return;
         }
-        if let Some(worker) = self.workers.get_mut(&booking.worker) {
-            let place = worker.prefills.binary_search_by_key(&booking.ordinal, |&(o, _)| o);
-            if let Some((_, work)) = place.ok().and_then(|at| worker.prefills.remove(at)) {
-                worker.prefill_total = worker.prefill_total.saturating_sub(work);
-            }
-            if place == Ok(0) {
-                worker.head_since = now;
-            }
+        let ordinal = booking.ordinal;
+        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(&id)) {
+            worker.prefills_no_more(now, ordinal);
         }
         if let Some(pending) = self.pending_of.get_mut(&id) {
             let before = core::mem::replace(&mut pending.until, now + EVENT_LINGER);
@@ -215,16 +265,42 @@ impl Fleet {
         }
     }
 
+    /// The prompt is computed, and the request is the other worker's alone from now on. Its blocks stay
+    /// pending there until they have come.
+    pub(super) fn handed_over(&mut self, now: Instant, id: RequestId) {
+        let Some(booking) = self.bookings.get_mut(&id).filter(|b| b.decode.is_some()) else {
+            return;
+        };
+        let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
+        if let Some(worker) = booking.worker.take().and_then(|id| self.workers.get_mut(&id)) {
+            worker.active -= 1;
+            if prefilling {
+                worker.prefills_no_more(now, ordinal);
+            }
+        }
+    }
+
     /// `answered`: the prompt was computed, so its blocks are announced or about to be.
     pub(super) fn end(&mut self, now: Instant, id: RequestId, answered: bool) {
         self.prefill_done(now, id);
-        if let Some(booking) = self.bookings.remove(&id)
-            && let Some(worker) = self.workers.get_mut(&booking.worker)
-        {
-            worker.active -= 1;
-        }
+        self.unbook(now, id);
         if !answered {
             self.forget_pending(id);
+        }
+    }
+
+    fn unbook(&mut self, now: Instant, id: RequestId) {
+        let Some(booking) = self.bookings.remove(&id) else { return };
+        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(&id)) {
+            worker.active -= 1;
+            if booking.prefilling {
+                worker.prefills_no_more(now, booking.ordinal);
+            }
+        }
+        if let Some(worker) = booking.decode.and_then(|id| self.workers.get_mut(&id)) {
+            worker.active -= 1;
+            worker.answering.requests -= 1;
+            worker.answering.tokens -= u64::from(booking.tokens);
         }
     }
 
@@ -241,6 +317,9 @@ impl Fleet {
         if let Some(pending) = self.pending_of.remove(&id) {
             self.drop_expiry(pending.until, id);
             self.pending.remove(pending.worker, &pending.prompt);
+            if let Some(decode) = pending.decode {
+                self.pending.remove(decode, &pending.prompt);
+            }
         }
     }
 
@@ -261,6 +340,7 @@ impl Fleet {
         assert!(self.pending.is_empty() && self.expiries.is_empty(), "pending blocks are left");
         for (id, worker) in &self.workers {
             assert_eq!(worker.active, 0, "{id} still counts active requests");
+            assert_eq!(worker.answering, Answering::default(), "{id} still answers");
             assert_eq!(worker.prefill_total, Duration::ZERO, "{id} still has prefill booked");
         }
     }

@@ -4,10 +4,13 @@
 //! Each node of the forest lists its holders, and all of them hold all of its blocks; where that
 //! stops being true the node is split.
 
-use crate::block::{BlockRun, Chain, TokenBlocks};
+mod check;
+mod claims;
+
+use crate::block::{BlockRun, TokenBlocks};
 use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
 use crate::id::{MAX_TIERS, SourceId, TierId};
-use crate::runs::{ANCHOR, NodeId, RunTree};
+use crate::runs::{NodeId, RunTree};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -109,12 +112,20 @@ struct SourceState {
     seq: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PrefixIndex {
     tree: RunTree<Holders>,
     sources: BTreeMap<SourceId, SourceState>,
     /// Slot to source. Slots ascend with their sources only by chance, so look-ups sort at the end.
     slots: Vec<Option<SourceId>>,
+}
+
+impl Default for PrefixIndex {
+    fn default() -> Self {
+        // Each event names what it goes on from or what it ends with.
+        let tree = RunTree::with_ends().with_anchors();
+        Self { tree, sources: BTreeMap::new(), slots: Vec::new() }
+    }
 }
 
 impl PrefixIndex {
@@ -249,157 +260,6 @@ impl PrefixIndex {
         entries.sort_unstable_by_key(|entry| entry.source);
     }
 
-    /// On failure, the depth whose parent is missing.
-    fn store(&mut self, slot: u16, tier: TierId, run: &BlockRun) -> Result<(), u32> {
-        if run.is_empty() {
-            return Ok(());
-        }
-        let mut parent = match run.start {
-            0 => None,
-            start => Some(self.tree.locate(&run.chain, start - 1).ok_or(start)?),
-        };
-        let mut depth = run.start;
-        while depth < run.end {
-            // What comes next on the way is either inside the parent, or a node below it.
-            let inside = parent.filter(|&id| self.tree.get(id).end > depth);
-            let next = match inside {
-                Some(id) => {
-                    let node = self.tree.get(id);
-                    let limit = node.end.min(run.end);
-                    let agreed = node.chain.agree_until(&run.chain, depth, limit);
-                    (agreed > depth).then_some((id, agreed))
-                }
-                None => self.tree.follow(&run.chain, depth, run.end),
-            };
-            match next {
-                Some((id, agreed)) => {
-                    parent = Some(self.mark(id, depth, agreed, slot, tier));
-                    depth = agreed;
-                }
-                None => {
-                    if let Some(id) = inside {
-                        parent = Some(self.tree.split(id, depth));
-                    }
-                    self.grow(parent, &run.chain, depth, run.end, slot, tier);
-                    depth = run.end;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a claim on blocks `from..to` of a node, and gives back the node that ends at `to`.
-    fn mark(&mut self, id: NodeId, from: u32, to: u32, slot: u16, tier: TierId) -> NodeId {
-        let bit = 1 << tier.0;
-        let node = self.tree.get(id);
-        let has = node.value.iter().any(|holder| holder.slot == slot && holder.tiers & bit != 0);
-        if has {
-            return id;
-        }
-        let part = self.isolate(id, from, to);
-        let holders = &mut self.tree.get_mut(part).value;
-        match holders.binary_search_by_key(&slot, |holder| holder.slot) {
-            Ok(i) => holders[i].tiers |= bit,
-            Err(i) => holders.insert(i, Holder { slot, tiers: bit }),
-        }
-        part
-    }
-
-    /// Splits a node until `from..to` of it is a node of its own.
-    fn isolate(&mut self, id: NodeId, from: u32, to: u32) -> NodeId {
-        if from > self.tree.get(id).start {
-            self.tree.split(id, from);
-        }
-        if to < self.tree.get(id).end { self.tree.split(id, to) } else { id }
-    }
-
-    /// New blocks at the end of a path: they lengthen its last node where nobody could tell.
-    fn grow(
-        &mut self,
-        parent: Option<NodeId>,
-        chain: &Arc<Chain>,
-        start: u32,
-        end: u32,
-        slot: u16,
-        tier: TierId,
-    ) {
-        let claim = Holder { slot, tiers: 1 << tier.0 };
-        if let Some(id) = parent {
-            let node = self.tree.get(id);
-            let alike = node.value.as_slice() == [claim] && node.children == 0;
-            if alike && node.end == start {
-                if Arc::ptr_eq(&node.chain, chain) {
-                    self.tree.extend(id, end);
-                    return;
-                }
-                // Each event off the wire has a chain of its own, and an answer comes block by
-                // block. Short runs are written anew as one, so that an answer is not a node a
-                // block; the limit bounds what is copied.
-                if end - node.start <= ANCHOR {
-                    let own = (node.start..node.end).map(|block| node.chain.hash(block));
-                    let hashes = own.chain((start..end).map(|block| chain.hash(block))).collect();
-                    let merged = Chain::from_wire(chain.block_size(), node.start, hashes);
-                    self.tree.rewrite(id, Arc::new(merged));
-                    self.tree.extend(id, end);
-                    return;
-                }
-            }
-        }
-        let run = BlockRun { chain: Arc::clone(chain), start, end };
-        self.tree.insert(parent, run, Holders::from_slice(&[claim]));
-    }
-
-    fn remove(&mut self, slot: u16, tier: TierId, run: &BlockRun) {
-        if run.is_empty() {
-            return;
-        }
-        let bit = 1 << tier.0;
-        let mut parts: SmallVec<[NodeId; 8]> = SmallVec::new();
-        let mut next = self
-            .tree
-            .locate(&run.chain, run.start)
-            .map(|id| (id, self.agreed(id, &run.chain, run.start, run.end)));
-        let mut depth = run.start;
-        while let Some((id, agreed)) = next {
-            let node = self.tree.get(id);
-            let whole = agreed == node.end;
-            let has = node.value.iter().any(|h| h.slot == slot && h.tiers & bit != 0);
-            if has {
-                parts.push(self.isolate(id, depth, agreed));
-            }
-            depth = agreed;
-            next = if whole { self.tree.follow(&run.chain, depth, run.end) } else { None };
-        }
-        // From the far end, so that a node is childless when its turn comes.
-        for &id in parts.iter().rev() {
-            self.drop_claim(id, slot, bit);
-        }
-    }
-
-    fn agreed(&self, id: NodeId, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
-        let node = self.tree.get(id);
-        node.chain.agree_until(chain, from, node.end.min(limit))
-    }
-
-    fn drop_claim(&mut self, id: NodeId, slot: u16, bits: u8) {
-        let holders = &mut self.tree.get_mut(id).value;
-        if let Ok(i) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
-            holders[i].tiers &= !bits;
-            if holders[i].tiers == 0 {
-                holders.remove(i);
-            }
-        }
-        let mut empty = Some(id);
-        while let Some(id) = empty {
-            let node = self.tree.get(id);
-            if !node.value.is_empty() || node.children > 0 {
-                break;
-            }
-            let start = node.start;
-            empty = self.tree.truncate(id, start);
-        }
-    }
-
     fn clear(&mut self, slot: u16) {
         let held = |(id, node): (NodeId, &crate::runs::Node<Holders>)| {
             node.value.iter().any(|holder| holder.slot == slot).then_some((node.start, id))
@@ -409,15 +269,6 @@ impl PrefixIndex {
         nodes.sort_unstable_by(|a, b| b.cmp(a));
         for (_, id) in nodes {
             self.drop_claim(id, slot, u8::MAX);
-        }
-    }
-
-    /// For tests: the forest is sound, and nothing is kept that nobody holds.
-    pub fn check(&self) {
-        self.tree.check();
-        for (_, node) in self.tree.iter() {
-            assert!(node.children > 0 || !node.value.is_empty(), "a run without holder is kept");
-            assert!(node.value.is_sorted_by(|a, b| a.slot < b.slot), "holders out of order");
         }
     }
 }

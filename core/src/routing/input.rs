@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Input {
     Arrived(Request),
+    /// The prompt of a request that another worker answers is computed.
+    PrefillDone(RequestId),
     /// The worker has computed the prompt; its blocks are on their way into the index.
     FirstToken(RequestId),
     /// The answer is complete.
@@ -53,12 +55,15 @@ pub struct Decision {
     /// Whence the worker should fetch what it lacks, if that is faster than to compute it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<Pull>,
+    /// Who answers, where `worker` only computes the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<WorkerId>,
 }
 
 impl Decision {
     /// By a rule that did not look at who holds what.
     pub const fn blind(worker: WorkerId) -> Self {
-        Self { worker, overlap: None, pull: None }
+        Self { worker, overlap: None, pull: None, decode: None }
     }
 
     /// What the rule believes the worker will not have to compute, in blocks.
@@ -84,6 +89,14 @@ pub struct Pull {
 pub enum RejectReason {
     #[error("no worker takes requests: {joined} joined, {draining} of them draining")]
     NoEligibleWorker { joined: u32, draining: u32 },
+    #[error(
+        "no worker decodes for those that prefill: {joined} joined, {draining} of them draining"
+    )]
+    NoDecodeWorker { joined: u32, draining: u32 },
+    #[error(
+        "no worker prefills for those that decode: {joined} joined, {draining} of them draining"
+    )]
+    NoPrefillWorker { joined: u32, draining: u32 },
     #[error("prompt needs {needed} blocks, the largest worker holds {largest}")]
     PromptTooLarge { needed: u64, largest: u64 },
     #[error("request id is in use already")]

@@ -1,6 +1,7 @@
 //! The router's heart. Everything that happens to it is an [`Input`], everything it wants done is
 //! an [`Action`]; it keeps no clock and reads no socket, so a recorded run replays exactly.
 
+mod decode;
 pub mod explain;
 pub mod fleet;
 pub mod index;
@@ -11,9 +12,10 @@ pub mod record;
 pub mod view;
 
 use crate::block::TokenBlocks;
-use crate::id::{RequestId, SourceId, WorkerId};
+use crate::id::{RequestId, SourceId};
 use crate::request::Request;
 use crate::time::Instant;
+use decode::Eligible;
 use explain::{About, Explanation, Kept};
 use fleet::Fleet;
 use index::Overlap;
@@ -30,7 +32,7 @@ pub struct Router {
     seed: u64,
     decided: u64,
     /// Reused from one decision to the next, so that deciding allocates nothing.
-    eligible: Vec<WorkerId>,
+    eligible: Eligible,
     scratch: RefCell<Overlap>,
     kept: Kept,
 }
@@ -43,7 +45,7 @@ impl Router {
             rule: Rule::new(policy),
             seed: 0,
             decided: 0,
-            eligible: Vec::new(),
+            eligible: Eligible::default(),
             scratch: RefCell::default(),
             kept: Kept::default(),
         }
@@ -87,14 +89,15 @@ impl Router {
         let first = out.len();
         match input {
             Input::Arrived(request) => out.push(self.decide(now, request, lookup)),
+            Input::PrefillDone(id) => self.fleet.handed_over(now, *id),
             Input::FirstToken(id) => self.fleet.prefill_done(now, *id),
             Input::Finished { id, .. } => self.fleet.end(now, *id, true),
             Input::Cancelled(id) => self.fleet.end(now, *id, false),
-            Input::Joined(info) => self.fleet.join(info.clone()),
+            Input::Joined(info) => self.fleet.join(now, info.clone()),
             Input::Draining(id) => self.fleet.drain(*id),
             Input::Drained(id) => self.fleet.set_drained(*id, true),
             Input::Undrained(id) => self.fleet.set_drained(*id, false),
-            Input::Lost(SourceId::Worker(id)) => self.fleet.lose(*id),
+            Input::Lost(SourceId::Worker(id)) => self.fleet.lose(now, *id),
             Input::Load(report) => self.fleet.report(report.clone()),
             Input::SetPolicy(policy) => {
                 self.policy = *policy;
@@ -120,16 +123,17 @@ impl Router {
         request: &Request,
         lookup: Lookup<'_>,
     ) -> Result<Explanation, RejectReason> {
-        let mut eligible = Vec::new();
+        let mut eligible = Eligible::default();
         self.find_eligible(request, &mut eligible)?;
         let (scratch, notes) = (RefCell::default(), RefCell::default());
         let view = FleetView {
-            eligible: &eligible,
+            eligible: &eligible.prefill,
             scratch: &scratch,
             notes: Some(&notes),
             ..self.view(now, lookup)
         };
-        let decision = self.rule.choose(request, &view);
+        let mut decision = self.rule.choose(request, &view);
+        decode::complete(&mut decision, request, &view, &eligible.decode);
         explain::fill(&mut notes.borrow_mut(), &view);
         let candidates = notes.take();
         Ok(self.about(now, request).explanation(&decision, candidates).sorted())
@@ -144,7 +148,8 @@ impl Router {
             return Action::Reject { id, reason };
         }
         let view = self.view(now, lookup);
-        let decision = self.rule.choose(request, &view);
+        let mut decision = self.rule.choose(request, &view);
+        decode::complete(&mut decision, request, &view, &self.eligible.decode);
         if let Some(notes) = self.kept.notes() {
             explain::fill(&mut notes.borrow_mut(), &view);
             self.kept.keep(self.about(now, request), &decision);
@@ -157,7 +162,7 @@ impl Router {
     fn view<'a>(&'a self, now: Instant, lookup: Lookup<'a>) -> FleetView<'a> {
         FleetView {
             fleet: &self.fleet,
-            eligible: &self.eligible,
+            eligible: &self.eligible.prefill,
             now,
             seed: self.seed,
             ordinal: self.decided,
@@ -176,33 +181,12 @@ impl Router {
     fn find_eligible(
         &self,
         request: &Request,
-        eligible: &mut Vec<WorkerId>,
+        eligible: &mut Eligible,
     ) -> Result<(), RejectReason> {
         if self.fleet.has_booking(request.id) {
             return Err(RejectReason::DuplicateId);
         }
-        // One token more than the prompt: the first of the answer.
-        let needed = (u64::from(request.prompt.tokens()) + 1)
-            .div_ceil(u64::from(request.prompt.block_size()));
-        eligible.clear();
-        let (mut joined, mut draining, mut largest) = (0, 0, 0);
-        for (id, worker) in self.fleet.workers() {
-            joined += 1;
-            let room = worker.info.total_blocks.unwrap_or(u64::MAX);
-            if !worker.takes_requests() {
-                draining += 1;
-            } else if room >= needed {
-                eligible.push(id);
-            }
-            largest = room.max(largest);
-        }
-        if !eligible.is_empty() {
-            Ok(())
-        } else if joined == draining || largest >= needed {
-            Err(RejectReason::NoEligibleWorker { joined, draining })
-        } else {
-            Err(RejectReason::PromptTooLarge { needed, largest })
-        }
+        eligible.find(&self.fleet, request)
     }
 }
 

@@ -80,7 +80,12 @@ impl Bench {
                         let first = &mut self.seen.entry(id.0).or_default().first;
                         assert_eq!(first.replace(at.as_nanos()), None, "two first tokens");
                     }
-                    Output::Fetch { .. } | Output::Lent { .. } | Output::Put { .. } => {
+                    Output::Fetch { .. }
+                    | Output::Lent { .. }
+                    | Output::Put { .. }
+                    | Output::Prefilled { .. }
+                    | Output::Pull { .. }
+                    | Output::HandedOver { .. } => {
                         panic!("there is nobody else")
                     }
                     Output::Finished { id, at, cached_tokens, .. } => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::WorkerId;
-use warmpath_core::report::{Account, Rates, Recorder, Spent, Spread};
+use warmpath_core::report::{Account, Figures, Rates, Recorder, Spent, Spread};
 use warmpath_core::time::Duration;
 
 /// What a run drew and cost. NaN, null in JSON: power or price of a chip is not known.
@@ -50,6 +50,15 @@ impl Served {
             served.output += u64::from(request.output_tokens);
         }
         served
+    }
+
+    pub fn of_figures(figures: &Figures) -> Self {
+        Self {
+            prompt_computed: figures.prefill_tokens_computed,
+            prompt_reused: figures.prefill_tokens_cached,
+            // A rate over a time: a whole number but for a rounding.
+            output: (figures.throughput.output_tokens_per_s * figures.duration_s).round() as u64,
+        }
     }
 
     pub const fn all(&self) -> u64 {

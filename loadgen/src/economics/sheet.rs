@@ -52,6 +52,13 @@ pub struct Api {
     pub output: f64,
 }
 
+impl Api {
+    /// Of so many tokens of each kind.
+    pub fn usd(&self, computed: f64, cached: f64, output: f64) -> f64 {
+        (self.input * computed + self.cached * cached + self.output * output) / 1e6
+    }
+}
+
 impl Sheet {
     /// The one that comes with the program, or a file.
     pub fn load(path: Option<&Path>) -> Result<Self> {

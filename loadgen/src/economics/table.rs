@@ -88,7 +88,10 @@ pub fn amount(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "-".to_owned(),
         0.0 => "0".to_owned(),
-        0.0..0.01 => format!("{value:.5}"),
+        0.0..0.01 => {
+            let digits = (2.0 - value.abs().log10().floor()).min(12.0) as usize;
+            format!("{value:.digits$}")
+        }
         0.01..1.0 => format!("{value:.3}"),
         1.0..100.0 => format!("{value:.2}"),
         _ => format!("{value:.0}"),

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Extensions, Request, Response, Status};
-use warmpath_core::event::{PrefillCost, Snapshot, WorkerInfo};
+use warmpath_core::event::{PrefillCost, Role, Snapshot, WorkerInfo};
 use warmpath_core::id::WorkerId;
 use warmpath_proto::control::{ControlService, Controlled};
 use warmpath_proto::raw::Bytes;
@@ -115,6 +115,8 @@ impl WorkerState for State {
             tiers: Vec::new(),
             pool: None,
             peers: None,
+            role: Role::Both,
+            decode: None,
         };
         let snapshot = Snapshot { source: WorkerId(0).into(), epoch: 1, seq: 0, runs: Vec::new() };
         let mut opening = vec![Message::Hello(convert::hello_to_wire(&info, "m", self.0))];

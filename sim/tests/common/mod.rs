@@ -49,7 +49,16 @@ pub fn host(tokens: u64, loads: Loads) -> TierSpec {
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
     let groups = Group::alone(workers, profile);
-    Scenario { groups, policy, pool: None, devices: None, network: Network::default(), seed: 0 }
+    Scenario {
+        groups,
+        policy,
+        pool: None,
+        faults: Vec::new(),
+        handover: None,
+        devices: None,
+        network: Network::default(),
+        seed: 0,
+    }
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {

@@ -2,8 +2,6 @@
 
 use super::{BlockStore, HBM, tiers_of};
 use crate::id::MAX_TIERS;
-use crate::runs::NodeId;
-use std::collections::BTreeMap;
 
 impl BlockStore {
     /// HBM is never overcommitted.
@@ -20,7 +18,7 @@ impl BlockStore {
         self.check_capacity();
         let (mut resident, mut idle) = ([0; MAX_TIERS], [0; MAX_TIERS]);
         let (mut pins, mut loading) = (0, 0);
-        let mut below: BTreeMap<NodeId, [u32; MAX_TIERS]> = BTreeMap::new();
+        let mut below: Vec<[u32; MAX_TIERS]> = Vec::new();
         for (_, node) in self.tree.iter() {
             let (run, len) = (&node.value, u64::from(node.len()));
             let coming = run.loading.is_some();
@@ -29,7 +27,9 @@ impl BlockStore {
                 resident[tier] += len;
                 idle[tier] += if run.pins == 0 { len } else { 0 };
                 if let Some(parent) = node.parent {
-                    below.entry(parent).or_default()[tier] += 1;
+                    let index = parent.index();
+                    below.resize(below.len().max(index + 1), [0; MAX_TIERS]);
+                    below[index][tier] += 1;
                 }
             }
             assert!(run.pins > 0 || run.loading.is_none(), "a run is loading for nobody");
@@ -44,7 +44,7 @@ impl BlockStore {
             }
         }
         for (id, node) in self.tree.iter() {
-            let counted = below.remove(&id).unwrap_or_default();
+            let counted = below.get(id.index()).copied().unwrap_or_default();
             assert_eq!(node.value.below, counted, "children by tier miscounted");
         }
         for (i, tier) in self.tiers.iter().enumerate() {

@@ -1,10 +1,12 @@
 //! Blocks that come from others: from a pool, or from a peer's memory. Who sends them times the
 //! transfer; the store only knows what it waits for.
 
+use super::find::Path;
 use super::load::Transfer;
 use super::{BlockStore, Lease, Run};
 use crate::block::BlockRun;
 use crate::id::{SourceId, TransferId};
+use crate::runs::NodeId;
 use crate::time::{Duration, Instant};
 use std::sync::Arc;
 
@@ -121,29 +123,24 @@ impl BlockStore {
 
     /// How far the path of a run is here, in blocks from the start of its chain.
     pub fn present(&self, run: &BlockRun) -> u32 {
-        let mut there = 0;
-        while let Some((id, agreed)) = self.tree.follow(&run.chain, there, run.end) {
-            let node = self.tree.get(id);
-            if node.value.tiers == 0 {
-                break;
-            }
-            there = agreed;
-            if agreed < node.end {
-                break;
-            }
-        }
-        there
+        self.present_of(&self.path(&run.chain, run.start, run.end))
+    }
+
+    fn present_of(&self, path: &Path) -> u32 {
+        let is_here = |&&(id, _): &&(NodeId, u32)| self.tree.get(id).value.tiers != 0;
+        path.iter().take_while(is_here).last().map_or(0, |&(_, end)| end)
     }
 
     /// Holds blocks that another fetches from here; None if one of them is not here any more.
     pub fn lend(&mut self, run: &BlockRun) -> Option<Lease> {
-        if self.present(run) < run.end {
+        let path = self.path(&run.chain, run.end, run.end);
+        if self.present_of(&path) < run.end {
             return None;
         }
         self.leases += 1;
         let mut lease =
             Lease { chain: Arc::clone(&run.chain), deepest: None, named: 0, reserved: 0 };
-        while let Some((id, agreed)) = self.tree.follow(&run.chain, lease.named, run.end) {
+        for (id, agreed) in path {
             (lease.deepest, lease.named) = (Some(self.hold(id, agreed)), agreed);
         }
         Some(lease)

@@ -10,17 +10,19 @@
 //! it; a tier that is written through has a copy from the start. A block is in at most one of HBM
 //! and the tiers that fill by spilling.
 
+mod acquire;
 mod check;
 pub mod eviction;
 mod fetch;
 mod find;
+mod keep;
 mod load;
 mod room;
 mod tier;
 
-use crate::block::{BlockRun, Chain, TokenBlocks};
+use crate::block::{BlockRun, Chain};
 use crate::engine::profile::{Fill, Profile};
-use crate::event::{Digest, KvEvent, PrefillCost};
+use crate::event::{Digest, KvEvent};
 use crate::id::{MAX_TIERS, ORIGINS, TierId, TransferId};
 use crate::runs::{NodeId, RunTree};
 use crate::time::Instant;
@@ -78,10 +80,23 @@ impl Run {
     const fn in_hbm(&self) -> bool {
         self.tiers & 1 != 0
     }
+
+    /// Whether nobody tells it from the run that follows it. Nobody holds them, they leave together,
+    /// and who loads the one that follows loads this one too, which comes no sooner.
+    fn is_like(&self, next: &Self) -> bool {
+        let idle = (self.pins, next.pins) == (0, 0);
+        let alike = (self.tiers, self.used, self.reused) == (next.tiers, next.used, next.reused);
+        idle && alike && self.there_at >= next.there_at
+    }
 }
 
 fn tiers_of(mask: u8) -> impl Iterator<Item = usize> {
-    (0..MAX_TIERS).filter(move |tier| mask & (1 << tier) != 0)
+    let mut left = mask;
+    core::iter::from_fn(move || {
+        let next = (left != 0).then(|| left.trailing_zeros() as usize);
+        left &= left.wrapping_sub(1);
+        next
+    })
 }
 
 /// One request's hold on the store. Must be given back with [`BlockStore::release`].
@@ -158,7 +173,8 @@ impl BlockStore {
 
     /// One memory with nothing behind it.
     pub fn flat(blocks: u64, eviction: EvictionRule, block_size: u32) -> Self {
-        Self::of(Tier::room(Some(blocks), eviction, block_size), core::iter::empty())
+        let room = Tier::room(Some(blocks), eviction, block_size);
+        Self { tree: RunTree::with_ends(), ..Self::of(room, core::iter::empty()) }
     }
 
     fn of(first: Tier, behind: impl Iterator<Item = Tier>) -> Self {
@@ -173,58 +189,6 @@ impl BlockStore {
             releases: 0,
             events: Vec::new(),
             fetches: Vec::new(),
-        }
-    }
-
-    /// Holds what is there of the first `limit` blocks of `sequence`, fetches what others `offer`
-    /// where that is faster than to compute it, and reserves HBM for `total` blocks in all.
-    pub fn acquire(
-        &mut self,
-        now: Instant,
-        sequence: &TokenBlocks,
-        limit: u32,
-        total: u32,
-        cost: &PrefillCost,
-        offers: &[Offer],
-    ) -> Acquired {
-        let chain = sequence.chain();
-        let found = self.find(chain, limit);
-        let plan = self.plan(now, &found, limit, (chain.block_size(), cost), offers);
-        // Blocks that need a place in HBM: new ones and those to load. Blocks that are evictable
-        // now but about to be held can't make that room.
-        let need = u64::from(total.saturating_sub(found.coming));
-        if need + found.idle_hbm > self.available() {
-            return Acquired::NoRoom;
-        }
-        let mut lease = Lease { chain: Arc::clone(chain), deepest: None, named: 0, reserved: 0 };
-        self.leases += 1;
-        let mut transfers: SmallVec<[TransferId; 2]> = SmallVec::new();
-        let mut hit = [0; ORIGINS];
-        let mut depth = 0;
-        while let Some((id, agreed)) = self.tree.follow(chain, depth, plan.end) {
-            let part = self.hold(id, agreed);
-            let run = &self.tree.get(part).value;
-            if let Some(loading) = run.loading.filter(|loading| !transfers.contains(loading)) {
-                transfers.push(loading);
-            }
-            hit[run.found_in()] += agreed - depth;
-            (lease.deepest, lease.named, depth) = (Some(part), agreed, agreed);
-        }
-        for segment in found.behind.iter().filter(|segment| segment.end <= plan.end) {
-            transfers.push(self.start_load(now, &lease, segment.tier));
-        }
-        if let Some(offer) = plan.offer {
-            hit[offer.from.origin()] += offer.blocks - lease.named;
-            transfers.push(self.start_fetch(now, &mut lease, &offer));
-        }
-        let own = total.saturating_sub(lease.named);
-        self.make_room(now, own);
-        self.reserved += u64::from(own);
-        lease.reserved = own;
-        if transfers.is_empty() {
-            Acquired::Ready { lease, hit }
-        } else {
-            Acquired::Waiting { lease, hit, transfers }
         }
     }
 
@@ -246,7 +210,7 @@ impl BlockStore {
         while lease.named < blocks {
             let from = lease.named;
             let chain = Arc::clone(&lease.chain);
-            let (node, agreed) = match self.tree.follow(&chain, from, blocks) {
+            let (node, agreed) = match self.tree.follow_below(lease.deepest, &chain, from, blocks) {
                 // Somebody computed the same blocks meanwhile: ours are given back.
                 Some((id, agreed)) => {
                     let part = self.hold(id, agreed);

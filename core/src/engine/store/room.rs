@@ -29,7 +29,7 @@ impl BlockStore {
         }
     }
 
-    fn victim(&self, tier: usize) -> Option<NodeId> {
+    fn victim(&mut self, tier: usize) -> Option<NodeId> {
         let is_leaf = |id| self.tree.get(id).value.below[tier] == 0;
         self.tiers[tier].order.victim(&is_leaf)
     }
@@ -54,11 +54,30 @@ impl BlockStore {
             self.add_tier(id, home);
         }
         self.drop_tier(id, tier);
+        if let Some(home) = home {
+            self.book_write(now, id, count as u32, home);
+        }
+        let id = self.join_child(id);
         self.put_into_orders(id);
         if let Some(home) = home {
-            self.write(now, id, count as u32, home);
+            self.shrink(now, home);
         }
         count
+    }
+
+    /// What follows a run that stands in no order and is told apart from it by nobody becomes one
+    /// with it. Without it a prompt that leaves tier by tier would fall into a run for each time.
+    fn join_child(&mut self, id: NodeId) -> NodeId {
+        let Some(child) = self.tree.only_child(id) else { return id };
+        let (above, below) = (self.tree.get(id), self.tree.get(child));
+        if !above.value.is_like(&below.value) || below.chain.base() > above.start {
+            return id;
+        }
+        self.take_from_orders(child);
+        let there_at = self.tree.get(id).value.there_at;
+        let id = self.tree.join(id);
+        self.tree.get_mut(id).value.there_at = there_at;
+        id
     }
 
     /// Where the end of a run goes that leaves `tier`: the next tier behind that fills by spilling.
@@ -127,10 +146,14 @@ impl BlockStore {
 
     /// Books the writing of a run's last blocks, and makes the room they take.
     pub(super) fn write(&mut self, now: Instant, id: NodeId, blocks: u32, tier: usize) {
+        self.book_write(now, id, blocks, tier);
+        self.shrink(now, tier);
+    }
+
+    fn book_write(&mut self, now: Instant, id: NodeId, blocks: u32, tier: usize) {
         let there_at = self.tiers[tier].write(now, blocks);
         let run = &mut self.tree.get_mut(id).value;
         run.there_at = run.there_at.max(there_at);
-        self.shrink(now, tier);
     }
 
     /// The rule of a tier is told what leaves it.

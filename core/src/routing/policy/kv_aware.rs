@@ -66,7 +66,7 @@ impl Policy for KvAware {
             }
         }
         let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
-        Decision { worker, overlap, pull }
+        Decision { worker, overlap, pull, decode: None }
     }
 }
 

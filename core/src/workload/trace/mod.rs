@@ -122,6 +122,24 @@ impl FromStr for Format {
 }
 
 impl Recording {
+    /// Keeps the first so many requests, and of recorded sessions whole ones until there are so many.
+    pub fn limit(&mut self, requests: u64) {
+        match &mut self.content {
+            Content::Requests(all) => {
+                all.sort_by_key(|request| request.at_ms);
+                all.truncate(requests as usize);
+            }
+            Content::Sessions(sessions) => {
+                let mut before = 0;
+                sessions.retain(|session| {
+                    let kept = before < requests;
+                    before += session.requests.len() as u64;
+                    kept
+                });
+            }
+        }
+    }
+
     pub fn requests(&self) -> usize {
         match &self.content {
             Content::Requests(requests) => requests.len(),

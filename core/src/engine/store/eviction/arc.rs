@@ -8,18 +8,17 @@
 //! It differs from the paper where runs ask for it: only names some tokens apart are remembered, each
 //! for the blocks up to the next, and twice as many as the tier holds.
 
+use super::order::Order;
 use super::{Eviction, Idle};
 use crate::block::BlockHash;
 use crate::hash::FixedState;
 use crate::runs::NodeId;
 use ::lru::LruCache;
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 /// Tokens between two names that are remembered.
 const LANDMARK_TOKENS: u32 = 512;
 
-type Order = BTreeSet<(u64, u32, NodeId)>;
 type Ghosts = LruCache<BlockHash, (), FixedState>;
 
 #[derive(Debug)]
@@ -48,9 +47,9 @@ impl Arc {
         Self {
             capacity: capacity as f64,
             stride,
-            once: Order::new(),
+            once: Order::default(),
             once_blocks: 0,
-            again: Order::new(),
+            again: Order::default(),
             target: 0.0,
             gone_once: ghosts(),
             gone_again: ghosts(),
@@ -67,26 +66,26 @@ impl Arc {
 impl Eviction for Arc {
     fn put(&mut self, run: Idle) {
         if run.reused {
-            self.again.insert(run.order());
+            self.again.put(&run);
         } else {
-            self.once.insert(run.order());
+            self.once.put(&run);
             self.once_blocks += u64::from(run.blocks);
         }
     }
 
     fn take(&mut self, run: &Idle) {
         let was_there = if run.reused {
-            self.again.remove(&run.order())
+            self.again.take(run)
         } else {
             self.once_blocks -= u64::from(run.blocks);
-            self.once.remove(&run.order())
+            self.once.take(run)
         };
         debug_assert!(was_there, "{run:?} was not put");
     }
 
-    fn victim(&self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId> {
-        let once = self.once.first().map(|&(_, _, id)| id);
-        let again = self.again.first().map(|&(_, _, id)| id);
+    fn victim(&mut self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId> {
+        let once = self.once.first();
+        let again = self.again.first();
         match (once, again) {
             // What was used once never stands before what was used again; the reverse may be.
             (Some(once), Some(again)) => {

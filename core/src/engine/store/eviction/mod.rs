@@ -5,6 +5,7 @@
 
 mod arc;
 mod lru;
+mod order;
 
 use crate::block::BlockHash;
 use crate::runs::NodeId;
@@ -24,13 +25,6 @@ pub struct Idle {
     pub reused: bool,
 }
 
-impl Idle {
-    /// Ascends as things fall out of use; of one path, the end comes first.
-    const fn order(&self) -> (u64, u32, NodeId) {
-        (self.used, !self.end, self.id)
-    }
-}
-
 /// A rule that says what leaves.
 pub trait Eviction: Debug + Send {
     fn put(&mut self, run: Idle);
@@ -40,7 +34,7 @@ pub trait Eviction: Debug + Send {
 
     /// The next to leave. `is_leaf`: nothing in the tier goes on from this run; only such a run may
     /// be chosen.
-    fn victim(&self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId>;
+    fn victim(&mut self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId>;
 
     /// How far apart, in blocks, the names are that the rule wants to hear of when they leave; None
     /// if it remembers nothing of what is gone.

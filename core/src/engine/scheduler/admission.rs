@@ -1,0 +1,119 @@
+//! Who waits comes to run: blocks for all of its prompt, then its prompt chunk by chunk.
+
+use super::{Plan, Scheduler};
+use crate::engine::profile::Profile;
+use crate::engine::sequence::{Handover, SeqKey, State};
+use crate::engine::store::{Acquired, BlockStore, Hit};
+use crate::id::RequestId;
+use crate::time::Instant;
+use smallvec::SmallVec;
+
+impl Scheduler {
+    pub(super) fn take_chunk(
+        &mut self,
+        now: Instant,
+        key: SeqKey,
+        budget: &mut u32,
+        store: &mut BlockStore,
+        block_size: u32,
+        plan: &mut Plan,
+    ) {
+        let window = self.window;
+        let seq = self.get_mut(key);
+        let tokens = (seq.target - seq.computed).min(*budget);
+        if tokens == 0 {
+            return;
+        }
+        *budget -= tokens;
+        if seq.handover == Handover::Taken {
+            // All of its KV is here: the last token is computed as a decode step computes one.
+            plan.shape.add_decode(seq.target, window);
+        } else {
+            plan.shape.add_prompt(tokens, seq.computed, window);
+            plan.prefill_tokens += tokens;
+        }
+        plan.chunks.push((key, tokens));
+        // Named as soon as they are scheduled: what comes later in the same step may use them.
+        let filled = (seq.computed + tokens) / block_size;
+        store.commit(now, seq.lease.as_mut().expect("running on a lease"), filled);
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        budget: &mut u32,
+        store: &mut BlockStore,
+        profile: &Profile,
+        plan: &mut Plan,
+        mut admitted: impl FnMut(RequestId, Hit),
+    ) {
+        let (size, cost) = (profile.block_size, profile.prefill_cost());
+        let most = profile.max_num_seqs as usize;
+        while *budget > 0 && self.running.len() + self.loading_count < most {
+            let first = self.ready.pop_first().or_else(|| self.waiting.pop_first());
+            let Some((place, key)) = first else { break };
+            let constant = self.constant_blocks;
+            let seq = self.get_mut(key);
+            if seq.lease.is_none() {
+                let limit = (seq.target - 1) / size;
+                let total = (seq.target + 1).div_ceil(size) + constant;
+                let acquired =
+                    store.acquire(now, &seq.work.sequence, limit, total, &cost, &seq.offers);
+                let (lease, hit, transfers) = match acquired {
+                    Acquired::Ready { lease, hit } => (lease, hit, SmallVec::new()),
+                    Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers),
+                    Acquired::NoRoom => {
+                        self.waiting.insert(place, key);
+                        break;
+                    }
+                };
+                seq.computed = hit.iter().sum::<u32>() * size;
+                seq.lease = Some(lease);
+                let before = core::mem::replace(&mut seq.admitted_before, true);
+                let found_less = core::mem::take(&mut seq.found_less);
+                if !before || found_less {
+                    (seq.cached_tokens, seq.hit) = (seq.computed, hit);
+                } else {
+                    plan.recomputed_tokens += u64::from(seq.target - seq.computed);
+                }
+                if !before {
+                    admitted(seq.work.request.id, hit);
+                }
+                let mut awaited = transfers.len();
+                if let Handover::From(worker) = seq.handover {
+                    let lacks = seq.target - seq.computed;
+                    seq.handover = Handover::Pulling;
+                    awaited += 1;
+                    let pull = (seq.work.request.id, worker, lacks);
+                    self.pulls.push(pull);
+                }
+                if awaited > 0 {
+                    self.get_mut(key).state = State::Loading(awaited, now);
+                    for transfer in transfers {
+                        self.loading.entry(transfer).or_default().push(key);
+                    }
+                    self.loading_count += 1;
+                    continue;
+                }
+            }
+            self.take_what_landed(now, key, store, size);
+            self.admissions += 1;
+            let order = self.admissions;
+            self.get_mut(key).state = State::Prefilling(order);
+            self.running.insert(order, key);
+            self.prefilling.insert(order, key);
+            self.take_chunk(now, key, budget, store, size, plan);
+        }
+    }
+
+    /// The KV that another handed over gets its names, all but what the last token computes.
+    fn take_what_landed(&mut self, now: Instant, key: SeqKey, store: &mut BlockStore, size: u32) {
+        let seq = self.get_mut(key);
+        if seq.handover == Handover::Landed {
+            seq.handover = Handover::Taken;
+            let lease = seq.lease.as_mut().expect("who was handed blocks holds a lease");
+            store.commit(now, lease, seq.target / size);
+            seq.computed = seq.target - 1;
+        }
+    }
+}

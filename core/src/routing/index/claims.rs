@@ -1,0 +1,201 @@
+//! Sources come to hold blocks and give them up: nodes are split where holders differ, and joined
+//! where they don't any more.
+
+use super::{Holder, Holders, PrefixIndex};
+use crate::block::{BlockRun, Chain};
+use crate::id::TierId;
+use crate::runs::{ANCHOR, NodeId};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+impl PrefixIndex {
+    /// On failure, the depth whose parent is missing.
+    pub(super) fn store(&mut self, slot: u16, tier: TierId, run: &BlockRun) -> Result<(), u32> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        let mut parent = match run.start {
+            0 => None,
+            start => Some(self.tree.locate(&run.chain, start - 1).ok_or(start)?),
+        };
+        let mut depth = run.start;
+        while depth < run.end {
+            // What comes next on the way is either inside the parent, or a node below it.
+            let inside = parent.filter(|&id| self.tree.get(id).end > depth);
+            let next = match inside {
+                Some(id) => {
+                    let agreed = self.tree.agreed(id, &run.chain, depth, run.end);
+                    (agreed > depth).then_some((id, agreed))
+                }
+                None => self.tree.follow_below(parent, &run.chain, depth, run.end),
+            };
+            match next {
+                Some((id, agreed)) => {
+                    parent = Some(self.mark(id, depth, agreed, slot, tier));
+                    depth = agreed;
+                }
+                None => {
+                    if let Some(id) = inside {
+                        parent = Some(self.tree.split(id, depth));
+                    }
+                    parent = Some(self.grow(parent, &run.chain, depth, run.end, slot, tier));
+                    depth = run.end;
+                }
+            }
+        }
+        if let Some(last) = parent {
+            self.tidy(last, run.start);
+        }
+        Ok(())
+    }
+
+    /// Joins what nobody tells apart any more, on the path that ends with a node: it with what
+    /// follows, and each node that begins at block `start` or behind it with the one before. Without
+    /// it a prompt would fall into a node for each time that a part of it was thrown out.
+    fn tidy(&mut self, last: NodeId, start: u32) {
+        let mut id = match self.tree.only_child(last) {
+            Some(child) if self.are_alike(last, child) => self.tree.join(last),
+            _ => last,
+        };
+        while let Some(parent) =
+            self.tree.get(id).parent.filter(|_| self.tree.get(id).start >= start)
+        {
+            let only = self.tree.get(parent).children == 1;
+            id = if only && self.are_alike(parent, id) { self.tree.join(parent) } else { parent };
+        }
+    }
+
+    /// Whether the same sources hold a node and its child, whose chain names the blocks of both.
+    fn are_alike(&self, parent: NodeId, child: NodeId) -> bool {
+        let (parent, child) = (self.tree.get(parent), self.tree.get(child));
+        parent.value == child.value && child.chain.base() <= parent.start
+    }
+
+    /// Adds a claim on blocks `from..to` of a node, and gives back the node that ends at `to`.
+    fn mark(&mut self, id: NodeId, from: u32, to: u32, slot: u16, tier: TierId) -> NodeId {
+        let bit = 1 << tier.0;
+        let node = self.tree.get(id);
+        let has = node.value.iter().any(|holder| holder.slot == slot && holder.tiers & bit != 0);
+        if has {
+            return id;
+        }
+        let part = self.isolate(id, from, to);
+        let holders = &mut self.tree.get_mut(part).value;
+        match holders.binary_search_by_key(&slot, |holder| holder.slot) {
+            Ok(i) => holders[i].tiers |= bit,
+            Err(i) => holders.insert(i, Holder { slot, tiers: bit }),
+        }
+        part
+    }
+
+    /// Splits a node until `from..to` of it is a node of its own.
+    fn isolate(&mut self, id: NodeId, from: u32, to: u32) -> NodeId {
+        if from > self.tree.get(id).start {
+            self.tree.split(id, from);
+        }
+        if to < self.tree.get(id).end { self.tree.split(id, to) } else { id }
+    }
+
+    /// New blocks at the end of a path: they lengthen its last node where nobody could tell.
+    fn grow(
+        &mut self,
+        parent: Option<NodeId>,
+        chain: &Arc<Chain>,
+        start: u32,
+        end: u32,
+        slot: u16,
+        tier: TierId,
+    ) -> NodeId {
+        let claim = Holder { slot, tiers: 1 << tier.0 };
+        if let Some(id) = parent {
+            let node = self.tree.get(id);
+            let alike = node.value.as_slice() == [claim] && node.children == 0;
+            if alike && node.end == start {
+                if Arc::ptr_eq(&node.chain, chain) {
+                    self.tree.extend(id, end);
+                    return id;
+                }
+                // Each event off the wire has a chain of its own, and an answer comes block by
+                // block. Short runs are written anew as one, so that an answer is not a node a
+                // block; the limit bounds what is copied.
+                if end - node.start <= ANCHOR {
+                    let own = (node.start..node.end).map(|block| node.chain.hash(block));
+                    let hashes = own.chain((start..end).map(|block| chain.hash(block))).collect();
+                    let merged = Chain::from_wire(chain.block_size(), node.start, hashes);
+                    self.tree.rewrite(id, Arc::new(merged));
+                    self.tree.extend(id, end);
+                    return id;
+                }
+            }
+        }
+        let run = BlockRun { chain: Arc::clone(chain), start, end };
+        self.tree.insert(parent, run, Holders::from_slice(&[claim]))
+    }
+
+    pub(super) fn remove(&mut self, slot: u16, tier: TierId, run: &BlockRun) {
+        if run.is_empty() {
+            return;
+        }
+        let bit = 1 << tier.0;
+        let Some((deepest, end)) = self.deepest(run) else { return };
+        // From the far end, so that a node is childless when its turn comes.
+        let mut parts: SmallVec<[NodeId; 8]> = SmallVec::new();
+        let mut next = Some(deepest);
+        while let Some(id) = next {
+            let node = self.tree.get(id);
+            let (from, to) = (node.start.max(run.start), node.end.min(end));
+            next = node.parent.filter(|_| node.start > run.start);
+            if node.value.iter().any(|holder| holder.slot == slot && holder.tiers & bit != 0) {
+                parts.push(self.isolate(id, from, to));
+            }
+        }
+        // What is left of the path: up to the deepest part that others hold still.
+        let (mut left, mut stays) = (None, false);
+        for &id in &parts {
+            let kept = self.drop_claim(id, slot, bit);
+            if !stays {
+                (left, stays) = (kept, kept == Some(id));
+            }
+        }
+        if let Some(left) = left {
+            self.tidy(left, run.start);
+        }
+    }
+
+    /// How far a run is here, and the node that holds its last block that is. What a source removes
+    /// ends with a node as a rule, and is found at once.
+    pub(super) fn deepest(&self, run: &BlockRun) -> Option<(NodeId, u32)> {
+        if let Some(id) = self.tree.registered(&run.chain, run.end - 1) {
+            return Some((id, run.end));
+        }
+        let mut id = self.tree.locate(&run.chain, run.start)?;
+        let mut end = self.tree.agreed(id, &run.chain, run.start + 1, run.end);
+        while end == self.tree.get(id).end
+            && let Some(further) = self.tree.follow(&run.chain, end, run.end)
+        {
+            (id, end) = further;
+        }
+        Some((id, end))
+    }
+
+    /// Gives back the node, or if it is gone the deepest one above that is left.
+    pub(super) fn drop_claim(&mut self, id: NodeId, slot: u16, bits: u8) -> Option<NodeId> {
+        let holders = &mut self.tree.get_mut(id).value;
+        if let Ok(i) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
+            holders[i].tiers &= !bits;
+            if holders[i].tiers == 0 {
+                holders.remove(i);
+            }
+        }
+        let mut empty = Some(id);
+        while let Some(id) = empty {
+            let node = self.tree.get(id);
+            if !node.value.is_empty() || node.children > 0 {
+                break;
+            }
+            let start = node.start;
+            empty = self.tree.truncate(id, start);
+        }
+        empty
+    }
+}

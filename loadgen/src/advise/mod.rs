@@ -1,0 +1,206 @@
+//! `loadgen advise`: a cluster that shares KV cache, the users' own devices that recompute, or a split of
+//! both; what each costs a month, and what would turn the answer round.
+
+mod facts;
+mod options;
+mod sensitivity;
+mod text;
+
+use crate::config::Setup;
+use crate::files::bad;
+use crate::measure::run_at;
+use crate::progress::Progress;
+use crate::question::Question;
+use crate::results::RunReport;
+use anyhow::Result;
+use facts::{Facts, Rates};
+use options::{Choice, Decision, Inputs, MONTH_S, decide};
+use sensitivity::Sensitivity;
+use serde::Serialize;
+use std::path::Path;
+use std::process::ExitCode;
+use text::{Advice, Figure};
+use warmpath_core::engine::physics::Device;
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::sharing::{Sharing, SharingScope};
+use warmpath_worker_sim::profiles;
+
+const SCHEMA: &str = "warmpath.advice.v1";
+/// The largest fleet that the advised split is played on; a larger one is played in proportion.
+const MOST_WORKERS: u32 = 32;
+/// Some 50 on each of 20 working days.
+const REQUESTS_PER_USER: f64 = 1_000.0;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    question: Question,
+    /// Requests a month; unless given, what the workload's own rate makes if it is the peak's
+    #[arg(long, value_name = "N", value_parser = parse_amount)]
+    monthly_requests: Option<f64>,
+    /// The busiest time's rate over the month's mean
+    #[arg(long, value_name = "X", default_value_t = 3.0, value_parser = parse_peak)]
+    peak: f64,
+    /// People behind the requests, each with a device; one for each 1000 requests a month unless given
+    #[arg(long, value_name = "N", value_parser = parse_amount)]
+    users: Option<f64>,
+    /// The users' devices: a profile by name, or a profile file (TOML)
+    #[arg(long, value_name = "NAME")]
+    device_profile: Option<String>,
+    /// Of a device's price and idle power, what is charged: 0, its users have it anyway, to 1, it was
+    /// bought for this; the price sheet's unless given
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    charged_share: Option<f64>,
+}
+
+fn parse_amount(text: &str) -> Result<f64, String> {
+    let value = text.replace('_', "").parse().ok().filter(|value| (1.0..=1e15).contains(value));
+    value.ok_or_else(|| "expected a number of at least 1".to_owned())
+}
+
+fn parse_peak(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (1.0..=1e3).contains(value));
+    value.ok_or_else(|| "expected a number from 1 to 1000".to_owned())
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share from 0 to 1".to_owned())
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    config: &'a Setup,
+    inputs: &'a Inputs,
+    rates: &'a Rates,
+    facts: &'a Facts,
+    decision: &'a Decision,
+    sensitivity: &'a [Sensitivity],
+    /// What is advised, played at the volume's peak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    played: Option<&'a RunReport>,
+    /// Every figure of the text.
+    figures: &'a [Figure],
+    text: &'a str,
+}
+
+pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+    let mut setup = args.question.setup()?;
+    let files = args.question.files()?;
+    if let Some(name) = &args.device_profile {
+        let profile = crate::config::load_profile(name, Path::new(""))?;
+        let block_size = setup.fleet.profile().block_size;
+        setup.devices = Some(crate::devices::DevicesSetup::new(profile, block_size, None, None)?);
+    }
+    if setup.devices.is_none() {
+        return Err(bad("--scenario: has no [devices], expected them or --device-profile"));
+    }
+    let mut sheet = setup.prices.clone().expect("a question has prices");
+    sheet.user.charged_share = args.charged_share.unwrap_or(sheet.user.charged_share);
+    let rates = Rates::of(&setup, &sheet).ok_or_else(|| {
+        bad("--price: price or power of the GPUs or the devices is not known, expected NAME=USD for the GPUs, and \
+             [purchase] and watts in the row of the device")
+    })?;
+    let bar = progress.start(1, "advise", "measurements");
+    let facts = facts::measure(&setup)?;
+    drop(bar);
+    let monthly = args.monthly_requests.unwrap_or(facts.requests_per_s / args.peak * MONTH_S);
+    let inputs = Inputs {
+        monthly_requests: monthly,
+        peak: args.peak,
+        users: args.users.unwrap_or((monthly / REQUESTS_PER_USER).ceil().max(1.0)),
+        charged_share: sheet.user.charged_share,
+        gpu_price: 1.0,
+        power_price: 1.0,
+        device_price: 1.0,
+        gpu_speed: 1.0,
+    };
+    let decision = decide(&facts, &rates, &inputs, &sheet.api);
+    let base = (&facts, &rates, &inputs, sheet.api.as_slice());
+    let sensitivity = sensitivity::of(&setup, base, &decision, progress)?;
+    let played = played(&setup, &facts, &decision, &inputs)?;
+    let asked = text::Asked {
+        setup: &setup,
+        sheet: &sheet,
+        facts: &facts,
+        rates: &rates,
+        inputs: &inputs,
+        decision: &decision,
+        sensitivity: &sensitivity,
+        played: played.as_ref(),
+        monthly_given: args.monthly_requests.is_some(),
+        users_given: args.users.is_some(),
+    };
+    let Advice { text, figures } = text::write(&asked);
+    print!("{text}");
+    if let Some(file) = files.csv {
+        file.finish(text::csv(&decision).as_bytes())?;
+    }
+    if let Some(file) = files.json {
+        let report = Report {
+            schema: SCHEMA,
+            config: &setup,
+            inputs: &inputs,
+            rates: &rates,
+            facts: &facts,
+            decision: &decision,
+            sensitivity: &sensitivity,
+            played: played.as_ref(),
+            figures: &figures,
+            text: &text,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&report)?;
+        bytes.push(b'\n');
+        file.finish(&bytes)?;
+    }
+    let answered = decision.choice != Choice::Nothing;
+    Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Plays what is advised at the volume's peak, on as many workers as that takes or in proportion to them.
+/// Devices alone were played when they were measured.
+fn played(
+    setup: &Setup,
+    facts: &Facts,
+    decision: &Decision,
+    inputs: &Inputs,
+) -> Result<Option<RunReport>> {
+    let chosen = decision.options.iter().find(|option| option.choice == decision.choice);
+    let rate = match decision.choice {
+        Choice::Split => facts.split.as_ref().and_then(|split| split.requests_per_s_per_worker),
+        Choice::Cluster => options::per_worker(facts),
+        Choice::Devices | Choice::Nothing => None,
+    };
+    let (Some(chosen), Some(rate)) = (chosen, rate) else { return Ok(None) };
+    let peak = inputs.monthly_requests / MONTH_S * inputs.peak;
+    let workers = chosen.workers.min(MOST_WORKERS);
+    let public = setup.source.operators_tokens() > 0;
+    let mut setup = setup.clone();
+    setup.sharing = Sharing { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
+    let up_to = facts.split.as_ref().map(|split| split.up_to_tokens);
+    setup.devices = setup.devices.filter(|_| decision.choice == Choice::Split);
+    if let Some(devices) = &mut setup.devices {
+        devices.up_to_tokens = up_to;
+    }
+    // As busy as each worker will be.
+    let share = peak / (f64::from(chosen.workers) * rate);
+    let load = share * rate * f64::from(workers) / facts.requests_per_s;
+    setup.fleet.set_workers(workers);
+    run_at(&setup, load).map(Some)
+}
+
+/// The profile of a device that is so many times as fast, in computing and in reading.
+fn with_speed(profile: &Profile, times: f64) -> Result<Profile> {
+    let Some(calibrated) = profile.step.calibrated() else {
+        return Err(bad(format!("profile {}: made up, expected one of a device", profile.name)));
+    };
+    let deployment = calibrated.deployment();
+    let device = profiles::device(&deployment.device, Path::new("")).map_err(bad)?;
+    let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;
+    let device = Device { realization: device.realization * times, ..device };
+    let mut profile =
+        Profile::build(&device, &model, deployment).map_err(|error| bad(error.to_string()))?;
+    profile.name = deployment.name.clone();
+    Ok(profile)
+}

@@ -1,0 +1,297 @@
+//! `loadgen generations`: one workload and one model on the chips of several generations and makers, by
+//! tokens a second and cost. What nobody measured is a band: between a share of its maker's peaks
+//! (`--realization`) and all of them.
+
+use crate::config::Setup;
+use crate::economics::amount;
+use crate::files::bad;
+use crate::groups::Fleet;
+use crate::measure::{self, at_slo};
+use crate::parallel;
+use crate::progress::Progress;
+use crate::question::Question;
+use crate::table::{align, plain, trimmed};
+use anyhow::Result;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use warmpath_core::engine::physics::{Deployment, Device, Model, Precision};
+use warmpath_core::engine::profile::Profile;
+use warmpath_worker_sim::profiles;
+
+const SCHEMA: &str = "warmpath.generations.v1";
+/// Chips of each fleet, however many make a worker.
+const CHIPS: u32 = 8;
+/// Room for KV that a worker must have, or it is made of more chips.
+const LEAST_TOKENS: u64 = 200_000;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    question: Question,
+    /// Devices to compare; the first is what the others are held against
+    #[arg(
+        long,
+        value_name = "A,B,...",
+        value_delimiter = ',',
+        default_value = "b200,gb300,vera-rubin,h200,h100,mi300x,tpu7x,trainium3"
+    )]
+    devices: Vec<String>,
+    /// The least share of its maker's peaks that a device without measurements is credited with
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
+    realization: f64,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.01..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share from 0.01 to 1".to_owned())
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    config: &'a Setup,
+    realization: f64,
+    rows: &'a [Row],
+}
+
+/// A device; ranges from the least to the whole of its realization, alike where it was measured.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    device: String,
+    precision: Precision,
+    tp: u32,
+    validated: bool,
+    because: String,
+    usd_per_chip_hour: Option<f64>,
+    /// Served within the SLO by a chip in a second; 0 where no load meets it.
+    tokens_per_s_per_chip: [f64; 2],
+    /// Of a million tokens served. The first belongs to the first of the tokens above.
+    usd_per_m_served: [Option<f64>; 2],
+    kwh_per_m_served: [Option<f64>; 2],
+    /// The price of a chip's hour at which it serves for what the first device does.
+    break_even_usd_per_hour: [Option<f64>; 2],
+}
+
+struct Case {
+    device: Device,
+    deployment: Deployment,
+    profile: Profile,
+}
+
+pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+    let whole = args.question.setup()?;
+    let files = args.question.files()?;
+    let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
+        return Err(bad("--profile: made up, expected one of a device and a model"));
+    };
+    let of = calibrated.deployment().clone();
+    let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;
+    let mut cases = Vec::new();
+    for name in &args.devices {
+        let device = profiles::device(name.trim(), Path::new("")).map_err(bad)?;
+        let block_size = whole.fleet.profile().block_size;
+        cases.push(case(device, &model, &of, block_size)?);
+    }
+    let shares = |case: &Case| match case.profile.validated {
+        true => [case.device.realization; 2],
+        false => [args.realization * case.device.realization, case.device.realization],
+    };
+    let work: Vec<(usize, f64)> = cases
+        .iter()
+        .enumerate()
+        .flat_map(|(i, case)| {
+            let [low, high] = shares(case);
+            if low == high { vec![(i, high)] } else { vec![(i, low), (i, high)] }
+        })
+        .collect();
+    let bar = progress.start(work.len() as u64, "generations", "searches");
+    let ended = AtomicU64::new(0);
+    let found = parallel::map(&work, |&(i, share)| {
+        let found = figures(&whole, &cases[i], &model, share);
+        bar.set(ended.fetch_add(1, Ordering::Relaxed) + 1);
+        found
+    });
+    drop(bar);
+    let found = found.into_iter().collect::<Result<Vec<_>>>()?;
+    let ends = |i: usize| {
+        let mut all =
+            work.iter().zip(&found).filter(|((of, _), _)| *of == i).map(|(_, found)| *found);
+        let low = all.next().expect("each case is played");
+        [low, all.next().unwrap_or(low)]
+    };
+    let base = ends(0);
+    let base_usd = base[1].usd_per_m;
+    let rows: Vec<Row> =
+        cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
+    print!("{}", table(&whole, &rows, args.realization));
+    if let Some(file) = files.csv {
+        file.finish(csv(&rows).as_bytes())?;
+    }
+    if let Some(file) = files.json {
+        let report =
+            Report { schema: SCHEMA, config: &whole, realization: args.realization, rows: &rows };
+        let mut bytes = serde_json::to_vec_pretty(&report)?;
+        bytes.push(b'\n');
+        file.finish(&bytes)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model on as few chips of a device as leave room for KV, in the narrowest format that doubles its
+/// speed.
+fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Result<Case> {
+    let peaks = device.peak_tflops;
+    let precision = match (peaks.fp4, peaks.fp8) {
+        (Some(fp4), Some(fp8)) if fp4 > fp8 => Precision::Nvfp4,
+        (_, Some(_)) => Precision::Fp8,
+        _ => Precision::Bf16,
+    };
+    let mut why = String::new();
+    for tp in [1, 2, 4, 8] {
+        let name = format!("{}-{precision}-{tp}x{}", model.name, device.name);
+        let deployment = Deployment {
+            name,
+            device: device.name.clone(),
+            tp,
+            precision,
+            block_size,
+            hbm_tokens: None,
+            tiers: Vec::new(),
+            pool: None,
+            peers: None,
+            ..of.clone()
+        };
+        match Profile::build(&device, model, &deployment) {
+            Ok(profile) if profile.hbm_tokens.is_none_or(|room| room >= LEAST_TOKENS) => {
+                return Ok(Case { device, deployment, profile });
+            }
+            Ok(_) => why = format!("less than {LEAST_TOKENS} tokens of room for KV on {tp}"),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(bad(format!("--devices: {} for {}: {why}", device.name, model.name)))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    tokens: f64,
+    usd_per_m: Option<f64>,
+    kwh_per_m: Option<f64>,
+}
+
+fn figures(whole: &Setup, case: &Case, model: &Model, realization: f64) -> Result<Found> {
+    let device = Device { realization, ..case.device.clone() };
+    let profile = Profile::build(&device, model, &case.deployment)
+        .map_err(|error| bad(format!("device {}: {error}", device.name)))?;
+    let mut setup = whole.clone();
+    setup.fleet = Fleet::alike(CHIPS / case.deployment.tp, profile);
+    (setup.pool, setup.devices) = (None, None);
+    let found = at_slo(&setup, measure::BOUNDS)?;
+    let per_m = found.economics().map(|economics| (economics.usd_per_m, economics.kwh_per_m));
+    let known = |value: Option<f64>| value.filter(|value| value.is_finite());
+    Ok(Found {
+        tokens: found.throughput(CHIPS).map_or(0.0, |throughput| throughput.served),
+        usd_per_m: known(per_m.and_then(|(usd, _)| usd.served)),
+        kwh_per_m: known(per_m.and_then(|(_, kwh)| kwh.served)),
+    })
+}
+
+fn row(whole: &Setup, case: &Case, ends: [Found; 2], base_usd_per_m: Option<f64>) -> Row {
+    let standing = case.profile.standing();
+    let sheet = whole.prices.as_ref().expect("a question has prices");
+    let price = case
+        .profile
+        .hardware()
+        .map(|chips| sheet.cluster(chips).busy.usd_per_hour / f64::from(chips.chips));
+    // What an hour of a chip serves, at the base's price of a million tokens.
+    let break_even = |found: Found| base_usd_per_m.map(|usd| usd * found.tokens * 3600.0 / 1e6);
+    Row {
+        device: case.device.name.clone(),
+        precision: case.deployment.precision,
+        tp: case.deployment.tp,
+        validated: standing.validated,
+        because: standing.because,
+        usd_per_chip_hour: price.filter(|usd| usd.is_finite()),
+        tokens_per_s_per_chip: ends.map(|found| found.tokens),
+        usd_per_m_served: ends.map(|found| found.usd_per_m),
+        kwh_per_m_served: ends.map(|found| found.kwh_per_m),
+        break_even_usd_per_hour: ends.map(break_even),
+    }
+}
+
+fn table(setup: &Setup, rows: &[Row], realization: f64) -> String {
+    let mut table = plain(&[
+        "device",
+        "format",
+        "chips",
+        "tokens/s/chip",
+        "over first",
+        "USD/h",
+        "USD/M served",
+        "kWh/M",
+        "break-even USD/h",
+        "",
+    ]);
+    let first = rows.first().map_or(0.0, |row| row.tokens_per_s_per_chip[1]);
+    for row in rows {
+        let band = |ends: [Option<f64>; 2]| match ends {
+            [Some(a), Some(b)] if a == b => amount(a),
+            [Some(a), Some(b)] => format!("{} to {}", amount(a), amount(b)),
+            _ => "-".to_owned(),
+        };
+        let tokens = row.tokens_per_s_per_chip;
+        table.add_row([
+            row.device.clone(),
+            row.precision.to_string(),
+            row.tp.to_string(),
+            band(tokens.map(Some)),
+            band(tokens.map(|tokens| (first > 0.0).then(|| tokens / first))),
+            row.usd_per_chip_hour.map_or_else(|| "-".to_owned(), amount),
+            band(row.usd_per_m_served),
+            band(row.kwh_per_m_served),
+            band(row.break_even_usd_per_hour),
+            if row.validated { String::new() } else { "unvalidated".to_owned() },
+        ]);
+    }
+    align(&mut table, 1);
+    let base = rows.first().map_or("", |row| row.device.as_str());
+    format!(
+        "{}, one model on {CHIPS} chips of each device, seed {}\n\n{}Tokens served (prompts, computed or reused, and \
+         answers) by a chip in a second, at the highest load of which 90 % keep a TTFT of {} s and a TPOT of {} ms. \
+         KV lies in HBM alone, shared within a tenant. Chips: of one worker. Unvalidated devices are bands, from \
+         {realization} of their makers' peaks to all of them. Break-even: the price of a chip's hour at which it serves \
+         for what {base} does. A dash: no price or power is known; --price NAME=USD gives one.\n",
+        setup.source.name(),
+        setup.seed,
+        trimmed(&table),
+        setup.slo.ttft_s,
+        setup.slo.tpot_s * 1e3
+    )
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut text = "device,precision,tp,validated,usd_per_chip_hour,tokens_per_s_per_chip_low,\
+                    tokens_per_s_per_chip_high,usd_per_m_served_low_speed,usd_per_m_served_high_speed,\
+                    kwh_per_m_served_low_speed,kwh_per_m_served_high_speed\n"
+        .to_owned();
+    let known = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for row in rows {
+        let [low, high] = row.tokens_per_s_per_chip;
+        let [usd_low, usd_high] = row.usd_per_m_served.map(known);
+        let [kwh_low, kwh_high] = row.kwh_per_m_served.map(known);
+        writeln!(
+            text,
+            "{},{},{},{},{},{low},{high},{usd_low},{usd_high},{kwh_low},{kwh_high}",
+            row.device,
+            row.precision,
+            row.tp,
+            row.validated,
+            known(row.usd_per_chip_hour)
+        )
+        .expect("a string takes all");
+    }
+    text
+}

@@ -1,0 +1,169 @@
+//! `sharing`, `advise` and `generations` as somebody runs them, on few requests.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn loadgen(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.current_dir(folder).args(args).output().expect("loadgen starts")
+}
+
+/// What it printed, and its JSON.
+fn run(args: &[&str]) -> (String, Value) {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let output = loadgen(folder.path(), &[args, &["--json", "out.json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    let report = serde_json::from_str(&json).expect("a report is JSON");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), report)
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1e-9), "{a} against {b}");
+}
+
+#[test]
+fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
+    let args = ["sharing", "--workload", "enterprise-kb", "--requests", "500", "--workers", "4"];
+    let (table, report) = run(&[&args[..], &["--tenants", "3"]].concat());
+    let rungs = report["rungs"].as_array().expect("rungs");
+    let names: Vec<&str> = rungs.iter().map(|rung| rung["name"].as_str().unwrap()).collect();
+    let expected = [
+        "devices recompute",
+        "no reuse",
+        "within a session",
+        "within a tenant",
+        "+ public prefixes",
+        "+ host memory",
+        "+ disk",
+        "+ shared pool",
+        "+ peer pull",
+    ];
+    assert_eq!(names, expected);
+    for rung in rungs {
+        assert!(table.contains(rung["name"].as_str().unwrap()), "{table}");
+        let owners = &rung["hit_rate_by_owner"];
+        let sum: f64 =
+            ["own_session", "public", "other_session"].map(|key| number(&owners[key])).iter().sum();
+        near(sum, number(&rung["hit_rate"]));
+        if !rung["at_slo"].is_null() {
+            let at = &rung["at_slo"];
+            let parts = ["prompt_computed", "prompt_reused", "output"].map(|key| number(&at[key]));
+            near(parts.iter().sum(), number(&at["served"]));
+        }
+    }
+    let hits: Vec<f64> = rungs.iter().map(|rung| number(&rung["hit_rate"])).collect();
+    assert_eq!(hits[1], 0.0, "nothing is used again");
+    // From there on each has what the one before it had; where blocks lie may cost a hit or two.
+    for pair in hits[1..].windows(2) {
+        assert!(pair[1] >= pair[0] - 0.005, "{hits:?}");
+    }
+    assert!(hits[2] > 0.3 && hits[3] > hits[2] + 0.05, "{hits:?}");
+    assert!(
+        number(&rungs[0]["hit_rate_by_owner"]["other_session"]) == 0.0,
+        "devices share nothing"
+    );
+    let ratio = &report["ratios"][0];
+    assert_eq!((&ratio["of"], &ratio["over"]), (&"+ shared pool".into(), &"+ disk".into()));
+    let served = |i: usize| number(&rungs[i]["at_slo"]["served"]);
+    near(number(&ratio["times"]), served(7) / served(6));
+}
+
+#[test]
+fn two_workloads_are_given_opposite_advice_and_every_figure_of_it_is_in_the_json() {
+    let mut choices = Vec::new();
+    for workload in ["enterprise-kb", "commodity-qa"] {
+        let (text, report) = run(&["advise", "--workload", workload, "--requests", "500"]);
+        assert!(text.contains("what their answers are worth is NOT compared"), "{text}");
+        assert!(text.contains("unvalidated"), "{text}");
+        let figures = report["figures"].as_array().expect("figures");
+        for shown in numbers(&text) {
+            let known = figures.iter().any(|figure| figure["shown"] == *shown);
+            assert!(known, "{shown} is no figure of the JSON:\n{text}");
+        }
+        for figure in figures {
+            let shown = figure["shown"].as_str().expect("a text").replace(',', "");
+            let decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+            let off = shown.parse::<f64>().expect("a number") - number(&figure["value"]);
+            assert!(off.abs() <= 0.500_001 * 10f64.powi(-(decimals as i32)), "{figure}");
+        }
+        let decision = &report["decision"];
+        let choice = decision["choice"].as_str().unwrap().to_owned();
+        let options = decision["options"].as_array().expect("options");
+        let chosen = options.iter().find(|option| option["choice"] == choice.as_str()).unwrap();
+        assert_eq!(chosen["keeps_slo"], true);
+        let month = format!("{choice}.usd_per_month");
+        let figure = figures.iter().find(|figure| figure["name"] == month.as_str()).unwrap();
+        near(number(&figure["value"]), number(&chosen["usd_per_month"]));
+        choices.push(choice);
+    }
+    assert_eq!(choices[1], "devices", "short questions, each on its own");
+    assert_ne!(choices[0], "devices", "long texts that many ask about");
+}
+
+/// Numbers that stand in a text outside of quotes.
+fn numbers(text: &str) -> Vec<String> {
+    let plain: String = text.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let is_part = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
+    let trim = |word: &str| word.trim_matches(|c| c == '.' || c == ',').to_owned();
+    // "p90" is a name.
+    let plain = plain.replace("p90", "");
+    let words = plain.split(|c: char| !is_part(c)).map(trim);
+    words.filter(|word| word.contains(|c: char| c.is_ascii_digit())).collect()
+}
+
+#[test]
+fn chips_nobody_measured_are_bands_and_unpriced_ones_have_no_cost() {
+    let args = [
+        "generations",
+        "--workload",
+        "enterprise-kb",
+        "--requests",
+        "300",
+        "--devices",
+        "h200,vera-rubin",
+    ];
+    let (table, report) = run(&args);
+    let rows = report["rows"].as_array().expect("rows");
+    let pair = |row: &Value, key: &str| [number(&row[key][0]), number(&row[key][1])];
+    let [measured, claimed] = rows.as_slice() else { panic!("{report}") };
+    let [low, high] = pair(measured, "tokens_per_s_per_chip");
+    assert!(measured["validated"] == true && low == high && low > 0.0, "{measured}");
+    let [low, high] = pair(claimed, "tokens_per_s_per_chip");
+    assert!(claimed["validated"] == false && low < high, "{claimed}");
+    assert!(claimed["usd_per_m_served"][0].is_null() && table.contains("unvalidated"), "{table}");
+    let (_, priced) = run(&[&args[..], &["--price", "vera-rubin=10"]].concat());
+    let usd = pair(&priced["rows"][1], "usd_per_m_served");
+    let tokens = pair(&priced["rows"][1], "tokens_per_s_per_chip");
+    assert!(usd[0] > usd[1] && usd[1] > 0.0, "slower chips cost more a token: {usd:?}");
+    // 10 USD an hour at the break-even's tokens are the first device's price.
+    let even = pair(&priced["rows"][1], "break_even_usd_per_hour");
+    let first = number(&priced["rows"][0]["usd_per_m_served"][1]);
+    near(even[1], first * tokens[1] * 3600.0 / 1e6);
+}
+
+#[test]
+fn questions_that_cannot_be_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let refused = |args: &[&str], part: &str| {
+        let output = loadgen(folder.path(), args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(part), "{said} without {part}");
+    };
+    refused(&["sharing", "--workload", "no-such"], "unknown workload");
+    refused(&["sharing", "--sweep", "--workload", "chat"], "--sweep");
+    refused(&["sharing", "--ttft", "0"], "--ttft");
+    refused(&["advise", "--peak", "0.5"], "--peak");
+    refused(&["advise", "--charged-share", "2"], "--charged-share");
+    refused(&["advise", "--profile", "deepseek-v3-nvfp4-8xgb300"], "--price");
+    refused(&["generations", "--devices", "abacus"], "unknown device");
+    refused(&["generations", "--realization", "0"], "--realization");
+    refused(&["generations", "--profile", "lab-tp4"], "made up");
+}

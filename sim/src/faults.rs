@@ -1,0 +1,238 @@
+//! What goes wrong with the pool of a world, and when. A failing pool is a miss: requests compute what
+//! they don't get, after a wait that their profile bounds.
+
+use serde::{Deserialize, Serialize};
+use warmpath_core::engine::{Engine, FetchError, LoanKey};
+use warmpath_core::rng::hash_words;
+use warmpath_core::time::{Duration, Instant};
+
+/// Something goes wrong for a while.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Seconds of model time since the run began.
+    pub at_s: f64,
+    pub for_s: f64,
+    pub kind: FaultKind,
+    /// Of `pool-slow`: how many times slower it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// Of `pool-corrupt`: the part of the fetches whose checksum is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// Its process dies: connections are refused and those that are open break. Routers forget what
+    /// it held. It comes back empty.
+    PoolGone,
+    /// It still says what it holds, but neither sends nor takes any more, and nobody is told: who asks
+    /// waits until the time for it is over. Afterwards it has what it had.
+    PoolSilent,
+    /// It sends more slowly, and says so.
+    PoolSlow,
+    /// Some of what it sends arrives broken, which its checksum shows.
+    PoolCorrupt,
+}
+
+/// What is wrong with a fault. `fault` counts from 1.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("fault {fault}: {field}: {why}")]
+pub struct FaultError {
+    pub fault: usize,
+    pub field: &'static str,
+    pub why: String,
+}
+
+/// Longer than any run, and far from the end of what model time can count.
+const MOST_SECONDS: f64 = 1e9;
+
+/// Whether these can happen.
+pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
+    for (i, fault) in faults.iter().enumerate() {
+        fault.check(pool).map_err(|(field, why)| FaultError { fault: i + 1, field, why })?;
+    }
+    Ok(())
+}
+
+impl Fault {
+    fn check(&self, pool: bool) -> Result<(), (&'static str, String)> {
+        if !pool {
+            return Err(("kind", "is of a pool, but there is none, expected [pool]".into()));
+        }
+        if !(0.0..=MOST_SECONDS).contains(&self.at_s) {
+            return Err(("at_s", format!("{}, expected 0 to {MOST_SECONDS}", self.at_s)));
+        }
+        if !(self.for_s > 0.0 && self.for_s <= MOST_SECONDS) {
+            let why = format!("{}, expected more than 0, at most {MOST_SECONDS}", self.for_s);
+            return Err(("for_s", why));
+        }
+        let (slow, corrupt) =
+            (self.kind == FaultKind::PoolSlow, self.kind == FaultKind::PoolCorrupt);
+        match (slow, self.factor) {
+            (true, Some(factor)) if (1.0..=1e6).contains(&factor) => {}
+            (true, Some(factor)) => {
+                return Err(("factor", format!("{factor}, expected 1 to 1000000")));
+            }
+            (true, None) => return Err(("factor", "missing, expected 1 or more".into())),
+            (false, None) => {}
+            (false, Some(_)) => return Err(("factor", "expected only with pool-slow".into())),
+        }
+        match (corrupt, self.share) {
+            (true, Some(share)) if share > 0.0 && share <= 1.0 => Ok(()),
+            (true, Some(share)) => {
+                Err(("share", format!("{share}, expected more than 0, at most 1")))
+            }
+            (true, None) => Err(("share", "missing, expected more than 0, at most 1".into())),
+            (false, None) => Ok(()),
+            (false, Some(_)) => Err(("share", "expected only with pool-corrupt".into())),
+        }
+    }
+}
+
+/// What is wrong now. Faults of one time add up.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Condition {
+    pub gone: bool,
+    pub silent: bool,
+    pub slowness: f64,
+    /// The part of the fetches that arrive broken.
+    pub corrupt: f64,
+}
+
+impl Condition {
+    pub const SOUND: Self = Self { gone: false, silent: false, slowness: 1.0, corrupt: 0.0 };
+}
+
+/// The faults of a run in the order in which they begin and end.
+#[derive(Debug)]
+pub struct Faults {
+    faults: Vec<Fault>,
+    /// When one begins or ends, the last first.
+    changes: Vec<Instant>,
+    seed: u64,
+}
+
+impl Faults {
+    pub fn new(faults: &[Fault], seed: u64) -> Self {
+        let ends = |fault: &Fault| [begin(fault), end(fault)];
+        let mut changes: Vec<Instant> = faults.iter().flat_map(ends).collect();
+        changes.sort_unstable_by(|a, b| b.cmp(a));
+        changes.dedup();
+        Self { faults: faults.to_vec(), changes, seed }
+    }
+
+    pub fn next_change(&self) -> Option<Instant> {
+        self.changes.last().copied()
+    }
+
+    /// What is wrong from the next change on, if that is due by `now`.
+    pub fn change(&mut self, now: Instant) -> Option<(Instant, Condition)> {
+        let at = self.changes.pop_if(|at| *at <= now)?;
+        let mut condition = Condition::SOUND;
+        for fault in self.faults.iter().filter(|fault| begin(fault) <= at && at < end(fault)) {
+            match fault.kind {
+                FaultKind::PoolGone => condition.gone = true,
+                FaultKind::PoolSilent => condition.silent = true,
+                FaultKind::PoolSlow => condition.slowness *= fault.factor.unwrap_or(1.0),
+                FaultKind::PoolCorrupt => {
+                    condition.corrupt = condition.corrupt.max(fault.share.unwrap_or(0.0));
+                }
+            }
+        }
+        Some((at, condition))
+    }
+
+    /// Whether this fetch is one of the broken ones. Drawn from its name, so it hangs on no order.
+    pub fn breaks(&self, share: f64, (worker, transfer): LoanKey) -> bool {
+        let bits = hash_words(&[self.seed, 0x434f_5252, u64::from(worker.0), transfer.0]);
+        let drawn = (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        drawn < share
+    }
+}
+
+fn begin(fault: &Fault) -> Instant {
+    Instant::START + Duration::from_secs_f64(fault.at_s)
+}
+
+fn end(fault: &Fault) -> Instant {
+    begin(fault) + Duration::from_secs_f64(fault.for_s)
+}
+
+/// How many fetches failed, by why. What they should have brought was computed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct FailedFetches {
+    /// The blocks were not there any more.
+    pub missing: u64,
+    pub gone: u64,
+    /// They did not come in time.
+    pub late: u64,
+    pub corrupt: u64,
+}
+
+impl FailedFetches {
+    pub fn count(&mut self, why: FetchError) {
+        match why {
+            FetchError::Missing => self.missing += 1,
+            FetchError::Gone => self.gone += 1,
+            FetchError::Late => self.late += 1,
+            FetchError::Corrupt => self.corrupt += 1,
+        }
+    }
+
+    /// With those that engines gave up, of which only they know.
+    pub fn of(self, engines: &[Engine]) -> Self {
+        let all: u64 = engines.iter().map(|engine| engine.stats().failed_fetches).sum();
+        Self { late: all - self.missing - self.gone - self.corrupt, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(at_s: f64, for_s: f64, kind: FaultKind) -> Fault {
+        Fault { at_s, for_s, kind, factor: None, share: None }
+    }
+
+    #[test]
+    fn faults_of_one_time_add_up_and_end_each_for_itself() {
+        let slow = Fault { factor: Some(3.0), ..fault(1.0, 4.0, FaultKind::PoolSlow) };
+        let slower = Fault { factor: Some(2.0), ..fault(2.0, 1.0, FaultKind::PoolSlow) };
+        let mut faults = Faults::new(&[slow, slower, fault(3.0, 1.0, FaultKind::PoolGone)], 1);
+        assert_eq!(faults.change(Instant::START), None);
+        let late = Instant::START + Duration::from_secs_f64(100.0);
+        let seen: Vec<(f64, f64, bool)> = core::iter::from_fn(|| faults.change(late))
+            .map(|(at, now)| (at.as_secs_f64(), now.slowness, now.gone))
+            .collect();
+        let expected = [
+            (1.0, 3.0, false),
+            (2.0, 6.0, false),
+            (3.0, 3.0, true),
+            (4.0, 3.0, false),
+            (5.0, 1.0, false),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(faults.next_change(), None);
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_is_named() {
+        let why = |fault: Fault, pool| check_faults(&[fault], pool).unwrap_err().to_string();
+        let slow = fault(0.0, 1.0, FaultKind::PoolSlow);
+        assert_eq!(why(slow, true), "fault 1: factor: missing, expected 1 or more");
+        let slow = Fault { factor: Some(0.5), ..slow };
+        assert_eq!(why(slow, true), "fault 1: factor: 0.5, expected 1 to 1000000");
+        let gone = fault(0.0, 0.0, FaultKind::PoolGone);
+        assert!(why(gone, true).starts_with("fault 1: for_s: 0, expected more than 0"));
+        let gone = Fault { share: Some(0.5), ..fault(0.0, 1.0, FaultKind::PoolGone) };
+        assert_eq!(why(gone, true), "fault 1: share: expected only with pool-corrupt");
+        let silent = fault(f64::NAN, 1.0, FaultKind::PoolSilent);
+        assert!(why(silent, true).starts_with("fault 1: at_s: NaN"));
+        let gone = fault(0.0, 1.0, FaultKind::PoolGone);
+        assert!(why(gone, false).contains("expected [pool]"));
+        assert!(check_faults(&[gone], true).is_ok());
+    }
+}

@@ -1,0 +1,63 @@
+//! Blocks that workers have from the pool and from each other, and what becomes of the pool.
+
+use super::World;
+use crate::mail::Letter;
+use crate::shared::{POOL, SharedOutput};
+use warmpath_core::engine::store::Fetch;
+use warmpath_core::engine::{FetchError, LoanKey};
+use warmpath_core::id::{SourceId, WorkerId};
+use warmpath_core::time::{Duration, Instant};
+
+impl World<'_> {
+    /// A fetch reaches who is to send it.
+    pub(super) fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
+        let key = (worker, fetch.id);
+        let refused = match fetch.from {
+            SourceId::Worker(from) => {
+                let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
+                self.refresh_wake(from.0);
+                lent
+            }
+            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
+        };
+        if refused.is_err() {
+            self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
+        }
+    }
+
+    /// Blocks have left for who asked; the latency of the way comes on top.
+    pub(super) fn sent(
+        &mut self,
+        at: Instant,
+        (worker, id): LoanKey,
+        from: SourceId,
+        result: Result<(), FetchError>,
+    ) {
+        let profile = self.engines[worker.0 as usize].profile();
+        let latency_us = match from {
+            SourceId::Pool(_) => profile.pool.map_or(0.0, |pool| pool.latency_us),
+            SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
+        };
+        let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
+        self.post(arrives, Letter::Fetched(worker, id, result));
+    }
+
+    pub(super) fn step_pool(&mut self, now: Instant) {
+        for output in self.shared.step(now) {
+            match output {
+                SharedOutput::Sent { at, key, result } => {
+                    self.sent(at, key, SourceId::Pool(POOL), result);
+                }
+                SharedOutput::Broken { at, key: (worker, id) } => {
+                    let gone = Letter::Fetched(worker, id, Err(FetchError::Gone));
+                    self.post(at + self.hop, gone);
+                }
+                SharedOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
+                SharedOutput::Lost { at } => self.post(at + self.hop, Letter::Pool(None)),
+                SharedOutput::Back { at, snapshot } => {
+                    self.post(at + self.hop, Letter::Pool(Some(snapshot)));
+                }
+            }
+        }
+    }
+}
