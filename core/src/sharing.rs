@@ -29,6 +29,29 @@ pub enum SharingScope {
     All,
 }
 
+impl SharingScope {
+    pub const ALL: [Self; 5] = [Self::None, Self::Session, Self::Tenant, Self::Group, Self::All];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Session => "session",
+            Self::Tenant => "tenant",
+            Self::Group => "group",
+            Self::All => "all",
+        }
+    }
+}
+
+impl FromStr for SharingScope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scope = Self::ALL.into_iter().find(|scope| scope.name() == text);
+        scope.ok_or_else(|| format!("expected one of: {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
 /// A fleet's rule of sharing.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,12 +88,9 @@ impl Sharing {
 
 impl fmt::Display for Sharing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.scope {
-            SharingScope::None => f.write_str("none")?,
-            SharingScope::Session => f.write_str("session")?,
-            SharingScope::Tenant => f.write_str("tenant")?,
-            SharingScope::Group => write!(f, "group:{}", self.groups.unwrap_or(1))?,
-            SharingScope::All => f.write_str("all")?,
+        f.write_str(self.scope.name())?;
+        if let Some(groups) = self.groups {
+            write!(f, ":{groups}")?;
         }
         f.write_str(if self.public_prefixes { "+public" } else { "" })
     }
@@ -88,14 +108,7 @@ impl FromStr for Sharing {
             Some((scope, groups)) => (scope, Some(groups.parse().map_err(|_| expected())?)),
             None => (scope, None),
         };
-        let scope = match scope {
-            "none" => SharingScope::None,
-            "session" => SharingScope::Session,
-            "tenant" => SharingScope::Tenant,
-            "group" => SharingScope::Group,
-            "all" => SharingScope::All,
-            _ => return Err(expected()),
-        };
+        let scope = scope.parse().map_err(|_| expected())?;
         let sharing = Self { scope, public_prefixes, groups };
         sharing.check().map(|()| sharing).map_err(|_| expected())
     }

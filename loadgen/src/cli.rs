@@ -238,6 +238,10 @@ pub struct RunWhat {
     /// A workload by name, or a workload file (TOML)
     #[arg(long, value_name = "NAME", default_value = "assistant")]
     pub workload: String,
+    /// Whom it plays: a TOML file with a `[[tenants]]` table for each, as the router's own has, of name
+    /// and token, token_file or token_env. Sessions are dealt to them
+    #[arg(long, value_name = "FILE")]
+    pub tenants_file: Option<PathBuf>,
     /// Stops after so many requests
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
     pub requests: Option<NonZeroU64>,

@@ -91,7 +91,6 @@ fn only_virtual(setup: &Setup) -> Option<&'static str> {
     let reasons = [
         (setup.devices.is_some(), "devices run in virtual time only"),
         (!setup.faults.is_empty(), "faults happen in virtual time only"),
-        (setup.has_tenants(), "tenants and scopes run in virtual time only, as yet"),
     ];
     reasons.into_iter().find_map(|(holds, why)| holds.then_some(why))
 }
@@ -124,7 +123,9 @@ impl LiveLeg<'_> {
             rows: self.setup.rows,
         };
         let never = std::future::pending();
-        let driven = drive::drive(&fleet.target, workload, options, never, progress).await;
+        let identities = fleet.identities.clone();
+        let driven =
+            drive::drive(&fleet.target, workload, options, identities, never, progress).await;
         let wall_s = started.elapsed().as_secs_f64();
         fleet.stop().await?;
         Ok(self.report(driven?, wall_s))

@@ -4,6 +4,7 @@
 //! tokio's timers tick in milliseconds. Latency counts from the instant a request should have been
 //! sent, however late it was.
 
+use crate::identities::Identities;
 use crate::results::{LiveFigures, LiveHandover, Slowest};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -68,6 +69,7 @@ pub async fn drive(
     target: &str,
     workload: Workload,
     options: Options,
+    identities: Identities,
     interrupt: impl Future<Output = ()> + Send + 'static,
     progress: impl Fn(u64) + Send + 'static,
 ) -> Result<Driven> {
@@ -89,7 +91,8 @@ pub async fn drive(
     }
     let shared = Arc::new(Mutex::new(shared));
     let (give_up, given_up) = watch::channel(false);
-    let context = Client { channels, options, given_up, shared: Arc::clone(&shared) };
+    let shares = Arc::clone(&shared);
+    let context = Client { channels, options, identities, given_up, shared: shares };
     let (events, heard) = mpsc::channel();
     let interrupted = events.clone();
     let listening = tokio::spawn(async move {
@@ -147,6 +150,7 @@ impl Shared {
 struct Client {
     channels: Vec<Channel>,
     options: Options,
+    identities: Identities,
     /// Whether nobody waits for answers any more.
     given_up: watch::Receiver<bool>,
     shared: Arc<Mutex<Shared>>,
@@ -324,6 +328,7 @@ async fn stream(
     mut expected: Option<TokenStream>,
 ) -> Result<Ended, Status> {
     let mut client = InferenceClient::new(channel);
+    let request = context.identities.sign(work.request.tenant, request);
     let response = client.generate_stream(request).await?;
     let header = |name| response.metadata().get(name)?.to_str().ok();
     let worker = header("x-warmpath-worker")

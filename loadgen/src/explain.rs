@@ -28,7 +28,8 @@ pub fn run(args: Args) -> Result<()> {
         let channel = transport::channel(&target)?;
         let mut client = RouterAdminClient::new(channel)
             .max_decoding_message_size(transport::MAX_GENERATE_BYTES);
-        let request = ExplainRequest { about: Some(About::RequestId(request_id)) };
+        let about = Some(About::RequestId(request_id));
+        let request = ExplainRequest { about, ..ExplainRequest::default() };
         let answer = client.explain(request).await;
         answer.map_err(|status| anyhow!("{target}: {}", status::of_admin(&status)))
     })?;

@@ -2,6 +2,7 @@
 //! binaries on real loopback sockets.
 
 use crate::config::Setup;
+use crate::identities::{self, Identities};
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,6 +20,8 @@ const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
 pub struct Fleet {
     pub target: String,
+    /// Of the tenants that the router knows.
+    pub identities: Identities,
     stop_router: watch::Sender<bool>,
     stop_workers: watch::Sender<bool>,
     pool: Option<PoolProcess>,
@@ -59,6 +62,7 @@ impl Fleet {
         config.seed = setup.seed;
         config.record = record.map(Path::to_owned);
         config.pools = pool.iter().map(PoolProcess::url).collect();
+        let identities = identities::configure(&mut config, setup)?;
         let pools = config.pools.len();
         let listener = listen().await?;
         let target = format!("http://{}", listener.local_addr()?);
@@ -66,7 +70,7 @@ impl Fleet {
         let mut status = server.status();
         let stopped = wait_for(router_stopped);
         let router = tokio::spawn(async move { Ok(server.serve(listener, stopped).await?) });
-        let fleet = Self { target, stop_router, stop_workers, pool, router, workers };
+        let fleet = Self { target, identities, stop_router, stop_workers, pool, router, workers };
         let all = setup.fleet.workers() as usize;
         let joined = status
             .wait_for(|s| s.joined.len() == all && s.pools.len() == pools || !s.refused.is_empty());

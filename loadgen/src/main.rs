@@ -16,6 +16,7 @@ mod fleet;
 mod generations;
 mod grid;
 mod groups;
+mod identities;
 mod measure;
 #[cfg(test)]
 mod outage;

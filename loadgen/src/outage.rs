@@ -3,6 +3,7 @@
 
 use crate::cli::TraceArgs;
 use crate::drive::{self, Driven, Options};
+use crate::identities::Identities;
 use crate::source::Source;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -265,7 +266,7 @@ async fn run(outage: Option<Outage>) -> BTreeMap<RequestId, Answered> {
         rows: false,
     };
     let never = std::future::pending();
-    let driving = drive::drive(&target, workload(), options, never, |_| {});
+    let driving = drive::drive(&target, workload(), options, Identities::default(), never, |_| {});
     let driven = tokio::select! {
         driven = driving => driven,
         driven = async { gone.await; std::future::pending().await } => driven,

@@ -4,6 +4,7 @@ use crate::cli;
 use crate::compare::{too_few, too_late};
 use crate::drive::{self, Options};
 use crate::files::{bad, check_target};
+use crate::identities::Identities;
 use crate::progress::Progress;
 use crate::results::{Mode, RunReport, Slowest};
 use crate::rows;
@@ -17,8 +18,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{self, SignalKind};
 use warmpath_core::block::ScopePlan;
+use warmpath_core::id::TenantId;
 use warmpath_core::report::{Figures, Slo};
-use warmpath_core::sharing::Scopes;
+use warmpath_core::sharing::{Scopes, Sharing};
 use warmpath_core::workload::trace::Pace;
 use warmpath_proto::control::SPEEDUP;
 use warmpath_proto::vllm::GetServerInfoRequest;
@@ -50,15 +52,27 @@ pub struct RunConfig {
 pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport)> {
     let what = &args.what;
     check_target(&args.target)?;
-    let source = match &what.trace {
+    let identities = match &what.tenants_file {
+        Some(path) => Identities::read(path)?,
+        None => Identities::default(),
+    };
+    let mut source = match &what.trace {
         Some(path) => Source::trace(path)?,
         None => Source::workload(&what.workload, Path::new(""))?,
     };
+    match (identities.count(), source.tenants().count()) {
+        (0, 1) => {}
+        (0, tenants) => {
+            let why = format!("{} has {tenants} tenants", source.name());
+            return Err(bad(format!("--tenants-file: missing, expected one: {why}")));
+        }
+        (identities, _) => source.set_tenants(identities as u32),
+    }
     if what.tick_jitter {
         source.check_tick_jitter()?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let Fleet { block_size, speedup } = runtime.block_on(fleet_of(&args.target))?;
+    let Fleet { block_size, speedup } = runtime.block_on(fleet_of(&args.target, &identities))?;
     let speedup = match (what.speedup, speedup) {
         (Some(given), Some(own)) if given != own => {
             let why = format!("{given}, but what is behind {} runs at {own}", args.target);
@@ -67,7 +81,9 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         (given, own) => given.or(own).unwrap_or(1.0),
     };
     let nonce = what.nonce.unwrap_or_else(fresh_nonce);
-    let prepared = source.prepare(&Scopes::from(&ScopePlan::new("", "run", "", block_size)));
+    // Who shares with whom is the target's business; whose each session is, is ours.
+    let operator = ScopePlan::new("", "run", "", block_size);
+    let prepared = source.prepare(&Scopes::new(&operator, Sharing::default(), source.tenants()));
     let pace = Pace {
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,
@@ -89,7 +105,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
     }
     let started = Instant::now();
     let progress = move |ended| bar.set(ended);
-    let drive = drive::drive(&args.target, workload, options, interrupted(), progress);
+    let drive = drive::drive(&args.target, workload, options, identities, interrupted(), progress);
     let mut driven = runtime.block_on(drive)?;
     let figures = driven.recorder.figures(block_size, None, &SLO);
     let lateness = driven.live.send_lateness_s.mean * speedup;
@@ -199,10 +215,10 @@ struct Fleet {
 }
 
 /// A router that was just started has no workers yet, so it gets a while.
-async fn fleet_of(target: &str) -> Result<Fleet> {
+async fn fleet_of(target: &str, identities: &Identities) -> Result<Fleet> {
     let begun = Instant::now();
     loop {
-        match ask(target).await {
+        match ask(target, identities).await {
             Ok(fleet) if fleet.block_size > 0 => return Ok(fleet),
             result if begun.elapsed() > START_LIMIT => {
                 result?;
@@ -213,12 +229,12 @@ async fn fleet_of(target: &str) -> Result<Fleet> {
     }
 }
 
-async fn ask(target: &str) -> Result<Fleet> {
+async fn ask(target: &str, identities: &Identities) -> Result<Fleet> {
     let mut client = ControlClient::connect(target.to_owned())
         .await
         .with_context(|| format!("cannot reach the router at {target}"))?;
     let info = client
-        .get_server_info(GetServerInfoRequest {})
+        .get_server_info(identities.sign(TenantId(0), GetServerInfoRequest {}))
         .await
         .with_context(|| format!("{target} does not answer vllm.Control/GetServerInfo"))?;
     let speedup = info.metadata().get(SPEEDUP).and_then(|text| text.to_str().ok()?.parse().ok());

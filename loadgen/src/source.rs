@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use warmpath_core::sharing::{Scopes, Tenants};
 use warmpath_core::time::Duration;
+use warmpath_core::tokens::materialize;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
 use warmpath_core::workload::sessions::Sessions;
@@ -111,6 +112,25 @@ impl Source {
         match self {
             Self::Trace(_) => 0,
             Self::Workload(spec) => spec.sessions.system_tokens,
+        }
+    }
+
+    /// How many different texts of the operator prompts begin with.
+    pub const fn operators_texts(&self) -> u64 {
+        match self {
+            Self::Trace(_) => 0,
+            Self::Workload(spec) => spec.sessions.system_prompts,
+        }
+    }
+
+    /// The token ids of one of them.
+    pub fn operators_text(&self, seed: u64, number: u64) -> Vec<u32> {
+        match self {
+            Self::Trace(_) => Vec::new(),
+            Self::Workload(spec) => {
+                let text = spec.sessions.system_prompt(seed, number);
+                materialize(&[text], text.tokens())
+            }
         }
     }
 

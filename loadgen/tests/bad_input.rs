@@ -350,6 +350,32 @@ fn scopes_and_tenants_are_refused_by_flag_and_field() {
         write(here, "s.toml", &format!("{scenario}\n[sharing]\n{lines}\n"));
         assert_refused(here, &["sim", "--scenario", "s.toml"], &[&["s.toml:"], parts].concat());
     }
-    let live = ["compare", "--tenants", "2", "--live-requests", "10"];
-    assert_refused(here, &live, &["--live-requests", "virtual time"]);
+    let run = |flags: &[&str], parts: &[&str]| {
+        assert_refused(here, &[&["run", "--target", "http://127.0.0.1:1"], flags].concat(), parts);
+    };
+    write(
+        here,
+        "w.toml",
+        &include_str!("../../deploy/workloads/chat.toml").replacen(
+            "turns =",
+            "tenants = 3\nturns =",
+            1,
+        ),
+    );
+    run(&["--workload", "./w.toml"], &["--tenants-file", "3 tenants"]);
+    run(&["--tenants-file", "none.toml"], &["none.toml"]);
+    let files = [
+        ("tenants = []", "tenants: none"),
+        ("[[tenants]]\nname = \"a\"", "tenants[0].token: expected one of token, token_file"),
+        (
+            "[[tenants]]\nname = \"a\"\ntoken = \"short\"",
+            "i.toml:3: tenants[0].token: 5 characters",
+        ),
+        ("[[tenants]]\nname = \"a\"\ntoken_env = \"WARMPATH_NONE\"", "WARMPATH_NONE"),
+        ("[[tenants]]\nname = \"a\"\npassword = \"x\"", "i.toml:3:"),
+    ];
+    for (text, part) in files {
+        write(here, "i.toml", text);
+        run(&["--tenants-file", "i.toml"], &["i.toml", part]);
+    }
 }

@@ -98,3 +98,29 @@ fn a_trace_dealt_to_tenants_climbs_the_same_ladder() {
     let all = hits(&sim(&["--trace", trace, "--tenants", "8", "--sharing", "all"]));
     assert_eq!(one, all, "one tenant is all that there is");
 }
+
+/// The fleet of a live leg is given the tenants, their tokens and what is public; its slice in virtual
+/// time finds the same, but for what timing changes.
+#[test]
+fn a_live_leg_plays_the_tenants_too() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let json = folder.path().join("out.json");
+    // Status 1 says that the machine was too slow for the pace, which is not asked here.
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["compare", "--workload", "enterprise-kb", "--policies", "kv-aware"])
+        .args(["--workers", "2", "--tenants", "3", "--sharing", "tenant+public"])
+        .args(["--live-requests", "30", "--speedup", "20", "--hbm-tokens", "unlimited", "--json"])
+        .arg(&json)
+        .output()
+        .expect("loadgen starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let text = std::fs::read_to_string(json).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let report: Value = serde_json::from_str(&text).expect("a report is JSON");
+    let [live, slice] = [0, 1].map(|run| &report["runs"][run]);
+    assert_eq!((&live["mode"], &slice["mode"]), (&"live".into(), &"sim-slice".into()));
+    assert_eq!((&live["requests"], &live["errors"]), (&30.into(), &0.into()), "{live}");
+    let ([all, own, public, _], slice) = (hits(live), hits(slice));
+    assert!(public > 0.0 && own > 0.0, "{live}");
+    assert!((all - slice[0]).abs() < 0.15, "{all} live, {} in virtual time", slice[0]);
+    assert_eq!(live["tenants"].as_array().map(Vec::len), Some(3), "{live}");
+}

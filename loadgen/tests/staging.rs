@@ -18,6 +18,7 @@ use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ListWorkersRequest, RemoveWorkerRequest,
     SetPolicyRequest, Worker, WorkerStanding,
 };
+use warmpath_router::tenants::{TenantConfig, Token};
 use warmpath_router::{RouterConfig, RouterServer};
 use warmpath_worker_sim::WorkerConfig;
 
@@ -51,12 +52,17 @@ struct Staging {
 impl Staging {
     /// Returns when all have joined.
     async fn start(workers: usize) -> Self {
+        Self::start_with(workers, |_| {}).await
+    }
+
+    async fn start_with(workers: usize, change: impl FnOnce(&mut RouterConfig)) -> Self {
         let mut urls = Vec::new();
         for _ in 0..workers {
             urls.push(worker().await);
         }
         let mut config = RouterConfig::new(urls, PolicyConfig::KvAware);
         config.speedup = SPEEDUP;
+        change(&mut config);
         let server = RouterServer::new(config).expect("a router");
         let (admin_listener, admin_address) = listen().await;
         let (listener, address) = listen().await;
@@ -206,4 +212,40 @@ async fn a_pace_that_is_not_the_fleets_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("--speedup: 3, ") && said.contains("runs at 20"), "{said}");
+}
+
+/// A router that knows its clients by tokens serves who has them, and each tenant's requests are its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_played_with_their_tokens() {
+    let token = |name: &str| format!("the-token-of-{name}");
+    let staging = Staging::start_with(2, |config| {
+        let tenant = |name: &str| TenantConfig {
+            name: name.to_owned(),
+            token: Token::new(token(name)),
+            group: None,
+        };
+        config.tenants = vec![tenant("first"), tenant("second")];
+        config.secret = Some("secret".to_owned());
+    })
+    .await;
+    let table = |name: &str, token: String| {
+        format!("[[tenants]]\nname = \"{name}\"\ntoken = \"{token}\"\n")
+    };
+    let both = table("first", token("first")) + &table("second", token("second"));
+    std::fs::write(staging.folder.path().join("tenants.toml"), both).expect("a file");
+    let flags = ["--requests", "40", "--tenants-file", "tenants.toml"];
+    let output = ended(staging.run(&flags)).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = staging.report();
+    let run = &report["runs"][0];
+    assert_eq!((&run["requests"], &run["errors"]), (&40.into(), &0.into()));
+    let tenants = run["tenants"].as_array().expect("several tenants");
+    let requests: u64 = tenants.iter().filter_map(|tenant| tenant["requests"].as_u64()).sum();
+    assert_eq!((tenants.len(), requests), (2, 40), "{tenants:?}");
+    assert!(!report.to_string().contains("the-token"), "no report shows a token");
+
+    let output = ended(staging.run(&["--requests", "4"])).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("authorization: expected one `Bearer TOKEN`"), "{said}");
 }

@@ -4,7 +4,7 @@
 use crate::status::not_simulated;
 use crate::vllm::{self, control_server::Control};
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 /// Response metadata of `GetServerInfo`: how fast model time runs, which no engine but a simulated one
 /// has. A client that plays a workload must keep the same pace.
@@ -21,8 +21,8 @@ pub trait Controlled: Send + Sync + 'static {
     /// An error where no model is served yet.
     fn model(&self) -> Result<String, Status>;
 
-    /// Ends the requests that clients named so; unknown names are no error.
-    async fn abort(&self, request_ids: &[String]) -> Result<(), Status>;
+    /// Ends the requests that this caller named so; unknown names are no error.
+    async fn abort(&self, caller: &Extensions, request_ids: &[String]) -> Result<(), Status>;
 }
 
 #[derive(Debug)]
@@ -60,7 +60,8 @@ macro_rules! control {
                 &self,
                 request: Request<vllm::AbortRequest>,
             ) -> Result<Response<vllm::AbortResponse>, Status> {
-                self.0.abort(&request.get_ref().request_ids).await?;
+                let (_, caller, request) = request.into_parts();
+                self.0.abort(&caller, &request.request_ids).await?;
                 Ok(Response::new(vllm::AbortResponse {}))
             }
 

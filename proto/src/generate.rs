@@ -8,7 +8,7 @@
 //! | `stopping.max_new_tokens`, `stopping.min_new_tokens` | honoured: the answer is always of the largest length |
 //! | `kv.cache_salt` | honoured: blocks are shared only where it is equal |
 //! | `response.output_token_ids`, `response.prompt_token_ids` | honoured |
-//! | `kv_hints` | a worker weighs a pull that its router names ([`crate::hints`]); a router gives its own and drops a client's, which would name addresses |
+//! | `kv_hints` | a worker weighs a pull that its router names ([`crate::hints`]), and names public blocks as its router says ([`crate::scope`]); a router gives its own and drops a client's, which would name addresses and scopes |
 //! | `kv.kv_transfer_params` | honoured by a worker that hands over ([`crate::transfer`]); a router gives its own and refuses a client's, which would name addresses |
 //! | `priority` | accepted; policies may see it, no queue obeys it |
 //! | `temperature`, `sampling`, penalties, `decoding.logit_bias` | without effect: the tokens are made up |
@@ -16,6 +16,7 @@
 //! | everything else | refused with INVALID_ARGUMENT that names the field |
 
 use crate::hints::{self, PullHint};
+use crate::scope::ScopeHint;
 use crate::transfer::{self, Transfer};
 use crate::vllm::{GenerateRequest, decoding_parameters::StructuredOutput, generate_request};
 use tonic::Status;
@@ -45,6 +46,8 @@ pub struct Accepted {
     pub want_prompt_ids: bool,
     /// Whence blocks might be fetched. A router must not heed it.
     pub pull: Option<PullHint>,
+    /// What of the prompt is public, and whose it is. A router must not heed it.
+    pub scope: ScopeHint,
     /// What of it is to be done here, where two workers share it. A router must refuse it.
     pub transfer: Option<Transfer>,
 }
@@ -108,6 +111,7 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
         want_output_ids: response.is_some_and(|response| response.output_token_ids),
         want_prompt_ids: response.is_some_and(|response| response.prompt_token_ids),
         pull: request.kv_hints.as_ref().and_then(hints::from_wire),
+        scope: request.kv_hints.as_ref().and_then(ScopeHint::from_wire).unwrap_or_default(),
         transfer,
     })
 }
@@ -198,18 +202,6 @@ fn unsupported_kv(request: &GenerateRequest) -> Option<&'static str> {
 /// Within what a worker shares blocks: the salt it was sent, and its model.
 pub fn scope(salt: &str, model: &str, block_size: u32) -> ScopePlan {
     ScopePlan::new(salt, model, "", block_size)
-}
-
-/// The salt a router sends upstream in place of the client's: who does not know the secret can't
-/// name another tenant's blocks, whatever salt it sends.
-pub fn upstream_salt(secret: &str, tenant: &str, client_salt: &str) -> String {
-    let key = blake3::derive_key("warmpath v1 upstream salt", secret.as_bytes());
-    let mut hasher = blake3::Hasher::new_keyed(&key);
-    for field in [tenant, client_salt] {
-        hasher.update(&(field.len() as u64).to_le_bytes());
-        hasher.update(field.as_bytes());
-    }
-    hasher.finalize().to_hex().to_string()
 }
 
 /// A session's number in the core, from the name the client gave it.

@@ -45,25 +45,28 @@ pub struct PullHint {
     pub blocks: u32,
 }
 
-/// `message_id`: the request's own will do.
-pub fn to_wire(message_id: &str, hint: &PullHint) -> KvHintsEnvelope {
-    let text = |text: &str| Kind::StringValue(text.to_owned());
-    let fields = [
-        ("kind", text(hint.holder.name())),
-        ("from", text(&hint.from)),
-        ("blocks", Kind::NumberValue(f64::from(hint.blocks))),
-    ];
-    let fields = fields.map(|(name, kind)| (name.to_owned(), Value { kind: Some(kind) }));
-    KvHintsEnvelope {
-        protocol_version: PROTOCOL.to_owned(),
-        message_id: message_id.to_owned(),
-        actions: vec![KvHintAction {
+impl PullHint {
+    pub fn to_action(&self) -> KvHintAction {
+        let text = |text: &str| Kind::StringValue(text.to_owned());
+        let fields = [
+            ("kind", text(self.holder.name())),
+            ("from", text(&self.from)),
+            ("blocks", Kind::NumberValue(f64::from(self.blocks))),
+        ];
+        let fields = fields.map(|(name, kind)| (name.to_owned(), Value { kind: Some(kind) }));
+        KvHintAction {
             action_id: "0".to_owned(),
             action_type: PULL.to_owned(),
             action_version: VERSION.to_owned(),
             payload: Some(Struct { fields: fields.into_iter().collect() }),
-        }],
+        }
     }
+}
+
+/// `message_id`: the request's own will do.
+pub fn to_wire(message_id: &str, actions: Vec<KvHintAction>) -> KvHintsEnvelope {
+    let (protocol_version, message_id) = (PROTOCOL.to_owned(), message_id.to_owned());
+    KvHintsEnvelope { protocol_version, message_id, actions }
 }
 
 /// The first pull that can be read.
@@ -96,7 +99,7 @@ mod tests {
     fn a_pull_comes_back_as_it_went() {
         let hint =
             PullHint { holder: Holder::Peer, from: "http://127.0.0.1:7".to_owned(), blocks: 96 };
-        let wire = to_wire("r-1", &hint);
+        let wire = to_wire("r-1", vec![hint.to_action()]);
         assert_eq!(from_wire(&wire), Some(hint));
         assert_eq!(from_wire(&KvHintsEnvelope::default()), None);
         let odd = |change: fn(&mut KvHintAction)| {

@@ -9,6 +9,7 @@
 //! - [`admin`]: explanations and standings in the words of the router's control surface.
 //! - [`hints`]: where a worker might fetch a prompt's blocks.
 //! - [`tiers`]: where it found them.
+//! - [`scope`]: within what blocks are shared.
 //! - [`transfer`]: prompts that one worker computes and another answers.
 //! - [`status`]: what the core's errors are called in gRPC.
 //! - [`clock`]: model time and the wall clock.
@@ -26,6 +27,7 @@ pub mod hints;
 pub mod pool;
 pub mod process;
 pub mod raw;
+pub mod scope;
 pub mod settings;
 pub mod status;
 pub mod tiers;

@@ -158,6 +158,7 @@ fn what_is_honoured_arrives() {
         want_output_ids: true,
         want_prompt_ids: true,
         pull: None,
+        scope: warmpath_proto::scope::ScopeHint::default(),
         transfer: None,
     };
     assert_eq!(accept(&full, "m").unwrap(), expected);
@@ -189,15 +190,4 @@ fn ids_outside_the_vocabulary_are_refused() {
     assert!(accept(&prompt(VOCABULARY - 1), "").is_ok());
     let status = accept(&prompt(VOCABULARY), "").unwrap_err();
     assert_eq!(status.message(), "token_ids: id 1 is 128256, expected below 128256");
-}
-
-#[test]
-fn upstream_salts_part_tenants_and_client_salts() {
-    let salt = generate::upstream_salt;
-    let base = salt("secret", "a", "b");
-    assert_eq!(base.len(), 64);
-    assert_eq!(base, salt("secret", "a", "b"));
-    for other in [salt("secret", "ab", ""), salt("secret", "", "ab"), salt("other", "a", "b")] {
-        assert_ne!(base, other);
-    }
 }

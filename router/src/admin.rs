@@ -115,16 +115,25 @@ impl Admin {
         Ok(admin::explanation_to_wire(name, &explanation))
     }
 
-    fn explain_other(&self, bytes: &[u8]) -> Result<ExplainResponse, Status> {
+    fn explain_other(&self, bytes: &[u8], tenant: &str) -> Result<ExplainResponse, Status> {
         let shared = &self.0;
+        let tenant = match tenant {
+            "" => shared.tenants.only().ok_or_else(|| {
+                Status::invalid_argument("tenant: missing, expected one: there are several")
+            })?,
+            name => shared.tenants.named(name).ok_or_else(|| {
+                Status::not_found(format!("tenant: '{name}' is no tenant of this router"))
+            })?,
+        };
         let mut request = admin::request_from_wire(bytes)?;
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
         let terms = shared.terms.get().ok_or_else(|| status::from_reject(none))?;
         let accepted = generate::accept(&mut request, &terms.model)?;
-        let (_, prompt) = relay::hash(shared, terms, &accepted);
         // The number it would have if it came now: lots are drawn by it.
         let id = RequestId(shared.next_id.load(Ordering::Relaxed));
-        let request = relay::describe(shared, id, prompt, &accepted, None);
+        // Of a scope of its own it would find nothing, as it will when it comes.
+        let named = relay::name(shared, terms, tenant, &accepted, "explained");
+        let request = relay::describe(shared, id, tenant, named.prompt, &accepted, None);
         let lookup = |prompt: &TokenBlocks, out: &mut _| shared.index().overlap(prompt, out);
         let explanation = shared.heart.explain(&request, &lookup).map_err(status::from_reject)?;
         Ok(admin::explanation_to_wire(&accepted.request_id, &explanation))
@@ -240,9 +249,10 @@ impl RouterAdmin for Admin {
         &self,
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
-        let explained = match request.into_inner().about {
+        let ExplainRequest { about, tenant } = request.into_inner();
+        let explained = match about {
             Some(About::RequestId(name)) => self.explain_past(&name)?,
-            Some(About::GenerateRequest(bytes)) => self.explain_other(&bytes)?,
+            Some(About::GenerateRequest(bytes)) => self.explain_other(&bytes, &tenant)?,
             None => {
                 let why = "about: missing, expected request_id or generate_request";
                 return Err(Status::invalid_argument(why));

@@ -4,10 +4,14 @@ use crate::operate::Admin;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::SharingScope;
 use warmpath_proto::settings::{explain_field, read, set};
 use warmpath_router::RouterConfig;
+use warmpath_router::config::ConfigError;
+use warmpath_router::public::PrefixEntry;
+use warmpath_router::tenants::TenantEntry;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
@@ -27,7 +31,8 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// A TOML file; its fields are named like the flags, `workers` and `pools` are lists
+    /// A TOML file; its fields are named like the flags, `workers`, `pools`, `tenants` and
+    /// `public_prefixes` are lists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
@@ -63,9 +68,12 @@ pub struct Serve {
     /// The model to serve; without it, that of the first worker
     #[arg(long)]
     model: Option<String>,
-    /// Whose requests these are
+    /// Whose requests these are, where the file names no tenants
     #[arg(long)]
     tenant: Option<String>,
+    /// Within what KV cache is shared: none, session, tenant, group or all
+    #[arg(long, value_name = "SCOPE")]
+    sharing: Option<SharingScope>,
     /// Parts this router's blocks from those of routers with another secret
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
     secret: Option<String>,
@@ -92,6 +100,11 @@ struct File {
     block_size: Option<u32>,
     model: Option<String>,
     tenant: Option<String>,
+    #[serde(default)]
+    tenants: Vec<TenantEntry>,
+    sharing: Option<SharingScope>,
+    #[serde(default)]
+    public_prefixes: Vec<PrefixEntry>,
     secret: Option<String>,
     record: Option<PathBuf>,
     connections_per_worker: Option<usize>,
@@ -122,7 +135,21 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     set(&mut config.seed, cli.seed.or(file.seed));
     set(&mut config.speedup, cli.speedup.or(file.speedup));
-    set(&mut config.tenant, cli.tenant.or(file.tenant));
+    let folder = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let explained = |error: ConfigError| match &cli.config {
+        Some(path) => explain_field(path, &text, &error.field, &error.why),
+        None => error.to_string(),
+    };
+    config.tenants =
+        resolved(file.tenants, |i, entry| entry.resolve(i, folder)).map_err(explained)?;
+    let prefixes = resolved(file.public_prefixes, |i, entry| entry.resolve(i, folder));
+    config.public_prefixes = prefixes.map_err(explained)?;
+    let tenant = cli.tenant.or(file.tenant);
+    if tenant.is_some() && !config.tenants.is_empty() {
+        return Err("tenant: the file names tenants, expected one or the other".to_owned());
+    }
+    set(&mut config.tenant, tenant);
+    set(&mut config.sharing, cli.sharing.or(file.sharing));
     set(&mut config.connections_per_worker, file.connections_per_worker);
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
     set(&mut config.explain_last, file.explain_last);
@@ -130,10 +157,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
-    config.check().map_err(|error| match &cli.config {
-        Some(path) => explain_field(path, &text, &error.field, &error.why),
-        None => error.to_string(),
-    })?;
+    config.check().map_err(explained)?;
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(Settings {
         config,
@@ -142,4 +166,12 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         admin_listen: cli.admin_listen.or(file.admin_listen),
         insecure_bind: cli.insecure_bind || file.insecure_bind,
     })
+}
+
+/// Each entry of a list by its place; the first that can't be ends it.
+fn resolved<E, T>(
+    entries: Vec<E>,
+    each: impl Fn(usize, E) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    entries.into_iter().enumerate().map(|(i, entry)| each(i, entry)).collect()
 }

@@ -1,8 +1,11 @@
 //! What a router is made of. A file of these fields is TOML; unknown fields are errors.
 
+use crate::public::{self, PublicPrefix};
+use crate::tenants::{self, TenantConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::SharingScope;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,9 +28,18 @@ pub struct RouterConfig {
     /// None: that of the first worker that joins. Workers with another are refused.
     #[serde(default)]
     pub model: Option<String>,
-    /// Whose requests these are: nobody authenticates, so all clients are one tenant.
+    /// Whose requests these are where `tenants` has nobody: then all clients are one tenant.
     #[serde(default = "default_tenant")]
     pub tenant: String,
+    /// Who may send requests, by bearer token. None: anybody, without one.
+    #[serde(default)]
+    pub tenants: Vec<TenantConfig>,
+    /// Within what KV cache is shared.
+    #[serde(default)]
+    pub sharing: SharingScope,
+    /// What all tenants share whatever the scope.
+    #[serde(default)]
+    pub public_prefixes: Vec<PublicPrefix>,
     /// Parts this router's blocks from those of routers with another secret on the same workers.
     /// None is a secret too: the one that every router without a secret has.
     #[serde(default)]
@@ -78,6 +90,9 @@ impl RouterConfig {
             block_size: None,
             model: None,
             tenant: default_tenant(),
+            tenants: Vec::new(),
+            sharing: SharingScope::default(),
+            public_prefixes: Vec::new(),
             secret: None,
             record: None,
             connections_per_worker: default_connections_per_worker(),
@@ -101,6 +116,12 @@ impl RouterConfig {
                     return err(&format!("{field}[{i}]"), why);
                 }
             }
+        }
+        tenants::check(&self.tenants)?;
+        public::check(&self.public_prefixes)?;
+        if !self.tenants.is_empty() && self.secret.as_ref().is_none_or(String::is_empty) {
+            let why = "none, expected one where there are tenants: it keeps their blocks apart";
+            return err("secret", why.to_owned());
         }
         if !(1e-3..=1e4).contains(&self.speedup) {
             return err("speedup", format!("{}, expected 0.001 to 10000", self.speedup));

@@ -1,8 +1,9 @@
 //! What the router answers to vLLM's control calls: the fleet as one server.
 
+use crate::service::sender;
 use crate::shared::Shared;
 use std::sync::Arc;
-use tonic::Status;
+use tonic::{Extensions, Status};
 use warmpath_core::routing::input::RejectReason;
 use warmpath_proto::control::Controlled;
 use warmpath_proto::generate::MAX_MODEL_LEN;
@@ -44,10 +45,12 @@ impl Controlled for Shared {
 
     /// The worker ends the streams, which says so through the relays. One that is still on its way
     /// to a worker is marked, and ended when it has got there.
-    async fn abort(&self, request_ids: &[String]) -> Result<(), Status> {
+    async fn abort(&self, caller: &Extensions, request_ids: &[String]) -> Result<(), Status> {
+        let tenant = sender(caller)?.id;
         for name in request_ids {
             // Copied out: no guard of the table is held while waiting.
-            let place = self.in_flight.get_mut(name).map(|mut place| {
+            let key = (tenant, name.clone());
+            let place = self.in_flight.get_mut(&key).map(|mut place| {
                 place.aborted = true;
                 place.clone()
             });

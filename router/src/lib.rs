@@ -12,6 +12,7 @@
 //! - `roster`: the workers by number. `link`: the connections to one of them.
 //! - `admin`: the operator's service: who is there, drain, policy, explain.
 //! - `server`: listening, draining, stopping.
+//! - [`tenants`]: whose a call is, by its bearer token. [`public`]: prefixes that all tenants share.
 //! - `record`: writing a run down. `metrics`: what is counted.
 
 mod admin;
@@ -24,6 +25,7 @@ mod link;
 mod metrics;
 mod pools;
 mod prefill;
+pub mod public;
 mod record;
 mod relay;
 mod roster;
@@ -31,6 +33,7 @@ mod server;
 mod service;
 mod shared;
 mod subscribe;
+pub mod tenants;
 
 pub use admin::Admin;
 pub use config::RouterConfig;

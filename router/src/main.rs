@@ -47,12 +47,17 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let stopped = transport::stop_signal();
     tracing::info!(
         %address,
-        tenant = config.tenant,
         policy = %config.policy,
         workers = config.workers.len(),
         speedup = config.speedup,
-        "listening; all clients are this one tenant"
+        sharing = config.sharing.name(),
+        public_prefixes = config.public_prefixes.len(),
+        "listening"
     );
+    match config.tenants.as_slice() {
+        [] => tracing::info!(tenant = config.tenant, "all clients are this one tenant"),
+        tenants => tracing::info!(tenants = tenants.len(), "clients are known by bearer tokens"),
+    }
     let router = RouterServer::new(config).map_err(|error| error.to_string())?;
     // Ends with the process's work: an operator can watch a router drain.
     let mut admin = tokio::task::JoinSet::new();

@@ -130,7 +130,8 @@ async fn ask(
         }
         What::Explain { request_id } => {
             let about = Some(About::RequestId(request_id));
-            show(client.explain(ExplainRequest { about }).await?.get_ref())
+            let request = ExplainRequest { about, ..ExplainRequest::default() };
+            show(client.explain(request).await?.get_ref())
         }
     })
 }

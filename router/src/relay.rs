@@ -9,6 +9,7 @@ use crate::link::Link;
 use crate::metrics::{self, Outcome, Stage};
 use crate::prefill;
 use crate::shared::{Place, Shared, Terms};
+use crate::tenants::Tenant;
 use dashmap::Entry;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,8 +26,10 @@ use warmpath_core::id::{RequestId, SessionId, TenantId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::SharingScope;
 use warmpath_proto::generate::{self, Accepted};
 use warmpath_proto::raw::{self, Bytes, Finish, Peek};
+use warmpath_proto::scope::{Circle, ScopeHint};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::{status, tiers, transport};
 
@@ -42,11 +45,12 @@ pub struct Started {
 /// Takes a request to the worker that the policy names. Returns when the worker has accepted it.
 pub async fn start(
     shared: &Arc<Shared>,
+    tenant: &Arc<Tenant>,
     metadata: &MetadataMap,
     message: Bytes,
 ) -> Result<Started, Status> {
     let begun = WallInstant::now();
-    let result = start_at(begun, shared, metadata, message).await;
+    let result = start_at(begun, shared, tenant, metadata, message).await;
     if let Err(status) = &result {
         metrics::refused(shared.heart.policy(), status.code());
     }
@@ -56,6 +60,7 @@ pub async fn start(
 async fn start_at(
     begun: WallInstant,
     shared: &Arc<Shared>,
+    tenant: &Arc<Tenant>,
     metadata: &MetadataMap,
     message: Bytes,
 ) -> Result<Started, Status> {
@@ -68,9 +73,9 @@ async fn start_at(
     let accepted = generate::accept(&mut request, &terms.model)?;
     generate::refuse_transfer(&accepted)?;
     let deadline = transport::deadline(metadata, begun);
-    let mut flight = Flight::register(shared, &accepted)?;
+    let mut flight = Flight::register(shared, tenant, &accepted)?;
 
-    let (salt, prompt) = hash(shared, terms, &accepted);
+    let Named { salt, scope, prompt } = name(shared, terms, tenant, &accepted, &flight.upstream_id);
     let hashed = WallInstant::now();
     let (link, decision) = flight.dispatch(prompt, &accepted, deadline)?;
     let decided = WallInstant::now();
@@ -78,7 +83,7 @@ async fn start_at(
     request.request_id.clone_from(&flight.upstream_id);
     request.kv.get_or_insert_default().cache_salt = salt;
     // A client's own name addresses that a worker would connect to.
-    request.kv_hints = hints::of(shared, &decision, &flight.upstream_id);
+    request.kv_hints = hints::of(shared, &decision, &scope, &flight.upstream_id);
     let begun_elsewhere = WallInstant::now();
     let link = match decision.decode {
         None => link,
@@ -91,8 +96,8 @@ async fn start_at(
             };
             let Some(held) = held else { return Err(flight.past_deadline(0)) };
             request.kv.get_or_insert_default().kv_transfer_params = held;
-            // It was for the worker that computed the prompt.
-            request.kv_hints = None;
+            // Whence to fetch was for the worker that computed the prompt; names are the same to both.
+            request.kv_hints = hints::of_scope(&scope, &flight.upstream_id);
             flight.hand_over(decode)?
         }
     };
@@ -125,28 +130,58 @@ async fn start_at(
     Ok(Started { relay, link, router_ns: (issued - begun).as_nanos() as u64 })
 }
 
-/// The salt that goes upstream, and the prompt's blocks under it.
-pub fn hash(shared: &Shared, terms: &Terms, accepted: &Accepted) -> (String, TokenBlocks) {
+/// A prompt's blocks by name, and what a worker must be told to name them alike.
+#[derive(Debug)]
+pub struct Named {
+    pub salt: String,
+    pub scope: ScopeHint,
+    pub prompt: TokenBlocks,
+}
+
+/// Names a tenant's prompt. `upstream_id`: nobody else's, also where the client's is.
+pub fn name(
+    shared: &Shared,
+    terms: &Terms,
+    tenant: &Tenant,
+    accepted: &Accepted,
+    upstream_id: &str,
+) -> Named {
     let secret = shared.config.secret.as_deref().unwrap_or_default();
-    let salt = generate::upstream_salt(secret, &shared.config.tenant, &accepted.cache_salt);
-    let scope = generate::scope(&salt, &terms.model, terms.block_size);
-    let prompt = TokenBlocks::whole(hash_blocks(&scope, &accepted.prompt));
-    (salt, prompt)
+    let own = Circle::Tenant(&tenant.name);
+    let circle = match (shared.config.sharing, &accepted.session_id, &tenant.group) {
+        (SharingScope::Session, Some(session), _) => {
+            Circle::Session { tenant: &tenant.name, session }
+        }
+        (SharingScope::None, ..) | (SharingScope::Session, None, _) => Circle::Request(upstream_id),
+        (SharingScope::Group, _, Some(group)) => Circle::Group(group),
+        (SharingScope::Tenant, ..) | (SharingScope::Group, _, None) => own,
+        (SharingScope::All, ..) => Circle::All,
+    };
+    let salt = circle.salt(secret, &accepted.cache_salt);
+    let mut scope = ScopeHint { tenant: tenant.id.0, ..ScopeHint::default() };
+    scope.public_blocks = shared.public.blocks(&accepted.prompt, terms.block_size);
+    if scope.public_blocks > 0 {
+        scope.public_salt = Circle::Public.salt(secret, "");
+    }
+    let plan = scope.plan(&salt, &terms.model, terms.block_size);
+    let prompt = TokenBlocks::whole(hash_blocks(&plan, &accepted.prompt));
+    Named { salt, scope, prompt }
 }
 
 /// What the heart is told of a request.
 pub fn describe(
     shared: &Shared,
     id: RequestId,
+    tenant: &Tenant,
     prompt: TokenBlocks,
     accepted: &Accepted,
     deadline: Option<WallInstant>,
 ) -> Request {
-    let number = |name: &String| generate::session_number(&shared.config.tenant, name);
+    let number = |name: &String| generate::session_number(&tenant.name, name);
     Request {
         id,
         session: accepted.session_id.as_ref().map(number).map(SessionId),
-        tenant: TenantId(0),
+        tenant: tenant.id,
         prompt,
         priority: accepted.priority,
         deadline: deadline.map(|at| shared.heart.clock().at(at)),
@@ -158,8 +193,9 @@ pub fn describe(
 struct Flight {
     shared: Arc<Shared>,
     id: RequestId,
+    tenant: Arc<Tenant>,
     /// Its key in the table.
-    name: String,
+    key: (TenantId, String),
     upstream_id: String,
     /// From the dispatch until the end is known.
     link: Option<Arc<Link>>,
@@ -170,7 +206,11 @@ struct Flight {
 }
 
 impl Flight {
-    fn register(shared: &Arc<Shared>, accepted: &Accepted) -> Result<Self, Status> {
+    fn register(
+        shared: &Arc<Shared>,
+        tenant: &Arc<Tenant>,
+        accepted: &Accepted,
+    ) -> Result<Self, Status> {
         let id = RequestId(shared.next_id.fetch_add(1, Ordering::Relaxed));
         let upstream_id = format!("warmpath-{:x}-{}", shared.instance, id.0);
         let name = match accepted.request_id.as_str() {
@@ -178,23 +218,19 @@ impl Flight {
             named => named.to_owned(),
         };
         let place = Place { link: None, upstream_id: upstream_id.clone(), aborted: false };
-        match shared.in_flight.entry(name.clone()) {
+        let key = (tenant.id, name);
+        match shared.in_flight.entry(key.clone()) {
             Entry::Occupied(_) => {
+                let name = &key.1;
                 let why = format!("request_id: '{name}' is in use already");
                 return Err(Status::already_exists(why));
             }
             Entry::Vacant(entry) => entry.insert(place),
         };
         let policy = shared.heart.policy();
-        Ok(Self {
-            shared: Arc::clone(shared),
-            id,
-            name,
-            upstream_id,
-            link: None,
-            holds: None,
-            policy,
-        })
+        let (shared, tenant) = (Arc::clone(shared), Arc::clone(tenant));
+        let (link, holds) = (None, None);
+        Ok(Self { shared, id, tenant, key, upstream_id, link, holds, policy })
     }
 
     fn dispatch(
@@ -204,7 +240,7 @@ impl Flight {
         deadline: Option<WallInstant>,
     ) -> Result<(Arc<Link>, Decision), Status> {
         let Shared { heart, roster, .. } = &*self.shared;
-        let request = describe(&self.shared, self.id, prompt, accepted, deadline);
+        let request = describe(&self.shared, self.id, &self.tenant, prompt, accepted, deadline);
         let lookup = |prompt: &TokenBlocks, out: &mut _| self.shared.index().overlap(prompt, out);
         let actions = heart.apply(Input::Arrived(request), &lookup);
         let action = actions.into_iter().next().expect("an arrival is decided at once");
@@ -213,7 +249,7 @@ impl Flight {
             Action::Reject { reason, .. } => return Err(status::from_reject(reason)),
         };
         self.policy = heart.policy();
-        self.shared.dispatched.push(&self.name, self.id);
+        self.shared.dispatched.push(&self.key.1, self.id);
         let Some(link) = roster.get(decision.worker) else {
             // Removed since, by an operator who waits for nobody.
             heart.tell(Input::Cancelled(self.id));
@@ -226,7 +262,7 @@ impl Flight {
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
         }
-        if let Some(mut place) = self.shared.in_flight.get_mut(&self.name) {
+        if let Some(mut place) = self.shared.in_flight.get_mut(&self.key) {
             place.link = Some(Arc::clone(&link));
         }
         self.link = Some(Arc::clone(&link));
@@ -242,7 +278,7 @@ impl Flight {
             self.give_up(Outcome::WorkerFailed);
             return Err(Status::unavailable(format!("{decode} was removed from the fleet")));
         };
-        if let Some(mut place) = shared.in_flight.get_mut(&self.name) {
+        if let Some(mut place) = shared.in_flight.get_mut(&self.key) {
             place.link = Some(Arc::clone(&link));
         }
         self.holds = self.link.replace(Arc::clone(&link));
@@ -262,7 +298,7 @@ impl Flight {
         };
         self.shared.heart.tell(Input::Cancelled(self.id));
         let status = status::from_worker(&format!("{} ({})", link.name, link.url), cause);
-        tracing::warn!(worker = link.name, request = self.name, %status, "request failed");
+        tracing::warn!(worker = link.name, request = self.key.1, %status, "request failed");
         status
     }
 
@@ -305,7 +341,7 @@ impl Flight {
 
     /// The worker knows the request from here on, so what its client asked for before can be done.
     fn reached_worker(&self) {
-        let aborted = self.shared.in_flight.get(&self.name).is_some_and(|place| place.aborted);
+        let aborted = self.shared.in_flight.get(&self.key).is_some_and(|place| place.aborted);
         if let Some(link) = self.link.as_ref().filter(|_| aborted) {
             self.abort(Arc::clone(link));
         }
@@ -325,7 +361,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.give_up(Outcome::ClientGone);
-        self.shared.in_flight.remove(&self.name);
+        self.shared.in_flight.remove(&self.key);
     }
 }
 
@@ -357,7 +393,7 @@ impl Relay {
 
     /// The request's name in this router.
     pub fn name(&self) -> &str {
-        &self.flight.name
+        &self.flight.key.1
     }
 
     const fn is_finished(&self) -> bool {

@@ -5,10 +5,12 @@ use crate::config::{ConfigError, RouterConfig};
 use crate::heart::Heart;
 use crate::metrics;
 use crate::pools::{self, Pool};
+use crate::public::PublicPrefixes;
 use crate::record::{self, RecordWriter};
 use crate::roster::{AddError, Roster};
-use crate::service::InferenceService;
+use crate::service::{InferenceService, identified};
 use crate::shared::{Counts, Dispatched, FleetStatus, Shared};
+use crate::tenants::Tenants;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -90,7 +92,10 @@ impl RouterServer {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
+        let secret = config.secret.as_deref().unwrap_or_default();
         let shared = Shared {
+            tenants: Tenants::new(&config.tenants, &config.tenant, secret),
+            public: PublicPrefixes::new(&config.public_prefixes),
             heart: Heart::new(clock, router, sender),
             config,
             index: RwLock::new(PrefixIndex::default()),
@@ -174,6 +179,8 @@ impl RouterServer {
         let inference = InferenceServer::new(InferenceService(Arc::clone(shared)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
         let control = ControlServer::new(ControlService(Arc::clone(shared)));
+        // What a probe asks for, health and the calls' descriptions, is for everybody.
+        let (inference, control) = (identified(shared, inference), identified(shared, control));
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(warmpath_proto::FILE_DESCRIPTOR_SET)

@@ -5,13 +5,15 @@ use crate::heart::Heart;
 use crate::link::Link;
 use crate::metrics;
 use crate::pools::Pool;
+use crate::public::PublicPrefixes;
 use crate::roster::Roster;
+use crate::tenants::Tenants;
 use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
-use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::id::{RequestId, TenantId, WorkerId};
 use warmpath_core::routing::index::PrefixIndex;
 
 /// Who is in the fleet. Changes can be waited for.
@@ -65,8 +67,11 @@ pub struct Shared {
     /// By number.
     pub pools: Vec<Pool>,
     pub terms: OnceLock<Terms>,
-    /// By the client's request id, or by ours where it gave none.
-    pub in_flight: DashMap<String, Place>,
+    pub tenants: Tenants,
+    pub public: PublicPrefixes,
+    /// By tenant and the client's request id, or by ours where it gave none: nobody can see, end or
+    /// stand in the way of another's.
+    pub in_flight: DashMap<(TenantId, String), Place>,
     pub status: watch::Sender<FleetStatus>,
     pub draining: AtomicBool,
     pub next_id: AtomicU64,

@@ -64,7 +64,7 @@ impl Fleet {
     }
 
     async fn explain(&self, about: About) -> Result<ExplainResponse, tonic::Status> {
-        let request = ExplainRequest { about: Some(about) };
+        let request = ExplainRequest { about: Some(about), ..Default::default() };
         self.admin.clone().explain(request).await.map(tonic::Response::into_inner)
     }
 }

@@ -31,7 +31,35 @@ fn a_bad_configuration_is_one_line() {
             "r.toml:2: workers[0]: 'localhost",
         ),
         ("wrokers = []\n", "r.toml:1: unknown field `wrokers`, expected one of"),
+        (
+            "policy = \"kv-aware\"\nsharing = \"world\"\n",
+            "r.toml:2: sharing: unknown variant `world`, expected one of",
+        ),
+        (
+            "policy = \"kv-aware\"\nworkers = [\"http://127.0.0.1:1\"]\n[[tenants]]\nname = \"a\"\n\
+             token = \"a-token-of-some-length\"\n",
+            "r.toml: secret: none, expected one where there are tenants",
+        ),
+        (
+            "policy = \"kv-aware\"\n[[tenants]]\nname = \"a\"\ntoken_file = \"none\"\n",
+            "r.toml:4: tenants[0].token_file: none: No such file",
+        ),
+        (
+            "policy = \"kv-aware\"\ntenant = \"x\"\n[[tenants]]\nname = \"a\"\ntoken = \"y\"\n",
+            "tenant: the file names tenants, expected one or the other",
+        ),
+        (
+            "policy = \"kv-aware\"\n[[public_prefixes]]\nname = \"s\"\nfile = \"ids.json\"\n\
+             tokens = 4\n",
+            "r.toml:5: public_prefixes[0].tokens: 4, but ids.json has 3",
+        ),
+        (
+            "policy = \"kv-aware\"\n[[public_prefixes]]\nname = \"s\"\nfile = \"r.toml\"\n\
+             tokens = 4\n",
+            "r.toml:4: public_prefixes[0].file: r.toml: expected value at line 1 column 1, expected a",
+        ),
     ];
+    std::fs::write(folder.path().join("ids.json"), "[1, 2, 3]").unwrap();
     for (text, expected) in cases {
         std::fs::write(folder.path().join("r.toml"), text).unwrap();
         let output = router(folder.path(), &["--config", "r.toml"]).output().unwrap();

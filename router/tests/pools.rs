@@ -110,7 +110,10 @@ async fn a_pool_is_followed_and_pulled_from() {
     // The pool announces what it has a moment after the worker does.
     let explain = || async {
         let about = Some(About::GenerateRequest(admin::request_to_wire(&named())));
-        let answer = operator.explain(tonic::Request::new(ExplainRequest { about })).await.unwrap();
+        let answer = operator
+            .explain(tonic::Request::new(ExplainRequest { about, ..Default::default() }))
+            .await
+            .unwrap();
         answer.into_inner().candidates[0].pull.clone()
     };
     let expected = ShownPull { from: "pool0".to_owned(), blocks: 100 };
@@ -209,7 +212,7 @@ async fn hints_are_the_routers_own() {
     let from = format!("http://{}", trap.local_addr().unwrap());
     let hint = PullHint { holder: Holder::Peer, from, blocks: 100 };
     let mut hinted = request(prompt(6, 1_601), 2);
-    hinted.kv_hints = Some(hints::to_wire("mine", &hint));
+    hinted.kv_hints = Some(hints::to_wire("mine", vec![hint.to_action()]));
     let (all, _) = ask(router.client(), hinted.clone()).await.unwrap();
     let found = tiers::from_wire(all.finish.kv_transfer_params.as_ref().unwrap()).unwrap();
     assert_eq!(found.by_origin, [0, 0, 0, 0, 0, 1_600], "from the worker that had it");

@@ -2,7 +2,7 @@
 
 use crate::driver::Command;
 use crate::inference::Shared;
-use tonic::Status;
+use tonic::{Extensions, Status};
 use warmpath_proto::control::Controlled;
 use warmpath_proto::generate::MAX_MODEL_LEN;
 use warmpath_proto::vllm;
@@ -43,7 +43,7 @@ impl Controlled for Shared {
         Ok(self.config.model.clone())
     }
 
-    async fn abort(&self, request_ids: &[String]) -> Result<(), Status> {
+    async fn abort(&self, _: &Extensions, request_ids: &[String]) -> Result<(), Status> {
         for name in request_ids {
             match self.id_of(name) {
                 Some(id) => self.send(Command::Abort(id))?,

@@ -187,7 +187,8 @@ impl InferenceService {
 
     fn work(&self, id: RequestId, accepted: &Accepted, mut stream: TokenStream) -> Work {
         let config = &self.shared.config;
-        let scope = generate::scope(&accepted.cache_salt, &config.model, config.profile.block_size);
+        let size = config.profile.block_size;
+        let scope = accepted.scope.plan(&accepted.cache_salt, &config.model, size);
         let mut tokens = Vec::with_capacity(accepted.total_tokens() as usize);
         tokens.extend_from_slice(&accepted.prompt);
         tokens.extend((0..accepted.max_new_tokens).map(|_| stream.generate()));
@@ -196,7 +197,7 @@ impl InferenceService {
         let request = request::Request {
             id,
             session: None,
-            tenant: TenantId(0),
+            tenant: TenantId(accepted.scope.tenant),
             prompt,
             priority: accepted.priority,
             deadline: None,

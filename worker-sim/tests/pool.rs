@@ -134,12 +134,12 @@ async fn a_peer_lends_what_a_router_named() {
     let _ = responses(first.inference(), request(2, 1_600, 4)).await.unwrap();
     let mut hinted = request(2, 1_600, 4);
     let hint = PullHint { holder: Holder::Peer, from: first.url.clone(), blocks: 60 };
-    hinted.kv_hints = Some(hints::to_wire("r", &hint));
+    hinted.kv_hints = Some(hints::to_wire("r", vec![hint.to_action()]));
     let all = responses(second.inference(), hinted).await.unwrap();
     assert_eq!(found(&all).by_origin, [0, 0, 0, 0, 0, 60 * BLOCK]);
     // Blocks that the peer does not hold are a miss.
     let mut hinted = request(3, 1_600, 4);
-    hinted.kv_hints = Some(hints::to_wire("r", &hint));
+    hinted.kv_hints = Some(hints::to_wire("r", vec![hint.to_action()]));
     let all = responses(second.inference(), hinted).await.unwrap();
     assert_eq!(found(&all).by_origin[5], 0);
     let mut lender = PoolClient::new(first.channel.clone());

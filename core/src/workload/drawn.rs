@@ -62,9 +62,8 @@ pub fn draw(
     (tenant, index): (TenantId, u64),
 ) -> Drawn {
     let mut rng = Rng::named(seed, &[0x5345_5353, index]);
-    let system = hash_words(&[seed, 1, rng.below(spec.system_prompts), 0]);
     let mut root = Path {
-        segments: vec![Segment::Text { seed: system, tokens: spec.system_tokens }],
+        segments: vec![spec.system_prompt(seed, rng.below(spec.system_prompts))],
         context: spec.system_tokens,
     };
     for shelf in shelves {

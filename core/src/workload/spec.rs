@@ -1,8 +1,9 @@
 //! What a workload file says: the shape of its sessions, and the texts that sessions share.
 
 use super::arrivals::Arrivals;
-use crate::rng::Rng;
+use crate::rng::{Rng, hash_words};
 use crate::sharing::Tenants;
+use crate::tokens::Segment;
 use serde::{Deserialize, Serialize};
 
 /// A workload file. Every prompt begins with a system prompt, then come the shared texts in the
@@ -266,6 +267,12 @@ impl SharedTexts {
 }
 
 impl SessionsSpec {
+    /// A system prompt by its number, below `system_prompts`: the operator's own text.
+    pub fn system_prompt(&self, seed: u64, number: u64) -> Segment {
+        let seed = hash_words(&[seed, 1, number, 0]);
+        Segment::Text { seed, tokens: self.system_tokens }
+    }
+
     pub fn check(&self) -> Result<(), SpecError> {
         let err = |field, why: String| Err(SpecError { field, why });
         if self.name.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 use warmpath_core::event::{PrefillCost, Role, Snapshot, WorkerInfo};
 use warmpath_core::id::WorkerId;
 use warmpath_proto::control::{ControlService, Controlled};
@@ -85,7 +85,7 @@ impl Controlled for Fake {
         Ok("m".to_owned())
     }
 
-    async fn abort(&self, request_ids: &[String]) -> Result<(), Status> {
+    async fn abort(&self, _: &Extensions, request_ids: &[String]) -> Result<(), Status> {
         self.aborted.lock().unwrap().extend_from_slice(request_ids);
         Ok(())
     }

@@ -1,0 +1,135 @@
+//! Prefixes that the operator declares public: text of its own, as a system prompt, whose blocks all
+//! tenants share whatever the scope.
+//!
+//! A prompt has a public part only where it begins with a whole declared prefix. Who guesses at a part
+//! of one names blocks of his own, so nobody finds out a prefix piece by piece.
+
+use crate::config::ConfigError;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use warmpath_core::tokens::VOCABULARY;
+use warmpath_proto::generate::MAX_MODEL_LEN;
+
+const MOST_PREFIXES: usize = 1_024;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicPrefix {
+    pub name: String,
+    /// Token ids.
+    pub ids: Vec<u32>,
+}
+
+/// A `[[public_prefixes]]` of a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixEntry {
+    name: String,
+    /// A JSON list of token ids.
+    file: PathBuf,
+    /// How many there are, so that a file that was cut or replaced is noticed.
+    tokens: usize,
+}
+
+impl PrefixEntry {
+    /// `place`: which it is, for errors. Files are beside `folder`.
+    pub fn resolve(self, place: usize, folder: &Path) -> Result<PublicPrefix, ConfigError> {
+        let Self { name, file, tokens } = self;
+        let file = folder.join(file);
+        let err = |field: &str, why| {
+            Err(ConfigError { field: format!("public_prefixes[{place}].{field}"), why })
+        };
+        let unusable = |why: String| err("file", format!("{}: {why}", file.display()));
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) => return unusable(error.to_string()),
+        };
+        let ids: Vec<u32> = match serde_json::from_str(&text) {
+            Ok(ids) => ids,
+            Err(error) => return unusable(format!("{error}, expected a JSON list of token ids")),
+        };
+        if ids.len() != tokens {
+            return err("tokens", format!("{tokens}, but {} has {}", file.display(), ids.len()));
+        }
+        Ok(PublicPrefix { name, ids })
+    }
+}
+
+/// What is wrong with a list of prefixes.
+pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
+    if prefixes.len() > MOST_PREFIXES {
+        let why = format!("{} of them, expected up to {MOST_PREFIXES}", prefixes.len());
+        return Err(ConfigError { field: "public_prefixes".to_owned(), why });
+    }
+    for (i, prefix) in prefixes.iter().enumerate() {
+        let err = |field: &str, why: String| {
+            Err(ConfigError { field: format!("public_prefixes[{i}].{field}"), why })
+        };
+        if prefix.ids.is_empty() || prefix.ids.len() > MAX_MODEL_LEN as usize {
+            let why = format!("{} ids, expected 1 to {MAX_MODEL_LEN}", prefix.ids.len());
+            return err("file", why);
+        }
+        if let Some(id) = prefix.ids.iter().find(|&&id| id >= VOCABULARY) {
+            return err("file", format!("an id is {id}, expected below {VOCABULARY}"));
+        }
+        if prefixes[..i].iter().any(|other| other.name == prefix.name) {
+            return err("name", format!("'{}' stands there twice", prefix.name));
+        }
+    }
+    Ok(())
+}
+
+/// The declared prefixes, the longest first.
+#[derive(Debug, Default)]
+pub struct PublicPrefixes(Vec<Vec<u32>>);
+
+impl PublicPrefixes {
+    pub fn new(declared: &[PublicPrefix]) -> Self {
+        let mut all: Vec<Vec<u32>> = declared.iter().map(|prefix| prefix.ids.clone()).collect();
+        all.sort_unstable_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
+        Self(all)
+    }
+
+    /// How many whole blocks at the start of a prompt are public.
+    pub fn blocks(&self, prompt: &[u32], block_size: u32) -> u32 {
+        let whole = self.0.iter().find(|prefix| prompt.starts_with(prefix));
+        whole.map_or(0, |prefix| prefix.len() as u32 / block_size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(name: &str, ids: std::ops::Range<u32>) -> PublicPrefix {
+        PublicPrefix { name: name.to_owned(), ids: ids.collect() }
+    }
+
+    #[test]
+    fn only_a_whole_prefix_is_public_and_only_its_whole_blocks() {
+        let declared = [prefix("short", 0..20), prefix("long", 0..50), prefix("other", 7..40)];
+        assert_eq!(check(&declared), Ok(()));
+        let prefixes = PublicPrefixes::new(&declared);
+        let blocks = |ids: std::ops::Range<u32>| prefixes.blocks(&ids.collect::<Vec<_>>(), 16);
+        assert_eq!((blocks(0..19), blocks(0..20), blocks(0..49)), (0, 1, 1));
+        assert_eq!((blocks(0..50), blocks(0..400), blocks(7..60), blocks(1..60)), (3, 3, 2, 0));
+    }
+
+    #[test]
+    fn prefixes_that_cannot_be_are_refused_by_field() {
+        let good = || prefix("a", 0..20);
+        let cases = [
+            (vec![prefix("a", 0..0)], "public_prefixes[0].file: 0 ids"),
+            (
+                vec![good(), prefix("b", VOCABULARY..VOCABULARY + 1)],
+                "public_prefixes[1].file: an id",
+            ),
+            (vec![good(), good()], "public_prefixes[1].name: 'a' stands"),
+            (vec![good(); MOST_PREFIXES + 1], "public_prefixes: 1025 of them"),
+        ];
+        for (prefixes, expected) in cases {
+            let why = check(&prefixes).unwrap_err().to_string();
+            assert!(why.starts_with(expected), "{why}");
+        }
+    }
+}
