@@ -319,7 +319,8 @@ impl Setup {
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
             pool: self.pool.clone(),
-            faults: self.faults.clone(),
+            // Where a pool is left out of a copy, nothing of it can fail.
+            faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },
             handover: self.handover,
             devices: self.devices.as_ref().map(DevicesSetup::fleet),
             network: self.network,

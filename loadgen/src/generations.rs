@@ -190,12 +190,11 @@ fn figures(whole: &Setup, case: &Case, model: &Model, realization: f64) -> Resul
     setup.fleet = Fleet::alike(CHIPS / case.deployment.tp, profile);
     (setup.pool, setup.devices) = (None, None);
     let found = at_slo(&setup, measure::BOUNDS)?;
-    let per_m = found.economics().map(|economics| (economics.usd_per_m, economics.kwh_per_m));
-    let known = |value: Option<f64>| value.filter(|value| value.is_finite());
+    let kwh = found.economics().and_then(|economics| economics.kwh_per_m.served);
     Ok(Found {
         tokens: found.throughput(CHIPS).map_or(0.0, |throughput| throughput.served),
-        usd_per_m: known(per_m.and_then(|(usd, _)| usd.served)),
-        kwh_per_m: known(per_m.and_then(|(_, kwh)| kwh.served)),
+        usd_per_m: found.usd_per_m().map(|[served, _]| served),
+        kwh_per_m: kwh.filter(|kwh| kwh.is_finite()),
     })
 }
 

@@ -75,6 +75,16 @@ impl AtSlo {
         self.run.as_ref().map(|run| Throughput::of(run, chips))
     }
 
+    /// What a million tokens served, and a million answered, cost while as many requests come as ever
+    /// will. None: no price is known, or no load is within the SLO.
+    pub fn usd_per_m(&self) -> Option<[f64; 2]> {
+        let run = self.run.as_ref()?;
+        let usd_per_s = self.economics()?.total.usd / run.figures.duration_s;
+        let each = Throughput::of(run, 1);
+        let usd = [each.served, each.output].map(|tokens| usd_per_s * 1e6 / tokens);
+        Some(usd).filter(|usd| usd.iter().all(|usd| usd.is_finite()))
+    }
+
     pub fn economics(&self) -> Option<&Economics> {
         self.run.as_ref()?.economics.as_ref()
     }
@@ -95,8 +105,7 @@ impl Throughput {
     /// `chips`: of the whole fleet.
     pub fn of(run: &RunReport, chips: u32) -> Self {
         let figures = &run.figures;
-        // While they come: the drain at the end is no part of what a fleet sustains.
-        let requests_per_s = figures.offered_requests_per_s;
+        let requests_per_s = run.steady_requests_per_s;
         let seconds = figures.requests as f64 / requests_per_s;
         let each = |tokens: u64| tokens as f64 / seconds / f64::from(chips.max(1));
         let served = Served::of_figures(figures);

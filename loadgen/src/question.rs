@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 const SCENARIO: &str = include_str!("../../deploy/scenarios/sharing.toml");
 /// Recorded sessions are long, and they are played many times.
-const RECORDED_REQUESTS: u64 = 3_000;
+const RECORDED_REQUESTS: u64 = 6_000;
 const RECORDED_WORKERS: u32 = 4;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub struct Question {
     /// A worker profile by name, or a profile file (TOML)
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Plays the first so many requests alone, whole sessions; 3000 of recorded sessions unless given
+    /// Plays the first so many requests alone, whole sessions; 6000 of recorded sessions unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
     #[arg(long, value_name = "N", help = "Seed of everything that is drawn")]

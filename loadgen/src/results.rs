@@ -188,6 +188,9 @@ pub struct RunReport {
     pub nonce: Option<u32>,
     /// Times the workload's own arrival rate.
     pub rate_scale: f64,
+    /// While as many come as ever will; 0 where nobody looked.
+    #[serde(skip)]
+    pub steady_requests_per_s: f64,
     /// A row a request, where they are kept for a file.
     #[serde(skip)]
     pub rows: Vec<Row>,

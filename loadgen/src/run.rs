@@ -131,6 +131,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         speedup: Some(speedup),
         engine: None,
         devices: None,
+        steady_requests_per_s: 0.0,
         economics: None,
         valid: invalid_because.is_none(),
         invalid_because,

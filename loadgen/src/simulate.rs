@@ -179,6 +179,7 @@ pub fn simulate(
         engine: Some(engine),
         devices,
         economics,
+        steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
         valid: true,
         invalid_because: None,
         live: None,

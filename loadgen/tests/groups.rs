@@ -76,6 +76,36 @@ fn a_report_says_what_was_handed_over() {
 }
 
 #[test]
+fn a_live_leg_hands_over_what_its_simulation_does() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let text = include_str!("../../deploy/scenarios/prefill-decode.toml");
+    std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.current_dir(folder.path()).args(["compare", "--scenario", "s.toml"]);
+    command.args(["--policies", "round-robin", "--live-requests", "24", "--json", "out.json"]);
+    // Its times are not looked at, so a machine that is too slow for them does no harm.
+    let output = command.output().expect("loadgen starts");
+    let json = std::fs::read_to_string(folder.path().join("out.json"));
+    let json = json.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let report: Value = serde_json::from_str(&json).expect("a report is JSON");
+    let run = |mode: &str| {
+        let runs = report["runs"].as_array().expect("runs");
+        runs.iter().find(|run| run["mode"] == mode).expect("a run in this mode")
+    };
+    let (live, slice) = (run("live"), run("sim-slice"));
+    assert_eq!((&live["errors"], &live["requests"]), (&0.into(), &24.into()));
+    let moved = &live["live"]["handover"];
+    let figure = |key: &str| moved[key].as_u64().expect("a count");
+    let bytes_a_token = &report["config"]["groups"][0]["profile"]["kv_bytes_per_token"];
+    assert_eq!(figure("requests"), 24);
+    assert_eq!(figure("bytes"), figure("tokens") * bytes_a_token.as_u64().expect("bytes"));
+    // What a decoder holds already depends on the order in which answers end.
+    let simulated = slice["engine"]["handover"]["tokens"].as_f64().expect("a count");
+    let ratio = figure("tokens") as f64 / simulated;
+    assert!((0.8..1.25).contains(&ratio), "{ratio}: {moved} live, {simulated} tokens simulated");
+}
+
+#[test]
 fn roles_that_can_not_be_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let text = include_str!("../../deploy/scenarios/prefill-decode.toml");

@@ -35,6 +35,20 @@ impl Recorder {
         self.first_sent = self.answered.first().map(|request| request.sent);
     }
 
+    /// Answered requests a second while as many come as ever will: over the middle half of their sends, so
+    /// that neither the first sessions nor the last count. 0 where there are too few to say.
+    pub fn steady_requests_per_s(&self) -> f64 {
+        let mut sent: Vec<_> = self.answered.iter().map(|request| request.sent).collect();
+        sent.sort_unstable();
+        let (from, to) = (sent.len() / 4, sent.len() * 3 / 4);
+        match (sent.get(from), sent.get(to)) {
+            (Some(&begin), Some(&end)) if end > begin => {
+                (to - from) as f64 / end.since(begin).as_secs_f64()
+            }
+            _ => 0.0,
+        }
+    }
+
     /// From the first send to the last end.
     pub fn span(&self) -> Duration {
         self.first_sent.map_or(Duration::ZERO, |first| self.last_ended.since(first))

@@ -220,7 +220,7 @@ fn own(setup: &Setup) -> Result<Own> {
     Ok(Own {
         prompt_tokens: each(prompt),
         output_tokens: each(figures.throughput.output_tokens_per_s * figures.duration_s),
-        requests_per_s: figures.offered_requests_per_s,
+        requests_per_s: run.steady_requests_per_s,
     })
 }
 
@@ -242,7 +242,10 @@ fn cluster(setup: &Setup, sharing: Sharing, bounds: Bounds) -> Result<Cluster> {
     Ok(Cluster {
         sharing: sharing.to_string(),
         reused_share: figures.map_or(0.0, |figures| figures.hit_rate),
-        requests_per_s_per_worker: figures.map(|f| f.offered_requests_per_s / workers),
+        requests_per_s_per_worker: found
+            .run
+            .as_ref()
+            .map(|run| run.steady_requests_per_s / workers),
         kwh_per_request: kwh.zip(requests).map(|(kwh, n)| kwh / n).filter(|kwh| kwh.is_finite()),
     })
 }
@@ -288,7 +291,7 @@ fn of_split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
     Ok(Some(Split {
         up_to_tokens,
         share_on_devices: report.devices.offered as f64 / requests,
-        requests_per_s_per_worker: Some(run.figures.offered_requests_per_s / workers),
+        requests_per_s_per_worker: Some(run.steady_requests_per_s / workers),
         busy_s_per_request: busy_s(run) / requests,
     }))
 }

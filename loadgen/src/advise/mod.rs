@@ -2,6 +2,7 @@
 //! both; what each costs a month, and what would turn the answer round.
 
 mod facts;
+mod figures;
 mod options;
 mod sensitivity;
 mod text;
@@ -14,12 +15,12 @@ use crate::question::Question;
 use crate::results::RunReport;
 use anyhow::Result;
 use facts::{Facts, Rates};
+use figures::{Advice, Figure};
 use options::{Choice, Decision, Inputs, MONTH_S, decide};
 use sensitivity::Sensitivity;
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
-use text::{Advice, Figure};
 use warmpath_core::engine::physics::Device;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::sharing::{Sharing, SharingScope};

@@ -293,7 +293,12 @@ mod tests {
         facts.split = None;
         assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Nothing);
         let bought = Inputs { charged_share: 1.0, ..inputs() };
-        assert_eq!(decide(&self::facts(), &RATES, &bought, &api()).choice, Choice::Split);
+        let choice = decide(&self::facts(), &RATES, &bought, &api()).choice;
+        assert_eq!(
+            choice,
+            Choice::Cluster,
+            "a thousand devices cost what ten workers do, and power"
+        );
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! The advice in words. Every figure in it goes through [`Advice::figure`], so that it stands in the JSON
-//! with its name and its whole value. Names stand in quotes, and are no figures.
+//! The advice in words.
 
 use super::facts::{Facts, Rates};
+use super::figures::Advice;
 use super::options::{
     Alternative, ApiCost, Choice, Decision, Inputs, SPLIT_SAVES, break_even_share,
 };
 use super::sensitivity::{FACTOR, Sensitivity};
 use crate::capacity::ENOUGH;
 use crate::config::Setup;
-use crate::economics::{Sheet, amount};
+use crate::economics::Sheet;
 use crate::results::RunReport;
 use crate::table::{align, plain, trimmed};
-use serde::Serialize;
 use std::fmt::Write;
 
 #[derive(Debug)]
@@ -26,64 +25,6 @@ pub struct Asked<'a> {
     pub played: Option<&'a RunReport>,
     pub monthly_given: bool,
     pub users_given: bool,
-}
-
-/// A figure of the text.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Figure {
-    pub name: String,
-    pub value: f64,
-    /// As it stands in the text.
-    pub shown: String,
-}
-
-#[derive(Default, Debug)]
-pub struct Advice {
-    pub text: String,
-    pub figures: Vec<Figure>,
-}
-
-impl Advice {
-    fn figure(&mut self, name: &str, value: f64, shown: String) -> String {
-        self.figures.push(Figure { name: name.to_owned(), value, shown: shown.clone() });
-        shown
-    }
-
-    fn percent(&mut self, name: &str, share: f64) -> String {
-        let text = self.figure(name, share * 100.0, format!("{:.1}", share * 100.0));
-        format!("{text} %")
-    }
-
-    /// With commas, whole.
-    fn count(&mut self, name: &str, value: f64) -> String {
-        self.figure(name, value, with_commas(value))
-    }
-
-    fn amount(&mut self, name: &str, value: f64) -> String {
-        self.figure(name, value, amount(value))
-    }
-
-    fn usd(&mut self, name: &str, value: f64) -> String {
-        let shown = if value >= 100.0 { with_commas(value) } else { amount(value) };
-        self.figure(name, value, shown)
-    }
-
-    fn say(&mut self, line: &str) {
-        self.text += line;
-        self.text += "\n";
-    }
-}
-
-fn with_commas(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut shown = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
 }
 
 pub fn write(asked: &Asked<'_>) -> Advice {
@@ -361,6 +302,7 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
             sides
         }
     };
+    let misses = run.figures.within_slo < ENOUGH;
     for (side, figures) in sides {
         let key = |figure: &str| format!("played.{side}.{figure}");
         let requests = advice.count(&key("requests"), figures.requests as f64);
@@ -372,6 +314,11 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
             "- {side}: {requests} requests, {within} within the SLO, {hit} of prompt tokens reused, TTFT p90 {ttft} s, mean TPOT \
              {tpot} ms."
         ));
+    }
+    if misses {
+        advice.say(
+            "Played so it misses the SLO: throughput is not in proportion to the workers here.",
+        );
     }
     advice.say("");
 }

@@ -156,8 +156,14 @@ impl Measured {
             Some(found) => found.economics(),
             None => own.economics.as_ref(),
         };
+        let usd = match &found {
+            Some(found) => found.usd_per_m().map(|[served, output]| (Some(served), Some(output))),
+            None => {
+                economics.map(|economics| (economics.usd_per_m.served, economics.usd_per_m.output))
+            }
+        };
+        let (usd_per_m_served, usd_per_m_output) = usd.unwrap_or_default();
         let at = found.as_ref().and_then(|found| found.run.as_ref());
-        let per_m = economics.map(|economics| (economics.usd_per_m, economics.kwh_per_m));
         let known = |value: Option<f64>| value.filter(|value| value.is_finite());
         Self {
             name: rung.name,
@@ -177,9 +183,9 @@ impl Measured {
             hit_rate_at_slo: at.map(|run| run.figures.hit_rate),
             at_slo,
             chips_needed: load.map(needed),
-            usd_per_m_served: known(per_m.and_then(|(usd, _)| usd.served)),
-            usd_per_m_output: known(per_m.and_then(|(usd, _)| usd.output)),
-            kwh_per_m_served: known(per_m.and_then(|(_, kwh)| kwh.served)),
+            usd_per_m_served: known(usd_per_m_served),
+            usd_per_m_output: known(usd_per_m_output),
+            kwh_per_m_served: known(economics.and_then(|economics| economics.kwh_per_m.served)),
         }
     }
 }

@@ -109,7 +109,7 @@ fn highest(setup: &Setup, at: At, with: bool) -> Result<(f64, f64)> {
     };
     let bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 64.0, halvings: 4 };
     let (_, run) = search(bounds, run_at)?;
-    Ok(run.map_or((0.0, 0.0), |run| (run.figures.offered_requests_per_s, run.figures.hit_rate)))
+    Ok(run.map_or((0.0, 0.0), |run| (run.steady_requests_per_s, run.figures.hit_rate)))
 }
 
 fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
