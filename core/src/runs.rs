@@ -118,7 +118,11 @@ impl<V: Clone> RunTree<V> {
             return None;
         }
         let id = *self.at.get(&chain.hash(depth))?;
-        Some((id, self.agreed(id, chain, depth + 1, limit)))
+        // A name says how deep its block lies, unless somebody made the chain up.
+        let node = self.get(id);
+        (node.start..node.end)
+            .contains(&depth)
+            .then(|| (id, self.agreed(id, chain, depth + 1, limit)))
     }
 
     /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing

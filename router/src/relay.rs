@@ -31,7 +31,7 @@ use warmpath_proto::generate::{self, Accepted};
 use warmpath_proto::raw::{self, Bytes, Finish, Peek};
 use warmpath_proto::scope::{Circle, ScopeHint};
 use warmpath_proto::vllm::finish_info::FinishReason;
-use warmpath_proto::{status, tiers, transport};
+use warmpath_proto::{status, tiers, transfer, transport};
 
 /// A request that was passed on, and what it took.
 #[derive(Debug)]
@@ -285,9 +285,7 @@ impl Flight {
         Ok(link)
     }
 
-    /// It has the prompt, or has computed it.
     fn first_token(&mut self) {
-        self.holds = None;
         self.shared.heart.tell(Input::FirstToken(self.id));
     }
 
@@ -314,7 +312,12 @@ impl Flight {
             return;
         }
         let cached_tokens = finish.num_cached_tokens.unwrap_or(0);
-        let found = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
+        let params = finish.kv_transfer_params.as_ref();
+        if params.and_then(transfer::moved_of).is_some() {
+            // It was let go when it had left. Otherwise the end, below, says that nobody comes for it.
+            self.holds = None;
+        }
+        let found = params.and_then(tiers::from_wire);
         let by_origin = found.map(|found| found.by_origin);
         if let Some(link) = self.end(Outcome::Finished) {
             metrics::hit(&link.name, cached_tokens / block_size);

@@ -60,6 +60,9 @@ impl Engine {
     /// Begins to send blocks to a peer; they are held until they have left, which an
     /// [`Output::Lent`] says. A block that is not here any more refuses them all.
     pub fn lend(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
+        if self.profile.peers.is_none() {
+            return Err(FetchError::Missing);
+        }
         let lease = self.store.lend(run).ok_or(FetchError::Missing)?;
         let work = f64::from(run.len()) * self.profile.lend_ns_per_block();
         self.loans.link.start(now, key, work);

@@ -26,6 +26,11 @@ pub struct FleetView<'a> {
 }
 
 impl<'a> FleetView<'a> {
+    /// Any worker of the fleet, also one that may not be chosen.
+    pub fn worker(&self, id: WorkerId) -> Option<&'a WorkerState> {
+        self.fleet.worker(id)
+    }
+
     /// Who may serve the request, in ascending order.
     pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, &'a WorkerState)> {
         let state = |&id| (id, self.fleet.worker(id).expect("an eligible worker is in the fleet"));

@@ -43,7 +43,7 @@ impl Policy for KvAware {
                 Way { load: load(info, &hit), prefill: prefill(info, tokens, &hit), pull: None };
             let fetches = info.pool.is_some() || info.peers.is_some();
             let way = if fetches {
-                let sources = sources.get_or_insert_with(|| Sources::of(&overlap));
+                let sources = sources.get_or_insert_with(|| Sources::of(&overlap, view));
                 sources.cheapest(own, id, info, tokens, &hit)
             } else {
                 own
@@ -87,17 +87,20 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(overlap: &Overlap) -> Self {
+    fn of(overlap: &Overlap, view: &FleetView<'_>) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
+        let lends = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
         for entry in overlap.entries() {
             let pull = Pull { from: entry.source, blocks: entry.resident() };
             match entry.source {
                 SourceId::Pool(_) if pull.blocks > most(pool) => pool = Some(pull),
-                SourceId::Worker(_) if pull.blocks > most(peers[0]) => {
+                SourceId::Worker(id) if pull.blocks > most(peers[0]) && lends(id) => {
                     peers = [Some(pull), peers[0]];
                 }
-                SourceId::Worker(_) if pull.blocks > most(peers[1]) => peers[1] = Some(pull),
+                SourceId::Worker(id) if pull.blocks > most(peers[1]) && lends(id) => {
+                    peers[1] = Some(pull);
+                }
                 _ => {}
             }
         }
