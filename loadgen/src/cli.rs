@@ -200,8 +200,8 @@ pub struct TraceArgs {
 pub struct Compare {
     #[command(flatten)]
     pub what: What,
-    /// Requests of the live leg; 0 leaves it out. Default: some 8 s a policy, none with several
-    /// seeds or rates
+    /// Requests of the live leg; 0 leaves it out. Default: the scenario's, of a trace what it sends in
+    /// 8 s; none with several seeds or rates
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64>)]
     pub live_requests: Option<u64>,
     /// Model seconds a wall second in the live leg

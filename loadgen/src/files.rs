@@ -61,6 +61,9 @@ impl PendingFile {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.partial", std::process::id()));
         let partial = path.with_file_name(name);
+        if path == Path::new("-") {
+            return Err(bad("-: expected a file's path; /dev/stdout is one"));
+        }
         if path.is_dir() {
             return Err(bad(format!("{}: is a folder, expected a file", path.display())));
         }

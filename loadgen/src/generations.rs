@@ -260,8 +260,8 @@ fn table(setup: &Setup, rows: &[Row], realization: f64) -> String {
     format!(
         "{}, one model on {CHIPS} chips of each device, seed {}\n\n{}Tokens served (prompts, computed or reused, and \
          answers) by a chip in a second, at the highest load of which 90 % keep a TTFT of {} s and a TPOT of {} ms. \
-         KV lies in HBM alone, shared within a tenant. Chips: of one worker. Unvalidated devices are bands, from \
-         {realization} of their makers' peaks to all of them. Break-even: the price of a chip's hour at which it serves \
+         KV lies in HBM alone, shared within a tenant. Chips: of one worker. Unvalidated devices are bands: the \
+         default constants (docs/fidelity.md) times {realization}, and whole. Break-even: the price of a chip's hour at which it serves \
          for what {base} does. A dash: no price or power is known; --price NAME=USD gives one.\n",
         setup.source.name(),
         setup.seed,

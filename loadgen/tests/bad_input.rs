@@ -119,7 +119,7 @@ fn flags_are_refused_by_name() {
     write(here, "t.jsonl", GOOD);
     write(here, "a.jsonl", AGENTS);
     let scale = "expected a number from 0.000001 to 1000000";
-    let cases: [(&str, &[&str]); 48] = [
+    let cases: [(&str, &[&str]); 49] = [
         ("sim --hbm-tokens 0", &["--hbm-tokens", "'0'", "above 0 or \"unlimited\""]),
         ("sim --hbm-tokens 99999999999999999999", &["--hbm-tokens", "whole number"]),
         ("sim --hbm-tokens 5", &["hbm_tokens: 5", "one block of 16"]),
@@ -161,6 +161,7 @@ fn flags_are_refused_by_name() {
         ("compare --live-requests -3", &["--live-requests", "'-3'", "whole number"]),
         ("compare --live-requests 1 --record t.jsonl", &["t.jsonl", "exists"]),
         ("compare --live-requests 0 --speedup 3", &["--speedup: there is no live leg"]),
+        ("sim --json -", &["-: expected a file's path"]),
         ("run", &["required", "--target <URL>"]),
         ("run --target http://", &["--target: 'http://'", "http://HOST:PORT"]),
         ("run --target http://127.0.0.1:99999", &["--target", "http://HOST:PORT"]),

@@ -45,19 +45,20 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
         None => None,
     };
     let stopped = transport::stop_signal();
+    let (tenant, whose) = match config.tenants.len() {
+        0 => (config.tenant.as_str(), "all clients are this one tenant"),
+        _ => ("by token", "clients are known by their bearer tokens"),
+    };
     tracing::info!(
         %address,
+        tenant,
         policy = %config.policy,
         workers = config.workers.len(),
         speedup = config.speedup,
         sharing = config.sharing.name(),
         public_prefixes = config.public_prefixes.len(),
-        "listening"
+        "listening; {whose}"
     );
-    match config.tenants.as_slice() {
-        [] => tracing::info!(tenant = config.tenant, "all clients are this one tenant"),
-        tenants => tracing::info!(tenants = tenants.len(), "clients are known by bearer tokens"),
-    }
     let router = RouterServer::new(config).map_err(|error| error.to_string())?;
     // Ends with the process's work: an operator can watch a router drain.
     let mut admin = tokio::task::JoinSet::new();

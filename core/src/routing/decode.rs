@@ -39,43 +39,52 @@ impl Eligible {
             .div_ceil(u64::from(request.prompt.block_size()));
         self.prefill.clear();
         self.decode.clear();
-        let (mut joined, mut draining) = (0, 0);
-        let (mut computes, mut answers) = (Duty::default(), Duty::default());
+        let mut only_compute = false;
         for (id, worker) in fleet.workers() {
-            let role = worker.info.role;
             let room = worker.info.total_blocks.unwrap_or(u64::MAX);
-            let takes = worker.takes_requests();
-            joined += 1;
-            draining += u32::from(!takes);
-            if role != Role::Decode {
-                computes.add(room, takes);
+            if !worker.takes_requests() || room < needed {
+                continue;
             }
-            if role != Role::Prefill {
-                answers.add(room, takes);
-            }
-            if takes && room >= needed {
-                let list = if role == Role::Decode { &mut self.decode } else { &mut self.prefill };
-                list.push(id);
-            }
+            let role = worker.info.role;
+            only_compute |= role == Role::Prefill;
+            let list = if role == Role::Decode { &mut self.decode } else { &mut self.prefill };
+            list.push(id);
         }
-        if self.decode.is_empty() {
+        if only_compute && self.decode.is_empty() {
             let alone = |id: &WorkerId| fleet.worker(*id).is_some_and(|w| w.info.role.is_both());
             self.prefill.retain(alone);
         }
-        let largest = computes.largest.min(answers.largest);
-        if !self.prefill.is_empty() {
-            Ok(())
-        } else if joined == draining {
-            Err(RejectReason::NoEligibleWorker { joined, draining })
-        } else if !computes.takes {
-            Err(RejectReason::NoPrefillWorker { joined, draining })
-        } else if !answers.takes {
-            Err(RejectReason::NoDecodeWorker { joined, draining })
-        } else if largest >= needed {
-            Err(RejectReason::NoEligibleWorker { joined, draining })
-        } else {
-            Err(RejectReason::PromptTooLarge { needed, largest })
+        if self.prefill.is_empty() { Err(why_nobody(fleet, needed)) } else { Ok(()) }
+    }
+}
+
+fn why_nobody(fleet: &Fleet, needed: u64) -> RejectReason {
+    let (mut joined, mut draining) = (0, 0);
+    let (mut computes, mut answers) = (Duty::default(), Duty::default());
+    for (_, worker) in fleet.workers() {
+        let role = worker.info.role;
+        let room = worker.info.total_blocks.unwrap_or(u64::MAX);
+        let takes = worker.takes_requests();
+        joined += 1;
+        draining += u32::from(!takes);
+        if role != Role::Decode {
+            computes.add(room, takes);
         }
+        if role != Role::Prefill {
+            answers.add(room, takes);
+        }
+    }
+    let largest = computes.largest.min(answers.largest);
+    if joined == draining {
+        RejectReason::NoEligibleWorker { joined, draining }
+    } else if !computes.takes {
+        RejectReason::NoPrefillWorker { joined, draining }
+    } else if !answers.takes {
+        RejectReason::NoDecodeWorker { joined, draining }
+    } else if largest >= needed {
+        RejectReason::NoEligibleWorker { joined, draining }
+    } else {
+        RejectReason::PromptTooLarge { needed, largest }
     }
 }
 

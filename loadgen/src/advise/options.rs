@@ -9,7 +9,7 @@ use serde::Serialize;
 pub const MONTH_S: f64 = 365.25 / 12.0 * 86_400.0;
 const MONTH_HOURS: f64 = MONTH_S / 3_600.0;
 /// A split is two systems to run: it must save so much of what the better of them costs alone.
-pub const SPLIT_SAVES: f64 = 0.05;
+pub const SPLIT_SAVES: f64 = 0.10;
 
 /// What is not measured.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
