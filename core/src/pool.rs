@@ -10,8 +10,9 @@ use crate::engine::store::eviction::EvictionRule;
 use crate::engine::store::{BlockStore, Lease, NoRoom};
 use crate::engine::{FetchError, LoanKey};
 use crate::event::{Digest, KvBatch, Snapshot};
-use crate::id::PoolId;
+use crate::id::{PoolId, TenantId};
 use crate::link::FairLink;
+use crate::request::Owner;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,10 @@ pub struct PoolSpec {
     /// Into it, in GB/s.
     pub store_gb_s: f64,
     pub eviction: EvictionRule,
+    /// The share of the room that each tenant has a right to, more than 0 and at most 1. None: all
+    /// of it is anybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_quota: Option<f64>,
 }
 
 /// A field of a pool that can't be.
@@ -50,7 +55,22 @@ impl PoolSpec {
                 return err(field, format!("{rate}, expected more than 0"));
             }
         }
-        Ok(())
+        match self.tenant_quota {
+            Some(share) if !(share > 0.0 && share <= 1.0) => {
+                let why = format!("{share}, expected a share of the room: more than 0, at most 1");
+                err("tenant_quota", why)
+            }
+            Some(share) if self.share_of(block_size, share) == 0 => {
+                let why = format!("{share}, expected at least one block of {block_size}");
+                err("tenant_quota", why)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// In blocks.
+    fn share_of(&self, block_size: u32, share: f64) -> u64 {
+        ((self.tokens / u64::from(block_size)) as f64 * share) as u64
     }
 }
 
@@ -107,13 +127,14 @@ pub struct Pool {
     epoch: u64,
     seq: u64,
     store: BlockStore,
+    has_quota: bool,
     link: FairLink<LoanKey>,
     send_ns_per_block: f64,
     /// How many times slower than that it sends.
     slowness: f64,
     store_ns_per_block: f64,
     /// Blocks on their way in, in order.
-    writing: VecDeque<(Instant, BlockRun)>,
+    writing: VecDeque<(Instant, BlockRun, Option<Owner>)>,
     written_at: Instant,
     sending: BTreeMap<LoanKey, Lease>,
     stats: PoolStats,
@@ -130,11 +151,17 @@ impl Pool {
     ) -> Result<Self, PoolError> {
         spec.check(block_size)?;
         let blocks = spec.tokens / u64::from(block_size);
+        let store = BlockStore::flat(blocks, spec.eviction, block_size);
+        let store = match spec.tenant_quota {
+            Some(share) => store.with_quota(spec.share_of(block_size, share)),
+            None => store,
+        };
         Ok(Self {
             id,
             epoch: 1,
             seq: 0,
-            store: BlockStore::flat(blocks, spec.eviction, block_size),
+            store,
+            has_quota: spec.tenant_quota.is_some(),
             link: FairLink::filled_by(spec.gb_s / user_gb_s),
             send_ns_per_block: block_bytes / spec.gb_s,
             slowness: 1.0,
@@ -153,9 +180,14 @@ impl Pool {
         self
     }
 
-    /// Blocks to keep. What is there already is not written again; what comes before them on their
-    /// path and is not there is written too, since nobody could reach them without it.
+    /// Blocks of nobody to keep.
     pub fn put(&mut self, now: Instant, run: &BlockRun) {
+        self.put_of(now, run, None);
+    }
+
+    /// Blocks to keep, and whose they are. What is there already is not written again; what comes before them on their
+    /// path and is not there is written too, since nobody could reach them without it.
+    pub fn put_of(&mut self, now: Instant, run: &BlockRun, owner: Option<Owner>) {
         let known = self.known(run);
         self.stats.known_blocks += u64::from(known.max(run.start) - run.start);
         if known >= run.end {
@@ -168,14 +200,14 @@ impl Pool {
         }
         let span = Duration::from_nanos_f64(f64::from(rest.len()) * self.store_ns_per_block);
         self.written_at = self.written_at.max(now) + span;
-        self.writing.push_back((self.written_at, rest));
+        self.writing.push_back((self.written_at, rest, owner));
     }
 
     /// How much of a run's path is here or on its way in.
     fn known(&self, run: &BlockRun) -> u32 {
         let mut known = self.store.present(run);
         loop {
-            let further = |(_, queued): &(Instant, BlockRun)| {
+            let further = |(_, queued, _): &(Instant, BlockRun, Option<Owner>)| {
                 let end = queued.end.min(run.end);
                 let follows = queued.start <= known && known < end;
                 follows.then(|| queued.chain.agree_until(&run.chain, known, end))
@@ -247,15 +279,15 @@ impl Pool {
     }
 
     pub fn next_wake(&self) -> Option<Instant> {
-        let written = self.writing.front().map(|&(at, _)| at);
+        let written = self.writing.front().map(|&(at, ..)| at);
         [written, self.link.next_end()].into_iter().flatten().min()
     }
 
     /// Does all that is due by `now`.
     pub fn step(&mut self, now: Instant, out: &mut Vec<PoolOutput>) {
         while let Some(due) = self.next_wake().filter(|&due| due <= now) {
-            while let Some((_, run)) = self.writing.pop_front_if(|(at, _)| *at <= due) {
-                self.keep(due, &run);
+            while let Some((_, run, owner)) = self.writing.pop_front_if(|(at, ..)| *at <= due) {
+                self.keep(due, &run, owner);
             }
             while let Some((at, key)) = self.link.pop_ended(due) {
                 self.store.release(self.sending.remove(&key).expect("it was sent"));
@@ -270,13 +302,39 @@ impl Pool {
         }
     }
 
-    fn keep(&mut self, now: Instant, run: &BlockRun) {
+    fn keep(&mut self, now: Instant, run: &BlockRun, owner: Option<Owner>) {
+        if self.has_quota {
+            return self.keep_of(now, run, owner);
+        }
         match self.store.keep(now, run) {
             Ok(new) => self.stats.stored_blocks += u64::from(new),
             Err(NoRoom) => {
                 self.stats.refused_blocks += u64::from(run.end - self.store.present(run));
             }
         }
+    }
+
+    /// Where tenants have shares, the public beginning of a text is nobody's and the rest its
+    /// tenant's.
+    fn keep_of(&mut self, now: Instant, run: &BlockRun, owner: Option<Owner>) {
+        let public = owner.map_or(run.end, |owner| owner.public_blocks.min(run.end));
+        for (end, owner) in [(public, None), (run.end, owner)] {
+            let here = self.store.present(&BlockRun { end, ..run.clone() });
+            if here < end {
+                let part = BlockRun { chain: Arc::clone(&run.chain), start: here, end };
+                let new = self.store.keep_of(now, &part, owner).unwrap_or(0);
+                self.stats.stored_blocks += u64::from(new);
+                if new < part.len() {
+                    break;
+                }
+            }
+        }
+        self.stats.refused_blocks += u64::from(run.end - self.store.present(run));
+    }
+
+    /// Blocks of each tenant that has any; of none where there is no quota.
+    pub fn blocks_by_tenant(&self) -> BTreeMap<TenantId, u64> {
+        self.store.blocks_by_tenant()
     }
 
     pub fn stats(&self) -> PoolStats {

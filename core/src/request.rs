@@ -35,6 +35,14 @@ pub struct Work {
     pub known: Known,
 }
 
+/// Whose the blocks of a text are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    pub tenant: TenantId,
+    /// So many blocks at the text's start are public: nobody's.
+    pub public_blocks: u32,
+}
+
 /// Prefixes of a prompt that somebody could have in a cache already, in tokens of whole blocks. They
 /// say whose work a hit was.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -61,6 +69,12 @@ impl Work {
         let tenant = TenantId(0);
         let request = Request { id, session, tenant, prompt, priority: 0, deadline: None };
         Self { request, sequence, output_tokens, text, user: session, known: Known::default() }
+    }
+
+    /// Who has what of this is kept.
+    pub fn owner(&self) -> Owner {
+        let public_blocks = self.known.public_tokens / self.request.prompt.block_size();
+        Owner { tenant: self.request.tenant, public_blocks }
     }
 
     /// The same of this tenant, with what of its prompt was known before; parts of blocks do not count.

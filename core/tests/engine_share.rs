@@ -219,7 +219,13 @@ fn blocks_are_held_while_they_are_lent() {
 
 fn pool(tokens: u64) -> Pool {
     // 1,000 bytes a token: 1 µs a token out, and 2 µs in.
-    let spec = PoolSpec { tokens, gb_s: 1.0, store_gb_s: 0.5, eviction: EvictionRule::Lru };
+    let spec = PoolSpec {
+        tokens,
+        gb_s: 1.0,
+        store_gb_s: 0.5,
+        eviction: EvictionRule::Lru,
+        tenant_quota: None,
+    };
     Pool::new(PoolId(0), &spec, 4, 4_000.0, 1.0).expect("a pool that can be")
 }
 

@@ -63,7 +63,7 @@ impl House {
         let mut profile = tiered(SIZE, 40, &behind, Loads::Always);
         profile.tiers[0].eviction = EvictionRule::Arc;
         let (eviction, tokens) = (EvictionRule::Lru, 60 * u64::from(SIZE));
-        let spec = PoolSpec { tokens, gb_s: 1.0, store_gb_s: 1e9, eviction };
+        let spec = PoolSpec { tokens, gb_s: 1.0, store_gb_s: 1e9, eviction, tenant_quota: None };
         let pool = Pool::new(PoolId(0), &spec, SIZE, 4_000.0, 1.0).unwrap();
         let mut house = Self {
             sharing,

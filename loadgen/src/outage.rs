@@ -203,8 +203,13 @@ fn start_pool() -> (Process, SocketAddr) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let address = listener.local_addr().expect("an address");
-    let spec =
-        PoolSpec { tokens: 10_000_000, gb_s: 3.2, store_gb_s: 100.0, eviction: EvictionRule::Lru };
+    let spec = PoolSpec {
+        tokens: 10_000_000,
+        gb_s: 3.2,
+        store_gb_s: 100.0,
+        eviction: EvictionRule::Lru,
+        tenant_quota: None,
+    };
     let config = PoolConfig { speedup: SPEEDUP, ..PoolConfig::new(profile(true), spec) };
     runtime.spawn(async move {
         let listener = TcpListener::from_std(listener).expect("a socket");

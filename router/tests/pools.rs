@@ -41,8 +41,13 @@ fn sharing(pool: &str) -> WorkerConfig {
 }
 
 fn pool_config() -> PoolConfig {
-    let spec =
-        PoolSpec { tokens: 1_000_000, gb_s: 20.0, store_gb_s: 20.0, eviction: EvictionRule::Lru };
+    let spec = PoolSpec {
+        tokens: 1_000_000,
+        gb_s: 20.0,
+        store_gb_s: 20.0,
+        eviction: EvictionRule::Lru,
+        tenant_quota: None,
+    };
     PoolConfig { speedup: SPEEDUP, ..PoolConfig::new(sharing("http://nowhere").profile, spec) }
 }
 

@@ -9,6 +9,7 @@ use warmpath_core::engine::FetchError;
 use warmpath_core::engine::store::Fetch;
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{RequestId, TransferId, WorkerId};
+use warmpath_core::request::Owner;
 use warmpath_core::routing::input::{Decision, Input};
 use warmpath_core::time::Instant;
 
@@ -26,7 +27,7 @@ pub enum Letter {
     /// Between the two workers of a request, if there are two.
     Hand(Hand),
     /// To the pool: blocks to keep.
-    Put(BlockRun),
+    Put(BlockRun, Option<Owner>),
     /// To the router, from a worker.
     Heard(Input),
     /// To the router's index, from a worker.

@@ -10,6 +10,7 @@ use warmpath_core::engine::{Engine, FetchError, LoanKey};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{PoolId, SourceId};
 use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolSpec, PoolStats};
+use warmpath_core::request::Owner;
 use warmpath_core::routing::input::Pull;
 use warmpath_core::time::Instant;
 
@@ -129,10 +130,10 @@ impl Shared {
         });
     }
 
-    pub fn put(&mut self, now: Instant, run: &BlockRun) {
+    pub fn put(&mut self, now: Instant, run: &BlockRun, owner: Option<Owner>) {
         let takes = |pool: &&mut PoolState| !pool.condition.gone && !pool.condition.silent;
         if let Some(pool) = self.pool.as_mut().filter(takes) {
-            pool.now.put(now, run);
+            pool.now.put_of(now, run, owner);
             self.refresh_wake();
         }
     }

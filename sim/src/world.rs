@@ -270,7 +270,7 @@ impl<'a> World<'a> {
                 engine.on_transfer(now, id, result);
                 self.refresh_wake(worker.0);
             }
-            Letter::Put(run) => self.shared.put(now, &run),
+            Letter::Put(run, owner) => self.shared.put(now, &run, owner),
         }
     }
 
@@ -365,7 +365,7 @@ impl<'a> World<'a> {
                 Output::HandedOver { at, id, to } => self.handed_over(at, id, to),
                 Output::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Letter::Fetch(worker, fetch)),
-                Output::Put { at, run } => self.post(at, Letter::Put(run)),
+                Output::Put { at, run, owner } => self.post(at, Letter::Put(run, owner)),
                 Output::Lent { at, key } => {
                     self.sent(at, key, SourceId::Worker(worker), Ok(()));
                 }

@@ -33,6 +33,7 @@ fn world(policy: PolicyConfig, loads: Loads, faults: &[Fault]) -> Scenario {
         gb_s: 100.0,
         store_gb_s: 100.0,
         eviction: EvictionRule::Lru,
+        tenant_quota: None,
     });
     scenario.faults = faults.to_vec();
     scenario

@@ -57,7 +57,13 @@ fn seen(seed: u64, sharing: &str, secret: u64) -> Vec<Row> {
     let policy = PolicyConfig::ALL[seed as usize % PolicyConfig::ALL.len()];
     let mut scenario = scenario(3, policy, profile);
     let eviction = EvictionRule::Lru;
-    scenario.pool = Some(PoolSpec { tokens: 20_000, gb_s: 50.0, store_gb_s: 50.0, eviction });
+    scenario.pool = Some(PoolSpec {
+        tokens: 20_000,
+        gb_s: 50.0,
+        store_gb_s: 50.0,
+        eviction,
+        tenant_quota: None,
+    });
     let observers = Observers { rows: true, ..Observers::default() };
     let workload = Workload::Trace(Replay::new(trace, pace));
     let mut outcome = run(&scenario, workload, observers).expect("a world that can be");

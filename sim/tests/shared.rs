@@ -21,7 +21,13 @@ fn peer_link(timeout_ms: f64) -> PeerLink {
 }
 
 fn pool_spec() -> PoolSpec {
-    PoolSpec { tokens: 1_000_000, gb_s: 100.0, store_gb_s: 100.0, eviction: EvictionRule::Lru }
+    PoolSpec {
+        tokens: 1_000_000,
+        gb_s: 100.0,
+        store_gb_s: 100.0,
+        eviction: EvictionRule::Lru,
+        tenant_quota: None,
+    }
 }
 
 /// Sessions on four cramped workers, spread without regard to who holds what.

@@ -346,7 +346,7 @@ impl Driver {
                 Output::Kv { batch, .. } => self.feed.batch(batch),
                 Output::Admitted { .. } => {}
                 Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
-                Output::Put { run, .. } => self.outbox.put(run),
+                Output::Put { run, owner, .. } => self.outbox.put(run, owner),
                 Output::Lent { at, key } => self.lending.end(at, key),
                 Output::Prefilled { id, cached_tokens, hit, .. } => {
                     self.holding.computed(id, &self.engine);

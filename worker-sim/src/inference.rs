@@ -203,7 +203,8 @@ impl InferenceService {
             deadline: None,
         };
         let output_tokens = accepted.max_new_tokens;
-        let (text, known) = (TokenSource::default(), Known::default());
+        let known = Known { own_tokens: 0, public_tokens: scope.public_tokens() };
+        let text = TokenSource::default();
         Work { request, sequence, output_tokens, text, user: None, known }
     }
 }

@@ -119,6 +119,10 @@ fn a_pool_says_in_one_line_what_is_wrong_and_serves_until_it_is_told_to_stop() {
             format!("profile = \"sharing.toml\"\n{}", spec.replace("lru", "fifo")),
             "p.toml:6: eviction: unknown variant `fifo`",
         ),
+        (
+            format!("profile = \"sharing.toml\"\n{spec}tenant_quota = 1.5\n"),
+            "p.toml:7: pool.tenant_quota: 1.5, expected a share of the room: more than 0, at most 1",
+        ),
     ];
     for (text, expected) in cases {
         std::fs::write(folder.path().join("p.toml"), &text).unwrap();

@@ -50,8 +50,13 @@ fn sharing(pool: Option<&str>) -> WorkerConfig {
 }
 
 fn pool_config() -> PoolConfig {
-    let spec =
-        PoolSpec { tokens: 1_000_000, gb_s: 20.0, store_gb_s: 20.0, eviction: EvictionRule::Lru };
+    let spec = PoolSpec {
+        tokens: 1_000_000,
+        gb_s: 20.0,
+        store_gb_s: 20.0,
+        eviction: EvictionRule::Lru,
+        tenant_quota: None,
+    };
     let profile = sharing(Some("http://nowhere")).profile;
     PoolConfig { speedup: SPEEDUP, ..PoolConfig::new(profile, spec) }
 }

@@ -395,7 +395,8 @@ impl Engine {
 
     /// Says what the store gained and lost, without waiting for the step's end.
     pub fn announce(&mut self, at: Instant, out: &mut Vec<Output>) {
-        out.extend(self.store.take_puts().into_iter().map(|run| Output::Put { at, run }));
+        let puts = self.store.take_puts().into_iter();
+        out.extend(puts.map(|(run, owner)| Output::Put { at, run, owner }));
         if self.store.has_events() {
             self.seq += 1;
             let events = self.store.take_events();

@@ -4,6 +4,7 @@ use super::store::{Fetch, Hit, Traffic};
 use crate::block::BlockRun;
 use crate::event::KvBatch;
 use crate::id::{RequestId, TransferId, WorkerId};
+use crate::request::Owner;
 use crate::time::{Duration, Instant};
 
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub enum Output {
     Put {
         at: Instant,
         run: BlockRun,
+        /// Whose it is; None: nobody's.
+        owner: Option<Owner>,
     },
     /// Blocks that another asked for have left ([`Engine::lend`]).
     Lent {

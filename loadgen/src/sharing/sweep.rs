@@ -131,6 +131,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
         gb_s,
         store_gb_s: gb_s,
         eviction: EvictionRule::Lru,
+        tenant_quota: None,
     });
     // What they could do if nothing were reused: a start for the search.
     let alone = profile.prefill_cost().estimate(at.prompt_tokens as u32, 0).as_secs_f64();

@@ -12,6 +12,7 @@ use warmpath_core::block::BlockRun;
 use warmpath_core::event::{Digest, KvBatch, KvEvent, LoadReport, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, WorkerId};
 use warmpath_core::pool::{Pool, PoolOutput};
+use warmpath_core::request::Owner;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::convert::PoolInfo;
 
@@ -20,7 +21,7 @@ const ITSELF: PoolId = PoolId(0);
 
 #[derive(Debug)]
 pub enum Command {
-    Put(BlockRun),
+    Put(BlockRun, Option<Owner>),
     Get {
         run: BlockRun,
         reply: Reply,
@@ -119,7 +120,7 @@ impl Heart for Driver {
     fn handle(&mut self, command: Command) {
         let now = self.clock.now();
         match command {
-            Command::Put(run) => self.pool.put(now, &run),
+            Command::Put(run, owner) => self.pool.put_of(now, &run, owner),
             Command::Get { run, reply } => {
                 let pool = &mut self.pool;
                 self.sending.begin(now, reply, |key| pool.get(now, key, &run));
@@ -222,8 +223,13 @@ mod tests {
     /// Blocks come and go, and the digest that is kept is that of what is held.
     #[test]
     fn the_kept_digest_is_that_of_the_store() {
-        let spec =
-            PoolSpec { tokens: 320, gb_s: 1.0, store_gb_s: 1.0, eviction: EvictionRule::Lru };
+        let spec = PoolSpec {
+            tokens: 320,
+            gb_s: 1.0,
+            store_gb_s: 1.0,
+            eviction: EvictionRule::Lru,
+            tenant_quota: None,
+        };
         let link = PoolLink {
             gb_s: 1.0,
             latency_us: 0.0,

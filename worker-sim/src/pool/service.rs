@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status};
+use warmpath_core::id::TenantId;
+use warmpath_core::request::Owner;
 use warmpath_proto::convert;
 use warmpath_proto::pool::Agreement;
 use warmpath_proto::v1::pool_server::Pool;
@@ -46,7 +48,10 @@ impl Pool for PoolService {
         self.refuse_if_draining()?;
         let request = request.into_inner();
         self.agreement.check(request.agreement.as_ref())?;
-        self.send(Command::Put(lend::stretch(&self.agreement, request.blocks.as_ref())?))?;
+        let run = lend::stretch(&self.agreement, request.blocks.as_ref())?;
+        let public_blocks = request.public_blocks;
+        let owner = |tenant| Owner { tenant: TenantId(tenant), public_blocks };
+        self.send(Command::Put(run, request.tenant.map(owner)))?;
         Ok(Response::new(PutResponse {}))
     }
 

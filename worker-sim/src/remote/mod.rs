@@ -24,6 +24,7 @@ use warmpath_core::engine::FetchError;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::{Fetch, Offer};
 use warmpath_core::id::{PoolId, SourceId, WorkerId};
+use warmpath_core::request::Owner;
 use warmpath_core::time::{Duration as ModelDuration, Instant};
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::convert;
@@ -158,7 +159,7 @@ impl Remote {
 /// Where the engine's thread says what it wants. It never waits.
 pub struct Outbox {
     fetches: UnboundedSender<(Instant, Fetch)>,
-    puts: mpsc::Sender<BlockRun>,
+    puts: mpsc::Sender<(BlockRun, Option<Owner>)>,
     dropped: Counter,
 }
 
@@ -168,8 +169,9 @@ impl Outbox {
         let _ = self.fetches.send((at, fetch));
     }
 
-    pub fn put(&self, run: BlockRun) {
-        if let Err(mpsc::error::TrySendError::Full(run)) = self.puts.try_send(run) {
+    pub fn put(&self, run: BlockRun, owner: Option<Owner>) {
+        let sent = self.puts.try_send((run, owner));
+        if let Err(mpsc::error::TrySendError::Full((run, _))) = sent {
             self.dropped.increment(u64::from(run.len()));
         }
     }
@@ -179,7 +181,7 @@ impl Outbox {
 #[derive(Debug)]
 pub struct Wanted {
     fetches: UnboundedReceiver<(Instant, Fetch)>,
-    puts: mpsc::Receiver<BlockRun>,
+    puts: mpsc::Receiver<(BlockRun, Option<Owner>)>,
 }
 
 pub fn outbox(config: &WorkerConfig) -> (Outbox, Wanted) {
@@ -219,9 +221,13 @@ async fn fetch_all(
     }
 }
 
-async fn put_all(remote: Arc<Remote>, pool: Arc<Source>, mut wanted: mpsc::Receiver<BlockRun>) {
-    while let Some(run) = wanted.recv().await {
-        let taken = pool.put(&run, PUT_LIMIT).await;
-        remote.metrics.put(run.len(), taken);
+async fn put_all(
+    remote: Arc<Remote>,
+    pool: Arc<Source>,
+    mut wanted: mpsc::Receiver<(BlockRun, Option<Owner>)>,
+) {
+    while let Some(put) = wanted.recv().await {
+        let taken = pool.put(&put, PUT_LIMIT).await;
+        remote.metrics.put(put.0.len(), taken);
     }
 }

@@ -12,6 +12,7 @@ use tonic::transport::{Channel, Error};
 use tonic::{Code, Status};
 use warmpath_core::block::BlockRun;
 use warmpath_core::engine::FetchError;
+use warmpath_core::request::Owner;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::pool_client::PoolClient;
@@ -102,12 +103,21 @@ impl Source {
     }
 
     /// Whether it took the blocks.
-    pub async fn put(self: &Arc<Self>, run: &BlockRun, limit: Duration) -> bool {
+    pub async fn put(
+        self: &Arc<Self>,
+        (run, owner): &(BlockRun, Option<Owner>),
+        limit: Duration,
+    ) -> bool {
         if self.is_away() {
             return false;
         }
         let blocks = Some(convert::stretch_to_wire(run));
-        let request = PutRequest { agreement: Some(self.agreement.clone()), blocks };
+        let request = PutRequest {
+            agreement: Some(self.agreement.clone()),
+            blocks,
+            tenant: owner.map(|owner| owner.tenant.0),
+            public_blocks: owner.map_or(0, |owner| owner.public_blocks),
+        };
         let mut client = self.client.clone();
         let put = within(limit, client.put(request)).await;
         put.inspect_err(|status| self.failed(status)).is_ok()

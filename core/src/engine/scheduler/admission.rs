@@ -59,7 +59,7 @@ impl Scheduler {
                 let total = (seq.target + 1).div_ceil(size) + constant;
                 let acquired =
                     store.acquire(now, &seq.work.sequence, limit, total, &cost, &seq.offers);
-                let (lease, hit, transfers) = match acquired {
+                let (mut lease, hit, transfers) = match acquired {
                     Acquired::Ready { lease, hit } => (lease, hit, SmallVec::new()),
                     Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers),
                     Acquired::NoRoom => {
@@ -67,6 +67,7 @@ impl Scheduler {
                         break;
                     }
                 };
+                store.belongs(&mut lease, seq.work.owner());
                 seq.computed = hit.iter().sum::<u32>() * size;
                 seq.lease = Some(lease);
                 let before = core::mem::replace(&mut seq.admitted_before, true);

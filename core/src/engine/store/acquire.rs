@@ -43,7 +43,7 @@ impl BlockStore {
         if need + found.idle_hbm > self.available() {
             return Acquired::NoRoom;
         }
-        let mut lease = Lease { chain: Arc::clone(chain), deepest: None, named: 0, reserved: 0 };
+        let mut lease = Lease::new(chain);
         self.leases += 1;
         let mut transfers: SmallVec<[TransferId; 2]> = SmallVec::new();
         let mut hit = [0; ORIGINS];

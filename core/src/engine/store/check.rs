@@ -50,6 +50,7 @@ impl BlockStore {
         for (i, tier) in self.tiers.iter().enumerate() {
             assert_eq!((tier.resident, tier.idle), (resident[i], idle[i]), "tier {i} miscounted");
         }
+        self.check_quotas();
         if self.leases == 0 {
             assert_eq!((pins, self.reserved, loading), (0, 0, 0), "held by nobody");
         }

@@ -138,8 +138,7 @@ impl BlockStore {
             return None;
         }
         self.leases += 1;
-        let mut lease =
-            Lease { chain: Arc::clone(&run.chain), deepest: None, named: 0, reserved: 0 };
+        let mut lease = Lease::new(&run.chain);
         for (id, agreed) in path {
             (lease.deepest, lease.named) = (Some(self.hold(id, agreed)), agreed);
         }

@@ -10,7 +10,6 @@ use crate::runs::NodeId;
 use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Transfer {
@@ -222,7 +221,6 @@ impl BlockStore {
     /// Another hold on the path of a lease, whose pins the caller has set.
     pub(super) fn again(&mut self, lease: &Lease) -> Lease {
         self.leases += 1;
-        let chain = Arc::clone(&lease.chain);
-        Lease { chain, deepest: lease.deepest, named: lease.named, reserved: 0 }
+        Lease { deepest: lease.deepest, named: lease.named, ..Lease::new(&lease.chain) }
     }
 }

@@ -17,6 +17,7 @@ mod fetch;
 mod find;
 mod keep;
 mod load;
+mod quota;
 mod room;
 mod tier;
 
@@ -24,11 +25,13 @@ use crate::block::{BlockRun, Chain};
 use crate::engine::profile::{Fill, Profile};
 use crate::event::{Digest, KvEvent};
 use crate::id::{MAX_TIERS, ORIGINS, TierId, TransferId};
+use crate::request::Owner;
 use crate::runs::{NodeId, RunTree};
 use crate::time::Instant;
 use eviction::{EvictionRule, Idle};
 pub use fetch::{Fetch, Offer};
 use load::Transfers;
+use quota::Quotas;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use tier::Tier;
@@ -53,6 +56,8 @@ struct Run {
     reused: bool,
     /// When the last copy that was begun is there.
     there_at: Instant,
+    /// Whose it is, where the store marks that.
+    owner: Option<Owner>,
     /// How many runs go on from here, in each tier.
     below: [u32; MAX_TIERS],
 }
@@ -68,6 +73,7 @@ impl Run {
             used: 0,
             reused: false,
             there_at: Instant::START,
+            owner: None,
             below: [0; MAX_TIERS],
         }
     }
@@ -86,7 +92,7 @@ impl Run {
     fn is_like(&self, next: &Self) -> bool {
         let idle = (self.pins, next.pins) == (0, 0);
         let alike = (self.tiers, self.used, self.reused) == (next.tiers, next.used, next.reused);
-        idle && alike && self.there_at >= next.there_at
+        idle && alike && self.owner == next.owner && self.there_at >= next.there_at
     }
 }
 
@@ -109,9 +115,16 @@ pub struct Lease {
     named: u32,
     /// Blocks of its own behind them.
     reserved: u32,
+    /// Whose blocks it computes.
+    owner: Option<Owner>,
 }
 
 impl Lease {
+    fn new(chain: &Arc<Chain>) -> Self {
+        let chain = Arc::clone(chain);
+        Self { chain, deepest: None, named: 0, reserved: 0, owner: None }
+    }
+
     pub const fn blocks(&self) -> u32 {
         self.named + self.reserved
     }
@@ -161,7 +174,9 @@ pub struct BlockStore {
     /// When a shared pool gets blocks, if there is one.
     pool: Option<Fill>,
     /// For the pool, since the last call of [`BlockStore::take_puts`].
-    puts: Vec<BlockRun>,
+    puts: Vec<(BlockRun, Option<Owner>)>,
+    /// What each tenant has, if each has a right to a share.
+    quotas: Option<Quotas>,
 }
 
 impl BlockStore {
@@ -183,6 +198,7 @@ impl BlockStore {
             tiers: core::iter::once(first).chain(behind).collect(),
             pool: None,
             puts: Vec::new(),
+            quotas: None,
             reserved: 0,
             transfers: Transfers::default(),
             leases: 0,
@@ -246,8 +262,8 @@ impl BlockStore {
         }
     }
 
-    /// Takes what a shared pool is to get.
-    pub fn take_puts(&mut self) -> Vec<BlockRun> {
+    /// Takes what a shared pool is to get, and whose it is.
+    pub fn take_puts(&mut self) -> Vec<(BlockRun, Option<Owner>)> {
         core::mem::take(&mut self.puts)
     }
 
@@ -372,7 +388,7 @@ impl BlockStore {
             && self.lengthens(now, id, lease, to - from)
         {
             self.tree.extend(id, to);
-            self.put_through(id, from);
+            self.put_through(id, from, lease.owner);
             for tier in tiers_of(self.tree.get(id).value.tiers) {
                 self.came(id, from, tier);
                 if tier != HBM {
@@ -382,18 +398,19 @@ impl BlockStore {
             return id;
         }
         let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: to };
-        let id = self.tree.insert(lease.deepest, run, Run::new());
-        self.put_through(id, from);
+        let owner = lease.owner.filter(|_| self.marks_owners());
+        let id = self.tree.insert(lease.deepest, run, Run { owner, ..Run::new() });
+        self.put_through(id, from, lease.owner);
         self.add_tier(id, HBM);
         self.write_through(now, id);
         id
     }
 
     /// A pool that is written through gets blocks as they are computed.
-    fn put_through(&mut self, id: NodeId, from: u32) {
+    fn put_through(&mut self, id: NodeId, from: u32, owner: Option<Owner>) {
         if self.pool == Some(Fill::WriteThrough) {
             let node = self.tree.get(id);
-            self.puts.push(node.run(from, node.end));
+            self.puts.push((node.run(from, node.end), owner));
         }
     }
 
@@ -404,7 +421,9 @@ impl BlockStore {
         let run = &node.value;
         let ours = run.pins == 1 && run.in_hbm() && node.children == 0;
         let copies = run.tiers & !1;
-        ours && Arc::ptr_eq(&node.chain, &lease.chain)
+        let whose = run.owner == lease.owner || !self.marks_owners();
+        ours && whose
+            && Arc::ptr_eq(&node.chain, &lease.chain)
             && tiers_of(copies).all(|tier| self.tiers[tier].takes_copy(now, blocks))
     }
 }

@@ -29,13 +29,13 @@ impl BlockStore {
         }
     }
 
-    fn victim(&mut self, tier: usize) -> Option<NodeId> {
+    pub(super) fn victim(&mut self, tier: usize) -> Option<NodeId> {
         let is_leaf = |id| self.tree.get(id).value.below[tier] == 0;
         self.tiers[tier].order.victim(&is_leaf)
     }
 
     /// Takes up to `most` blocks off the end of a run that nobody holds, out of one tier.
-    fn evict(&mut self, now: Instant, id: NodeId, tier: usize, most: u64) -> u64 {
+    pub(super) fn evict(&mut self, now: Instant, id: NodeId, tier: usize, most: u64) -> u64 {
         let node = self.tree.get(id);
         let count = u64::from(node.len()).min(most);
         let from = node.end - count as u32;
@@ -109,9 +109,12 @@ impl BlockStore {
         self.take_from_orders(id);
         let node = self.tree.get(id);
         let (start, end, parent) = (node.start, node.end, node.parent);
-        let run = node.run(from, end);
+        let (run, owner) = (node.run(from, end), node.value.owner);
         if self.pool == Some(Fill::Spill) {
-            self.puts.push(run.clone());
+            self.puts.push((run.clone(), owner));
+        }
+        if let Some(quotas) = &mut self.quotas {
+            quotas.left(owner, u64::from(end - from));
         }
         self.events.push(KvEvent::Removed { tier: TierId(tier as u8), run });
         self.tiers[tier].resident -= u64::from(end - from);
@@ -179,7 +182,10 @@ impl BlockStore {
     /// Blocks from `from` to the end of a run have come to a tier.
     pub(super) fn came(&mut self, id: NodeId, from: u32, tier: usize) {
         let node = self.tree.get(id);
-        let run = node.run(from, node.end);
+        let (run, owner) = (node.run(from, node.end), node.value.owner);
+        if let Some(quotas) = &mut self.quotas {
+            quotas.came(owner, u64::from(run.len()));
+        }
         let behind = &mut self.tiers[tier];
         behind.resident += u64::from(run.len());
         let mut regretted = false;
@@ -211,6 +217,7 @@ impl BlockStore {
         for tier in tiers_of(node_tiers(self, id)) {
             self.tiers[tier].put(idle);
         }
+        self.stand(id, true);
     }
 
     pub(super) fn take_from_orders(&mut self, id: NodeId) {
@@ -218,6 +225,7 @@ impl BlockStore {
         for tier in tiers_of(node_tiers(self, id)) {
             self.tiers[tier].take(&idle);
         }
+        self.stand(id, false);
     }
 }
 

@@ -17,8 +17,8 @@ use warmpath_worker_sim::profiles;
 #[derive(Parser, Debug)]
 #[command(version, name = "pool")]
 pub struct Cli {
-    /// A TOML file: fields named like the flags, and a table [pool] with tokens, gb_s, store_gb_s and
-    /// eviction, as in a scenario
+    /// A TOML file: fields named like the flags, and a table [pool] with tokens, gb_s, store_gb_s,
+    /// eviction and tenant_quota, as in a scenario
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
@@ -54,6 +54,9 @@ pub struct Cli {
     /// What leaves it first [default: lru]
     #[arg(long, value_name = "RULE", value_parser = eviction)]
     eviction: Option<EvictionRule>,
+    /// The share of the room that no tenant can flush another out of, at most 1 [default: none]
+    #[arg(long, value_name = "SHARE")]
+    tenant_quota: Option<f64>,
     /// Model seconds in a second of the wall clock
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
@@ -116,6 +119,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
             .or(given.map(|pool| pool.store_gb_s))
             .ok_or_else(|| missing("store_gb_s", "--store-gb-s X"))?,
         eviction: cli.eviction.or(given.map(|pool| pool.eviction)).unwrap_or_default(),
+        tenant_quota: cli.tenant_quota.or(given.and_then(|pool| pool.tenant_quota)),
     };
     let mut config = PoolConfig::new(profile, spec);
     set(&mut config.name, cli.name.or(file.name));
