@@ -38,7 +38,7 @@ pub struct Facts {
 #[derive(Clone, Debug, Serialize)]
 pub struct Cluster {
     pub sharing: String,
-    /// Of prompt tokens.
+    /// Of prompt tokens; where no load is within the SLO, at the workload's own.
     pub reused_share: f64,
     /// None: no load is within the SLO.
     pub requests_per_s_per_worker: Option<f64>,
@@ -237,11 +237,15 @@ fn cluster(setup: &Setup, sharing: Sharing, bounds: Bounds) -> Result<Cluster> {
     let found = at_slo(&setup, bounds)?;
     let workers = f64::from(setup.fleet.workers());
     let figures = found.run.as_ref().map(|run| &run.figures);
+    let reused_share = match figures {
+        Some(figures) => figures.hit_rate,
+        None => run_at(&setup, 1.0)?.figures.hit_rate,
+    };
     let kwh = found.economics().map(|economics| economics.total.kwh);
     let requests = figures.map(|figures| figures.requests.max(1) as f64);
     Ok(Cluster {
         sharing: sharing.to_string(),
-        reused_share: figures.map_or(0.0, |figures| figures.hit_rate),
+        reused_share,
         requests_per_s_per_worker: found
             .run
             .as_ref()

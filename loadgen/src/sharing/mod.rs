@@ -84,8 +84,10 @@ pub struct Measured {
 pub struct Ratio {
     pub of: &'static str,
     pub over: &'static str,
-    /// None: the other serves nothing within the SLO.
+    /// None: one of them serves nothing within the SLO.
     pub times: Option<f64>,
+    /// Whether the first of them serves anything within the SLO.
+    pub serves: bool,
 }
 
 pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
@@ -204,7 +206,8 @@ fn ratios(rungs: &[Measured]) -> Vec<Ratio> {
             let served = |rung: &Measured| rung.at_slo.map(|at_slo| at_slo.served);
             let times =
                 served(&rungs[pool]).zip(served(other)).map(|(with, without)| with / without);
-            ratios.push(Ratio { of: POOL, over: other.name, times });
+            let serves = rungs[pool].at_slo.is_some();
+            ratios.push(Ratio { of: POOL, over: other.name, times, serves });
         }
     }
     ratios

@@ -138,8 +138,9 @@ fn throughput(rungs: &[Measured]) -> String {
 
 fn claims(ratios: &[Ratio]) -> String {
     let mut text = String::new();
-    for Ratio { of, over, times } in ratios {
+    for Ratio { of, over, times, serves } in ratios {
         let said = match times {
+            None if !serves => "it serves nothing within the SLO at any load".to_owned(),
             None => "it serves within the SLO what the other does not at any load".to_owned(),
             Some(times) => {
                 let reached = if *times >= CLAIM { "reached" } else { "not reached" };
