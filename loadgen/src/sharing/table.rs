@@ -242,7 +242,17 @@ pub fn sweep(points: &[Point]) -> String {
             table.add_row([""]);
         }
         last = point.axis;
-        let reached = point.times.is_none_or(|times| times >= CLAIM);
+        let said = match point.times {
+            Some(times) if times >= CLAIM => format!("{CLAIM}x reached"),
+            None if point.with > 0.0 => "only with the pool".to_owned(),
+            None => "neither".to_owned(),
+            Some(_) => String::new(),
+        };
+        // Of a load that there is none of, no hit rate is known.
+        let hit = |served: f64, rate: f64| match served > 0.0 {
+            true => format!("{:.1}", rate * 100.0),
+            false => "-".to_owned(),
+        };
         table.add_row([
             point.axis.to_owned(),
             format!("{:.0} %", point.at.reused_share * 100.0),
@@ -250,19 +260,20 @@ pub fn sweep(points: &[Point]) -> String {
             point.at.gb_s.to_string(),
             point.at.workers.to_string(),
             point.at.working_set.to_string(),
-            format!("{:.1}", point.hit_rate_without * 100.0),
-            format!("{:.1}", point.hit_rate_with * 100.0),
+            hit(point.without, point.hit_rate_without),
+            hit(point.with, point.hit_rate_with),
             format!("{:.2}", point.without),
             format!("{:.2}", point.with),
             point.times.map_or_else(|| "-".to_owned(), |times| format!("{times:.2}")),
-            if reached { format!("{CLAIM}x reached") } else { String::new() },
+            said,
         ]);
     }
     align(&mut table, 1);
     format!(
         "{}Requests a second within the SLO of a fleet whose texts lie in HBM alone, and of one with a pool that \
          holds all of them; one axis at a time, the others as in the first row. Each text is asked about 24 \
-         times; the first half is not counted.\n",
+         times; the first half is not counted. Where one or neither keeps the SLO at any load, the last column \
+         says so.\n",
         trimmed(&table)
     )
 }
