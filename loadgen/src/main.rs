@@ -6,6 +6,7 @@ mod cli;
 mod compare;
 mod config;
 mod csv;
+mod deploy;
 mod devices;
 mod drive;
 mod economics;
