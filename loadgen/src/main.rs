@@ -18,6 +18,7 @@ mod generations;
 mod grid;
 mod groups;
 mod identities;
+mod links;
 mod measure;
 #[cfg(test)]
 mod outage;

@@ -34,7 +34,7 @@ fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
     let rungs = report["rungs"].as_array().expect("rungs");
     let names: Vec<&str> = rungs.iter().map(|rung| rung["name"].as_str().unwrap()).collect();
     let expected = [
-        "devices recompute",
+        "users' devices",
         "no reuse",
         "within a session",
         "within a tenant",

@@ -1,4 +1,4 @@
-//! `loadgen advise`: a cluster that shares KV cache, the users' own devices that recompute, or a split of
+//! `loadgen advise`: a cluster that shares KV cache, the users' own devices, or a split of
 //! both; what each costs a month, and what would turn the answer round.
 
 mod band;
