@@ -315,6 +315,28 @@ impl<V: Clone> RunTree<V> {
         child
     }
 
+    /// What lies from block `at` on of a node becomes its only child's, whose chain must name it too:
+    /// a [`RunTree::split`] there and a [`RunTree::join`] at once. Something is left of the node.
+    pub fn hand_down(&mut self, id: NodeId, at: u32) {
+        let child = self.only_child(id).expect("a node with an only child");
+        self.unregister_end(id);
+        let node = self.get_mut(id);
+        debug_assert!(node.start < at && at < node.end);
+        let border = core::mem::replace(&mut node.end, at);
+        node.last = node.chain.hash(at - 1);
+        self.register_end(id);
+        let (ends, stride) = (self.ends, self.stride);
+        let node = self.get_mut(child);
+        debug_assert!(node.chain.base() <= at);
+        let was_first = core::mem::replace(&mut node.first, node.chain.hash(at));
+        node.start = at;
+        let is_end = ends && border + 1 == node.end;
+        if !is_end && !border.is_multiple_of(stride) {
+            self.at.remove(&was_first);
+        }
+        self.register(child, at, border);
+    }
+
     fn place(&mut self, node: Node<V>) -> NodeId {
         if let Some(id) = self.free.pop() {
             self.nodes[id.0 as usize] = Some(node);

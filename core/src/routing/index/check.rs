@@ -57,15 +57,6 @@ impl PrefixIndex {
     fn claims(&self, source: SourceId, tier: TierId, run: &BlockRun) -> bool {
         let Some(state) = self.sources.get(&source) else { return false };
         let Some((last, end)) = self.deepest(run) else { return run.is_empty() };
-        let mut next = Some(last);
-        while let Some(id) = next {
-            let node = self.tree.get(id);
-            let place = node.value.binary_search_by_key(&state.slot, |holder| holder.slot);
-            if !place.is_ok_and(|i| node.value[i].tiers & (1 << tier.0) != 0) {
-                return false;
-            }
-            next = node.parent.filter(|_| node.start > run.start);
-        }
-        end == run.end
+        end == run.end && self.is_held(last, run.start, state.slot, tier)
     }
 }
