@@ -210,7 +210,7 @@ impl PrefixIndex {
     }
 
     /// Whether a source holds a node in a tier, and the path before it back to block `start`.
-    pub(super) fn is_held(&self, last: NodeId, start: u32, slot: u16, tier: TierId) -> bool {
+    fn is_held(&self, last: NodeId, start: u32, slot: u16, tier: TierId) -> bool {
         let mut next = Some(last);
         while let Some(id) = next {
             let node = self.tree.get(id);
@@ -224,7 +224,7 @@ impl PrefixIndex {
 
     /// How far a run is here, and the node that holds its last block that is. What a source removes
     /// ends with a node as a rule, and is found at once.
-    pub(super) fn deepest(&self, run: &BlockRun) -> Option<(NodeId, u32)> {
+    fn deepest(&self, run: &BlockRun) -> Option<(NodeId, u32)> {
         if let Some(id) = self.tree.registered(&run.chain, run.end - 1) {
             return Some((id, run.end));
         }
