@@ -149,11 +149,22 @@ impl PrefixIndex {
         }
         state.seq = batch.seq;
         let slot = state.slot;
-        for event in &batch.events {
+        let mut events = batch.events.as_slice();
+        while let [event, rest @ ..] = events {
+            events = rest;
             match event {
-                KvEvent::Stored { tier, run } => self
-                    .store(slot, *tier, run)
-                    .map_err(|depth| SequenceGap::UnknownParent { source_id, depth })?,
+                KvEvent::Stored { tier, run } => {
+                    if let [KvEvent::Removed { tier: left, run: same }, rest @ ..] = rest
+                        && tier != left
+                        && names_the_same(run, same)
+                        && self.shift(slot, run, *left, *tier)
+                    {
+                        events = rest;
+                        continue;
+                    }
+                    self.store(slot, *tier, run)
+                        .map_err(|depth| SequenceGap::UnknownParent { source_id, depth })?;
+                }
                 KvEvent::Removed { tier, run } => self.remove(slot, *tier, run),
                 KvEvent::Cleared => self.clear(slot),
             }
@@ -271,4 +282,11 @@ impl PrefixIndex {
             self.drop_claim(id, slot, u8::MAX);
         }
     }
+}
+
+/// A name covers all that comes before it.
+fn names_the_same(a: &BlockRun, b: &BlockRun) -> bool {
+    (a.start, a.end) == (b.start, b.end)
+        && !a.is_empty()
+        && (Arc::ptr_eq(&a.chain, &b.chain) || a.chain.hash(a.end - 1) == b.chain.hash(b.end - 1))
 }
