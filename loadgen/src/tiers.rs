@@ -2,7 +2,7 @@
 //! have one.
 
 use crate::links;
-use crate::results::{EngineFigures, Mode, RunReport};
+use crate::results::{EngineFigures, RunReport};
 use crate::table::{align, plain, trimmed};
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
 
@@ -40,15 +40,15 @@ pub fn render(runs: &[RunReport]) -> String {
 
 /// Runs that differ in their seed alone, in the order of the first of them.
 pub fn over_seeds(runs: &[RunReport]) -> Vec<Vec<&RunReport>> {
-    let mut groups: Vec<((String, Mode, f64), Vec<&RunReport>)> = Vec::new();
+    let key = |run: &RunReport| (run.label(), run.mode, run.rate_scale);
+    let mut groups: Vec<Vec<&RunReport>> = Vec::new();
     for run in runs {
-        let key = (run.label(), run.mode, run.rate_scale);
-        match groups.iter_mut().find(|(of, _)| *of == key) {
-            Some((_, group)) => group.push(run),
-            None => groups.push((key, vec![run])),
+        match groups.iter_mut().find(|group| key(group[0]) == key(run)) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
         }
     }
-    groups.into_iter().map(|(_, group)| group).collect()
+    groups
 }
 
 /// Why fetches failed; one line a run in which one did.
