@@ -128,6 +128,11 @@ impl Holding {
         }
     }
 
+    /// Whether KV is on its way to somebody, or held for who may still come.
+    pub fn is_wanted(&self, engine: &Engine) -> bool {
+        !self.waiting.is_empty() || self.held.values().any(|&id| engine.holds(id))
+    }
+
     pub fn left(&mut self, at: Instant, id: RequestId) {
         if let Some((asked, reply)) = self.waiting.remove(&id) {
             let _ = reply.send(Ok(at.since(asked)));

@@ -45,8 +45,8 @@ pub(crate) fn epoch_now() -> u64 {
     epoch.map_or(1, |since| since.as_nanos() as u64)
 }
 
-/// Serves until `shutdown`, then drains: new requests are refused, watchers are told, and what
-/// runs may finish within the configured time.
+/// Serves until `shutdown`, then drains: new requests are refused, watchers are told, and what runs,
+/// is lent or is held for who answers may finish within the configured time.
 pub async fn serve(
     listener: TcpListener,
     config: WorkerConfig,
