@@ -4,7 +4,8 @@
 //! - [`config`]: what a router is made of.
 //! - `heart`: the core's router behind a lock, its record, its clock. All that happens to it goes
 //!   through one function.
-//! - `relay`: one request on its way: check, hash, decide, pass on, stream back.
+//! - `relay`: one request on its way: check, hash, decide, pass on, stream back. `flight`: what it leaves
+//!   here meanwhile.
 //! - `hints`: what a worker is told of a decision besides the request.
 //! - `feed`: a source's messages, and why following it ends. `subscribe`: following a worker's feed into
 //!   the prefix index. `pools`: the same for pools.
@@ -19,6 +20,7 @@ mod admin;
 pub mod config;
 mod control;
 mod feed;
+mod flight;
 mod heart;
 mod hints;
 mod link;

@@ -113,9 +113,10 @@ impl Subscriber {
         }
         self.joined = Some(info.epoch);
         self.quiet = false;
+        // Before it may be sent requests, which would take it for lost.
+        self.link.set_standing(Standing::Joined);
         self.shared.heart.tell(Input::Joined(info.clone()));
         tracing::info!(worker = self.link.name, url = self.link.url, epoch = info.epoch, "joined");
-        self.link.set_standing(Standing::Joined);
         let (url, before) = (&self.link.url, self.before());
         self.shared.publish(|status| {
             status.refused.retain(|(refused, _)| refused != url);
