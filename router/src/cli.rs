@@ -11,6 +11,7 @@ use warmpath_proto::settings::{explain_field, read, set};
 use warmpath_router::RouterConfig;
 use warmpath_router::config::ConfigError;
 use warmpath_router::public::PrefixEntry;
+use warmpath_router::secret::Secret;
 use warmpath_router::tenants::TenantEntry;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
@@ -76,7 +77,7 @@ pub struct Serve {
     sharing: Option<SharingScope>,
     /// Parts this router's blocks from those of routers with another secret
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
-    secret: Option<String>,
+    secret: Option<Secret>,
     /// Where to write the run down, for replay
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -105,7 +106,7 @@ struct File {
     sharing: Option<SharingScope>,
     #[serde(default)]
     public_prefixes: Vec<PrefixEntry>,
-    secret: Option<String>,
+    secret: Option<Secret>,
     record: Option<PathBuf>,
     connections_per_worker: Option<usize>,
     drain_timeout_ms: Option<u64>,

@@ -14,6 +14,7 @@
 //! - `admin`: the operator's service: who is there, drain, policy, explain.
 //! - `server`: listening, draining, stopping.
 //! - [`tenants`]: whose a call is, by its bearer token. [`public`]: prefixes that all tenants share.
+//!   [`Secret`](secret::Secret): what no log shows of them.
 //! - `record`: writing a run down. `metrics`: what is counted.
 
 mod admin;
@@ -31,6 +32,7 @@ pub mod public;
 mod record;
 mod relay;
 mod roster;
+pub mod secret;
 mod server;
 mod service;
 mod shared;

@@ -146,7 +146,7 @@ pub fn name(
     accepted: &Accepted,
     upstream_id: &str,
 ) -> Named {
-    let secret = shared.config.secret.as_deref().unwrap_or_default();
+    let secret = shared.config.secret();
     let own = Circle::Tenant(&tenant.name);
     let circle = match (shared.config.sharing, &accepted.session_id, &tenant.group) {
         (SharingScope::Session, Some(session), _) => {

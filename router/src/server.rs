@@ -92,9 +92,9 @@ impl RouterServer {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
-        let secret = config.secret.as_deref().unwrap_or_default();
+        let secret = config.secret().to_owned();
         let shared = Shared {
-            tenants: Tenants::new(&config.tenants, &config.tenant, secret),
+            tenants: Tenants::new(&config.tenants, &config.tenant, &secret),
             public: PublicPrefixes::new(&config.public_prefixes),
             heart: Heart::new(clock, router, sender),
             config,

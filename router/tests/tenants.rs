@@ -25,7 +25,8 @@ use warmpath_proto::vllm::{
 use warmpath_proto::{admin, raw, transport};
 use warmpath_router::RouterConfig;
 use warmpath_router::public::PublicPrefix;
-use warmpath_router::tenants::{TenantConfig, Token};
+use warmpath_router::secret::Secret;
+use warmpath_router::tenants::TenantConfig;
 use warmpath_worker_sim::WorkerConfig;
 
 /// Tokens of the operator's system prompt: four blocks and a part of one.
@@ -41,7 +42,7 @@ fn tenants() -> Vec<TenantConfig> {
     [("a", Some("g")), ("b", None), ("c", Some("g"))]
         .map(|(name, group)| TenantConfig {
             name: name.to_owned(),
-            token: Token::new(token(name)),
+            token: Secret::new(token(name)),
             group: group.map(str::to_owned),
         })
         .to_vec()
@@ -54,7 +55,7 @@ async fn start(workers: &[TestWorker], sharing: SharingScope, with_public: bool)
         sharing,
         public_prefixes: with_public.then_some(public).into_iter().collect(),
         // One for each router, so that none finds what another left.
-        secret: Some(format!("{sharing:?}{with_public}")),
+        secret: Some(Secret::new(format!("{sharing:?}{with_public}"))),
         ..router_config(workers, PolicyConfig::KvAware)
     };
     let router = TestRouter::start(config).await;
@@ -270,7 +271,7 @@ async fn a_worker_is_told_the_scope_and_nothing_else() {
     let config = RouterConfig {
         speedup: SPEEDUP,
         tenants: tenants(),
-        secret: Some("secret".to_owned()),
+        secret: Some(Secret::new("secret")),
         public_prefixes: vec![PublicPrefix { name: "s".to_owned(), ids: prompt(1, SYSTEM) }],
         ..RouterConfig::new(vec![fake.serve(SPEEDUP).await], PolicyConfig::KvAware)
     };
