@@ -86,7 +86,7 @@ impl Flight {
             Action::Reject { reason, .. } => return Err(status::from_reject(reason)),
         };
         self.policy = heart.policy();
-        self.shared.dispatched.push(&self.key.1, self.id);
+        self.shared.dispatched.push(&self.key, self.id);
         let Some(link) = roster.get(decision.worker) else {
             // Removed since, by an operator who waits for nobody.
             heart.tell(Input::Cancelled(self.id));

@@ -162,6 +162,13 @@ impl Tenants {
         self.all.iter().find(|tenant| tenant.name == name)
     }
 
+    /// In a list.
+    pub fn names(&self, ids: impl Iterator<Item = TenantId>) -> String {
+        let of = |id| self.all.iter().find(|tenant| tenant.id == id);
+        let names: Vec<_> = ids.filter_map(of).map(|tenant| tenant.name.as_str()).collect();
+        names.join(", ")
+    }
+
     /// The only one there is; None where there are several.
     pub fn only(&self) -> Option<&Arc<Tenant>> {
         if let [only] = self.all.as_slice() { Some(only) } else { None }

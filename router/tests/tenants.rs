@@ -263,6 +263,36 @@ async fn an_explanation_is_some_tenants() {
     assert_eq!(explain("nobody").await.unwrap_err().code(), Code::NotFound);
 }
 
+/// Two tenants may call their requests alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_explained_to_whom_it_belongs() {
+    let workers = [TestWorker::start(worker_config())];
+    let router = start(&workers, SharingScope::Tenant, false).await;
+    // From its first word on decisions are kept.
+    let operator = router.server.admin();
+    let named =
+        |name: &str| GenerateRequest { request_id: name.to_owned(), ..request(words(2), 2) };
+    for (tenant, name) in [("a", "first"), ("a", "both"), ("b", "both")] {
+        cached(&router.client(), tenant, named(name)).await.unwrap();
+    }
+    let explain = |name: &str, tenant: &str| {
+        let about = Some(About::RequestId(name.to_owned()));
+        let asked = ExplainRequest { about, tenant: tenant.to_owned() };
+        let operator = operator.clone();
+        async move { operator.explain(Request::new(asked)).await.map(|answer| answer.get_ref().number) }
+    };
+    let first = explain("first", "").await.expect("only one is called that");
+    let (of_a, of_b) = (explain("both", "a").await.unwrap(), explain("both", "b").await.unwrap());
+    assert_eq!((of_a, of_b), (first + 1, first + 2));
+    let unclear = explain("both", "").await.unwrap_err();
+    assert_eq!(unclear.code(), Code::InvalidArgument);
+    let expected = "tenant: missing, expected one of: a, b; each has a request of that name";
+    assert_eq!(unclear.message(), expected);
+    assert_eq!(explain("first", "b").await.unwrap_err().code(), Code::NotFound);
+    let nobody = explain("both", "nobody").await.unwrap_err();
+    assert_eq!(nobody.message(), "tenant: 'nobody' is no tenant of this router");
+}
+
 /// A worker hears of no token, and of what is public in a field that engines which do not know it leave
 /// alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
