@@ -17,6 +17,13 @@ use std::sync::Arc;
 /// How far apart the registered blocks of a path are.
 pub const ANCHOR: u32 = 64;
 
+/// The first block whose name must be known of a run that starts at block `start`, so that the block
+/// above it can be found.
+pub const fn anchor_above(start: u32) -> u32 {
+    let above = start.saturating_sub(1);
+    above - above % ANCHOR
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(u32);
 

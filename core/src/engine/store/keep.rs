@@ -4,6 +4,7 @@
 use super::load::Plan;
 use super::{Acquired, BlockStore, NoRoom};
 use crate::block::BlockRun;
+use crate::runs::anchor_above;
 use crate::time::Instant;
 
 impl BlockStore {
@@ -12,7 +13,9 @@ impl BlockStore {
     pub fn keep(&mut self, now: Instant, run: &BlockRun) -> Result<u32, NoRoom> {
         let found = self.find(&run.chain, run.start, run.end);
         let plan = Plan { end: found.coming, offer: None };
-        match self.hold_planned(now, &run.chain, &found, &plan, run.end) {
+        // The place is found: of what lies before it only what an event must name is kept.
+        let chain = run.chain.named_from(anchor_above(found.coming));
+        match self.hold_planned(now, &chain, &found, &plan, run.end) {
             Acquired::Ready { mut lease, .. } => {
                 self.commit(now, &mut lease, run.end);
                 self.release(lease);
