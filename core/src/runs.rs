@@ -66,12 +66,21 @@ impl<V> Node<V> {
 pub struct RunTree<V> {
     nodes: Vec<Option<Node<V>>>,
     free: Vec<NodeId>,
-    /// First blocks of nodes, and what else is registered, to the node that holds them.
+    /// First blocks of nodes, and what else is registered, to the node that holds them: by name and
+    /// depth ([`key`]).
     at: Map<BlockHash, NodeId>,
     /// Last blocks too.
     ends: bool,
     /// And blocks of a path that are so far apart.
     stride: u32,
+}
+
+/// What a block is registered by. A name says how deep its block lies; but whoever sends runs may be
+/// wrong about that, and then what he names must not be taken for what others have, nor take its place.
+const fn key(name: BlockHash, depth: u32) -> BlockHash {
+    // By an odd number, so that no two depths are alike.
+    let spread = (depth as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    BlockHash::from_wire(name.to_wire() ^ (spread as u128) << 64)
 }
 
 impl<V> Default for RunTree<V> {
@@ -124,12 +133,8 @@ impl<V: Clone> RunTree<V> {
         if depth >= limit {
             return None;
         }
-        let id = *self.at.get(&chain.hash(depth))?;
-        // A name says how deep its block lies, unless somebody made the chain up.
-        let node = self.get(id);
-        (node.start..node.end)
-            .contains(&depth)
-            .then(|| (id, self.agreed(id, chain, depth + 1, limit)))
+        let id = self.registered(chain, depth)?;
+        Some((id, self.agreed(id, chain, depth + 1, limit)))
     }
 
     /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing
@@ -169,7 +174,7 @@ impl<V: Clone> RunTree<V> {
 
     /// The node that holds block `depth` of `chain`, if that block is registered.
     pub fn registered(&self, chain: &Chain, depth: u32) -> Option<NodeId> {
-        self.at.get(&chain.hash(depth)).copied()
+        self.at.get(&key(chain.hash(depth), depth)).copied()
     }
 
     /// The node that holds block `depth` of `chain`, of which only the names from the last
@@ -258,7 +263,7 @@ impl<V: Clone> RunTree<V> {
         node.parent = Some(head);
         node.first = node.chain.hash(at);
         let first = node.first;
-        self.at.insert(first, id);
+        self.at.insert(key(first, at), id);
         self.register(head, start, at);
         self.register_end(head);
         head
@@ -273,8 +278,8 @@ impl<V: Clone> RunTree<V> {
         self.unregister_end(id);
         let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
         while block < old_end {
-            let hash = self.name(id, block);
-            self.at.remove(&hash);
+            let name = self.name(id, block);
+            self.at.remove(&key(name, block));
             block = (block + 1).next_multiple_of(self.stride);
         }
         if end > start {
@@ -316,7 +321,7 @@ impl<V: Clone> RunTree<V> {
         (node.start, node.parent, node.first) = (head.start, head.parent, head.first);
         let is_end = ends && at + 1 == node.end;
         if !is_end && !at.is_multiple_of(stride) {
-            self.at.remove(&first);
+            self.at.remove(&key(first, at));
         }
         self.register(child, head.start, at);
         child
@@ -335,8 +340,8 @@ impl<V: Clone> RunTree<V> {
     fn register(&mut self, id: NodeId, start: u32, end: u32) {
         let mut block = start;
         while block < end {
-            let hash = self.name(id, block);
-            self.at.insert(hash, id);
+            let name = self.name(id, block);
+            self.at.insert(key(name, block), id);
             block = (block + 1).next_multiple_of(self.stride);
         }
     }
@@ -348,7 +353,8 @@ impl<V: Clone> RunTree<V> {
 
     fn register_end(&mut self, id: NodeId) {
         if self.ends {
-            let last = self.get(id).last;
+            let node = self.get(id);
+            let last = key(node.last, node.end - 1);
             self.at.insert(last, id);
         }
     }
@@ -358,7 +364,7 @@ impl<V: Clone> RunTree<V> {
         let node = self.get(id);
         let block = node.end - 1;
         if self.ends && block != node.start && !block.is_multiple_of(self.stride) {
-            let last = node.last;
+            let last = key(node.last, block);
             self.at.remove(&last);
         }
     }
@@ -389,14 +395,16 @@ impl<V: Clone> RunTree<V> {
             assert_eq!(node.first, node.chain.hash(node.start), "the name of the first block");
             let mut block = node.start;
             while block < node.end {
-                assert_eq!(self.at.get(&node.chain.hash(block)), Some(&id), "block {block}");
+                let at = self.registered(&node.chain, block);
+                assert_eq!(at, Some(id), "block {block}");
                 registered += 1;
                 block = (block + 1).next_multiple_of(self.stride);
             }
             let last = node.end - 1;
             assert_eq!(node.last, node.chain.hash(last), "the name of block {last}");
             if self.ends && last != node.start && !last.is_multiple_of(self.stride) {
-                assert_eq!(self.at.get(&node.last), Some(&id), "the end at block {last}");
+                let at = self.registered(&node.chain, last);
+                assert_eq!(at, Some(id), "the end at block {last}");
                 registered += 1;
             }
         }

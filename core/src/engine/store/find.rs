@@ -49,10 +49,7 @@ impl BlockStore {
     fn path_up(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
         let mut path = Path::new();
         let last = from.checked_sub(1).and_then(|block| self.tree.registered(chain, block));
-        // A name says how deep its block lies, unless somebody made the chain up.
-        let lies_there =
-            |id: &NodeId| (self.tree.get(*id).start..self.tree.get(*id).end).contains(&(from - 1));
-        let Some(last) = last.filter(lies_there) else { return path };
+        let Some(last) = last else { return path };
         path.push((last, self.tree.agreed(last, chain, from, limit)));
         let mut next = self.tree.get(last).parent;
         while let Some(id) = next {
