@@ -27,7 +27,8 @@ struct Model {
 
 impl Model {
     fn new(wire: bool) -> Self {
-        Self { index: PrefixIndex::default(), held: BTreeMap::new(), seqs: BTreeMap::new(), wire }
+        let index = if wire { PrefixIndex::with_digests() } else { PrefixIndex::default() };
+        Self { index, held: BTreeMap::new(), seqs: BTreeMap::new(), wire }
     }
 
     fn form(&self, run: BlockRun) -> BlockRun {

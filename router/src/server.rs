@@ -98,7 +98,7 @@ impl RouterServer {
             public: PublicPrefixes::new(&config.public_prefixes),
             heart: Heart::new(clock, router, sender),
             config,
-            index: RwLock::new(PrefixIndex::default()),
+            index: RwLock::new(PrefixIndex::with_digests()),
             roster: Roster::default(),
             pools,
             terms: OnceLock::new(),

@@ -1,6 +1,7 @@
 //! Sources come to hold blocks and give them up: nodes are split where holders differ, and joined
 //! where they don't any more.
 
+use super::digests::Change;
 use super::{Holder, Holders, PrefixIndex};
 use crate::block::{BlockRun, Chain};
 use crate::id::TierId;
@@ -80,6 +81,7 @@ impl PrefixIndex {
             return id;
         }
         let part = self.isolate(id, from, to);
+        self.note(slot, tier, part, Change::Came);
         let holders = &mut self.tree.get_mut(part).value;
         match holders.binary_search_by_key(&slot, |holder| holder.slot) {
             Ok(i) => holders[i].tiers |= bit,
@@ -107,6 +109,7 @@ impl PrefixIndex {
         tier: TierId,
     ) -> NodeId {
         let claim = Holder { slot, tiers: 1 << tier.0 };
+        self.note_run(slot, tier, chain, (start, end), Change::Came);
         if let Some(id) = parent {
             let node = self.tree.get(id);
             let alike = node.value.as_slice() == [claim] && node.children == 0;
@@ -146,7 +149,9 @@ impl PrefixIndex {
             let (from, to) = (node.start.max(run.start), node.end.min(end));
             next = node.parent.filter(|_| node.start > run.start);
             if node.value.iter().any(|holder| holder.slot == slot && holder.tiers & bit != 0) {
-                parts.push(self.isolate(id, from, to));
+                let part = self.isolate(id, from, to);
+                self.note(slot, tier, part, Change::Went);
+                parts.push(part);
             }
         }
         // What is left of the path: up to the deepest part that others hold still.
