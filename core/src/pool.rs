@@ -10,9 +10,10 @@ use crate::engine::store::eviction::EvictionRule;
 use crate::engine::store::{BlockStore, Lease, NoRoom};
 use crate::engine::{FetchError, LoanKey};
 use crate::event::{Digest, KvBatch, Snapshot};
-use crate::id::{PoolId, TenantId};
+use crate::id::{MAX_TIERS, PoolId, SourceId, TenantId};
 use crate::link::FairLink;
 use crate::request::Owner;
+use crate::runs::Tally;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -258,6 +259,10 @@ impl Pool {
         self.store.present(run)
     }
 
+    pub fn source(&self) -> SourceId {
+        self.id.into()
+    }
+
     /// Blocks it holds.
     pub fn blocks(&self) -> u64 {
         self.store.blocks_by_tier()[0]
@@ -348,6 +353,11 @@ impl Pool {
             seq: self.seq,
             runs: self.store.contents(),
         }
+    }
+
+    /// What it holds, to be compared with what others believe.
+    pub fn tallies(&self) -> [Tally; MAX_TIERS] {
+        self.store.tallies()
     }
 
     pub fn check_at_rest(&self) {

@@ -10,8 +10,11 @@
 //! unknown (an event from the wire), every [`ANCHOR`]th block of a path is registered besides
 //! ([`RunTree::with_anchors`]).
 
+mod check;
+
 use crate::block::{BlockHash, BlockRun, Chain};
 use crate::hash::Map;
+use crate::rng::mix64;
 use std::sync::Arc;
 
 /// How far apart the registered blocks of a path are.
@@ -59,6 +62,21 @@ impl<V> Node<V> {
 
     pub fn run(&self, start: u32, end: u32) -> BlockRun {
         BlockRun { chain: Arc::clone(&self.chain), start, end }
+    }
+}
+
+/// Which blocks some runs hold, in one sum that is the same however they are cut: of each run the
+/// name it ends with, less the name it goes on from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    pub blocks: u64,
+    names: u64,
+}
+
+impl core::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.blocks += more.blocks;
+        self.names = self.names.wrapping_add(more.names);
     }
 }
 
@@ -117,6 +135,16 @@ impl<V: Clone> RunTree<V> {
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<V>)> {
         let numbered = self.nodes.iter().enumerate();
         numbered.filter_map(|(i, node)| node.as_ref().map(|node| (NodeId(i as u32), node)))
+    }
+
+    pub fn tally(&self, id: NodeId) -> Tally {
+        let end = |node: &Node<V>| {
+            let name = node.last.to_wire();
+            mix64((name >> 64) as u64 ^ mix64(name as u64))
+        };
+        let node = self.get(id);
+        let before = node.parent.map_or(0, |parent| end(self.get(parent)));
+        Tally { blocks: u64::from(node.len()), names: end(node).wrapping_sub(before) }
     }
 
     pub fn len(&self) -> usize {
@@ -327,6 +355,28 @@ impl<V: Clone> RunTree<V> {
         child
     }
 
+    /// What lies from block `at` on of a node becomes its only child's, whose chain must name it too:
+    /// a [`RunTree::split`] there and a [`RunTree::join`] at once. Something is left of the node.
+    pub fn hand_down(&mut self, id: NodeId, at: u32) {
+        let child = self.only_child(id).expect("a node with an only child");
+        self.unregister_end(id);
+        let node = self.get_mut(id);
+        debug_assert!(node.start < at && at < node.end);
+        let border = core::mem::replace(&mut node.end, at);
+        node.last = node.chain.hash(at - 1);
+        self.register_end(id);
+        let (ends, stride) = (self.ends, self.stride);
+        let node = self.get_mut(child);
+        debug_assert!(node.chain.base() <= at);
+        let was_first = core::mem::replace(&mut node.first, node.chain.hash(at));
+        node.start = at;
+        let is_end = ends && border + 1 == node.end;
+        if !is_end && !border.is_multiple_of(stride) {
+            self.at.remove(&key(was_first, border));
+        }
+        self.register(child, at, border);
+    }
+
     fn place(&mut self, node: Node<V>) -> NodeId {
         if let Some(id) = self.free.pop() {
             self.nodes[id.0 as usize] = Some(node);
@@ -367,47 +417,5 @@ impl<V: Clone> RunTree<V> {
             let last = key(node.last, block);
             self.at.remove(&last);
         }
-    }
-
-    /// For tests, and at rest: nodes fit together; in a debug build also that every registration
-    /// points where it should, which costs as much as to build the forest anew.
-    pub fn check(&self) {
-        let mut below = vec![(0, 0); self.nodes.len()];
-        for (id, node) in self.iter() {
-            assert!(node.start < node.end, "an empty run");
-            if let Some(parent) = node.parent {
-                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
-                let (children, ids) = &mut below[parent.index()];
-                (*children, *ids) = (*children + 1, *ids ^ id.0);
-            }
-        }
-        for (id, node) in self.iter() {
-            assert_eq!((node.children, node.child_ids), below[id.index()], "children miscounted");
-        }
-        if cfg!(debug_assertions) {
-            self.check_names();
-        }
-    }
-
-    fn check_names(&self) {
-        let mut registered = 0;
-        for (id, node) in self.iter() {
-            assert_eq!(node.first, node.chain.hash(node.start), "the name of the first block");
-            let mut block = node.start;
-            while block < node.end {
-                let at = self.registered(&node.chain, block);
-                assert_eq!(at, Some(id), "block {block}");
-                registered += 1;
-                block = (block + 1).next_multiple_of(self.stride);
-            }
-            let last = node.end - 1;
-            assert_eq!(node.last, node.chain.hash(last), "the name of block {last}");
-            if self.ends && last != node.start && !last.is_multiple_of(self.stride) {
-                let at = self.registered(&node.chain, last);
-                assert_eq!(at, Some(id), "the end at block {last}");
-                registered += 1;
-            }
-        }
-        assert_eq!(registered, self.at.len(), "registrations left over");
     }
 }

@@ -113,15 +113,17 @@ fn any_tier(rng: &mut Rng) -> TierId {
     TierId(rng.below(MAX_TIERS as u64) as u8)
 }
 
+/// Whether a source may store blocks there.
+fn follows(held: &Held, chain: &Arc<Chain>, start: u32) -> bool {
+    let before = |tier| held.contains(&(TierId(tier), chain.hash(start - 1)));
+    start == 0 || (0..MAX_TIERS as u8).any(before)
+}
+
 /// A run of a text below a block that the source holds, which may repeat what it holds already.
 fn random_stored(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) -> Option<KvEvent> {
     let chain = texts.pick_full(rng)?;
     let held = &model.held[&source];
-    let below_held = |&start: &u32| {
-        start == 0
-            || (0..MAX_TIERS as u8).any(|t| held.contains(&(TierId(t), chain.hash(start - 1))))
-    };
-    let starts: Vec<u32> = (0..chain.blocks()).filter(below_held).collect();
+    let starts: Vec<u32> = (0..chain.blocks()).filter(|&at| follows(held, chain, at)).collect();
     let start = starts[rng.below(starts.len() as u64) as usize];
     let end = between(rng, start + 1, chain.blocks());
     Some(KvEvent::Stored { tier: any_tier(rng), run: model.form(run(chain, start, end)) })
@@ -133,6 +135,25 @@ fn random_removed(rng: &mut Rng, model: &Model, texts: &Texts) -> Option<KvEvent
     let start = if chance(rng, 30) { 0 } else { between(rng, 0, chain.blocks() - 1) };
     let end = if chance(rng, 30) { chain.blocks() } else { between(rng, start, chain.blocks()) };
     Some(KvEvent::Removed { tier: any_tier(rng), run: model.form(run(chain, start, end)) })
+}
+
+/// A run goes from one tier to another, as a rule the end of what lies in the first, but not always
+/// all of it lies there, and it may stay where it was.
+fn random_moved(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) -> Vec<KvEvent> {
+    let Some(chain) = texts.pick_full(rng) else { return Vec::new() };
+    let held = &model.held[&source];
+    let from = any_tier(rng);
+    let here = |&block: &u32| held.contains(&(from, chain.hash(block)));
+    let Some(first) = (0..chain.blocks()).find(here) else { return Vec::new() };
+    let end = (first..chain.blocks()).find(|block| !here(block)).unwrap_or(chain.blocks());
+    let end = if chance(rng, 80) { end } else { between(rng, first + 1, chain.blocks()) };
+    let start = between(rng, first, end - 1);
+    if !follows(held, chain, start) {
+        return Vec::new();
+    }
+    let moved = |rng: &mut Rng| (any_tier(rng), model.form(run(chain, start, end)));
+    let (tier, run) = moved(rng);
+    vec![KvEvent::Stored { tier, run }, KvEvent::Removed { tier: from, run: moved(rng).1 }]
 }
 
 /// Whole prefixes, their ends in a farther tier, as a store would list them.
@@ -172,9 +193,13 @@ fn random_walk(rng: &mut Rng, form: Form, wire: bool, longest_blocks: u32, steps
                 let event = random_stored(rng, &model, source, &texts);
                 model.apply(source, event.into_iter().collect());
             }
-            45..85 => {
+            45..65 => {
                 let event = random_removed(rng, &model, &texts);
                 model.apply(source, event.into_iter().collect());
+            }
+            65..85 => {
+                let events = random_moved(rng, &model, source, &texts);
+                model.apply(source, events);
             }
             85..90 => {
                 let removed = random_removed(rng, &model, &texts);

@@ -1,6 +1,7 @@
 //! What must hold in every world. Cheap checks run at each event, the others when all is at rest.
 
 use warmpath_core::engine::Engine;
+use warmpath_core::id::WorkerId;
 use warmpath_core::pool::Pool;
 use warmpath_core::report::Recorder;
 use warmpath_core::routing::Router;
@@ -29,8 +30,12 @@ pub fn at_rest(
     if let Some(pool) = pool {
         pool.check_at_rest();
     }
-    let held = |engine: &Engine| engine.snapshot().expect("all is announced at rest");
-    index.check_against(engines.iter().map(held).chain(pool.map(Pool::snapshot)));
+    let held = |(i, engine): (usize, &Engine)| {
+        assert!(!engine.store().has_events(), "all is announced at rest");
+        (WorkerId(i as u32).into(), engine.store().tallies())
+    };
+    let pooled = pool.map(|pool| (pool.source(), pool.tallies()));
+    index.check_against(engines.iter().enumerate().map(held).chain(pooled));
     assert_eq!(recorder.in_flight(), 0, "requests never ended");
 }
 

@@ -8,13 +8,14 @@ mod check;
 mod claims;
 mod digests;
 
-use crate::block::TokenBlocks;
+use crate::block::{BlockRun, TokenBlocks};
 use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
 use crate::id::{MAX_TIERS, SourceId};
 use crate::runs::{NodeId, RunTree};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How much of one prompt each source holds, in blocks from the prompt's start without a gap.
 /// Sources that hold nothing of it are not listed; the others stand in ascending order.
@@ -151,11 +152,22 @@ impl PrefixIndex {
         }
         state.seq = batch.seq;
         let slot = state.slot;
-        for event in &batch.events {
+        let mut events = batch.events.as_slice();
+        while let [event, rest @ ..] = events {
+            events = rest;
             match event {
-                KvEvent::Stored { tier, run } => self
-                    .store(slot, *tier, run)
-                    .map_err(|depth| SequenceGap::UnknownParent { source_id, depth })?,
+                KvEvent::Stored { tier, run } => {
+                    if let [KvEvent::Removed { tier: left, run: same }, rest @ ..] = rest
+                        && tier != left
+                        && names_the_same(run, same)
+                        && self.shift(slot, run, *left, *tier)
+                    {
+                        events = rest;
+                        continue;
+                    }
+                    self.store(slot, *tier, run)
+                        .map_err(|depth| SequenceGap::UnknownParent { source_id, depth })?;
+                }
                 KvEvent::Removed { tier, run } => self.remove(slot, *tier, run),
                 KvEvent::Cleared => self.clear(slot),
             }
@@ -258,4 +270,11 @@ impl PrefixIndex {
         }
         self.note_clear(slot);
     }
+}
+
+/// A name covers all that comes before it.
+fn names_the_same(a: &BlockRun, b: &BlockRun) -> bool {
+    (a.start, a.end) == (b.start, b.end)
+        && !a.is_empty()
+        && (Arc::ptr_eq(&a.chain, &b.chain) || a.chain.hash(a.end - 1) == b.chain.hash(b.end - 1))
 }

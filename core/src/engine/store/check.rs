@@ -2,6 +2,7 @@
 
 use super::{BlockStore, HBM, tiers_of};
 use crate::id::MAX_TIERS;
+use crate::runs::Tally;
 
 impl BlockStore {
     /// HBM is never overcommitted.
@@ -10,6 +11,16 @@ impl BlockStore {
             let used = self.tiers[HBM].resident + self.reserved;
             assert!(used <= capacity, "{used} blocks in use, the worker has {capacity}");
         }
+    }
+
+    /// What is in each tier, to be compared with what others believe.
+    pub fn tallies(&self) -> [Tally; MAX_TIERS] {
+        let mut tallies = [Tally::default(); MAX_TIERS];
+        for (id, node) in self.tree.iter() {
+            let tally = self.tree.tally(id);
+            tiers_of(node.value.tiers).for_each(|tier| tallies[tier] += tally);
+        }
+        tallies
     }
 
     /// For tests, and at rest: every count equals what it counts.

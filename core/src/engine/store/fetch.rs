@@ -123,6 +123,9 @@ impl BlockStore {
 
     /// How far the path of a run is here, in blocks from the start of its chain.
     pub fn present(&self, run: &BlockRun) -> u32 {
+        if self.transfers.all.is_empty() {
+            return self.reach(&run.chain, run.start, run.end);
+        }
         self.present_of(&self.path(&run.chain, run.start, run.end))
     }
 

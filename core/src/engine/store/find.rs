@@ -48,8 +48,7 @@ impl BlockStore {
     /// The path to the run that holds the block before `from`, if that one is registered.
     fn path_up(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
         let mut path = Path::new();
-        let last = from.checked_sub(1).and_then(|block| self.tree.registered(chain, block));
-        let Some(last) = last else { return path };
+        let Some(last) = self.run_before(chain, from) else { return path };
         path.push((last, self.tree.agreed(last, chain, from, limit)));
         let mut next = self.tree.get(last).parent;
         while let Some(id) = next {
@@ -59,6 +58,28 @@ impl BlockStore {
         }
         path.reverse();
         path
+    }
+
+    /// How far the path ends that [`BlockStore::path`] gives, without a look at what it may begin
+    /// with.
+    pub(super) fn reach(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
+        let known = self.run_before(chain, from);
+        let mut last = known.map(|id| (id, self.tree.agreed(id, chain, from, limit)));
+        loop {
+            let (parent, depth) = last.map_or((None, 0), |(id, end)| (Some(id), end));
+            if parent.is_some_and(|id| depth < self.tree.get(id).end) {
+                return depth;
+            }
+            last = self.tree.follow_below(parent, chain, depth, limit);
+            if last.is_none() {
+                return depth;
+            }
+        }
+    }
+
+    /// The run that holds the block before `from`, if that one is registered.
+    fn run_before(&self, chain: &Arc<Chain>, from: u32) -> Option<NodeId> {
+        self.tree.registered(chain, from.checked_sub(1)?)
     }
 }
 

@@ -364,14 +364,20 @@ impl BlockStore {
         if idle {
             self.take_from_orders(id);
         }
-        let head = self.tree.split(id, at);
-        let run = &mut self.tree.get_mut(head).value;
-        let copies = run.tiers;
-        run.below = core::array::from_fn(|tier| u32::from(copies >> tier & 1));
+        let head = self.split_off(id, at);
         if idle {
             self.put_into_orders(id);
             self.put_into_orders(head);
         }
+        head
+    }
+
+    /// The same of a run that stands in no order.
+    fn split_off(&mut self, id: NodeId, at: u32) -> NodeId {
+        let head = self.tree.split(id, at);
+        let run = &mut self.tree.get_mut(head).value;
+        let copies = run.tiers;
+        run.below = core::array::from_fn(|tier| u32::from(copies >> tier & 1));
         head
     }
 

@@ -1,6 +1,6 @@
 //! Room in the tiers: what leaves one moves to the next that takes it, or is gone.
 
-use super::{BlockStore, HBM, tiers_of};
+use super::{BlockStore, HBM, Run, tiers_of};
 use crate::engine::profile::Fill;
 use crate::event::KvEvent;
 use crate::id::TierId;
@@ -41,32 +41,63 @@ impl BlockStore {
         let from = node.end - count as u32;
         self.remember(id, from, tier);
         let home = self.next_home(now, id, tier, count as u32);
-        let stays = home.is_some() || node_tiers(self, id) != 1 << tier;
-        if !stays {
+        let left = node_tiers(self, id) & !(1 << tier);
+        if home.is_none() && left == 0 {
             self.drop_end(id, from, tier);
             return count;
         }
-        if from > self.tree.get(id).start {
-            self.split(id, from);
-        }
         self.take_from_orders(id);
+        let mut there_at = Instant::START;
         if let Some(home) = home {
-            self.add_tier(id, home);
+            self.came(id, from, home);
+            there_at = self.tiers[home].write(now, count as u32);
         }
-        self.drop_tier(id, tier);
-        if let Some(home) = home {
-            self.book_write(now, id, count as u32, home);
-        }
-        let id = self.join_child(id);
-        self.put_into_orders(id);
+        self.left(id, from, tier);
+        let run = &self.tree.get(id).value;
+        let tiers = left | home.map_or(0, |home| 1 << home);
+        let there_at = run.there_at.max(there_at);
+        self.set_end(id, from, Run { tiers, there_at, ..run.clone() });
         if let Some(home) = home {
             self.shrink(now, home);
         }
         count
     }
 
+    /// The blocks of a run from `from` on are where `moved` says, and with it all goes back into the
+    /// orders. A prompt leaves piece by piece, the last first, so they become part of the run that
+    /// follows if nobody tells them from it. Else the prompt would fall into a run for each time.
+    fn set_end(&mut self, id: NodeId, from: u32, moved: Run) {
+        let only_child = self.tree.only_child(id);
+        let alike = |&child: &NodeId| {
+            let child = self.tree.get(child);
+            moved.is_like(&child.value) && child.chain.base() <= from
+        };
+        if from > self.tree.get(id).start {
+            if let Some(child) = only_child.filter(alike) {
+                self.take_from_orders(child);
+                self.tree.hand_down(id, from);
+                self.tree.get_mut(child).value.there_at = moved.there_at;
+                self.put_into_orders(id);
+                self.put_into_orders(child);
+                return;
+            }
+            let head = self.split_off(id, from);
+            self.put_into_orders(head);
+        }
+        let node = self.tree.get_mut(id);
+        let before = core::mem::replace(&mut node.value, moved).tiers;
+        let (now, parent) = (node.value.tiers, node.parent);
+        if let Some(parent) = parent {
+            let below = &mut self.tree.get_mut(parent).value.below;
+            tiers_of(before & !now).for_each(|tier| below[tier] -= 1);
+            tiers_of(now & !before).for_each(|tier| below[tier] += 1);
+        }
+        let id = self.join_child(id);
+        self.put_into_orders(id);
+    }
+
     /// What follows a run that stands in no order and is told apart from it by nobody becomes one
-    /// with it. Without it a prompt that leaves tier by tier would fall into a run for each time.
+    /// with it.
     fn join_child(&mut self, id: NodeId) -> NodeId {
         let Some(child) = self.tree.only_child(id) else { return id };
         let (above, below) = (self.tree.get(id), self.tree.get(child));
@@ -149,14 +180,10 @@ impl BlockStore {
 
     /// Books the writing of a run's last blocks, and makes the room they take.
     pub(super) fn write(&mut self, now: Instant, id: NodeId, blocks: u32, tier: usize) {
-        self.book_write(now, id, blocks, tier);
-        self.shrink(now, tier);
-    }
-
-    fn book_write(&mut self, now: Instant, id: NodeId, blocks: u32, tier: usize) {
         let there_at = self.tiers[tier].write(now, blocks);
         let run = &mut self.tree.get_mut(id).value;
         run.there_at = run.there_at.max(there_at);
+        self.shrink(now, tier);
     }
 
     /// The rule of a tier is told what leaves it.
@@ -200,15 +227,22 @@ impl BlockStore {
         self.events.push(KvEvent::Stored { tier: TierId(tier as u8), run });
     }
 
-    /// The reverse.
+    /// The reverse of [`BlockStore::add_tier`].
     pub(super) fn drop_tier(&mut self, id: NodeId, tier: usize) {
         let node = self.tree.get_mut(id);
         node.value.tiers &= !(1 << tier);
-        let (parent, run) = (node.parent, node.run(node.start, node.end));
-        self.tiers[tier].resident -= u64::from(run.len());
+        let (parent, start) = (node.parent, node.start);
         if let Some(parent) = parent {
             self.tree.get_mut(parent).value.below[tier] -= 1;
         }
+        self.left(id, start, tier);
+    }
+
+    /// And of [`BlockStore::came`].
+    fn left(&mut self, id: NodeId, from: u32, tier: usize) {
+        let node = self.tree.get(id);
+        let run = node.run(from, node.end);
+        self.tiers[tier].resident -= u64::from(run.len());
         self.events.push(KvEvent::Removed { tier: TierId(tier as u8), run });
     }
 

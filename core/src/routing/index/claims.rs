@@ -76,8 +76,7 @@ impl PrefixIndex {
     fn mark(&mut self, id: NodeId, from: u32, to: u32, slot: u16, tier: TierId) -> NodeId {
         let bit = 1 << tier.0;
         let node = self.tree.get(id);
-        let has = node.value.iter().any(|holder| holder.slot == slot && holder.tiers & bit != 0);
-        if has {
+        if holds(&node.value, slot, tier) {
             return id;
         }
         let part = self.isolate(id, from, to);
@@ -148,7 +147,7 @@ impl PrefixIndex {
             let node = self.tree.get(id);
             let (from, to) = (node.start.max(run.start), node.end.min(end));
             next = node.parent.filter(|_| node.start > run.start);
-            if node.value.iter().any(|holder| holder.slot == slot && holder.tiers & bit != 0) {
+            if holds(&node.value, slot, tier) {
                 let part = self.isolate(id, from, to);
                 self.note(slot, tier, part, Change::Went);
                 parts.push(part);
@@ -167,9 +166,80 @@ impl PrefixIndex {
         }
     }
 
+    /// What a source held in one tier lies in another now, which costs a fraction of storing and
+    /// removing it. False, and nothing has changed, if it did not hold all of it there.
+    pub(super) fn shift(&mut self, slot: u16, run: &BlockRun, from: TierId, to: TierId) -> bool {
+        let Some((deepest, end)) = self.deepest(run) else { return false };
+        if end < run.end || !self.is_held(deepest, run.start, slot, from) {
+            return false;
+        }
+        if self.shift_end(deepest, slot, run, from, to) {
+            return true;
+        }
+        let (mut next, mut last) = (Some(deepest), None);
+        while let Some(id) = next {
+            let node = self.tree.get(id);
+            let (from_block, to_block) = (node.start.max(run.start), node.end.min(run.end));
+            next = node.parent.filter(|_| node.start > run.start);
+            let part = self.isolate(id, from_block, to_block);
+            self.note(slot, from, part, Change::Went);
+            if !holds(&self.tree.get(part).value, slot, to) {
+                self.note(slot, to, part, Change::Came);
+            }
+            move_claim(&mut self.tree.get_mut(part).value, slot, from, to);
+            last.get_or_insert(part);
+        }
+        self.tidy(last.expect("the run has blocks"), run.start);
+        true
+    }
+
+    /// The same where a prompt moves piece by piece, the last first: the end of a node becomes part
+    /// of what moved before it.
+    fn shift_end(
+        &mut self,
+        id: NodeId,
+        slot: u16,
+        run: &BlockRun,
+        from: TierId,
+        to: TierId,
+    ) -> bool {
+        let node = self.tree.get(id);
+        let Some(child) = self.tree.only_child(id) else { return false };
+        if run.start <= node.start || run.end != node.end {
+            return false;
+        }
+        let child = self.tree.get(child);
+        let mut moved = node.value.clone();
+        move_claim(&mut moved, slot, from, to);
+        let fits = child.value == moved && child.chain.base() <= run.start;
+        if fits {
+            let (chain, had) = (Arc::clone(&node.chain), holds(&node.value, slot, to));
+            let blocks = (run.start, run.end);
+            self.note_run(slot, from, &chain, blocks, Change::Went);
+            if !had {
+                self.note_run(slot, to, &chain, blocks, Change::Came);
+            }
+            self.tree.hand_down(id, run.start);
+        }
+        fits
+    }
+
+    /// Whether a source holds a node in a tier, and the path before it back to block `start`.
+    fn is_held(&self, last: NodeId, start: u32, slot: u16, tier: TierId) -> bool {
+        let mut next = Some(last);
+        while let Some(id) = next {
+            let node = self.tree.get(id);
+            if !holds(&node.value, slot, tier) {
+                return false;
+            }
+            next = node.parent.filter(|_| node.start > start);
+        }
+        true
+    }
+
     /// How far a run is here, and the node that holds its last block that is. What a source removes
     /// ends with a node as a rule, and is found at once.
-    pub(super) fn deepest(&self, run: &BlockRun) -> Option<(NodeId, u32)> {
+    fn deepest(&self, run: &BlockRun) -> Option<(NodeId, u32)> {
         if let Some(id) = self.tree.registered(&run.chain, run.end - 1) {
             return Some((id, run.end));
         }
@@ -202,5 +272,16 @@ impl PrefixIndex {
             empty = self.tree.truncate(id, start);
         }
         empty
+    }
+}
+
+fn holds(holders: &Holders, slot: u16, tier: TierId) -> bool {
+    holders.iter().any(|holder| holder.slot == slot && holder.tiers & 1 << tier.0 != 0)
+}
+
+/// Of a source that holds it.
+fn move_claim(holders: &mut Holders, slot: u16, from: TierId, to: TierId) {
+    for holder in holders.iter_mut().filter(|holder| holder.slot == slot) {
+        holder.tiers = holder.tiers & !(1 << from.0) | 1 << to.0;
     }
 }
