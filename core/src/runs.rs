@@ -11,10 +11,12 @@
 //! ([`RunTree::with_anchors`]).
 
 mod check;
+mod slab;
 
 use crate::block::{BlockHash, BlockRun, Chain};
 use crate::hash::Map;
 use crate::rng::mix64;
+use slab::Slab;
 use std::sync::Arc;
 
 /// How far apart the registered blocks of a path are.
@@ -82,8 +84,7 @@ impl core::ops::AddAssign for Tally {
 
 #[derive(Clone, Debug)]
 pub struct RunTree<V> {
-    nodes: Vec<Option<Node<V>>>,
-    free: Vec<NodeId>,
+    nodes: Slab<Node<V>>,
     /// First blocks of nodes, and what else is registered, to the node that holds them: by name and
     /// depth ([`key`]).
     at: Map<BlockHash, NodeId>,
@@ -105,7 +106,7 @@ impl<V> Default for RunTree<V> {
     fn default() -> Self {
         // The only multiple that a path has is its first block, which is registered anyway.
         let stride = u32::MAX;
-        Self { nodes: Vec::new(), free: Vec::new(), at: Map::default(), ends: false, stride }
+        Self { nodes: Slab::default(), at: Map::default(), ends: false, stride }
     }
 }
 
@@ -124,17 +125,16 @@ impl<V> RunTree<V> {
 
 impl<V: Clone> RunTree<V> {
     pub fn get(&self, id: NodeId) -> &Node<V> {
-        self.nodes[id.0 as usize].as_ref().expect("a node that exists")
+        self.nodes.get(id)
     }
 
     pub fn get_mut(&mut self, id: NodeId) -> &mut Node<V> {
-        self.nodes[id.0 as usize].as_mut().expect("a node that exists")
+        self.nodes.get_mut(id)
     }
 
     /// All nodes, in an order that only the history decides.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<V>)> {
-        let numbered = self.nodes.iter().enumerate();
-        numbered.filter_map(|(i, node)| node.as_ref().map(|node| (NodeId(i as u32), node)))
+        self.nodes.iter()
     }
 
     pub fn tally(&self, id: NodeId) -> Tally {
@@ -148,7 +148,7 @@ impl<V: Clone> RunTree<V> {
     }
 
     pub fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.nodes.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -234,7 +234,7 @@ impl<V: Clone> RunTree<V> {
         let (first, last) = (chain.hash(start), chain.hash(end - 1));
         let node =
             Node { chain, start, end, parent, children: 0, child_ids: 0, first, last, value };
-        let id = self.place(node);
+        let id = self.nodes.insert(node);
         if let Some(parent) = parent {
             let parent = self.get_mut(parent);
             debug_assert_eq!(parent.end, start);
@@ -282,7 +282,7 @@ impl<V: Clone> RunTree<V> {
             value: node.value.clone(),
         };
         let (start, parent) = (head.start, head.parent);
-        let head = self.place(head);
+        let head = self.nodes.insert(head);
         if let Some(parent) = parent {
             self.get_mut(parent).child_ids ^= id.0 ^ head.0;
         }
@@ -317,8 +317,7 @@ impl<V: Clone> RunTree<V> {
             self.register_end(id);
             return None;
         }
-        let node = self.nodes[id.0 as usize].take().expect("a node that exists");
-        self.free.push(id);
+        let node = self.nodes.remove(id);
         if let Some(parent) = node.parent {
             let parent = self.get_mut(parent);
             parent.children -= 1;
@@ -338,8 +337,7 @@ impl<V: Clone> RunTree<V> {
         let child = self.only_child(id).expect("a node with an only child");
         self.unregister_end(id);
         let (ends, stride) = (self.ends, self.stride);
-        let head = self.nodes[id.0 as usize].take().expect("a node that exists");
-        self.free.push(id);
+        let head = self.nodes.remove(id);
         if let Some(parent) = head.parent {
             self.get_mut(parent).child_ids ^= id.0 ^ child.0;
         }
@@ -375,15 +373,6 @@ impl<V: Clone> RunTree<V> {
             self.at.remove(&key(was_first, border));
         }
         self.register(child, at, border);
-    }
-
-    fn place(&mut self, node: Node<V>) -> NodeId {
-        if let Some(id) = self.free.pop() {
-            self.nodes[id.0 as usize] = Some(node);
-            return id;
-        }
-        self.nodes.push(Some(node));
-        NodeId(u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 runs"))
     }
 
     /// First blocks and anchors from block `start` on, which is one of them.

@@ -57,9 +57,9 @@ pub enum Command {
     Compare(Compare),
     /// Runs each policy in virtual time alone
     Sim(Sim),
-    /// What each kind of sharing is worth on a workload: from devices that recompute to a shared pool
+    /// What each kind of sharing is worth on a workload: from users' own devices to a shared pool
     Sharing(crate::sharing::Args),
-    /// A cluster that shares, devices that recompute, or both: which, at what cost, and what would turn
+    /// A cluster that shares, users' own devices, or both: which, at what cost, and what would turn
     /// the answer round
     Advise(crate::advise::Args),
     /// One workload on the chips of several generations: tokens a second, and what they cost

@@ -3,6 +3,7 @@
 //! (`--realization`) and all of them.
 
 use crate::config::Setup;
+use crate::deploy::on_fewest_chips;
 use crate::economics::amount;
 use crate::files::bad;
 use crate::groups::Fleet;
@@ -24,8 +25,6 @@ use warmpath_worker_sim::profiles;
 const SCHEMA: &str = "warmpath.generations.v1";
 /// Chips of each fleet, however many make a worker.
 const CHIPS: u32 = 8;
-/// Room for KV that a worker must have, or it is made of more chips.
-const LEAST_TOKENS: u64 = 200_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -149,30 +148,10 @@ fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Resu
         (_, Some(_)) => Precision::Fp8,
         _ => Precision::Bf16,
     };
-    let mut why = String::new();
-    for tp in [1, 2, 4, 8] {
-        let name = format!("{}-{precision}-{tp}x{}", model.name, device.name);
-        let deployment = Deployment {
-            name,
-            device: device.name.clone(),
-            tp,
-            precision,
-            block_size,
-            hbm_tokens: None,
-            tiers: Vec::new(),
-            pool: None,
-            peers: None,
-            ..of.clone()
-        };
-        match Profile::build(&device, model, &deployment) {
-            Ok(profile) if profile.hbm_tokens.is_none_or(|room| room >= LEAST_TOKENS) => {
-                return Ok(Case { device, deployment, profile });
-            }
-            Ok(_) => why = format!("less than {LEAST_TOKENS} tokens of room for KV on {tp}"),
-            Err(error) => why = error.to_string(),
-        }
-    }
-    Err(bad(format!("--devices: {} for {}: {why}", device.name, model.name)))
+    let of = Deployment { precision, block_size, ..of.clone() };
+    let (deployment, profile) =
+        on_fewest_chips(&device, model, &of).map_err(|why| bad(format!("--devices: {why}")))?;
+    Ok(Case { device, deployment, profile })
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ mod cli;
 mod compare;
 mod config;
 mod csv;
+mod deploy;
 mod devices;
 mod drive;
 mod economics;
@@ -17,6 +18,7 @@ mod generations;
 mod grid;
 mod groups;
 mod identities;
+mod links;
 mod measure;
 #[cfg(test)]
 mod outage;

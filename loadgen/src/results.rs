@@ -250,6 +250,9 @@ pub struct EngineFigures {
     pub resident_copies: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolFigures>,
+    /// What workers lent to each other, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers: Option<PeerFigures>,
     /// What crossed the links of the tiers behind HBM, all workers together.
     pub tiers: Vec<TierFigures>,
     /// Blocks the router believed would be found, where its policy looks.
@@ -291,6 +294,14 @@ pub struct PoolFigures {
     /// Put, and not kept: writes had fallen behind, or there was no room.
     pub refused_bytes: f64,
     /// Share of the time in which it sent anything.
+    pub link_utilisation: f64,
+}
+
+/// What workers lent to each other, over all of them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PeerFigures {
+    pub sent_bytes: f64,
+    /// Share of the time in which a worker sent anything to a peer, over all workers.
     pub link_utilisation: f64,
 }
 

@@ -8,7 +8,8 @@ use crate::files::{PendingFile, bad};
 use crate::groups::{Did, Fleet};
 use crate::progress::Progress;
 use crate::results::{
-    EngineFigures, HandoverFigures, Mode, PoolFigures, Results, RunReport, TierFigures, record_name,
+    EngineFigures, HandoverFigures, Mode, PeerFigures, PoolFigures, Results, RunReport,
+    TierFigures, record_name,
 };
 use crate::rows;
 use crate::source::Prepared;
@@ -16,10 +17,10 @@ use anyhow::Result;
 use std::path::Path;
 use std::time::Instant;
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
+use warmpath_core::engine::{EngineStats, LoanStats};
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::report::Recorder;
@@ -148,6 +149,7 @@ pub fn simulate(
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
+        peers: peer_figures(fleet, &outcome.loans, offered_s),
         tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
@@ -324,6 +326,21 @@ fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFig
             0.0
         },
     }
+}
+
+/// None where nobody lends.
+fn peer_figures(fleet: &Fleet, loans: &[LoanStats], offered_s: f64) -> Option<PeerFigures> {
+    let lends = fleet.profiles().into_iter().any(|profile| profile.peers.is_some());
+    if !lends || offered_s <= 0.0 {
+        return None;
+    }
+    // Where anything is lent, blocks have the same bytes throughout the fleet.
+    let blocks: u64 = loans.iter().map(|loan| loan.blocks).sum();
+    let sending: f64 = loans.iter().map(|loan| loan.sending.as_secs_f64()).sum();
+    Some(PeerFigures {
+        sent_bytes: blocks as f64 * fleet.profile().block_bytes(),
+        link_utilisation: sending / offered_s,
+    })
 }
 
 fn tier_figures(fleet: &Fleet, engines: &[EngineStats], offered_s: f64) -> Vec<TierFigures> {

@@ -1,7 +1,8 @@
 //! Hit rate by where the blocks came from, as a table of its own: only runs that have more than HBM
 //! have one.
 
-use crate::results::{EngineFigures, Mode, RunReport};
+use crate::links;
+use crate::results::{EngineFigures, RunReport};
 use crate::table::{align, plain, trimmed};
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
 
@@ -28,20 +29,26 @@ pub fn render(runs: &[RunReport]) -> String {
     header.extend(if shared { &OTHERS[..] } else { &[] });
     header.extend(["loaded GB", "fetched GB", "waited s/req", "copies"]);
     let mut table = plain(&header);
-    let mut done: Vec<(String, Mode, f64)> = Vec::new();
-    for run in runs {
-        let key = (run.label(), run.mode, run.rate_scale);
-        if !done.contains(&key) {
-            let same = |other: &&RunReport| (other.label(), other.mode, other.rate_scale) == key;
-            let group: Vec<&RunReport> = runs.iter().filter(same).collect();
-            table.add_row(row(&group, &tiers, shared));
-            done.push(key);
-        }
+    for group in over_seeds(runs) {
+        table.add_row(row(&group, &tiers, shared));
     }
     align(&mut table, 2);
     let legend = "Loaded: from the workers' own tiers behind HBM; fetched: from pool and peers. Copies: \
                   of each block, over the workers that hold it at the end.";
-    format!("{}{legend}\n{}", trimmed(&table), failures(runs))
+    format!("{}{legend}\n{}{}", trimmed(&table), failures(runs), links::render(runs))
+}
+
+/// Runs that differ in their seed alone, in the order of the first of them.
+pub fn over_seeds(runs: &[RunReport]) -> Vec<Vec<&RunReport>> {
+    let key = |run: &RunReport| (run.label(), run.mode, run.rate_scale);
+    let mut groups: Vec<Vec<&RunReport>> = Vec::new();
+    for run in runs {
+        match groups.iter_mut().find(|group| key(group[0]) == key(run)) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    groups
 }
 
 /// Why fetches failed; one line a run in which one did.

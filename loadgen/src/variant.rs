@@ -1,11 +1,13 @@
-//! Variants of one scenario: its profile with parts of the memory hierarchy left out, side by side.
+//! Variants of one scenario: its profile with parts of the memory hierarchy left out, or with another pool,
+//! side by side.
 
 use crate::config::Setup;
 use crate::groups::Fleet;
 use crate::results::Results;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::profile::{PoolLink, Profile};
+use warmpath_core::pool::PoolSpec;
 
 /// A `[[variant]]` of a scenario file: what it keeps of the profile.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -20,6 +22,17 @@ pub struct Variant {
     /// Whether what the scenario says goes wrong goes wrong here.
     #[serde(default = "yes")]
     pub faults: bool,
+    /// What stands where the scenario's pool does; only with `pool`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<OtherPool>,
+}
+
+/// `[variant.instead]`: a pool of other numbers, and the workers' way to it in place of their profile's.
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherPool {
+    pub pool: PoolSpec,
+    pub link: PoolLink,
 }
 
 const fn yes() -> bool {
@@ -41,11 +54,16 @@ impl Variant {
             let why = format!("{part} = true, but the profile has no [{part}]");
             Err(format!("variant \"{}\": {why}", self.name))
         };
-        if self.pool && whole.pool.is_none() {
+        let own_link = self.instead.is_none();
+        if self.pool && own_link && whole.pool.is_none() {
             return lacks("pool");
         }
-        if self.pool && !has_pool {
+        if self.pool && own_link && !has_pool {
             let why = "pool = true, but the scenario has no [pool]";
+            return Err(format!("variant \"{}\": {why}", self.name));
+        }
+        if !self.pool && !own_link {
+            let why = "[variant.instead] with pool = false, expected pool = true";
             return Err(format!("variant \"{}\": {why}", self.name));
         }
         if self.peers && whole.peers.is_none() {
@@ -55,7 +73,18 @@ impl Variant {
         profile.tiers.retain(|tier| self.tiers.contains(&tier.name));
         profile.pool = profile.pool.filter(|_| self.pool);
         profile.peers = profile.peers.filter(|_| self.peers);
+        if let Some(OtherPool { pool, link }) = &self.instead {
+            profile.pool = Some(*link);
+            let of = |why: String| format!("variant \"{}\": instead.{why}", self.name);
+            pool.check(profile.block_size).map_err(|error| of(format!("pool.{error}")))?;
+            profile.check().map_err(|error| of(error.to_string().replacen("pool.", "link.", 1)))?;
+        }
         Ok(profile)
+    }
+
+    /// The pool that its workers use, where the scenario's is `own`.
+    fn pool(&self, own: Option<&PoolSpec>) -> Option<PoolSpec> {
+        self.instead.as_ref().map(|other| &other.pool).or(own).cloned()
     }
 }
 
@@ -65,15 +94,17 @@ pub fn each(setup: &mut Setup, play: impl Fn(&Setup) -> Result<Results>) -> Resu
         return play(setup);
     }
     let (workers, whole) = (setup.fleet.workers(), setup.fleet.profile().clone());
-    let faults = setup.faults.clone();
+    let (faults, pool) = (setup.faults.clone(), setup.pool.clone());
     let mut all = Results::default();
     for variant in setup.variants.clone() {
-        let part = variant.of(&whole, setup.pool.is_some()).expect("checked when it was read");
+        let part = variant.of(&whole, pool.is_some()).expect("checked when it was read");
         setup.fleet = Fleet::alike(workers, part);
         setup.faults = if variant.faults { faults.clone() } else { Vec::new() };
+        setup.pool = variant.pool(pool.as_ref());
         setup.variant = Some(variant.name);
         all.extend(play(setup)?);
     }
-    (setup.fleet, setup.faults, setup.variant) = (Fleet::alike(workers, whole), faults, None);
+    (setup.fleet, setup.variant) = (Fleet::alike(workers, whole), None);
+    (setup.faults, setup.pool) = (faults, pool);
     Ok(all)
 }

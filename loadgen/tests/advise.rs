@@ -34,7 +34,7 @@ fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
     let rungs = report["rungs"].as_array().expect("rungs");
     let names: Vec<&str> = rungs.iter().map(|rung| rung["name"].as_str().unwrap()).collect();
     let expected = [
-        "devices recompute",
+        "users' devices",
         "no reuse",
         "within a session",
         "within a tenant",
@@ -78,7 +78,8 @@ fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
 fn two_workloads_are_given_opposite_advice_and_every_figure_of_it_is_in_the_json() {
     let mut choices = Vec::new();
     for workload in ["enterprise-kb", "commodity-qa"] {
-        let (text, report) = run(&["advise", "--workload", workload, "--requests", "500"]);
+        let args = ["advise", "--workload", workload, "--requests", "500", "--seeds", "2"];
+        let (text, report) = run(&args);
         assert!(text.contains("what their answers are worth is NOT compared"), "{text}");
         assert!(text.contains("unvalidated"), "{text}");
         let figures = report["figures"].as_array().expect("figures");
@@ -99,11 +100,74 @@ fn two_workloads_are_given_opposite_advice_and_every_figure_of_it_is_in_the_json
         assert_eq!(chosen["keeps_slo"], true);
         let month = format!("{choice}.usd_per_month");
         let figure = figures.iter().find(|figure| figure["name"] == month.as_str()).unwrap();
-        near(number(&figure["value"]), number(&chosen["usd_per_month"]));
+        near(number(&figure["value"]), number(&chosen["usd_per_month"]["mean"]));
+        bands(options);
+        model_and_place(&text, options, figures);
         choices.push(choice);
     }
     assert_eq!(choices[1], "devices", "short questions, each on its own");
     assert_ne!(choices[0], "devices", "long texts that many ask about");
+}
+
+/// A month's band holds its mean, and that of two seeds is no point where anything is searched for.
+fn bands(options: &[Value]) {
+    for option in options.iter().filter(|option| !option["usd_per_month"].is_null()) {
+        let [low, mean, high] =
+            ["low", "mean", "high"].map(|key| number(&option["usd_per_month"][key]));
+        assert!(low <= mean && mean <= high, "{option}");
+        let full = &option["usd_per_request_full"];
+        if number(&option["workers"]) > 0.0 {
+            assert!(number(&full["high"]) > 1.05 * number(&full["low"]), "{option}");
+        }
+    }
+}
+
+/// Of what a request costs more on the cluster than on a device, the model's part times the place's is all.
+fn model_and_place(text: &str, options: &[Value], figures: &[Value]) {
+    let usd = |choice: &str| {
+        let option = options.iter().find(|option| option["choice"] == choice).expect("an option");
+        number(&option["usd_per_request_full"]["mean"])
+    };
+    let [cluster, same, devices] = ["cluster", "cluster_same_model", "devices"].map(usd);
+    assert!(cluster > same && same > devices, "{cluster}, {same}, {devices}");
+    let times = |part: &str| {
+        let name = format!("model_or_place.{part}_times");
+        let figure = figures.iter().find(|figure| figure["name"] == name.as_str());
+        number(&figure.expect("a figure")["value"])
+    };
+    near(times("model"), cluster / same);
+    near(times("model") * times("place"), times("whole"));
+    assert!(text.contains("cluster, devices' model"), "{text}");
+}
+
+/// No first token comes in a microsecond. What is said then rests on no capacity.
+#[test]
+fn an_advice_that_nothing_keeps_the_slo_exits_with_1_and_says_how_far_off_it_is() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let args = ["advise", "--workload", "commodity-qa", "--requests", "100", "--seeds", "1"];
+    let output = loadgen(folder.path(), &[&args[..], &["--ttft", "0.000001"]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("NOTHING that was looked at keeps the SLO"), "{text}");
+    assert!(
+        text.contains("at the least that was tried 0.0 % of the requests are, TTFT p90"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("the cluster costs less than") && !text.contains("passes API"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_clusters_own_model_on_devices_is_no_option_of_its_own() {
+    let profile = ["--device-profile", "llama-70b-int4-m5-max", "--seeds", "1"];
+    let args = ["advise", "--workload", "commodity-qa", "--requests", "200"];
+    let (text, report) = run(&[&args[..], &profile].concat());
+    let options = report["decision"]["options"].as_array().expect("options");
+    assert!(options.iter().all(|option| option["choice"] != "cluster_same_model"), "{report}");
+    let why = "is not compared: the cluster runs it: both serve \"llama-3.1-70b\"";
+    assert!(text.contains(why), "{text}");
 }
 
 /// Numbers that stand in a text outside of quotes.
@@ -162,6 +226,7 @@ fn questions_that_cannot_be_are_refused_in_one_line() {
     refused(&["sharing", "--ttft", "0"], "--ttft");
     refused(&["advise", "--peak", "0.5"], "--peak");
     refused(&["advise", "--charged-share", "2"], "--charged-share");
+    refused(&["advise", "--seeds", "0"], "--seeds");
     refused(&["advise", "--profile", "deepseek-v3-nvfp4-8xgb300"], "--price");
     refused(&["generations", "--devices", "abacus"], "unknown device");
     refused(&["generations", "--realization", "0"], "--realization");

@@ -12,7 +12,7 @@ use crate::shared::{POOL, Shared};
 use crate::{Observers, checkers};
 use std::collections::BTreeSet;
 use warmpath_core::engine::handover::HandoverStats;
-use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
+use warmpath_core::engine::{Engine, EngineStats, LoanStats, Output, SubmitError};
 use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
 use warmpath_core::id::{RequestId, SourceId, WorkerId};
@@ -48,6 +48,8 @@ pub struct Outcome {
     pub engines: Vec<EngineStats>,
     /// The same, of what they handed over.
     pub handovers: Vec<HandoverStats>,
+    /// Of each worker: what it lent to its peers.
+    pub loans: Vec<LoanStats>,
     pub pool: Option<PoolStats>,
     /// Why fetches failed.
     pub failed_fetches: FailedFetches,
@@ -194,6 +196,7 @@ impl<'a> World<'a> {
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
             handovers: self.engines.iter().map(Engine::handover_stats).collect(),
+            loans: self.engines.iter().map(Engine::loan_stats).collect(),
             pool: self.shared.stats(),
             failed_fetches: self.failed_fetches.of(&self.engines),
             resident: self.index.copies(),

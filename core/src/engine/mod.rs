@@ -33,6 +33,7 @@ pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
 use profile::Profile;
 use scheduler::Scheduler;
 use sequence::{SeqKey, Sequence};
+pub use share::LoanStats;
 use share::Loans;
 use std::collections::BTreeSet;
 use store::{BlockStore, Offer};

@@ -9,7 +9,7 @@ use crate::block::BlockRun;
 use crate::engine::store::Lease;
 use crate::id::TransferId;
 use crate::link::FairLink;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// Blocks that are held for others while they are sent.
@@ -18,6 +18,15 @@ pub(super) struct Loans {
     /// Out of this engine, shared by all that fetch from it.
     pub link: FairLink<LoanKey>,
     pub leases: BTreeMap<LoanKey, Lease>,
+    lent_blocks: u64,
+}
+
+/// What an engine lent to its peers since it began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LoanStats {
+    pub blocks: u64,
+    /// Time in which anything was on its way out.
+    pub sending: Duration,
 }
 
 impl Engine {
@@ -65,9 +74,14 @@ impl Engine {
         }
         let lease = self.store.lend(run).ok_or(FetchError::Missing)?;
         let work = f64::from(run.len()) * self.profile.lend_ns_per_block();
+        self.loans.lent_blocks += u64::from(run.len());
         self.loans.link.start(now, key, work);
         self.loans.leases.insert(key, lease);
         Ok(())
+    }
+
+    pub fn loan_stats(&self) -> LoanStats {
+        LoanStats { blocks: self.loans.lent_blocks, sending: self.loans.link.busy() }
     }
 
     pub(super) fn end_loans(&mut self, now: Instant, out: &mut Vec<Output>) {

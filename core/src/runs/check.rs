@@ -6,7 +6,7 @@ impl<V: Clone> RunTree<V> {
     /// For tests, and at rest: nodes fit together; in a debug build also that every registration
     /// points where it should, which costs as much as to build the forest anew.
     pub fn check(&self) {
-        let mut below = vec![(0, 0); self.nodes.len()];
+        let mut below = vec![(0, 0); self.nodes.numbered()];
         for (id, node) in self.iter() {
             assert!(node.start < node.end, "an empty run");
             if let Some(parent) = node.parent {

@@ -1,13 +1,17 @@
-//! `loadgen advise`: a cluster that shares KV cache, the users' own devices that recompute, or a split of
+//! `loadgen advise`: a cluster that shares KV cache, the users' own devices, or a split of
 //! both; what each costs a month, and what would turn the answer round.
 
+mod band;
 mod facts;
 mod figures;
 mod options;
+mod same_model;
 mod sensitivity;
+mod simulated;
 mod text;
 
 use crate::config::Setup;
+use crate::deploy::made_from;
 use crate::files::bad;
 use crate::measure::run_at;
 use crate::progress::Progress;
@@ -24,13 +28,14 @@ use std::process::ExitCode;
 use warmpath_core::engine::physics::Device;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::sharing::{Sharing, SharingScope};
-use warmpath_worker_sim::profiles;
 
 const SCHEMA: &str = "warmpath.advice.v1";
 /// The largest fleet that the advised split is played on; a larger one is played in proportion.
 const MOST_WORKERS: u32 = 32;
 /// Some 50 on each of 20 working days.
 const REQUESTS_PER_USER: f64 = 1_000.0;
+/// Of a workload that is drawn, unless given; what is recorded is the same with each.
+const SEEDS: u64 = 3;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -52,6 +57,9 @@ pub struct Args {
     /// bought for this; the price sheet's unless given
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     charged_share: Option<f64>,
+    /// Seeds over which the bands go; 3 unless given, and 1 for a trace, which is the same with each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: Option<u64>,
 }
 
 fn parse_amount(text: &str) -> Result<f64, String> {
@@ -104,7 +112,8 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
              [purchase] and watts in the row of the device")
     })?;
     let bar = progress.start(1, "advise", "measurements");
-    let facts = facts::measure(&setup)?;
+    let seeds = args.seeds.unwrap_or(if args.question.trace.is_some() { 1 } else { SEEDS });
+    let facts = simulated::measure(&setup, seeds)?;
     drop(bar);
     let monthly = args.monthly_requests.unwrap_or(facts.requests_per_s / args.peak * MONTH_S);
     let inputs = Inputs {
@@ -168,16 +177,22 @@ fn played(
     inputs: &Inputs,
 ) -> Result<Option<RunReport>> {
     let chosen = decision.options.iter().find(|option| option.choice == decision.choice);
+    let same = facts.same_model.as_ref().filter(|_| decision.choice == Choice::ClusterSameModel);
     let rate = match decision.choice {
         Choice::Split => facts.split.as_ref().and_then(|split| split.requests_per_s_per_worker),
         Choice::Cluster => options::per_worker(facts),
+        Choice::ClusterSameModel => same.and_then(|same| same.cluster.requests_per_s_per_worker),
         Choice::Devices | Choice::Nothing => None,
     };
     let (Some(chosen), Some(rate)) = (chosen, rate) else { return Ok(None) };
+    let rate = rate.mean;
     let peak = inputs.monthly_requests / MONTH_S * inputs.peak;
     let workers = chosen.workers.min(MOST_WORKERS);
     let public = setup.source.operators_tokens() > 0;
-    let mut setup = setup.clone();
+    let mut setup = match same {
+        Some(_) => same_model::on_cluster(setup).expect("it was simulated"),
+        None => setup.clone(),
+    };
     setup.sharing = Sharing { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
     let up_to = facts.split.as_ref().map(|split| split.up_to_tokens);
     setup.devices = setup.devices.filter(|_| decision.choice == Choice::Split);
@@ -193,15 +208,10 @@ fn played(
 
 /// The profile of a device that is so many times as fast, in computing and in reading.
 fn with_speed(profile: &Profile, times: f64) -> Result<Profile> {
-    let Some(calibrated) = profile.step.calibrated() else {
-        return Err(bad(format!("profile {}: made up, expected one of a device", profile.name)));
-    };
-    let deployment = calibrated.deployment();
-    let device = profiles::device(&deployment.device, Path::new("")).map_err(bad)?;
-    let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;
+    let (device, model, deployment) = made_from(profile).map_err(bad)?;
     let device = Device { realization: device.realization * times, ..device };
-    let mut profile =
+    let mut faster =
         Profile::build(&device, &model, deployment).map_err(|error| bad(error.to_string()))?;
-    profile.name = deployment.name.clone();
-    Ok(profile)
+    faster.name.clone_from(&profile.name);
+    Ok(faster)
 }

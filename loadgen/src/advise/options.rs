@@ -1,5 +1,6 @@
 //! From what was measured and what things cost to what each option costs a month, and which to take.
 
+use super::band::Band;
 use super::facts::{Facts, Rates};
 use crate::capacity::ENOUGH;
 use crate::economics::Api;
@@ -33,6 +34,8 @@ pub struct Inputs {
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     Cluster,
+    /// The cluster, with the devices' model.
+    ClusterSameModel,
     Devices,
     Split,
     /// Nothing that was looked at keeps the SLO.
@@ -43,9 +46,18 @@ impl Choice {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
+            Self::ClusterSameModel => "cluster, devices' model",
             Self::Devices => "devices",
             Self::Split => "split",
             Self::Nothing => "nothing",
+        }
+    }
+
+    /// As the JSON has it.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::ClusterSameModel => "cluster_same_model",
+            _ => self.name(),
         }
     }
 }
@@ -59,8 +71,13 @@ pub struct Alternative {
     pub share_on_devices: f64,
     pub workers: u32,
     pub chips: u32,
-    /// None: no number of chips keeps the SLO.
-    pub usd_per_month: Option<f64>,
+    /// How much of what the workers can do within the SLO the busiest time takes.
+    pub full_at_peak: Option<f64>,
+    /// The band is that of whole workers. None: no number of chips keeps the SLO.
+    pub usd_per_month: Option<Band>,
+    /// What a worker that is full at the peak, and devices, take for a request: the steps of whole workers
+    /// left out.
+    pub usd_per_request_full: Option<Band>,
     pub usd_per_request: Option<f64>,
     pub usd_per_m_served: Option<f64>,
 }
@@ -85,52 +102,108 @@ pub struct ApiCost {
 }
 
 pub fn decide(facts: &Facts, rates: &Rates, inputs: &Inputs, api: &[Api]) -> Decision {
-    let workers = |per_worker: Option<f64>| {
-        let peak = inputs.monthly_requests / MONTH_S * inputs.peak;
-        per_worker.map(|rate| (peak / (rate * inputs.gpu_speed)).ceil().max(1.0) as u32)
-    };
-    let tokens = facts.prompt_tokens + facts.output_tokens;
-    let option =
-        |choice, keeps_slo, share: f64, workers: Option<u32>, busy_s: f64, devices: bool| {
-            let power = inputs.monthly_requests * busy_s / 3600.0 * rates.device_busy_usd_per_hour;
-            let owned = inputs.charged_share * inputs.users * rates.device_owned_usd_per_hour;
-            let device = power * inputs.power_price + owned * inputs.device_price * MONTH_HOURS;
-            let device = if devices { device } else { 0.0 };
-            let usd =
-                workers.map(|n| f64::from(n) * worker_usd(rates, inputs) * MONTH_HOURS + device);
-            let each = usd.map(|usd| usd / inputs.monthly_requests);
-            Alternative {
-                choice,
-                keeps_slo: keeps_slo && usd.is_some(),
-                share_on_devices: share,
-                workers: workers.unwrap_or(0),
-                chips: workers.unwrap_or(0) * rates.chips_per_worker,
-                usd_per_month: usd,
-                usd_per_request: each,
-                usd_per_m_served: each.map(|usd| usd * 1e6 / tokens),
-            }
-        };
-    let rate = per_worker(facts);
+    let reckon = |choice, needs: &Needs| alternative(choice, needs, facts, rates, inputs);
     let devices = &facts.devices;
-    let mut options = vec![
-        option(Choice::Cluster, true, 0.0, workers(rate), 0.0, false),
-        option(
-            Choice::Devices,
-            devices.within_slo >= ENOUGH,
-            1.0,
-            Some(0),
-            devices.busy_s_per_request,
-            true,
-        ),
-    ];
+    let cluster = Needs::workers(per_worker(facts), rates.chips_per_worker);
+    let mut options = vec![reckon(Choice::Cluster, &cluster)];
+    options.extend(facts.same_model.as_ref().map(|same| {
+        let rate = same.cluster.requests_per_s_per_worker;
+        reckon(Choice::ClusterSameModel, &Needs::workers(rate, same.chips_per_worker))
+    }));
+    let alone = Needs {
+        keeps_slo: devices.within_slo.mean >= ENOUGH,
+        share_on_devices: 1.0,
+        workers: None,
+        busy_s: Some(devices.busy_s_per_request),
+    };
+    options.push(reckon(Choice::Devices, &alone));
     options.extend(facts.split.as_ref().map(|split| {
-        let workers = workers(split.requests_per_s_per_worker);
-        let (share, busy_s) = (split.share_on_devices, split.busy_s_per_request);
-        option(Choice::Split, true, share, workers, busy_s, true)
+        let rate = split.requests_per_s_per_worker;
+        let both = Needs {
+            share_on_devices: split.share_on_devices,
+            busy_s: Some(split.busy_s_per_request),
+            ..Needs::workers(rate, rates.chips_per_worker)
+        };
+        reckon(Choice::Split, &both)
     }));
     let choice = choose(&options);
     let api = api.iter().map(|api| api_cost(api, facts, rates, inputs)).collect();
     Decision { choice, options, api }
+}
+
+/// What an option takes.
+struct Needs {
+    keeps_slo: bool,
+    share_on_devices: f64,
+    /// Requests a second of a worker of so many chips. None: it takes no workers.
+    workers: Option<(Band, u32)>,
+    /// Of a device, for each request. None: it takes no devices.
+    busy_s: Option<Band>,
+}
+
+impl Needs {
+    fn workers(rate: Option<Band>, chips: u32) -> Self {
+        let workers = Some((rate.unwrap_or(Band::exactly(f64::NAN)), chips));
+        Self { keeps_slo: rate.is_some(), share_on_devices: 0.0, workers, busy_s: None }
+    }
+}
+
+fn alternative(
+    choice: Choice,
+    needs: &Needs,
+    facts: &Facts,
+    rates: &Rates,
+    inputs: &Inputs,
+) -> Alternative {
+    let on_devices = device_usd(needs, rates, inputs);
+    let peak = inputs.monthly_requests / MONTH_S * inputs.peak;
+    // The more a worker serves, the fewer there are.
+    let of_workers = |count: &dyn Fn(f64) -> f64| match needs.workers {
+        None => Some(on_devices),
+        Some((rate, _)) if rate.mean.is_nan() => None,
+        Some((rate, chips)) => {
+            let month = chips_usd(rates, inputs, chips) * MONTH_HOURS;
+            let usd =
+                |rate: f64, devices: f64| count(peak / (rate * inputs.gpu_speed)) * month + devices;
+            Some(Band {
+                mean: usd(rate.mean, on_devices.mean),
+                low: usd(rate.high, on_devices.low),
+                high: usd(rate.low, on_devices.high),
+            })
+        }
+    };
+    let usd = of_workers(&|workers| workers.ceil().max(1.0));
+    let n = inputs.monthly_requests;
+    let each = usd.map(|usd| usd.mean / n);
+    let needed = needs.workers.map(|(rate, _)| peak / (rate.mean * inputs.gpu_speed));
+    let needed = needed.filter(|needed| needed.is_finite());
+    let workers = needed.map_or(0, |needed| needed.ceil().max(1.0) as u32);
+    Alternative {
+        choice,
+        keeps_slo: needs.keeps_slo,
+        share_on_devices: needs.share_on_devices,
+        workers,
+        chips: workers * needs.workers.map_or(0, |(_, chips)| chips),
+        full_at_peak: needed.map(|needed| needed / f64::from(workers)),
+        usd_per_month: usd,
+        usd_per_request_full: of_workers(&|workers| workers).map(|usd| usd.times(1.0 / n)),
+        usd_per_request: each,
+        usd_per_m_served: each.map(|usd| usd * 1e6 / (facts.prompt_tokens + facts.output_tokens)),
+    }
+}
+
+/// A month of the devices.
+fn device_usd(needs: &Needs, rates: &Rates, inputs: &Inputs) -> Band {
+    let Some(busy_s) = needs.busy_s else { return Band::exactly(0.0) };
+    let hour = rates.device_busy_usd_per_hour * inputs.power_price;
+    let power = busy_s.times(inputs.monthly_requests / 3600.0 * hour);
+    let owned = inputs.charged_share * inputs.users * rates.device_owned_usd_per_hour;
+    power.plus(owned * inputs.device_price * MONTH_HOURS)
+}
+
+/// An hour of a worker of so many chips, with its part of what the fleet shares.
+fn chips_usd(rates: &Rates, inputs: &Inputs, chips: u32) -> f64 {
+    worker_usd(rates, inputs) * f64::from(chips) / f64::from(rates.chips_per_worker)
 }
 
 fn worker_usd(rates: &Rates, inputs: &Inputs) -> f64 {
@@ -138,27 +211,38 @@ fn worker_usd(rates: &Rates, inputs: &Inputs) -> f64 {
 }
 
 /// Of the cluster that is advised.
-pub fn per_worker(facts: &Facts) -> Option<f64> {
-    facts.clusters.last()?.requests_per_s_per_worker
+pub fn per_worker(facts: &Facts) -> Option<Band> {
+    facts.whole()?.requests_per_s_per_worker
 }
 
-/// The cheapest that keeps the SLO; a split must be worth its trouble.
+/// The cheapest that keeps the SLO; a split must be worth its trouble. The devices' model on the cluster is
+/// taken only in place of devices that cost more: against the cluster's own model it is cheaper for being
+/// smaller, and what its answers are worth is not known.
 fn choose(options: &[Alternative]) -> Choice {
     let cost = |option: &Alternative| {
         let weight = if option.choice == Choice::Split { 1.0 / (1.0 - SPLIT_SAVES) } else { 1.0 };
-        option.usd_per_month.filter(|_| option.keeps_slo).map(|usd| usd * weight)
+        option.usd_per_month.filter(|_| option.keeps_slo).map(|usd| usd.mean * weight)
     };
-    let able = options.iter().filter_map(|option| Some((cost(option)?, option.choice)));
-    able.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(Choice::Nothing, |(_, choice)| choice)
+    let of = |choice| options.iter().find(|option| option.choice == choice).and_then(cost);
+    let able = options.iter().filter(|option| option.choice != Choice::ClusterSameModel);
+    let able = able.filter_map(|option| Some((cost(option)?, option.choice)));
+    let cheapest = able.min_by(|a, b| a.0.total_cmp(&b.0));
+    match cheapest {
+        None => Choice::Nothing,
+        Some((usd, Choice::Devices)) if of(Choice::ClusterSameModel).is_some_and(|of| of < usd) => {
+            Choice::ClusterSameModel
+        }
+        Some((_, choice)) => choice,
+    }
 }
 
 fn api_cost(api: &Api, facts: &Facts, rates: &Rates, inputs: &Inputs) -> ApiCost {
-    let reused = facts.clusters.last().map_or(0.0, |cluster| cluster.reused_share);
+    let reused = facts.whole().map_or(0.0, |cluster| cluster.reused_share);
     let (prompt, output) = (facts.prompt_tokens, facts.output_tokens);
     let each = api.usd(prompt * (1.0 - reused), prompt * reused, output);
     // One worker's month, against the requests that it serves in it.
     let one = worker_usd(rates, inputs) * MONTH_HOURS;
-    let serves = per_worker(facts).map(|rate| rate * inputs.gpu_speed / inputs.peak * MONTH_S);
+    let serves = per_worker(facts).map(|rate| rate.mean * inputs.gpu_speed / inputs.peak * MONTH_S);
     let passed = Some(one / each).filter(|&from| serves.is_some_and(|serves| from <= serves));
     ApiCost {
         name: api.name.clone(),
@@ -169,155 +253,41 @@ fn api_cost(api: &Api, facts: &Facts, rates: &Rates, inputs: &Inputs) -> ApiCost
     }
 }
 
-/// The share of reused prompt tokens at which a request on the cluster costs `usd`, whole workers left
-/// out: between two shares that were simulated, in a straight line. `Err`: it costs less (true) or more
-/// at any of them.
-pub fn break_even_share(
-    facts: &Facts,
-    rates: &Rates,
-    inputs: &Inputs,
-    usd: f64,
-) -> Result<f64, bool> {
+/// Where a request on the cluster costs what another option does, whole workers left out.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum BreakEven {
+    /// From this share of reused prompt tokens on it costs less: in a straight line between two shares
+    /// that were simulated.
+    From(f64),
+    /// At every share that was simulated it costs less.
+    Always,
+    Never,
+    /// No load is within the SLO at any of them.
+    Unknown,
+}
+
+pub fn break_even_share(facts: &Facts, rates: &Rates, inputs: &Inputs, usd: f64) -> BreakEven {
     let cost =
         |rate: f64| worker_usd(rates, inputs) * inputs.peak / (rate * inputs.gpu_speed * 3600.0);
     let points: Vec<(f64, f64)> = facts
         .clusters
         .iter()
         .filter_map(|cluster| {
-            Some((cluster.reused_share, cost(cluster.requests_per_s_per_worker?)))
+            Some((cluster.reused_share, cost(cluster.requests_per_s_per_worker?.mean)))
         })
         .collect();
     for pair in points.windows(2) {
         let [(low, dear), (high, cheap)] = [pair[0], pair[1]];
         if (cheap..=dear).contains(&usd) && dear > cheap {
-            return Ok(low + (high - low) * (dear - usd) / (dear - cheap));
+            return BreakEven::From(low + (high - low) * (dear - usd) / (dear - cheap));
         }
     }
-    Err(points.iter().all(|&(_, cost)| cost < usd))
+    match points.as_slice() {
+        [] => BreakEven::Unknown,
+        points if points.iter().all(|&(_, cost)| cost < usd) => BreakEven::Always,
+        _ => BreakEven::Never,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::facts::{Cluster, Devices, Split};
-    use super::*;
-    use warmpath_core::report::Slo;
-
-    fn facts() -> Facts {
-        let cluster = |reused_share, rate| Cluster {
-            sharing: String::new(),
-            reused_share,
-            requests_per_s_per_worker: Some(rate),
-            kwh_per_request: None,
-        };
-        Facts {
-            slo: Slo { ttft_s: 2.0, tpot_s: 0.1 },
-            prompt_tokens: 900.0,
-            output_tokens: 100.0,
-            requests_per_s: 1.0,
-            clusters: vec![cluster(0.0, 1.0), cluster(0.5, 2.0)],
-            devices: Devices {
-                profile: String::new(),
-                within_slo: 0.95,
-                too_large: 0,
-                requests: 100,
-                reused_share: 0.0,
-                ttft_p90_s: 1.0,
-                tpot_mean_s: 0.01,
-                busy_s_per_request: 3.6,
-                longest_in_time: 1_000,
-            },
-            split: Some(Split {
-                up_to_tokens: 1_000,
-                share_on_devices: 0.5,
-                requests_per_s_per_worker: Some(4.0),
-                busy_s_per_request: 1.8,
-            }),
-            break_even_gb_s: None,
-        }
-    }
-
-    const RATES: Rates = Rates {
-        worker_usd_per_hour: 10.0,
-        chips_per_worker: 4,
-        pool_usd_per_hour: 0.0,
-        device_busy_usd_per_hour: 0.01,
-        device_owned_usd_per_hour: 0.1,
-    };
-
-    /// Ten requests a second in the mean, twenty at the peak.
-    fn inputs() -> Inputs {
-        Inputs {
-            monthly_requests: 10.0 * MONTH_S,
-            peak: 2.0,
-            users: 1_000.0,
-            charged_share: 0.0,
-            gpu_price: 1.0,
-            power_price: 1.0,
-            device_price: 1.0,
-            gpu_speed: 1.0,
-        }
-    }
-
-    fn api() -> Vec<Api> {
-        vec![Api { name: "a".into(), input: 1.0, cached: 0.5, output: 4.0 }]
-    }
-
-    fn near(a: f64, b: f64) {
-        assert!((a - b).abs() < 1e-9 * b.abs(), "{a} against {b}");
-    }
-
-    #[test]
-    fn what_each_option_costs_worked_by_hand() {
-        let decision = decide(&facts(), &RATES, &inputs(), &api());
-        let [cluster, devices, split] = decision.options.as_slice() else { panic!("three") };
-        assert_eq!((cluster.workers, cluster.chips, split.workers), (10, 40, 5));
-        near(cluster.usd_per_month.unwrap(), 10.0 * 10.0 * MONTH_HOURS);
-        // 3.6 s of a device are a thousandth of an hour, and 0.00001 USD.
-        near(devices.usd_per_request.unwrap(), 1e-5);
-        near(split.usd_per_month.unwrap(), 50.0 * MONTH_HOURS + 5e-6 * 10.0 * MONTH_S);
-        near(cluster.usd_per_m_served.unwrap(), 100.0 / 36_000.0 * 1e3);
-        assert_eq!(decision.choice, Choice::Devices);
-        // 450 computed, 450 reused and 100 answered tokens.
-        near(decision.api[0].usd_per_request, (450.0 + 225.0 + 400.0) / 1e6);
-        assert_eq!(decision.api[0].passed_at_requests, None, "a worker serves a million USD less");
-    }
-
-    #[test]
-    fn an_option_that_misses_the_slo_is_not_taken_and_a_split_must_save_something() {
-        let mut facts = facts();
-        facts.devices.within_slo = 0.8;
-        assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Split);
-        facts.split.as_mut().unwrap().requests_per_s_per_worker = Some(2.0);
-        assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Cluster);
-        facts.clusters[1].requests_per_s_per_worker = None;
-        facts.split = None;
-        assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Nothing);
-        let bought = Inputs { charged_share: 1.0, ..inputs() };
-        let choice = decide(&self::facts(), &RATES, &bought, &api()).choice;
-        assert_eq!(
-            choice,
-            Choice::Cluster,
-            "a thousand devices cost what ten workers do, and power"
-        );
-    }
-
-    #[test]
-    fn a_break_even_lies_between_what_was_simulated() {
-        let (facts, inputs) = (facts(), inputs());
-        // A request costs 20 / 3600 USD with nothing reused and half of it with half reused.
-        let usd = |part: f64| part * 20.0 / 3600.0;
-        near(break_even_share(&facts, &RATES, &inputs, usd(0.75)).unwrap(), 0.25);
-        assert_eq!(break_even_share(&facts, &RATES, &inputs, usd(1.1)), Err(true));
-        assert_eq!(break_even_share(&facts, &RATES, &inputs, usd(0.4)), Err(false));
-    }
-
-    #[test]
-    fn a_price_is_passed_where_one_worker_is_paid_for() {
-        let dear = vec![Api { name: "a".into(), input: 10.0, cached: 10.0, output: 10.0 }];
-        let decision = decide(&facts(), &RATES, &inputs(), &dear);
-        let cost = &decision.api[0];
-        // 0.01 USD a request; a worker's month is 10 USD an hour.
-        near(cost.passed_at_requests.unwrap(), 1_000.0 * MONTH_HOURS);
-        near(cost.passed_at_usd_per_month.unwrap(), 10.0 * MONTH_HOURS);
-    }
-}
+mod tests;

@@ -1,8 +1,9 @@
 //! How an advice stands and falls with what went into it: each input is made twice and half as large, and the
 //! advice is made anew.
 
-use super::facts::{self, Facts, Rates};
+use super::facts::{Facts, Rates};
 use super::options::{Choice, Decision, Inputs, decide};
+use super::simulated;
 use crate::config::Setup;
 use crate::economics::Api;
 use crate::progress::Progress;
@@ -82,14 +83,14 @@ pub fn of(
     let mut with_slo = |factor: f64| -> Result<Case> {
         let mut setup = setup.clone();
         setup.slo.ttft_s *= factor;
-        Ok(decided(&facts::at_other_slo(facts, &setup)?, factor))
+        Ok(decided(&simulated::at_other_slo(facts, &setup)?, factor))
     };
     all.push(("TTFT of the SLO", [with_slo(1.0 / FACTOR)?, with_slo(FACTOR)?]));
     // A device of a file is not known by its name.
     let devices = &setup.devices.as_ref().expect("a scenario with devices").profile;
     if super::with_speed(devices, 1.0).is_ok() {
         let mut with_speed = |factor: f64| -> Result<Case> {
-            Ok(decided(&facts::with_device_speed(facts, setup, factor)?, factor))
+            Ok(decided(&simulated::with_device_speed(facts, setup, factor)?, factor))
         };
         all.push(("speed of devices", [with_speed(1.0 / FACTOR)?, with_speed(FACTOR)?]));
     }
@@ -115,7 +116,7 @@ fn times(factor: f64) -> String {
 
 fn usd(decision: &Decision) -> Option<f64> {
     let chosen = decision.options.iter().find(|option| option.choice == decision.choice)?;
-    chosen.usd_per_month
+    chosen.usd_per_month.map(|usd| usd.mean)
 }
 
 fn effect(case: &Case, now: &Decision) -> f64 {

@@ -1,11 +1,15 @@
 //! The advice in words.
 
-use super::facts::{Facts, Rates};
+mod assumed;
+mod break_even;
+mod compare;
+
+use super::band::Band;
+use super::facts::{Cluster, Facts, Rates};
 use super::figures::Advice;
-use super::options::{
-    Alternative, ApiCost, Choice, Decision, Inputs, SPLIT_SAVES, break_even_share,
-};
+use super::options::{Alternative, Choice, Decision, Inputs, SPLIT_SAVES};
 use super::sensitivity::{FACTOR, Sensitivity};
+use super::simulated::search_step;
 use crate::capacity::ENOUGH;
 use crate::config::Setup;
 use crate::economics::Sheet;
@@ -32,10 +36,11 @@ pub fn write(asked: &Asked<'_>) -> Advice {
     answer(&mut advice, asked);
     table(&mut advice, asked);
     why(&mut advice, asked);
-    break_evens(&mut advice, asked);
+    compare::write(&mut advice, asked);
+    break_even::write(&mut advice, asked);
     sensitivities(&mut advice, asked);
     played(&mut advice, asked);
-    assumed(&mut advice, asked);
+    assumed::write(&mut advice, asked);
     advice
 }
 
@@ -43,6 +48,10 @@ fn answer(advice: &mut Advice, asked: &Asked<'_>) {
     let name = asked.setup.source.name();
     let line = match (asked.decision.choice, &asked.facts.split) {
         (Choice::Cluster, _) => "CLUSTER: all requests to workers that share KV cache".to_owned(),
+        (Choice::ClusterSameModel, _) => {
+            "CLUSTER, with the devices' model, which costs less there than on the devices"
+                .to_owned()
+        }
         (Choice::Devices, _) => "DEVICES: each request to its user's own device".to_owned(),
         (Choice::Split, Some(split)) => {
             let up_to = advice.count("split.up_to_tokens", f64::from(split.up_to_tokens));
@@ -62,35 +71,14 @@ fn table(advice: &mut Advice, asked: &Asked<'_>) {
         "on devices %",
         "workers",
         "GPUs",
+        "full %",
         "USD/month",
+        "band",
         "USD/request",
         "USD/M served",
     ]);
     for option in &asked.decision.options {
-        let name = option.choice.name();
-        let key = |figure: &str| format!("{name}.{figure}");
-        let mut cost = |figure: &str, value: Option<f64>| match value {
-            Some(value) => advice.usd(&key(figure), value),
-            None => "-".to_owned(),
-        };
-        let month = cost("usd_per_month", option.usd_per_month);
-        let request = cost("usd_per_request", option.usd_per_request);
-        let served = cost("usd_per_m_served", option.usd_per_m_served);
-        let share = option.share_on_devices * 100.0;
-        let share = advice.figure(&key("percent_on_devices"), share, format!("{share:.1}"));
-        let workers = advice.count(&key("workers"), f64::from(option.workers));
-        let chips = advice.count(&key("gpus"), f64::from(option.chips));
-        let keeps = if option.keeps_slo { "yes" } else { "no" };
-        table.add_row([
-            name.to_owned(),
-            keeps.to_owned(),
-            share,
-            workers,
-            chips,
-            month,
-            request,
-            served,
-        ]);
+        table.add_row(option_row(advice, option));
     }
     for api in &asked.decision.api {
         let name = format!("API \"{}\"", api.name);
@@ -100,10 +88,56 @@ fn table(advice: &mut Advice, asked: &Asked<'_>) {
         let tokens = asked.facts.prompt_tokens + asked.facts.output_tokens;
         let served = advice.usd(&key("usd_per_m_served"), api.usd_per_request * 1e6 / tokens);
         let none = String::new;
-        table.add_row([name, none(), none(), none(), none(), month, request, served]);
+        let nothing = [none(), none(), none(), none(), none()];
+        let [keeps, share, workers, chips, full] = nothing;
+        let figures = [month, none(), request, served];
+        let row = [name, keeps, share, workers, chips, full].into_iter().chain(figures);
+        table.add_row(row);
     }
     align(&mut table, 1);
     advice.text += &trimmed(&table);
+    let seeds = asked.facts.seeds;
+    let of = if seeds == 1 { "seed" } else { "seeds" };
+    let seeds = advice.count("facts.seeds", seeds as f64);
+    let step = advice.percent("facts.capacity_step_percent", search_step());
+    advice.say(&format!(
+        "Full: the part of the workers' capacity that the busiest time takes. Band: of USD/month, over {seeds} {of} and \
+         the {step} within which a capacity is found.\n"
+    ));
+}
+
+fn option_row(advice: &mut Advice, option: &Alternative) -> [String; 10] {
+    let key = |figure: &str| format!("{}.{figure}", option.choice.key());
+    let mut cost = |figure: &str, value: Option<f64>| match value {
+        Some(value) => advice.usd(&key(figure), value),
+        None => "-".to_owned(),
+    };
+    let month = cost("usd_per_month", option.usd_per_month.map(|usd| usd.mean));
+    let request = cost("usd_per_request", option.usd_per_request);
+    let served = cost("usd_per_m_served", option.usd_per_m_served);
+    let band = option.usd_per_month.map_or_else(String::new, |usd| {
+        let [low, high] = [("low", usd.low), ("high", usd.high)]
+            .map(|(end, usd)| advice.usd(&key(&format!("usd_per_month.{end}")), usd));
+        if low == high { low } else { format!("{low} to {high}") }
+    });
+    let share = option.share_on_devices * 100.0;
+    let share = advice.figure(&key("percent_on_devices"), share, format!("{share:.1}"));
+    let full = option.full_at_peak.map_or_else(String::new, |full| {
+        let full = full * 100.0;
+        advice.figure(&key("percent_full_at_peak"), full, format!("{full:.0}"))
+    });
+    [
+        option.choice.name().to_owned(),
+        if option.keeps_slo { "yes" } else { "no" }.to_owned(),
+        share,
+        advice.count(&key("workers"), f64::from(option.workers)),
+        advice.count(&key("gpus"), f64::from(option.chips)),
+        full,
+        month,
+        band,
+        request,
+        served,
+    ]
 }
 
 fn why(advice: &mut Advice, asked: &Asked<'_>) {
@@ -124,22 +158,29 @@ fn why(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say(&format!(
         "SLO: {enough} of the requests with a TTFT of up to {ttft} s and a TPOT of up to {tpot} ms."
     ));
-    let mut line = "Cluster, by what it shares:".to_owned();
+    advice.say("Cluster, by what it shares:");
     for (i, cluster) in facts.clusters.iter().enumerate() {
-        let share = advice.percent(&format!("clusters.{i}.reused_percent"), cluster.reused_share);
-        let rate = match cluster.requests_per_s_per_worker {
-            None => "no load within the SLO".to_owned(),
-            Some(rate) => {
-                let name = format!("clusters.{i}.requests_per_s_per_worker");
-                format!("{} requests/s a worker", advice.amount(&name, rate))
-            }
-        };
-        let end = if i + 1 == facts.clusters.len() { "." } else { ";" };
-        line += &format!(" \"{}\": {share} of prompt tokens reused, {rate}{end}", cluster.sharing);
+        let said = serves(advice, &format!("clusters.{i}"), cluster, facts.seeds);
+        advice.say(&format!("- \"{}\": {said}", cluster.sharing));
     }
-    advice.say(&line);
+    match (&facts.same_model, &facts.no_same_model) {
+        (Some(same), _) => {
+            let key = "cluster_same_model";
+            let chips =
+                advice.count("cluster_same_model.gpus_per_worker", same.chips_per_worker.into());
+            let said = serves(advice, key, &same.cluster, facts.seeds);
+            advice.say(&format!(
+                "- \"{}\" with the devices' model, \"{}\" in \"{}\" on {chips} GPU a worker: {said}",
+                same.cluster.sharing, same.model, same.precision
+            ));
+        }
+        (None, Some(why)) => {
+            advice.say(&format!("The devices' model on the cluster is not compared: {why}."));
+        }
+        (None, None) => {}
+    }
     let devices = &facts.devices;
-    let within = advice.percent("devices.within_slo_percent", devices.within_slo);
+    let within = advice.percent("devices.within_slo_percent", devices.within_slo.mean);
     let p90 = advice.amount("devices.ttft_p90_s", devices.ttft_p90_s);
     let tpot = advice.amount("devices.tpot_mean_ms", devices.tpot_mean_s * 1e3);
     let reused = advice.percent("devices.reused_percent", devices.reused_share);
@@ -156,106 +197,69 @@ fn why(advice: &mut Advice, asked: &Asked<'_>) {
         ));
     }
     match &facts.split {
-        None => advice.say("No split: all prompts, or none, are short enough for the devices."),
+        None => {
+            advice.say("No split by length: nearly all prompts, or none, are short enough for the devices.");
+        }
         Some(split) => {
             let up_to = advice.count("split.up_to_tokens", f64::from(split.up_to_tokens));
             let share = advice.percent("split.percent_on_devices", split.share_on_devices);
             let saves = advice.percent("split.must_save_percent", SPLIT_SAVES);
+            let short = if split.short { TOO_SHORT } else { "" };
+            let rate = match split.requests_per_s_per_worker {
+                Some(rate) => rate_of(advice, "split", rate),
+                None => "no load within the SLO".to_owned(),
+            };
             advice.say(&format!(
-                "Split: prompts of up to {up_to} tokens, {share} of the requests, to devices. It is advised only if it saves \
-                 {saves} of what the better side costs alone."
+                "Split: prompts of up to {up_to} tokens, {share} of the requests, to devices: {rate}{short}. It is advised only \
+                 if it saves {saves} of what the better side costs alone."
             ));
         }
     }
     advice.say("");
 }
 
-fn break_evens(advice: &mut Advice, asked: &Asked<'_>) {
-    let Asked { facts, rates, inputs, decision, .. } = asked;
-    advice.say("Break-even:");
-    let devices = decision.options.iter().find(|option| option.choice == Choice::Devices);
-    let against = devices.and_then(|option| Some(("devices".to_owned(), option.usd_per_request?)));
-    let apis =
-        decision.api.iter().map(|api| (format!("API \"{}\"", api.name), api.usd_per_request));
-    for (name, usd) in against.into_iter().chain(apis) {
-        let each = advice.usd(&format!("break_even.{name}.usd_per_request"), usd);
-        let line = match break_even_share(facts, rates, inputs, usd) {
-            Ok(share) => {
-                let key = format!("break_even.{name}.reused_percent");
-                format!("from {} of prompt tokens reused on", advice.percent(&key, share))
-            }
-            Err(true) => "at any share of reused tokens that was simulated".to_owned(),
-            Err(false) => "at no share of reused tokens that was simulated".to_owned(),
-        };
-        advice.say(&format!(
-            "- sharing: the cluster costs less than {name} ({each} USD a request) {line}."
-        ));
-    }
-    let longest = f64::from(facts.devices.longest_in_time);
-    let longest = advice.count("break_even.prompt_tokens", longest);
-    advice.say(&format!(
-        "- context: a device that is cool and idle begins to answer in time prompts of up to {longest} tokens, nothing \
-         cached."
-    ));
-    match facts.break_even_gb_s {
-        None => advice.say("- bandwidth: nothing is reused, so no tier has anything to load."),
-        Some(gb_s) => {
-            let gb_s = advice.amount("break_even.gb_s", gb_s);
-            advice.say(&format!(
-                "- bandwidth: a tier that gives a worker more than {gb_s} GB/s loads the reused part of the mean prompt faster \
-                 than it is computed."
-            ));
-        }
-    }
-    for api in &decision.api {
-        passed(advice, api);
-    }
-    if let Some(line) = charged(advice, asked) {
-        advice.say(&line);
-    }
-    advice.say("");
-}
+const TOO_SHORT: &str =
+    " (an upper bound: the workload is too short to show that it could be kept up)";
 
-fn passed(advice: &mut Advice, api: &ApiCost) {
-    let name = &api.name;
-    match (api.passed_at_requests, api.passed_at_usd_per_month) {
-        (Some(requests), Some(usd)) => {
-            let requests = advice.count(&format!("break_even.{name}.requests"), requests);
-            let usd = advice.usd(&format!("break_even.{name}.usd_per_month"), usd);
-            advice.say(&format!(
-                "- volume: the cluster passes API \"{name}\" at {requests} requests a month, {usd} USD of API spend, but for \
-                 the steps of whole workers."
-            ));
-        }
-        _ => advice.say(&format!(
-            "- volume: the cluster never passes API \"{name}\": a worker's month costs more than the API takes for all that \
-             it serves in it."
-        )),
-    }
-}
-
-/// The charged share of the devices at which they cost what the cluster does.
-fn charged(advice: &mut Advice, asked: &Asked<'_>) -> Option<String> {
-    let Asked { rates, inputs, decision, .. } = asked;
-    let of = |choice| decision.options.iter().find(|option| option.choice == choice);
-    let usd = |option: Option<&Alternative>| option.and_then(|option| option.usd_per_month);
-    let (cluster, devices) = (usd(of(Choice::Cluster))?, usd(of(Choice::Devices))?);
-    let hours = super::options::MONTH_S / 3600.0;
-    let whole = inputs.users * rates.device_owned_usd_per_hour * inputs.device_price * hours;
-    let power = devices - inputs.charged_share * whole;
-    let share = (cluster - power) / whole;
-    let bought = advice.usd("devices.usd_per_month_if_bought", power + whole);
-    let line = match share {
-        _ if share <= 0.0 => "they cost more than the cluster by their power alone".to_owned(),
-        _ if share >= 1.0 => "they cost less than the cluster even then".to_owned(),
-        share => {
-            let share = advice.percent("break_even.charged_percent", share);
-            format!("they cost less than the cluster while up to {share} of that is charged")
+/// What a cluster serves within the SLO, or how it misses it.
+fn serves(advice: &mut Advice, key: &str, cluster: &Cluster, seeds: u64) -> String {
+    let share = advice.percent(&format!("{key}.reused_percent"), cluster.reused_share);
+    let rate = match (cluster.requests_per_s_per_worker, cluster.least) {
+        (Some(rate), _) => rate_of(advice, key, rate),
+        (None, None) => "no load within the SLO".to_owned(),
+        (None, Some(least)) => {
+            let with = without(advice, key, cluster.seeds_without, seeds);
+            let key = |figure: &str| format!("{key}.least.{figure}");
+            let within = advice.percent(&key("within_slo_percent"), least.within_slo);
+            let ttft = advice.amount(&key("ttft_p90_s"), least.ttft_p90_s);
+            let tpot = advice.amount(&key("tpot_mean_ms"), least.tpot_mean_s * 1e3);
+            format!(
+                "no load within the SLO{with}: at the least that was tried {within} of the requests are, TTFT p90 {ttft} s, \
+                 mean TPOT {tpot} ms"
+            )
         }
     };
-    Some(format!(
-        "- devices: bought for this they would cost {bought} USD a month, power included; {line}."
-    ))
+    let short = if cluster.short { TOO_SHORT } else { "" };
+    format!("{share} of prompt tokens reused, {rate}{short}.")
+}
+
+/// Which of the seeds it is that no load is within the SLO with; nothing where it is all of them.
+fn without(advice: &mut Advice, key: &str, without: u64, seeds: u64) -> String {
+    if without == seeds {
+        return String::new();
+    }
+    let without = advice.count(&format!("{key}.seeds_without"), without as f64);
+    let seeds = advice.count("facts.seeds", seeds as f64);
+    format!(" with {without} of {seeds} seeds")
+}
+
+/// The mean over the seeds, and what it may be.
+fn rate_of(advice: &mut Advice, key: &str, rate: Band) -> String {
+    let name = format!("{key}.requests_per_s_per_worker");
+    let mean = advice.amount(&name, rate.mean);
+    let low = advice.amount(&format!("{name}.low"), rate.low);
+    let high = advice.amount(&format!("{name}.high"), rate.high);
+    format!("{mean} requests/s a worker ({low} to {high})")
 }
 
 fn sensitivities(advice: &mut Advice, asked: &Asked<'_>) {
@@ -293,7 +297,8 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
     let workers = needed.min(super::MOST_WORKERS);
     let count = advice.count("played.workers", f64::from(workers));
     let of = if workers < needed { ", in proportion" } else { "" };
-    advice.say(&format!("Played at the volume's peak ({}, {count} workers{of}):", chosen.name()));
+    let plural = if workers == 1 { "worker" } else { "workers" };
+    advice.say(&format!("Played at the volume's peak ({}, {count} {plural}{of}):", chosen.name()));
     let sides = match &run.devices {
         None => vec![("all", &run.figures)],
         Some(report) => {
@@ -323,77 +328,27 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say("");
 }
 
-fn assumed(advice: &mut Advice, asked: &Asked<'_>) {
-    let Asked { setup, sheet, rates, inputs, .. } = asked;
-    advice.say("Assumed:");
-    let peak = advice.amount("inputs.peak", inputs.peak);
-    let users = advice.count("inputs.users", inputs.users);
-    let each = advice.count("inputs.requests_per_user", inputs.monthly_requests / inputs.users);
-    let why = if asked.users_given { "" } else { ", unless --users says otherwise" };
-    advice.say(&format!(
-        "- the busiest time has {peak} times the mean rate, and the cluster is made for it."
-    ));
-    advice.say(&format!("- {users} users, each with a device and {each} requests a month{why}."));
-    let worker = rates.worker_usd_per_hour / f64::from(rates.chips_per_worker);
-    let gpu = advice.usd("rates.gpu_usd_per_hour", worker);
-    let kwh = advice.usd("prices.user_usd_per_kwh", sheet.user.usd_per_kwh);
-    let share = advice.percent("inputs.charged_percent", inputs.charged_share);
-    advice.say(&format!(
-        "- a GPU costs {gpu} USD an hour, power and host included, whether it works or not; a device's power {kwh} USD/kWh, \
-         and {share} of its price and idle power is charged."
-    ));
-    for api in &sheet.api {
-        let name = &api.name;
-        let key = |figure: &str| format!("prices.{name}.{figure}");
-        let input = advice.usd(&key("input"), api.input);
-        let cached = advice.usd(&key("cached"), api.cached);
-        let output = advice.usd(&key("output"), api.output);
-        advice.say(&format!(
-            "- API \"{name}\": {input} USD a million input tokens, {cached} cached, {output} output; its cache finds what the \
-             cluster's finds."
-        ));
-    }
-    advice.say(
-        "- throughput is in proportion to the number of workers, and whole workers are rented.",
-    );
-    let models = "- the devices run another model than the cluster, and an API a third: what their answers are worth is NOT \
-                  compared. A cheaper option is cheaper, not as good.";
-    advice.say(models);
-    let profile = setup.fleet.profile();
-    let device = &setup.devices.as_ref().expect("a scenario with devices").profile;
-    for profile in [profile, device] {
-        let standing = profile.standing();
-        if !standing.validated {
-            let band = match standing.band_percent {
-                Some(percent) => {
-                    let key = format!("band.{}", profile.name);
-                    format!(", times may be {} % off either way", advice.amount(&key, percent))
-                }
-                None => String::new(),
-            };
-            advice.say(&format!("- profile \"{}\" is unvalidated{band}.", profile.name));
-        }
-    }
-    advice.say("- prefill behind a cached prefix is modelled on every device.");
-}
-
 /// One row an option.
 pub fn csv(decision: &Decision) -> String {
     let mut text =
-        "option,chosen,keeps_slo,share_on_devices,workers,gpus,usd_per_month,usd_per_request,usd_per_m_served\n"
+        "option,chosen,keeps_slo,share_on_devices,workers,gpus,full_at_peak,usd_per_month,usd_per_month_low,\
+         usd_per_month_high,usd_per_request,usd_per_m_served\n"
             .to_owned();
     let known = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for option in &decision.options {
         writeln!(
             text,
-            "{},{},{},{},{},{},{},{},{}",
-            option.choice.name(),
+            "{},{},{},{},{},{},{},{},{},{},{},{}",
+            option.choice.key(),
             option.choice == decision.choice,
             option.keeps_slo,
             option.share_on_devices,
             option.workers,
             option.chips,
-            known(option.usd_per_month),
+            known(option.full_at_peak),
+            known(option.usd_per_month.map(|usd| usd.mean)),
+            known(option.usd_per_month.map(|usd| usd.low)),
+            known(option.usd_per_month.map(|usd| usd.high)),
             known(option.usd_per_request),
             known(option.usd_per_m_served)
         )

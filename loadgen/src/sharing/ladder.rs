@@ -1,4 +1,4 @@
-//! The rungs: the same workload on fleets that share more and more, and on devices that share nothing.
+//! The rungs: the same workload on fleets that share more and more, and on users' own devices, each with its own cache alone.
 
 use crate::config::Setup;
 use crate::groups::Fleet;
@@ -12,7 +12,7 @@ pub struct Rung {
 }
 
 /// Rungs by what they add. What the scenario has not, they can't add.
-pub const DEVICES: &str = "devices recompute";
+pub const DEVICES: &str = "users' devices";
 pub const NONE: &str = "no reuse";
 pub const SESSION: &str = "within a session";
 pub const TENANT: &str = "within a tenant";

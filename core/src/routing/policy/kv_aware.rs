@@ -14,7 +14,7 @@
 //! that a cold fleet fills evenly.
 
 use super::Policy;
-use crate::event::WorkerInfo;
+use crate::event::{PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::rng::hash_words;
@@ -43,8 +43,8 @@ impl Policy for KvAware {
                 Way { load: load(info, &hit), prefill: prefill(info, tokens, &hit), pull: None };
             let fetches = info.pool.is_some() || info.peers.is_some();
             let way = if fetches {
-                let sources = sources.get_or_insert_with(|| Sources::of(&overlap, view));
-                sources.cheapest(own, id, info, tokens, &hit)
+                let sources = sources.get_or_insert_with(|| Sources::of(&overlap, view, tokens));
+                sources.cheapest(own, id, info, &hit)
             } else {
                 own
             };
@@ -82,12 +82,37 @@ struct Way {
 /// Who else a worker could fetch from: the pool, and the two workers that hold the most (one of them
 /// may be itself).
 struct Sources {
-    pool: Option<Pull>,
-    peers: [Option<Pull>; 2],
+    tokens: u32,
+    pool: Option<Source>,
+    peers: [Option<Source>; 2],
+}
+
+struct Source {
+    pull: Pull,
+    /// What is left to compute after it. Workers are alike as a rule, so it is asked for once.
+    rest: Option<(PrefillCost, u32, Duration)>,
+}
+
+impl Source {
+    const fn new(pull: Pull) -> Self {
+        Self { pull, rest: None }
+    }
+
+    fn prefill(&mut self, info: &WorkerInfo, tokens: u32) -> Duration {
+        let cached = self.pull.blocks.saturating_mul(info.block_size).min(tokens);
+        match self.rest {
+            Some((cost, same, rest)) if (cost, same) == (info.prefill, cached) => rest,
+            _ => {
+                let rest = info.prefill.estimate(tokens - cached, cached);
+                self.rest = Some((info.prefill, cached, rest));
+                rest
+            }
+        }
+    }
 }
 
 impl Sources {
-    fn of(overlap: &Overlap, view: &FleetView<'_>) -> Self {
+    fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
         let lends = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
@@ -104,35 +129,31 @@ impl Sources {
                 _ => {}
             }
         }
-        Self { pool, peers }
+        let peers = peers.map(|peer| peer.map(Source::new));
+        Self { tokens, pool: pool.map(Source::new), peers }
     }
 
     fn cheapest(
-        &self,
+        &mut self,
         own: Way,
         worker: WorkerId,
         info: &WorkerInfo,
-        tokens: u32,
         hit: &[u32; MAX_TIERS],
     ) -> Way {
         let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
-        let other = self.peers.iter().flatten().find(|pull| pull.from != worker.into());
-        let pool = self.pool.as_ref().zip(info.pool);
-        let all = pool.into_iter().chain(other.zip(info.peers));
-        let ways = all.filter(|(pull, _)| pull.blocks > held).map(|(pull, cost)| {
-            let cached = pull.blocks.saturating_mul(info.block_size).min(tokens);
-            Way {
-                load: own.load.max(cost.estimate(pull.blocks - held)),
-                prefill: info.prefill.estimate(tokens - cached, cached),
-                pull: Some(*pull),
+        let peers = self.peers.iter_mut().flatten();
+        let other = peers.filter(|source| source.pull.from != worker.into()).take(1);
+        let pool = self.pool.iter_mut().map(|source| (source, info.pool));
+        let mut best = own;
+        for (source, cost) in pool.chain(other.map(|source| (source, info.peers))) {
+            let Some(cost) = cost.filter(|_| source.pull.blocks > held) else { continue };
+            let load = own.load.max(cost.estimate(source.pull.blocks - held));
+            let prefill = source.prefill(info, self.tokens);
+            if load + prefill < best.load + best.prefill {
+                best = Way { load, prefill, pull: Some(source.pull) };
             }
-        });
-        ways.fold(
-            own,
-            |best, way| {
-                if way.load + way.prefill < best.load + best.prefill { way } else { best }
-            },
-        )
+        }
+        best
     }
 }
 
