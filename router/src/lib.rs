@@ -7,8 +7,8 @@
 //! - `relay`: one request on its way: check, hash, decide, pass on, stream back. `flight`: what it leaves
 //!   here meanwhile.
 //! - `hints`: what a worker is told of a decision besides the request.
-//! - `feed`: a source's messages, and why following it ends. `subscribe`: following a worker's feed into
-//!   the prefix index. `pools`: the same for pools.
+//! - `feed`: a source's messages, and why following it ends. `follow`: following one for ever, into the
+//!   prefix index. `subscribe`, `pools`: what a worker and a pool have of their own in that.
 //! - `service`, `control`: the gRPC services.
 //! - `roster`: the workers by number. `link`: the connections to one of them.
 //! - `admin`: the operator's service: who is there, drain, policy, explain.
@@ -22,6 +22,7 @@ pub mod config;
 mod control;
 mod feed;
 mod flight;
+mod follow;
 mod heart;
 mod hints;
 mod link;
