@@ -10,6 +10,7 @@
 //! unknown (an event from the wire), every [`ANCHOR`]th block of a path is registered besides
 //! ([`RunTree::with_anchors`]).
 
+mod check;
 mod slab;
 
 use crate::block::{BlockHash, BlockRun, Chain};
@@ -20,6 +21,13 @@ use std::sync::Arc;
 
 /// How far apart the registered blocks of a path are.
 pub const ANCHOR: u32 = 64;
+
+/// The first block whose name must be known of a run that starts at block `start`, so that the block
+/// above it can be found.
+pub const fn anchor_above(start: u32) -> u32 {
+    let above = start.saturating_sub(1);
+    above - above % ANCHOR
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(u32);
@@ -77,12 +85,21 @@ impl core::ops::AddAssign for Tally {
 #[derive(Clone, Debug)]
 pub struct RunTree<V> {
     nodes: Slab<Node<V>>,
-    /// First blocks of nodes, and what else is registered, to the node that holds them.
+    /// First blocks of nodes, and what else is registered, to the node that holds them: by name and
+    /// depth ([`key`]).
     at: Map<BlockHash, NodeId>,
     /// Last blocks too.
     ends: bool,
     /// And blocks of a path that are so far apart.
     stride: u32,
+}
+
+/// What a block is registered by. A name says how deep its block lies; but whoever sends runs may be
+/// wrong about that, and then what he names must not be taken for what others have, nor take its place.
+const fn key(name: BlockHash, depth: u32) -> BlockHash {
+    // By an odd number, so that no two depths are alike.
+    let spread = (depth as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    BlockHash::from_wire(name.to_wire() ^ (spread as u128) << 64)
 }
 
 impl<V> Default for RunTree<V> {
@@ -144,12 +161,8 @@ impl<V: Clone> RunTree<V> {
         if depth >= limit {
             return None;
         }
-        let id = *self.at.get(&chain.hash(depth))?;
-        // A name says how deep its block lies, unless somebody made the chain up.
-        let node = self.get(id);
-        (node.start..node.end)
-            .contains(&depth)
-            .then(|| (id, self.agreed(id, chain, depth + 1, limit)))
+        let id = self.registered(chain, depth)?;
+        Some((id, self.agreed(id, chain, depth + 1, limit)))
     }
 
     /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing
@@ -189,7 +202,7 @@ impl<V: Clone> RunTree<V> {
 
     /// The node that holds block `depth` of `chain`, if that block is registered.
     pub fn registered(&self, chain: &Chain, depth: u32) -> Option<NodeId> {
-        self.at.get(&chain.hash(depth)).copied()
+        self.at.get(&key(chain.hash(depth), depth)).copied()
     }
 
     /// The node that holds block `depth` of `chain`, of which only the names from the last
@@ -278,7 +291,7 @@ impl<V: Clone> RunTree<V> {
         node.parent = Some(head);
         node.first = node.chain.hash(at);
         let first = node.first;
-        self.at.insert(first, id);
+        self.at.insert(key(first, at), id);
         self.register(head, start, at);
         self.register_end(head);
         head
@@ -293,8 +306,8 @@ impl<V: Clone> RunTree<V> {
         self.unregister_end(id);
         let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
         while block < old_end {
-            let hash = self.name(id, block);
-            self.at.remove(&hash);
+            let name = self.name(id, block);
+            self.at.remove(&key(name, block));
             block = (block + 1).next_multiple_of(self.stride);
         }
         if end > start {
@@ -334,7 +347,7 @@ impl<V: Clone> RunTree<V> {
         (node.start, node.parent, node.first) = (head.start, head.parent, head.first);
         let is_end = ends && at + 1 == node.end;
         if !is_end && !at.is_multiple_of(stride) {
-            self.at.remove(&first);
+            self.at.remove(&key(first, at));
         }
         self.register(child, head.start, at);
         child
@@ -357,7 +370,7 @@ impl<V: Clone> RunTree<V> {
         node.start = at;
         let is_end = ends && border + 1 == node.end;
         if !is_end && !border.is_multiple_of(stride) {
-            self.at.remove(&was_first);
+            self.at.remove(&key(was_first, border));
         }
         self.register(child, at, border);
     }
@@ -366,8 +379,8 @@ impl<V: Clone> RunTree<V> {
     fn register(&mut self, id: NodeId, start: u32, end: u32) {
         let mut block = start;
         while block < end {
-            let hash = self.name(id, block);
-            self.at.insert(hash, id);
+            let name = self.name(id, block);
+            self.at.insert(key(name, block), id);
             block = (block + 1).next_multiple_of(self.stride);
         }
     }
@@ -379,7 +392,8 @@ impl<V: Clone> RunTree<V> {
 
     fn register_end(&mut self, id: NodeId) {
         if self.ends {
-            let last = self.get(id).last;
+            let node = self.get(id);
+            let last = key(node.last, node.end - 1);
             self.at.insert(last, id);
         }
     }
@@ -389,48 +403,8 @@ impl<V: Clone> RunTree<V> {
         let node = self.get(id);
         let block = node.end - 1;
         if self.ends && block != node.start && !block.is_multiple_of(self.stride) {
-            let last = node.last;
+            let last = key(node.last, block);
             self.at.remove(&last);
         }
-    }
-
-    /// For tests, and at rest: nodes fit together; in a debug build also that every registration
-    /// points where it should, which costs as much as to build the forest anew.
-    pub fn check(&self) {
-        let mut below = vec![(0, 0); self.nodes.numbered()];
-        for (id, node) in self.iter() {
-            assert!(node.start < node.end, "an empty run");
-            if let Some(parent) = node.parent {
-                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
-                let (children, ids) = &mut below[parent.index()];
-                (*children, *ids) = (*children + 1, *ids ^ id.0);
-            }
-        }
-        for (id, node) in self.iter() {
-            assert_eq!((node.children, node.child_ids), below[id.index()], "children miscounted");
-        }
-        if cfg!(debug_assertions) {
-            self.check_names();
-        }
-    }
-
-    fn check_names(&self) {
-        let mut registered = 0;
-        for (id, node) in self.iter() {
-            assert_eq!(node.first, node.chain.hash(node.start), "the name of the first block");
-            let mut block = node.start;
-            while block < node.end {
-                assert_eq!(self.at.get(&node.chain.hash(block)), Some(&id), "block {block}");
-                registered += 1;
-                block = (block + 1).next_multiple_of(self.stride);
-            }
-            let last = node.end - 1;
-            assert_eq!(node.last, node.chain.hash(last), "the name of block {last}");
-            if self.ends && last != node.start && !last.is_multiple_of(self.stride) {
-                assert_eq!(self.at.get(&node.last), Some(&id), "the end at block {last}");
-                registered += 1;
-            }
-        }
-        assert_eq!(registered, self.at.len(), "registrations left over");
     }
 }

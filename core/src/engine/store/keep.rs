@@ -4,7 +4,7 @@
 use super::find::Path;
 use super::{BlockStore, HBM, NoRoom, Run};
 use crate::block::BlockRun;
-use crate::runs::NodeId;
+use crate::runs::{NodeId, anchor_above};
 use crate::time::Instant;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -29,7 +29,9 @@ impl BlockStore {
             self.let_go(part);
         }
         if new > 0 {
-            let rest = BlockRun { chain: Arc::clone(&run.chain), start: here, end: run.end };
+            // The place is found: of what lies before it only what an event must name is kept.
+            let chain = run.chain.named_from(anchor_above(here));
+            let rest = BlockRun { chain, start: here, end: run.end };
             self.add(held.last().copied(), rest);
         }
         Ok(new)
