@@ -175,6 +175,21 @@ impl Chain {
         }
     }
 
+    /// The same names from block `base` on, for who keeps them long: the stretches of a text that was
+    /// written out, as those off the wire are, would else each keep all that lies before them. A
+    /// described text stays one.
+    #[must_use]
+    pub fn named_from(self: &Arc<Self>, base: u32) -> Arc<Self> {
+        match &self.form {
+            Form::Listed { base: known, hashes } if *known < base => {
+                let form = Form::Listed { base, hashes: hashes[(base - known) as usize..].into() };
+                let (block_size, tokens) = (self.block_size, self.tokens);
+                Arc::new(Self { block_size, tokens, form })
+            }
+            _ => Arc::clone(self),
+        }
+    }
+
     /// How far two chains agree: the first block in `from..to` where they differ, or `to`. They
     /// must agree before `from`, and `to` must not pass the end of either.
     pub fn agree_until(self: &Arc<Self>, other: &Arc<Self>, from: u32, to: u32) -> u32 {

@@ -10,13 +10,24 @@
 //! unknown (an event from the wire), every [`ANCHOR`]th block of a path is registered besides
 //! ([`RunTree::with_anchors`]).
 
+mod check;
+mod slab;
+
 use crate::block::{BlockHash, BlockRun, Chain};
 use crate::hash::Map;
 use crate::rng::mix64;
+use slab::Slab;
 use std::sync::Arc;
 
 /// How far apart the registered blocks of a path are.
 pub const ANCHOR: u32 = 64;
+
+/// The first block whose name must be known of a run that starts at block `start`, so that the block
+/// above it can be found.
+pub const fn anchor_above(start: u32) -> u32 {
+    let above = start.saturating_sub(1);
+    above - above % ANCHOR
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(u32);
@@ -73,9 +84,9 @@ impl core::ops::AddAssign for Tally {
 
 #[derive(Clone, Debug)]
 pub struct RunTree<V> {
-    nodes: Vec<Option<Node<V>>>,
-    free: Vec<NodeId>,
-    /// First blocks of nodes, and what else is registered, to the node that holds them.
+    nodes: Slab<Node<V>>,
+    /// First blocks of nodes, and what else is registered, to the node that holds them: by name and
+    /// depth ([`key`]).
     at: Map<BlockHash, NodeId>,
     /// Last blocks too.
     ends: bool,
@@ -83,11 +94,19 @@ pub struct RunTree<V> {
     stride: u32,
 }
 
+/// What a block is registered by. A name says how deep its block lies; but whoever sends runs may be
+/// wrong about that, and then what he names must not be taken for what others have, nor take its place.
+const fn key(name: BlockHash, depth: u32) -> BlockHash {
+    // By an odd number, so that no two depths are alike.
+    let spread = (depth as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    BlockHash::from_wire(name.to_wire() ^ (spread as u128) << 64)
+}
+
 impl<V> Default for RunTree<V> {
     fn default() -> Self {
         // The only multiple that a path has is its first block, which is registered anyway.
         let stride = u32::MAX;
-        Self { nodes: Vec::new(), free: Vec::new(), at: Map::default(), ends: false, stride }
+        Self { nodes: Slab::default(), at: Map::default(), ends: false, stride }
     }
 }
 
@@ -106,17 +125,16 @@ impl<V> RunTree<V> {
 
 impl<V: Clone> RunTree<V> {
     pub fn get(&self, id: NodeId) -> &Node<V> {
-        self.nodes[id.0 as usize].as_ref().expect("a node that exists")
+        self.nodes.get(id)
     }
 
     pub fn get_mut(&mut self, id: NodeId) -> &mut Node<V> {
-        self.nodes[id.0 as usize].as_mut().expect("a node that exists")
+        self.nodes.get_mut(id)
     }
 
     /// All nodes, in an order that only the history decides.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node<V>)> {
-        let numbered = self.nodes.iter().enumerate();
-        numbered.filter_map(|(i, node)| node.as_ref().map(|node| (NodeId(i as u32), node)))
+        self.nodes.iter()
     }
 
     pub fn tally(&self, id: NodeId) -> Tally {
@@ -130,7 +148,7 @@ impl<V: Clone> RunTree<V> {
     }
 
     pub fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.nodes.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -143,12 +161,8 @@ impl<V: Clone> RunTree<V> {
         if depth >= limit {
             return None;
         }
-        let id = *self.at.get(&chain.hash(depth))?;
-        // A name says how deep its block lies, unless somebody made the chain up.
-        let node = self.get(id);
-        (node.start..node.end)
-            .contains(&depth)
-            .then(|| (id, self.agreed(id, chain, depth + 1, limit)))
+        let id = self.registered(chain, depth)?;
+        Some((id, self.agreed(id, chain, depth + 1, limit)))
     }
 
     /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing
@@ -188,7 +202,7 @@ impl<V: Clone> RunTree<V> {
 
     /// The node that holds block `depth` of `chain`, if that block is registered.
     pub fn registered(&self, chain: &Chain, depth: u32) -> Option<NodeId> {
-        self.at.get(&chain.hash(depth)).copied()
+        self.at.get(&key(chain.hash(depth), depth)).copied()
     }
 
     /// The node that holds block `depth` of `chain`, of which only the names from the last
@@ -220,7 +234,7 @@ impl<V: Clone> RunTree<V> {
         let (first, last) = (chain.hash(start), chain.hash(end - 1));
         let node =
             Node { chain, start, end, parent, children: 0, child_ids: 0, first, last, value };
-        let id = self.place(node);
+        let id = self.nodes.insert(node);
         if let Some(parent) = parent {
             let parent = self.get_mut(parent);
             debug_assert_eq!(parent.end, start);
@@ -268,7 +282,7 @@ impl<V: Clone> RunTree<V> {
             value: node.value.clone(),
         };
         let (start, parent) = (head.start, head.parent);
-        let head = self.place(head);
+        let head = self.nodes.insert(head);
         if let Some(parent) = parent {
             self.get_mut(parent).child_ids ^= id.0 ^ head.0;
         }
@@ -277,7 +291,7 @@ impl<V: Clone> RunTree<V> {
         node.parent = Some(head);
         node.first = node.chain.hash(at);
         let first = node.first;
-        self.at.insert(first, id);
+        self.at.insert(key(first, at), id);
         self.register(head, start, at);
         self.register_end(head);
         head
@@ -292,8 +306,8 @@ impl<V: Clone> RunTree<V> {
         self.unregister_end(id);
         let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
         while block < old_end {
-            let hash = self.name(id, block);
-            self.at.remove(&hash);
+            let name = self.name(id, block);
+            self.at.remove(&key(name, block));
             block = (block + 1).next_multiple_of(self.stride);
         }
         if end > start {
@@ -303,8 +317,7 @@ impl<V: Clone> RunTree<V> {
             self.register_end(id);
             return None;
         }
-        let node = self.nodes[id.0 as usize].take().expect("a node that exists");
-        self.free.push(id);
+        let node = self.nodes.remove(id);
         if let Some(parent) = node.parent {
             let parent = self.get_mut(parent);
             parent.children -= 1;
@@ -324,8 +337,7 @@ impl<V: Clone> RunTree<V> {
         let child = self.only_child(id).expect("a node with an only child");
         self.unregister_end(id);
         let (ends, stride) = (self.ends, self.stride);
-        let head = self.nodes[id.0 as usize].take().expect("a node that exists");
-        self.free.push(id);
+        let head = self.nodes.remove(id);
         if let Some(parent) = head.parent {
             self.get_mut(parent).child_ids ^= id.0 ^ child.0;
         }
@@ -335,7 +347,7 @@ impl<V: Clone> RunTree<V> {
         (node.start, node.parent, node.first) = (head.start, head.parent, head.first);
         let is_end = ends && at + 1 == node.end;
         if !is_end && !at.is_multiple_of(stride) {
-            self.at.remove(&first);
+            self.at.remove(&key(first, at));
         }
         self.register(child, head.start, at);
         child
@@ -358,26 +370,17 @@ impl<V: Clone> RunTree<V> {
         node.start = at;
         let is_end = ends && border + 1 == node.end;
         if !is_end && !border.is_multiple_of(stride) {
-            self.at.remove(&was_first);
+            self.at.remove(&key(was_first, border));
         }
         self.register(child, at, border);
-    }
-
-    fn place(&mut self, node: Node<V>) -> NodeId {
-        if let Some(id) = self.free.pop() {
-            self.nodes[id.0 as usize] = Some(node);
-            return id;
-        }
-        self.nodes.push(Some(node));
-        NodeId(u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 runs"))
     }
 
     /// First blocks and anchors from block `start` on, which is one of them.
     fn register(&mut self, id: NodeId, start: u32, end: u32) {
         let mut block = start;
         while block < end {
-            let hash = self.name(id, block);
-            self.at.insert(hash, id);
+            let name = self.name(id, block);
+            self.at.insert(key(name, block), id);
             block = (block + 1).next_multiple_of(self.stride);
         }
     }
@@ -389,7 +392,8 @@ impl<V: Clone> RunTree<V> {
 
     fn register_end(&mut self, id: NodeId) {
         if self.ends {
-            let last = self.get(id).last;
+            let node = self.get(id);
+            let last = key(node.last, node.end - 1);
             self.at.insert(last, id);
         }
     }
@@ -399,48 +403,8 @@ impl<V: Clone> RunTree<V> {
         let node = self.get(id);
         let block = node.end - 1;
         if self.ends && block != node.start && !block.is_multiple_of(self.stride) {
-            let last = node.last;
+            let last = key(node.last, block);
             self.at.remove(&last);
         }
-    }
-
-    /// For tests, and at rest: nodes fit together; in a debug build also that every registration
-    /// points where it should, which costs as much as to build the forest anew.
-    pub fn check(&self) {
-        let mut below = vec![(0, 0); self.nodes.len()];
-        for (id, node) in self.iter() {
-            assert!(node.start < node.end, "an empty run");
-            if let Some(parent) = node.parent {
-                assert_eq!(self.get(parent).end, node.start, "a gap between runs");
-                let (children, ids) = &mut below[parent.index()];
-                (*children, *ids) = (*children + 1, *ids ^ id.0);
-            }
-        }
-        for (id, node) in self.iter() {
-            assert_eq!((node.children, node.child_ids), below[id.index()], "children miscounted");
-        }
-        if cfg!(debug_assertions) {
-            self.check_names();
-        }
-    }
-
-    fn check_names(&self) {
-        let mut registered = 0;
-        for (id, node) in self.iter() {
-            assert_eq!(node.first, node.chain.hash(node.start), "the name of the first block");
-            let mut block = node.start;
-            while block < node.end {
-                assert_eq!(self.at.get(&node.chain.hash(block)), Some(&id), "block {block}");
-                registered += 1;
-                block = (block + 1).next_multiple_of(self.stride);
-            }
-            let last = node.end - 1;
-            assert_eq!(node.last, node.chain.hash(last), "the name of block {last}");
-            if self.ends && last != node.start && !last.is_multiple_of(self.stride) {
-                assert_eq!(self.at.get(&node.last), Some(&id), "the end at block {last}");
-                registered += 1;
-            }
-        }
-        assert_eq!(registered, self.at.len(), "registrations left over");
     }
 }

@@ -5,15 +5,19 @@ mod common;
 
 use common::{Form, Texts, between, chance, for_seeds, off_the_wire, run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use warmpath_core::block::{
     BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
 };
+use warmpath_core::engine::store::BlockStore;
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::event::{Digest, KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::index::{Overlap, PrefixIndex, SequenceGap};
 use warmpath_core::runs::ANCHOR;
+use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
 
 type Held = BTreeSet<(TierId, BlockHash)>;
@@ -27,7 +31,8 @@ struct Model {
 
 impl Model {
     fn new(wire: bool) -> Self {
-        Self { index: PrefixIndex::default(), held: BTreeMap::new(), seqs: BTreeMap::new(), wire }
+        let index = if wire { PrefixIndex::with_digests() } else { PrefixIndex::default() };
+        Self { index, held: BTreeMap::new(), seqs: BTreeMap::new(), wire }
     }
 
     fn form(&self, run: BlockRun) -> BlockRun {
@@ -69,6 +74,11 @@ impl Model {
 
     fn check(&self, prompts: &[TokenBlocks]) {
         self.index.check();
+        self.compare(prompts);
+    }
+
+    /// What the index says of the sources that the model knows.
+    fn compare(&self, prompts: &[TokenBlocks]) {
         for (source, held) in &self.held {
             let mut digest = Digest::default();
             for &(tier, hash) in held {
@@ -81,7 +91,8 @@ impl Model {
         for prompt in prompts {
             let mut overlap = Overlap::default();
             self.index.overlap(prompt, &mut overlap);
-            let seen: Vec<_> = overlap.entries().iter().map(|e| (e.source, e.by_tier)).collect();
+            let known = overlap.entries().iter().filter(|e| self.held.contains_key(&e.source));
+            let seen: Vec<_> = known.map(|e| (e.source, e.by_tier)).collect();
             assert_eq!(seen, self.overlap(prompt), "{} tokens", prompt.tokens());
         }
     }
@@ -233,6 +244,65 @@ fn written_texts_agree_with_the_model() {
 fn runs_off_the_wire_agree_with_the_model() {
     for_seeds(3_000..3_400, |rng| random_walk(rng, Form::Described, true, 12, 60));
     for_seeds(4_000..4_200, |rng| random_walk(rng, Form::Written, true, 300, 40));
+}
+
+/// Blocks of a text as somebody sees them who is wrong about their depth: from block `at` on they are
+/// called by the names of those that lie `by` blocks further.
+fn misplaced(rng: &mut Rng, texts: &Texts) -> Option<BlockRun> {
+    let chain = texts.pick_full(rng)?;
+    let by = between(rng, 1, chain.blocks());
+    let end = chain.blocks().checked_sub(by).filter(|&end| end > 0)?;
+    let start = between(rng, 0, end - 1);
+    let at = if chance(rng, 50) { 0 } else { between(rng, start, end - 1) };
+    let name = |block| chain.hash(if block < at { block } else { block + by });
+    let names: Vec<BlockHash> = (0..end).map(name).collect();
+    let told = Arc::new(Chain::from_wire(chain.block_size(), 0, names));
+    Some(off_the_wire(&run(&told, start, end)))
+}
+
+/// It is watched anew where that shows; either way the others' blocks stay what they are.
+#[test]
+fn a_source_that_is_wrong_about_depths_harms_nobody() {
+    const WRONG: SourceId = SourceId::Worker(WorkerId(9));
+    for_seeds(5_000..5_300, |rng| {
+        let longest = if chance(rng, 50) { 12 } else { 200 };
+        let texts = Texts::random(rng, Form::Written, 4, longest);
+        let mut model = Model::new(true);
+        model.replace(A, 1, Vec::new());
+        model.replace(B, 1, Vec::new());
+        let nothing = Snapshot { source: WRONG, epoch: 1, seq: 0, runs: Vec::new() };
+        model.index.replace(&nothing).unwrap();
+        let (mut seq, mut accepted) = (0, 0);
+        for _ in 0..60 {
+            if let Some(run) = misplaced(rng, &texts) {
+                let tier = TierId::HBM;
+                let event = match chance(rng, 70) {
+                    true => KvEvent::Stored { tier, run },
+                    false => KvEvent::Removed { tier, run },
+                };
+                seq += 1;
+                match model.index.apply(&batch(WRONG, seq, vec![event])) {
+                    Ok(()) => accepted += 1,
+                    Err(_) => {
+                        model.index.replace(&nothing).unwrap();
+                        seq = 0;
+                    }
+                }
+            }
+            let source = if chance(rng, 50) { A } else { B };
+            let event = match chance(rng, 60) {
+                true => random_stored(rng, &model, source, &texts),
+                false => random_removed(rng, &model, &texts),
+            };
+            model.apply(source, event.into_iter().collect());
+            let prompts: Vec<TokenBlocks> = (0..4).map(|_| texts.prompt(rng)).collect();
+            model.compare(&prompts);
+        }
+        assert!(accepted > 0 || texts.chains.iter().all(|chain| chain.blocks() < 3));
+        model.index.forget(WRONG);
+        let prompts: Vec<TokenBlocks> = (0..4).map(|_| texts.prompt(rng)).collect();
+        model.check(&prompts);
+    });
 }
 
 const A: SourceId = SourceId::Worker(WorkerId(0));
@@ -404,4 +474,33 @@ fn an_answer_that_comes_block_by_block_off_the_wire_is_a_few_runs() {
     assert_eq!(overlap.entries()[0].blocks(), 399);
     // 400 blocks in runs of at most 64.
     assert_eq!(index.runs(), 7);
+}
+
+/// However differently the two cut them into runs, a pool and an index agree about its blocks, until
+/// one of them is missing here or there.
+#[test]
+fn what_is_believed_is_compared_with_what_is_there() {
+    let mut rng = Rng::named(7, &[1]);
+    let texts = Texts::random(&mut rng, Form::Described, 6, 40);
+    let mut store = BlockStore::flat(120, EvictionRule::Lru, 4);
+    let mut index = known(&[A, B]);
+    for seq in 1..300 {
+        let chain = texts.pick_full(&mut rng).expect("texts of a block and more");
+        let start = between(&mut rng, 0, chain.blocks() - 1);
+        let end = between(&mut rng, start + 1, chain.blocks());
+        store.keep(Instant::START, &run(chain, start, end)).expect("it fits");
+        index.apply(&batch(A, seq, store.take_events())).unwrap();
+        index.check_against([(A, store.tallies())].into_iter());
+    }
+    let (tier, held) = store.contents().pop().expect("it holds blocks");
+    let last = BlockRun { start: held.end - 1, ..held };
+    for event in [
+        KvEvent::Removed { tier, run: last.clone() },
+        KvEvent::Stored { tier: TierId::HOST, run: last.clone() },
+    ] {
+        let mut index = index.clone();
+        index.apply(&batch(A, 300, vec![event.clone()])).unwrap();
+        let differs = || index.check_against([(A, store.tallies())].into_iter());
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(differs)).is_err(), "{event:?}");
+    }
 }

@@ -18,10 +18,13 @@ pub struct Args {
     /// x-warmpath-request-id
     #[arg(value_name = "REQUEST_ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: String,
+    /// Whose it is, by the tenant's name; needed where several have one of that name
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    tenant: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let Args { target, request_id } = args;
+    let Args { target, request_id, tenant } = args;
     check_target(&target)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(async {
@@ -29,7 +32,7 @@ pub fn run(args: Args) -> Result<()> {
         let mut client = RouterAdminClient::new(channel)
             .max_decoding_message_size(transport::MAX_GENERATE_BYTES);
         let about = Some(About::RequestId(request_id));
-        let request = ExplainRequest { about, ..ExplainRequest::default() };
+        let request = ExplainRequest { about, tenant };
         let answer = client.explain(request).await;
         answer.map_err(|status| anyhow!("{target}: {}", status::of_admin(&status)))
     })?;

@@ -14,7 +14,8 @@ use warmpath_core::id::TenantId;
 use warmpath_core::sharing::SharingScope;
 use warmpath_router::RouterConfig;
 use warmpath_router::public::PublicPrefix;
-use warmpath_router::tenants::{self, TenantConfig, TenantEntry, Token};
+use warmpath_router::secret::Secret;
+use warmpath_router::tenants::{self, TenantConfig, TenantEntry};
 
 /// System prompts that a fleet of this process declares public, at most.
 const MOST_PREFIXES: u64 = 1_024;
@@ -90,11 +91,11 @@ pub fn configure(config: &mut RouterConfig, setup: &Setup) -> Result<Identities>
     }
     // The standard library seeds its hashers from the system's randomness.
     let random = || format!("{:016x}{:016x}", fresh(1), fresh(2));
-    config.secret = Some(random());
+    config.secret = Some(Secret::new(random()));
     let groups = setup.sharing.groups.filter(|_| setup.sharing.scope == SharingScope::Group);
     let tenant = |number: u32| TenantConfig {
         name: format!("tenant {number}"),
-        token: Token::new(random()),
+        token: Secret::new(random()),
         group: groups.map(|groups| format!("group {}", number % groups)),
     };
     config.tenants = (0..count).map(tenant).collect();

@@ -18,7 +18,8 @@ use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ListWorkersRequest, RemoveWorkerRequest,
     SetPolicyRequest, Worker, WorkerStanding,
 };
-use warmpath_router::tenants::{TenantConfig, Token};
+use warmpath_router::secret::Secret;
+use warmpath_router::tenants::TenantConfig;
 use warmpath_router::{RouterConfig, RouterServer};
 use warmpath_worker_sim::WorkerConfig;
 
@@ -221,11 +222,11 @@ async fn tenants_are_played_with_their_tokens() {
     let staging = Staging::start_with(2, |config| {
         let tenant = |name: &str| TenantConfig {
             name: name.to_owned(),
-            token: Token::new(token(name)),
+            token: Secret::new(token(name)),
             group: None,
         };
         config.tenants = vec![tenant("first"), tenant("second")];
-        config.secret = Some("secret".to_owned());
+        config.secret = Some(Secret::new("secret"));
     })
     .await;
     let table = |name: &str, token: String| {

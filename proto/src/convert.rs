@@ -12,7 +12,7 @@ use warmpath_core::event::{
     TierCost, WorkerInfo,
 };
 use warmpath_core::id::{MAX_TIERS, SourceId, TierId, WorkerId};
-use warmpath_core::runs::ANCHOR;
+use warmpath_core::runs::anchor_above;
 
 const HASH_BYTES: usize = 16;
 /// Blocks in one chunk of a snapshot: 512 KiB of hashes.
@@ -50,12 +50,6 @@ pub fn response(message: watch_response::Message) -> WatchResponse {
     WatchResponse { message: Some(message) }
 }
 
-/// The first block that a run's hashes must name, so that the block above it can be found.
-const fn base_of(start: u32) -> u32 {
-    let above = if start == 0 { 0 } else { start - 1 };
-    above - above % ANCHOR
-}
-
 /// The names of blocks `from..to` of a chain.
 fn hashes_to_wire(chain: &Chain, from: u32, to: u32) -> Vec<u8> {
     let mut hashes = Vec::with_capacity((to - from) as usize * HASH_BYTES);
@@ -83,7 +77,7 @@ fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chai
 
 /// The run's chain must be known from the anchor above it on, as a worker's own chains are.
 pub fn run_to_wire(tier: TierId, run: &BlockRun) -> v1::Run {
-    let base = base_of(run.start);
+    let base = anchor_above(run.start);
     let hashes = hashes_to_wire(&run.chain, base, run.end);
     v1::Run { tier: u32::from(tier.0), start: run.start, base, hashes }
 }
@@ -96,8 +90,8 @@ pub fn run_from_wire(block_size: u32, run: &v1::Run) -> Result<(TierId, BlockRun
     if hashes.is_empty() || !hashes.len().is_multiple_of(HASH_BYTES) {
         return Err(DecodeError::Hashes { bytes: hashes.len() });
     }
-    if base != base_of(start) {
-        return Err(DecodeError::Base { start, base, expected: base_of(start) });
+    if base != anchor_above(start) {
+        return Err(DecodeError::Base { start, base, expected: anchor_above(start) });
     }
     let end = u64::from(base) + (hashes.len() / HASH_BYTES) as u64;
     if end <= u64::from(start) {
@@ -182,7 +176,7 @@ pub fn snapshot_to_wire(snapshot: &Snapshot) -> Vec<v1::SnapshotChunk> {
             let part = BlockRun { chain: Arc::clone(&run.chain), start, end };
             runs.push(run_to_wire(*tier, &part));
             // A short run also carries the names back to its anchor.
-            room = room.saturating_sub(end - base_of(start));
+            room = room.saturating_sub(end - anchor_above(start));
             start = end;
             if room == 0 {
                 let full = std::mem::take(&mut runs);

@@ -14,6 +14,7 @@
 //! - [`status`]: what the core's errors are called in gRPC.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
+//! - [`probes`]: health and reflection, which every listener has.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 //! - [`process`]: logs, addresses, and the exit status of who can't start.
 //! - [`settings`]: configuration errors in one line.
@@ -25,6 +26,7 @@ pub mod convert;
 pub mod generate;
 pub mod hints;
 pub mod pool;
+pub mod probes;
 pub mod process;
 pub mod raw;
 pub mod scope;

@@ -11,6 +11,13 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), String> {
     Ok((parse(file, &text)?, text))
 }
 
+/// As [`read`], where there is a file; otherwise nothing is given.
+pub fn read_given<T: DeserializeOwned + Default>(
+    file: Option<&Path>,
+) -> Result<(T, String), String> {
+    file.map_or_else(|| Ok((T::default(), String::new())), read)
+}
+
 /// A TOML text's value; `file` is what errors call it.
 pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| explain(file, text, error.span(), error.message()))
@@ -52,6 +59,14 @@ pub fn explain_field(file: &Path, text: &str, field: &str, why: &str) -> String 
     match text.lines().position(is_key) {
         Some(at) => format!("{file}:{}: {field}: {why}", at + 1),
         None => format!("{file}: {field}: {why}"),
+    }
+}
+
+/// As [`explain_field`], where there is a file.
+pub fn explain_given(file: Option<&Path>, text: &str, field: &str, why: &str) -> String {
+    match file {
+        Some(file) => explain_field(file, text, field, why),
+        None => format!("{field}: {why}"),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::tiers;
 pub use prost_types::Struct;
 use prost_types::Value;
 use prost_types::value::Kind;
+use tonic::transport::Uri;
 
 const COMPUTE: &str = "do_remote_decode";
 const ANSWER: &str = "do_remote_prefill";
@@ -102,8 +103,8 @@ pub fn reached_at(params: &mut Struct, url: &str) {
     if params.fields.contains_key(HOST) {
         return;
     }
-    let authority = url.trim_start_matches("http://").trim_end_matches('/');
-    if let Some((host, _)) = authority.rsplit_once(':') {
+    let url = url.parse::<Uri>().ok();
+    if let Some(host) = url.as_ref().and_then(Uri::host) {
         set(params, HOST, text(host.trim_start_matches('[').trim_end_matches(']')));
     }
 }
@@ -209,6 +210,10 @@ mod tests {
         };
         assert_eq!(url(None, "http://[::1]:9"), "http://[::1]:7");
         assert_eq!(url(None, "http://gpu-3:9"), "http://gpu-3:7");
+        // The scheme's own port may be left out.
+        assert_eq!(url(None, "http://gpu-3"), "http://gpu-3:7");
+        assert_eq!(url(None, "http://gpu-3/"), "http://gpu-3:7");
+        assert_eq!(url(None, "http://[::1]"), "http://[::1]:7");
         assert_eq!(url(Some("10.0.0.1"), "http://gpu-3:9"), "http://10.0.0.1:7");
     }
 

@@ -2,43 +2,25 @@
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use warmpath_core::engine::profile::{
-    Fill, LinearStep, Loads, PoolLink, Profile, StepTime, TierSpec,
-};
+use warmpath_core::engine::profile::{Fill, Loads, PoolLink, Profile, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_proto::tiers::{from_wire, to_wire};
 
+/// One that has a tier behind HBM.
 fn profile() -> Profile {
-    Profile {
-        name: "test".into(),
-        validated: false,
-        block_size: 16,
-        hbm_tokens: None,
-        kv_bytes_per_token: 1_000,
-        max_num_seqs: 8,
-        max_num_batched_tokens: 512,
-        step: StepTime::Linear(LinearStep {
-            base_ns: 1e6,
-            weights_ns: 1e6,
-            ns_per_token: 1e3,
-            ns_per_pair: 0.0,
-            ns_per_context_token: 0.0,
-            ns_per_seq: 0.0,
-        }),
+    let text = include_str!("../../deploy/profiles/lab-tp2.toml");
+    let mut profile: Profile = toml::from_str(text).expect("a profile");
+    profile.tiers.push(TierSpec {
+        name: "host".into(),
+        tokens: 1_000,
+        load_gb_s: 1.0,
+        store_gb_s: 1.0,
+        latency_us: 0.0,
         eviction: EvictionRule::Lru,
-        tiers: vec![TierSpec {
-            name: "host".into(),
-            tokens: 1_000,
-            load_gb_s: 1.0,
-            store_gb_s: 1.0,
-            latency_us: 0.0,
-            eviction: EvictionRule::Lru,
-            fill: Fill::Spill,
-            loads: Loads::Always,
-        }],
-        pool: None,
-        peers: None,
-    }
+        fill: Fill::Spill,
+        loads: Loads::Always,
+    });
+    profile
 }
 
 #[test]

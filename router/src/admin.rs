@@ -6,6 +6,7 @@ use crate::relay;
 use crate::roster::AddError;
 use crate::shared::Shared;
 use crate::subscribe;
+use crate::tenants::Tenant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -104,27 +105,42 @@ impl Admin {
         })
     }
 
-    fn explain_past(&self, name: &str) -> Result<ExplainResponse, Status> {
+    /// None: the operator names no tenant.
+    fn tenant(&self, name: &str) -> Result<Option<&Arc<Tenant>>, Status> {
+        let unknown = || Status::not_found(format!("tenant: '{name}' is no tenant of this router"));
+        match name {
+            "" => Ok(None),
+            name => self.0.tenants.named(name).ok_or_else(unknown).map(Some),
+        }
+    }
+
+    /// Two tenants may call their requests alike; then one must be named.
+    fn explain_past(&self, name: &str, tenant: &str) -> Result<ExplainResponse, Status> {
         let last = self.0.config.explain_last;
         let unknown = || {
             let why = format!("request_id: '{name}' is not among the last {last} decisions");
             Status::not_found(why)
         };
-        let id = self.0.dispatched.find(name).ok_or_else(unknown)?;
+        let mut of_name = self.0.dispatched.find(name);
+        if let Some(tenant) = self.tenant(tenant)? {
+            of_name.retain(|id, _| *id == tenant.id);
+        }
+        if of_name.len() > 1 {
+            let tenants = self.0.tenants.names(of_name.keys().copied());
+            return Err(Status::invalid_argument(format!(
+                "tenant: missing, expected one of: {tenants}; each has a request of that name"
+            )));
+        }
+        let id = of_name.into_values().next().ok_or_else(unknown)?;
         let explanation = self.0.heart.explanation(id).ok_or_else(unknown)?;
         Ok(admin::explanation_to_wire(name, &explanation))
     }
 
     fn explain_other(&self, bytes: &[u8], tenant: &str) -> Result<ExplainResponse, Status> {
         let shared = &self.0;
-        let tenant = match tenant {
-            "" => shared.tenants.only().ok_or_else(|| {
-                Status::invalid_argument("tenant: missing, expected one: there are several")
-            })?,
-            name => shared.tenants.named(name).ok_or_else(|| {
-                Status::not_found(format!("tenant: '{name}' is no tenant of this router"))
-            })?,
-        };
+        let missing =
+            || Status::invalid_argument("tenant: missing, expected one: there are several");
+        let tenant = self.tenant(tenant)?.or(shared.tenants.only()).ok_or_else(missing)?;
         let mut request = admin::request_from_wire(bytes)?;
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
         let terms = shared.terms.get().ok_or_else(|| status::from_reject(none))?;
@@ -251,7 +267,7 @@ impl RouterAdmin for Admin {
     ) -> Result<Response<ExplainResponse>, Status> {
         let ExplainRequest { about, tenant } = request.into_inner();
         let explained = match about {
-            Some(About::RequestId(name)) => self.explain_past(&name)?,
+            Some(About::RequestId(name)) => self.explain_past(&name, &tenant)?,
             Some(About::GenerateRequest(bytes)) => self.explain_other(&bytes, &tenant)?,
             None => {
                 let why = "about: missing, expected request_id or generate_request";

@@ -3,14 +3,16 @@
 use crate::operate::Admin;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingScope;
-use warmpath_proto::settings::{explain_field, read, set};
+use warmpath_proto::process::Places;
+use warmpath_proto::settings::{explain_given, read_given, set};
 use warmpath_router::RouterConfig;
 use warmpath_router::config::ConfigError;
 use warmpath_router::public::PrefixEntry;
+use warmpath_router::secret::Secret;
 use warmpath_router::tenants::TenantEntry;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
@@ -35,18 +37,11 @@ pub struct Serve {
     /// `public_prefixes` are lists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Where to serve Prometheus metrics; without it there are none
-    #[arg(long, value_name = "ADDRESS")]
-    metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    places: Places,
     /// Where to serve the admin service, a loopback address; without it there is none
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
-    /// Listen on other than loopback addresses, without authentication
-    #[arg(long)]
-    insecure_bind: bool,
     /// A worker, `http://host:port`; may be given several times
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
@@ -76,7 +71,7 @@ pub struct Serve {
     sharing: Option<SharingScope>,
     /// Parts this router's blocks from those of routers with another secret
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
-    secret: Option<String>,
+    secret: Option<Secret>,
     /// Where to write the run down, for replay
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -105,7 +100,7 @@ struct File {
     sharing: Option<SharingScope>,
     #[serde(default)]
     public_prefixes: Vec<PrefixEntry>,
-    secret: Option<String>,
+    secret: Option<Secret>,
     record: Option<PathBuf>,
     connections_per_worker: Option<usize>,
     drain_timeout_ms: Option<u64>,
@@ -115,18 +110,18 @@ struct File {
 #[derive(Debug)]
 pub struct Settings {
     pub config: RouterConfig,
-    pub listen: SocketAddr,
-    pub metrics_listen: Option<SocketAddr>,
+    pub places: Places,
     pub admin_listen: Option<SocketAddr>,
-    pub insecure_bind: bool,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Serve) -> Result<Settings, String> {
-    let (file, text) = match &cli.config {
-        Some(path) => read::<File>(path)?,
-        None => (File::default(), String::new()),
-    };
+    let (file, text) = read_given::<File>(cli.config.as_deref())?;
+    let places = cli.places.or(Places {
+        listen: file.listen,
+        metrics_listen: file.metrics_listen,
+        insecure_bind: file.insecure_bind,
+    });
     let workers = if cli.workers.is_empty() { file.workers } else { cli.workers };
     let Some(policy) = cli.policy.or(file.policy) else {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
@@ -136,10 +131,8 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     set(&mut config.seed, cli.seed.or(file.seed));
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     let folder = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let explained = |error: ConfigError| match &cli.config {
-        Some(path) => explain_field(path, &text, &error.field, &error.why),
-        None => error.to_string(),
-    };
+    let explained =
+        |error: ConfigError| explain_given(cli.config.as_deref(), &text, &error.field, &error.why);
     config.tenants =
         resolved(file.tenants, |i, entry| entry.resolve(i, folder)).map_err(explained)?;
     let prefixes = resolved(file.public_prefixes, |i, entry| entry.resolve(i, folder));
@@ -158,14 +151,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
     config.check().map_err(explained)?;
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(Settings {
-        config,
-        listen: cli.listen.or(file.listen).unwrap_or(anywhere),
-        metrics_listen: cli.metrics_listen.or(file.metrics_listen),
-        admin_listen: cli.admin_listen.or(file.admin_listen),
-        insecure_bind: cli.insecure_bind || file.insecure_bind,
-    })
+    Ok(Settings { config, places, admin_listen: cli.admin_listen.or(file.admin_listen) })
 }
 
 /// Each entry of a list by its place; the first that can't be ends it.

@@ -1,6 +1,7 @@
 //! What a router is made of. A file of these fields is TOML; unknown fields are errors.
 
 use crate::public::{self, PublicPrefix};
+use crate::secret::Secret;
 use crate::tenants::{self, TenantConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -42,8 +43,8 @@ pub struct RouterConfig {
     pub public_prefixes: Vec<PublicPrefix>,
     /// Parts this router's blocks from those of routers with another secret on the same workers.
     /// None is a secret too: the one that every router without a secret has.
-    #[serde(default)]
-    pub secret: Option<String>,
+    #[serde(default, skip_serializing)]
+    pub secret: Option<Secret>,
     /// Where to write the run down, for replay.
     #[serde(default)]
     pub record: Option<PathBuf>,
@@ -101,6 +102,10 @@ impl RouterConfig {
         }
     }
 
+    pub(crate) fn secret(&self) -> &str {
+        self.secret.as_ref().map_or("", Secret::reveal)
+    }
+
     /// Call before anything is built from it.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
@@ -119,7 +124,7 @@ impl RouterConfig {
         }
         tenants::check(&self.tenants)?;
         public::check(&self.public_prefixes)?;
-        if !self.tenants.is_empty() && self.secret.as_ref().is_none_or(String::is_empty) {
+        if !self.tenants.is_empty() && self.secret().is_empty() {
             let why = "none, expected one where there are tenants: it keeps their blocks apart";
             return err("secret", why.to_owned());
         }
@@ -154,4 +159,24 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
 pub struct ConfigError {
     pub field: String,
     pub why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let mut config = RouterConfig::new(vec!["http://h:1".to_owned()], PolicyConfig::KvAware);
+        config.secret = Some(Secret::new("a-secret"));
+        config.tenants = vec![TenantConfig {
+            name: "a".to_owned(),
+            token: Secret::new("a-secret-token-of-a"),
+            group: None,
+        }];
+        assert_eq!(config.check(), Ok(()));
+        let shown = format!("{config:?} {config:#?}") + &serde_json::to_string(&config).unwrap();
+        assert!(!shown.contains("a-secret"), "{shown}");
+        assert!(shown.contains("secret: Some((hidden))"), "that there is one may be seen: {shown}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A source's feed as messages, and the reasons for which following it comes to an end. Workers and
 //! pools speak alike.
 
-use crate::shared::Shared;
+use crate::shared::{Shared, Terms};
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::Streaming;
@@ -15,9 +15,6 @@ use warmpath_proto::v1::{Heartbeat, Hello, WatchResponse};
 
 /// Without any message for so long, a source counts as lost. Heartbeats come each 250 ms.
 pub const SILENCE: Duration = Duration::from_secs(2);
-pub const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-pub const MAX_BACKOFF: Duration = Duration::from_secs(2);
-pub const REFUSED_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Why a watch came to its end.
 #[derive(Debug)]
@@ -83,6 +80,19 @@ pub fn check_common(shared: &Shared, hello: &Hello) -> Result<(), String> {
     let ours = shared.config.speedup;
     if hello.speedup != ours {
         return Err(format!("speedup is {}, this router's is {ours}", hello.speedup));
+    }
+    Ok(())
+}
+
+/// Whether a hello's blocks are those that the fleet has agreed about.
+pub fn check_terms(hello: &Hello, terms: &Terms) -> Result<(), String> {
+    if hello.block_size != terms.block_size {
+        let (theirs, ours) = (hello.block_size, terms.block_size);
+        return Err(format!("block size is {theirs} tokens, this router's is {ours}"));
+    }
+    if hello.model != terms.model {
+        let (theirs, ours) = (&hello.model, &terms.model);
+        return Err(format!("model is '{theirs}', this router's is '{ours}'"));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! breaks takes all its streams along; the feed has one of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
 use tonic::transport::{Channel, Error};
 use warmpath_core::id::WorkerId;
 use warmpath_proto::raw::inference_client::InferenceClient;
@@ -29,7 +29,7 @@ pub struct Link {
     requests: Vec<Channel>,
     feed: Channel,
     next: AtomicUsize,
-    standing: Mutex<Standing>,
+    standing: watch::Sender<Standing>,
     /// It is being removed, which can't be taken back.
     pub leaving: AtomicBool,
 }
@@ -45,17 +45,28 @@ impl Link {
             requests: requests?,
             feed: transport::channel(url)?,
             next: AtomicUsize::new(0),
-            standing: Mutex::new(Standing::Away("not reached yet".to_owned())),
+            standing: watch::Sender::new(Standing::Away("not reached yet".to_owned())),
             leaving: AtomicBool::new(false),
         })
     }
 
     pub fn standing(&self) -> Standing {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing.borrow().clone()
     }
 
     pub fn set_standing(&self, standing: Standing) {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        self.standing.send_replace(standing);
+    }
+
+    /// Returns when the worker is not in the fleet any more, and why. An engine that is stuck shows in
+    /// its feed alone: it goes on to accept calls, and would hold them for ever.
+    pub async fn lost(&self) -> String {
+        let mut standing = self.standing.subscribe();
+        match standing.wait_for(|standing| *standing != Standing::Joined).await.as_deref() {
+            Ok(Standing::Away(why) | Standing::Refused(why)) => why.clone(),
+            // The sender is here.
+            Ok(Standing::Joined) | Err(_) => unreachable!("who waits holds the link"),
+        }
     }
 
     /// The next connection's turn.

@@ -7,7 +7,7 @@ mod operate;
 use clap::Parser;
 use cli::{Cli, Command, Settings};
 use std::process::ExitCode;
-use warmpath_proto::process::{bind, log_to_stderr, unusable};
+use warmpath_proto::process::{bind, ended, log_to_stderr, run};
 use warmpath_proto::transport;
 use warmpath_router::{RouterServer, install_metrics};
 
@@ -18,28 +18,17 @@ async fn main() -> ExitCode {
     if let Some(Command::Admin(admin)) = cli.command {
         return operate::run(admin).await;
     }
-    let settings = match cli::settings(cli.serve) {
-        Ok(settings) => settings,
-        Err(line) => return unusable(&line),
-    };
-    run(settings).await.unwrap_or_else(|line| unusable(&line))
+    run(cli::settings(cli.serve), serve_by).await
 }
 
 /// An error is one line about something that can't be had.
-async fn run(settings: Settings) -> Result<ExitCode, String> {
-    let Settings { config, listen, metrics_listen, admin_listen, insecure_bind } = settings;
-    for address in [Some(listen), metrics_listen].into_iter().flatten() {
-        transport::may_bind(&address, insecure_bind)?;
-    }
+async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
+    let Settings { config, places, admin_listen } = settings;
     // Who reaches it may do everything, so no flag opens it to the world.
     if let Some(address) = admin_listen.filter(|address| !address.ip().is_loopback()) {
         return Err(format!("admin_listen: {address} is not a loopback address, expected one"));
     }
-    if let Some(address) = metrics_listen {
-        install_metrics(address).map_err(|error| format!("metrics_listen: {address}: {error}"))?;
-        tracing::info!(%address, "metrics");
-    }
-    let (listener, address) = bind("listen", listen).await?;
+    let (listener, address) = places.take(install_metrics).await?;
     let admin_listener = match admin_listen {
         Some(address) => Some(bind("admin_listen", address).await?),
         None => None,
@@ -71,11 +60,5 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
             }
         });
     }
-    match router.serve(listener, stopped).await {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            tracing::error!(%error, "stopped");
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    Ok(ended(router.serve(listener, stopped).await))
 }

@@ -67,6 +67,9 @@ enum What {
     Explain {
         /// Its client's name for it, or what the router answered in x-warmpath-request-id
         request_id: String,
+        /// Whose it is, by the tenant's name; needed where several have one of that name
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        tenant: String,
     },
 }
 
@@ -128,9 +131,9 @@ async fn ask(
             let policy = policy.name().to_owned();
             show(client.set_policy(SetPolicyRequest { policy }).await?.get_ref())
         }
-        What::Explain { request_id } => {
+        What::Explain { request_id, tenant } => {
             let about = Some(About::RequestId(request_id));
-            let request = ExplainRequest { about, ..ExplainRequest::default() };
+            let request = ExplainRequest { about, tenant };
             show(client.explain(request).await?.get_ref())
         }
     })

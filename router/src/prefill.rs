@@ -27,7 +27,11 @@ pub async fn run(
     if let Some(deadline) = deadline {
         upstream.set_timeout(deadline.saturating_duration_since(WallInstant::now()));
     }
-    match held(link, upstream).await {
+    let held = tokio::select! {
+        held = held(link, upstream) => held,
+        why = link.lost() => Err(Status::unavailable(format!("lost: {why}"))),
+    };
+    match held {
         Ok(params) => Some(params),
         Err(status) => {
             let worker = &link.name;

@@ -1,16 +1,13 @@
 //! One request on its way: checked and hashed, decided under the heart's lock, passed on with a
 //! salt and an id of our own, its answer streamed back byte for byte.
-//!
-//! However a request ends, its [`Flight`] is dropped and leaves nothing behind: no table entry, no
-//! booking, and no work on the worker that nobody waits for.
 
+use crate::flight::Flight;
 use crate::hints;
 use crate::link::Link;
-use crate::metrics::{self, Outcome, Stage};
+use crate::metrics::{self, Stage};
 use crate::prefill;
-use crate::shared::{Place, Shared, Terms};
+use crate::shared::{Shared, Terms};
 use crate::tenants::Tenant;
-use dashmap::Entry;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,16 +19,14 @@ use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 use warmpath_core::block::{TokenBlocks, hash_blocks};
-use warmpath_core::id::{RequestId, SessionId, TenantId, WorkerId};
+use warmpath_core::id::{RequestId, SessionId};
 use warmpath_core::request::Request;
-use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::input::RejectReason;
 use warmpath_core::sharing::SharingScope;
 use warmpath_proto::generate::{self, Accepted};
-use warmpath_proto::raw::{self, Bytes, Finish, Peek};
+use warmpath_proto::raw::{self, Bytes, Peek};
 use warmpath_proto::scope::{Circle, ScopeHint};
-use warmpath_proto::vllm::finish_info::FinishReason;
-use warmpath_proto::{status, tiers, transfer, transport};
+use warmpath_proto::{status, transport};
 
 /// A request that was passed on, and what it took.
 #[derive(Debug)]
@@ -90,15 +85,15 @@ async fn start_at(
         Some(decode) => {
             let first = request.clone();
             let first = prefill::run(&link, first, &message, &accepted.prompt, deadline);
-            let held = match deadline {
-                Some(at) => tokio::time::timeout_at(at.into(), first).await.ok(),
-                None => Some(first.await),
+            let held = tokio::select! {
+                held = first => held,
+                () = until(deadline) => return Err(flight.past_deadline(0)),
             };
-            let Some(held) = held else { return Err(flight.past_deadline(0)) };
+            let computed = held.is_some();
             request.kv.get_or_insert_default().kv_transfer_params = held;
             // Whence to fetch was for the worker that computed the prompt; names are the same to both.
             request.kv_hints = hints::of_scope(&scope, &flight.upstream_id);
-            flight.hand_over(decode)?
+            flight.hand_over(decode, computed)?
         }
     };
     let elsewhere = begun_elsewhere.elapsed();
@@ -114,13 +109,10 @@ async fn start_at(
     metrics::overhead(Stage::Decide, decided - hashed);
     metrics::overhead(Stage::Total, issued - begun);
 
-    let call = client.generate_stream(upstream);
-    let response = match deadline {
-        Some(at) => match tokio::time::timeout_at(at.into(), call).await {
-            Ok(response) => response,
-            Err(_) => return Err(flight.past_deadline(0)),
-        },
-        None => call.await,
+    let response = tokio::select! {
+        response = client.generate_stream(upstream) => response,
+        why = link.lost() => return Err(flight.lost(&why)),
+        () = until(deadline) => return Err(flight.past_deadline(0)),
     };
     let upstream = response.map_err(|cause| flight.failed(&cause))?.into_inner();
     flight.reached_worker();
@@ -128,6 +120,14 @@ async fn start_at(
     let block_size = terms.block_size;
     let relay = Relay { upstream, deadline, flight, tokens: 0, ended: false, block_size };
     Ok(Started { relay, link, router_ns: (issued - begun).as_nanos() as u64 })
+}
+
+/// Returns when the client gives up, if it ever does.
+async fn until(deadline: Option<WallInstant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A prompt's blocks by name, and what a worker must be told to name them alike.
@@ -146,7 +146,7 @@ pub fn name(
     accepted: &Accepted,
     upstream_id: &str,
 ) -> Named {
-    let secret = shared.config.secret.as_deref().unwrap_or_default();
+    let secret = shared.config.secret();
     let own = Circle::Tenant(&tenant.name);
     let circle = match (shared.config.sharing, &accepted.session_id, &tenant.group) {
         (SharingScope::Session, Some(session), _) => {
@@ -188,186 +188,6 @@ pub fn describe(
     }
 }
 
-/// A request's footprint in this router. Dropping it wipes it out.
-#[derive(Debug)]
-struct Flight {
-    shared: Arc<Shared>,
-    id: RequestId,
-    tenant: Arc<Tenant>,
-    /// Its key in the table.
-    key: (TenantId, String),
-    upstream_id: String,
-    /// From the dispatch until the end is known.
-    link: Option<Arc<Link>>,
-    /// Who may still hold the prompt for that one.
-    holds: Option<Arc<Link>>,
-    /// By which it was sent there.
-    policy: PolicyConfig,
-}
-
-impl Flight {
-    fn register(
-        shared: &Arc<Shared>,
-        tenant: &Arc<Tenant>,
-        accepted: &Accepted,
-    ) -> Result<Self, Status> {
-        let id = RequestId(shared.next_id.fetch_add(1, Ordering::Relaxed));
-        let upstream_id = format!("warmpath-{:x}-{}", shared.instance, id.0);
-        let name = match accepted.request_id.as_str() {
-            "" => upstream_id.clone(),
-            named => named.to_owned(),
-        };
-        let place = Place { link: None, upstream_id: upstream_id.clone(), aborted: false };
-        let key = (tenant.id, name);
-        match shared.in_flight.entry(key.clone()) {
-            Entry::Occupied(_) => {
-                let name = &key.1;
-                let why = format!("request_id: '{name}' is in use already");
-                return Err(Status::already_exists(why));
-            }
-            Entry::Vacant(entry) => entry.insert(place),
-        };
-        let policy = shared.heart.policy();
-        let (shared, tenant) = (Arc::clone(shared), Arc::clone(tenant));
-        let (link, holds) = (None, None);
-        Ok(Self { shared, id, tenant, key, upstream_id, link, holds, policy })
-    }
-
-    fn dispatch(
-        &mut self,
-        prompt: TokenBlocks,
-        accepted: &Accepted,
-        deadline: Option<WallInstant>,
-    ) -> Result<(Arc<Link>, Decision), Status> {
-        let Shared { heart, roster, .. } = &*self.shared;
-        let request = describe(&self.shared, self.id, &self.tenant, prompt, accepted, deadline);
-        let lookup = |prompt: &TokenBlocks, out: &mut _| self.shared.index().overlap(prompt, out);
-        let actions = heart.apply(Input::Arrived(request), &lookup);
-        let action = actions.into_iter().next().expect("an arrival is decided at once");
-        let decision = match action {
-            Action::Dispatch { decision, .. } => decision,
-            Action::Reject { reason, .. } => return Err(status::from_reject(reason)),
-        };
-        self.policy = heart.policy();
-        self.shared.dispatched.push(&self.key.1, self.id);
-        let Some(link) = roster.get(decision.worker) else {
-            // Removed since, by an operator who waits for nobody.
-            heart.tell(Input::Cancelled(self.id));
-            let why = format!("{} was removed from the fleet", decision.worker);
-            return Err(Status::unavailable(why));
-        };
-        if let Some(overlap) = decision.overlap {
-            metrics::overlap(&link.name, overlap.iter().sum());
-        }
-        if let Some(pull) = decision.pull {
-            metrics::pull(&link.name, pull);
-        }
-        if let Some(mut place) = self.shared.in_flight.get_mut(&self.key) {
-            place.link = Some(Arc::clone(&link));
-        }
-        self.link = Some(Arc::clone(&link));
-        Ok((link, decision))
-    }
-
-    /// The first of two workers is done, whatever came of it: the second is next.
-    fn hand_over(&mut self, decode: WorkerId) -> Result<Arc<Link>, Status> {
-        let shared = Arc::clone(&self.shared);
-        shared.heart.tell(Input::PrefillDone(self.id));
-        let Some(link) = shared.roster.get(decode) else {
-            // Removed since, by an operator who waits for nobody.
-            self.give_up(Outcome::WorkerFailed);
-            return Err(Status::unavailable(format!("{decode} was removed from the fleet")));
-        };
-        if let Some(mut place) = shared.in_flight.get_mut(&self.key) {
-            place.link = Some(Arc::clone(&link));
-        }
-        self.holds = self.link.replace(Arc::clone(&link));
-        Ok(link)
-    }
-
-    fn first_token(&mut self) {
-        self.shared.heart.tell(Input::FirstToken(self.id));
-    }
-
-    /// The worker's call failed: nobody is left there to abort.
-    fn failed(&mut self, cause: &Status) -> Status {
-        let Some(link) = self.end(Outcome::WorkerFailed) else {
-            return Status::internal("a request failed twice");
-        };
-        self.shared.heart.tell(Input::Cancelled(self.id));
-        let status = status::from_worker(&format!("{} ({})", link.name, link.url), cause);
-        tracing::warn!(worker = link.name, request = self.key.1, %status, "request failed");
-        status
-    }
-
-    fn past_deadline(&mut self, tokens: u32) -> Status {
-        self.give_up(Outcome::DeadlineExceeded);
-        Status::deadline_exceeded(format!("the deadline passed after {tokens} answer tokens"))
-    }
-
-    fn finished(&mut self, finish: Finish, block_size: u32) {
-        if finish.finish_reason() == FinishReason::Aborted {
-            self.end(Outcome::Aborted);
-            self.shared.heart.tell(Input::Cancelled(self.id));
-            return;
-        }
-        let cached_tokens = finish.num_cached_tokens.unwrap_or(0);
-        let params = finish.kv_transfer_params.as_ref();
-        if params.and_then(transfer::moved_of).is_some() {
-            // It was let go when it had left. Otherwise the end, below, says that nobody comes for it.
-            self.holds = None;
-        }
-        let found = params.and_then(tiers::from_wire);
-        let by_origin = found.map(|found| found.by_origin);
-        if let Some(link) = self.end(Outcome::Finished) {
-            metrics::hit(&link.name, cached_tokens / block_size);
-            if let Some(tokens) = by_origin {
-                metrics::pulled(&link.name, &tokens.map(|tokens| tokens / block_size));
-            }
-        }
-        self.shared.heart.tell(Input::Finished { id: self.id, cached_tokens, by_origin });
-    }
-
-    /// Nobody waits any more: the worker is told, and the booking dissolved.
-    fn give_up(&mut self, outcome: Outcome) {
-        let Some(link) = self.end(outcome) else { return };
-        self.shared.heart.tell(Input::Cancelled(self.id));
-        self.abort(link);
-    }
-
-    fn abort(&self, link: Arc<Link>) {
-        let request_ids = vec![self.upstream_id.clone()];
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { link.abort(request_ids).await });
-        }
-    }
-
-    /// The worker knows the request from here on, so what its client asked for before can be done.
-    fn reached_worker(&self) {
-        let aborted = self.shared.in_flight.get(&self.key).is_some_and(|place| place.aborted);
-        if let Some(link) = self.link.as_ref().filter(|_| aborted) {
-            self.abort(Arc::clone(link));
-        }
-    }
-
-    /// The first to learn of the end gets the link, and with it the duty to tell the heart.
-    fn end(&mut self, outcome: Outcome) -> Option<Arc<Link>> {
-        let link = self.link.take()?;
-        if let Some(holds) = self.holds.take() {
-            self.abort(holds);
-        }
-        metrics::ended(&link.name, self.policy, outcome);
-        Some(link)
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.give_up(Outcome::ClientGone);
-        self.shared.in_flight.remove(&self.key);
-    }
-}
-
 /// The stream of one answer. Its deadline holds over the whole stream.
 #[derive(Debug)]
 pub struct Relay {
@@ -396,11 +216,11 @@ impl Relay {
 
     /// The request's name in this router.
     pub fn name(&self) -> &str {
-        &self.flight.key.1
+        self.flight.name()
     }
 
     const fn is_finished(&self) -> bool {
-        self.flight.link.is_none()
+        self.flight.is_over()
     }
 }
 

@@ -26,6 +26,7 @@ use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::control::ControlService;
+use warmpath_proto::probes;
 use warmpath_proto::raw::inference_server::InferenceServer;
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
 use warmpath_proto::v1::router_admin_server::RouterAdminServer;
@@ -92,13 +93,13 @@ impl RouterServer {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
-        let secret = config.secret.as_deref().unwrap_or_default();
+        let secret = config.secret().to_owned();
         let shared = Shared {
-            tenants: Tenants::new(&config.tenants, &config.tenant, secret),
+            tenants: Tenants::new(&config.tenants, &config.tenant, &secret),
             public: PublicPrefixes::new(&config.public_prefixes),
             heart: Heart::new(clock, router, sender),
             config,
-            index: RwLock::new(PrefixIndex::default()),
+            index: RwLock::new(PrefixIndex::with_digests()),
             roster: Roster::default(),
             pools,
             terms: OnceLock::new(),
@@ -172,26 +173,18 @@ impl RouterServer {
         tasks.spawn(async move { ticking.heart.tick().await });
         let observed = Arc::clone(shared);
         tasks.spawn(async move { metrics::observe(&observed).await });
-        let (health, health_service) = tonic_health::server::health_reporter();
+        // What a probe asks for, health and the calls' descriptions, is for everybody.
+        let (health, server) = probes::server(PENDING_RESETS)?;
         tasks.spawn(report_health(health.clone(), self.status()));
 
         let (close, closed) = oneshot::channel::<()>();
         let inference = InferenceServer::new(InferenceService(Arc::clone(shared)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
         let control = ControlServer::new(ControlService(Arc::clone(shared)));
-        // What a probe asks for, health and the calls' descriptions, is for everybody.
         let (inference, control) = (identified(shared, inference), identified(shared, control));
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(warmpath_proto::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        let server = transport::server(PENDING_RESETS)
+        let server = server
             .add_service(inference)
             .add_service(control)
-            .add_service(health_service)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(transport::accept(listener), async {
                 // Dropped or sent, the time to close has come.
                 let _ = closed.await;

@@ -9,7 +9,7 @@ use crate::public::PublicPrefixes;
 use crate::roster::Roster;
 use crate::tenants::Tenants;
 use dashmap::DashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -111,7 +111,7 @@ impl Shared {
 pub struct Dispatched {
     last: AtomicUsize,
     /// Oldest first.
-    names: Mutex<VecDeque<(String, RequestId)>>,
+    names: Mutex<VecDeque<(TenantId, String, RequestId)>>,
 }
 
 impl Dispatched {
@@ -120,19 +120,20 @@ impl Dispatched {
         self.last.store(last, Ordering::Relaxed);
     }
 
-    pub fn push(&self, name: &str, id: RequestId) {
+    pub fn push(&self, (tenant, name): &(TenantId, String), id: RequestId) {
         let last = self.last.load(Ordering::Relaxed);
         if last > 0 {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             let surplus = (names.len() + 1).saturating_sub(last);
             names.drain(..surplus);
-            names.push_back((name.to_owned(), id));
+            names.push_back((*tenant, name.clone(), id));
         }
     }
 
-    /// The latest of that name.
-    pub fn find(&self, name: &str) -> Option<RequestId> {
+    /// The latest of that name of each tenant that has one.
+    pub fn find(&self, name: &str) -> BTreeMap<TenantId, RequestId> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().rev().find(|(known, _)| known == name).map(|&(_, id)| id)
+        let of_name = names.iter().filter(|(_, known, _)| known == name);
+        of_name.map(|&(tenant, _, id)| (tenant, id)).collect()
     }
 }

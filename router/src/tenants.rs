@@ -6,9 +6,9 @@
 //! that leaves the machine needs TLS in front of it.
 
 use crate::config::ConfigError;
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tonic::Status;
@@ -18,45 +18,13 @@ use warmpath_core::id::TenantId;
 const LEAST_TOKEN: usize = 16;
 const MOST_TOKEN: usize = 1_024;
 
-/// A bearer token. Prints as nothing.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Token(String);
-
-impl Token {
-    pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into())
-    }
-
-    /// For who must send it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    fn check(&self) -> Result<(), String> {
-        if !(LEAST_TOKEN..=MOST_TOKEN).contains(&self.0.len()) {
-            let length = self.0.len();
-            return Err(format!(
-                "{length} characters, expected {LEAST_TOKEN} to {MOST_TOKEN} that nobody can guess"
-            ));
-        }
-        let visible = self.0.bytes().all(|byte| byte.is_ascii_graphic());
-        if visible { Ok(()) } else { Err("expected visible ASCII without spaces".to_owned()) }
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantConfig {
     pub name: String,
+    /// A bearer token.
     #[serde(skip_serializing)]
-    pub token: Token,
+    pub token: Secret,
     /// With whom it shares under the scope `group`; None: with nobody.
     #[serde(default)]
     pub group: Option<String>,
@@ -67,7 +35,7 @@ pub struct TenantConfig {
 #[serde(deny_unknown_fields)]
 pub struct TenantEntry {
     name: String,
-    token: Option<Token>,
+    token: Option<Secret>,
     token_file: Option<PathBuf>,
     token_env: Option<String>,
     group: Option<String>,
@@ -84,12 +52,12 @@ impl TenantEntry {
             (None, Some(file), None) => {
                 let file = folder.join(file);
                 match std::fs::read_to_string(&file) {
-                    Ok(text) => Token::new(text.trim()),
+                    Ok(text) => Secret::new(text.trim()),
                     Err(error) => return err("token_file", format!("{}: {error}", file.display())),
                 }
             }
             (None, None, Some(variable)) => match std::env::var(&variable) {
-                Ok(token) => Token(token),
+                Ok(token) => Secret::new(token),
                 Err(error) => return err("token_env", format!("{variable}: {error}")),
             },
             _ => {
@@ -99,6 +67,18 @@ impl TenantEntry {
         };
         Ok(TenantConfig { name, token, group })
     }
+}
+
+fn check_token(token: &Secret) -> Result<(), String> {
+    let token = token.reveal();
+    if !(LEAST_TOKEN..=MOST_TOKEN).contains(&token.len()) {
+        let length = token.len();
+        return Err(format!(
+            "{length} characters, expected {LEAST_TOKEN} to {MOST_TOKEN} that nobody can guess"
+        ));
+    }
+    let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+    if visible { Ok(()) } else { Err("expected visible ASCII without spaces".to_owned()) }
 }
 
 /// What is wrong with a list of tenants.
@@ -113,7 +93,7 @@ pub fn check(tenants: &[TenantConfig]) -> Result<(), ConfigError> {
         if tenants[..i].iter().any(|other| other.name == tenant.name) {
             return err("name", format!("'{}' stands there twice", tenant.name));
         }
-        if let Err(why) = tenant.token.check() {
+        if let Err(why) = check_token(&tenant.token) {
             return err("token", why);
         }
         if let Some(other) = tenants[..i].iter().find(|other| other.token == tenant.token) {
@@ -143,7 +123,7 @@ impl Tenants {
     /// `alone`: the name of the one tenant where none are configured.
     pub fn new(configured: &[TenantConfig], alone: &str, secret: &str) -> Self {
         let key = blake3::derive_key("warmpath v1 bearer tokens", secret.as_bytes());
-        let hash = |token: &Token| *blake3::keyed_hash(&key, token.0.as_bytes()).as_bytes();
+        let hash = |token: &Secret| *blake3::keyed_hash(&key, token.reveal().as_bytes()).as_bytes();
         let tenant = |(number, config): (u32, &TenantConfig)| {
             let (name, group) = (config.name.clone(), config.group.clone());
             Arc::new(Tenant { id: TenantId(number), name, group })
@@ -182,6 +162,13 @@ impl Tenants {
         self.all.iter().find(|tenant| tenant.name == name)
     }
 
+    /// In a list.
+    pub fn names(&self, ids: impl Iterator<Item = TenantId>) -> String {
+        let of = |id| self.all.iter().find(|tenant| tenant.id == id);
+        let names: Vec<_> = ids.filter_map(of).map(|tenant| tenant.name.as_str()).collect();
+        names.join(", ")
+    }
+
     /// The only one there is; None where there are several.
     pub fn only(&self) -> Option<&Arc<Tenant>> {
         if let [only] = self.all.as_slice() { Some(only) } else { None }
@@ -195,7 +182,7 @@ mod tests {
     fn configured(names: &[(&str, &str)]) -> Vec<TenantConfig> {
         let tenant = |&(name, token): &(&str, &str)| TenantConfig {
             name: name.to_owned(),
-            token: Token::new(token),
+            token: Secret::new(token),
             group: None,
         };
         names.iter().map(tenant).collect()

@@ -1,8 +1,14 @@
 //! The binary: what it says when it can't start, and that it stops when told to.
 
+mod common;
+
+use common::{SPEEDUP, TestWorker, ask, client, prompt, request, worker_config};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::event::Role;
+use warmpath_worker_sim::WorkerConfig;
 
 fn router(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_router"));
@@ -118,6 +124,45 @@ fn it_serves_until_it_is_told_to_stop() {
     );
 }
 
+/// What the router believed of a worker stands beside what that worker found, also where another
+/// answers.
+#[test]
+fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
+    let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
+    let sharing = |role| WorkerConfig { role, handover: Some(link), ..worker_config() };
+    let workers = [Role::Prefill, Role::Decode].map(|role| TestWorker::start(sharing(role)));
+    let [prefills, decodes] = workers.each_ref().map(TestWorker::url);
+    let (folder, metrics, listen) = (tempfile::tempdir().unwrap(), free_port(), free_port());
+    let speedup = SPEEDUP.to_string();
+    let more = [
+        "--listen",
+        &listen,
+        "--metrics-listen",
+        &metrics,
+        "--speedup",
+        &speedup,
+        "--worker",
+        &prefills,
+        "--worker",
+        &decodes,
+    ];
+    let _running = Running::over(folder.path(), &more);
+    for worker in ["w0", "w1"] {
+        page_with(&metrics, &format!("router_worker_takes_requests{{worker=\"{worker}\"}} 1\n"));
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = client(&format!("http://{listen}"));
+        for _ in 0..2 {
+            ask(client.clone(), request(prompt(1, 330), 3)).await.expect("an answer");
+        }
+    });
+    // Twenty blocks of 16 in the second prompt.
+    let page = page_with(&metrics, "router_hit_blocks_total{worker=\"w0\"} 20\n");
+    assert!(page.contains("\nrouter_overlap_blocks_total{worker=\"w0\"} 20\n"), "{page}");
+    assert!(!page.contains("router_hit_blocks_total{worker=\"w1\"}"), "{page}");
+}
+
 /// The metrics, when they have come to `name`.
 fn page_with(address: &str, name: &str) -> String {
     for _ in 0..100 {
@@ -158,8 +203,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(folder: &Path, more: &[&str]) -> Self {
-        let base = ["--policy", "kv-aware", "--worker", "http://127.0.0.1:1", "--admin-listen"];
+    fn start(folder: &Path) -> Self {
+        Self::over(folder, &["--worker", "http://127.0.0.1:1"])
+    }
+
+    fn over(folder: &Path, more: &[&str]) -> Self {
+        let base = ["--policy", "kv-aware", "--admin-listen"];
         let address = free_port();
         let args = [&base[..], &[&address], more].concat();
         let mut child = router(folder, &args).stderr(Stdio::piped()).spawn().unwrap();
@@ -182,7 +231,7 @@ impl Drop for Running {
 #[test]
 fn an_operator_asks_and_tells() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &[]);
+    let running = Running::start(folder.path());
     let admin = |args: &[&str]| {
         let args = [&["admin", "--target", &running.admin], args].concat();
         // A secret in the environment is the server's; here it is nobody's business.

@@ -1,8 +1,12 @@
 //! Whatever breaks: a clear word to the client, and nothing left behind.
 
 mod common;
+#[path = "common/fake.rs"]
+mod fake;
 
 use common::*;
+use fake::Fake;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tonic::Code;
 use warmpath_core::routing::policy::PolicyConfig;
@@ -13,6 +17,7 @@ use warmpath_proto::v1::{LoadReport, WatchRequest};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
+use warmpath_router::RouterConfig;
 use warmpath_worker_sim::WorkerConfig;
 
 /// An answer that takes some 30 s of the wall clock: 60,000 steps of 10 ms at 20 times the speed.
@@ -66,6 +71,27 @@ async fn a_worker_that_dies_mid_stream_is_named() {
         let (_, worker) = ask(router.client(), request(prompt(i, 20), 3)).await.unwrap();
         assert_eq!(worker, "w1", "only the living get work");
     }
+}
+
+/// It takes calls and answers none; that it is stuck shows in its feed alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_lost_before_it_accepts_is_waited_for_no_longer() {
+    let stuck = Fake::default();
+    let _gate = stuck.gate.write().await;
+    let url = stuck.serve(SPEEDUP).await;
+    let config = RouterConfig::new(vec![url.clone()], PolicyConfig::KvAware);
+    let router = TestRouter::start(RouterConfig { speedup: SPEEDUP, ..config }).await;
+    router.wait(|status| status.joined.len() == 1).await;
+    let asked = tokio::spawn(ask(router.client(), request(prompt(1, 100), 3)));
+    within(stuck.is_asked()).await;
+    stuck.silent.store(true, Ordering::Relaxed);
+    let status = within(asked).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let expected =
+        format!("worker w0 ({url}): lost before it took the request: no message for 2 s");
+    assert_eq!(status.message(), expected);
+    within(stuck.is_told_to_abort()).await;
+    router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,12 @@
 //! Prompts that one worker computes and another answers, over real sockets.
 
 mod common;
+#[path = "common/fake.rs"]
+mod fake;
 
 use common::*;
+use fake::Fake;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
 use warmpath_core::engine::handover::HandoverLink;
@@ -10,6 +14,7 @@ use warmpath_core::event::Role;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::{GenerateRequest, KvCacheParameters};
+use warmpath_router::RouterConfig;
 use warmpath_worker_sim::WorkerConfig;
 
 /// What a token of the test profile takes.
@@ -106,6 +111,44 @@ async fn a_prefiller_killed_before_it_is_missed_fails_nobody() {
         ask(router.client(), request(prompt(i, 100), 3)).await.expect("an answer");
     }
     router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;
+}
+
+/// It stops as it should, while its prompt is held for one that is busy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefiller_that_drains_hands_over_what_it_holds() {
+    let mut workers = [prefills(), decodes_one_by_one()];
+    let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
+    let busy = occupy(&router).await;
+    let stream = within(router.client().generate_stream(request(prompt(1, 330), 5))).await;
+    let stream = stream.expect("accepted").into_inner();
+    workers[0].stop();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(busy);
+    let collected = within(collect(stream)).await.expect("an answer");
+    assert_eq!(moved(&collected).map(|moved| moved.tokens), Some(330));
+    // Nothing holds it any more.
+    workers[0].stopped().await;
+}
+
+/// It takes calls and answers none; that it is stuck shows in its feed alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefiller_that_is_stuck_fails_nobody() {
+    let stuck = Fake { role: Role::Prefill, ..Fake::default() };
+    let _gate = stuck.gate.write().await;
+    let decoder =
+        TestWorker::start(WorkerConfig { model: "m".to_owned(), ..sharing(Role::Decode) });
+    let urls = vec![stuck.serve(SPEEDUP).await, decoder.url()];
+    let config =
+        RouterConfig { speedup: SPEEDUP, ..RouterConfig::new(urls, PolicyConfig::KvAware) };
+    let router = TestRouter::start(config).await;
+    router.wait(|status| status.joined.len() == 2).await;
+    let asked = tokio::spawn(ask(router.client(), request(prompt(1, 100), 3)));
+    within(stuck.is_asked()).await;
+    stuck.silent.store(true, Ordering::Relaxed);
+    let (collected, worker) = within(asked).await.unwrap().expect("an answer");
+    assert_eq!((worker.as_str(), moved(&collected)), ("w1", None), "who answers computed it");
+    router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;
+    within(stuck.is_told_to_abort()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,8 @@ use warmpath_proto::vllm::{
 use warmpath_proto::{admin, raw, transport};
 use warmpath_router::RouterConfig;
 use warmpath_router::public::PublicPrefix;
-use warmpath_router::tenants::{TenantConfig, Token};
+use warmpath_router::secret::Secret;
+use warmpath_router::tenants::TenantConfig;
 use warmpath_worker_sim::WorkerConfig;
 
 /// Tokens of the operator's system prompt: four blocks and a part of one.
@@ -41,7 +42,7 @@ fn tenants() -> Vec<TenantConfig> {
     [("a", Some("g")), ("b", None), ("c", Some("g"))]
         .map(|(name, group)| TenantConfig {
             name: name.to_owned(),
-            token: Token::new(token(name)),
+            token: Secret::new(token(name)),
             group: group.map(str::to_owned),
         })
         .to_vec()
@@ -54,7 +55,7 @@ async fn start(workers: &[TestWorker], sharing: SharingScope, with_public: bool)
         sharing,
         public_prefixes: with_public.then_some(public).into_iter().collect(),
         // One for each router, so that none finds what another left.
-        secret: Some(format!("{sharing:?}{with_public}")),
+        secret: Some(Secret::new(format!("{sharing:?}{with_public}"))),
         ..router_config(workers, PolicyConfig::KvAware)
     };
     let router = TestRouter::start(config).await;
@@ -262,6 +263,36 @@ async fn an_explanation_is_some_tenants() {
     assert_eq!(explain("nobody").await.unwrap_err().code(), Code::NotFound);
 }
 
+/// Two tenants may call their requests alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_explained_to_whom_it_belongs() {
+    let workers = [TestWorker::start(worker_config())];
+    let router = start(&workers, SharingScope::Tenant, false).await;
+    // From its first word on decisions are kept.
+    let operator = router.server.admin();
+    let named =
+        |name: &str| GenerateRequest { request_id: name.to_owned(), ..request(words(2), 2) };
+    for (tenant, name) in [("a", "first"), ("a", "both"), ("b", "both")] {
+        cached(&router.client(), tenant, named(name)).await.unwrap();
+    }
+    let explain = |name: &str, tenant: &str| {
+        let about = Some(About::RequestId(name.to_owned()));
+        let asked = ExplainRequest { about, tenant: tenant.to_owned() };
+        let operator = operator.clone();
+        async move { operator.explain(Request::new(asked)).await.map(|answer| answer.get_ref().number) }
+    };
+    let first = explain("first", "").await.expect("only one is called that");
+    let (of_a, of_b) = (explain("both", "a").await.unwrap(), explain("both", "b").await.unwrap());
+    assert_eq!((of_a, of_b), (first + 1, first + 2));
+    let unclear = explain("both", "").await.unwrap_err();
+    assert_eq!(unclear.code(), Code::InvalidArgument);
+    let expected = "tenant: missing, expected one of: a, b; each has a request of that name";
+    assert_eq!(unclear.message(), expected);
+    assert_eq!(explain("first", "b").await.unwrap_err().code(), Code::NotFound);
+    let nobody = explain("both", "nobody").await.unwrap_err();
+    assert_eq!(nobody.message(), "tenant: 'nobody' is no tenant of this router");
+}
+
 /// A worker hears of no token, and of what is public in a field that engines which do not know it leave
 /// alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -270,7 +301,7 @@ async fn a_worker_is_told_the_scope_and_nothing_else() {
     let config = RouterConfig {
         speedup: SPEEDUP,
         tenants: tenants(),
-        secret: Some("secret".to_owned()),
+        secret: Some(Secret::new("secret")),
         public_prefixes: vec![PublicPrefix { name: "s".to_owned(), ids: prompt(1, SYSTEM) }],
         ..RouterConfig::new(vec![fake.serve(SPEEDUP).await], PolicyConfig::KvAware)
     };

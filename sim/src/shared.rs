@@ -34,6 +34,8 @@ struct PoolState {
     epoch: u64,
     faults: Faults,
     condition: Condition,
+    /// What it says in a step. Empty between steps.
+    said: Vec<PoolOutput>,
 }
 
 /// What a pool is made from.
@@ -102,6 +104,7 @@ impl Shared {
                 epoch: 1,
                 faults: Faults::new(&scenario.faults, scenario.seed),
                 condition: Condition::SOUND,
+                said: Vec::new(),
             })
         };
         let pool = scenario.pool.as_ref().zip(user).map(new).transpose()?;
@@ -184,9 +187,8 @@ impl Shared {
 
 impl PoolState {
     fn step(&mut self, now: Instant, out: &mut Vec<SharedOutput>) {
-        let mut said = Vec::new();
-        self.now.step(now, &mut said);
-        for output in said {
+        self.now.step(now, &mut self.said);
+        for output in self.said.drain(..) {
             match output {
                 // What a silent pool sends is lost on the way.
                 PoolOutput::Sent { .. } if self.condition.silent => {}

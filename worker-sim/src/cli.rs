@@ -5,13 +5,14 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::event::Role;
-use warmpath_proto::settings::{explain_field, read, set};
+use warmpath_proto::process::Places;
+use warmpath_proto::settings::{explain_field, explain_given, read_given, set};
 use warmpath_worker_sim::{WorkerConfig, profiles};
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
@@ -21,15 +22,8 @@ pub struct Cli {
     /// A TOML file; every flag below has a field of the same name there
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Where to serve Prometheus metrics; without it there are none
-    #[arg(long, value_name = "ADDRESS")]
-    metrics_listen: Option<SocketAddr>,
-    /// Listen on other than loopback addresses, without authentication
-    #[arg(long)]
-    insecure_bind: bool,
+    #[command(flatten)]
+    places: Places,
     /// How logs and metrics call this worker
     #[arg(long)]
     name: Option<String>,
@@ -133,17 +127,17 @@ impl<'de> Deserialize<'de> for Source {
 #[derive(Debug)]
 pub struct Settings {
     pub config: WorkerConfig,
-    pub listen: SocketAddr,
-    pub metrics_listen: Option<SocketAddr>,
-    pub insecure_bind: bool,
+    pub places: Places,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
-    let (file, text) = match &cli.config {
-        Some(path) => read::<File>(path)?,
-        None => (File::default(), String::new()),
-    };
+    let (file, text) = read_given::<File>(cli.config.as_deref())?;
+    let places = cli.places.or(Places {
+        listen: file.listen,
+        metrics_listen: file.metrics_listen,
+        insecure_bind: file.insecure_bind,
+    });
     // Where the values of the profile stand, for complaints about them.
     let mut profile_file = None;
     let mut profile = match (&cli.profile, file.profile) {
@@ -184,17 +178,10 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
         let (field, why) = error.parts();
         match (field.strip_prefix("profile."), &profile_file, &cli.config) {
             (Some(inner), Some((path, text)), _) => explain_field(path, text, inner, why),
-            (_, _, Some(path)) => explain_field(path, &text, &field, why),
-            _ => error.to_string(),
+            (_, _, config) => explain_given(config.as_deref(), &text, &field, why),
         }
     })?;
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(Settings {
-        config,
-        listen: cli.listen.or(file.listen).unwrap_or(anywhere),
-        metrics_listen: cli.metrics_listen.or(file.metrics_listen),
-        insecure_bind: cli.insecure_bind || file.insecure_bind,
-    })
+    Ok(Settings { config, places })
 }
 
 /// By name, or from a file.

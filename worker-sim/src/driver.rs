@@ -59,7 +59,8 @@ pub enum Command {
         came: Result<(Instant, Moved), FetchError>,
     },
     Watch(mpsc::Sender<FeedItem>),
-    /// Take no more requests; stop when idle, or at this instant.
+    /// Take no more requests; stop when those there are have ended and what others have of here has
+    /// left, or at this instant.
     Drain(WallInstant),
 }
 
@@ -382,7 +383,11 @@ impl Driver {
     }
 
     fn is_drained(&self) -> bool {
-        self.drain_until.is_some_and(|until| self.engine.is_idle() || until <= WallInstant::now())
+        let is_done = || {
+            let sends = !self.lending.is_empty() || self.holding.is_wanted(&self.engine);
+            self.engine.is_idle() && !sends
+        };
+        self.drain_until.is_some_and(|until| until <= WallInstant::now() || is_done())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::config::WorkerConfig;
 use crate::driver::Command;
 use crate::inference::Shared;
 use crate::lend::Reply;
+use crate::recent::{MOST, Recent};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
@@ -28,8 +29,6 @@ use warmpath_proto::v1::handover_server::Handover;
 use warmpath_proto::v1::{self, PullRequest, PullResponse};
 use warmpath_proto::{status, transport};
 
-/// More than a fleet has; a router names no others.
-const MOST_REMOTES: usize = 4_096;
 /// Names that may be remembered before those that are not held any more are looked for.
 const SWEEP: usize = 64;
 
@@ -128,6 +127,11 @@ impl Holding {
         }
     }
 
+    /// Whether KV is on its way to somebody, or held for who may still come.
+    pub fn is_wanted(&self, engine: &Engine) -> bool {
+        !self.waiting.is_empty() || self.held.values().any(|&id| engine.holds(id))
+    }
+
     pub fn left(&mut self, at: Instant, id: RequestId) {
         if let Some((asked, reply)) = self.waiting.remove(&id) {
             let _ = reply.send(Ok(at.since(asked)));
@@ -143,7 +147,7 @@ pub struct Puller {
     clock: ModelClock,
     /// Where the prompts of requests under way are held.
     remotes: Mutex<HashMap<RequestId, Remote>>,
-    clients: Mutex<HashMap<String, HandoverClient<Channel>>>,
+    clients: Mutex<Recent<HandoverClient<Channel>>>,
 }
 
 impl Puller {
@@ -153,7 +157,7 @@ impl Puller {
             link: config.handover,
             clock: ModelClock::starting_now(config.speedup),
             remotes: Mutex::default(),
-            clients: Mutex::default(),
+            clients: Mutex::new(Recent::new(MOST)),
         })
     }
 
@@ -167,15 +171,8 @@ impl Puller {
 
     fn client(&self, url: &str) -> Option<HandoverClient<Channel>> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(url) {
-            return Some(client.clone());
-        }
-        if clients.len() >= MOST_REMOTES {
-            return None;
-        }
-        let client = HandoverClient::new(transport::channel(url).ok()?);
-        clients.insert(url.to_owned(), client.clone());
-        Some(client)
+        let made = clients.get_or_make(url, || transport::channel(url).map(HandoverClient::new));
+        made.ok().map(|(client, _)| client)
     }
 
     /// After how much model time the KV is here, and what it came to. The engine gives up by itself when

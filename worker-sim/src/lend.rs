@@ -42,6 +42,10 @@ impl Sending {
         lent.is_ok()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub fn end(&mut self, at: Instant, key: LoanKey) {
         if let Some((asked, reply)) = self.waiting.remove(&key) {
             let _ = reply.send(Ok(at.since(asked)));

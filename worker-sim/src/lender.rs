@@ -22,6 +22,7 @@ impl Pool for Lender {
                 "this worker lends nothing: its profile has no [peers]",
             ));
         }
+        self.0.refuse_if_draining()?;
         lend::answer(&self.0.agreement, request, |run, reply| {
             self.0.send(Command::Lend { run, reply })
         })

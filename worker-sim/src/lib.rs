@@ -4,6 +4,7 @@
 //! - `driver`: the engine on a thread of its own, woken when something is due.
 //! - `turns`: how a heart keeps time on its thread.
 //! - `remote`: what pools and peers have for a worker.
+//! - `recent`: those among the others that are remembered.
 //! - `handover`: prompts that one worker computes and another answers.
 //! - `lend`: blocks that are sent to who asks for them.
 //! - [`pool`]: the pool itself, a process of its own.
@@ -24,6 +25,7 @@ mod lender;
 mod metrics;
 pub mod pool;
 pub mod profiles;
+mod recent;
 mod remote;
 mod server;
 mod state;

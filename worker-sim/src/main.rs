@@ -5,31 +5,19 @@ mod cli;
 use clap::Parser;
 use cli::{Cli, Settings};
 use std::process::ExitCode;
-use warmpath_proto::process::{bind, log_to_stderr, unusable};
+use warmpath_proto::process::{ended, log_to_stderr, run};
 use warmpath_proto::transport;
 use warmpath_worker_sim::{install_metrics, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     log_to_stderr();
-    let settings = match cli::settings(Cli::parse()) {
-        Ok(settings) => settings,
-        Err(line) => return unusable(&line),
-    };
-    run(settings).await.unwrap_or_else(|line| unusable(&line))
+    run(cli::settings(Cli::parse()), serve_by).await
 }
 
 /// An error is one line about something that can't be had.
-async fn run(settings: Settings) -> Result<ExitCode, String> {
-    let Settings { config, listen, metrics_listen, insecure_bind } = settings;
-    for address in [Some(listen), metrics_listen].into_iter().flatten() {
-        transport::may_bind(&address, insecure_bind)?;
-    }
-    if let Some(address) = metrics_listen {
-        install_metrics(address).map_err(|error| format!("metrics_listen: {address}: {error}"))?;
-        tracing::info!(%address, "metrics");
-    }
-    let (listener, address) = bind("listen", listen).await?;
+async fn serve_by(Settings { config, places }: Settings) -> Result<ExitCode, String> {
+    let (listener, address) = places.take(install_metrics).await?;
     let profile = &config.profile;
     let stopped = transport::stop_signal();
     tracing::info!(
@@ -43,11 +31,5 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
         speedup = config.speedup,
         "listening"
     );
-    match serve(listener, config, stopped).await {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            tracing::error!(%error, "stopped");
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    Ok(ended(serve(listener, config, stopped).await))
 }

@@ -4,17 +4,20 @@
 mod common;
 
 use common::*;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Response, Status};
+use warmpath_core::block::{BlockRun, hash_blocks};
 use warmpath_core::engine::profile::{Fill, Loads, PeerLink, PoolLink};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
+use warmpath_core::tokens::{Segment, materialize};
+use warmpath_proto::generate::scope;
 use warmpath_proto::hints::{self, Holder, PullHint};
 use warmpath_proto::tiers::{self, Found};
-use warmpath_proto::transport;
 use warmpath_proto::v1::pool_client::PoolClient;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
 use warmpath_proto::v1::watch_response::Message;
@@ -23,6 +26,7 @@ use warmpath_proto::v1::{
     WatchRequest, WatchResponse,
 };
 use warmpath_proto::vllm::GenerateResponse;
+use warmpath_proto::{convert, transport};
 use warmpath_worker_sim::pool::PoolConfig;
 use warmpath_worker_sim::{ServeError, WorkerConfig};
 
@@ -150,6 +154,36 @@ async fn a_peer_lends_what_a_router_named() {
     let mut lender = PoolClient::new(first.channel.clone());
     let refused = lender.lookup(LookupRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
+}
+
+/// What it lends takes 0.3 s to send.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_drains_ends_its_loans_and_begins_none() {
+    let mut config = sharing(None);
+    config.profile.peers.as_mut().unwrap().gb_s = 0.1;
+    let agreement = Some(config.agreement().to_wire());
+    let tokens = materialize(&[Segment::Text { seed: 7, tokens: 1_600 }], 1_600);
+    let chain = Arc::new(hash_blocks(&scope("", &config.model, BLOCK), &tokens));
+    let blocks = convert::stretch_to_wire(&BlockRun { chain, start: 0, end: 100 });
+    let worker = Worker::start(config).await;
+    let _ = responses(worker.inference(), request(7, 1_600, 4)).await.unwrap();
+    let get = || {
+        let mut lender = PoolClient::new(worker.channel.clone());
+        let asked = GetRequest { agreement: agreement.clone(), blocks: Some(blocks.clone()) };
+        tokio::spawn(async move { within(lender.get(asked)).await })
+    };
+    let loan = get();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    worker.stop.send_replace(true);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refused = get().await.unwrap().unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::Unavailable, "worker 'worker' is draining")
+    );
+    let lent = loan.await.unwrap().expect("what was begun is sent").into_inner();
+    assert_eq!(lent.checksum.unwrap().blocks, 100);
+    within(worker.served).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,10 +6,11 @@
 
 mod check;
 mod claims;
+mod digests;
 
 use crate::block::{BlockRun, TokenBlocks};
 use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
-use crate::id::{MAX_TIERS, SourceId, TierId};
+use crate::id::{MAX_TIERS, SourceId};
 use crate::runs::{NodeId, RunTree};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -118,13 +119,15 @@ pub struct PrefixIndex {
     sources: BTreeMap<SourceId, SourceState>,
     /// Slot to source. Slots ascend with their sources only by chance, so look-ups sort at the end.
     slots: Vec<Option<SourceId>>,
+    /// What each slot holds in sum, where that is kept.
+    digests: Option<Vec<Digest>>,
 }
 
 impl Default for PrefixIndex {
     fn default() -> Self {
         // Each event names what it goes on from or what it ends with.
         let tree = RunTree::with_ends().with_anchors();
-        Self { tree, sources: BTreeMap::new(), slots: Vec::new() }
+        Self { tree, sources: BTreeMap::new(), slots: Vec::new(), digests: None }
     }
 }
 
@@ -219,22 +222,6 @@ impl PrefixIndex {
         self.sources.get(&source).map(|state| (state.epoch, state.seq))
     }
 
-    pub fn digest(&self, source: SourceId) -> Digest {
-        let mut digest = Digest::default();
-        let Some(state) = self.sources.get(&source) else { return digest };
-        for (_, node) in self.tree.iter() {
-            let run = BlockRun { chain: Arc::clone(&node.chain), start: node.start, end: node.end };
-            for holder in node.value.iter().filter(|holder| holder.slot == state.slot) {
-                for tier in 0..MAX_TIERS as u8 {
-                    if holder.tiers & (1 << tier) != 0 {
-                        digest.add(TierId(tier), &run);
-                    }
-                }
-            }
-        }
-        digest
-    }
-
     /// How much of `prompt` each source holds without a gap.
     pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         out.clear();
@@ -281,6 +268,7 @@ impl PrefixIndex {
         for (_, id) in nodes {
             self.drop_claim(id, slot, u8::MAX);
         }
+        self.note_clear(slot);
     }
 }
 

@@ -1,5 +1,8 @@
 //! A worker that answers what it is told to, byte for byte.
 
+#![allow(dead_code)] // Each test file uses its part of this.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -26,6 +29,9 @@ pub struct Fake {
     pub gate: Arc<RwLock<()>>,
     pub requests: Arc<Mutex<Vec<Bytes>>>,
     pub aborted: Arc<Mutex<Vec<String>>>,
+    pub role: Role,
+    /// Its feed says nothing more, while its connections stay.
+    pub silent: Arc<AtomicBool>,
 }
 
 type Messages<T> = std::pin::Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -35,7 +41,7 @@ impl Fake {
     pub async fn serve(&self, speedup: f64) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = State(speedup);
+        let state = State { speedup, role: self.role, silent: Arc::clone(&self.silent) };
         let server = transport::server(100)
             .add_service(InferenceServer::new(self.clone()).max_decoding_message_size(16 << 20))
             .add_service(ControlServer::new(ControlService(Arc::new(self.clone()))))
@@ -43,12 +49,27 @@ impl Fake {
         tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
         url
     }
+
+    pub async fn is_asked(&self) {
+        while self.requests.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn is_told_to_abort(&self) {
+        while self.aborted.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl Inference for Fake {
-    async fn generate(&self, _: Request<Bytes>) -> Result<Response<Bytes>, Status> {
-        Err(Status::unimplemented("a router always streams"))
+    /// Only a prompt that another answers is asked for like this.
+    async fn generate(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
+        self.requests.lock().unwrap().push(request.into_inner());
+        drop(self.gate.read().await);
+        Err(Status::unimplemented("it computes nothing"))
     }
 
     type GenerateStreamStream = Messages<Bytes>;
@@ -92,7 +113,11 @@ impl Controlled for Fake {
 }
 
 /// A worker that holds nothing and goes on living.
-struct State(f64);
+struct State {
+    speedup: f64,
+    role: Role,
+    silent: Arc<AtomicBool>,
+}
 
 #[tonic::async_trait]
 impl WorkerState for State {
@@ -115,15 +140,17 @@ impl WorkerState for State {
             tiers: Vec::new(),
             pool: None,
             peers: None,
-            role: Role::Both,
+            role: self.role,
             decode: None,
         };
         let snapshot = Snapshot { source: WorkerId(0).into(), epoch: 1, seq: 0, runs: Vec::new() };
-        let mut opening = vec![Message::Hello(convert::hello_to_wire(&info, "m", self.0))];
+        let mut opening = vec![Message::Hello(convert::hello_to_wire(&info, "m", self.speedup))];
         opening.extend(convert::snapshot_to_wire(&snapshot).into_iter().map(Message::Snapshot));
         let beat = || Message::Heartbeat(Heartbeat { epoch: 1, seq: 0 });
         let beats = tokio_stream::iter(std::iter::repeat_with(beat));
+        let silent = Arc::clone(&self.silent);
         let beats = beats.throttle(Duration::from_millis(200));
+        let beats = beats.filter(move |_| !silent.load(Ordering::Relaxed));
         let feed = tokio_stream::iter(opening).chain(beats);
         Ok(Response::new(Box::pin(feed.map(|message| Ok(convert::response(message))))))
     }

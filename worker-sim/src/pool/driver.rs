@@ -216,9 +216,63 @@ mod tests {
     use warmpath_core::block::hash_blocks;
     use warmpath_core::engine::profile::{Fill, Loads, PoolLink};
     use warmpath_core::engine::store::eviction::EvictionRule;
+    use warmpath_core::id::TenantId;
     use warmpath_core::pool::PoolSpec;
+    use warmpath_core::routing::index::PrefixIndex;
+    use warmpath_core::runs::ANCHOR;
     use warmpath_core::time::Instant;
+    use warmpath_proto::convert::{self, SnapshotReader};
     use warmpath_proto::generate::scope;
+
+    /// Off the wire each put names its whole text. What is kept of it is what its own blocks need.
+    #[test]
+    fn names_that_are_kept_grow_with_the_text_and_not_with_its_square() {
+        let spec = PoolSpec {
+            tokens: 1_000_000,
+            gb_s: 1.0,
+            store_gb_s: 1e9,
+            eviction: EvictionRule::Lru,
+            tenant_quota: None,
+        };
+        for tenant_quota in [None, Some(0.5)] {
+            let spec = PoolSpec { tenant_quota, ..spec.clone() };
+            let mut pool = Pool::new(ITSELF, &spec, 16, 1.0, 1.0).unwrap();
+            let owner = Some(Owner { tenant: TenantId(1), public_blocks: 3 });
+            let mut index = PrefixIndex::default();
+            let (mut now, mut outputs) = (Instant::START, Vec::new());
+            let mut put = |tokens: &[u32], start: u32| {
+                let chain = std::sync::Arc::new(hash_blocks(&scope("", "m", 16), tokens));
+                let run = BlockRun { end: chain.blocks(), chain, start };
+                let sent = convert::stretch_to_wire(&run);
+                pool.put_of(now, &convert::stretch_from_wire(16, &sent).unwrap(), owner);
+                now = now + warmpath_core::time::Duration::from_millis(1);
+                pool.step(now, &mut outputs);
+            };
+            let text: Vec<u32> = (0..32_000).collect();
+            for start in (0..2_000).step_by(8) {
+                put(&text[..(start as usize + 8) * 16], start);
+            }
+            // Texts that part with it in the middle of what was put.
+            for block in (3..2_000).step_by(100) {
+                let other = [&text[..block * 16], &[1; 160]].concat();
+                put(&other, block as u32 - 2);
+            }
+            let snapshot = pool.snapshot();
+            let blocks: u32 = snapshot.runs.iter().map(|(_, run)| run.len()).sum();
+            assert_eq!(blocks, 2_000 + 20 * 10);
+            let kept: u32 = snapshot.runs.iter().map(|(_, run)| run.end - run.chain.base()).sum();
+            let most = blocks + ANCHOR * snapshot.runs.len() as u32;
+            assert!(kept <= most, "{kept} names for {blocks} blocks in {}", snapshot.runs.len());
+            // And that is enough for whoever follows it.
+            let mut reader = SnapshotReader::new(ITSELF, 16);
+            for chunk in convert::snapshot_to_wire(&snapshot) {
+                if let Some(read) = reader.push(&chunk).unwrap() {
+                    index.replace(&read).unwrap();
+                }
+            }
+            assert_eq!(index.digest(ITSELF.into()), pool.digest());
+        }
+    }
 
     /// Blocks come and go, and the digest that is kept is that of what is held.
     #[test]

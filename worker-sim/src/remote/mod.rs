@@ -10,6 +10,7 @@ mod source;
 use crate::config::WorkerConfig;
 use crate::driver::Command;
 use crate::metrics::{RemoteMetrics, dropped_puts};
+use crate::recent::{MOST, Recent};
 use metrics::Counter;
 use smallvec::SmallVec;
 use source::Source;
@@ -40,8 +41,6 @@ const LOOKUP_LIMIT: Duration = Duration::from_millis(50);
 const PUT_LIMIT: Duration = Duration::from_secs(1);
 /// Puts that may wait. Where they come faster than the pool answers, the rest is dropped.
 const PUTS: usize = 256;
-/// More than a fleet has; a router names no others.
-const MOST_PEERS: usize = 4_096;
 
 /// A worker's way to others.
 #[derive(Debug)]
@@ -54,11 +53,33 @@ pub struct Remote {
     metrics: RemoteMetrics,
 }
 
-#[derive(Debug, Default)]
+/// Peers have numbers here, which are never given again: what the engine asks of one that was forgotten
+/// since fails.
+#[derive(Debug)]
 struct Peers {
-    /// A peer's number here is its place.
-    all: Vec<Arc<Source>>,
-    numbers: HashMap<String, WorkerId>,
+    next: u32,
+    recent: Recent<(WorkerId, Arc<Source>)>,
+    by_number: HashMap<WorkerId, Arc<Source>>,
+}
+
+impl Peers {
+    fn new(most: usize) -> Self {
+        Self { next: 0, recent: Recent::new(most), by_number: HashMap::new() }
+    }
+
+    fn at(&mut self, url: &str, agreement: &Agreement) -> Option<(WorkerId, Arc<Source>)> {
+        let number = WorkerId(self.next);
+        let make = || Source::new(url, agreement.clone()).map(|peer| (number, peer));
+        let (peer, forgotten) = self.recent.get_or_make(url, make).ok()?;
+        if let Some((number, _)) = forgotten {
+            self.by_number.remove(&number);
+        }
+        if peer.0 == number {
+            self.next += 1;
+            self.by_number.insert(number, Arc::clone(&peer.1));
+        }
+        Some(peer)
+    }
 }
 
 impl Remote {
@@ -71,7 +92,7 @@ impl Remote {
             clock: ModelClock::starting_now(config.speedup),
             agreement,
             pool: pool.transpose()?,
-            peers: Mutex::default(),
+            peers: Mutex::new(Peers::new(MOST)),
             metrics: RemoteMetrics::new(config),
         }))
     }
@@ -111,18 +132,7 @@ impl Remote {
     }
 
     fn peer(&self, url: &str) -> Option<(WorkerId, Arc<Source>)> {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&number) = peers.numbers.get(url) {
-            return Some((number, Arc::clone(&peers.all[number.0 as usize])));
-        }
-        if peers.all.len() >= MOST_PEERS {
-            return None;
-        }
-        let peer = Source::new(url, self.agreement.clone()).ok()?;
-        let number = WorkerId(peers.all.len() as u32);
-        peers.all.push(Arc::clone(&peer));
-        peers.numbers.insert(url.to_owned(), number);
-        Some((number, peer))
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).at(url, &self.agreement)
     }
 
     fn source(&self, id: SourceId) -> Option<Arc<Source>> {
@@ -130,7 +140,7 @@ impl Remote {
             SourceId::Pool(_) => self.pool.clone(),
             SourceId::Worker(number) => {
                 let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-                peers.all.get(number.0 as usize).cloned()
+                peers.by_number.get(&number).cloned()
             }
         }
     }
@@ -229,5 +239,28 @@ async fn put_all(
     while let Some(put) = wanted.recv().await {
         let taken = pool.put(&put, PUT_LIMIT).await;
         remote.metrics.put(put.0.len(), taken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections are made when first used, so these are to nobody.
+    #[tokio::test]
+    async fn a_new_peer_is_taken_for_one_that_was_not_used_for_long() {
+        let agreement = Agreement::default();
+        let mut peers = Peers::new(3);
+        let mut number = |port: u32| {
+            let (number, peer) = peers.at(&format!("http://h:{port}"), &agreement)?;
+            let found = peers.by_number.get(&number).expect("who was just used is known");
+            assert!(Arc::ptr_eq(found, &peer) && peers.by_number.len() <= 3);
+            Some(number.0)
+        };
+        let numbers: Vec<_> = (0..10).filter_map(|port| number(port % 5)).collect();
+        assert_eq!(numbers, Vec::from_iter(0..10), "each was forgotten when it came again");
+        assert_eq!((number(3), number(9), number(3)), (Some(8), Some(10), Some(8)));
+        assert_eq!(number(0), Some(11));
+        assert!(!peers.by_number.contains_key(&WorkerId(9)), "port 4 was used longest ago");
     }
 }

@@ -28,7 +28,7 @@ use crate::id::{MAX_TIERS, ORIGINS, TierId, TransferId};
 use crate::request::Owner;
 use crate::runs::{NodeId, RunTree};
 use crate::time::Instant;
-use eviction::{EvictionRule, Idle};
+use eviction::EvictionRule;
 pub use fetch::{Fetch, Offer};
 use load::Transfers;
 use quota::Quotas;
@@ -252,13 +252,17 @@ impl BlockStore {
         self.reserved -= u64::from(lease.reserved);
         let mut next = lease.deepest;
         while let Some(id) = next {
-            let node = self.tree.get_mut(id);
-            next = node.parent;
-            node.value.pins -= 1;
-            node.value.used = self.releases;
-            if node.value.pins == 0 {
-                self.put_into_orders(id);
-            }
+            next = self.tree.get(id).parent;
+            self.let_go(id);
+        }
+    }
+
+    fn let_go(&mut self, id: NodeId) {
+        let run = &mut self.tree.get_mut(id).value;
+        run.pins -= 1;
+        run.used = self.releases;
+        if run.pins == 0 {
+            self.put_into_orders(id);
         }
     }
 
@@ -379,13 +383,6 @@ impl BlockStore {
         let copies = run.tiers;
         run.below = core::array::from_fn(|tier| u32::from(copies >> tier & 1));
         head
-    }
-
-    /// What an eviction order is told of a run.
-    fn idle(&self, id: NodeId) -> Idle {
-        let node = self.tree.get(id);
-        let run = &node.value;
-        Idle { id, used: run.used, end: node.end, blocks: node.len(), reused: run.reused }
     }
 
     /// New blocks in HBM, behind what the lease holds.

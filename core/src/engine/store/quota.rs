@@ -10,7 +10,7 @@ use crate::block::BlockRun;
 use crate::engine::profile::Fill;
 use crate::id::TenantId;
 use crate::request::Owner;
-use crate::runs::NodeId;
+use crate::runs::{NodeId, anchor_above};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,7 +101,8 @@ impl BlockStore {
         let found = self.find(&run.chain, run.start, run.end);
         let plan = Plan { end: found.coming, offer: None };
         // What comes before it is held first, so that it does not make the room for what follows.
-        let held = self.hold_planned(now, &run.chain, &found, &plan, found.coming);
+        let chain = run.chain.named_from(anchor_above(found.coming));
+        let held = self.hold_planned(now, &chain, &found, &plan, found.coming);
         let Acquired::Ready { mut lease, .. } = held else { return Err(NoRoom) };
         lease.owner = owner;
         let new = u64::from(run.end.saturating_sub(found.coming));

@@ -1,10 +1,11 @@
 //! Room in the tiers: what leaves one moves to the next that takes it, or is gone.
 
+use super::eviction::Idle;
 use super::{BlockStore, HBM, Run, tiers_of};
 use crate::engine::profile::Fill;
 use crate::event::KvEvent;
 use crate::id::TierId;
-use crate::runs::NodeId;
+use crate::runs::{Node, NodeId};
 use crate::time::Instant;
 
 impl BlockStore {
@@ -30,6 +31,12 @@ impl BlockStore {
     }
 
     pub(super) fn victim(&mut self, tier: usize) -> Option<NodeId> {
+        if !core::mem::replace(&mut self.tiers[tier].was_full, true) {
+            let stands = |run: &Run| run.pins == 0 && run.tiers & 1 << tier != 0;
+            for (id, node) in self.tree.iter().filter(|(_, node)| stands(&node.value)) {
+                self.tiers[tier].order.put(idle(id, node));
+            }
+        }
         let is_leaf = |id| self.tree.get(id).value.below[tier] == 0;
         self.tiers[tier].order.victim(&is_leaf)
     }
@@ -247,7 +254,7 @@ impl BlockStore {
     }
 
     pub(super) fn put_into_orders(&mut self, id: NodeId) {
-        let idle = self.idle(id);
+        let idle = idle(id, self.tree.get(id));
         for tier in tiers_of(node_tiers(self, id)) {
             self.tiers[tier].put(idle);
         }
@@ -255,12 +262,18 @@ impl BlockStore {
     }
 
     pub(super) fn take_from_orders(&mut self, id: NodeId) {
-        let idle = self.idle(id);
+        let idle = idle(id, self.tree.get(id));
         for tier in tiers_of(node_tiers(self, id)) {
             self.tiers[tier].take(&idle);
         }
         self.stand(id, false);
     }
+}
+
+/// What an eviction order is told of a run.
+fn idle(id: NodeId, node: &Node<Run>) -> Idle {
+    let run = &node.value;
+    Idle { id, used: run.used, end: node.end, blocks: node.len(), reused: run.reused }
 }
 
 fn node_tiers(store: &BlockStore, id: NodeId) -> u8 {

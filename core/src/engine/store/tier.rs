@@ -30,7 +30,9 @@ pub(super) struct Tier {
     pub resident: u64,
     /// Of those, blocks that nobody holds.
     pub idle: u64,
+    /// Empty until something had to leave for the first time: many a pool is never full.
     pub order: Box<dyn Eviction>,
+    pub was_full: bool,
     pub fill: Fill,
     pub loads: Loads,
     pub link: FairLink<TransferId>,
@@ -50,6 +52,7 @@ impl Tier {
             resident: 0,
             idle: 0,
             order: eviction.build(capacity, block_size),
+            was_full: false,
             fill: Fill::Spill,
             loads: Loads::Always,
             link: FairLink::default(),
@@ -80,12 +83,16 @@ impl Tier {
 
     pub fn put(&mut self, run: Idle) {
         self.idle += u64::from(run.blocks);
-        self.order.put(run);
+        if self.was_full {
+            self.order.put(run);
+        }
     }
 
     pub fn take(&mut self, run: &Idle) {
         self.idle -= u64::from(run.blocks);
-        self.order.take(run);
+        if self.was_full {
+            self.order.take(run);
+        }
     }
 
     /// Whether it wants, fits and keeps up with copies of new blocks.

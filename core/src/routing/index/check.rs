@@ -9,6 +9,9 @@ impl PrefixIndex {
     /// For tests: the forest is sound, and nothing is kept that nobody holds.
     pub fn check(&self) {
         self.tree.check();
+        for (slot, kept) in self.digests.iter().flatten().enumerate() {
+            assert_eq!(*kept, self.summed_up(slot as u16), "the kept digest of slot {slot}");
+        }
         for (_, node) in self.tree.iter() {
             assert!(node.children > 0 || !node.value.is_empty(), "a run without holder is kept");
             assert!(node.value.is_sorted_by(|a, b| a.slot < b.slot), "holders out of order");

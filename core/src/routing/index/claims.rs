@@ -1,6 +1,7 @@
 //! Sources come to hold blocks and give them up: nodes are split where holders differ, and joined
 //! where they don't any more.
 
+use super::digests::Change;
 use super::{Holder, Holders, PrefixIndex};
 use crate::block::{BlockRun, Chain};
 use crate::id::TierId;
@@ -79,6 +80,7 @@ impl PrefixIndex {
             return id;
         }
         let part = self.isolate(id, from, to);
+        self.note(slot, tier, part, Change::Came);
         let holders = &mut self.tree.get_mut(part).value;
         match holders.binary_search_by_key(&slot, |holder| holder.slot) {
             Ok(i) => holders[i].tiers |= bit,
@@ -106,6 +108,7 @@ impl PrefixIndex {
         tier: TierId,
     ) -> NodeId {
         let claim = Holder { slot, tiers: 1 << tier.0 };
+        self.note_run(slot, tier, chain, (start, end), Change::Came);
         if let Some(id) = parent {
             let node = self.tree.get(id);
             let alike = node.value.as_slice() == [claim] && node.children == 0;
@@ -145,7 +148,9 @@ impl PrefixIndex {
             let (from, to) = (node.start.max(run.start), node.end.min(end));
             next = node.parent.filter(|_| node.start > run.start);
             if holds(&node.value, slot, tier) {
-                parts.push(self.isolate(id, from, to));
+                let part = self.isolate(id, from, to);
+                self.note(slot, tier, part, Change::Went);
+                parts.push(part);
             }
         }
         // What is left of the path: up to the deepest part that others hold still.
@@ -177,6 +182,10 @@ impl PrefixIndex {
             let (from_block, to_block) = (node.start.max(run.start), node.end.min(run.end));
             next = node.parent.filter(|_| node.start > run.start);
             let part = self.isolate(id, from_block, to_block);
+            self.note(slot, from, part, Change::Went);
+            if !holds(&self.tree.get(part).value, slot, to) {
+                self.note(slot, to, part, Change::Came);
+            }
             move_claim(&mut self.tree.get_mut(part).value, slot, from, to);
             last.get_or_insert(part);
         }
@@ -204,6 +213,12 @@ impl PrefixIndex {
         move_claim(&mut moved, slot, from, to);
         let fits = child.value == moved && child.chain.base() <= run.start;
         if fits {
+            let (chain, had) = (Arc::clone(&node.chain), holds(&node.value, slot, to));
+            let blocks = (run.start, run.end);
+            self.note_run(slot, from, &chain, blocks, Change::Went);
+            if !had {
+                self.note_run(slot, to, &chain, blocks, Change::Came);
+            }
             self.tree.hand_down(id, run.start);
         }
         fits

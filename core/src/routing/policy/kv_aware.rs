@@ -14,7 +14,7 @@
 //! that a cold fleet fills evenly.
 
 use super::Policy;
-use crate::event::WorkerInfo;
+use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::rng::hash_words;
@@ -43,8 +43,8 @@ impl Policy for KvAware {
                 Way { load: load(info, &hit), prefill: prefill(info, tokens, &hit), pull: None };
             let fetches = info.pool.is_some() || info.peers.is_some();
             let way = if fetches {
-                let sources = sources.get_or_insert_with(|| Sources::of(&overlap, view));
-                sources.cheapest(own, id, info, tokens, &hit)
+                let sources = sources.get_or_insert_with(|| Sources::of(&overlap, view, tokens));
+                sources.cheapest(own, id, info, &hit)
             } else {
                 own
             };
@@ -82,12 +82,58 @@ struct Way {
 /// Who else a worker could fetch from: the pool, and the two workers that hold the most (one of them
 /// may be itself).
 struct Sources {
-    pool: Option<Pull>,
-    peers: [Option<Pull>; 2],
+    tokens: u32,
+    pool: Option<Source>,
+    peers: [Option<Source>; 2],
+}
+
+/// Which worker asks, and for a prompt of how many tokens.
+struct Asks<'a> {
+    info: &'a WorkerInfo,
+    tokens: u32,
+}
+
+struct Source {
+    pull: Pull,
+    /// What is left to compute after it. Workers are alike as a rule, so it is asked for once.
+    rest: Option<(PrefillCost, u32, Duration)>,
+}
+
+impl Source {
+    const fn new(pull: Pull) -> Self {
+        Self { pull, rest: None }
+    }
+
+    /// The cheaper of `best` and of fetching from here what lies beyond the `held` blocks that the
+    /// worker has in its `own` way.
+    fn or(&mut self, best: Way, own: Way, held: u32, cost: FetchCost, asks: &Asks<'_>) -> Way {
+        if self.pull.blocks <= held {
+            return best;
+        }
+        let load = own.load.max(cost.estimate(self.pull.blocks - held));
+        let prefill = self.prefill(asks);
+        if load + prefill < best.load + best.prefill {
+            Way { load, prefill, pull: Some(self.pull) }
+        } else {
+            best
+        }
+    }
+
+    fn prefill(&mut self, &Asks { info, tokens }: &Asks<'_>) -> Duration {
+        let cached = self.pull.blocks.saturating_mul(info.block_size).min(tokens);
+        match self.rest {
+            Some((cost, same, rest)) if (cost, same) == (info.prefill, cached) => rest,
+            _ => {
+                let rest = info.prefill.estimate(tokens - cached, cached);
+                self.rest = Some((info.prefill, cached, rest));
+                rest
+            }
+        }
+    }
 }
 
 impl Sources {
-    fn of(overlap: &Overlap, view: &FleetView<'_>) -> Self {
+    fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
         let lends = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
@@ -104,35 +150,30 @@ impl Sources {
                 _ => {}
             }
         }
-        Self { pool, peers }
+        let peers = peers.map(|peer| peer.map(Source::new));
+        Self { tokens, pool: pool.map(Source::new), peers }
     }
 
     fn cheapest(
-        &self,
+        &mut self,
         own: Way,
         worker: WorkerId,
         info: &WorkerInfo,
-        tokens: u32,
         hit: &[u32; MAX_TIERS],
     ) -> Way {
         let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
-        let other = self.peers.iter().flatten().find(|pull| pull.from != worker.into());
-        let pool = self.pool.as_ref().zip(info.pool);
-        let all = pool.into_iter().chain(other.zip(info.peers));
-        let ways = all.filter(|(pull, _)| pull.blocks > held).map(|(pull, cost)| {
-            let cached = pull.blocks.saturating_mul(info.block_size).min(tokens);
-            Way {
-                load: own.load.max(cost.estimate(pull.blocks - held)),
-                prefill: info.prefill.estimate(tokens - cached, cached),
-                pull: Some(*pull),
+        let asks = Asks { info, tokens: self.tokens };
+        let mut best = own;
+        if let (Some(pool), Some(cost)) = (&mut self.pool, info.pool) {
+            best = pool.or(best, own, held, cost, &asks);
+        }
+        if let Some(cost) = info.peers {
+            let other = |peer: &&mut Source| peer.pull.from != worker.into();
+            if let Some(peer) = self.peers.iter_mut().flatten().find(other) {
+                best = peer.or(best, own, held, cost, &asks);
             }
-        });
-        ways.fold(
-            own,
-            |best, way| {
-                if way.load + way.prefill < best.load + best.prefill { way } else { best }
-            },
-        )
+        }
+        best
     }
 }
 

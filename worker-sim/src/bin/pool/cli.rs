@@ -4,11 +4,12 @@ use clap::Parser;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
-use warmpath_proto::settings::{explain_field, read, set};
+use warmpath_proto::process::Places;
+use warmpath_proto::settings::{explain_given, read_given, set};
 use warmpath_worker_sim::pool::PoolConfig;
 use warmpath_worker_sim::profiles;
 
@@ -21,15 +22,8 @@ pub struct Cli {
     /// eviction and tenant_quota, as in a scenario
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to serve; port 0 takes a free one [default: 127.0.0.1:0]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Where to serve Prometheus metrics; without it there are none
-    #[arg(long, value_name = "ADDRESS")]
-    metrics_listen: Option<SocketAddr>,
-    /// Listen on other than loopback addresses, without authentication
-    #[arg(long)]
-    insecure_bind: bool,
+    #[command(flatten)]
+    places: Places,
     /// How logs and metrics call this pool
     #[arg(long)]
     name: Option<String>,
@@ -84,17 +78,17 @@ struct File {
 #[derive(Debug)]
 pub struct Settings {
     pub config: PoolConfig,
-    pub listen: SocketAddr,
-    pub metrics_listen: Option<SocketAddr>,
-    pub insecure_bind: bool,
+    pub places: Places,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
-    let (file, text) = match &cli.config {
-        Some(path) => read::<File>(path)?,
-        None => (File::default(), String::new()),
-    };
+    let (file, text) = read_given::<File>(cli.config.as_deref())?;
+    let places = cli.places.or(Places {
+        listen: file.listen,
+        metrics_listen: file.metrics_listen,
+        insecure_bind: file.insecure_bind,
+    });
     let beside = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let mut profile = match (&cli.profile, &file.profile) {
         (Some(name), _) => profiles::load(name, Path::new(""))?,
@@ -130,18 +124,9 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
     config.check().map_err(|error| {
         let (field, why) = error.parts();
-        match &cli.config {
-            Some(path) => explain_field(path, &text, &field, why),
-            None => error.to_string(),
-        }
+        explain_given(cli.config.as_deref(), &text, &field, why)
     })?;
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(Settings {
-        config,
-        listen: cli.listen.or(file.listen).unwrap_or(anywhere),
-        metrics_listen: cli.metrics_listen.or(file.metrics_listen),
-        insecure_bind: cli.insecure_bind || file.insecure_bind,
-    })
+    Ok(Settings { config, places })
 }
 
 fn missing(field: &str, flag: &str) -> String {
