@@ -1,8 +1,10 @@
 //! An explanation is what the decision was made of: on random fleets the best candidate is the
 //! chosen one, and looking changes nothing.
 
+mod common;
+
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
-use warmpath_core::event::{PrefillCost, Role, TierCost, WorkerInfo};
+use warmpath_core::event::{PrefillCost, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SessionId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::rng::hash_words;
@@ -15,29 +17,15 @@ use warmpath_core::time::{Duration, Instant};
 use warmpath_core::tokens::Segment;
 
 fn info(worker: u32, prefill_ns: u64) -> WorkerInfo {
-    WorkerInfo {
-        worker: WorkerId(worker),
-        epoch: 1,
-        block_size: 10,
-        total_blocks: None,
-        max_num_seqs: 64,
-        prefill: PrefillCost {
-            step_ns: 1_000.0,
-            floor_ns: 0.0,
-            chunk_tokens: 100,
-            ns_per_token: prefill_ns as f64,
-            ns_per_pair: 0.5,
-        },
-        tiers: vec![TierCost {
-            tier: TierId::HOST,
-            latency_ns: 2_000.0,
-            load_ns_per_block: 3_000.0,
-        }],
-        pool: None,
-        peers: None,
-        role: Role::Both,
-        decode: None,
-    }
+    let prefill = PrefillCost {
+        step_ns: 1_000.0,
+        floor_ns: 0.0,
+        chunk_tokens: 100,
+        ns_per_token: prefill_ns as f64,
+        ns_per_pair: 0.5,
+    };
+    let host = TierCost { tier: TierId::HOST, latency_ns: 2_000.0, load_ns_per_block: 3_000.0 };
+    WorkerInfo { prefill, tiers: vec![host], ..common::joined(worker) }
 }
 
 fn request(id: u64, text: u64, tokens: u32) -> Request {

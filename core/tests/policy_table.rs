@@ -1,10 +1,12 @@
 //! The router's decisions against tables worked out by hand. A token costs 10 µs to prefill and
 //! nothing else costs anything; blocks hold 10 tokens, so a block costs 100 µs.
 
+mod common;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
-use warmpath_core::event::{KvBatch, KvEvent, PrefillCost, Role, Snapshot, TierCost, WorkerInfo};
+use warmpath_core::event::{KvBatch, KvEvent, Snapshot, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SourceId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
@@ -19,30 +21,9 @@ const MS: u64 = 1_000_000;
 const SEED: u64 = 11;
 
 fn info(worker: u32) -> WorkerInfo {
-    WorkerInfo {
-        worker: WorkerId(worker),
-        epoch: 1,
-        block_size: 10,
-        total_blocks: None,
-        max_num_seqs: 64,
-        prefill: PrefillCost {
-            step_ns: 0.0,
-            floor_ns: 0.0,
-            chunk_tokens: 1_000,
-            ns_per_token: 10_000.0,
-            ns_per_pair: 0.0,
-        },
-        // 50 µs for each block, after 200 µs.
-        tiers: vec![TierCost {
-            tier: TierId::HOST,
-            latency_ns: 200_000.0,
-            load_ns_per_block: 50_000.0,
-        }],
-        pool: None,
-        peers: None,
-        role: Role::Both,
-        decode: None,
-    }
+    // 50 µs for each block, after 200 µs.
+    let host = TierCost { tier: TierId::HOST, latency_ns: 200_000.0, load_ns_per_block: 50_000.0 };
+    WorkerInfo { tiers: vec![host], ..common::joined(worker) }
 }
 
 fn prompt(seed: u64, tokens: u32) -> TokenBlocks {

@@ -1,8 +1,10 @@
 //! Routers over workers that only prefill or only decode: who answers, what is booked where, and what
 //! is refused.
 
+mod common;
+
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_blocks};
-use warmpath_core::event::{DecodeCost, PrefillCost, Role, WorkerInfo};
+use warmpath_core::event::{DecodeCost, Role, WorkerInfo};
 use warmpath_core::id::{RequestId, SourceId, TenantId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Action, Decision, Input, RejectReason};
@@ -21,25 +23,8 @@ fn info(worker: u32, role: Role) -> WorkerInfo {
         handover_latency_ns: 0.0,
         handover_ns_per_token: 1e3,
     };
-    WorkerInfo {
-        worker: WorkerId(worker),
-        epoch: 1,
-        block_size: 10,
-        total_blocks: None,
-        max_num_seqs: 64,
-        prefill: PrefillCost {
-            step_ns: 0.0,
-            floor_ns: 0.0,
-            chunk_tokens: 1_000,
-            ns_per_token: 10_000.0,
-            ns_per_pair: 0.0,
-        },
-        tiers: Vec::new(),
-        pool: None,
-        peers: None,
-        role,
-        decode: (role == Role::Decode).then_some(decode),
-    }
+    let decode = (role == Role::Decode).then_some(decode);
+    WorkerInfo { role, decode, ..common::joined(worker) }
 }
 
 struct Bench {

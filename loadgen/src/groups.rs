@@ -2,8 +2,9 @@
 
 use crate::config::load_profile;
 use crate::files::{bad, bad_field};
-use crate::results::{HandoverFigures, LiveHandover, Mode, RunReport};
+use crate::results::{HandoverFigures, LiveHandover, RunReport};
 use crate::table::{align, plain, trimmed};
+use crate::tiers::over_seeds;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -313,20 +314,13 @@ pub fn render(runs: &[RunReport]) -> String {
     let hands_over = runs.iter().any(|run| hand_over(run).is_some());
     header.extend(if hands_over { &["handed GB", "link %", "waited s/req"][..] } else { &[] });
     let mut table = plain(&header);
-    let mut done: Vec<(String, Mode, f64)> = Vec::new();
-    for run in &runs {
-        let key = (run.label(), run.mode, run.rate_scale);
-        if !done.contains(&key) {
-            let same = |other: &&RunReport| (other.label(), other.mode, other.rate_scale) == key;
-            let alike: Vec<&RunReport> = runs.iter().copied().filter(same).collect();
-            for i in 0..run.groups.len() {
-                table.add_row(row(&alike, i, hands_over));
-            }
-            done.push(key);
-        }
-    }
-    if done.is_empty() {
+    if runs.is_empty() {
         return live;
+    }
+    for alike in over_seeds(runs) {
+        for i in 0..alike[0].groups.len() {
+            table.add_row(row(&alike, i, hands_over));
+        }
     }
     align(&mut table, 4);
     let legend =

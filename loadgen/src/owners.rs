@@ -1,8 +1,9 @@
 //! Hit rate by whose work it was, as a table of its own: for runs that keep somebody apart.
 
 use crate::config::Setup;
-use crate::results::{Mode, RunReport};
+use crate::results::RunReport;
 use crate::table::{align, plain, trimmed};
+use crate::tiers::over_seeds;
 
 /// What a reader of the figures must know of who shared with whom.
 pub fn note(setup: &Setup) -> Option<String> {
@@ -17,14 +18,8 @@ pub fn render(runs: &[RunReport]) -> String {
     let header = ["hit % by owner", "mode", "rate", "own session", "public", "other sessions"];
     let spread = ["tenants", "least hit %", "most hit %", "worst TTFT p95 s"];
     let mut table = plain(&[&header[..], &spread[..]].concat());
-    let mut done: Vec<(String, Mode, f64)> = Vec::new();
-    for run in runs {
-        let key = (run.label(), run.mode, run.rate_scale);
-        if !done.contains(&key) {
-            let same = |other: &&RunReport| (other.label(), other.mode, other.rate_scale) == key;
-            table.add_row(row(&runs.iter().filter(same).collect::<Vec<_>>()));
-            done.push(key);
-        }
+    for group in over_seeds(runs) {
+        table.add_row(row(&group));
     }
     align(&mut table, 2);
     let legend = "Own session: what earlier requests of the same user had; public: what the operator shares \

@@ -39,9 +39,9 @@ pub fn render(runs: &[RunReport]) -> String {
 }
 
 /// Runs that differ in their seed alone, in the order of the first of them.
-pub fn over_seeds(runs: &[RunReport]) -> Vec<Vec<&RunReport>> {
+pub fn over_seeds<'a>(runs: impl IntoIterator<Item = &'a RunReport>) -> Vec<Vec<&'a RunReport>> {
     let key = |run: &RunReport| (run.label(), run.mode, run.rate_scale);
-    let mut groups: Vec<Vec<&RunReport>> = Vec::new();
+    let mut groups: Vec<Vec<&'a RunReport>> = Vec::new();
     for run in runs {
         match groups.iter_mut().find(|group| key(group[0]) == key(run)) {
             Some(group) => group.push(run),

@@ -1,31 +1,9 @@
 //! `sharing`, `advise` and `generations` as somebody runs them, on few requests.
 
+mod common;
+
+use common::{loadgen, near, number, run};
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Output};
-
-fn loadgen(folder: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.current_dir(folder).args(args).output().expect("loadgen starts")
-}
-
-/// What it printed, and its JSON.
-fn run(args: &[&str]) -> (String, Value) {
-    let folder = tempfile::tempdir().expect("a folder for files");
-    let output = loadgen(folder.path(), &[args, &["--json", "out.json"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let json = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
-    let report = serde_json::from_str(&json).expect("a report is JSON");
-    (String::from_utf8_lossy(&output.stdout).into_owned(), report)
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-fn near(a: f64, b: f64) {
-    assert!((a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1e-9), "{a} against {b}");
-}
 
 #[test]
 fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
@@ -214,13 +192,7 @@ fn chips_nobody_measured_are_bands_and_unpriced_ones_have_no_cost() {
 #[test]
 fn questions_that_cannot_be_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
-    let refused = |args: &[&str], part: &str| {
-        let output = loadgen(folder.path(), args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(part), "{said} without {part}");
-    };
+    let refused = |args: &[&str], part: &str| common::refused(folder.path(), args, part);
     refused(&["sharing", "--workload", "no-such"], "unknown workload");
     refused(&["sharing", "--sweep", "--workload", "chat"], "--sweep");
     refused(&["sharing", "--ttft", "0"], "--ttft");

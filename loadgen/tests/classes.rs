@@ -1,30 +1,13 @@
 //! Workloads of several classes, and which of them stay on their users' devices.
 
+mod common;
+
+use common::{number, run};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
 
 const SCENARIO: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/scenarios/hybrid-by-class.toml");
-
-fn loadgen(folder: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.current_dir(folder).args(args).output().expect("loadgen starts")
-}
-
-/// What it printed, and its JSON.
-fn run(args: &[&str]) -> (String, Value) {
-    let folder = tempfile::tempdir().expect("a folder for files");
-    let output = loadgen(folder.path(), &[args, &["--json", "out.json"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let json = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
-    let report = serde_json::from_str(&json).expect("a report is JSON");
-    (String::from_utf8_lossy(&output.stdout).into_owned(), report)
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
 
 #[test]
 fn each_class_goes_where_the_scenario_says_and_all_of_them_are_the_whole() {
@@ -84,13 +67,7 @@ fn classes_that_cannot_be_are_refused_in_one_line() {
         std::fs::write(&path, text).expect("a file can be written");
         path
     };
-    let refused = |args: &[&str], part: &str| {
-        let output = loadgen(folder.path(), args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(part), "{said} without {part}");
-    };
+    let refused = |args: &[&str], part: &str| common::refused(folder.path(), args, part);
     let scenario = std::fs::read_to_string(SCENARIO).expect("the scenario is there");
     let changed = |from: &str, to: &str| {
         assert!(scenario.contains(from), "{from}");

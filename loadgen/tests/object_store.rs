@@ -1,34 +1,21 @@
 //! An object store in the place of a context-memory pool, as `docs/pools.md` has it.
 
+mod common;
+
+use common::{loadgen, number, run};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
 
 const SCENARIO: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/scenarios/object-store.toml");
 
-fn sim(scenario: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.args(["sim", "--scenario"]).arg(scenario).args(args).output().expect("loadgen starts")
-}
-
 /// What was printed, and the runs by variant: hbm, host, context memory, object store.
 fn play(args: &[&str]) -> (String, Vec<Value>) {
-    let folder = tempfile::tempdir().expect("a folder for files");
-    let json = folder.path().join("out.json");
-    let file = json.to_str().expect("a path in UTF-8");
-    let output = sim(Path::new(SCENARIO), &[args, &["--json", file]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(&json).expect("a report was written");
-    let report: Value = serde_json::from_str(&text).expect("a report is JSON");
+    let (table, report) = run(&[&["sim", "--scenario", SCENARIO], args].concat());
     let runs = report["runs"].as_array().expect("runs").clone();
     let names: Vec<&str> = runs.iter().filter_map(|run| run["variant"].as_str()).collect();
     assert_eq!(names, ["hbm", "+host", "+context memory", "+object store"]);
-    (String::from_utf8_lossy(&output.stdout).into_owned(), runs)
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    (table, runs)
 }
 
 /// It finds nearly what the context memory does, brings less of it, and gives less for it.
@@ -84,11 +71,7 @@ fn another_pool_that_cannot_be_is_refused_in_one_line() {
         assert!(text.contains(from), "{from}");
         let path = folder.path().join("scenario.toml");
         std::fs::write(&path, text.replacen(from, to, 1)).expect("a file can be written");
-        let output = sim(&path, &[]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(part), "{said} without {part}");
+        common::refused(folder.path(), &["sim", "--scenario", "scenario.toml"], part);
     };
     let of = "variant \"+object store\": instead.";
     refused("gb_s = 4.6 ", "gb_s = -1.0 ", &format!("{of}link.gb_s: -1, expected more than 0"));
@@ -97,6 +80,7 @@ fn another_pool_that_cannot_be_is_refused_in_one_line() {
     let without = format!("{}pool = false{}", &text[..last], &text[last + 11..]);
     let path = folder.path().join("without.toml");
     std::fs::write(&path, without).expect("a file can be written");
-    let said = String::from_utf8_lossy(&sim(&path, &[]).stderr).into_owned();
+    let output = loadgen(folder.path(), &["sim", "--scenario", "without.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("pool = false, expected pool = true"), "{said}");
 }

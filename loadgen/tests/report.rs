@@ -1,23 +1,14 @@
 //! What scripts rely on: the JSON's shape, the same bytes for the same seed, and the trace figures
 //! that anyone can compute.
 
+mod common;
+
+use common::run;
 use serde_json::Value;
 use std::path::Path;
-use std::process::Command;
 
 fn sim(args: &[&str]) -> Value {
-    let folder = tempfile::tempdir().expect("a folder for files");
-    let json = folder.path().join("out.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
-        .arg("sim")
-        .args(args)
-        .arg("--json")
-        .arg(&json)
-        .output()
-        .expect("loadgen starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(json).expect("a report was written");
-    serde_json::from_str(&text).expect("a report is JSON")
+    run(&[&["sim"], args].concat()).1
 }
 
 #[test]

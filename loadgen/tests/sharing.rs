@@ -1,24 +1,15 @@
 //! Sharing scopes by what they are worth: each circle finds what the narrower one finds, and more.
 
+mod common;
+
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
 /// One worker that forgets nothing and is hardly busy, so that a hit hangs on the scope alone.
 fn sim(args: &[&str]) -> Value {
-    let folder = tempfile::tempdir().expect("a folder for files");
-    let json = folder.path().join("out.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
-        .args(["sim", "--policies", "round-robin", "--workers", "1", "--hbm-tokens", "unlimited"])
-        .args(["--rate-scale", "0.05"])
-        .args(args)
-        .arg("--json")
-        .arg(&json)
-        .output()
-        .expect("loadgen starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(json).expect("a report was written");
-    let report: Value = serde_json::from_str(&text).expect("a report is JSON");
+    let alone = ["sim", "--policies", "round-robin", "--workers", "1", "--rate-scale", "0.05"];
+    let (_, report) = common::run(&[&alone[..], &["--hbm-tokens", "unlimited"], args].concat());
     report["runs"][0].clone()
 }
 

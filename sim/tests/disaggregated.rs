@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{profile, scenario, spec, workload};
+use common::{by_hand, profile, scenario, spec, workload};
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::handover::{HandoverLink, HandoverStats};
-use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::event::Role;
 use warmpath_core::id::WorkerId;
 use warmpath_core::report::{Figures, Slo};
@@ -103,22 +103,6 @@ fn sessions_find_their_prefix_on_both_sides() {
             figures.prefill_tokens_computed,
             "{policy}: what was not found was computed, once"
         );
-    }
-}
-
-/// A step takes 1 ms and 1 us a token; a token takes 1 us on the link, after 50 us.
-fn by_hand() -> Profile {
-    Profile {
-        max_num_batched_tokens: 1_000,
-        step: StepTime::Linear(LinearStep {
-            base_ns: 1e6,
-            weights_ns: 0.0,
-            ns_per_token: 1e3,
-            ns_per_pair: 0.0,
-            ns_per_context_token: 0.0,
-            ns_per_seq: 0.0,
-        }),
-        ..profile(100, Some(100_000))
     }
 }
 

@@ -2,31 +2,16 @@
 
 mod common;
 
+use common::by_hand;
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
 use warmpath_sim::{Group, Network, Observers, Outcome, Scenario};
-
-/// A step takes 1 ms and 1 us a token; 1,000 tokens fit in a step; blocks of 100.
-fn profile() -> Profile {
-    Profile {
-        max_num_batched_tokens: 1_000,
-        step: StepTime::Linear(LinearStep {
-            base_ns: 1e6,
-            weights_ns: 0.0,
-            ns_per_token: 1e3,
-            ns_per_pair: 0.0,
-            ns_per_context_token: 0.0,
-            ns_per_seq: 0.0,
-        }),
-        ..common::profile(100, Some(100_000))
-    }
-}
 
 fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
     let scope = ScopePlan::new("", "", "", profile.block_size);
@@ -80,7 +65,7 @@ fn chunks_batches_and_hits_take_the_time_they_should() {
         // The first prompt and 100 tokens more: 15 blocks are there, 100 tokens take 1.100.
         Recorded { at_ms: 10, prompt: vec![text(1, 1_500), text(3, 100)], output_tokens: 1 },
     ];
-    let outcome = run(profile(), 0.0, requests);
+    let outcome = run(by_hand(), 0.0, requests);
     assert_eq!(
         latencies(&outcome),
         [(0, 3_500, 5_702, 0), (1, 1_702, 2_703, 0), (2, 1_100, 1_100, 1_500)]
@@ -95,8 +80,8 @@ fn chunks_batches_and_hits_take_the_time_they_should() {
 #[test]
 fn a_hop_counts_four_times() {
     let one = || vec![Recorded { at_ms: 0, prompt: vec![text(1, 1_000)], output_tokens: 1 }];
-    let near = latencies(&run(profile(), 0.0, one()))[0].1;
-    let far = latencies(&run(profile(), 250.0, one()))[0].1;
+    let near = latencies(&run(by_hand(), 0.0, one()))[0].1;
+    let far = latencies(&run(by_hand(), 250.0, one()))[0].1;
     assert_eq!((near, far), (2_000, 3_000), "to the router, to the worker, and back");
 }
 
@@ -107,14 +92,14 @@ fn a_whole_prompt_that_is_cached_still_computes_one_block() {
         Recorded { at_ms: 0, prompt: prompt(), output_tokens: 1 },
         Recorded { at_ms: 100, prompt: prompt(), output_tokens: 1 },
     ];
-    let outcome = run(profile(), 0.0, requests);
+    let outcome = run(by_hand(), 0.0, requests);
     // Nine of ten blocks, since the last token must be computed: 100 tokens, 1.100.
     assert_eq!(latencies(&outcome)[1], (1, 1_100, 1_100, 900));
 }
 
 #[test]
 fn a_request_larger_than_any_worker_is_refused_and_counted() {
-    let small = Profile { hbm_tokens: Some(1_000), ..profile() };
+    let small = Profile { hbm_tokens: Some(1_000), ..by_hand() };
     let requests = vec![
         Recorded { at_ms: 0, prompt: vec![text(1, 1_001)], output_tokens: 1 },
         // Fits as a prompt, not with its answer.

@@ -14,7 +14,8 @@ use warmpath_core::block::{
 };
 use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
-use warmpath_core::id::RequestId;
+use warmpath_core::event::{PrefillCost, Role, WorkerInfo};
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::rng::Rng;
 use warmpath_core::runs::ANCHOR;
@@ -200,4 +201,27 @@ pub fn tiered(block_size: u32, hbm_blocks: u64, behind: &Behind, loads: Loads) -
     }
     profile.check().expect("a profile that can be");
     profile
+}
+
+/// A worker as a router hears of it: blocks of 10, 10 µs a token to compute, nothing behind HBM.
+pub fn joined(worker: u32) -> WorkerInfo {
+    WorkerInfo {
+        worker: WorkerId(worker),
+        epoch: 1,
+        block_size: 10,
+        total_blocks: None,
+        max_num_seqs: 64,
+        prefill: PrefillCost {
+            step_ns: 0.0,
+            floor_ns: 0.0,
+            chunk_tokens: 1_000,
+            ns_per_token: 10_000.0,
+            ns_per_pair: 0.0,
+        },
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
+        role: Role::Both,
+        decode: None,
+    }
 }

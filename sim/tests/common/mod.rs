@@ -34,6 +34,22 @@ pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
     }
 }
 
+/// A step takes 1 ms and 1 µs a token; 1,000 tokens fit in a step; blocks of 100, 100,000 bytes a token.
+pub fn by_hand() -> Profile {
+    Profile {
+        max_num_batched_tokens: 1_000,
+        step: StepTime::Linear(LinearStep {
+            base_ns: 1e6,
+            weights_ns: 0.0,
+            ns_per_token: 1e3,
+            ns_per_pair: 0.0,
+            ns_per_context_token: 0.0,
+            ns_per_seq: 0.0,
+        }),
+        ..profile(100, Some(100_000))
+    }
+}
+
 pub fn host(tokens: u64, loads: Loads) -> TierSpec {
     TierSpec {
         name: "host".into(),
