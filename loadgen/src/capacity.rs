@@ -82,6 +82,11 @@ fn of_seed(
     Ok(search(bounds, |load, _| run_at(load))?.0)
 }
 
+/// The most by which a load above the one that was found may still be met, as a share of it.
+pub fn step(bounds: Bounds) -> f64 {
+    1.0 / f64::from(1 << bounds.halvings)
+}
+
 /// Whether enough requests meet the SLO, of each class of the workload.
 fn keeps_slo(run: &RunReport) -> bool {
     let classes = run.classes.iter().map(|class| class.within_slo);

@@ -1,6 +1,6 @@
 //! A figure of several seeds.
 
-use crate::capacity::Bounds;
+use crate::capacity::{Bounds, step};
 use serde::Serialize;
 
 /// The mean over the seeds, and from the least to the most that it may be: what the seeds came to, and for
@@ -53,11 +53,6 @@ impl Band {
     pub fn over_all(seeds: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         seeds.into_iter().collect::<Option<Vec<_>>>().map(Self::over)
     }
-}
-
-/// The most by which a load above the one that was found may still be met, as a share of it.
-pub fn step(bounds: Bounds) -> f64 {
-    1.0 / f64::from(1 << bounds.halvings)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The simulations behind an advice, with several seeds.
 
-use super::band::{Band, step};
+use super::band::Band;
 use super::facts::{ClassOnDevices, Cluster, Devices, Facts, Least, SameModel, Split, mean};
 use super::options::Choice;
 use super::same_model;
@@ -387,11 +387,6 @@ fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
         busy_s_per_request: Band::exactly(busy_s(at) / at.figures.offered.max(1) as f64),
         short: short(&found),
     }))
-}
-
-/// By how much a capacity may be above the one that was found.
-pub fn search_step() -> f64 {
-    step(BOUNDS)
 }
 
 /// The scenario's devices, so many times as fast.

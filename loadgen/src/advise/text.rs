@@ -9,10 +9,10 @@ use super::facts::{Cluster, Facts, Rates, Split};
 use super::figures::Advice;
 use super::options::{Alternative, Choice, Decision, Inputs, SPLIT_SAVES};
 use super::sensitivity::{FACTOR, Sensitivity};
-use super::simulated::search_step;
-use crate::capacity::ENOUGH;
+use crate::capacity::{ENOUGH, step};
 use crate::config::Setup;
 use crate::economics::Sheet;
+use crate::measure::BOUNDS;
 use crate::results::RunReport;
 use crate::table::{align, plain, trimmed};
 use std::fmt::Write;
@@ -60,7 +60,32 @@ fn answer(advice: &mut Advice, asked: &Asked<'_>) {
         }
         _ => "NOTHING that was looked at keeps the SLO".to_owned(),
     };
-    advice.say(&format!("Advice for \"{name}\": {line}.\n"));
+    advice.say(&format!("Advice for \"{name}\": {line}."));
+    rests_on(advice, asked);
+    advice.say("");
+}
+
+/// What the answer stands and falls with, or how far off it is.
+fn rests_on(advice: &mut Advice, asked: &Asked<'_>) {
+    let Asked { facts, inputs, decision, .. } = asked;
+    if decision.choice == Choice::Nothing
+        && let Some(least) = facts.whole().and_then(|cluster| cluster.least)
+    {
+        let last = facts.clusters.len() - 1;
+        let key = |figure: &str| format!("clusters.{last}.least.{figure}");
+        let ttft = advice.amount(&key("ttft_p90_s"), least.ttft_p90_s);
+        let tpot = advice.amount(&key("tpot_mean_ms"), least.tpot_mean_s * 1e3);
+        advice.say(&format!(
+            "Even at the least load the cluster has a TTFT p90 of {ttft} s and a mean TPOT of {tpot} ms; --ttft and --tpot ask \
+             for more."
+        ));
+    }
+    if decision.options.iter().any(|o| o.choice == decision.choice && o.share_on_devices > 0.0) {
+        let share = advice.percent("inputs.charged_percent", inputs.charged_share);
+        advice.say(&format!(
+            "It counts users' devices as theirs already: {share} of their price and idle power is charged (--charged-share)."
+        ));
+    }
 }
 
 fn table(advice: &mut Advice, asked: &Asked<'_>) {
@@ -98,10 +123,10 @@ fn table(advice: &mut Advice, asked: &Asked<'_>) {
     let seeds = asked.facts.seeds;
     let of = if seeds == 1 { "seed" } else { "seeds" };
     let seeds = advice.count("facts.seeds", seeds as f64);
-    let step = advice.percent("facts.capacity_step_percent", search_step());
+    let step = advice.amount("facts.capacity_step_percent", step(BOUNDS) * 100.0);
     advice.say(&format!(
         "Full: the part of the workers' capacity that the busiest time takes. Band: of USD/month, over {seeds} {of} and \
-         the {step} within which a capacity is found.\n"
+         the {step} % within which a capacity is found.\n"
     ));
 }
 
@@ -286,11 +311,20 @@ fn rate_of(advice: &mut Advice, key: &str, rate: Band) -> String {
 }
 
 fn sensitivities(advice: &mut Advice, asked: &Asked<'_>) {
+    let chosen = asked.decision.choice;
+    let moves = |one: &&Sensitivity| one.flips(chosen) || one.effect > 1.0;
+    let moving: Vec<&Sensitivity> = asked.sensitivity.iter().filter(moves).take(2).collect();
     let factor = advice.figure("sensitivity.factor", FACTOR, FACTOR.to_string());
+    if moving.is_empty() {
+        advice.say(&format!(
+            "No input that was made {factor} times larger and smaller turns the answer round, or moves its cost.\n"
+        ));
+        return;
+    }
     advice.say(&format!(
         "Most sensitive to (each input made {factor} times larger and smaller, the others as they are):"
     ));
-    for (i, sensitivity) in asked.sensitivity.iter().take(2).enumerate() {
+    for (i, sensitivity) in moving.into_iter().enumerate() {
         let mut line = format!("- {}:", sensitivity.input);
         for (j, case) in sensitivity.cases.iter().enumerate() {
             let key = |figure: &str| format!("sensitivity.{i}.{j}.{figure}");

@@ -88,6 +88,8 @@ pub struct Ratio {
     pub times: Option<f64>,
     /// Whether the first of them serves anything within the SLO.
     pub serves: bool,
+    /// Whether the other does.
+    pub over_serves: bool,
 }
 
 pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
@@ -207,7 +209,8 @@ fn ratios(rungs: &[Measured]) -> Vec<Ratio> {
             let times =
                 served(&rungs[pool]).zip(served(other)).map(|(with, without)| with / without);
             let serves = rungs[pool].at_slo.is_some();
-            ratios.push(Ratio { of: POOL, over: other.name, times, serves });
+            let over_serves = other.at_slo.is_some();
+            ratios.push(Ratio { of: POOL, over: other.name, times, serves, over_serves });
         }
     }
     ratios

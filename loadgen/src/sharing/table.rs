@@ -2,8 +2,10 @@
 
 use super::sweep::Point;
 use super::{CLAIM, DEVICES, Measured, Ratio};
+use crate::capacity::step;
 use crate::config::Setup;
 use crate::economics::amount;
+use crate::measure::BOUNDS;
 use crate::results::Found;
 use crate::table::{align, plain, trimmed};
 use std::fmt::Write;
@@ -30,6 +32,11 @@ pub fn ladder(setup: &Setup, rungs: &[Measured], ratios: &[Ratio]) -> String {
          above.\n",
         slo.ttft_s,
         slo.tpot_s * 1e3
+    );
+    text += &format!(
+        "Each load is found within {:.2} %, on one seed: closer rungs are not told apart, and other seeds may lie \
+         further apart than that.\n",
+        step(BOUNDS) * 100.0
     );
     text += &claims(ratios);
     text += &notes(setup, rungs);
@@ -138,13 +145,24 @@ fn throughput(rungs: &[Measured]) -> String {
 
 fn claims(ratios: &[Ratio]) -> String {
     let mut text = String::new();
-    for Ratio { of, over, times, serves } in ratios {
+    let of_nothing = |ratio: &Ratio| !ratio.serves && !ratio.over_serves;
+    if !ratios.is_empty() && ratios.iter().all(of_nothing) {
+        return "No rung serves anything within the SLO at any load, so nothing is said of 5x: set --ttft to what \
+                users of such prompts wait for.\n"
+            .to_owned();
+    }
+    for Ratio { of, over, times, serves, over_serves } in ratios {
         let said = match times {
+            None if !serves && !over_serves => {
+                "neither serves anything within the SLO at any load".to_owned()
+            }
             None if !serves => "it serves nothing within the SLO at any load".to_owned(),
             None => "it serves within the SLO what the other does not at any load".to_owned(),
             Some(times) => {
                 let reached = if *times >= CLAIM { "reached" } else { "not reached" };
-                format!("{times:.2} times the tokens/s by GPU: {CLAIM}x is {reached}")
+                let apart = (times.max(1.0 / times) - 1.0) > step(BOUNDS);
+                let apart = if apart { "" } else { " (within what a load is found to)" };
+                format!("{times:.2} times the tokens/s by GPU{apart}: {CLAIM}x is {reached}")
             }
         };
         text += &format!("\"{of}\" over \"{over}\": {said}.\n");

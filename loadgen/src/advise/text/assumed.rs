@@ -37,6 +37,8 @@ pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say(
         "- throughput is in proportion to the number of workers, and whole workers are rented.",
     );
+    advice
+        .say("- nothing is reckoned for networks, people, licences, failures and spare machines.");
     let models = "- the devices run another model than the cluster, and an API a third: what their answers are worth is NOT \
                   compared. A cheaper option is cheaper, not as good.";
     advice.say(models);
@@ -49,7 +51,7 @@ pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
         if !standing.validated {
             let band = match standing.band_percent {
                 Some(percent) => {
-                    let percent = advice.amount(&format!("band.{name}"), percent);
+                    let percent = advice.count(&format!("band.{name}"), percent);
                     format!(", times may be {percent} % off either way")
                 }
                 None => String::new(),
