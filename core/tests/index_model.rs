@@ -5,15 +5,19 @@ mod common;
 
 use common::{Form, Texts, between, chance, for_seeds, off_the_wire, run};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use warmpath_core::block::{
     BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
 };
+use warmpath_core::engine::store::BlockStore;
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::event::{Digest, KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::index::{Overlap, PrefixIndex, SequenceGap};
 use warmpath_core::runs::ANCHOR;
+use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
 
 type Held = BTreeSet<(TierId, BlockHash)>;
@@ -470,4 +474,33 @@ fn an_answer_that_comes_block_by_block_off_the_wire_is_a_few_runs() {
     assert_eq!(overlap.entries()[0].blocks(), 399);
     // 400 blocks in runs of at most 64.
     assert_eq!(index.runs(), 7);
+}
+
+/// However differently the two cut them into runs, a pool and an index agree about its blocks, until
+/// one of them is missing here or there.
+#[test]
+fn what_is_believed_is_compared_with_what_is_there() {
+    let mut rng = Rng::named(7, &[1]);
+    let texts = Texts::random(&mut rng, Form::Described, 6, 40);
+    let mut store = BlockStore::flat(120, EvictionRule::Lru, 4);
+    let mut index = known(&[A, B]);
+    for seq in 1..300 {
+        let chain = texts.pick_full(&mut rng).expect("texts of a block and more");
+        let start = between(&mut rng, 0, chain.blocks() - 1);
+        let end = between(&mut rng, start + 1, chain.blocks());
+        store.keep(Instant::START, &run(chain, start, end)).expect("it fits");
+        index.apply(&batch(A, seq, store.take_events())).unwrap();
+        index.check_against([(A, store.tallies())].into_iter());
+    }
+    let (tier, held) = store.contents().pop().expect("it holds blocks");
+    let last = BlockRun { start: held.end - 1, ..held };
+    for event in [
+        KvEvent::Removed { tier, run: last.clone() },
+        KvEvent::Stored { tier: TierId::HOST, run: last.clone() },
+    ] {
+        let mut index = index.clone();
+        index.apply(&batch(A, 300, vec![event.clone()])).unwrap();
+        let differs = || index.check_against([(A, store.tallies())].into_iter());
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(differs)).is_err(), "{event:?}");
+    }
 }

@@ -82,6 +82,12 @@ fn of_seed(
     Ok(search(bounds, |load, _| run_at(load))?.0)
 }
 
+/// Whether enough requests meet the SLO, of each class of the workload.
+fn keeps_slo(run: &RunReport) -> bool {
+    let classes = run.classes.iter().map(|class| class.within_slo);
+    classes.chain([run.figures.within_slo]).all(|within| within >= ENOUGH)
+}
+
 /// Where a search looks, in multiples of the workload's own load.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -98,11 +104,10 @@ pub fn search(
     bounds: Bounds,
     mut run_at: impl FnMut(f64, bool) -> Result<Option<RunReport>>,
 ) -> Result<(Found, Option<RunReport>)> {
-    let enough = |run: &RunReport| run.figures.within_slo >= ENOUGH;
     let mut low: Option<(f64, RunReport)> = None;
     let mut high = bounds.start;
     // First a rate that is met and twice of it that is not.
-    while let Some(run) = run_at(high, false)?.filter(enough) {
+    while let Some(run) = run_at(high, false)?.filter(keeps_slo) {
         if high >= bounds.most {
             return Ok((Found::AtLeast { rate_scale: high }, Some(run)));
         }
@@ -113,7 +118,7 @@ pub fn search(
         let lower = high / 2.0;
         let last = lower <= bounds.least;
         match run_at(lower, last)? {
-            Some(run) if enough(&run) => low = Some((lower, run)),
+            Some(run) if keeps_slo(&run) => low = Some((lower, run)),
             Some(run) if last => {
                 let within_slo = run.figures.within_slo;
                 return Ok((Found::Nowhere { rate_scale: lower, within_slo }, None));
@@ -124,7 +129,7 @@ pub fn search(
     let Some((mut rate_scale, mut run)) = low else { unreachable!("the loop ends with one") };
     for _ in 0..bounds.halvings {
         let middle = (rate_scale + high) / 2.0;
-        match run_at(middle, false)?.filter(enough) {
+        match run_at(middle, false)?.filter(keeps_slo) {
             Some(at_middle) => (rate_scale, run) = (middle, at_middle),
             None => high = middle,
         }

@@ -154,6 +154,7 @@ impl LiveLeg<'_> {
             speedup: Some(self.speedup),
             engine: None,
             devices: None,
+            classes: Vec::new(),
             steady_requests_per_s: 0.0,
             economics: None,
             valid: invalid_because.is_none(),

@@ -200,7 +200,12 @@ impl Setup {
                 .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
         let devices = file.devices.as_ref().map(|devices| {
-            devices.resolve(fleet.profile().block_size, &origin, &text, folder.unwrap_or(here))
+            devices.resolve(
+                fleet.profile().block_size,
+                &source,
+                (&origin, &text),
+                folder.unwrap_or(here),
+            )
         });
         if what.tick_jitter {
             source.check_tick_jitter()?;
@@ -297,11 +302,10 @@ impl Setup {
                     Some(users) => format!("{users} users"),
                     None => "a user each session".to_owned(),
                 };
-                let workers = match devices.up_to_tokens {
-                    None => String::new(),
-                    Some(most) => {
-                        let fleet = self.fleet.title();
-                        format!(" up to {most} prompt tokens, {fleet}")
+                let workers = match devices.stays.all() {
+                    true => String::new(),
+                    false => {
+                        format!("{}, {}", devices.stays.described(), self.fleet.title())
                     }
                 };
                 format!("{whose} with a device of profile {name}{workers}")
@@ -310,7 +314,7 @@ impl Setup {
     }
 
     pub fn is_device_only(&self) -> bool {
-        self.devices.as_ref().is_some_and(|devices| devices.up_to_tokens.is_none())
+        self.devices.as_ref().is_some_and(|devices| devices.stays.all())
     }
 
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
@@ -322,7 +326,7 @@ impl Setup {
             // Where a pool is left out of a copy, nothing of it can fail.
             faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },
             handover: self.handover,
-            devices: self.devices.as_ref().map(DevicesSetup::fleet),
+            devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
             network: self.network,
             seed,
         }

@@ -2,6 +2,7 @@
 
 mod advise;
 mod capacity;
+mod classes;
 mod cli;
 mod compare;
 mod config;

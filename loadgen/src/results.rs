@@ -1,6 +1,7 @@
 //! What a run reports: one row of the table, one object of the JSON.
 
 use crate::capacity;
+use crate::classes::ClassFigures;
 use crate::config::Setup;
 use crate::devices::DeviceReport;
 use crate::economics::Economics;
@@ -174,6 +175,9 @@ pub struct RunReport {
     /// What users' own devices and the workers each did; the figures above are of both together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DeviceReport>,
+    /// Virtual time only, of a workload that has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassFigures>,
     /// Virtual time only, where prices are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub economics: Option<Economics>,

@@ -131,6 +131,7 @@ pub fn run(args: &cli::Run, progress: &Progress) -> Result<(RunConfig, RunReport
         speedup: Some(speedup),
         engine: None,
         devices: None,
+        classes: Vec::new(),
         steady_requests_per_s: 0.0,
         economics: None,
         valid: invalid_because.is_none(),

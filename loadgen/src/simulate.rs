@@ -1,6 +1,7 @@
 //! The legs in virtual time.
 
 use crate::capacity::ENOUGH;
+use crate::classes;
 use crate::cli;
 use crate::config::Setup;
 use crate::economics::{Economics, Side};
@@ -125,6 +126,8 @@ pub fn simulate(
     let profile = fleet.profile();
     let block_size = profile.block_size;
     let economics = economics(setup, &outcome);
+    let own = outcome.devices.as_ref().map(|devices| &devices.recorder);
+    let classes = classes::figures(setup, &outcome.recorder, own);
     let devices = setup.devices.as_ref().zip(outcome.devices.take());
     let devices = devices.map(|(devices, did)| devices.report(setup, &mut outcome.recorder, did));
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
@@ -180,6 +183,7 @@ pub fn simulate(
         speedup: None,
         engine: Some(engine),
         devices,
+        classes,
         economics,
         steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
         valid: true,

@@ -1,23 +1,25 @@
-//! Where requests come from: a trace, or a named workload.
+//! Where requests come from: a trace, a named workload, or a mixture of such.
+
+mod mix;
+mod trace;
 
 use crate::cli::TraceArgs;
 use crate::config::{looks_like_a_file, unknown};
 use crate::files::{bad, bad_field, parse_toml, read};
 use anyhow::Result;
+use mix::Mix;
 use serde::{Serialize, Serializer};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use trace::{Play, TraceSource};
 use warmpath_core::sharing::{Scopes, Tenants};
-use warmpath_core::time::Duration;
 use warmpath_core::tokens::materialize;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
+use warmpath_core::workload::mixed::Mixed;
 use warmpath_core::workload::sessions::Sessions;
 use warmpath_core::workload::spec::WorkloadSpec;
-use warmpath_core::workload::trace::{
-    Content, Format, Pace, Recording, Replay, SessionReplay, SessionTrace, Trace,
-};
+use warmpath_core::workload::trace::{Format, Pace, Replay, SessionReplay, SessionTrace, Trace};
 
 const WORKLOADS: &[(&str, &str)] = &[
     ("assistant", include_str!("../../deploy/workloads/assistant.toml")),
@@ -30,34 +32,33 @@ const WORKLOADS: &[(&str, &str)] = &[
     ("multi-agent", include_str!("../../deploy/workloads/multi-agent.toml")),
     ("always-on-monitor", include_str!("../../deploy/workloads/always-on-monitor.toml")),
     ("code-completion", include_str!("../../deploy/workloads/code-completion.toml")),
+    ("office", include_str!("../../deploy/workloads/office.toml")),
 ];
-
-/// A trace that unpacks to more is not one that this program can hold.
-const MAX_TRACE_BYTES: u64 = 4 << 30;
-const DEFAULT_SESSIONS: u32 = 64;
-const DEFAULT_THINK_CAP_S: f64 = 60.0;
 
 #[derive(Clone, Debug)]
 pub enum Source {
     Trace(TraceSource),
     Workload(WorkloadSpec),
+    Mix(Mix),
 }
 
-#[derive(Clone, Debug)]
-pub struct TraceSource {
-    path: PathBuf,
-    format: Format,
-    recording: Arc<Recording>,
-    play: Play,
-    /// Its sessions are dealt to so many; no trace says whose they were.
-    tenants: u32,
+/// Where a workload's text comes from, the text, and the folder of the files that it names.
+fn named(name: &str, folder: &Path) -> Result<(String, String, PathBuf)> {
+    match WORKLOADS.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => Ok((format!("workload {name}"), (*text).to_owned(), PathBuf::new())),
+        None if looks_like_a_file(name) => {
+            let path = folder.join(name);
+            let beside = path.parent().unwrap_or(folder).to_owned();
+            Ok((path.display().to_string(), read(&path)?, beside))
+        }
+        None => Err(unknown("workload", name, WORKLOADS.iter().map(|(known, _)| *known))),
+    }
 }
 
-/// How a trace is played; which one follows from what the trace holds.
-#[derive(Clone, Copy, Debug)]
-enum Play {
-    Open { arrivals: TraceArrivals },
-    Closed { sessions: u32, think_cap_s: f64 },
+fn parse_workload(origin: &str, text: &str) -> Result<WorkloadSpec> {
+    let spec: WorkloadSpec = parse_toml(origin, text)?;
+    spec.check().map_err(|error| bad_field(origin, text, error.field, &error.why))?;
+    Ok(spec)
 }
 
 impl Source {
@@ -69,25 +70,32 @@ impl Source {
 
     /// A workload by name, or a file in `folder`.
     pub fn workload(name: &str, folder: &Path) -> Result<Self> {
-        let (origin, text) = match WORKLOADS.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => (format!("workload {name}"), (*text).to_owned()),
-            None if looks_like_a_file(name) => {
-                let path = folder.join(name);
-                (path.display().to_string(), read(&path)?)
-            }
-            None => {
-                return Err(unknown("workload", name, WORKLOADS.iter().map(|(known, _)| *known)));
-            }
-        };
-        let spec: WorkloadSpec = parse_toml(&origin, &text)?;
-        spec.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
-        Ok(Self::Workload(spec))
+        let (origin, text, beside) = named(name, folder)?;
+        if mix::is_mix(&text) {
+            return Mix::parse(&origin, &text, &beside).map(Self::Mix);
+        }
+        parse_workload(&origin, &text).map(Self::Workload)
+    }
+
+    /// What the classes of a mixed workload are called; of others there is one.
+    pub fn classes(&self) -> Vec<&str> {
+        match self {
+            Self::Mix(mix) => mix.names(),
+            Self::Trace(_) | Self::Workload(_) => Vec::new(),
+        }
+    }
+
+    /// How many requests each of them has.
+    pub fn class_requests(&self) -> Vec<u64> {
+        let Self::Mix(mix) = self else { return Vec::new() };
+        mix.specs().iter().map(|spec| spec.sessions.requests).collect()
     }
 
     pub fn name(&self) -> String {
         match self {
             Self::Trace(trace) => trace.name(),
             Self::Workload(spec) => spec.sessions.name.clone(),
+            Self::Mix(mix) => mix.name.clone(),
         }
     }
 
@@ -96,6 +104,7 @@ impl Source {
         match self {
             Self::Trace(trace) => trace.tenants = tenants,
             Self::Workload(spec) => spec.tenants = tenants,
+            Self::Mix(mix) => mix.tenants = tenants,
         }
     }
 
@@ -103,23 +112,26 @@ impl Source {
         match self {
             Self::Trace(trace) => Tenants::new(trace.tenants, 0.0),
             Self::Workload(spec) => spec.tenants(),
+            Self::Mix(mix) => Tenants::new(mix.tenants, 0.0),
         }
     }
 
     /// Tokens at the start of each prompt that the operator wrote, and may declare public. No trace
     /// says which.
-    pub const fn operators_tokens(&self) -> u32 {
+    pub fn operators_tokens(&self) -> u32 {
         match self {
             Self::Trace(_) => 0,
             Self::Workload(spec) => spec.sessions.system_tokens,
+            Self::Mix(mix) => mix.operators_tokens(),
         }
     }
 
     /// How many different texts of the operator prompts begin with.
-    pub const fn operators_texts(&self) -> u64 {
+    pub fn operators_texts(&self) -> u64 {
         match self {
             Self::Trace(_) => 0,
             Self::Workload(spec) => spec.sessions.system_prompts,
+            Self::Mix(mix) => mix.operators_texts(),
         }
     }
 
@@ -131,6 +143,10 @@ impl Source {
                 let text = spec.sessions.system_prompt(seed, number);
                 materialize(&[text], text.tokens())
             }
+            Self::Mix(mix) => {
+                let text = mix.operators_text(seed, number);
+                materialize(&[text], text.tokens())
+            }
         }
     }
 
@@ -138,7 +154,7 @@ impl Source {
     pub fn own_block_size(&self) -> Option<u32> {
         match self {
             Self::Trace(trace) => trace.recording.own_block_size,
-            Self::Workload(_) => None,
+            Self::Workload(_) | Self::Mix(_) => None,
         }
     }
 
@@ -150,7 +166,7 @@ impl Source {
                 Arrivals::Closed { sessions } => Some(sessions),
                 _ => None,
             },
-            Self::Trace(_) => None,
+            Self::Trace(_) | Self::Mix(_) => None,
         }
     }
 
@@ -165,7 +181,7 @@ impl Source {
                     *sessions = at_a_time;
                 }
             }
-            Self::Trace(_) => {}
+            Self::Trace(_) | Self::Mix(_) => {}
         }
     }
 
@@ -176,6 +192,7 @@ impl Source {
             Self::Workload(spec) => {
                 spec.sessions.requests = spec.sessions.requests.min(requests);
             }
+            Self::Mix(mix) => mix.limit(requests),
         }
     }
 
@@ -185,7 +202,7 @@ impl Source {
                 .recording
                 .check_block_size(block_size)
                 .map_err(|error| bad(format!("{}: {error}", trace.path.display()))),
-            Self::Workload(_) => Ok(()),
+            Self::Workload(_) | Self::Mix(_) => Ok(()),
         }
     }
 
@@ -201,7 +218,7 @@ impl Source {
             Self::Trace(trace) => {
                 format!("the sessions of a {} trace run in a closed loop", trace.format)
             }
-            Self::Workload(_) => "only a trace has timestamps to spread".to_owned(),
+            Self::Workload(_) | Self::Mix(_) => "only a trace has timestamps to spread".to_owned(),
         };
         Err(bad(format!("--tick-jitter: {why}")))
     }
@@ -223,113 +240,10 @@ impl Source {
         let kind = match self {
             Self::Trace(trace) => trace.prepare(scopes),
             Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scopes.clone()),
+            Self::Mix(mix) => Kind::Mixed(Arc::new(mix.specs()), scopes.clone()),
         };
         Prepared { source: self, kind }
     }
-}
-
-impl TraceSource {
-    fn read(args: &TraceArgs) -> Result<Self, String> {
-        let text = read_maybe_gzipped(&args.file)?;
-        let format = match args.format {
-            Some(format) => format,
-            None => detect(&args.file, &text)?,
-        };
-        let recording = format.read(text.lines()).map_err(|error| error.to_string())?;
-        let recording = Arc::new(recording);
-        let play = match recording.content {
-            Content::Requests(_) if args.sessions.is_some() || args.think_cap.is_some() => {
-                return Err(format!(
-                    "its requests have times, so --sessions and --think-cap say \
-                                    nothing ({format} trace)"
-                ));
-            }
-            Content::Requests(_) => Play::Open { arrivals: args.arrivals.unwrap_or_default() },
-            Content::Sessions(_) if args.arrivals.is_some() => {
-                return Err(format!(
-                    "its sessions run in a closed loop, so --arrivals says nothing \
-                                    ({format} trace)"
-                ));
-            }
-            Content::Sessions(_) => Play::Closed {
-                sessions: args.sessions.map_or(DEFAULT_SESSIONS, u32::from),
-                think_cap_s: args.think_cap.unwrap_or(DEFAULT_THINK_CAP_S),
-            },
-        };
-        Ok(Self { path: args.file.clone(), format, recording, play, tenants: 1 })
-    }
-
-    /// The file's name without what says its format.
-    fn name(&self) -> String {
-        let plain = if extension(&self.path) == "gz" {
-            self.path.with_extension("")
-        } else {
-            self.path.clone()
-        };
-        plain.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    fn prepare(&self, scopes: &Scopes) -> Kind {
-        match (&self.recording.content, self.play) {
-            (Content::Requests(recorded), Play::Open { arrivals }) => {
-                let trace = Trace::new(recorded.clone(), scopes).with_arrivals(arrivals);
-                Kind::Open(Arc::new(match self.recording.own_block_size {
-                    Some(block) => trace.with_inferred_sessions(block),
-                    None => trace,
-                }))
-            }
-            (Content::Sessions(recorded), Play::Closed { sessions, think_cap_s }) => {
-                let think_cap = Duration::from_secs_f64(think_cap_s);
-                Kind::Closed(Arc::new(SessionTrace::new(recorded, scopes, sessions, think_cap)))
-            }
-            _ => unreachable!("how a trace is played follows from what it holds"),
-        }
-    }
-}
-
-fn extension(path: &Path) -> &str {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
-}
-
-fn detect(path: &Path, text: &str) -> Result<Format, String> {
-    let plain = if extension(path) == "gz" {
-        Path::new(path.file_stem().unwrap_or_default())
-    } else {
-        path
-    };
-    if text.trim_start_matches('\u{feff}').trim().is_empty() {
-        return Err("no requests in it, expected at least one".into());
-    }
-    Format::detect(text, extension(plain)).ok_or_else(|| {
-        let known = Format::ALL.map(Format::name).join(", ");
-        format!(
-            "line 1: not a JSON object of a known format, expected one of: {known}; --format \
-                 says which"
-        )
-    })
-}
-
-/// The text of a file, unpacked if it begins as gzip does. Truncated and torn archives are refused.
-fn read_maybe_gzipped(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(bytes.as_slice())
-            .take(MAX_TRACE_BYTES + 1)
-            .read_to_end(&mut plain)
-            .map_err(|error| format!("gzip: {error}, expected a whole archive"))?;
-        if plain.len() as u64 > MAX_TRACE_BYTES {
-            return Err(format!("unpacks to more than {MAX_TRACE_BYTES} bytes"));
-        }
-        plain
-    } else {
-        bytes
-    };
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        format!("line {line}: not UTF-8")
-    })
 }
 
 impl Serialize for Source {
@@ -346,6 +260,7 @@ impl Serialize for Source {
                 play: ShownPlay,
             },
             Sessions(&'a WorkloadSpec),
+            Mix(&'a Mix),
         }
         #[derive(Serialize)]
         #[serde(untagged)]
@@ -367,6 +282,7 @@ impl Serialize for Source {
                 },
             },
             Self::Workload(spec) => Shown::Sessions(spec),
+            Self::Mix(mix) => Shown::Mix(mix),
         };
         shown.serialize(serializer)
     }
@@ -383,6 +299,7 @@ enum Kind {
     Open(Arc<Trace>),
     Closed(Arc<SessionTrace>),
     Drawn(Arc<WorkloadSpec>, Scopes),
+    Mixed(Arc<Vec<WorkloadSpec>>, Scopes),
 }
 
 impl Prepared<'_> {
@@ -395,9 +312,14 @@ impl Prepared<'_> {
     #[must_use]
     pub fn stretched(&self, times: f64) -> Self {
         let mut stretched = self.clone();
-        if let Kind::Drawn(spec, _) = &mut stretched.kind {
-            let requests = &mut Arc::make_mut(spec).sessions.requests;
+        let stretch = |spec: &mut WorkloadSpec| {
+            let requests = &mut spec.sessions.requests;
             *requests = (*requests as f64 * times.max(1.0)) as u64;
+        };
+        match &mut stretched.kind {
+            Kind::Drawn(spec, _) => stretch(Arc::make_mut(spec)),
+            Kind::Mixed(specs, _) => Arc::make_mut(specs).iter_mut().for_each(stretch),
+            Kind::Open(_) | Kind::Closed(_) => {}
         }
         stretched
     }
@@ -416,6 +338,10 @@ impl Prepared<'_> {
                 pace.rate_scale,
                 pace.limit,
             )),
+            Kind::Mixed(specs, scopes) => {
+                let Pace { seed, rate_scale, limit, .. } = pace;
+                Workload::Mixed(Mixed::new(specs, scopes, seed, rate_scale, limit))
+            }
         }
     }
 
@@ -428,7 +354,7 @@ impl Prepared<'_> {
                 Some(Replay::new(Arc::clone(trace), pace).due_within(seconds))
             }
             Kind::Closed(trace) => Some(trace.nominally_sent_within(seconds)),
-            Kind::Drawn(..) => None,
+            Kind::Drawn(..) | Kind::Mixed(..) => None,
         }
     }
 }

@@ -48,6 +48,7 @@ pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<Policy
     text += &crate::groups::render(runs);
     text += &crate::tiers::render(runs);
     text += &crate::devices::render(runs);
+    text += &crate::classes::render(runs);
     text += &crate::economics::render(runs);
     if results.by_owner {
         text += &crate::owners::render(runs);

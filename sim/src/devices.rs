@@ -3,6 +3,7 @@
 //! its user first asks for something, so a fleet of any size costs what its users do with it.
 
 use crate::checkers;
+use crate::placement::Stays;
 use crate::scenario::FleetError;
 use crate::world::refusal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +21,8 @@ pub struct DeviceFleet {
     /// Whose sessions they are, dealt out in turn. None: each session is a user of its own. A request
     /// without a session is one either way.
     pub users: Option<u32>,
-    /// Prompts of up to so many tokens go to the device of their user, longer ones to the workers. None:
-    /// everything goes to the devices.
-    pub up_to_tokens: Option<u32>,
+    /// The others go to the workers.
+    pub stays: Stays,
 }
 
 /// What the devices did.
@@ -73,11 +73,11 @@ impl Devices {
     }
 
     pub const fn take_all(&self) -> bool {
-        self.fleet.up_to_tokens.is_none()
+        self.fleet.stays.all()
     }
 
     pub fn take(&self, work: &Work) -> bool {
-        self.fleet.up_to_tokens.is_none_or(|most| work.request.prompt.tokens() <= most)
+        self.fleet.stays.lets(&work.request)
     }
 
     pub fn ended(&self) -> u64 {

@@ -9,12 +9,14 @@ mod devices;
 mod faults;
 mod handover;
 mod mail;
+mod placement;
 mod scenario;
 mod shared;
 mod world;
 
 pub use devices::{DeviceFleet, DeviceOutcome};
 pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
+pub use placement::{Classes, Stays};
 pub use scenario::{FleetError, Group, Network, Scenario, check_fleet};
 pub use world::{Outcome, RunError};
 

@@ -2,17 +2,25 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
+use warmpath_core::id::TenantId;
+use warmpath_core::report::Answered;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::{Scopes, Sharing, Tenants};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::sessions::Arrivals;
+use warmpath_core::workload::mixed::{Mixed, class_of};
+use warmpath_core::workload::sessions::{Arrivals, WorkloadSpec};
 use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
-use warmpath_sim::{DeviceFleet, FleetError, Observers, Outcome, RunError, Scenario, run};
+use warmpath_sim::{
+    Classes, DeviceFleet, FleetError, Observers, Outcome, RunError, Scenario, Stays, run,
+};
 
 fn fleet(users: Option<u32>, up_to_tokens: Option<u32>) -> DeviceFleet {
-    DeviceFleet { profile: common::profile(16, Some(8_000)), users, up_to_tokens }
+    let stays = Stays { up_to_tokens, ..Stays::default() };
+    DeviceFleet { profile: common::profile(16, Some(8_000)), users, stays }
 }
 
 fn scenario(workers: u32, devices: DeviceFleet) -> Scenario {
@@ -59,6 +67,37 @@ fn a_split_sends_each_prompt_to_its_side_and_both_make_up_the_whole() {
     assert_eq!((together.answered().len(), together.ended()), (400, 400));
     assert!(devices.engines.len() <= 20);
     assert!(together.span() >= outcome.recorder.span());
+}
+
+/// Two classes of the same shape for three tenants: what stays is what both rules let stay.
+#[test]
+fn classes_and_tenants_stay_where_they_are_told_to() {
+    let spec = |requests| WorkloadSpec {
+        sessions: common::spec(requests, Arrivals::Poisson { sessions_per_s: 5.0 }),
+        team_prefixes: None,
+        documents: None,
+        tenants: 3,
+        tenant_zipf: 0.0,
+    };
+    let plan = ScopePlan::new("", "test", "", 16);
+    let scopes = Scopes::new(&plan, Sharing::default(), Tenants::new(3, 0.0));
+    let workload = || Workload::Mixed(Mixed::new(&[spec(200), spec(100)], &scopes, 3, 1.0, None));
+    let split = |stays: Stays| {
+        let fleet = DeviceFleet { stays, ..fleet(Some(20), None) };
+        let outcome = run(&scenario(2, fleet), workload(), Observers::default()).expect("a world");
+        let own = outcome.devices.expect("devices served some").recorder.answered().to_vec();
+        (own, outcome.recorder.answered().to_vec())
+    };
+    let second = Classes { of: 2, stay: BTreeSet::from([1]) };
+    let (own, others) = split(Stays { classes: Some(second.clone()), ..Stays::default() });
+    assert!(own.iter().all(|r| class_of(r.id, 2) == 1) && own.len() == 100);
+    assert!(others.iter().all(|r| class_of(r.id, 2) == 0) && others.len() == 200);
+    let tenants = Some(BTreeSet::from([TenantId(0), TenantId(2)]));
+    let both = Stays { classes: Some(second), tenants, up_to_tokens: None };
+    let (own, others) = split(both);
+    let lets = |r: &Answered| class_of(r.id, 2) == 1 && r.tenant != TenantId(1);
+    assert!(own.iter().all(lets) && own.len() > 30);
+    assert!(!others.iter().any(lets) && own.len() + others.len() == 300);
 }
 
 #[test]

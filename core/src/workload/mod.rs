@@ -10,6 +10,7 @@
 
 pub mod arrivals;
 mod drawn;
+pub mod mixed;
 mod seen;
 pub mod sessions;
 mod shared;
@@ -19,6 +20,7 @@ pub mod trace;
 use crate::id::RequestId;
 use crate::request::Work;
 use crate::time::Instant;
+use mixed::Mixed;
 use sessions::Sessions;
 use trace::{Replay, SessionReplay};
 
@@ -27,6 +29,7 @@ pub enum Workload {
     Sessions(Sessions),
     Trace(Replay),
     RecordedSessions(SessionReplay),
+    Mixed(Mixed),
 }
 
 impl Workload {
@@ -36,6 +39,7 @@ impl Workload {
             Self::Sessions(sessions) => sessions.next_send(),
             Self::Trace(replay) => replay.next_send(),
             Self::RecordedSessions(replay) => replay.next_send(),
+            Self::Mixed(mixed) => mixed.next_send(),
         }
     }
 
@@ -46,6 +50,7 @@ impl Workload {
             Self::Sessions(sessions) => sessions.send(),
             Self::Trace(replay) => replay.send(),
             Self::RecordedSessions(replay) => replay.send(),
+            Self::Mixed(mixed) => mixed.send(),
         };
         Some((at, work))
     }
@@ -56,6 +61,7 @@ impl Workload {
         match self {
             Self::Sessions(sessions) => sessions.on_ended(now, id),
             Self::RecordedSessions(replay) => replay.on_ended(now, id),
+            Self::Mixed(mixed) => mixed.on_ended(now, id),
             Self::Trace(_) => {}
         }
     }
@@ -66,6 +72,7 @@ impl Workload {
             Self::Sessions(sessions) => sessions.total(),
             Self::Trace(replay) => replay.total(),
             Self::RecordedSessions(replay) => replay.total(),
+            Self::Mixed(mixed) => mixed.total(),
         }
     }
 }

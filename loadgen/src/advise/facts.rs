@@ -2,7 +2,10 @@
 //! what the price sheet makes of their hours.
 
 use super::band::Band;
+use super::options::Choice;
+use crate::capacity::ENOUGH;
 use crate::config::Setup;
+use crate::devices::StaysSetup;
 use crate::economics::Sheet;
 use crate::measure::chips_each;
 use serde::Serialize;
@@ -27,7 +30,8 @@ pub struct Facts {
     /// Why there is none.
     pub no_same_model: Option<String>,
     pub devices: Devices,
-    pub split: Option<Split>,
+    /// By length, and where the workload has classes by those.
+    pub splits: Vec<Split>,
     /// From a tier to one worker, above which loading the mean prompt's reused part is faster than
     /// computing it.
     pub break_even_gb_s: Option<f64>,
@@ -81,12 +85,25 @@ pub struct Devices {
     pub busy_s_per_request: Band,
     /// The longest prompt of which nothing is cached that a device begins to answer in time.
     pub longest_in_time: u32,
+    /// Of a workload that has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassOnDevices>,
 }
 
-/// Short prompts to the devices, the others to the cluster, at the highest load within the SLO.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassOnDevices {
+    pub name: String,
+    /// Of its requests; those that a device has no room for are not.
+    pub within_slo: Band,
+}
+
+/// Some requests to the devices, the others to the cluster, at the highest load within the SLO.
 #[derive(Clone, Debug, Serialize)]
 pub struct Split {
-    pub up_to_tokens: u32,
+    pub choice: Choice,
+    /// Which go to the devices.
+    #[serde(flatten)]
+    pub stays: StaysSetup,
     /// Of requests.
     pub share_on_devices: f64,
     /// Of both sides together, by worker. None: no load is within the SLO.
@@ -123,6 +140,18 @@ impl Cluster {
 }
 
 impl Devices {
+    /// Whether they do, of each class, in the mean over the seeds.
+    pub fn keep_slo(&self) -> bool {
+        self.within().all(|(_, within)| within.mean >= ENOUGH)
+    }
+
+    /// What is within the SLO: of all requests, which has no name, and of each class.
+    pub fn within(&self) -> impl Iterator<Item = (Option<&str>, Band)> {
+        let classes =
+            self.classes.iter().map(|class| (Some(class.name.as_str()), class.within_slo));
+        std::iter::once((None, self.within_slo)).chain(classes)
+    }
+
     pub fn over(seeds: &[Self]) -> Self {
         Self {
             within_slo: Band::over(seeds.iter().map(|seed| seed.within_slo)),
@@ -132,8 +161,19 @@ impl Devices {
             ttft_p90_s: mean(seeds, |seed| seed.ttft_p90_s),
             tpot_mean_s: mean(seeds, |seed| seed.tpot_mean_s),
             busy_s_per_request: Band::over(seeds.iter().map(|seed| seed.busy_s_per_request)),
+            classes: ClassOnDevices::over(seeds),
             ..seeds[0].clone()
         }
+    }
+}
+
+impl ClassOnDevices {
+    fn over(seeds: &[Devices]) -> Vec<Self> {
+        let of = |(i, class): (usize, &Self)| Self {
+            name: class.name.clone(),
+            within_slo: Band::over(seeds.iter().map(|seed| seed.classes[i].within_slo)),
+        };
+        seeds[0].classes.iter().enumerate().map(of).collect()
     }
 }
 
@@ -142,7 +182,8 @@ impl Split {
     pub fn over(seeds: Vec<Option<Self>>) -> Option<Self> {
         let seeds = seeds.into_iter().collect::<Option<Vec<Self>>>()?;
         Some(Self {
-            up_to_tokens: seeds[0].up_to_tokens,
+            choice: seeds[0].choice,
+            stays: seeds[0].stays.clone(),
             share_on_devices: mean(&seeds, |seed| seed.share_on_devices),
             requests_per_s_per_worker: Band::over_all(
                 seeds.iter().map(|seed| seed.requests_per_s_per_worker),

@@ -12,6 +12,7 @@ mod text;
 
 use crate::config::Setup;
 use crate::deploy::made_from;
+use crate::devices::{DevicesSetup, StaysSetup};
 use crate::files::bad;
 use crate::measure::run_at;
 use crate::progress::Progress;
@@ -100,7 +101,7 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
     if let Some(name) = &args.device_profile {
         let profile = crate::config::load_profile(name, Path::new(""))?;
         let block_size = setup.fleet.profile().block_size;
-        setup.devices = Some(crate::devices::DevicesSetup::new(profile, block_size, None, None)?);
+        setup.devices = Some(DevicesSetup::new(profile, block_size, None, StaysSetup::default())?);
     }
     if setup.devices.is_none() {
         return Err(bad("--scenario: has no [devices], expected them or --device-profile"));
@@ -178,8 +179,11 @@ fn played(
 ) -> Result<Option<RunReport>> {
     let chosen = decision.options.iter().find(|option| option.choice == decision.choice);
     let same = facts.same_model.as_ref().filter(|_| decision.choice == Choice::ClusterSameModel);
+    let split = facts.splits.iter().find(|split| split.choice == decision.choice);
     let rate = match decision.choice {
-        Choice::Split => facts.split.as_ref().and_then(|split| split.requests_per_s_per_worker),
+        Choice::SplitByLength | Choice::SplitByClass => {
+            split.and_then(|split| split.requests_per_s_per_worker)
+        }
         Choice::Cluster => options::per_worker(facts),
         Choice::ClusterSameModel => same.and_then(|same| same.cluster.requests_per_s_per_worker),
         Choice::Devices | Choice::Nothing => None,
@@ -194,11 +198,10 @@ fn played(
         None => setup.clone(),
     };
     setup.sharing = Sharing { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
-    let up_to = facts.split.as_ref().map(|split| split.up_to_tokens);
-    setup.devices = setup.devices.filter(|_| decision.choice == Choice::Split);
-    if let Some(devices) = &mut setup.devices {
-        devices.up_to_tokens = up_to;
-    }
+    setup.devices = setup.devices.zip(split).map(|(devices, split)| {
+        let stays = split.stays.clone();
+        DevicesSetup { stays, ..devices }
+    });
     // As busy as each worker will be.
     let share = peak / (f64::from(chosen.workers) * rate);
     let load = share * rate * f64::from(workers) / facts.requests_per_s;

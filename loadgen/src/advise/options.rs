@@ -2,7 +2,6 @@
 
 use super::band::Band;
 use super::facts::{Facts, Rates};
-use crate::capacity::ENOUGH;
 use crate::economics::Api;
 use serde::Serialize;
 
@@ -37,7 +36,8 @@ pub enum Choice {
     /// The cluster, with the devices' model.
     ClusterSameModel,
     Devices,
-    Split,
+    SplitByLength,
+    SplitByClass,
     /// Nothing that was looked at keeps the SLO.
     Nothing,
 }
@@ -48,7 +48,8 @@ impl Choice {
             Self::Cluster => "cluster",
             Self::ClusterSameModel => "cluster, devices' model",
             Self::Devices => "devices",
-            Self::Split => "split",
+            Self::SplitByLength => "split by length",
+            Self::SplitByClass => "split by class",
             Self::Nothing => "nothing",
         }
     }
@@ -57,8 +58,14 @@ impl Choice {
     pub const fn key(self) -> &'static str {
         match self {
             Self::ClusterSameModel => "cluster_same_model",
-            _ => self.name(),
+            Self::SplitByLength => "split_by_length",
+            Self::SplitByClass => "split_by_class",
+            Self::Cluster | Self::Devices | Self::Nothing => self.name(),
         }
+    }
+
+    pub const fn is_split(self) -> bool {
+        matches!(self, Self::SplitByLength | Self::SplitByClass)
     }
 }
 
@@ -66,7 +73,7 @@ impl Choice {
 #[derive(Clone, Debug, Serialize)]
 pub struct Alternative {
     pub choice: Choice,
-    /// Whether 90 % of the requests are within the SLO.
+    /// Whether 90 % of the requests of each class are within the SLO.
     pub keeps_slo: bool,
     pub share_on_devices: f64,
     pub workers: u32,
@@ -111,20 +118,20 @@ pub fn decide(facts: &Facts, rates: &Rates, inputs: &Inputs, api: &[Api]) -> Dec
         reckon(Choice::ClusterSameModel, &Needs::workers(rate, same.chips_per_worker))
     }));
     let alone = Needs {
-        keeps_slo: devices.within_slo.mean >= ENOUGH,
+        keeps_slo: devices.keep_slo(),
         share_on_devices: 1.0,
         workers: None,
         busy_s: Some(devices.busy_s_per_request),
     };
     options.push(reckon(Choice::Devices, &alone));
-    options.extend(facts.split.as_ref().map(|split| {
+    options.extend(facts.splits.iter().map(|split| {
         let rate = split.requests_per_s_per_worker;
         let both = Needs {
             share_on_devices: split.share_on_devices,
             busy_s: Some(split.busy_s_per_request),
             ..Needs::workers(rate, rates.chips_per_worker)
         };
-        reckon(Choice::Split, &both)
+        reckon(split.choice, &both)
     }));
     let choice = choose(&options);
     let api = api.iter().map(|api| api_cost(api, facts, rates, inputs)).collect();
@@ -220,7 +227,7 @@ pub fn per_worker(facts: &Facts) -> Option<Band> {
 /// smaller, and what its answers are worth is not known.
 fn choose(options: &[Alternative]) -> Choice {
     let cost = |option: &Alternative| {
-        let weight = if option.choice == Choice::Split { 1.0 / (1.0 - SPLIT_SAVES) } else { 1.0 };
+        let weight = if option.choice.is_split() { 1.0 / (1.0 - SPLIT_SAVES) } else { 1.0 };
         option.usd_per_month.filter(|_| option.keeps_slo).map(|usd| usd.mean * weight)
     };
     let of = |choice| options.iter().find(|option| option.choice == choice).and_then(cost);

@@ -1,11 +1,13 @@
 //! The simulations behind an advice, with several seeds.
 
 use super::band::{Band, step};
-use super::facts::{Cluster, Devices, Facts, Least, SameModel, Split, mean};
+use super::facts::{ClassOnDevices, Cluster, Devices, Facts, Least, SameModel, Split, mean};
+use super::options::Choice;
 use super::same_model;
-use crate::capacity::Bounds;
+use crate::capacity::{Bounds, ENOUGH};
+use crate::classes::ClassFigures;
 use crate::config::Setup;
-use crate::devices::DevicesSetup;
+use crate::devices::{DevicesSetup, StaysSetup};
 use crate::groups::Fleet;
 use crate::measure::{AtSlo, BOUNDS, at_slo, chips_each, run_at};
 use crate::parallel;
@@ -22,6 +24,8 @@ pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
     let within = |scope| Sharing { scope, public_prefixes: false, groups: None };
     let shared = [within(SharingScope::None), within(SharingScope::Session), whole(setup)];
+    let sides = Sides::new(setup, devices);
+    let (devices, splits) = sides.alone(seeds)?;
     let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds };
     let own = plan.add(Job::Own, &Setup { devices: None, ..setup.clone() });
     let clusters =
@@ -32,15 +36,14 @@ pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
         .as_ref()
         .ok()
         .map(|same| plan.add(Job::Cluster(BOUNDS), &Setup { sharing, ..same.clone() }));
-    let sides = Sides::new(setup, devices);
-    let jobs = sides.add_to(&mut plan, BOUNDS);
+    let jobs = splits.add_to(&mut plan, BOUNDS);
     let mut done = plan.run()?;
     let own: Vec<Own> = done.take(own, Done::own);
     let clusters = clusters.map(|job| Cluster::over(&done.take(job, Done::cluster))).to_vec();
     let prompt_tokens = mean(&own, |own| own.prompt_tokens);
     let reused = clusters.last().map_or(0.0, |cluster| cluster.reused_share) * prompt_tokens;
     let same_cluster = same_job.map(|job| Cluster::over(&done.take(job, Done::cluster)));
-    let (devices, split) = sides.take(&mut done, jobs);
+    let splits = splits.take(&mut done, &jobs);
     Ok(Facts {
         slo: setup.slo,
         seeds,
@@ -56,7 +59,7 @@ pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
         same_model: same.as_ref().ok().zip(same_cluster).map(|(same, of)| same_model(same, of)),
         no_same_model: same.err(),
         devices,
-        split,
+        splits,
     })
 }
 
@@ -86,25 +89,25 @@ pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
         let bounds = near_one(Some(&was.cluster));
         (was, plan.add(Job::Cluster(bounds), &Setup { sharing, ..same }))
     });
-    let sides = Sides::new(setup, devices);
-    let jobs = sides.add_to(&mut plan, bounds);
+    let (devices, splits) = Sides::new(setup, devices).alone(1)?;
+    let jobs = splits.add_to(&mut plan, bounds);
     let mut done = plan.run()?;
     let clusters = done.take(job, Done::cluster);
     let same_model = same.map(|(was, job)| SameModel {
         cluster: Cluster::over(&done.take(job, Done::cluster)),
         ..was.clone()
     });
-    let (devices, split) = sides.take(&mut done, jobs);
-    Ok(Facts { slo: setup.slo, seeds: 1, clusters, same_model, devices, split, ..facts.clone() })
+    let splits = splits.take(&mut done, &jobs);
+    Ok(Facts { slo: setup.slo, seeds: 1, clusters, same_model, devices, splits, ..facts.clone() })
 }
 
 /// As measured before, but with devices so many times as fast and with one seed.
 pub fn with_device_speed(facts: &Facts, setup: &Setup, times: f64) -> Result<Facts> {
-    let sides = Sides::new(setup, faster(setup, times)?);
+    let (devices, splits) = Sides::new(setup, faster(setup, times)?).alone(1)?;
     let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds: 1 };
-    let jobs = sides.add_to(&mut plan, near(facts, setup, facts.whole()));
-    let (devices, split) = sides.take(&mut plan.run()?, jobs);
-    Ok(Facts { devices, split, ..facts.clone() })
+    let jobs = splits.add_to(&mut plan, near(facts, setup, facts.whole()));
+    let splits = splits.take(&mut plan.run()?, &jobs);
+    Ok(Facts { devices, splits, ..facts.clone() })
 }
 
 /// A search begins where the one before it ended.
@@ -135,30 +138,55 @@ fn cluster_of(setup: &Setup, sharing: Sharing) -> Setup {
 }
 
 /// Devices alone, and beside a cluster.
-struct Sides {
-    alone: Setup,
-    split: Setup,
+struct Sides<'a> {
+    setup: &'a Setup,
+    devices: DevicesSetup,
     longest_in_time: u32,
 }
 
-impl Sides {
-    fn new(setup: &Setup, devices: DevicesSetup) -> Self {
+impl<'a> Sides<'a> {
+    fn new(setup: &'a Setup, devices: DevicesSetup) -> Self {
         let longest_in_time = longest_in_time(&devices.profile, setup.slo.ttft_s);
-        let of = |up_to_tokens| Some(DevicesSetup { up_to_tokens, ..devices.clone() });
-        let alone = Setup { devices: of(None), pool: None, ..setup.clone() };
-        let devices = of(Some(longest_in_time.max(1)));
-        let split = Setup { devices, sharing: whole(setup), ..setup.clone() };
-        Self { alone, split, longest_in_time }
+        Self { setup, devices, longest_in_time }
     }
 
-    fn add_to(&self, plan: &mut Plan, bounds: Bounds) -> [usize; 2] {
-        [plan.add(Job::Devices, &self.alone), plan.add(Job::Split(bounds), &self.split)]
+    fn staying(&self, stays: StaysSetup) -> Option<DevicesSetup> {
+        Some(DevicesSetup { stays, ..self.devices.clone() })
     }
 
-    fn take(&self, done: &mut AllDone, [alone, split]: [usize; 2]) -> (Devices, Option<Split>) {
-        let devices = Devices::over(&done.take(alone, Done::devices));
+    /// What they do alone, and the splits which that suggests.
+    fn alone(&self, seeds: u64) -> Result<(Devices, Splits)> {
+        let devices = self.staying(StaysSetup::default());
+        let alone = Setup { devices, pool: None, ..self.setup.clone() };
+        let mut plan = Plan { jobs: Vec::new(), seed: self.setup.seed, seeds };
+        let job = plan.add(Job::Devices, &alone);
+        let devices = Devices::over(&plan.run()?.take(job, Done::devices));
         let devices = Devices { longest_in_time: self.longest_in_time, ..devices };
-        (devices, Split::over(done.take(split, Done::split)))
+        let mut splits = vec![self.split(StaysSetup::up_to(self.longest_in_time.max(1)))];
+        let in_time = devices.classes.iter().filter(|class| class.within_slo.mean >= ENOUGH);
+        let in_time: Vec<String> = in_time.map(|class| class.name.clone()).collect();
+        if !in_time.is_empty() && in_time.len() < devices.classes.len() {
+            splits.push(self.split(StaysSetup::of_classes(in_time)));
+        }
+        Ok((devices, Splits(splits)))
+    }
+
+    fn split(&self, stays: StaysSetup) -> Setup {
+        let sharing = whole(self.setup);
+        Setup { devices: self.staying(stays), sharing, ..self.setup.clone() }
+    }
+}
+
+struct Splits(Vec<Setup>);
+
+impl Splits {
+    fn add_to(&self, plan: &mut Plan, bounds: Bounds) -> Vec<usize> {
+        self.0.iter().map(|split| plan.add(Job::Split(bounds), split)).collect()
+    }
+
+    /// Those in which both sides serve something.
+    fn take(&self, done: &mut AllDone, jobs: &[usize]) -> Vec<Split> {
+        jobs.iter().filter_map(|&job| Split::over(done.take(job, Done::split))).collect()
     }
 }
 
@@ -317,7 +345,17 @@ fn devices(setup: &Setup) -> Result<Devices> {
         tpot_mean_s: figures.tpot_s.mean,
         busy_s_per_request: Band::exactly(busy_s(&run) / figures.requests.max(1) as f64),
         longest_in_time: 0,
+        classes: classes(setup, &run),
     })
+}
+
+/// What is within the SLO of each class, of all that was asked for.
+fn classes(setup: &Setup, run: &RunReport) -> Vec<ClassOnDevices> {
+    let of = |(class, &asked): (&ClassFigures, &u64)| {
+        let within = class.within_slo * class.requests as f64 / asked.max(1) as f64;
+        ClassOnDevices { name: class.name.clone(), within_slo: Band::exactly(within) }
+    };
+    run.classes.iter().zip(&setup.source.class_requests()).map(of).collect()
 }
 
 /// Of the devices of a run, all together.
@@ -340,8 +378,10 @@ fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
     let found = at_slo(setup, bounds)?;
     let at = found.run.as_ref().unwrap_or(&own);
     let devices = setup.devices.as_ref().expect("a split has devices");
+    let by_class = devices.stays.classes.is_some();
     Ok(Some(Split {
-        up_to_tokens: devices.up_to_tokens.unwrap_or(0),
+        choice: if by_class { Choice::SplitByClass } else { Choice::SplitByLength },
+        stays: devices.stays.clone(),
         share_on_devices: on_devices(at),
         requests_per_s_per_worker: by_worker(setup, &found, bounds),
         busy_s_per_request: Band::exactly(busy_s(at) / at.figures.offered.max(1) as f64),
@@ -358,7 +398,7 @@ pub fn search_step() -> f64 {
 fn faster(setup: &Setup, times: f64) -> Result<DevicesSetup> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
     let profile = super::with_speed(&devices.profile, times)?;
-    DevicesSetup::new(profile, devices.profile.block_size, devices.users, devices.up_to_tokens)
+    DevicesSetup::new(profile, devices.profile.block_size, devices.users, devices.stays)
 }
 
 /// The longest prompt that a device, cool and idle, has computed within so many seconds.

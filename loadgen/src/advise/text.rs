@@ -5,7 +5,7 @@ mod break_even;
 mod compare;
 
 use super::band::Band;
-use super::facts::{Cluster, Facts, Rates};
+use super::facts::{Cluster, Facts, Rates, Split};
 use super::figures::Advice;
 use super::options::{Alternative, Choice, Decision, Inputs, SPLIT_SAVES};
 use super::sensitivity::{FACTOR, Sensitivity};
@@ -46,18 +46,17 @@ pub fn write(asked: &Asked<'_>) -> Advice {
 
 fn answer(advice: &mut Advice, asked: &Asked<'_>) {
     let name = asked.setup.source.name();
-    let line = match (asked.decision.choice, &asked.facts.split) {
+    let split = asked.facts.splits.iter().find(|split| split.choice == asked.decision.choice);
+    let line = match (asked.decision.choice, split) {
         (Choice::Cluster, _) => "CLUSTER: all requests to workers that share KV cache".to_owned(),
         (Choice::ClusterSameModel, _) => {
             "CLUSTER, with the devices' model, which costs less there than on the devices"
                 .to_owned()
         }
         (Choice::Devices, _) => "DEVICES: each request to its user's own device".to_owned(),
-        (Choice::Split, Some(split)) => {
-            let up_to = advice.count("split.up_to_tokens", f64::from(split.up_to_tokens));
-            format!(
-                "SPLIT: prompts of up to {up_to} tokens to their users' own devices, longer ones to the cluster"
-            )
+        (Choice::SplitByLength | Choice::SplitByClass, Some(split)) => {
+            let stays = which(advice, split);
+            format!("SPLIT: {stays} to their users' own devices, the others to the cluster")
         }
         _ => "NOTHING that was looked at keeps the SLO".to_owned(),
     };
@@ -153,10 +152,11 @@ fn why(advice: &mut Advice, asked: &Asked<'_>) {
          {tokens} million tokens."
     ));
     let enough = advice.percent("slo.share", ENOUGH);
+    let each = if setup.source.classes().is_empty() { "" } else { " of each class" };
     let ttft = advice.amount("slo.ttft_s", setup.slo.ttft_s);
     let tpot = advice.amount("slo.tpot_ms", setup.slo.tpot_s * 1e3);
     advice.say(&format!(
-        "SLO: {enough} of the requests with a TTFT of up to {ttft} s and a TPOT of up to {tpot} ms."
+        "SLO: {enough} of the requests{each} with a TTFT of up to {ttft} s and a TPOT of up to {tpot} ms."
     ));
     advice.say("Cluster, by what it shares:");
     for (i, cluster) in facts.clusters.iter().enumerate() {
@@ -196,26 +196,49 @@ fn why(advice: &mut Advice, asked: &Asked<'_>) {
             "A device has no room for {many} of {of} requests; they count as failed."
         ));
     }
-    match &facts.split {
-        None => {
-            advice.say("No split by length: nearly all prompts, or none, are short enough for the devices.");
-        }
-        Some(split) => {
-            let up_to = advice.count("split.up_to_tokens", f64::from(split.up_to_tokens));
-            let share = advice.percent("split.percent_on_devices", split.share_on_devices);
-            let saves = advice.percent("split.must_save_percent", SPLIT_SAVES);
-            let short = if split.short { TOO_SHORT } else { "" };
-            let rate = match split.requests_per_s_per_worker {
-                Some(rate) => rate_of(advice, "split", rate),
-                None => "no load within the SLO".to_owned(),
-            };
-            advice.say(&format!(
-                "Split: prompts of up to {up_to} tokens, {share} of the requests, to devices: {rate}{short}. It is advised only \
-                 if it saves {saves} of what the better side costs alone."
-            ));
-        }
+    for class in &devices.classes {
+        let key = format!("devices.{}.within_slo_percent", class.name);
+        let within = advice.percent(&key, class.within_slo.mean);
+        advice.say(&format!("- of class \"{}\": {within} within the SLO.", class.name));
+    }
+    if facts.splits.is_empty() {
+        advice.say(
+            "No split: nearly all requests, or none, are such that a device answers them in time.",
+        );
+    }
+    for split in &facts.splits {
+        let key = split.choice.key();
+        let stays = which(advice, split);
+        let share = advice.percent(&format!("{key}.percent_on_devices"), split.share_on_devices);
+        let short = if split.short { TOO_SHORT } else { "" };
+        let rate = match split.requests_per_s_per_worker {
+            Some(rate) => rate_of(advice, key, rate),
+            None => "no load within the SLO".to_owned(),
+        };
+        let name = split.choice.name();
+        advice.say(&format!(
+            "\"{name}\": {stays} to devices, {share} of all requests: {rate}{short}."
+        ));
+    }
+    if !facts.splits.is_empty() {
+        let saves = advice.percent("split.must_save_percent", SPLIT_SAVES);
+        advice.say(&format!(
+            "A split is two systems to run, and advised only if it saves {saves} of what the better side costs alone."
+        ));
     }
     advice.say("");
+}
+
+/// What goes to the devices.
+fn which(advice: &mut Advice, split: &Split) -> String {
+    match (&split.stays.classes, split.stays.up_to_tokens) {
+        (Some(names), _) => format!("requests of class \"{}\"", names.join("\", \"")),
+        (None, up_to) => {
+            let key = format!("{}.up_to_tokens", split.choice.key());
+            let up_to = advice.count(&key, f64::from(up_to.unwrap_or(0)));
+            format!("prompts of up to {up_to} tokens")
+        }
+    }
 }
 
 const TOO_SHORT: &str =

@@ -1,6 +1,7 @@
 //! The rungs: the same workload on fleets that share more and more, and on users' own devices, each with its own cache alone.
 
 use crate::config::Setup;
+use crate::devices::{DevicesSetup, StaysSetup};
 use crate::groups::Fleet;
 use warmpath_core::sharing::{Sharing, SharingScope};
 
@@ -25,8 +26,7 @@ pub fn rungs(whole: &Setup) -> Vec<Rung> {
     let mut rungs = Vec::new();
     if let Some(devices) = &whole.devices {
         let mut setup = whole.clone();
-        setup.devices =
-            Some(crate::devices::DevicesSetup { up_to_tokens: None, ..devices.clone() });
+        setup.devices = Some(DevicesSetup { stays: StaysSetup::default(), ..devices.clone() });
         setup.pool = None;
         rungs.push(Rung { name: DEVICES, setup });
     }

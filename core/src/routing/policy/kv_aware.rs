@@ -14,7 +14,7 @@
 //! that a cold fleet fills evenly.
 
 use super::Policy;
-use crate::event::{PrefillCost, WorkerInfo};
+use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::rng::hash_words;
@@ -87,6 +87,12 @@ struct Sources {
     peers: [Option<Source>; 2],
 }
 
+/// Which worker asks, and for a prompt of how many tokens.
+struct Asks<'a> {
+    info: &'a WorkerInfo,
+    tokens: u32,
+}
+
 struct Source {
     pull: Pull,
     /// What is left to compute after it. Workers are alike as a rule, so it is asked for once.
@@ -98,7 +104,22 @@ impl Source {
         Self { pull, rest: None }
     }
 
-    fn prefill(&mut self, info: &WorkerInfo, tokens: u32) -> Duration {
+    /// The cheaper of `best` and of fetching from here what lies beyond the `held` blocks that the
+    /// worker has in its `own` way.
+    fn or(&mut self, best: Way, own: Way, held: u32, cost: FetchCost, asks: &Asks<'_>) -> Way {
+        if self.pull.blocks <= held {
+            return best;
+        }
+        let load = own.load.max(cost.estimate(self.pull.blocks - held));
+        let prefill = self.prefill(asks);
+        if load + prefill < best.load + best.prefill {
+            Way { load, prefill, pull: Some(self.pull) }
+        } else {
+            best
+        }
+    }
+
+    fn prefill(&mut self, &Asks { info, tokens }: &Asks<'_>) -> Duration {
         let cached = self.pull.blocks.saturating_mul(info.block_size).min(tokens);
         match self.rest {
             Some((cost, same, rest)) if (cost, same) == (info.prefill, cached) => rest,
@@ -141,16 +162,15 @@ impl Sources {
         hit: &[u32; MAX_TIERS],
     ) -> Way {
         let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
-        let peers = self.peers.iter_mut().flatten();
-        let other = peers.filter(|source| source.pull.from != worker.into()).take(1);
-        let pool = self.pool.iter_mut().map(|source| (source, info.pool));
+        let asks = Asks { info, tokens: self.tokens };
         let mut best = own;
-        for (source, cost) in pool.chain(other.map(|source| (source, info.peers))) {
-            let Some(cost) = cost.filter(|_| source.pull.blocks > held) else { continue };
-            let load = own.load.max(cost.estimate(source.pull.blocks - held));
-            let prefill = source.prefill(info, self.tokens);
-            if load + prefill < best.load + best.prefill {
-                best = Way { load, prefill, pull: Some(source.pull) };
+        if let (Some(pool), Some(cost)) = (&mut self.pool, info.pool) {
+            best = pool.or(best, own, held, cost, &asks);
+        }
+        if let Some(cost) = info.peers {
+            let other = |peer: &&mut Source| peer.pull.from != worker.into();
+            if let Some(peer) = self.peers.iter_mut().flatten().find(other) {
+                best = peer.or(best, own, held, cost, &asks);
             }
         }
         best

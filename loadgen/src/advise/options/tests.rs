@@ -1,7 +1,8 @@
 //! What is chosen and what it costs, worked by hand.
 
-use super::super::facts::{Cluster, Devices, SameModel, Split};
+use super::super::facts::{ClassOnDevices, Cluster, Devices, SameModel, Split};
 use super::*;
+use crate::devices::StaysSetup;
 use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::Slo;
 
@@ -34,14 +35,16 @@ fn facts() -> Facts {
             tpot_mean_s: 0.01,
             busy_s_per_request: Band::exactly(3.6),
             longest_in_time: 1_000,
+            classes: Vec::new(),
         },
-        split: Some(Split {
-            up_to_tokens: 1_000,
+        splits: vec![Split {
+            choice: Choice::SplitByLength,
+            stays: StaysSetup::up_to(1_000),
             share_on_devices: 0.5,
             requests_per_s_per_worker: Some(Band::exactly(4.0)),
             busy_s_per_request: Band::exactly(1.8),
             short: false,
-        }),
+        }],
         break_even_gb_s: None,
     }
 }
@@ -96,11 +99,15 @@ fn what_each_option_costs_worked_by_hand() {
 fn an_option_that_misses_the_slo_is_not_taken_and_a_split_must_save_something() {
     let mut facts = facts();
     facts.devices.within_slo = Band::exactly(0.8);
-    assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Split);
-    facts.split.as_mut().unwrap().requests_per_s_per_worker = Some(Band::exactly(2.0));
+    assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::SplitByLength);
+    let mut by_class = self::facts();
+    let class = |within| ClassOnDevices { name: String::new(), within_slo: Band::exactly(within) };
+    by_class.devices.classes = vec![class(0.99), class(0.89)];
+    assert_ne!(decide(&by_class, &RATES, &inputs(), &api()).choice, Choice::Devices);
+    facts.splits[0].requests_per_s_per_worker = Some(Band::exactly(2.0));
     assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Cluster);
     facts.clusters[1].requests_per_s_per_worker = None;
-    facts.split = None;
+    facts.splits.clear();
     assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::Nothing);
     let bought = Inputs { charged_share: 1.0, ..inputs() };
     let choice = decide(&self::facts(), &RATES, &bought, &api()).choice;

@@ -72,12 +72,19 @@ fn told(advice: &mut Advice, asked: &Asked<'_>) {
 
 /// Whether the seeds agree that devices keep the SLO, or miss it.
 fn devices_at_the_edge(advice: &mut Advice, asked: &Asked<'_>) {
-    let Band { low, high, .. } = asked.facts.devices.within_slo;
-    if low < ENOUGH && high >= ENOUGH {
-        let low = advice.percent("devices.within_slo_percent.low", low);
-        let high = advice.percent("devices.within_slo_percent.high", high);
-        advice.say(&format!(
-            "NOT TOLD: whether devices keep the SLO differs by seed, {low} to {high} of the requests."
-        ));
+    for (class, Band { low, high, .. }) in asked.facts.devices.within() {
+        if low < ENOUGH && high >= ENOUGH {
+            let (of, key) = match class {
+                None => (String::new(), "devices.within_slo_percent".to_owned()),
+                Some(name) => {
+                    (format!(" of class \"{name}\""), format!("devices.{name}.within_slo_percent"))
+                }
+            };
+            let low = advice.percent(&format!("{key}.low"), low);
+            let high = advice.percent(&format!("{key}.high"), high);
+            advice.say(&format!(
+                "NOT TOLD: whether devices keep the SLO differs by seed, {low} to {high} of the requests{of}."
+            ));
+        }
     }
 }

@@ -1,0 +1,153 @@
+//! Several classes of sessions at once, each drawn by itself: what an office asks for in a day.
+//!
+//! A request's number says its class, so that whoever has the number has the class as well.
+
+use super::sessions::Sessions;
+use super::spec::WorkloadSpec;
+use crate::id::{RequestId, SessionId};
+use crate::request::Work;
+use crate::rng::hash_words;
+use crate::sharing::Scopes;
+use crate::time::Instant;
+
+#[derive(Clone, Debug)]
+pub struct Mixed {
+    classes: Vec<Sessions>,
+}
+
+/// Which of so many classes a request is of.
+pub const fn class_of(id: RequestId, classes: u32) -> u32 {
+    (id.0 % classes as u64) as u32
+}
+
+/// What the sessions of a class are drawn from, so that no two classes have a text in common.
+pub fn seed_of(seed: u64, class: u32) -> u64 {
+    hash_words(&[seed, 0x434c_4153, u64::from(class)])
+}
+
+impl Mixed {
+    /// `limit`: at most so many requests, of each class the same part and at least one.
+    pub fn new(
+        specs: &[WorkloadSpec],
+        scopes: &Scopes,
+        seed: u64,
+        rate_scale: f64,
+        limit: Option<u64>,
+    ) -> Self {
+        assert!(!specs.is_empty(), "a mixture is of something");
+        let all: u64 = specs.iter().map(|spec| spec.sessions.requests).sum();
+        let part = |spec: &WorkloadSpec| {
+            let part = |limit: u64| (limit * spec.sessions.requests / all).max(1);
+            limit.filter(|&limit| limit < all).map(part)
+        };
+        let draw = |(class, spec)| {
+            let seed = seed_of(seed, class);
+            Sessions::with_shared_texts(spec, scopes, seed, rate_scale, part(spec))
+        };
+        Self { classes: (0..).zip(specs).map(draw).collect() }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.classes.iter().map(Sessions::total).sum()
+    }
+
+    pub fn next_send(&self) -> Option<Instant> {
+        self.classes.iter().filter_map(Sessions::next_send).min()
+    }
+
+    /// Of classes that are due at the same time the first goes first.
+    pub fn send(&mut self) -> Work {
+        let due = |class: usize| Some((self.classes[class].next_send()?, class));
+        let (_, class) = (0..self.classes.len()).filter_map(due).min().expect("a turn is due");
+        let mut work = self.classes[class].send();
+        let count = self.classes.len() as u64;
+        let apart = |number: u64| number * count + class as u64;
+        work.request.id = RequestId(apart(work.request.id.0));
+        let session = |of: Option<SessionId>| of.map(|session| SessionId(apart(session.0)));
+        (work.request.session, work.user) = (session(work.request.session), session(work.user));
+        work
+    }
+
+    pub fn on_ended(&mut self, now: Instant, id: RequestId) {
+        let count = self.classes.len() as u64;
+        self.classes[(id.0 % count) as usize].on_ended(now, RequestId(id.0 / count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::{Amount, SessionsSpec, ThinkFrom};
+    use super::*;
+    use crate::block::ScopePlan;
+    use crate::workload::arrivals::Arrivals;
+    use std::collections::BTreeSet;
+
+    fn spec(requests: u64, prompt: f64, sessions_per_s: f64) -> WorkloadSpec {
+        let fixed = |mean| Amount { mean, cv: 0.0 };
+        WorkloadSpec {
+            sessions: SessionsSpec {
+                name: "test".into(),
+                requests,
+                arrivals: Arrivals::Poisson { sessions_per_s },
+                system_prompts: 1,
+                system_tokens: 100,
+                turns: fixed(3.0),
+                branching: None,
+                user_tokens: fixed(prompt),
+                output_tokens: fixed(20.0),
+                think_s: fixed(1.0),
+                think_from: ThinkFrom::Answer,
+                max_context_tokens: 9_000,
+            },
+            team_prefixes: None,
+            documents: None,
+            tenants: 1,
+            tenant_zipf: 0.0,
+        }
+    }
+
+    fn play(mut mixed: Mixed) -> Vec<(Instant, Work)> {
+        let mut seen = Vec::new();
+        while let Some(at) = mixed.next_send() {
+            let work = mixed.send();
+            mixed.on_ended(at, work.request.id);
+            seen.push((at, work));
+        }
+        seen
+    }
+
+    fn mixed(limit: Option<u64>) -> Mixed {
+        let scopes = Scopes::from(&ScopePlan::new("", "", "", 16));
+        Mixed::new(&[spec(60, 50.0, 2.0), spec(30, 700.0, 1.0)], &scopes, 7, 1.0, limit)
+    }
+
+    #[test]
+    fn a_number_says_the_class_and_classes_share_no_text() {
+        let seen = play(mixed(None));
+        assert!(seen.is_sorted_by_key(|(at, _)| *at), "in the order of their times");
+        let ids: BTreeSet<RequestId> = seen.iter().map(|(_, work)| work.request.id).collect();
+        assert_eq!((seen.len(), ids.len()), (90, 90));
+        let of = |class| seen.iter().filter(move |(_, w)| class_of(w.request.id, 2) == class);
+        assert_eq!((of(0).count(), of(1).count()), (60, 30));
+        let first = |class| of(class).map(|(_, w)| w.request.prompt.tokens()).min();
+        assert_eq!((first(0), first(1)), (Some(150), Some(800)));
+        let names = |class| -> BTreeSet<u128> {
+            of(class).map(|(_, w)| w.request.prompt.chain().hash(0).to_wire()).collect()
+        };
+        // All sessions of a class begin with its one system prompt.
+        assert_eq!((names(0).len(), names(1).len()), (1, 1));
+        assert!(names(0).is_disjoint(&names(1)));
+        let sessions = |class| -> BTreeSet<Option<SessionId>> {
+            of(class).map(|(_, work)| work.request.session).collect()
+        };
+        assert!(sessions(0).is_disjoint(&sessions(1)));
+    }
+
+    #[test]
+    fn a_limit_takes_the_same_part_of_each_class() {
+        let seen = play(mixed(Some(30)));
+        let of = |class| seen.iter().filter(|(_, w)| class_of(w.request.id, 2) == class).count();
+        assert_eq!((of(0), of(1)), (20, 10));
+        assert_eq!(mixed(Some(30)).total(), 30);
+    }
+}
