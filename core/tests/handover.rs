@@ -120,7 +120,7 @@ impl Pair {
     /// The whole way, with nothing lost: when the answer's first and last token came.
     fn serve(&mut self, from: u64, request: Work) -> (u64, u64, u32) {
         let id = request.request.id.0;
-        self.prefill.submit_prefill(at(from), request.clone()).expect("a prompt it takes");
+        self.prefill.submit_prefill(at(from), request.clone(), &[]).expect("a prompt it takes");
         self.until(from + 5 * MS);
         let (done, _) = self.prefilled(id).expect("its prompt is computed");
         self.decode.submit_handed(at(done), request, PREFILL).expect("a request it takes");
@@ -197,7 +197,7 @@ fn what_is_held_stays_until_it_has_left() {
     let mut pair = Pair { prefill: engine(PREFILL, Role::Prefill, profile), ..Pair::new() };
     for id in [1, 2] {
         let request = a_request(id, id, 40, 5);
-        pair.prefill.submit_prefill(at(0), request).expect("a prompt it takes");
+        pair.prefill.submit_prefill(at(0), request, &[]).expect("a prompt it takes");
     }
     pair.until(8 * MS);
     assert_eq!(pair.prefilled(1), Some((MS, 0)));
@@ -248,7 +248,7 @@ fn a_request_that_is_cancelled_leaves_nothing() {
     for cancel_at in [MS, 6 * MS, 6 * MS + 200 * US] {
         let mut pair = Pair::new();
         let request = a_request(1, 1, 402, 3);
-        pair.prefill.submit_prefill(at(0), request.clone()).expect("a prompt it takes");
+        pair.prefill.submit_prefill(at(0), request.clone(), &[]).expect("a prompt it takes");
         pair.until(cancel_at.min(6 * MS));
         if cancel_at > 6 * MS {
             pair.decode.submit_handed(at(6 * MS), request, PREFILL).expect("a request it takes");
@@ -291,9 +291,9 @@ fn a_prompt_that_was_handed_over_and_preempted_is_computed() {
 #[test]
 fn one_id_is_served_once() {
     let mut pair = Pair::new();
-    pair.prefill.submit_prefill(at(0), a_request(1, 1, 40, 2)).expect("a prompt it takes");
+    pair.prefill.submit_prefill(at(0), a_request(1, 1, 40, 2), &[]).expect("a prompt it takes");
     pair.until(2 * MS);
-    let again = pair.prefill.submit_prefill(at(2 * MS), a_request(1, 1, 40, 2));
+    let again = pair.prefill.submit_prefill(at(2 * MS), a_request(1, 1, 40, 2), &[]);
     assert_eq!(again, Err(SubmitError::DuplicateId), "its prompt is held");
     pair.rest();
 }

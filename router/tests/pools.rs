@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Fill, Loads, PeerLink, PoolLink};
 use warmpath_core::engine::store::eviction::EvictionRule;
+use warmpath_core::event::Role;
 use warmpath_core::id::PoolId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::input::{Action, Input, Pull};
@@ -79,6 +81,30 @@ impl TestPool {
         self.stop.send_replace(true);
         within(self.served).await.unwrap();
     }
+}
+
+/// One prefill worker finds in the pool what another has computed; whoever answers is handed it all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_only_computes_prompts_fetches_too() {
+    let pool = TestPool::start(pool_config()).await;
+    let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
+    let start_as = |role| {
+        let config = if role == Role::Prefill { sharing(&pool.url) } else { worker_config() };
+        TestWorker::start(WorkerConfig { role, handover: Some(link), ..config })
+    };
+    let workers = [Role::Prefill, Role::Prefill, Role::Decode, Role::Decode].map(start_as);
+    let config = RouterConfig { policy: PolicyConfig::RoundRobin, ..config(&workers, &pool) };
+    let router = start(config).await;
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let (all, _) = ask(router.client(), request(prompt(1, 1_601), 2)).await.unwrap();
+        let params = all.finish.kv_transfer_params.expect("what was found");
+        found.push(tiers::from_wire(&params).unwrap().by_origin[4]);
+        // Until the pool has it all.
+        router.wait_counts(|counts| counts.runs >= 1 && counts.in_flight == 0).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(found, [0, 1_600], "of 100 blocks and a token");
 }
 
 fn config(workers: &[TestWorker], pool: &TestPool) -> RouterConfig {

@@ -40,7 +40,8 @@ impl World<'_> {
         let work = self.works[&id].clone();
         self.shares.insert(id, Shared { decode, found: None });
         let engine = &mut self.engines[decision.worker.0 as usize];
-        let done = engine.submit_prefill(now, work);
+        let offers = self.shared.offers(engine, &work.request.prompt, decision.pull);
+        let done = engine.submit_prefill(now, work, &offers);
         self.refresh_wake(decision.worker.0);
         done
     }

@@ -80,7 +80,7 @@ pub struct World<'a> {
     pub works: Map<RequestId, Work>,
     /// Requests that one worker computes and another answers.
     pub shares: Map<RequestId, handover::Shared>,
-    shared: Shared,
+    pub shared: Shared,
     devices: Option<Devices>,
     failed_fetches: FailedFetches,
     overlap_blocks: u64,

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::handover::{HandoverLink, HandoverStats};
-use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::profile::{Fill, Loads, PoolLink, Profile};
+use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::event::Role;
 use warmpath_core::id::WorkerId;
+use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::{Figures, Slo};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
@@ -104,6 +106,40 @@ fn sessions_find_their_prefix_on_both_sides() {
             "{policy}: what was not found was computed, once"
         );
     }
+}
+
+/// Where turns of a session are computed in turn by several, one gets from the pool what another has
+/// computed; and what it gets is handed over as what it computed.
+#[test]
+fn who_computes_prompts_fetches_from_the_pool() {
+    let play = |pool: Option<PoolLink>| {
+        let profile = Profile { pool, ..profile(16, Some(60_000)) };
+        let mut scenario = fleet(PolicyConfig::RoundRobin, 3, 2, &profile);
+        scenario.pool = Some(PoolSpec {
+            tokens: 1_000_000,
+            gb_s: 100.0,
+            store_gb_s: 100.0,
+            eviction: EvictionRule::Lru,
+            tenant_quota: None,
+        });
+        let workload = workload(&spec(400, Arrivals::Closed { sessions: 16 }), 16, 3);
+        let outcome = run(&scenario, workload, Observers::default()).expect("a world");
+        let figures = figures(&outcome);
+        assert_eq!((figures.errors, figures.requests), (0, 400));
+        (figures, outcome)
+    };
+    let (alone, _) = play(None);
+    let (shared, outcome) = play(Some(PoolLink {
+        gb_s: 25.0,
+        latency_us: 300.0,
+        fill: Fill::WriteThrough,
+        loads: Loads::WhenCheaper,
+        timeout_ms: 500.0,
+    }));
+    let by_prefillers: u64 = outcome.engines[..3].iter().map(|stats| stats.fetched_blocks).sum();
+    assert!(by_prefillers > 0 && shared.hit_rate_by_tier[4] > 0.0);
+    assert!(shared.hit_rate > alone.hit_rate + 0.1, "{} {}", shared.hit_rate, alone.hit_rate);
+    assert!(shared.ttft_s.mean < alone.ttft_s.mean);
 }
 
 #[test]

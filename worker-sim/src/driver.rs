@@ -26,7 +26,7 @@ use warmpath_proto::transfer::Moved;
 #[derive(Debug)]
 pub enum Command {
     Submit {
-        work: Work,
+        work: Box<Work>,
         how: How,
         progress: watch::Sender<Progress>,
         reply: oneshot::Sender<Result<(), SubmitError>>,
@@ -69,8 +69,8 @@ pub enum Command {
 pub enum How {
     /// Here alone; what others have of its prompt.
     Alone(SmallVec<[Offer; 2]>),
-    /// Its prompt alone, which is then held under this name.
-    Compute(String),
+    /// Its prompt alone, which is then held under this name; what others have of it.
+    Compute(String, SmallVec<[Offer; 2]>),
     /// From a prompt that another holds.
     Answer,
 }
@@ -217,10 +217,10 @@ impl Heart for Driver {
             Command::Submit { work, how, progress, reply } => {
                 let id = work.request.id;
                 // Of one that another answers, one token is made.
-                let computes = matches!(how, How::Compute(_));
+                let computes = matches!(how, How::Compute(..));
                 let output_tokens = if computes { 1 } else { work.output_tokens };
                 let prompt_tokens = work.request.prompt.tokens();
-                let result = self.submit(now, work, how);
+                let result = self.submit(now, *work, how);
                 if result.is_ok() {
                     self.metrics.submitted(id, now, prompt_tokens, output_tokens);
                     self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
@@ -306,9 +306,9 @@ impl Driver {
         match how {
             How::Alone(offers) => self.engine.submit_offered(now, work, &offers),
             How::Answer => self.engine.submit_handed(now, work, WorkerId(0)),
-            How::Compute(name) => {
+            How::Compute(name, offers) => {
                 let id = work.request.id;
-                self.engine.submit_prefill(now, work)?;
+                self.engine.submit_prefill(now, work, &offers)?;
                 self.holding.compute(id, name);
                 Ok(())
             }

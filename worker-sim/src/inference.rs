@@ -145,7 +145,7 @@ impl InferenceService {
         let (progress, receiver) = watch::channel(Progress::default());
         let (reply, submitted) = oneshot::channel();
         let mut answer = Answer::new(accepted, stream, receiver, guard);
-        shared.send(Command::Submit { work, how, progress, reply })?;
+        shared.send(Command::Submit { work: Box::new(work), how, progress, reply })?;
         answer.guard.submitted = true;
         match submitted.await {
             Ok(Ok(())) => Ok(answer),
@@ -172,12 +172,10 @@ impl InferenceService {
 
     async fn how(&self, id: RequestId, work: &Work, accepted: &Accepted) -> How {
         let shared = &self.shared;
+        let offers = shared.remote.offers(&work.request.prompt, accepted.pull.as_ref());
         match &accepted.transfer {
-            None => {
-                let prompt = &work.request.prompt;
-                How::Alone(shared.remote.offers(prompt, accepted.pull.as_ref()).await)
-            }
-            Some(Transfer::Compute) => How::Compute(accepted.request_id.clone()),
+            None => How::Alone(offers.await),
+            Some(Transfer::Compute) => How::Compute(accepted.request_id.clone(), offers.await),
             Some(Transfer::Answer(remote)) => {
                 shared.puller.expect(id, remote.clone());
                 How::Answer

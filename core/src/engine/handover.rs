@@ -7,7 +7,7 @@
 //! hand-over that fails is a miss, never an error: the prompt is computed where it is answered.
 
 use super::sequence::{Handover, SeqKey, Sequence};
-use super::store::Lease;
+use super::store::{Lease, Offer};
 use super::{Engine, FetchError, Output, SubmitError};
 use crate::engine::profile::{Profile, ProfileError};
 use crate::event::{DecodeCost, Role};
@@ -140,14 +140,23 @@ impl Engine {
     }
 
     /// As [`Engine::submit`], of a prompt whose answer another makes: an [`Output::Prefilled`] says
-    /// that it is computed, and from then on its KV is held.
-    pub fn submit_prefill(&mut self, now: Instant, mut work: Work) -> Result<(), SubmitError> {
+    /// that it is computed, and from then on its KV is held. `offers`: as in
+    /// [`Engine::submit_offered`].
+    pub fn submit_prefill(
+        &mut self,
+        now: Instant,
+        mut work: Work,
+        offers: &[Offer],
+    ) -> Result<(), SubmitError> {
         if work.output_tokens == 0 {
             return Err(SubmitError::EmptyAnswer);
         }
         // One token comes out of computing a prompt; nobody sees it.
         work.output_tokens = 1;
-        self.take(now, work, |sequence| sequence.hands_over = true)
+        self.take(now, work, |sequence| {
+            sequence.hands_over = true;
+            sequence.offers.extend_from_slice(offers);
+        })
     }
 
     /// As [`Engine::submit`], of a prompt that another has computed and holds.

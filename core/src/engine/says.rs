@@ -1,7 +1,7 @@
 //! What a worker says of itself to routers: who it is, how busy, what it holds.
 
 use super::Engine;
-use crate::event::{Digest, LoadReport, Role, Snapshot, WorkerInfo};
+use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
 
 impl Engine {
     pub fn load_report(&self) -> LoadReport {
@@ -36,7 +36,6 @@ impl Engine {
     }
 
     pub fn info(&self) -> WorkerInfo {
-        let only_computes = self.handovers.role == Role::Prefill;
         WorkerInfo {
             worker: self.worker,
             epoch: self.epoch,
@@ -45,9 +44,8 @@ impl Engine {
             max_num_seqs: self.profile.max_num_seqs,
             prefill: self.profile.prefill_cost(),
             tiers: self.profile.tier_costs(),
-            // Who only computes prompts for others fetches nothing.
-            pool: self.profile.pool_cost().filter(|_| !only_computes),
-            peers: self.profile.peer_cost().filter(|_| !only_computes),
+            pool: self.profile.pool_cost(),
+            peers: self.profile.peer_cost(),
             role: self.handovers.role,
             decode: self.decode_cost(),
         }
