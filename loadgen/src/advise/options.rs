@@ -223,24 +223,18 @@ pub fn per_worker(facts: &Facts) -> Option<Band> {
 }
 
 /// The cheapest that keeps the SLO; a split must be worth its trouble. The devices' model on the cluster is
-/// taken only in place of devices that cost more: against the cluster's own model it is cheaper for being
+/// an answer only where it is one on the devices: against the cluster's own model it is cheaper for being
 /// smaller, and what its answers are worth is not known.
 fn choose(options: &[Alternative]) -> Choice {
+    let devices = options.iter().any(|of| of.choice == Choice::Devices && of.keeps_slo);
+    let able = options.iter().filter(|of| of.keeps_slo);
+    let able = able.filter(|of| of.choice != Choice::ClusterSameModel || devices);
     let cost = |option: &Alternative| {
         let weight = if option.choice.is_split() { 1.0 / (1.0 - SPLIT_SAVES) } else { 1.0 };
-        option.usd_per_month.filter(|_| option.keeps_slo).map(|usd| usd.mean * weight)
+        Some((option.usd_per_month?.mean * weight, option.choice))
     };
-    let of = |choice| options.iter().find(|option| option.choice == choice).and_then(cost);
-    let able = options.iter().filter(|option| option.choice != Choice::ClusterSameModel);
-    let able = able.filter_map(|option| Some((cost(option)?, option.choice)));
-    let cheapest = able.min_by(|a, b| a.0.total_cmp(&b.0));
-    match cheapest {
-        None => Choice::Nothing,
-        Some((usd, Choice::Devices)) if of(Choice::ClusterSameModel).is_some_and(|of| of < usd) => {
-            Choice::ClusterSameModel
-        }
-        Some((_, choice)) => choice,
-    }
+    let cheapest = able.filter_map(cost).min_by(|a, b| a.0.total_cmp(&b.0));
+    cheapest.map_or(Choice::Nothing, |(_, choice)| choice)
 }
 
 fn api_cost(api: &Api, facts: &Facts, rates: &Rates, inputs: &Inputs) -> ApiCost {

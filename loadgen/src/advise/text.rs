@@ -322,7 +322,7 @@ fn sensitivities(advice: &mut Advice, asked: &Asked<'_>) {
         return;
     }
     advice.say(&format!(
-        "Most sensitive to (each input made {factor} times larger and smaller, the others as they are):"
+        "Most sensitive to (each input made {factor} times larger and smaller, a share nothing and all, the others as they are):"
     ));
     for (i, sensitivity) in moving.into_iter().enumerate() {
         let mut line = format!("- {}:", sensitivity.input);

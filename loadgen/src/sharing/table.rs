@@ -27,9 +27,9 @@ pub fn ladder(setup: &Setup, rungs: &[Measured], ratios: &[Ratio]) -> String {
     text += &throughput(rungs);
     let slo = &setup.slo;
     text += &format!(
-        "SLO: TTFT up to {} s, TPOT up to {} ms. Tokens/s by GPU: prompts, computed or reused, and answers. GPUs: \
-         for the load above, if throughput is in proportion to them. Of devices, costs are those at the load \
-         above.\n",
+        "SLO: TTFT up to {} s, TPOT up to {} ms. Tokens/s/GPU: the sum of computed and reused prompt tokens and of answers \
+         (output). GPUs: needed for the load of the first table, if throughput is in proportion to them. Of devices, \
+         costs are those at that load; their energy counts idle hours, their costs only as far as they are charged.\n",
         slo.ttft_s,
         slo.tpot_s * 1e3
     );
@@ -99,7 +99,7 @@ fn throughput(rungs: &[Measured]) -> String {
         "hit %",
         "GPUs",
         "USD/M served",
-        "output",
+        "USD/M output",
         "kWh/M served",
         "",
     ]);

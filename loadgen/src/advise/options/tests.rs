@@ -131,7 +131,7 @@ fn same_model(rate: Option<f64>) -> SameModel {
 }
 
 #[test]
-fn the_devices_model_on_the_cluster_is_taken_in_place_of_dearer_devices_alone() {
+fn the_devices_model_on_the_cluster_is_an_answer_where_it_is_one_on_devices() {
     let facts = |rate| Facts { same_model: Some(same_model(rate)), ..facts() };
     let decision = decide(&facts(Some(4.0)), &RATES, &inputs(), &api());
     let same = &decision.options[1];
@@ -139,14 +139,19 @@ fn the_devices_model_on_the_cluster_is_taken_in_place_of_dearer_devices_alone() 
     // 2.50 USD an hour for four requests a second.
     near(same.usd_per_month.unwrap().mean, 5.0 * 2.5 * MONTH_HOURS);
     assert_eq!(decision.choice, Choice::Devices);
-    // Power a thousand times as dear: the cluster's own model costs less than they do.
-    let dear = Inputs { power_price: 1e3, ..inputs() };
-    assert_eq!(decide(&facts(Some(4.0)), &RATES, &dear, &api()).choice, Choice::Cluster);
-    // A hundred times: they cost less than it, and more than their model there.
-    let dear = Inputs { power_price: 1e2, ..inputs() };
-    let choice = |rate| decide(&facts(rate), &RATES, &dear, &api()).choice;
-    assert_eq!(choice(Some(4.0)), Choice::ClusterSameModel);
-    assert_eq!(choice(None), Choice::Devices, "no load of it is within the SLO");
+    // Power a thousand times as dear: both models cost less on the cluster than the devices do. A hundred
+    // times: they cost less than the cluster's own model, and more than theirs there.
+    for (power_price, else_best) in [(1e3, Choice::Cluster), (1e2, Choice::Devices)] {
+        let dear = Inputs { power_price, ..inputs() };
+        let choice = |rate| decide(&facts(rate), &RATES, &dear, &api()).choice;
+        assert_eq!(choice(Some(4.0)), Choice::ClusterSameModel);
+        assert_eq!(choice(None), else_best, "no load of it is within the SLO");
+    }
+    let mut slow = facts(Some(4.0));
+    slow.devices.within_slo = Band::exactly(0.8);
+    slow.splits.clear();
+    let choice = decide(&slow, &RATES, &inputs(), &api()).choice;
+    assert_eq!(choice, Choice::Cluster, "of devices that miss the SLO nobody asks for answers");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Asked;
 use crate::advise::figures::Advice;
-use crate::advise::options::{self, Alternative, ApiCost, BreakEven, Choice, break_even_share};
+use crate::advise::options::{self, ApiCost, BreakEven, Choice, Inputs, break_even_share, decide};
 
 pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
     let Asked { facts, rates, inputs, decision, .. } = asked;
@@ -73,26 +73,36 @@ fn passed(advice: &mut Advice, api: &ApiCost) {
     }
 }
 
-/// The charged share of the devices at which they cost what the cluster does.
+/// Up to which charged share devices are advised.
 fn charged(advice: &mut Advice, asked: &Asked<'_>) -> Option<String> {
-    let Asked { rates, inputs, decision, .. } = asked;
-    let of = |choice| decision.options.iter().find(|option| option.choice == choice);
-    let usd = |option: Option<&Alternative>| {
-        option.and_then(|option| option.usd_per_month).map(|usd| usd.mean)
+    let Asked { facts, rates, inputs, sheet, decision, .. } = asked;
+    let devices = decision.options.iter().find(|option| option.choice == Choice::Devices);
+    let usd = devices?.usd_per_month?.mean;
+    let whole = inputs.users * rates.device_owned_usd_per_hour * inputs.device_price;
+    let bought = usd + (1.0 - inputs.charged_share) * whole * options::MONTH_S / 3600.0;
+    let bought = advice.usd("devices.usd_per_month_if_bought", bought);
+    let choice = |charged_share| {
+        let inputs = Inputs { charged_share, ..**inputs };
+        decide(facts, rates, &inputs, &sheet.api).choice
     };
-    let (cluster, devices) = (usd(of(Choice::Cluster))?, usd(of(Choice::Devices))?);
-    let hours = options::MONTH_S / 3600.0;
-    let whole = inputs.users * rates.device_owned_usd_per_hour * inputs.device_price * hours;
-    let power = devices - inputs.charged_share * whole;
-    let share = (cluster - power) / whole;
-    let bought = advice.usd("devices.usd_per_month_if_bought", power + whole);
-    let line = match share {
-        _ if share <= 0.0 => "they cost more than the cluster by their power alone".to_owned(),
-        _ if share >= 1.0 => "they cost less than the cluster even then".to_owned(),
-        share => {
-            let share = advice.percent("break_even.charged_percent", share);
-            format!("they cost less than the cluster while up to {share} of that is charged")
+    let line = if choice(0.0) != Choice::Devices {
+        "they are not advised, however little of that is charged".to_owned()
+    } else if choice(1.0) == Choice::Devices {
+        "they are advised even then".to_owned()
+    } else {
+        // They cost more with each share, the others no less.
+        let (mut advised, mut not) = (0.0, 1.0);
+        for _ in 0..40 {
+            let middle = f64::midpoint(advised, not);
+            let side = if choice(middle) == Choice::Devices { &mut advised } else { &mut not };
+            *side = middle;
         }
+        let share = advised * 100.0;
+        let shown = advice.figure("break_even.charged_percent", share, format!("{share:.2}"));
+        format!(
+            "they are advised while up to {shown} % of that is charged, and \"{}\" beyond",
+            choice(not).name()
+        )
     };
     Some(format!(
         "- devices: bought for this they would cost {bought} USD a month, power included; {line}."

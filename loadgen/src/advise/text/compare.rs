@@ -34,8 +34,9 @@ fn model_or_place(advice: &mut Advice, asked: &Asked<'_>) {
             .map(|(name, times)| advice.amount(&format!("model_or_place.{name}_times"), times));
     let usd = advice.usd("model_or_place.same_model_usd_per_request", same);
     advice.say(&format!(
-        "Model or place: whole workers left out, a request on the cluster costs {whole} times what it does on a device. \
-         {model} times is the model: the devices' model on the cluster costs {usd} USD a request. {place} times is the place."
+        "Model or place: whole workers left out, a request on the cluster costs {whole} times what it does on a device: \
+         {model} times for the larger model (the devices' model on the cluster costs {usd} USD a request), and that {place} \
+         times for the place."
     ));
     if option(asked, Choice::Devices).is_some_and(|devices| !devices.keeps_slo) {
         advice.say("The devices miss the SLO, so what they save is not the same service.");
