@@ -164,6 +164,11 @@ impl Chain {
         }
     }
 
+    /// Whether its names are mixed from a description, and not a list that somebody may have sent.
+    pub const fn is_described(&self) -> bool {
+        matches!(self.form, Form::Described(_))
+    }
+
     pub fn hash(&self, block: u32) -> BlockHash {
         match &self.form {
             Form::Listed { base, hashes } => hashes[(block - base) as usize],

@@ -162,7 +162,10 @@ impl<V: Clone> RunTree<V> {
             return None;
         }
         let id = self.registered(chain, depth)?;
-        Some((id, self.agreed(id, chain, depth + 1, limit)))
+        // So it is unless names were made up to be taken for others.
+        let node = self.get(id);
+        let is_there = (node.start..node.end).contains(&depth);
+        is_there.then(|| (id, self.agreed(id, chain, depth + 1, limit)))
     }
 
     /// As [`RunTree::follow`]; what lies before `depth` ends with `parent`, so often there is nothing

@@ -434,6 +434,26 @@ fn blocks_below_unknown_ones_are_reported_with_their_depth_until_a_snapshot_come
     }
 }
 
+/// The name right before a run is true, those before it are made up: were the run taken with them, what
+/// moves later would be registered under them, and look-ups would end nowhere.
+#[test]
+fn a_run_that_comes_with_wrong_names_before_it_is_a_gap() {
+    let chain = text(1, 200);
+    let made_up = text(2, 200);
+    let name = |block| if block < 99 { made_up.hash(block) } else { chain.hash(block) };
+    let told = Arc::new(Chain::from_wire(16, 64, (64..110).map(name).collect()));
+    let mut index = known(&[A, B]);
+    for source in [A, B] {
+        let runs = vec![(TierId::HBM, off_the_wire(&run(&chain, 0, 100)))];
+        index.replace(&Snapshot { source, epoch: 1, seq: 0, runs }).unwrap();
+    }
+    let stored = KvEvent::Stored { tier: TierId::HOST, run: run(&told, 100, 110) };
+    let error = index.apply(&batch(A, 1, vec![stored]));
+    assert_eq!(error, Err(SequenceGap::UnknownParent { source_id: A, depth: 100 }));
+    index.check();
+    assert_eq!(depth(&index, &chain, B), 100);
+}
+
 #[test]
 fn a_forgotten_source_leaves_the_others_alone() {
     let chain = text(1, 10);

@@ -109,7 +109,10 @@ impl Devices {
 
     fn device_of(&mut self, work: &Work) -> u32 {
         let user = match (work.user, self.fleet.users) {
-            (Some(session), Some(users)) => User::Numbered((session.0 % u64::from(users)) as u32),
+            (Some(session), Some(users)) => {
+                let turn = self.fleet.stays.turn(session);
+                User::Numbered((turn % u64::from(users)) as u32)
+            }
             (Some(session), None) => User::OfSession(session.0),
             (None, _) => User::OfRequest(work.request.id),
         };

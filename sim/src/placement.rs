@@ -1,7 +1,7 @@
 //! Which requests stay on the devices of their users, where others go to workers.
 
 use std::collections::BTreeSet;
-use warmpath_core::id::TenantId;
+use warmpath_core::id::{SessionId, TenantId};
 use warmpath_core::request::Request;
 use warmpath_core::workload::mixed::class_of;
 
@@ -27,6 +27,14 @@ pub struct Classes {
 impl Stays {
     pub const fn all(&self) -> bool {
         self.up_to_tokens.is_none() && self.classes.is_none() && self.tenants.is_none()
+    }
+
+    /// Which of the sessions it is that are dealt out to users. A mixture counts its classes' sessions in
+    /// turn, of which only some may stay: each class is dealt out to all users by itself, from another
+    /// user on.
+    pub fn turn(&self, SessionId(session): SessionId) -> u64 {
+        let of = self.classes.as_ref().map_or(1, |classes| u64::from(classes.of));
+        session / of + session % of
     }
 
     pub fn lets(&self, request: &Request) -> bool {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::id::TenantId;
-use warmpath_core::report::Answered;
+use warmpath_core::report::{Answered, Recorder};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::{Scopes, Sharing, Tenants};
 use warmpath_core::tokens::Segment;
@@ -85,16 +85,18 @@ fn classes_and_tenants_stay_where_they_are_told_to() {
     let split = |stays: Stays| {
         let fleet = DeviceFleet { stays, ..fleet(Some(20), None) };
         let outcome = run(&scenario(2, fleet), workload(), Observers::default()).expect("a world");
-        let own = outcome.devices.expect("devices served some").recorder.answered().to_vec();
-        (own, outcome.recorder.answered().to_vec())
+        let devices = outcome.devices.expect("devices served some");
+        let answered = |recorder: &Recorder| recorder.answered().to_vec();
+        (answered(&devices.recorder), answered(&outcome.recorder), devices.engines.len())
     };
     let second = Classes { of: 2, stay: BTreeSet::from([1]) };
-    let (own, others) = split(Stays { classes: Some(second.clone()), ..Stays::default() });
+    let (own, others, used) = split(Stays { classes: Some(second.clone()), ..Stays::default() });
+    assert_eq!(used, 20, "sessions of one class are dealt out to all users");
     assert!(own.iter().all(|r| class_of(r.id, 2) == 1) && own.len() == 100);
     assert!(others.iter().all(|r| class_of(r.id, 2) == 0) && others.len() == 200);
     let tenants = Some(BTreeSet::from([TenantId(0), TenantId(2)]));
     let both = Stays { classes: Some(second), tenants, up_to_tokens: None };
-    let (own, others) = split(both);
+    let (own, others, _) = split(both);
     let lets = |r: &Answered| class_of(r.id, 2) == 1 && r.tenant != TenantId(1);
     assert!(own.iter().all(lets) && own.len() > 30);
     assert!(!others.iter().any(lets) && own.len() + others.len() == 300);

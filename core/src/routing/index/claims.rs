@@ -5,7 +5,7 @@ use super::digests::Change;
 use super::{Holder, Holders, PrefixIndex};
 use crate::block::{BlockRun, Chain};
 use crate::id::TierId;
-use crate::runs::{ANCHOR, NodeId};
+use crate::runs::{ANCHOR, NodeId, anchor_above};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -15,9 +15,12 @@ impl PrefixIndex {
         if run.is_empty() {
             return Ok(());
         }
-        let mut parent = match run.start {
-            0 => None,
-            start => Some(self.tree.locate(&run.chain, start - 1).ok_or(start)?),
+        let (mut parent, chain) = match run.start {
+            0 => (None, Arc::clone(&run.chain)),
+            start => {
+                let above = self.tree.locate(&run.chain, start - 1).ok_or(start)?;
+                (Some(above), self.known_above(above, run).ok_or(start)?)
+            }
         };
         let mut depth = run.start;
         while depth < run.end {
@@ -25,10 +28,10 @@ impl PrefixIndex {
             let inside = parent.filter(|&id| self.tree.get(id).end > depth);
             let next = match inside {
                 Some(id) => {
-                    let agreed = self.tree.agreed(id, &run.chain, depth, run.end);
+                    let agreed = self.tree.agreed(id, &chain, depth, run.end);
                     (agreed > depth).then_some((id, agreed))
                 }
-                None => self.tree.follow_below(parent, &run.chain, depth, run.end),
+                None => self.tree.follow_below(parent, &chain, depth, run.end),
             };
             match next {
                 Some((id, agreed)) => {
@@ -39,7 +42,7 @@ impl PrefixIndex {
                     if let Some(id) = inside {
                         parent = Some(self.tree.split(id, depth));
                     }
-                    parent = Some(self.grow(parent, &run.chain, depth, run.end, slot, tier));
+                    parent = Some(self.grow(parent, &chain, depth, run.end, slot, tier));
                     depth = run.end;
                 }
             }
@@ -48,6 +51,27 @@ impl PrefixIndex {
             self.tidy(last, run.start);
         }
         Ok(())
+    }
+
+    /// The chain of a run below a node, with no names before the run but those that are the node's path's
+    /// too. None if one is not: whoever sends such a run is wrong, and others would be taken for what it
+    /// says when nodes are joined.
+    fn known_above(&self, above: NodeId, run: &BlockRun) -> Option<Arc<Chain>> {
+        // A described text can't be wrong about itself.
+        if run.chain.is_described() || Arc::ptr_eq(&self.tree.get(above).chain, &run.chain) {
+            return Some(Arc::clone(&run.chain));
+        }
+        let chain = run.chain.named_from(anchor_above(run.start));
+        let (mut next, mut end) = (Some(above), run.start);
+        while let Some(id) = next.filter(|_| end > chain.base()) {
+            let node = self.tree.get(id);
+            let mut blocks = node.start.max(chain.base())..end;
+            if blocks.any(|block| node.chain.hash(block) != chain.hash(block)) {
+                return None;
+            }
+            (next, end) = (node.parent, node.start);
+        }
+        Some(chain)
     }
 
     /// Joins what nobody tells apart any more, on the path that ends with a node: it with what
