@@ -8,10 +8,8 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::handover::{HandoverLink, HandoverStats};
 use warmpath_core::engine::profile::{Fill, Loads, PoolLink, Profile};
-use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::event::Role;
 use warmpath_core::id::WorkerId;
-use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::{Figures, Slo};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
@@ -115,13 +113,7 @@ fn who_computes_prompts_fetches_from_the_pool() {
     let play = |pool: Option<PoolLink>| {
         let profile = Profile { pool, ..profile(16, Some(60_000)) };
         let mut scenario = fleet(PolicyConfig::RoundRobin, 3, 2, &profile);
-        scenario.pool = Some(PoolSpec {
-            tokens: 1_000_000,
-            gb_s: 100.0,
-            store_gb_s: 100.0,
-            eviction: EvictionRule::Lru,
-            tenant_quota: None,
-        });
+        scenario.pool = Some(common::pool());
         let workload = workload(&spec(400, Arrivals::Closed { sessions: 16 }), 16, 3);
         let outcome = run(&scenario, workload, Observers::default()).expect("a world");
         let figures = figures(&outcome);

@@ -4,8 +4,6 @@ mod common;
 
 use common::{profile, scenario, spec, workload};
 use warmpath_core::engine::profile::{Fill, Loads, PoolLink};
-use warmpath_core::engine::store::eviction::EvictionRule;
-use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::{Figures, Row, Slo};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::arrivals::Arrivals;
@@ -28,13 +26,7 @@ fn world(policy: PolicyConfig, loads: Loads, faults: &[Fault]) -> Scenario {
     let (fill, timeout_ms) = (Fill::WriteThrough, TIMEOUT_S * 1e3);
     profile.pool = Some(PoolLink { gb_s: 25.0, latency_us: 300.0, fill, loads, timeout_ms });
     let mut scenario = scenario(4, policy, profile);
-    scenario.pool = Some(PoolSpec {
-        tokens: 1_000_000,
-        gb_s: 100.0,
-        store_gb_s: 100.0,
-        eviction: EvictionRule::Lru,
-        tenant_quota: None,
-    });
+    scenario.pool = Some(common::pool());
     scenario.faults = faults.to_vec();
     scenario
 }

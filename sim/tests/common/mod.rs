@@ -5,6 +5,7 @@
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
+use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
@@ -97,4 +98,15 @@ pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {
 pub fn workload(spec: &SessionsSpec, block_size: u32, seed: u64) -> Workload {
     let scope = ScopePlan::new("", "test", "", block_size);
     Workload::Sessions(Sessions::new(spec, &scope, seed, 1.0, None))
+}
+
+/// A pool in which all that is put has room.
+pub fn pool() -> PoolSpec {
+    PoolSpec {
+        tokens: 1_000_000,
+        gb_s: 100.0,
+        store_gb_s: 100.0,
+        eviction: EvictionRule::Lru,
+        tenant_quota: None,
+    }
 }
