@@ -33,6 +33,11 @@ impl Instant {
         self.0 as f64 * 1e-9
     }
 
+    /// So much earlier, or when the run began.
+    pub const fn back(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
     /// The time from `earlier` to `self`, zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))

@@ -300,7 +300,7 @@ impl Profile {
         DecodeCost {
             step_ns: one,
             ns_per_seq: more,
-            ns_per_context_token: self.step.growth_ns(1, 0),
+            ns_per_context_token: self.step.growth_ns(1, 0, 0.0),
             handover_latency_ns: link.latency_us * 1e3,
             handover_ns_per_token: self.kv_bytes_per_token as f64 / link.gb_s,
         }

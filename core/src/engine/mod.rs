@@ -30,6 +30,7 @@ use front_end::FrontEnd;
 use handover::Handovers;
 use heat::Heat;
 pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
+use physics::Span;
 use profile::Profile;
 use scheduler::Scheduler;
 use sequence::{SeqKey, Sequence};
@@ -48,8 +49,10 @@ pub struct Engine {
     front_end: FrontEnd,
     scheduler: Scheduler,
     iteration: Option<Iteration>,
-    /// What the last step without prompts took.
-    decode_step_ns: f64,
+    /// When the host is free to plan the next step.
+    host_free: Instant,
+    /// When the last step ended.
+    last_end: Instant,
     /// Something to do came while nothing was running.
     kick: Option<Instant>,
     ids: Map<RequestId, SeqKey>,
@@ -69,6 +72,8 @@ struct Iteration {
     first_ns: f64,
     /// By how much each step takes longer than the one before.
     growth_ns: f64,
+    /// When the host has launched the first of them.
+    launched: Instant,
     chunks: Vec<(SeqKey, u32)>,
 }
 
@@ -104,6 +109,15 @@ impl Iteration {
         let steps = if exact { done } else { done + 1 };
         self.steps = steps.min(self.steps);
     }
+
+    /// Ends the stretch before the first step that is planned at `now` or later: each but the first is planned
+    /// when the one before the last has ended and its output is `taken` in.
+    fn cut_for(&mut self, now: Instant, taken: Duration) {
+        let latest = now.back(taken);
+        let done = self.done_by(latest);
+        let steps = if self.end_of(done) < latest { done + 2 } else { done + 1 };
+        self.steps = steps.max(self.done_by(now) + 1).min(self.steps);
+    }
 }
 
 impl Engine {
@@ -121,7 +135,8 @@ impl Engine {
             front_end: FrontEnd::default(),
             scheduler,
             iteration: None,
-            decode_step_ns: 0.0,
+            host_free: Instant::START,
+            last_end: Instant::START,
             kick: None,
             ids: Map::default(),
             deadlines: BTreeSet::new(),
@@ -184,9 +199,7 @@ impl Engine {
         assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
         let mut sequence = Sequence::new(work);
         with(&mut sequence);
-        let busy = self.scheduler.decoding() > 0;
-        let step_ns = if busy { self.decode_step_ns } else { 0.0 };
-        let delay = self.profile.step.front_end(sequence.target, step_ns);
+        let delay = self.profile.step.front_end(sequence.target);
         if delay == Duration::ZERO {
             self.enqueue(now, sequence);
         } else {
@@ -197,9 +210,9 @@ impl Engine {
 
     fn enqueue(&mut self, now: Instant, sequence: Sequence) {
         let id = sequence.work.request.id;
-        let key = self.scheduler.enqueue(sequence);
+        let key = self.scheduler.enqueue(now, sequence);
         self.ids.insert(id, key);
-        self.interrupt(now);
+        self.make_room(now);
     }
 
     /// Nothing more is said of the request; its slot and blocks are free again by the end of the
@@ -251,9 +264,9 @@ impl Engine {
             }
             if self.iteration.as_ref().is_some_and(|running| running.end() <= due) {
                 self.end_iteration(due, out);
-                self.begin_iteration(due, out);
+                self.plan_next(due, out);
             } else if self.iteration.is_none() {
-                self.begin_iteration(due, out);
+                self.begin_iteration((due, due), out);
             }
             if self.store.has_events() && self.iteration.is_none() {
                 self.announce(due, out);
@@ -308,13 +321,32 @@ impl Engine {
     fn interrupt(&mut self, now: Instant) {
         match &mut self.iteration {
             Some(running) => running.cut(now),
-            None => self.kick = Some(self.kick.unwrap_or(now)),
+            None => self.kick = Some(self.kick.unwrap_or(now.max(self.host_free))),
         }
     }
 
-    fn begin_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
+    /// Makes room for a request that comes now, at the first step that is not yet planned.
+    fn make_room(&mut self, now: Instant) {
+        let step = &self.profile.step;
+        match &mut self.iteration {
+            Some(running) if step.is_asynchronous() => running.cut_for(now, step.output_taken()),
+            _ => self.interrupt(now),
+        }
+    }
+
+    /// A step has ended. The next one was planned while it ran, where the host had the time.
+    fn plan_next(&mut self, at: Instant, out: &mut Vec<Output>) {
+        if self.host_free > at {
+            self.kick = Some(self.host_free);
+        } else {
+            self.begin_iteration((at, self.host_free), out);
+        }
+    }
+
+    /// Begins the next step `at` the moment the device is free, as it was `planned` then or before.
+    fn begin_iteration(&mut self, (at, planned): (Instant, Instant), out: &mut Vec<Output>) {
         self.kick = None;
-        let plan = self.scheduler.plan(at, &mut self.store, &self.profile, |id, hit| {
+        let plan = self.scheduler.plan((at, planned), &mut self.store, &self.profile, |id, hit| {
             out.push(Output::Admitted { id, at, hit });
         });
         self.stats.preemptions += plan.preempted;
@@ -323,25 +355,43 @@ impl Engine {
         self.ask(at, out);
         self.ask_for_handovers(at, out);
         if plan.shape.seqs == 0 {
+            if plan.came_late {
+                // The host sees it when it has taken in the last step's output.
+                self.kick = Some(at + self.profile.step.output_taken());
+            }
             return;
         }
-        let growth_ns = self.profile.step.growth_ns(plan.shape.decoding, plan.filling);
+        let step = &self.profile.step;
+        let shape = &plan.shape;
+        let growth_ns = step.growth_ns(shape.decoding, plan.filling, shape.unevenness);
         let slower = self.heat.slower_by(at);
-        let iteration = Iteration {
-            start: at,
+        let work = step.ns(shape) * slower;
+        let called = -(at.since(planned).as_nanos() as f64);
+        let alone = Span { start: 0.0, length: work, launched: 0.0 };
+        let launch = step.launch(shape, plan.joining);
+        let span = launch.map_or(alone, |launch| launch.run(called, work));
+        self.iteration = Some(Iteration {
+            start: at + Duration::from_nanos_f64(span.start),
             steps: plan.steps,
-            first_ns: self.profile.step.ns(&plan.shape) * slower,
+            first_ns: span.length,
             growth_ns: growth_ns * slower,
+            launched: at + Duration::from_nanos_f64(span.launched),
             chunks: plan.chunks,
-        };
-        if iteration.chunks.is_empty() {
-            self.decode_step_ns = iteration.first_ns;
-        }
-        self.iteration = Some(iteration);
+        });
     }
 
     fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
         let done = self.iteration.take().expect("an iteration that ends");
+        // Whose output the host waits for before it plans the next step.
+        let awaited = if !self.profile.step.is_asynchronous() {
+            at
+        } else if done.steps > 1 {
+            done.end_of(done.steps - 1)
+        } else {
+            self.last_end
+        };
+        self.host_free = done.launched.max(awaited + self.profile.step.output_taken());
+        self.last_end = at;
         self.stats.steps += u64::from(done.steps);
         self.stats.busy += at.since(done.start);
         self.heat.worked(done.start, at);

@@ -1,6 +1,6 @@
 //! A worker as a row of numbers.
 
-use crate::engine::physics::{Calibrated, Hardware, Standing};
+use crate::engine::physics::{Calibrated, Hardware, Joining, Launch, Standing};
 use crate::engine::store::eviction::EvictionRule;
 use crate::event::PrefillCost;
 use crate::time::Duration;
@@ -89,6 +89,17 @@ pub struct StepShape {
     pub context: u64,
     /// The same where they read a window.
     pub window_context: u64,
+    /// Tokens of prompts that are there at the end of the step: their keys are read.
+    pub prompt_context: u64,
+    /// The longest chunk of a prompt.
+    pub chunk: u32,
+    /// How many tokens are there before it.
+    pub chunk_behind: u32,
+    /// The most tokens that one sequence attends to.
+    pub longest: u32,
+    /// By how much reading the contexts of decoding sequences takes longer than if it were spread evenly, as
+    /// a share.
+    pub unevenness: f64,
 }
 
 impl StepShape {
@@ -104,6 +115,11 @@ impl StepShape {
         self.tokens += new;
         self.prefill_tokens += new;
         self.seqs += 1;
+        self.prompt_context += u64::from(before) + u64::from(new);
+        self.longest = self.longest.max(before + new);
+        if new > self.chunk {
+            (self.chunk, self.chunk_behind) = (new, before);
+        }
     }
 
     /// Adds a sequence that decodes and attends to `context` tokens, its own new one included.
@@ -113,6 +129,7 @@ impl StepShape {
         self.decoding += 1;
         self.context += u64::from(context);
         self.window_context += u64::from(context.min(window));
+        self.longest = self.longest.max(context);
     }
 }
 
@@ -124,13 +141,38 @@ impl StepTime {
         }
     }
 
-    /// By how much a step takes longer than the one before, while so many sequences decode and so
-    /// many of their windows still fill.
-    pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
+    /// By how much a step takes longer than the one before, while so many sequences decode, so many of
+    /// their windows still fill, and reading them is uneven by such a share.
+    pub fn growth_ns(&self, decoding: u32, filling: u32, unevenness: f64) -> f64 {
         match self {
             Self::Linear(linear) => f64::from(decoding) * linear.ns_per_context_token,
-            Self::Calibrated(calibrated) => calibrated.growth_ns(decoding, filling),
+            Self::Calibrated(calibrated) => calibrated.growth_ns(decoding, filling, unevenness),
         }
+    }
+
+    /// The host's part of a step; None: it has none, and the next step is planned when one ends.
+    pub fn launch(&self, shape: &StepShape, joining: Joining) -> Option<Launch> {
+        self.calibrated().map(|calibrated| calibrated.launch(shape, joining))
+    }
+
+    /// By how much reading these contexts takes longer than if it were spread evenly, as a share.
+    pub fn unevenness(&self, contexts: impl Iterator<Item = u32> + Clone) -> f64 {
+        self.calibrated().map_or(0.0, |calibrated| calibrated.unevenness(contexts))
+    }
+
+    /// Whether contexts may be read unevenly.
+    pub fn is_uneven(&self) -> bool {
+        self.calibrated().is_some_and(Calibrated::is_uneven)
+    }
+
+    /// From a step's end until its output is taken in.
+    pub fn output_taken(&self) -> Duration {
+        self.calibrated().map_or(Duration::ZERO, Calibrated::output_taken)
+    }
+
+    /// Whether a step is planned while the one before it runs.
+    pub fn is_asynchronous(&self) -> bool {
+        self.calibrated().is_some_and(Calibrated::is_asynchronous)
     }
 
     /// The window of sliding-window layers in tokens; 0 where there are none.
@@ -141,12 +183,11 @@ impl StepTime {
         }
     }
 
-    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
-    /// (0: nobody decodes).
-    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
+    /// From a request's arrival until it may be admitted.
+    pub fn front_end(&self, prompt_tokens: u32) -> Duration {
         match self {
             Self::Linear(_) => Duration::ZERO,
-            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens, step_ns),
+            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens),
         }
     }
 

@@ -11,7 +11,8 @@
 mod admission;
 mod loading;
 
-use crate::engine::profile::{Profile, StepShape};
+use crate::engine::physics::Joining;
+use crate::engine::profile::{Profile, StepShape, StepTime};
 use crate::engine::sequence::{Handover, SeqKey, Sequence, State};
 use crate::engine::store::{BlockStore, Hit, Lease};
 use crate::id::{RequestId, TransferId, WorkerId};
@@ -53,6 +54,10 @@ pub(super) struct Scheduler {
     window: u32,
     /// Blocks that each sequence holds besides those of its tokens.
     constant_blocks: u32,
+    /// How uneven reading the decoding sequences' contexts is; None: they are others than before.
+    unevenness: Option<f64>,
+    /// The longest of these contexts, less the steps since the engine began: all grow alike.
+    longest: i64,
     /// Decoding sequences by the step after which they must be looked at.
     due: BTreeSet<(u64, SeqKey)>,
     /// Decoding sequences whose next token needs a block, by order of admission.
@@ -78,6 +83,10 @@ pub(super) struct Plan {
     pub prefill_tokens: u32,
     pub preempted: u64,
     pub recomputed_tokens: u64,
+    /// Requests that run for the first time.
+    pub joining: Joining,
+    /// A request waits that came after the step was planned.
+    pub came_late: bool,
 }
 
 impl Scheduler {
@@ -93,8 +102,9 @@ impl Scheduler {
         self.seqs[key.0 as usize].as_ref().expect("a sequence that exists")
     }
 
-    pub fn enqueue(&mut self, mut seq: Sequence) -> SeqKey {
+    pub fn enqueue(&mut self, now: Instant, mut seq: Sequence) -> SeqKey {
         self.next_place += 1;
+        seq.came = now;
         let place = self.next_place;
         seq.place = place;
         let key = self.free.pop().unwrap_or_else(|| {
@@ -191,6 +201,7 @@ impl Scheduler {
         let reads = self.get(key).computed + 1;
         self.context += u64::from(reads);
         self.window_context += u64::from(reads.min(self.window));
+        self.unevenness = None;
         self.schedule_look(key, admitted, block_size);
     }
 
@@ -255,6 +266,7 @@ impl Scheduler {
             }
             State::Decoding { admitted, due, .. } => {
                 self.decoding -= 1;
+                self.unevenness = None;
                 let reads = self.get(key).computed + 1;
                 self.context -= u64::from(reads);
                 self.window_context -= u64::from(reads.min(self.window));
@@ -273,10 +285,11 @@ impl Scheduler {
         self.spare = chunks;
     }
 
-    /// Decides the next step. `admitted` hears of each request that runs for the first time.
+    /// Decides the next step, for requests that came by `planned`. `admitted` hears of each that runs for
+    /// the first time.
     pub fn plan(
         &mut self,
-        now: Instant,
+        (now, planned): (Instant, Instant),
         store: &mut BlockStore,
         profile: &Profile,
         admitted: impl FnMut(RequestId, Hit),
@@ -290,7 +303,7 @@ impl Scheduler {
             next = self.prefilling.range(order + 1..).next().map(|(&order, &key)| (order, key));
         }
         if plan.preempted == 0 || self.running.is_empty() {
-            self.admit(now, &mut budget, store, profile, &mut plan, admitted);
+            self.admit((now, planned), &mut budget, store, profile, &mut plan, admitted);
         }
         plan.filling = self.filling;
         plan.shape.tokens += self.decoding;
@@ -298,11 +311,38 @@ impl Scheduler {
         plan.shape.decoding += self.decoding;
         plan.shape.context += self.context;
         plan.shape.window_context += self.window_context;
+        if self.decoding > 0 && profile.step.is_uneven() {
+            plan.shape.unevenness = self.spread(&profile.step);
+            let longest = self.longest + self.steps as i64;
+            plan.shape.longest = plan.shape.longest.max(longest as u32);
+        }
         plan.steps = match self.due.first() {
-            Some(&(due, _)) if plan.chunks.is_empty() => (due - self.steps) as u32,
+            Some(&(due, _)) if plan.chunks.is_empty() && !plan.came_late => {
+                (due - self.steps) as u32
+            }
             _ => 1,
         };
         plan
+    }
+
+    /// How uneven the decoding sequences' contexts are. It is looked at when others begin to decode or end:
+    /// while all grow alike it hardly changes.
+    fn spread(&mut self, step: &StepTime) -> f64 {
+        if let Some(known) = self.unevenness {
+            return known;
+        }
+        let steps = self.steps;
+        let contexts = self.running.values().filter_map(|&key| match self.get(key) {
+            Sequence { computed, state: State::Decoding { since, .. }, .. } => {
+                Some(computed + (steps - since) as u32 + 1)
+            }
+            _ => None,
+        });
+        let longest = contexts.clone().max().unwrap_or(0);
+        let unevenness = step.unevenness(contexts);
+        self.longest = i64::from(longest) - steps as i64;
+        self.unevenness = Some(unevenness);
+        unevenness
     }
 
     /// Gives decoding sequences the blocks they need until they are looked at again, or where that

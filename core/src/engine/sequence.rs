@@ -34,6 +34,8 @@ pub(super) struct Sequence {
     pub found_less: bool,
     /// Its place among the waiting; the lower goes first.
     pub place: i64,
+    /// When the scheduler heard of it.
+    pub came: Instant,
     /// While decoding: whether its sliding window still fills with each step.
     pub filling: bool,
     pub state: State,
@@ -86,6 +88,7 @@ impl Sequence {
             admitted_before: false,
             found_less: false,
             place: 0,
+            came: Instant::START,
             filling: false,
             state: State::Waiting,
         }

@@ -27,6 +27,12 @@ pub struct StepRow {
     pub backend: String,
     #[serde(default)]
     pub provenance: String,
+    /// Of a whole step: how often it was measured, and between which times.
+    pub repeats: Option<u32>,
+    pub low_ms: Option<f64>,
+    pub high_ms: Option<f64>,
+    /// Devices that it ran on. None: one, which had its part of the model and sent nothing to others.
+    pub devices: Option<u32>,
 }
 
 impl StepRow {
@@ -120,6 +126,8 @@ pub struct BreakEvenRow {
 #[derive(Debug, Default)]
 pub struct Reference {
     pub steps: Vec<StepRow>,
+    /// Steps measured whole, on a running engine.
+    pub whole: Vec<StepRow>,
     pub kernels: Vec<KernelRow>,
     pub served: Vec<ServedRow>,
     pub anchors: Vec<AnchorRow>,
@@ -141,6 +149,7 @@ impl Reference {
         let mut this = Self::default();
         let files = &mut this.files;
         this.steps = rows(folder, "engine_steps.csv", files)?;
+        this.whole = rows(folder, "steps.csv", files)?;
         this.kernels = rows(folder, "kernels.csv", files)?;
         this.served = rows(folder, "served_latency.csv", files)?;
         this.anchors = rows(folder, "decode_anchors.csv", files)?;
@@ -148,7 +157,8 @@ impl Reference {
         this.on_device = rows(folder, "on_device.csv", files)?;
         this.break_even = rows(folder, "breakeven.csv", files)?;
         if files.is_empty() {
-            let expected = "expected engine_steps.csv, served_latency.csv or others of that kind";
+            let expected =
+                "expected steps.csv, engine_steps.csv, served_latency.csv or others of that kind";
             return Err(bad(format!("{}: no measurements, {expected}", folder.display())));
         }
         Ok(this)
@@ -166,6 +176,11 @@ fn rows<T: DeserializeOwned>(folder: &Path, name: &str, files: &mut Vec<String>)
 
 /// All rows of one file; an error names the file and the line.
 pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    parse_csv(path, &crate::files::read(path)?)
+}
+
+/// The rows of a text that stands, or once stood, at `path`.
+pub fn parse_csv<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>> {
     let fail = |error: ::csv::Error| {
         let line = error.position().map_or(String::new(), |at| format!(":{}", at.line()));
         let why = match error.kind() {
@@ -174,10 +189,8 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
         };
         bad(format!("{}{line}: {why}", path.display()))
     };
-    let mut reader = ::csv::ReaderBuilder::new()
-        .trim(::csv::Trim::All)
-        .from_path(path)
-        .map_err(|error| bad(format!("{}: {error}", path.display())))?;
+    let mut reader =
+        ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.map_err(fail)).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The third row: how a model is served on a device. Rows make a [`Profile`].
 
+use super::host::FrontEnd;
 use super::precision::{KvDtype, Precision};
 use super::{Calibrated, Device, Hardware, MemoryPlan, Model, Physics, Placement};
 use crate::engine::profile::{PeerLink, PoolLink, Profile, StepTime, TierSpec};
@@ -33,6 +34,9 @@ pub struct Deployment {
     pub activation_gb: f64,
     /// Room for KV in HBM in tokens, in place of what memory and weights leave.
     pub hbm_tokens: Option<u64>,
+    /// How requests come to the engine.
+    #[serde(default)]
+    pub front_end: FrontEnd,
     /// As in [`Profile`], and so the three below.
     #[serde(default)]
     pub eviction: EvictionRule,
@@ -85,6 +89,7 @@ impl Deployment {
             memory_utilisation: default_utilisation(),
             activation_gb: default_activation_gb(),
             hbm_tokens: None,
+            front_end: FrontEnd::Http,
             eviction: EvictionRule::Lru,
             tiers: Vec::new(),
             pool: None,
@@ -133,11 +138,21 @@ impl Profile {
     ) -> Result<Self, BuildError> {
         deployment.check()?;
         let memory = MemoryPlan::new(device, model, deployment)?;
-        let physics = Physics::new(device, model, deployment.placement())?;
+        let in_engine = device.in_engine(deployment.precision);
+        let physics = Physics::new(&in_engine, model, deployment.placement())?;
+        let front_end = device.front_end.unwrap_or_else(|| deployment.front_end.times());
         let standing = device.standing(deployment.precision, &model.name, model.family);
         let validated = standing.validated;
         let (name, hardware) = (model.name.clone(), Hardware::new(device, deployment.tp));
-        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing, hardware);
+        let step = Calibrated::new(
+            physics,
+            front_end,
+            name,
+            deployment.clone(),
+            memory,
+            standing,
+            hardware,
+        );
         let mut profile = Self {
             name: deployment.name.clone(),
             validated,

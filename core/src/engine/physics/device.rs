@@ -1,6 +1,8 @@
 //! One accelerator: what its data sheet says, and the constants fitted to measurements on it.
 
 use super::hardware::{Purchase, Sustained};
+use super::host::{FrontEndTimes, Host};
+use super::in_engine::InEngine;
 use super::precision::{KvDtype, Math, Precision};
 use super::{BuildError, Family};
 use serde::{Deserialize, Serialize};
@@ -42,14 +44,20 @@ pub struct Device {
     /// The decode kernel of latent attention computes so many heads, even where a device has fewer.
     #[serde(default = "default_latent_heads")]
     pub latent_heads: u32,
+    /// Where attention kernels of FlashAttention 3 run, whose way of giving out work is known. None:
+    /// attention spreads evenly.
+    pub multiprocessors: Option<u32>,
     #[serde(default)]
     pub attention: Attention,
     #[serde(default)]
     pub all_reduce: AllReduce,
     #[serde(default)]
     pub host: Host,
+    /// Of the device's own server, whatever a deployment says; None: of the deployment's.
+    pub front_end: Option<FrontEndTimes>,
+    /// What whole steps show beyond single kernels.
     #[serde(default)]
-    pub front_end: FrontEnd,
+    pub in_engine: InEngine,
     /// Constants of the kernels that depend on the weights' format.
     #[serde(default)]
     pub precision: BTreeMap<Precision, Constants>,
@@ -107,29 +115,6 @@ pub struct AllReduce {
     pub launch_us: f64,
     /// Share of the link's bandwidth both ways.
     pub efficiency: f64,
-}
-
-/// What the serving engine itself adds to a step.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Host {
-    /// It prepares the next step while the kernels of this one run: a step takes what the slower of
-    /// the two takes, and reading the context besides.
-    pub step_ms: f64,
-    /// More than one device must be kept in step.
-    pub tensor_parallel_ms: f64,
-    pub per_sequence_us: f64,
-}
-
-/// From a request's arrival until the scheduler may admit it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FrontEnd {
-    pub base_ms: f64,
-    pub per_1k_tokens_ms: f64,
-    /// Steps that are scheduled already when a request comes to a decoding engine, and whose results
-    /// are on their way (asynchronous scheduling).
-    pub steps_ahead: f64,
 }
 
 /// Kernels that depend on the weights' format.
@@ -219,18 +204,6 @@ impl Default for AllReduce {
     }
 }
 
-impl Default for Host {
-    fn default() -> Self {
-        Self { step_ms: 3.0, tensor_parallel_ms: 0.1, per_sequence_us: 11.0 }
-    }
-}
-
-impl Default for FrontEnd {
-    fn default() -> Self {
-        Self { base_ms: 10.7, per_1k_tokens_ms: 3.7, steps_ahead: 2.2 }
-    }
-}
-
 impl Default for Gemm {
     fn default() -> Self {
         Self {
@@ -253,6 +226,31 @@ impl Default for Elementwise {
 impl Default for Moe {
     fn default() -> Self {
         Self { compute: 0.35, bandwidth: 0.70, launch_us: 40.0, sharpness: 1.1, traffic: 4.0 }
+    }
+}
+
+impl Device {
+    /// The device with its kernels as they are in a running engine that serves this format.
+    pub fn in_engine(&self, precision: Precision) -> Self {
+        let mut device = self.clone();
+        let all = &self.in_engine;
+        for per_kv in [&mut device.attention.bf16, &mut device.attention.fp8] {
+            per_kv.compute *= all.attention_compute;
+            per_kv.bandwidth *= all.attention_bandwidth;
+        }
+        device.all_reduce.launch_us *= all.all_reduce_launch;
+        if let Some(of) = all.precision.get(&precision) {
+            let mut constants = self.constants(precision);
+            constants.gemm.compute *= of.products_compute;
+            constants.gemm.bandwidth *= of.products_bandwidth;
+            constants.moe.compute *= of.experts_compute;
+            constants.moe.bandwidth *= of.experts_bandwidth;
+            constants.elementwise.launch_us =
+                (constants.elementwise.launch_us + of.layer_us).max(0.0);
+            device.precision.insert(precision, constants);
+        }
+        device.in_engine = InEngine { waiting: all.waiting, ..InEngine::default() };
+        device
     }
 }
 
@@ -367,18 +365,17 @@ impl Device {
             ("usd_per_hour", self.usd_per_hour.unwrap_or(0.0)),
             ("sustained.after_s", self.sustained.map_or(0.0, |sustained| sustained.after_s)),
             ("all_reduce.launch_us", self.all_reduce.launch_us),
-            ("host.step_ms", self.host.step_ms),
-            ("host.tensor_parallel_ms", self.host.tensor_parallel_ms),
-            ("host.per_sequence_us", self.host.per_sequence_us),
-            ("front_end.base_ms", self.front_end.base_ms),
-            ("front_end.per_1k_tokens_ms", self.front_end.per_1k_tokens_ms),
-            ("front_end.steps_ahead", self.front_end.steps_ahead),
         ];
-        for (field, value) in times {
+        let front_end = self.front_end.iter().flat_map(FrontEndTimes::times);
+        for (field, value) in times.into_iter().chain(self.host.times()).chain(front_end) {
             if !(0.0..1e9).contains(&value) {
                 return Err(BuildError::new(field, format!("{value}, expected 0 or more")));
             }
         }
+        if self.multiprocessors == Some(0) {
+            return Err(BuildError::new("multiprocessors", "0, expected at least 1".to_owned()));
+        }
+        self.in_engine.check()?;
         self.precision.iter().try_for_each(|(&precision, constants)| constants.check(precision))
     }
 }

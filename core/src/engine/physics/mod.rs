@@ -9,9 +9,12 @@
 //! Nothing is done per layer while an engine runs: layers of one shape are one term, and what
 //! depends on the number of tokens alone is tabulated once.
 
+mod balance;
 mod deployment;
 mod device;
 mod hardware;
+mod host;
+mod in_engine;
 mod kernel;
 mod memory;
 mod model;
@@ -21,10 +24,11 @@ mod table;
 
 pub use deployment::{BuildError, Deployment};
 pub use device::{
-    AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host, Moe, Peaks,
-    PerKv, Standing,
+    AllReduce, Attention, Constants, Device, Elementwise, Fitted, Gemm, Moe, Peaks, PerKv, Standing,
 };
 pub use hardware::{Hardware, Purchase, Sustained};
+pub use host::{FrontEnd, FrontEndTimes, Host, Joining, Launch, Span};
+pub use in_engine::{InEngine, InEngineOf};
 pub use kernel::Kernel;
 pub use memory::MemoryPlan;
 pub use model::{Dense, Experts, Family, LatentAttention, Layers, Model, Recurrent};

@@ -137,7 +137,7 @@ pub(super) enum Weights {
 impl Layers {
     /// Heads whose keys and values one of `tp` devices holds: they are copied where there are fewer
     /// heads than devices.
-    fn kv_heads_each(&self, tp: u32) -> f64 {
+    pub(super) fn kv_heads_each(&self, tp: u32) -> f64 {
         (f64::from(self.kv_heads) / f64::from(tp)).max(1.0)
     }
 

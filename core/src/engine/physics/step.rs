@@ -16,10 +16,12 @@
 //! - all-reduces, two a layer: `launch + 2 T d / (link e_b)`.
 //! - elementwise, a layer: `launch + c 2 T (8 d + 3 width) / B`.
 
+use super::BuildError;
+use super::balance::Tiles;
 use super::device::{Constants, Device};
-use super::model::{Experts, Model, Product, Weights};
+use super::host::{Host, Joining, Launch, corner};
+use super::model::{Experts, Layers, Model, Product, Weights};
 use super::precision::{BF16, KvDtype, Precision};
-use super::{BuildError, FrontEnd};
 use crate::engine::profile::StepShape;
 
 /// How a model lies on a device.
@@ -47,11 +49,14 @@ pub struct Physics {
     pub(super) edge_per_token: f64,
     pub(super) per_context_token: f64,
     pub(super) per_window_token: f64,
+    /// Keys and values that a prompt's chunk reads, for each token that is there.
+    per_prompt_token: f64,
     /// Reading and writing recurrent states.
     per_decoding: f64,
     pub(super) window: Option<u32>,
-    pub(super) host: HostTime,
-    pub(super) front_end: FrontEnd,
+    /// How attention spreads over the device; None: evenly.
+    pub(super) tiles: Option<Tiles>,
+    host: HostTime,
 }
 
 /// `fixed + n x each`
@@ -67,27 +72,21 @@ impl Line {
     }
 }
 
-/// The serving engine's own time.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct HostTime {
+/// The host's own time, in nanoseconds, for one model.
+#[derive(Clone, PartialEq, Debug)]
+struct HostTime {
+    /// The least a replayed step takes.
+    asynchronous: bool,
     step: f64,
+    /// After every step.
     after: Line,
-}
-
-impl HostTime {
-    /// A step of so much kernel time and so many sequences. The slower of host and kernels counts,
-    /// with a corner of power 6 between them.
-    pub fn with_kernels(&self, kernels: f64, seqs: f64) -> f64 {
-        let (low, high) =
-            if kernels < self.step { (kernels, self.step) } else { (self.step, kernels) };
-        let ratio = low / high;
-        let sixth = ratio * ratio * ratio * ratio * ratio * ratio;
-        high * libm::cbrt(libm::sqrt(1.0 + sixth)) + self.after(seqs)
-    }
-
-    pub fn after(&self, seqs: f64) -> f64 {
-        self.after.at(seqs)
-    }
+    output: f64,
+    replay: f64,
+    pieces: f64,
+    eager: f64,
+    lead: f64,
+    lead_per_token: f64,
+    captured_tokens: u32,
 }
 
 /// A matrix product in so many layers.
@@ -191,10 +190,11 @@ impl Physics {
             edge_per_token: 0.0,
             per_context_token: 0.0,
             per_window_token: 0.0,
+            per_prompt_token: 0.0,
             per_decoding: 0.0,
             window: model.window(),
-            host: host(device, tp),
-            front_end: device.front_end.clone(),
+            tiles: None,
+            host: HostTime::new(&device.host, model.layers(), tp),
         };
         hardware.attention(model, placement, &mut physics)?;
         Ok(physics)
@@ -243,15 +243,90 @@ impl Physics {
         self.decode_launch(shape) + self.reading(shape)
     }
 
-    pub(super) const fn decode_launch(&self, shape: &StepShape) -> f64 {
+    const fn decode_launch(&self, shape: &StepShape) -> f64 {
         if shape.decoding > 0 { self.decode_launch } else { 0.0 }
     }
 
     /// Reading the context of those who decode, and their states.
-    pub(super) fn reading(&self, shape: &StepShape) -> f64 {
+    fn reading(&self, shape: &StepShape) -> f64 {
         shape.context as f64 * self.per_context_token
             + shape.window_context as f64 * self.per_window_token
             + f64::from(shape.decoding) * self.per_decoding
+    }
+
+    /// What reading grows by with each step, while so many sequences decode and so many of their windows
+    /// still fill.
+    pub(super) fn growth(&self, decoding: u32, filling: u32, unevenness: f64) -> f64 {
+        (f64::from(decoding) * self.per_context_token + f64::from(filling) * self.per_window_token)
+            * (1.0 + unevenness)
+    }
+
+    /// A step's time on the device, where all that depends on counts alone takes `counted`.
+    pub(super) fn whole(&self, counted: f64, shape: &StepShape) -> f64 {
+        let counted = counted + self.decode_launch(shape);
+        let reading = self.reading(shape) * (1.0 + shape.unevenness);
+        let after = self.host.after.at(f64::from(shape.seqs));
+        if shape.prefill_tokens == 0 {
+            // What reading the context takes is published as a slope, and the host does not hide it.
+            return corner(counted, self.host.step) + after + reading;
+        }
+        let computed = shape.pairs * self.per_pair
+            + shape.window_pairs * self.per_window_pair
+            + f64::from(shape.prefill_tokens) * self.edge_per_token;
+        let read = shape.prompt_context as f64 * self.per_prompt_token;
+        let spread = libm::sqrt(computed * computed + read * read) + reading;
+        let walk = match &self.tiles {
+            Some(tiles) if shape.tokens > self.host.captured_tokens => {
+                tiles.walk(shape.chunk, shape.chunk_behind, shape.longest)
+            }
+            _ => 0.0,
+        };
+        counted + self.prefill_launch + after + spread.max(walk)
+    }
+
+    /// A step's time on the device, in nanoseconds: its kernels and what each sequence adds.
+    pub fn step_ns(&self, shape: &StepShape) -> f64 {
+        self.whole(self.of_tokens(shape.tokens) + self.output(f64::from(shape.seqs)), shape)
+    }
+
+    /// By how much reading these contexts takes longer than if it were spread evenly, as a share.
+    pub fn unevenness(&self, contexts: impl Iterator<Item = u32> + Clone) -> f64 {
+        self.tiles.map_or(0.0, |tiles| tiles.unevenness(contexts))
+    }
+
+    /// The host's part of a step, without what a front end adds.
+    pub fn launch(&self, shape: &StepShape, joining: Joining) -> Launch {
+        let host = &self.host;
+        if shape.prefill_tokens == 0 {
+            return Launch { input: 0.0, lead: 0.0, launch: host.replay };
+        }
+        let lead = host.lead + joining.prompt_tokens as f64 * host.lead_per_token;
+        let captured = shape.tokens <= host.captured_tokens;
+        Launch { input: 0.0, lead, launch: if captured { host.pieces } else { host.eager } }
+    }
+
+    /// From a step's end until its output is taken in, in nanoseconds.
+    pub const fn output_taken(&self) -> f64 {
+        self.host.output
+    }
+
+    /// The host's time before a prompt's first kernel, for each of its tokens.
+    pub(super) const fn lead_per_token(&self) -> f64 {
+        self.host.lead_per_token
+    }
+
+    pub(super) const fn is_asynchronous(&self) -> bool {
+        self.host.asynchronous
+    }
+
+    /// After every step with so many sequences.
+    pub(super) fn after(&self, seqs: f64) -> f64 {
+        self.host.after.at(seqs)
+    }
+
+    /// So much more for each sequence of a step.
+    pub(super) fn add_per_sequence(&mut self, ns: f64) {
+        self.host.after.each += ns;
     }
 
     /// Of sliding-window layers, in tokens; 0 where there are none.
@@ -350,6 +425,8 @@ impl Hardware<'_> {
             } else {
                 physics.per_pair += pair;
                 physics.per_context_token += read;
+                physics.per_prompt_token += read;
+                physics.tiles = self.tiles(group, tp, pair);
             }
         }
         if let Some(latent) = &model.latent {
@@ -370,6 +447,18 @@ impl Hardware<'_> {
         let state = 2.0 * model.state_bytes() / f64::from(tp);
         physics.per_decoding = state / (self.device.bytes_per_ns() * attention.bf16.bandwidth);
         Ok(())
+    }
+}
+
+impl Hardware<'_> {
+    /// How a group of layers lies on the device, where a pair of a token and a key takes `pair`.
+    fn tiles(&self, group: &Layers, tp: u32, pair: f64) -> Option<Tiles> {
+        let multiprocessors = f64::from(self.device.multiprocessors?);
+        let heads = group.kv_heads_each(tp);
+        let queries = f64::from(group.heads) / f64::from(tp);
+        let waiting = self.device.in_engine.waiting;
+        let per_key = Tiles::per_key(pair, queries, multiprocessors);
+        Some(Tiles { multiprocessors, heads, group: queries / heads, per_key, waiting })
     }
 }
 
@@ -396,11 +485,22 @@ fn elementwise(constants: &Constants, model: &Model, tp: u32, bytes_per_ns: f64)
     }
 }
 
-/// What the serving engine does beside and between the kernels.
-fn host(device: &Device, tp: u32) -> HostTime {
-    let group = if tp > 1 { device.host.tensor_parallel_ms } else { 0.0 };
-    HostTime {
-        step: device.host.step_ms * 1e6,
-        after: Line { fixed: group * 1e6, each: device.host.per_sequence_us * 1e3 },
+impl HostTime {
+    fn new(host: &Host, layers: f64, tp: u32) -> Self {
+        let others = f64::from(tp - 1);
+        let group = if tp > 1 { host.tensor_parallel_ms } else { 0.0 };
+        let each = host.per_sequence_us + others * host.per_sequence_and_device_us;
+        Self {
+            asynchronous: host.asynchronous,
+            step: host.step_ms * 1e6,
+            after: Line { fixed: group * 1e6, each: each * 1e3 },
+            output: host.output_ms * 1e6,
+            replay: host.replay_ms * 1e6,
+            pieces: host.pieces_ms * 1e6 + layers * host.pieces_layer_us * 1e3,
+            eager: layers * host.eager_layer_us * 1e3,
+            lead: host.lead_ms * 1e6,
+            lead_per_token: host.lead_per_1k_tokens_ms * 1e3,
+            captured_tokens: host.captured_tokens,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The physics made fast enough for the inner loop, and what a report says of it.
 
+use super::host::{FrontEndTimes, Joining, Launch};
 use super::step::Physics;
 use super::{Deployment, Hardware, MemoryPlan, Standing};
 use crate::engine::profile::StepShape;
@@ -16,6 +17,7 @@ pub struct Calibrated(Arc<Inner>);
 #[derive(PartialEq)]
 struct Inner {
     physics: Physics,
+    front_end: FrontEndTimes,
     /// Its own name, whatever a deployment calls it.
     model: String,
     deployment: Deployment,
@@ -30,18 +32,29 @@ struct Inner {
 
 impl Calibrated {
     pub(super) fn new(
-        physics: Physics,
+        mut physics: Physics,
+        front_end: FrontEndTimes,
         model: String,
         deployment: Deployment,
         memory: MemoryPlan,
         standing: Standing,
         hardware: Hardware,
     ) -> Self {
+        physics.add_per_sequence(front_end.per_sequence_us * 1e3);
         let tokens =
             (0..=deployment.max_num_batched_tokens).map(|n| physics.of_tokens(n)).collect();
         let output = (0..=deployment.max_num_seqs).map(|n| physics.output(f64::from(n))).collect();
-        let inner =
-            Inner { physics, model, deployment, memory, standing, hardware, tokens, output };
+        let inner = Inner {
+            physics,
+            front_end,
+            model,
+            deployment,
+            memory,
+            standing,
+            hardware,
+            tokens,
+            output,
+        };
         Self(Arc::new(inner))
     }
 
@@ -49,34 +62,61 @@ impl Calibrated {
         &self.0.model
     }
 
+    /// A step's time on the device: its kernels as they are in an engine, and what each sequence adds. A step
+    /// without prompts is replayed, and takes no less than the host needs for one.
     pub fn ns(&self, shape: &StepShape) -> f64 {
         let Inner { physics, tokens, output, .. } = &*self.0;
-        let kernels = tokens[shape.tokens as usize]
-            + output[shape.seqs as usize]
-            + physics.prefill_attention(shape)
-            + physics.decode_launch(shape);
-        // What reading the context takes is published as a slope, and the host does not hide it.
-        physics.host.with_kernels(kernels, f64::from(shape.seqs)) + physics.reading(shape)
+        physics.whole(tokens[shape.tokens as usize] + output[shape.seqs as usize], shape)
+    }
+
+    /// The host's part of a step, in which these requests run for the first time.
+    pub fn launch(&self, shape: &StepShape, joining: Joining) -> Launch {
+        let Inner { physics, front_end, .. } = &*self.0;
+        let requests = f64::from(joining.requests) * front_end.input_ms * 1e6;
+        let tokens = joining.prompt_tokens as f64 * front_end.input_per_1k_tokens_ms * 1e3;
+        Launch { input: requests + tokens, ..physics.launch(shape, joining) }
+    }
+
+    /// The time of a step with one prompt's last chunk on an idle engine, in which the prompt joins.
+    pub fn idle_ns(&self, shape: &StepShape, joining: Joining) -> f64 {
+        self.launch(shape, joining).idle(self.ns(shape))
+    }
+
+    /// Whether a step is planned while the one before it runs.
+    pub fn is_asynchronous(&self) -> bool {
+        self.0.physics.is_asynchronous()
+    }
+
+    /// From a step's end until its output is taken in.
+    pub fn output_taken(&self) -> Duration {
+        Duration::from_nanos_f64(self.0.physics.output_taken())
     }
 
     /// By how much a step takes longer than the one before, while so many sequences decode and so
     /// many of their windows still fill.
-    pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
-        let physics = &self.0.physics;
-        f64::from(decoding) * physics.per_context_token
-            + f64::from(filling) * physics.per_window_token
+    pub fn growth_ns(&self, decoding: u32, filling: u32, unevenness: f64) -> f64 {
+        self.0.physics.growth(decoding, filling, unevenness)
+    }
+
+    /// By how much reading these contexts takes longer than if it were spread evenly, as a share.
+    pub fn unevenness(&self, contexts: impl Iterator<Item = u32> + Clone) -> f64 {
+        self.0.physics.unevenness(contexts)
+    }
+
+    /// Whether attention may spread unevenly.
+    pub fn is_uneven(&self) -> bool {
+        self.0.physics.tiles.is_some()
     }
 
     pub fn window(&self) -> u32 {
         self.0.physics.window.unwrap_or(0)
     }
 
-    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
-    /// (0: nobody decodes).
-    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
-        let front = &self.0.physics.front_end;
+    /// From a request's arrival until it may be admitted.
+    pub fn front_end(&self, prompt_tokens: u32) -> Duration {
+        let front = &self.0.front_end;
         let ms = front.base_ms + front.per_1k_tokens_ms * f64::from(prompt_tokens) / 1e3;
-        Duration::from_nanos_f64(ms * 1e6 + front.steps_ahead * step_ns)
+        Duration::from_nanos_f64(ms * 1e6)
     }
 
     /// A few numbers for a router, about chunks as long as a step may be.
@@ -90,13 +130,17 @@ impl Calibrated {
         } else {
             0.0
         };
-        let each_step = output[1] + physics.prefill_launch();
+        let each_step = output[1] + physics.prefill_launch() + physics.after(1.0);
         let intercept = (tokens[chunk as usize] - f64::from(chunk) * slope).max(0.0);
+        let mut shortest = StepShape::default();
+        shortest.add_prompt(1, 0, 0);
         PrefillCost {
-            step_ns: intercept + each_step + physics.host.after(1.0),
-            floor_ns: physics.host.with_kernels(tokens[1.min(chunk as usize)] + each_step, 1.0),
+            step_ns: intercept + each_step,
+            floor_ns: self.idle_ns(&shortest, Joining::default()),
             chunk_tokens: chunk,
+            // The host's time for cached tokens, 0.1 ms a thousand, is left out.
             ns_per_token: slope
+                + physics.lead_per_token()
                 + physics.edge_per_token
                 + physics.per_window_pair * f64::from(physics.window.unwrap_or(0)),
             ns_per_pair: physics.per_pair,

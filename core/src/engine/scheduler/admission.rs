@@ -40,7 +40,7 @@ impl Scheduler {
 
     pub(super) fn admit(
         &mut self,
-        now: Instant,
+        (now, planned): (Instant, Instant),
         budget: &mut u32,
         store: &mut BlockStore,
         profile: &Profile,
@@ -55,6 +55,11 @@ impl Scheduler {
             let constant = self.constant_blocks;
             let seq = self.get_mut(key);
             if seq.lease.is_none() {
+                if seq.came > planned {
+                    plan.came_late = true;
+                    self.waiting.insert(place, key);
+                    break;
+                }
                 let limit = (seq.target - 1) / size;
                 let total = (seq.target + 1).div_ceil(size) + constant;
                 let acquired =
@@ -78,6 +83,8 @@ impl Scheduler {
                     plan.recomputed_tokens += u64::from(seq.target - seq.computed);
                 }
                 if !before {
+                    plan.joining.requests += 1;
+                    plan.joining.prompt_tokens += u64::from(seq.target);
                     admitted(seq.work.request.id, hit);
                 }
                 let mut awaited = transfers.len();
