@@ -11,6 +11,7 @@ fn profile() -> Profile {
     let text = include_str!("../../deploy/profiles/lab-tp2.toml");
     let mut profile: Profile = toml::from_str(text).expect("a profile");
     profile.tiers.push(TierSpec {
+        pieces: None,
         name: "host".into(),
         tokens: 1_000,
         load_gb_s: 1.0,

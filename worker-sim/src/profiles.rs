@@ -18,7 +18,7 @@ macro_rules! rows {
 
 const PROFILES: &[Row] = rows!("":
     "llama-70b-fp8-2xh100" "llama-70b-fp8-4xh100" "llama-70b-fp8-4xh100-shared"
-    "llama-70b-fp8-4xh100-tiers" "llama-70b-nvfp4-b200" "llama-8b-bf16-h100"
+    "llama-70b-fp8-4xh100-tiers" "llama-70b-nvfp4-b200" "llama-8b-bf16-h100" "llama-8b-bf16-h100-offload"
     "qwen3-32b-bf16-2xh100" "qwen3-235b-fp8-4xh200" "gpt-oss-120b-h200" "deepseek-v3-fp8-8xh200"
     "deepseek-v3-nvfp4-8xgb300" "granite-h-small-bf16-h200" "r1-distill-1.5b-m5-max" "llama-8b-int4-m5-max"
     "llama-70b-int4-m5-max" "llama-70b-fp8-512xlpu" "lab-tp2"

@@ -25,6 +25,7 @@ fn loads(profile: &Profile, tokens: u32, gb_s: f64) -> bool {
     let constant = u64::from(profile.constant_blocks() * profile.block_size);
     profile.hbm_tokens = Some(u64::from(tokens) + constant + 64);
     profile.tiers = vec![TierSpec {
+        pieces: None,
         name: "host".into(),
         tokens: 2 * u64::from(tokens),
         load_gb_s: gb_s,

@@ -53,6 +53,7 @@ async fn the_feed_adds_up_to_what_the_worker_holds() {
     config.digest_interval_ms = 10;
     config.profile.hbm_tokens = Some(1_600);
     config.profile.tiers = vec![TierSpec {
+        pieces: None,
         name: "host".into(),
         tokens: 3_200,
         load_gb_s: 20.0,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 mod hierarchy;
 
-pub use hierarchy::{Fill, Loads, PeerLink, PoolLink, TierSpec};
+pub use hierarchy::{Fill, Loads, PeerLink, Pieces, PoolLink, TierSpec};
 
 /// The serving engine and the hardware below it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

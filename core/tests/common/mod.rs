@@ -164,6 +164,7 @@ pub fn linear(profile: &mut Profile) -> &mut LinearStep {
 /// takes `1000 / gb_s` ns; writing takes no time worth counting.
 pub fn spill(name: &str, tokens: u64, gb_s: f64, latency_us: f64, loads: Loads) -> TierSpec {
     TierSpec {
+        pieces: None,
         name: name.into(),
         tokens,
         load_gb_s: gb_s,

@@ -399,9 +399,8 @@ fn faster(setup: &Setup, times: f64) -> Result<DevicesSetup> {
 /// The longest prompt that a device, cool and idle, has computed within so many seconds.
 fn longest_in_time(profile: &Profile, seconds: f64) -> u32 {
     let cost = profile.prefill_cost();
-    let takes = |tokens: u32| {
-        (cost.estimate(tokens, 0) + profile.step.front_end(tokens, 0.0)).as_secs_f64()
-    };
+    let takes =
+        |tokens: u32| (cost.estimate(tokens, 0) + profile.step.front_end(tokens)).as_secs_f64();
     let most = profile.hbm_tokens.map_or(1 << 24, |room| room.min(1 << 24) as u32);
     let (mut low, mut high) = (0, most);
     while low < high {

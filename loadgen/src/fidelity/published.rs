@@ -8,7 +8,7 @@ use crate::fidelity::reference::{
 use crate::fidelity::served::{Load, play};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
+use warmpath_core::engine::physics::{Deployment, Joining, KvDtype, Precision};
 use warmpath_core::engine::profile::{Profile, StepShape};
 use warmpath_worker_sim::profiles;
 
@@ -129,7 +129,10 @@ fn prefill_ms(profile: &Profile, tokens: u32) -> f64 {
         let chunk = (tokens - done).min(profile.max_num_batched_tokens);
         let mut shape = StepShape::default();
         shape.add_prompt(chunk, done, profile.step.window());
-        ms += profile.step.ns(&shape) / 1e6;
+        let prompt_tokens = if done == 0 { u64::from(tokens) } else { 0 };
+        let joining = Joining { requests: u32::from(done == 0), prompt_tokens };
+        let step = profile.step.calibrated().expect("it was built from a device");
+        ms += step.idle_ns(&shape, joining) / 1e6;
         done += chunk;
     }
     ms

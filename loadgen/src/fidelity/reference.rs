@@ -81,6 +81,46 @@ pub struct ServedRow {
     pub provenance: String,
 }
 
+/// A step of a served run.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct ServedStep {
+    pub scheduled_tokens: u32,
+    pub sequences: u32,
+    pub gpu_ms: f64,
+    /// When it ended, by the device's clock.
+    pub gpu_end_ms: f64,
+}
+
+/// A request of a served run, in seconds from the run's start.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct ServedRequest {
+    pub due_s: f64,
+    pub first_token_s: f64,
+    pub end_s: f64,
+    pub prompt_tokens: u32,
+    pub cached_tokens: u32,
+    pub output_tokens: u32,
+}
+
+/// A prefix that lay in host memory.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct OffloadRow {
+    pub prefix_tokens: u32,
+    pub new_tokens: u32,
+    pub recompute_ms: f64,
+    pub from_host_ms: f64,
+}
+
+/// The rate of a copy between host and device.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HostLinkRow {
+    pub what: String,
+    pub direction: String,
+    pub piece_bytes: Option<f64>,
+    #[serde(rename = "GBps")]
+    pub gb_s: f64,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub struct AnchorRow {
     pub gpu: String,

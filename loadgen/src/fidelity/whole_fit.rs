@@ -181,7 +181,8 @@ pub fn left_out(rows: &[Whole], known: &Known) -> Vec<LeftOut> {
     let mut jobs = Vec::new();
     for device in devices {
         for (i, (phase, _, field)) in FIELDS.iter().enumerate() {
-            let of_phase = rows.iter().filter(|row| row.device == device && row.row.phase == *phase);
+            let of_phase =
+                rows.iter().filter(|row| row.device == device && row.row.phase == *phase);
             let values: BTreeSet<u32> = of_phase.map(field).collect();
             // One value alone leaves nothing to fit to.
             let enough = values.len() > 1;
@@ -190,9 +191,8 @@ pub fn left_out(rows: &[Whole], known: &Known) -> Vec<LeftOut> {
     }
     let found: Vec<Vec<(&Whole, f64)>> = parallel::map(&jobs, |&(device, i, value)| {
         let (phase, _, field) = FIELDS[i];
-        let is_out = |row: &&Whole| {
-            row.device == device && row.row.phase == phase && field(row) == value
-        };
+        let is_out =
+            |row: &&Whole| row.device == device && row.row.phase == phase && field(row) == value;
         let fitted_to: Vec<&Whole> =
             rows.iter().filter(|row| row.device == device && !is_out(row)).collect();
         let fitted = fit(&known.devices[device], &known.models, &fitted_to);

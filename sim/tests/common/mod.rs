@@ -53,6 +53,7 @@ pub fn by_hand() -> Profile {
 
 pub fn host(tokens: u64, loads: Loads) -> TierSpec {
     TierSpec {
+        pieces: None,
         name: "host".into(),
         tokens,
         load_gb_s: 50.0,

@@ -20,12 +20,26 @@ pub struct TierSpec {
     pub load_gb_s: f64,
     /// Of the link from HBM.
     pub store_gb_s: f64,
+    /// What a load or a store is copied in. None: so large that the rates above hold.
+    #[serde(default)]
+    pub pieces: Option<Pieces>,
     /// Of each load, beside its time on the link.
     pub latency_us: f64,
     /// What leaves it first.
     pub eviction: EvictionRule,
     pub fill: Fill,
     pub loads: Loads,
+}
+
+/// Blocks are copied in pieces, each of which takes a time to begin: 64 KiB is one layer of one block of
+/// 16 tokens of Llama-3.1-8B in BF16.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pieces {
+    /// Of one device, in 1,024 bytes.
+    pub kib: f64,
+    /// To begin one, in microseconds.
+    pub each_us: f64,
 }
 
 /// How a worker uses a pool that it shares with others.
@@ -84,9 +98,19 @@ impl Profile {
         let cost = |(i, tier): (usize, &TierSpec)| TierCost {
             tier: TierId(i as u8 + 1),
             latency_ns: tier.latency_us * 1e3,
-            load_ns_per_block: self.block_bytes() / tier.load_gb_s,
+            load_ns_per_block: self.block_bytes() / tier.load_gb_s + self.begin_ns_per_block(tier),
         };
         self.tiers.iter().enumerate().map(cost).collect()
+    }
+
+    /// What beginning the pieces of a block takes, beside its time on the link. Devices of a group copy theirs
+    /// side by side.
+    pub fn begin_ns_per_block(&self, tier: &TierSpec) -> f64 {
+        let devices = self.step.calibrated().map_or(1, |one| one.deployment().tp);
+        tier.pieces.map_or(0.0, |pieces| {
+            let bytes = self.block_bytes() / f64::from(devices);
+            libm::ceil(bytes / (pieces.kib * 1024.0)) * pieces.each_us * 1e3
+        })
     }
 
     pub fn pool_cost(&self) -> Option<FetchCost> {
@@ -191,6 +215,15 @@ impl TierSpec {
         {
             if !(rate > 0.0 && rate.is_finite()) {
                 return err(field, format!("{rate}, expected more than 0"));
+            }
+        }
+        if let Some(pieces) = self.pieces {
+            if !(pieces.kib > 0.0 && pieces.kib <= 1e12) {
+                return err("tier.pieces.kib", format!("{}, expected more than 0", pieces.kib));
+            }
+            if !(0.0..=1e12).contains(&pieces.each_us) {
+                let why = format!("{}, expected 0 or more", pieces.each_us);
+                return err("tier.pieces.each_us", why);
             }
         }
         if !(0.0..=1e12).contains(&self.latency_us) {

@@ -67,12 +67,13 @@ impl Tier {
     pub fn behind(spec: &TierSpec, profile: &Profile) -> Self {
         let block_size = profile.block_size;
         let capacity = Some(spec.tokens / u64::from(block_size));
+        let begin = profile.begin_ns_per_block(spec);
         Self {
             fill: spec.fill,
             loads: spec.loads,
             latency: Duration::from_nanos_f64(spec.latency_us * 1e3),
-            load_ns_per_block: profile.block_bytes() / spec.load_gb_s,
-            store_ns_per_block: profile.block_bytes() / spec.store_gb_s,
+            load_ns_per_block: profile.block_bytes() / spec.load_gb_s + begin,
+            store_ns_per_block: profile.block_bytes() / spec.store_gb_s + begin,
             ..Self::room(capacity, spec.eviction, block_size)
         }
     }
