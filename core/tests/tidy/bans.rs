@@ -1,10 +1,6 @@
-//! What may stand where. The rules are those of ARCHITECTURE.md; a ban that cannot fire is worth
-//! nothing, so each is tried on a planted line first.
+//! Names that must not stand in some place: clocks and threads in the core, one room's names in another.
 
-// The core may not read files. Its tests must, to read the core.
-#![allow(clippy::disallowed_methods)]
-
-use std::fs;
+use crate::files::{members, read, root, rust_files, shown};
 use std::path::{Path, PathBuf};
 
 /// Names that must not stand in some place, and why.
@@ -20,7 +16,11 @@ const PURE: &[Ban] = &[
         why: "generated types stay outside",
     },
     Ban { names: &["std::time", "core::time"], why: "the core is told the time" },
-    Ban { names: &["std::thread", "thread_local", "static mut"], why: "no threads, no globals" },
+    Ban { names: &["std::thread", "thread_local"], why: "no threads, no globals" },
+    Ban {
+        names: &["std::sync::atomic", "core::sync::atomic", "OnceLock", "LazyLock", "OnceCell"],
+        why: "what changes has one owner, and no globals",
+    },
     Ban {
         names: &["std::fs", "std::env", "std::net", "std::process"],
         why: "files, environment and sockets belong to the shells",
@@ -85,43 +85,6 @@ const ROOMS: &[(&str, &[Ban])] = &[
         }],
     ),
 ];
-
-const LONGEST_FILE: usize = 450;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn members() -> Vec<String> {
-    let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().unwrap();
-    let members = manifest["workspace"]["members"].as_array().unwrap();
-    members.iter().map(|member| member.as_str().unwrap().to_owned()).collect()
-}
-
-/// All Rust files below a folder, sorted. A crate that is there has some.
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries =
-            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    assert!(!files.is_empty(), "{} has no Rust files", folder.display());
-    files.sort();
-    files
-}
 
 /// Each line's code, without its comment. A `//` inside a string ends the line here too, which can
 /// only hide a name, and none that is banned stands behind one.
@@ -208,14 +171,27 @@ fn offences(text: &str, bans: &[Ban]) -> Vec<String> {
     found
 }
 
+fn offences_in(files: &[PathBuf], bans: &[Ban]) -> Vec<String> {
+    let of = |file: &PathBuf| {
+        let path = shown(file);
+        offences(&read(file), bans).into_iter().map(move |offence| format!("{path}:{offence}"))
+    };
+    files.iter().flat_map(of).collect()
+}
+
 fn assert_tidy(folder: &Path, bans: &[Ban]) {
-    let mut found = Vec::new();
-    for file in rust_files(folder) {
-        for offence in offences(&read(&file), bans) {
-            found.push(format!("{}:{offence}", file.strip_prefix(root()).unwrap().display()));
-        }
-    }
+    let found = offences_in(&rust_files(folder), bans);
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// A room of the core is a file, a folder or both. One that is neither fails the test.
+fn room_files(room: &str) -> Vec<PathBuf> {
+    let folder = root().join("core/src").join(room);
+    let file = folder.with_extension("rs");
+    let mut files = if folder.is_dir() { rust_files(&folder) } else { Vec::new() };
+    files.extend(file.exists().then_some(file));
+    assert!(!files.is_empty(), "the core has no room {room}");
+    files
 }
 
 #[test]
@@ -227,11 +203,8 @@ fn core_and_sim_are_pure() {
 #[test]
 fn the_rooms_of_the_core_do_not_know_each_other() {
     for (room, bans) in ROOMS {
-        let folder = root().join("core/src").join(room);
-        // The pool is not built yet.
-        if *room != "pool" || folder.exists() {
-            assert_tidy(&folder, bans);
-        }
+        let found = offences_in(&room_files(room), bans);
+        assert!(found.is_empty(), "\n{}\n", found.join("\n"));
     }
 }
 
@@ -240,6 +213,40 @@ fn nothing_is_unsafe() {
     for member in members() {
         assert_tidy(&root().join(member).join("src"), &[NO_UNSAFE]);
     }
+}
+
+/// The lines of a file where a `static` stands: state that every part of a program shares.
+fn statics(text: &str) -> Vec<usize> {
+    let is_static = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line =
+            line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
+        line.starts_with("static ")
+    };
+    code(text).enumerate().filter(|(_, line)| is_static(line)).map(|(i, _)| i + 1).collect()
+}
+
+#[test]
+fn core_and_sim_have_no_globals() {
+    let mut found = Vec::new();
+    for file in ["core/src", "sim/src"].iter().flat_map(|folder| rust_files(&root().join(folder))) {
+        let lines = statics(&read(&file)).into_iter();
+        found.extend(lines.map(|line| format!("{}:{line}: a static", shown(&file))));
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    let planted = "fn f(x: &'static str) {\n    static NEXT: AtomicU64 = AtomicU64::new(0);\n}\n\
+                   pub(crate) static ALL: [u8; 0] = [];\npub static mut X: u8 = 0;\n// static\n";
+    assert_eq!(statics(planted), [2, 4, 5]);
+}
+
+#[test]
+fn every_room_of_the_core_is_read() {
+    let pool = room_files("pool");
+    assert_eq!(pool, [root().join("core/src/pool.rs")]);
+    let planted = "use crate::routing::Router;\n";
+    let bans = ROOMS.iter().find(|(room, _)| *room == "pool").expect("the pool is a room").1;
+    assert_eq!(offences(planted, bans).len(), 1);
 }
 
 #[test]
@@ -272,102 +279,4 @@ fn a_ban_sees_through_groups_and_not_into_longer_names_or_comments() {
     assert!(!fires("use hashbrown::HashMap;\n"));
     let found = offences("\n\nuse std::{\n    fmt,\n    env,\n};\n", PURE);
     assert!(found.len() == 1 && found[0].starts_with("3: std::env"), "{found:?}");
-}
-
-fn dependencies(manifest: &str, kinds: &[&str]) -> Vec<String> {
-    let manifest: toml::Table = manifest.parse().unwrap();
-    let tables = kinds.iter().filter_map(|kind| manifest.get(*kind)?.as_table());
-    tables.flat_map(|table| table.keys().cloned()).collect()
-}
-
-/// The first of `forbidden` among a crate's dependencies.
-fn forbidden_dependency(manifest: &str, kinds: &[&str], forbidden: &[&str]) -> Option<String> {
-    let all = dependencies(manifest, kinds);
-    all.into_iter().find(|dependency| forbidden.contains(&dependency.as_str()))
-}
-
-#[test]
-fn crates_depend_only_downwards() {
-    let built = ["dependencies", "build-dependencies"];
-    let every = ["dependencies", "build-dependencies", "dev-dependencies"];
-    let wire = ["tokio", "tonic", "prost", "vllm-proto", "warmpath-proto"];
-    let shells = ["warmpath-router", "warmpath-worker-sim", "warmpath-loadgen"];
-    let all = [&wire[..], &shells[..]].concat();
-    let rules: [(&str, &[&str], &[&str]); 6] = [
-        ("core", &every, &[&all[..], &["warmpath-sim"]].concat()),
-        ("sim", &every, &all),
-        ("proto", &built, &[&shells[..], &["warmpath-sim"]].concat()),
-        ("router", &built, &["warmpath-worker-sim", "warmpath-sim", "warmpath-loadgen"]),
-        ("worker-sim", &built, &["warmpath-router", "warmpath-sim", "warmpath-loadgen"]),
-        ("loadgen", &built, &["rand"]),
-    ];
-    for (name, kinds, forbidden) in rules {
-        let manifest = read(&root().join(name).join("Cargo.toml"));
-        let found = forbidden_dependency(&manifest, kinds, forbidden);
-        assert_eq!(found, None, "a dependency of {name}");
-    }
-    let planted = "[dependencies]\nserde = \"1\"\nwarmpath-sim = { path = \"..\" }\n";
-    let found = forbidden_dependency(planted, &built, &["warmpath-sim"]);
-    assert_eq!(found.as_deref(), Some("warmpath-sim"));
-    let allowed = planted.replace("[dependencies]", "[dev-dependencies]");
-    assert_eq!(forbidden_dependency(&allowed, &built, &["warmpath-sim"]), None);
-}
-
-#[test]
-fn no_file_grows_past_reading() {
-    let mut long = Vec::new();
-    for member in members() {
-        for file in rust_files(&root().join(member).join("src")) {
-            let lines = read(&file).lines().count();
-            if lines > LONGEST_FILE {
-                long.push(format!(
-                    "{}: {lines} lines",
-                    file.strip_prefix(root()).unwrap().display()
-                ));
-            }
-        }
-    }
-    assert!(long.is_empty(), "more than {LONGEST_FILE}:\n{}\n", long.join("\n"));
-}
-
-/// A file that no `mod` names is never compiled, so nothing else would say that it is dead.
-#[test]
-fn every_file_is_somebodys_module() {
-    let mut forgotten = Vec::new();
-    for member in members() {
-        for file in rust_files(&root().join(member).join("src")) {
-            if !is_declared(&file) {
-                forgotten.push(file.strip_prefix(root()).unwrap().display().to_string());
-            }
-        }
-    }
-    assert!(forgotten.is_empty(), "no `mod` names:\n{}\n", forgotten.join("\n"));
-    assert!(!is_declared(&root().join("core/src/engine/nowhere.rs")), "a planted one is found");
-}
-
-/// Whether the file's parent declares it: `lib.rs`, `main.rs` or `mod.rs` beside it, or the file that is
-/// called as its folder.
-fn is_declared(file: &Path) -> bool {
-    let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let name = stem(file);
-    if ["lib", "main"].contains(&name.as_str()) {
-        return true;
-    }
-    // A folder's `mod.rs` is declared where the folder is.
-    let (name, folder) = match name.as_str() {
-        "mod" => (stem(file.parent().unwrap()), file.parent().unwrap().parent().unwrap()),
-        _ => (name, file.parent().unwrap()),
-    };
-    let declares = |parent: PathBuf| {
-        let text = std::fs::read_to_string(parent).unwrap_or_default();
-        let names = text.lines().filter_map(|line| line.trim().strip_suffix(';'));
-        names.filter_map(|line| line.rsplit_once("mod ")).any(|(_, declared)| declared == name)
-    };
-    let beside = ["lib.rs", "main.rs", "mod.rs"].map(|parent| folder.join(parent));
-    beside.into_iter().chain([folder.with_extension("rs")]).any(declares)
-}
-
-#[test]
-fn core_and_sim_have_the_same_clippy_bans() {
-    assert_eq!(read(&root().join("core/clippy.toml")), read(&root().join("sim/clippy.toml")));
 }
