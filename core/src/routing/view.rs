@@ -1,17 +1,19 @@
 //! What a policy may see of the fleet when it decides.
 
 use crate::block::TokenBlocks;
+use crate::event::LoadReport;
 use crate::id::{MAX_TIERS, WorkerId};
-use crate::routing::explain::Candidate;
+use crate::routing::candidate::Candidate;
 use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::index::Overlap;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::cell::{Cell, Ref, RefCell};
 
 /// Looks up what each source holds of a prompt: resident blocks, from the index.
 pub type Lookup<'a> = &'a dyn Fn(&TokenBlocks, &mut Overlap);
 
-/// Never empty: whether anyone can serve the request was asked before.
+/// The fleet at one instant, for one request. At least one worker may serve the request: a router
+/// asks no rule where none can.
 pub struct FleetView<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) eligible: &'a [WorkerId],
@@ -31,22 +33,30 @@ impl<'a> FleetView<'a> {
         self.fleet.worker(id)
     }
 
-    /// Who may serve the request, in ascending order.
+    /// The workers that may serve the request, in ascending order.
     pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, &'a WorkerState)> {
         let state = |&id| (id, self.fleet.worker(id).expect("an eligible worker is in the fleet"));
         self.eligible.iter().map(state)
     }
 
+    /// What a worker last reported of its load, and how long ago the report came. None: it has not
+    /// reported since it joined, or it is not in the fleet.
+    pub fn load(&self, id: WorkerId) -> Option<(&'a LoadReport, Duration)> {
+        let (at, report) = self.fleet.worker(id)?.load()?;
+        Some((report, self.now.since(at)))
+    }
+
+    /// The time of the decision.
     pub const fn now(&self) -> Instant {
         self.now
     }
 
-    /// What lots are drawn with.
+    /// What a rule hashes with the request's id to choose at random.
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many requests were decided before this one.
+    /// How many requests were sent before this one.
     pub const fn ordinal(&self) -> u64 {
         self.ordinal
     }
@@ -71,6 +81,7 @@ impl<'a> FleetView<'a> {
 }
 
 impl Overlap {
+    /// What a worker holds, in blocks by tier.
     pub fn of_worker(&self, worker: WorkerId) -> [u32; MAX_TIERS] {
         self.get(worker.into()).map_or([0; MAX_TIERS], |entry| entry.by_tier)
     }
