@@ -52,7 +52,7 @@ impl Question {
             scenario: self.scenario.clone(),
             trace: self.trace.clone(),
             workload: self.workload.clone(),
-            policies: Vec::new(),
+            policies: None,
             workers: self.workers,
             profile: self.profile.clone(),
             hbm_tokens: None,

@@ -18,9 +18,10 @@ pub struct What {
     /// A workload by name, or a workload file (TOML)
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
-    /// Policies to compare, separated by commas, or "all"
-    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
-    pub policies: Vec<String>,
+    /// Policies to compare, separated by commas, or "all". A policy may have parameters:
+    /// 'kv-aware,session-affinity(bound=1.5)'
+    #[arg(long, value_name = "A,B,...")]
+    pub policies: Option<String>,
     /// Workers in the fleet
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub workers: Option<u32>,
@@ -56,7 +57,7 @@ pub struct What {
     /// Runs with so many seeds, from --seed on, and gives 95 % intervals over them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub seeds: u64,
-    /// The policy that the others are compared with; the first one unless given
+    /// Label of the policy that the others are compared with [default: the first one]
     #[arg(long, value_name = "POLICY")]
     pub baseline: Option<String>,
     /// Searches for the highest rate at which 90 % of the requests meet the SLO

@@ -65,7 +65,7 @@ fn compare(
             return Err(bad(format!("{flag}: there is no live leg for it; see --live-requests")));
         }
     }
-    let pace = Cell::first(setup, setup.baseline, None, options).pace(setup);
+    let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
     let total = prepared.workload(pace).total();
     if setup.is_grid() && args.live_requests.is_none() {
         room::check(setup, options, total, 0)?;
@@ -85,19 +85,19 @@ fn compare(
     let mut runs = Vec::new();
     if live > 0 {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        for &policy in &setup.policies {
+        for policy in &setup.policies {
             let leg =
                 LiveLeg { setup, prepared: &prepared, options, policy, speedup, requests: live };
-            let bar = progress.start(live, &format!("{policy} live"), "requests");
+            let bar = progress.start(live, &format!("{} live", policy.label), "requests");
             let record = args.record.as_deref();
             let run = runtime.block_on(leg.run(record, move |ended| bar.set(ended)));
-            runs.push(run.with_context(|| format!("{policy}, live"))?);
+            runs.push(run.with_context(|| format!("{}, live", policy.label))?);
         }
     }
     if live > 0 {
-        for &policy in &setup.policies {
+        for policy in &setup.policies {
             let cell = Cell::first(setup, policy, Some(live), options);
-            let bar = progress.start(live, &format!("{policy} sim-slice"), "requests");
+            let bar = progress.start(live, &format!("{} sim-slice", policy.label), "requests");
             runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
         }
     }
@@ -105,9 +105,9 @@ fn compare(
         let grid = of_grid(setup, &prepared, options, progress)?;
         return Ok(grid.with_live(runs));
     }
-    for &policy in &setup.policies {
+    for policy in &setup.policies {
         let cell = Cell::first(setup, policy, None, options);
-        let bar = progress.start(total, &format!("{policy} sim"), "requests");
+        let bar = progress.start(total, &format!("{} sim", policy.label), "requests");
         runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
     }
     of_runs(runs, setup, &prepared, options, progress)

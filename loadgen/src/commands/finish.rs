@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::process::ExitCode;
 use warmpath_core::report::Slo;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// The files that the flags name.
 pub fn files(what: &What) -> Result<OutputFiles> {
@@ -19,7 +19,7 @@ pub fn files(what: &What) -> Result<OutputFiles> {
 pub struct About {
     pub title: String,
     pub slo: Slo,
-    pub baseline: Option<PolicyConfig>,
+    pub baseline: Option<NamedPolicy>,
 }
 
 impl About {
@@ -32,7 +32,7 @@ impl About {
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }
         );
-        Self { title, slo: setup.slo, baseline: Some(setup.baseline) }
+        Self { title, slo: setup.slo, baseline: Some(setup.baseline.clone()) }
     }
 }
 
@@ -45,7 +45,7 @@ pub fn finish(
     files: OutputFiles,
 ) -> Result<ExitCode> {
     let About { title, slo, baseline } = about;
-    print!("{}", report::render(title, &results, slo, *baseline));
+    print!("{}", report::render(title, &results, slo, baseline.as_ref()));
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(report::csv(&results.runs).as_bytes())?;

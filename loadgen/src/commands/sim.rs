@@ -36,16 +36,16 @@ fn all(args: &Args, setup: &Setup, options: &RunOptions, progress: &Progress) ->
     if setup.is_grid() && args.record.is_some() {
         return Err(bad("--record: writes one log a policy, expected one seed and one rate"));
     }
-    let pace = Cell::first(setup, setup.baseline, None, options).pace(setup);
+    let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
     let total = prepared.workload(pace).total();
     room::check(setup, options, total, 0)?;
     if setup.is_grid() {
         return of_grid(setup, &prepared, options, progress);
     }
     let mut runs = Vec::new();
-    for &policy in &setup.policies {
+    for policy in &setup.policies {
         let cell = Cell::first(setup, policy, None, options);
-        let bar = progress.start(total, &format!("{policy} sim"), "requests");
+        let bar = progress.start(total, &format!("{} sim", policy.label), "requests");
         let record = args.record.as_deref();
         runs.push(simulate(setup, &prepared, cell, record, &mut |n| bar.set(n))?);
     }

@@ -1,8 +1,9 @@
 //! The highest rate at which enough requests meet the SLO.
 
+use super::policy::as_keys;
 use super::stats::Estimate;
 use serde::Serialize;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// The share of the offered requests that must meet the SLO.
 pub const ENOUGH: f64 = 0.9;
@@ -10,7 +11,8 @@ pub const ENOUGH: f64 = 0.9;
 /// The highest rate at which enough of the offered requests meet the SLO.
 #[derive(Debug, Serialize)]
 pub struct Capacity {
-    pub policy: PolicyConfig,
+    #[serde(flatten, serialize_with = "as_keys")]
+    pub policy: NamedPolicy,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// What is enough, as a share.

@@ -1,17 +1,20 @@
 //! Policies against a baseline, over seeds.
 
+use super::policy::as_keys;
 use super::run::RunReport;
 use super::stats::Estimate;
 use serde::Serialize;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// A policy at one rate, over all seeds.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    pub policy: PolicyConfig,
+    #[serde(flatten, serialize_with = "as_keys")]
+    pub policy: NamedPolicy,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    pub baseline: PolicyConfig,
+    /// The label of the policy that it is compared with.
+    pub baseline: String,
     pub rate_scale: f64,
     pub hit_percent: Estimate,
     pub ttft_mean_s: Estimate,
@@ -30,20 +33,21 @@ pub struct Comparison {
 ///
 /// `variant`: of the scenario, where it has several.
 pub fn compare_to(
-    baseline: PolicyConfig,
-    policies: &[PolicyConfig],
+    baseline: &NamedPolicy,
+    policies: &[NamedPolicy],
     rates: &[f64],
     variant: Option<&str>,
     runs: &[RunReport],
 ) -> Vec<Comparison> {
-    let of = |policy, rate_scale| -> Vec<&RunReport> {
-        let fits = |run: &&RunReport| run.policy == Some(policy) && run.rate_scale == rate_scale;
+    let of = |policy: &NamedPolicy, rate_scale| -> Vec<&RunReport> {
+        let fits =
+            |run: &&RunReport| run.policy.as_ref() == Some(policy) && run.rate_scale == rate_scale;
         runs.iter().filter(fits).collect()
     };
     let mut comparisons = Vec::new();
     for &rate_scale in rates {
         let base = of(baseline, rate_scale);
-        for &policy in policies {
+        for policy in policies {
             let own = of(policy, rate_scale);
             let each = |figure: &dyn Fn(&RunReport) -> f64| -> Estimate {
                 Estimate::of(&own.iter().map(|run| figure(run)).collect::<Vec<_>>())
@@ -53,9 +57,9 @@ pub fn compare_to(
                 (policy != baseline).then(|| Estimate::of(&pairs.collect::<Vec<_>>()))
             };
             comparisons.push(Comparison {
-                policy,
+                policy: policy.clone(),
                 variant: variant.map(str::to_owned),
-                baseline,
+                baseline: baseline.label.clone(),
                 rate_scale,
                 hit_percent: each(&|run| run.figures.hit_rate * 100.0),
                 ttft_mean_s: each(&|run| run.figures.ttft_s.mean),

@@ -8,6 +8,7 @@ mod devices;
 mod engine;
 mod groups;
 mod names;
+mod policy;
 mod results;
 mod run;
 mod stats;

@@ -1,11 +1,11 @@
 //! Names of runs, of their records and of their requests.
 
 use warmpath_core::id::RequestId;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// How a row of a table is called: its policy, and its variant if there are several.
-pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
-    let policy = policy.map_or("(the target's)", |policy| policy.name());
+pub fn label(policy: Option<&NamedPolicy>, variant: Option<&str>) -> String {
+    let policy = policy.map_or("(the target's)", |policy| policy.label.as_str());
     match variant {
         Some(variant) => format!("{policy}, {variant}"),
         None => policy.to_owned(),
@@ -13,11 +13,12 @@ pub fn label(policy: Option<PolicyConfig>, variant: Option<&str>) -> String {
 }
 
 /// What the record of a run is called in its folder.
-pub fn record_name(policy: PolicyConfig, variant: Option<&str>) -> String {
+pub fn record_name(policy: &NamedPolicy, variant: Option<&str>) -> String {
+    // A label is free, a path is not.
+    let plain = |name: &str| name.replace(['/', '\\'], "_");
     match variant {
-        // A name is free, a path is not.
-        Some(variant) => format!("{policy}.{}.jsonl", variant.replace(['/', '\\'], "_")),
-        None => format!("{policy}.jsonl"),
+        Some(variant) => format!("{}.{}.jsonl", plain(&policy.label), plain(variant)),
+        None => format!("{}.jsonl", plain(&policy.label)),
     }
 }
 

@@ -5,16 +5,17 @@ use super::devices::DeviceReport;
 use super::engine::{EngineFigures, LiveHandover};
 use super::groups::GroupFigures;
 use super::names::label;
+use super::policy::as_keys_if_known;
 use crate::economics::Economics;
 use serde::Serialize;
 use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Figures, Row, Spread};
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// Which run: what it played, and how.
 #[derive(Clone, Debug)]
 pub struct RunId {
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<NamedPolicy>,
     pub variant: Option<String>,
     pub mode: Mode,
     pub workload: String,
@@ -90,7 +91,7 @@ impl RunReport {
     }
 
     pub fn label(&self) -> String {
-        label(self.policy, self.variant.as_deref())
+        label(self.policy.as_ref(), self.variant.as_deref())
     }
 }
 
@@ -121,7 +122,8 @@ impl Mode {
 #[derive(Debug, Serialize)]
 pub struct RunReport {
     /// None where the policy is the target's own business.
-    pub policy: Option<PolicyConfig>,
+    #[serde(flatten, serialize_with = "as_keys_if_known")]
+    pub policy: Option<NamedPolicy>,
     /// Of the scenario, where it has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,

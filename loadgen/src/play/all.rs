@@ -33,6 +33,6 @@ pub fn of_grid(
 ) -> Result<Results> {
     let runs = grid::play(setup, prepared, &grid::cells(setup, options), progress)?;
     let variant = options.variant.as_deref();
-    let comparisons = compare_to(setup.baseline, &setup.policies, &setup.rates, variant, &runs);
+    let comparisons = compare_to(&setup.baseline, &setup.policies, &setup.rates, variant, &runs);
     Ok(Results { comparisons, ..of_runs(runs, setup, prepared, options, progress)? })
 }

@@ -8,7 +8,7 @@ use crate::figures::{Capacity, ENOUGH, Estimate, Found, RunReport};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// How many times longer than its file says a workload is played at most.
 const LONGEST: f64 = 32.0;
@@ -28,8 +28,8 @@ pub fn find(
 ) -> Result<Vec<Capacity>> {
     let options = RunOptions { rows: false, ..options.clone() };
     let seeds = || setup.seed..setup.seed + setup.seeds;
-    let pairs: Vec<(PolicyConfig, u64)> =
-        setup.policies.iter().flat_map(|&policy| seeds().map(move |seed| (policy, seed))).collect();
+    let pairs: Vec<(&NamedPolicy, u64)> =
+        setup.policies.iter().flat_map(|policy| seeds().map(move |seed| (policy, seed))).collect();
     let ended = AtomicU64::new(0);
     let bar = progress.start(pairs.len() as u64, "capacity", "searches");
     let found = parallel::map(&pairs, |&(policy, seed)| {
@@ -43,11 +43,11 @@ pub fn find(
         .policies
         .iter()
         .zip(per_policy)
-        .map(|(&policy, of)| summary(&options, policy, of))
+        .map(|(policy, of)| summary(&options, policy, of))
         .collect())
 }
 
-fn summary(options: &RunOptions, policy: PolicyConfig, found: &[Found]) -> Capacity {
+fn summary(options: &RunOptions, policy: &NamedPolicy, found: &[Found]) -> Capacity {
     let rates: Option<Vec<(f64, f64)>> = found
         .iter()
         .map(|found| match *found {
@@ -66,6 +66,7 @@ fn summary(options: &RunOptions, policy: PolicyConfig, found: &[Found]) -> Capac
         None => (None, None),
     };
     let (found, variant) = (found.to_vec(), options.variant.clone());
+    let policy = policy.clone();
     Capacity { policy, variant, within_slo: ENOUGH, rate_scale, offered_requests_per_s, found }
 }
 
@@ -73,7 +74,7 @@ fn of_seed(
     setup: &Setup,
     prepared: &Prepared<'_>,
     options: &RunOptions,
-    policy: PolicyConfig,
+    policy: &NamedPolicy,
     seed: u64,
 ) -> Result<Found> {
     let bounds = Bounds { start: 1.0, least: LOWEST, most: HIGHEST, halvings: HALVINGS };

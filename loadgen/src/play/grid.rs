@@ -10,10 +10,10 @@ use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// In the order rate, policy, seed.
-pub fn cells<'a>(setup: &Setup, options: &'a RunOptions) -> Vec<Cell<'a>> {
+pub fn cells<'a>(setup: &'a Setup, options: &'a RunOptions) -> Vec<Cell<'a>> {
     let mut cells = Vec::new();
     for &rate_scale in &setup.rates {
-        for &policy in &setup.policies {
+        for policy in &setup.policies {
             let seeds = setup.seed..setup.seed + setup.seeds;
             cells.extend(seeds.map(|seed| Cell { policy, rate_scale, seed, limit: None, options }));
         }

@@ -10,7 +10,7 @@ use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
@@ -18,7 +18,7 @@ pub struct LiveLeg<'a> {
     pub setup: &'a Setup,
     pub prepared: &'a Prepared<'a>,
     pub options: &'a RunOptions,
-    pub policy: PolicyConfig,
+    pub policy: &'a NamedPolicy,
     pub speedup: f64,
     pub requests: u64,
 }
@@ -32,7 +32,7 @@ impl LiveLeg<'_> {
         let variant = self.options.variant.as_deref();
         let log = record.map(|folder| folder.join(record_name(self.policy, variant)));
         let fleet =
-            LocalFleet::start(self.setup, self.policy, self.speedup, log.as_deref()).await?;
+            LocalFleet::start(self.setup, self.policy.policy, self.speedup, log.as_deref()).await?;
         let started = Instant::now();
         let cell = Cell::first(self.setup, self.policy, Some(self.requests), self.options);
         let workload = self.prepared.workload(cell.pace(self.setup));
@@ -60,7 +60,7 @@ impl LiveLeg<'_> {
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         let id = RunId {
-            policy: Some(self.policy),
+            policy: Some(self.policy.clone()),
             variant: self.options.variant.clone(),
             mode: Mode::Live,
             workload: self.prepared.name(),

@@ -4,7 +4,7 @@ use crate::figures::record_name;
 use crate::files::{PendingFile, bad};
 use anyhow::Result;
 use std::path::Path;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 use warmpath_core::routing::record::{End, Entry, Header};
 
 /// A record in the making, kept in memory until it is whole.
@@ -17,14 +17,14 @@ pub struct Log {
 impl Log {
     pub fn create(
         folder: &Path,
-        policy: PolicyConfig,
+        policy: &NamedPolicy,
         variant: Option<&str>,
         seed: u64,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
         let file = PendingFile::create(&folder.join(record_name(policy, variant)))?;
-        let mut text = serde_json::to_vec(&Header::new(policy, seed))?;
+        let mut text = serde_json::to_vec(&Header::new(policy.policy, seed))?;
         text.push(b'\n');
         Ok(Self { file, text, entries: 0 })
     }

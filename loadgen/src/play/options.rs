@@ -1,7 +1,7 @@
 //! What a run chooses for itself, beside its set-up.
 
 use crate::setup::Setup;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 use warmpath_core::workload::trace::Pace;
 
 /// Choices that all runs of one command share.
@@ -20,7 +20,7 @@ pub struct RunOptions {
 /// One run in virtual time.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell<'a> {
-    pub policy: PolicyConfig,
+    pub policy: &'a NamedPolicy,
     pub rate_scale: f64,
     pub seed: u64,
     /// Only so many requests, for parity with a live leg.
@@ -32,7 +32,7 @@ impl<'a> Cell<'a> {
     /// The first rate and seed of a set-up, which its live leg has too.
     pub fn first(
         setup: &Setup,
-        policy: PolicyConfig,
+        policy: &'a NamedPolicy,
         limit: Option<u64>,
         options: &'a RunOptions,
     ) -> Self {

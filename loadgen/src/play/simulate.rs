@@ -51,7 +51,7 @@ pub fn simulate(
         give_up: if options.give_up { Some(&mut hopeless) } else { None },
         rows: options.rows,
     };
-    let scenario = setup.scenario(policy, seed);
+    let scenario = setup.scenario(policy.policy, seed);
     let outcome = warmpath_sim::run(&scenario, workload, observers);
     let mut outcome = outcome.map_err(|error| match error {
         RunError::GivenUp => GivenUp.into(),
@@ -103,7 +103,7 @@ pub fn simulate(
         seconds: figures.duration_s,
     };
     let id = RunId {
-        policy: Some(policy),
+        policy: Some(policy.clone()),
         variant: options.variant.clone(),
         mode: if limit.is_some() { Mode::SimSlice } else { Mode::Sim },
         workload: prepared.name(),

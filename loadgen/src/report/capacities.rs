@@ -21,7 +21,7 @@ pub fn capacities(capacities: &[Capacity]) -> String {
             Found::At { short: true, .. } => Some("workload too short: an upper bound".to_owned()),
             Found::At { .. } => None,
         });
-        let label = label(Some(row.policy), row.variant.as_deref());
+        let label = label(Some(&row.policy), row.variant.as_deref());
         table.add_row([label, rate, offered, note.unwrap_or_default()]);
     }
     align(&mut table, 1);

@@ -15,11 +15,12 @@ pub fn render(runs: &[RunReport]) -> String {
     let mut text = format!("{HEADER}\n");
     for run in runs {
         let f = &run.figures;
-        let policy = run.policy.map_or("", |policy| policy.name());
+        let policy = run.policy.as_ref().map_or("", |policy| policy.label.as_str());
         let profile = run.profile.as_deref().unwrap_or_default();
         write!(
             text,
-            "{policy},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+            quoted(policy),
             quoted(run.variant.as_deref().unwrap_or_default()),
             run.mode.name(),
             quoted(&run.workload),

@@ -19,7 +19,7 @@ pub fn footnotes(runs: &[RunReport]) -> String {
         }
     }
     for run in runs.iter().filter(|run| !run.valid) {
-        let who = run.policy.map_or_else(String::new, |_| format!("{} ", run.label()));
+        let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
         notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
     }
@@ -27,7 +27,7 @@ pub fn footnotes(runs: &[RunReport]) -> String {
         notes += "\nEngine times are those of whatever stands behind the target.";
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
-        let who = run.policy.map_or_else(String::new, |_| format!("{} ", run.label()));
+        let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
         for (reason, count) in &run.figures.errors_by_reason {
             let (mode, offered) = (run.mode.name(), run.figures.offered);
             notes += &format!("\n{who}{mode}: {count} of {offered} requests failed: {reason}");

@@ -5,7 +5,7 @@ use super::numbers::{half, interval};
 use crate::figures::{Comparison, Estimate, label};
 
 pub fn grid(comparisons: &[Comparison]) -> String {
-    let baseline = comparisons.first().map_or("", |first| first.baseline.name());
+    let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
     let mut table = plain(&[
         "policy",
         "rate",
@@ -31,7 +31,7 @@ pub fn grid(comparisons: &[Comparison]) -> String {
             None => String::new(),
         };
         table.add_row([
-            label(Some(row.policy), row.variant.as_deref()),
+            label(Some(&row.policy), row.variant.as_deref()),
             format!("{}x", row.rate_scale),
             interval(&row.hit_percent, 1.0, 1),
             interval(&row.ttft_mean_s, 1.0, 3),

@@ -98,7 +98,7 @@ enum Column {
 }
 
 const COLUMNS: [(&str, Column); 24] = [
-    ("policy", Column::Text(|c| c.run.policy.map(|policy| policy.name().to_owned()))),
+    ("policy", Column::Text(|c| c.run.policy.as_ref().map(|policy| policy.label.clone()))),
     ("variant", Column::Text(|c| c.run.variant.clone())),
     ("mode", Column::Text(|c| Some(c.run.mode.name().to_owned()))),
     ("rate_scale", Column::Number(|c| Some(c.run.rate_scale))),

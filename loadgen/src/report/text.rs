@@ -6,11 +6,11 @@ use super::{
 };
 use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// All that a person reads: single runs in a row each or a grid in a row a policy and rate, then
 /// capacities, then what the figures rest on. Fits 120 columns.
-pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<PolicyConfig>) -> String {
+pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPolicy>) -> String {
     let runs = &results.runs;
     let is_grid = !results.comparisons.is_empty();
     let single = |run: &&RunReport| !is_grid || run.mode != Mode::Sim;

@@ -1,13 +1,15 @@
 //! One line a policy: how much better it did than the baseline.
 
 use crate::figures::{Mode, RunReport};
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::NamedPolicy;
 
 /// Each policy against the first one in the mode that ran the most, in a line each.
-pub fn verdicts(runs: &[RunReport], baseline: Option<PolicyConfig>) -> String {
+pub fn verdicts(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> String {
     let Some(mode) = runs.last().map(|run| run.mode) else { return String::new() };
     let rows = || runs.iter().filter(move |run| run.mode == mode);
-    let Some(base) = rows().find(|run| run.policy == baseline) else { return String::new() };
+    let Some(base) = rows().find(|run| run.policy.as_ref() == baseline) else {
+        return String::new();
+    };
     let is_base = |run: &&RunReport| run.label() == base.label();
     let parity = runs.iter().filter(|run| run.mode == Mode::Live).filter_map(|live| {
         let of_same = |run: &&RunReport| run.mode == Mode::SimSlice && run.label() == live.label();

@@ -3,6 +3,7 @@
 use super::devices::DevicesFile;
 use super::fleet::{Fleet, GroupFile};
 use super::names::load_profile;
+use super::policies::PolicyFile;
 use super::variant::Variant;
 use crate::args::What;
 use crate::files::{bad, bad_field};
@@ -27,7 +28,10 @@ pub struct ScenarioFile {
     #[serde(default, rename = "group")]
     pub groups: Vec<GroupFile>,
     pub workload: String,
-    pub policies: Vec<PolicyConfig>,
+    /// Policies as they are spelled. Instead of it: [[policy]] tables.
+    pub policies: Option<Vec<PolicyConfig>>,
+    #[serde(default, rename = "policy")]
+    pub policy_tables: Vec<PolicyFile>,
     pub seed: u64,
     pub live: Live,
     pub slo: Slo,

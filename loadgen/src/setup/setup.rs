@@ -3,7 +3,7 @@
 
 use super::devices::DevicesSetup;
 use super::fleet::Fleet;
-use super::policies::parse_policies;
+use super::policies;
 use super::scenario::{Live, ScenarioFile};
 use super::source::Source;
 use super::variant::Variant;
@@ -17,7 +17,7 @@ use std::path::Path;
 use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
 use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
@@ -33,7 +33,8 @@ pub struct Setup {
     pub scenario: String,
     #[serde(flatten)]
     pub fleet: Fleet,
-    pub policies: Vec<PolicyConfig>,
+    #[serde(serialize_with = "policies::as_spelled")]
+    pub policies: Vec<NamedPolicy>,
     pub source: Source,
     /// Each times the workload's own arrival rate. The live leg runs the first.
     pub rates: Vec<f64>,
@@ -42,7 +43,8 @@ pub struct Setup {
     /// How many, from `seed` on. The live leg runs the first.
     pub seeds: u64,
     /// What the other policies are compared with, where there are several seeds or rates.
-    pub baseline: PolicyConfig,
+    #[serde(serialize_with = "policies::as_label")]
+    pub baseline: NamedPolicy,
     /// Whether each policy's capacity at the SLO is searched for.
     pub capacity: bool,
     pub live: Live,
@@ -118,17 +120,12 @@ impl Setup {
         }
         fleet.check(file.pool.is_some(), file.handover.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
-        let policies = match what.policies.as_slice() {
-            [] => file.policies,
-            names => parse_policies(names).map_err(bad)?,
+        let policies = match &what.policies {
+            Some(list) => policies::of_flag(list)?,
+            None => {
+                policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text)?
+            }
         };
-        if policies.is_empty() {
-            return Err(bad_field(&origin, &text, "policies", "none, expected at least one"));
-        }
-        if let Some(twice) = twice(&policies) {
-            let why = format!("{twice} is named twice");
-            return Err(bad_field(&origin, &text, "policies", &why));
-        }
         if let Some(pool) = &file.pool {
             pool.check(fleet.profile().block_size).map_err(|error| {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
@@ -158,13 +155,13 @@ impl Setup {
             source.check_tick_jitter()?;
         }
         let baseline = match &what.baseline {
-            None => policies[0],
-            Some(name) => {
-                let policy = name.parse().map_err(|error| bad(format!("--baseline: {error}")))?;
-                if !policies.contains(&policy) {
-                    return Err(bad(format!("--baseline: {policy} is not among the policies")));
-                }
-                policy
+            None => policies[0].clone(),
+            Some(label) => {
+                let found = policies.iter().find(|policy| policy.label == *label);
+                let known = || policies.iter().map(|policy| policy.label.as_str());
+                let known = || known().collect::<Vec<_>>().join(", ");
+                let why = || bad(format!("--baseline: '{label}', expected one of: {}", known()));
+                found.cloned().ok_or_else(why)?
             }
         };
         let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };

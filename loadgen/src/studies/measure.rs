@@ -48,7 +48,7 @@ fn play(
     prepared: &Prepared<'_>,
     load: f64,
 ) -> Result<RunReport> {
-    let policy = setup.policies[0];
+    let policy = &setup.policies[0];
     let cell = Cell { policy, rate_scale: load, seed: setup.seed, limit: None, options };
     let Some(own) = setup.source.concurrency() else {
         let own = prepared.workload(cell.pace(setup)).total().max(1) as f64;

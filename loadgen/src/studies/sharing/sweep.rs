@@ -100,7 +100,7 @@ fn highest(setup: &Setup, at: At, with: bool) -> Result<(f64, f64)> {
     let options = RunOptions { warm_up: WARM_UP, ..RunOptions::default() };
     let run_at = |rate_scale: f64, _| -> Result<Option<RunReport>> {
         let cell = Cell {
-            policy: setup.policies[0],
+            policy: &setup.policies[0],
             rate_scale,
             seed: setup.seed,
             limit: None,
