@@ -155,6 +155,9 @@ impl Queue {
         }
         let until = soonest(now, until);
         let held = Held { request: request.clone(), since: now, until };
+        if let Some(reason) = held.give_up(now, &self.limits) {
+            return Err(reason);
+        }
         let wake = held.wake(&self.limits);
         self.wake = Some(self.wake.map_or(wake, |first| first.min(wake)));
         self.held.push(held);

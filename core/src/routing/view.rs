@@ -86,3 +86,74 @@ impl Overlap {
         self.get(worker.into()).map_or([0; MAX_TIERS], |entry| entry.by_tier)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{PrefillCost, Role, WorkerInfo};
+
+    fn info(worker: WorkerId) -> WorkerInfo {
+        WorkerInfo {
+            worker,
+            epoch: 1,
+            block_size: 10,
+            total_blocks: None,
+            max_num_seqs: 8,
+            prefill: PrefillCost {
+                step_ns: 0.0,
+                floor_ns: 0.0,
+                chunk_tokens: 100,
+                ns_per_token: 1.0,
+                ns_per_pair: 0.0,
+            },
+            tiers: Vec::new(),
+            pool: None,
+            peers: None,
+            role: Role::Both,
+            decode: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_reads_the_last_load_report_and_its_age() {
+        let (a, b) = (WorkerId(0), WorkerId(1));
+        let mut fleet = Fleet::default();
+        let at = Instant::from_nanos;
+        fleet.join(at(0), info(a));
+        fleet.join(at(0), info(b));
+        let report = |waiting| LoadReport {
+            worker: a,
+            epoch: 1,
+            seq: 0,
+            waiting,
+            running: 0,
+            queued_prefill_tokens: 0,
+            blocks_by_tier: [0; MAX_TIERS],
+            digest: None,
+        };
+        let seen = |fleet: &Fleet, now, id| {
+            let scratch = RefCell::default();
+            let view = FleetView {
+                fleet,
+                eligible: &[a, b],
+                now: at(now),
+                seed: 0,
+                ordinal: 0,
+                lookup: &|_, out| out.clear(),
+                scratch: &scratch,
+                looked: Cell::new(false),
+                notes: None,
+            };
+            view.load(id).map(|(load, age)| (load.waiting, age.as_nanos()))
+        };
+        assert_eq!(seen(&fleet, 5, a), None, "it has not reported yet");
+        fleet.report(at(10), report(3));
+        assert_eq!(seen(&fleet, 17, a), Some((3, 7)));
+        fleet.report(at(20), report(4));
+        assert_eq!(seen(&fleet, 20, a), Some((4, 0)));
+        assert_eq!(seen(&fleet, 20, b), None);
+        fleet.join(at(30), info(a));
+        assert_eq!(seen(&fleet, 31, a), None, "a restart has reported nothing");
+        assert_eq!(seen(&fleet, 31, WorkerId(9)), None);
+    }
+}

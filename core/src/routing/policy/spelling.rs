@@ -59,8 +59,11 @@ pub enum PolicyError {
     },
 }
 
-/// The name and the parameters of a spelling, in the order in which they are written.
-pub(super) fn split(given: &str) -> Result<(&str, Vec<(&str, &str)>), PolicyError> {
+/// A name, and keys with their values in the order in which they are written.
+type Spelling<'a> = (&'a str, Vec<(&'a str, &'a str)>);
+
+/// Takes a spelling apart.
+pub(super) fn split(given: &str) -> Result<Spelling<'_>, PolicyError> {
     let malformed =
         |why: &str| PolicyError::Malformed { given: given.trim().to_owned(), why: why.to_owned() };
     let Some((name, rest)) = given.split_once('(') else {
