@@ -14,7 +14,9 @@ use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::queue::QueueLimits;
 use warmpath_core::sharing::Sharing;
+use warmpath_core::time::Duration;
 use warmpath_sim::{Fault, Network};
 
 /// A scenario as it stands in its file.
@@ -36,6 +38,9 @@ pub struct ScenarioFile {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
+    /// How much the router holds, where a policy holds requests.
+    #[serde(default)]
+    pub queue: Queue,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
     /// What goes wrong with it.
@@ -60,6 +65,37 @@ pub struct Live {
     pub speedup: f64,
     /// Requests of the workload. None: what a trace brings in eight wall seconds.
     pub requests: Option<u64>,
+}
+
+/// `[queue]` of a scenario file. What is not given is the router's default.
+#[derive(Clone, Copy, Default, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    pub requests: Option<u32>,
+    pub prompt_tokens: Option<u64>,
+    pub longest_wait_s: Option<f64>,
+}
+
+impl Queue {
+    /// An error names the field and what was expected.
+    pub fn resolve(&self) -> Result<QueueLimits, (&'static str, String)> {
+        let own = QueueLimits::default();
+        let longest_wait = match self.longest_wait_s {
+            None => own.longest_wait,
+            Some(seconds) if (1e-3..=86_400.0).contains(&seconds) => {
+                Duration::from_secs_f64(seconds)
+            }
+            Some(seconds) => {
+                let why = format!("{seconds}, expected seconds from 0.001 to 86400");
+                return Err(("longest_wait_s", why));
+            }
+        };
+        Ok(QueueLimits {
+            requests: self.requests.unwrap_or(own.requests),
+            prompt_tokens: self.prompt_tokens.unwrap_or(own.prompt_tokens),
+            longest_wait,
+        })
+    }
 }
 
 impl ScenarioFile {

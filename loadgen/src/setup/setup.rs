@@ -18,6 +18,7 @@ use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
+use warmpath_core::routing::queue::QueueLimits;
 use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
@@ -50,6 +51,9 @@ pub struct Setup {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
+    /// How much the router holds, where a policy holds requests. Shown where it is not the default.
+    #[serde(skip_serializing_if = "is_default")]
+    pub queue: QueueLimits,
     /// What the workers share, where their profile has a way to it.
     pub pool: Option<PoolSpec>,
     /// What goes wrong with it.
@@ -193,6 +197,10 @@ impl Setup {
                 return Err(bad_field(&origin, &text, field, &why));
             }
         }
+        let queue = file
+            .queue
+            .resolve()
+            .map_err(|(field, why)| bad_field(&origin, &text, &format!("queue.{field}"), &why))?;
         if what.trace.is_some() {
             live.requests = None;
         }
@@ -210,6 +218,7 @@ impl Setup {
             live,
             slo: file.slo,
             network: file.network,
+            queue,
             pool: file.pool,
             faults: file.faults,
             handover: file.handover,
@@ -284,4 +293,8 @@ impl Setup {
 /// The first item that stands in a list twice.
 fn twice<T: PartialEq>(items: &[T]) -> Option<&T> {
     items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| item)
+}
+
+fn is_default(limits: &QueueLimits) -> bool {
+    *limits == QueueLimits::default()
 }
