@@ -212,7 +212,11 @@ impl Reader {
                 }
                 TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
                 other => {
-                    self.named(core::mem::take(&mut path));
+                    // `crate::a::$b` and `crate::a::{..}` name more than what stands here.
+                    let whole = core::mem::take(&mut path);
+                    if colons != 2 {
+                        self.named(whole);
+                    }
                     colons = 0;
                     if let TokenTree::Group(group) = other {
                         self.tokens(group.stream());
