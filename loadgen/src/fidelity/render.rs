@@ -1,11 +1,11 @@
 //! The report a person reads.
 
-use crate::fidelity::Report;
 use crate::fidelity::errors::Errors;
+use crate::fidelity::layout::{pair, plain, worst};
 use crate::fidelity::published::Figure;
+use crate::fidelity::report::Report;
 use crate::fidelity::served::Served;
 use crate::fidelity::steps::Phase;
-use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write;
 
 /// What the figures are held to: rows, what is compared, and the most that median and p95 may be.
@@ -45,32 +45,6 @@ pub fn render(report: &Report) -> String {
     notes(report, &mut text);
     gates(report, &mut text);
     text
-}
-
-pub(super) fn plain(header: &[&str], left: usize, rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).add_row(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    for (i, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if i >= left && i + 1 < header.len() {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n") + "\n\n"
-}
-
-pub(super) fn pair(errors: Option<&Errors>) -> String {
-    errors.map_or_else(String::new, |one| {
-        format!("{:.1} / {:.1}", one.median_percent, one.p95_percent)
-    })
-}
-
-pub(super) fn worst(errors: &Errors) -> String {
-    format!("{:+.0} % {}", errors.worst_percent, errors.worst)
 }
 
 fn line(errors: &Errors) -> String {

@@ -1,9 +1,9 @@
 //! The part of the report that rests on whole steps, a served run and loads from host memory.
 
-use super::Report;
 use super::carried::WholeSteps;
+use super::layout::{pair, plain, worst};
 use super::loading::Loading;
-use super::render::{pair, plain, worst};
+use super::report::Report;
 use super::served_run::ServedRun;
 use std::fmt::Write;
 

@@ -5,7 +5,7 @@ use crate::fidelity::errors::Errors;
 use crate::fidelity::reference::Known;
 use crate::fidelity::solve::least_squares;
 use crate::fidelity::whole::{Whole, errors, named};
-use crate::parallel;
+use crate::play::parallel;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use warmpath_core::engine::physics::{Device, Host, InEngine, Model, Precision};
