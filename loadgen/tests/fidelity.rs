@@ -88,7 +88,7 @@ fn measurements_that_can_not_be_read_are_named() {
     assert!(said(&output).contains("nowhere: not a folder"), "{}", said(&output));
     let output = loadgen(here, &["fidelity", "--reference", "."]);
     assert!(
-        said(&output).contains("no measurements, expected engine_steps.csv"),
+        said(&output).contains("no measurements, expected steps.csv, engine_steps.csv"),
         "{}",
         said(&output)
     );
@@ -103,4 +103,87 @@ fn measurements_that_can_not_be_read_are_named() {
     let output = loadgen(here, &["fidelity", "--reference", "."]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("Not known here: device mine, 8 rows"), "{}", said(&output));
+}
+
+/// The median and the 95th percentile of the sizes of errors, in percent.
+fn errors(of: &Value) -> (f64, f64) {
+    let number = |name: &str| of[name].as_f64().expect("a number");
+    (number("median_percent"), number("p95_percent"))
+}
+
+#[test]
+fn the_model_holds_against_the_measurements_that_are_carried() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let output = loadgen(folder.path(), &["fidelity", "--json", "f.json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let report = std::fs::read(folder.path().join("f.json")).expect("a report was written");
+    let report: Value = serde_json::from_slice(&report).expect("a report is JSON");
+    let carried = &report["carried"];
+    let list = |of: &Value| of.as_array().expect("a list").clone();
+    // The most that medians and 95th percentiles may be.
+    let most = |phase: &str| match phase {
+        "prefill" => (3.0, 9.0),
+        "decode" => (1.5, 5.0),
+        _ => (5.0, 15.0),
+    };
+    for line in list(&carried["steps"]["lines"]) {
+        let phase = line["phase"].as_str().expect("a phase");
+        let (median, p95) = errors(&line["shipped"]);
+        if line["model"] == "llama-3.1-8b" {
+            assert!(median <= most(phase).0 && p95 <= most(phase).1, "{line}");
+        }
+    }
+    for line in list(&carried["steps"]["left_out"]) {
+        let (median, p95) = errors(&line["errors"]);
+        let (most, most_p95) = most(line["phase"].as_str().expect("a phase"));
+        // The 70B rank has no step that tells its products when one of its two batches is out.
+        assert!(median <= most + 0.5 && p95 <= most_p95, "{line}");
+    }
+    for (steps, median, p95) in
+        [("all", 2.0, 6.0), ("decoding alone", 2.0, 6.0), ("with a prompt", 4.0, 18.0)]
+    {
+        let kinds = list(&carried["served"]["kinds"]);
+        let kind = kinds.iter().find(|kind| kind["steps"] == steps).expect("a kind of steps");
+        let found = errors(&kind["errors"]);
+        assert!(found.0 <= median && found.1 <= p95, "{kind}");
+        let total = |name: &str| kind[name].as_f64().expect("seconds");
+        assert!((total("model_s") / total("measured_s") - 1.0).abs() < 0.02, "{kind}");
+    }
+    for figure in list(&carried["served"]["figures"]) {
+        let number = |name: &str| figure[name].as_f64().expect("a number");
+        assert!(number("error").abs() <= number("at_most"), "{figure}");
+    }
+    for row in list(&carried["loading"]) {
+        let off = |here: &str, there: &str| {
+            (row[here].as_f64().expect("ms") / row[there].as_f64().expect("ms") - 1.0).abs()
+        };
+        // Repeats of one prefix lie 36 % apart, so 15 % cannot hold for all.
+        assert!(off("simulated_from_host_ms", "from_host_ms") < 0.17, "{row}");
+        assert!(off("simulated_recompute_ms", "recompute_ms") < 0.08, "{row}");
+    }
+}
+
+#[test]
+fn whole_steps_are_fitted_and_what_changed_is_printed() {
+    const STEPS: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/measurements/h100-vllm-0.26/steps.csv");
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let args = ["fit", STEPS, "--device", "h100", "--output", "own.toml"];
+    let output = loadgen(folder.path(), &args);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "93 whole steps",
+        "in_engine.attention_compute: ",
+        "prefill, before: 70 rows",
+        "prefill, fitted: 70",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    // Sections beside those that were fitted stay.
+    let fitted = std::fs::read_to_string(folder.path().join("own.toml")).expect("it was written");
+    let device: toml::Value = toml::from_str(&fitted).expect("a device is TOML");
+    assert!(device["in_engine"]["precision"]["bf16"]["products_compute"].is_float());
+    assert!(device["precision"]["fp8"]["gemm"]["compute"].is_float());
+    assert_eq!(fitted.matches("[host]").count(), 1, "{fitted}");
 }

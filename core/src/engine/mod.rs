@@ -321,8 +321,13 @@ impl Engine {
     fn interrupt(&mut self, now: Instant) {
         match &mut self.iteration {
             Some(running) => running.cut(now),
-            None => self.kick = Some(self.kick.unwrap_or(now.max(self.host_free))),
+            None => self.kick = Some(self.kick.unwrap_or_else(|| self.next_plan(now))),
         }
+    }
+
+    /// When an idle engine plans a step for what comes now.
+    fn next_plan(&self, now: Instant) -> Instant {
+        if self.profile.step.calibrated().is_some() { now.max(self.host_free) } else { now }
     }
 
     /// Makes room for a request that comes now, at the first step that is not yet planned.

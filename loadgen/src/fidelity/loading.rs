@@ -12,8 +12,8 @@ use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
 
-/// Room beside the prefix, so that another prompt of its size drives it out.
-const SPARE_TOKENS: u64 = 4096;
+/// Room in HBM beside the prefix.
+const SPARE_TOKENS: u32 = 2048;
 
 /// One measured row.
 #[derive(Debug, Serialize)]
@@ -55,7 +55,7 @@ pub fn evaluate(profile: &Profile, rows: &[OffloadRow]) -> Vec<Loading> {
 /// nobody has computed.
 fn first_token_ms(profile: &Profile, prefix: u32, new: u32, seen: bool) -> f64 {
     let mut profile = profile.clone();
-    profile.hbm_tokens = Some(u64::from(prefix) + SPARE_TOKENS);
+    profile.hbm_tokens = Some(u64::from(prefix + SPARE_TOKENS));
     if !seen {
         profile.tiers.clear();
     }
@@ -64,7 +64,8 @@ fn first_token_ms(profile: &Profile, prefix: u32, new: u32, seen: bool) -> f64 {
     let mut now = Instant::START;
     let mut out = Vec::new();
     let prefix = Segment::Text { seed: 1, tokens: prefix };
-    let other = Segment::Text { seed: 2, tokens: prefix.tokens() };
+    // It takes all room there is.
+    let other = Segment::Text { seed: 2, tokens: prefix.tokens() + SPARE_TOKENS - 64 };
     let end = Segment::Text { seed: 3, tokens: new };
     let before: &[&[Segment]] = if seen { &[&[prefix], &[other]] } else { &[] };
     let mut first = 0.0;
@@ -73,7 +74,7 @@ fn first_token_ms(profile: &Profile, prefix: u32, new: u32, seen: bool) -> f64 {
         let mut text = prompt.to_vec();
         text.push(Segment::Answer { tokens: 2 });
         let chain = Arc::new(hash_segments(&scope, &text));
-        let source = TokenSource::new(Arc::new(text));
+        let source = TokenSource::new(Arc::from(text));
         let work = Work::new(RequestId(id as u64), None, &chain, (tokens, 2), source);
         engine.submit(now, work).expect("there is room for one prompt");
         let sent = now;

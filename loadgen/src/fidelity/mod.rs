@@ -20,6 +20,7 @@ mod steps;
 mod whole;
 mod whole_fit;
 mod write;
+mod write_whole;
 
 use crate::files::PendingFile;
 use crate::play::Progress;

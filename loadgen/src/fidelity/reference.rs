@@ -36,6 +36,11 @@ pub struct StepRow {
 }
 
 impl StepRow {
+    /// Whether it was measured on a running engine: host, launching and kernels together.
+    pub fn is_whole(&self) -> bool {
+        self.provenance == "measured"
+    }
+
     /// The constants are those of vLLM; a row that names no engine is one's own.
     pub fn is_of_this_engine(&self) -> bool {
         self.backend.is_empty() || self.backend == "vllm"
@@ -109,16 +114,6 @@ pub struct OffloadRow {
     pub new_tokens: u32,
     pub recompute_ms: f64,
     pub from_host_ms: f64,
-}
-
-/// The rate of a copy between host and device.
-#[derive(Clone, Debug, Deserialize)]
-pub struct HostLinkRow {
-    pub what: String,
-    pub direction: String,
-    pub piece_bytes: Option<f64>,
-    #[serde(rename = "GBps")]
-    pub gb_s: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

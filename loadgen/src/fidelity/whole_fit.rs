@@ -31,7 +31,7 @@ pub enum Param {
 
 impl Param {
     /// For steps of this format. What is common to all formats is fitted with the one that has the most.
-    fn all(precision: Precision, is_first: bool) -> Vec<Self> {
+    pub fn all(precision: Precision, is_first: bool) -> Vec<Self> {
         let own = [
             Self::ProductsCompute(precision),
             Self::ProductsBandwidth(precision),

@@ -4,6 +4,8 @@ use crate::fidelity::errors::Errors;
 use crate::fidelity::fit::{Measured, Step, predict};
 use crate::fidelity::reference::{Known, Reference, read_csv};
 use crate::fidelity::steps::{kernels, name};
+use crate::fidelity::whole::Whole;
+use crate::fidelity::write_whole;
 use crate::files::{PendingFile, bad};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -48,6 +50,14 @@ pub fn run(asked: &Params<'_>) -> Result<()> {
         names.into_iter().any(|name| name.eq_ignore_ascii_case(gpu))
     };
     let rows = reference.steps.iter().filter(|row| is_it(&row.gpu) && row.is_of_this_engine());
+    // Whole steps, with host and launching, say what an engine makes of the kernels.
+    let whole = rows.clone().filter(|row| row.is_whole());
+    let whole: Vec<Whole> = whole.filter_map(|row| Whole::understand(row, &mut known)).collect();
+    if !whole.is_empty() {
+        let (text, said) = write_whole::fitted(&text, MARK, &hardware, &whole, &known);
+        print!("{said}");
+        return finish(output, &text);
+    }
     let steps: Vec<Step> = rows.filter_map(|row| Step::understand(row, &mut known)).collect();
     let steps: Vec<&Step> = steps.iter().filter(|step| step.is_to_be_fitted()).collect();
     if steps.is_empty() {
@@ -65,9 +75,12 @@ pub fn run(asked: &Params<'_>) -> Result<()> {
         writeln!(notes, "# Left out: {rows} rows of {what}.")?;
     }
     print!("{}", notes.replace("# ", ""));
-    let text = render(&text, &notes, &fitted);
+    finish(output, &render(&text, &notes, &fitted))
+}
+
+fn finish(output: PendingFile, text: &str) -> Result<()> {
     // What was written can be read.
-    let again: Device = toml::from_str(&text)?;
+    let again: Device = toml::from_str(text)?;
     again.check().map_err(|error| bad(format!("the fit gave {error}")))?;
     output.finish(text.as_bytes())
 }

@@ -44,9 +44,8 @@ fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -
     let Standing { validated, band_percent, because } = standing;
     let mut note = match (validated, band_percent) {
         (true, Some(band)) => format!(
-            "\nProfile {name}: step times within {band:.0} % in 95 of 100 steps ({because}); prefill \
-             behind a cached prefix is modelled. `loadgen fidelity` holds all of it against \
-             measurements."
+            "\nProfile {name}: step times within {band:.0} % in 95 of 100 steps ({because}). \
+             `loadgen fidelity` holds all of it against measurements."
         ),
         (true, None) => format!("\nProfile {name}: its file says that it was validated."),
         (false, Some(band)) => format!(

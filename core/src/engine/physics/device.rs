@@ -322,7 +322,12 @@ impl Device {
             return unvalidated(self.band_percent, because);
         }
         let (rows, models) = (fitted.rows, fitted.models.join(", "));
-        let because = format!("{precision} on {}: {rows} steps of {models}", self.name);
+        let whole = self.in_engine.precision.contains_key(&precision);
+        let prefix = match self.in_engine.measured.as_ref().filter(|_| whole) {
+            Some(measured) => format!("whole steps behind cached prefixes: {measured}"),
+            None => "prefill behind a cached prefix is modelled".to_owned(),
+        };
+        let because = format!("{precision} on {}: {rows} steps of {models}; {prefix}", self.name);
         // A model that was not among the measured ones is off as far as those left out of a fit.
         let known = fitted.models.iter().any(|known| known == model);
         let band_percent = if known { fitted.p95_percent } else { fitted.p95_percent.max(25.0) };

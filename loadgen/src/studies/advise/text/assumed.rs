@@ -59,5 +59,7 @@ pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
             advice.say(&format!("- profile \"{name}\" is unvalidated{band}."));
         }
     }
-    advice.say("- prefill behind a cached prefix is modelled on every device.");
+    advice.say(
+        "- prefill behind a cached prefix is measured on one device (vLLM on an H100) and modelled on others.",
+    );
 }
