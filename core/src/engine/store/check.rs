@@ -1,8 +1,9 @@
-//! What must hold of a store, whatever was done to it.
+//! check
 
-use super::{BlockStore, HBM, tiers_of};
-use crate::id::MAX_TIERS;
-use crate::runs::Tally;
+use super::block_store::BlockStore;
+use super::run::{HBM, tiers_of};
+use crate::id::{MAX_TIERS, TenantId};
+use std::collections::BTreeMap;
 
 impl BlockStore {
     /// HBM is never overcommitted.
@@ -11,16 +12,6 @@ impl BlockStore {
             let used = self.tiers[HBM].resident + self.reserved;
             assert!(used <= capacity, "{used} blocks in use, the worker has {capacity}");
         }
-    }
-
-    /// What is in each tier, to be compared with what others believe.
-    pub fn tallies(&self) -> [Tally; MAX_TIERS] {
-        let mut tallies = [Tally::default(); MAX_TIERS];
-        for (id, node) in self.tree.iter() {
-            let tally = self.tree.tally(id);
-            tiers_of(node.value.tiers).for_each(|tier| tallies[tier] += tally);
-        }
-        tallies
     }
 
     /// For tests, and at rest: every count equals what it counts.
@@ -65,5 +56,19 @@ impl BlockStore {
         if self.leases == 0 {
             assert_eq!((pins, self.reserved, loading), (0, 0, 0), "held by nobody");
         }
+    }
+
+    /// At rest: every tenant's blocks and orders are what its runs say.
+    fn check_quotas(&self) {
+        let Some(quotas) = &self.quotas else { return };
+        let mut counted: BTreeMap<TenantId, (u64, usize)> = BTreeMap::new();
+        for (_, node) in self.tree.iter() {
+            let Some(owner) = node.value.owner else { continue };
+            let count = counted.entry(owner.tenant).or_default();
+            count.0 += u64::from(node.len());
+            count.1 += usize::from(node.value.pins == 0);
+        }
+        let told = quotas.tenants.iter().map(|(&t, held)| (t, (held.resident, held.idle.len())));
+        assert_eq!(counted, told.collect(), "tenants' blocks miscounted");
     }
 }

@@ -1,11 +1,64 @@
-//! What of a chain is there, and where.
+//! find
 
-use super::{BlockStore, Run};
-use crate::block::Chain;
+use super::block_store::BlockStore;
+use super::run::Run;
+use super::transfer::Offer;
+use crate::block::{BlockRun, Chain};
+use crate::engine::profile::Loads;
+use crate::event::PrefillCost;
 use crate::runs::NodeId;
 use crate::time::Instant;
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// The runs of a chain from the root on, each with the block up to which it agrees.
+pub(super) type Path = SmallVec<[(NodeId, u32); 16]>;
+
+/// How far a chain is there.
+#[derive(Default, Debug)]
+pub(super) struct Found {
+    pub path: Path,
+    /// In HBM or on the way there, in blocks from the start.
+    pub coming: u32,
+    /// Some of that comes from others.
+    pub fetching: bool,
+    /// Of that, what nobody holds yet.
+    pub idle_hbm: u64,
+    /// What lies behind it, from the nearest tier to the farthest.
+    pub behind: SmallVec<[Segment; 3]>,
+}
+
+/// A stretch of a chain in one tier.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub tier: usize,
+    pub blocks: u32,
+    pub end: u32,
+    pub there_at: Instant,
+}
+
+impl Found {
+    fn lies_behind(&mut self, run: &Run, blocks: u32, end: u32) {
+        let tier = run.tiers.trailing_zeros() as usize;
+        match self.behind.last_mut().filter(|last| last.tier == tier) {
+            Some(last) => {
+                last.blocks += blocks;
+                last.end = end;
+                last.there_at = last.there_at.max(run.there_at);
+            }
+            None => self.behind.push(Segment { tier, blocks, end, there_at: run.there_at }),
+        }
+    }
+}
+
+/// What to bring to HBM.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// From the own tiers up to here.
+    pub end: u32,
+    /// And from there on.
+    pub offer: Option<Offer>,
+}
 
 impl BlockStore {
     pub(super) fn find(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Found {
@@ -62,7 +115,7 @@ impl BlockStore {
 
     /// How far the path ends that [`BlockStore::path`] gives, without a look at what it may begin
     /// with.
-    pub(super) fn reach(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
+    fn reach(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
         let known = self.run_before(chain, from);
         let mut last = known.map(|id| (id, self.tree.agreed(id, chain, from, limit)));
         loop {
@@ -81,44 +134,72 @@ impl BlockStore {
     fn run_before(&self, chain: &Arc<Chain>, from: u32) -> Option<NodeId> {
         self.tree.registered(chain, from.checked_sub(1)?)
     }
-}
 
-/// The runs of a chain from the root on, each with the block up to which it agrees.
-pub(super) type Path = SmallVec<[(NodeId, u32); 16]>;
-
-/// How far a chain is there.
-#[derive(Default, Debug)]
-pub(super) struct Found {
-    pub path: Path,
-    /// In HBM or on the way there, in blocks from the start.
-    pub coming: u32,
-    /// Some of that comes from others.
-    pub fetching: bool,
-    /// Of that, what nobody holds yet.
-    pub idle_hbm: u64,
-    /// What lies behind it, from the nearest tier to the farthest.
-    pub behind: SmallVec<[Segment; 3]>,
-}
-
-/// A stretch of a chain in one tier.
-#[derive(Debug)]
-pub(super) struct Segment {
-    pub tier: usize,
-    pub blocks: u32,
-    pub end: u32,
-    pub there_at: Instant,
-}
-
-impl Found {
-    fn lies_behind(&mut self, run: &Run, blocks: u32, end: u32) {
-        let tier = run.tiers.trailing_zeros() as usize;
-        match self.behind.last_mut().filter(|last| last.tier == tier) {
-            Some(last) => {
-                last.blocks += blocks;
-                last.end = end;
-                last.there_at = last.there_at.max(run.there_at);
-            }
-            None => self.behind.push(Segment { tier, blocks, end, there_at: run.there_at }),
+    /// How far the path of a run is here, in blocks from the start of its chain.
+    pub fn present(&self, run: &BlockRun) -> u32 {
+        if self.transfers.all.is_empty() {
+            return self.reach(&run.chain, run.start, run.end);
         }
+        self.present_of(&self.path(&run.chain, run.start, run.end))
+    }
+
+    pub(super) fn present_of(&self, path: &Path) -> u32 {
+        let is_here = |&&(id, _): &&(NodeId, u32)| self.tree.get(id).value.tiers != 0;
+        path.iter().take_while(is_here).last().map_or(0, |&(_, end)| end)
+    }
+
+    /// What to load and fetch: up to where the most time is gained over computing. From one source
+    /// loading takes the same for every block and computing more for each than for the one before,
+    /// so only the ends of tiers and of offers can be best.
+    pub(super) fn plan(
+        &self,
+        now: Instant,
+        found: &Found,
+        limit: u32,
+        (block_size, cost): (u32, &PrefillCost),
+        offers: &[Offer],
+    ) -> Plan {
+        let mut best = Plan { end: found.coming, offer: None };
+        // Nothing is begun on top of what may yet fail to come.
+        if found.fetching {
+            return best;
+        }
+        let gain = |end: u32, waits: f64| {
+            let new = (end - found.coming) * block_size;
+            let computed = cost.estimate(new, found.coming * block_size);
+            computed.as_nanos() as f64 - waits
+        };
+        // Where the own tiers may be left, with the time until all before is here. What is loaded
+        // always is never left before its end.
+        let mut ends: SmallVec<[(u32, f64); 4]> = SmallVec::from_slice(&[(found.coming, 0.0)]);
+        let (mut waits, mut forced) = (0.0_f64, true);
+        for segment in &found.behind {
+            let tier = &self.tiers[segment.tier];
+            let written = segment.there_at.since(now).as_nanos() as f64;
+            waits = waits.max(tier.load_estimate(now, segment.blocks) + written);
+            forced &= tier.loads == Loads::Always;
+            if forced {
+                ends.clear();
+            }
+            ends.push((segment.end, waits));
+        }
+        let mut best_rank = (false, f64::NEG_INFINITY);
+        let mut consider = |always: bool, gain: f64, plan: Plan| {
+            if (always, gain) > best_rank {
+                (best, best_rank) = (plan, (always, gain));
+            }
+        };
+        for &(end, waits) in &ends {
+            consider(false, gain(end, waits), Plan { end, offer: None });
+            for offer in offers {
+                let to = offer.blocks.min(limit);
+                if to > end {
+                    let waits = waits.max(offer.estimate(to - end));
+                    let offer = Some(Offer { blocks: to, ..*offer });
+                    consider(offer.is_some_and(|o| o.always), gain(to, waits), Plan { end, offer });
+                }
+            }
+        }
+        best
     }
 }

@@ -1,9 +1,12 @@
-//! A store that keeps what others computed: a pool's. It is told where a run goes on from what it
-//! has, so it finds the place by name instead of walking the path.
+//! keep
 
-use super::find::Path;
-use super::{BlockStore, HBM, NoRoom, Run};
+use super::block_store::BlockStore;
+use super::find::{Path, Plan};
+use super::lease::{Acquired, NoRoom};
+use super::run::{HBM, Run};
 use crate::block::BlockRun;
+use crate::id::TenantId;
+use crate::request::Owner;
 use crate::runs::{NodeId, anchor_above};
 use crate::time::Instant;
 use smallvec::SmallVec;
@@ -67,5 +70,65 @@ impl BlockStore {
             id
         };
         self.put_into_orders(id);
+    }
+
+    /// As [`BlockStore::keep`], where tenants have shares: the blocks that are new are the
+    /// tenant's, or nobody's. Of what does not fit the share only the beginning is kept.
+    pub fn keep_of(
+        &mut self,
+        now: Instant,
+        run: &BlockRun,
+        owner: Option<Owner>,
+    ) -> Result<u32, NoRoom> {
+        let found = self.find(&run.chain, run.start, run.end);
+        let plan = Plan { end: found.coming, offer: None };
+        // What comes before it is held first, so that it does not make the room for what follows.
+        let chain = run.chain.named_from(anchor_above(found.coming));
+        let held = self.hold_planned(now, &chain, &found, &plan, found.coming);
+        let Acquired::Ready { mut lease, .. } = held else { return Err(NoRoom) };
+        lease.owner = owner;
+        let new = u64::from(run.end.saturating_sub(found.coming));
+        let room = self.make_room_of(now, owner.map(|owner| owner.tenant), new) as u32;
+        let end = found.coming + room;
+        let grown = self.grow(now, &mut lease, end);
+        grown.expect("room was made");
+        self.commit(now, &mut lease, end);
+        self.release(lease);
+        Ok(room)
+    }
+
+    /// Makes room for so many blocks of a tenant, as far as there may be: for how many there is.
+    fn make_room_of(&mut self, now: Instant, putter: Option<TenantId>, new: u64) -> u64 {
+        let Some(capacity) = self.tiers[HBM].capacity else { return new };
+        let mut new = new;
+        loop {
+            let free = capacity - self.tiers[HBM].resident - self.reserved;
+            let missing = new.saturating_sub(free);
+            if missing == 0 {
+                return new;
+            }
+            let quotas = self.quotas.as_ref().expect("tenants have shares");
+            let over = quotas.over(putter, new);
+            let spare =
+                putter.map_or(u64::MAX, |tenant| quotas.share.saturating_sub(quotas.held(tenant)));
+            let of = |&(most, tenant): &(u64, TenantId)| Some((self.oldest_of(tenant)?, most));
+            if let Some((id, most)) = over.iter().find_map(of) {
+                self.evict(now, id, HBM, missing.min(most));
+            } else if new > spare {
+                // Nothing of the putter's may leave, and nobody makes way for what is over.
+                new = free.max(spare);
+            } else if let Some(id) = self.victim(HBM) {
+                self.evict(now, id, HBM, missing);
+            } else {
+                return free;
+            }
+        }
+    }
+
+    /// The run of a tenant that was used least recently, of those from which nothing goes on.
+    fn oldest_of(&self, tenant: TenantId) -> Option<NodeId> {
+        let idle = &self.quotas.as_ref()?.tenants.get(&tenant)?.idle;
+        let is_leaf = |id: &NodeId| self.tree.get(*id).value.below[HBM] == 0;
+        idle.iter().map(|&(_, _, id)| id).find(is_leaf)
     }
 }

@@ -1,14 +1,103 @@
-//! Room in the tiers: what leaves one moves to the next that takes it, or is gone.
+//! room
 
-use super::eviction::Idle;
-use super::{BlockStore, HBM, Run, tiers_of};
+use super::block_store::BlockStore;
+use super::run::{HBM, Run, idle, tiers_of};
 use crate::engine::profile::Fill;
 use crate::event::KvEvent;
 use crate::id::TierId;
-use crate::runs::{Node, NodeId};
+use crate::runs::NodeId;
 use crate::time::Instant;
 
 impl BlockStore {
+    /// Pins a run up to block `to`, splitting off what lies behind.
+    pub(super) fn hold(&mut self, id: NodeId, to: u32) -> NodeId {
+        let part = if to < self.tree.get(id).end { self.split(id, to) } else { id };
+        if self.tree.get(part).value.pins == 0 {
+            self.take_from_orders(part);
+        }
+        let run = &mut self.tree.get_mut(part).value;
+        run.pins += 1;
+        // The one that made it let go of it before, or computes on beside this one.
+        run.reused = true;
+        part
+    }
+
+    pub(super) fn let_go(&mut self, id: NodeId) {
+        let run = &mut self.tree.get_mut(id).value;
+        run.pins -= 1;
+        run.used = self.releases;
+        if run.pins == 0 {
+            self.put_into_orders(id);
+        }
+    }
+
+    /// The part before `at` becomes a run of its own.
+    fn split(&mut self, id: NodeId, at: u32) -> NodeId {
+        let idle = self.tree.get(id).value.pins == 0;
+        if idle {
+            self.take_from_orders(id);
+        }
+        let head = self.split_off(id, at);
+        if idle {
+            self.put_into_orders(id);
+            self.put_into_orders(head);
+        }
+        head
+    }
+
+    /// The same of a run that stands in no order.
+    fn split_off(&mut self, id: NodeId, at: u32) -> NodeId {
+        let head = self.tree.split(id, at);
+        let run = &mut self.tree.get_mut(head).value;
+        let copies = run.tiers;
+        run.below = core::array::from_fn(|tier| u32::from(copies >> tier & 1));
+        head
+    }
+
+    /// A run counts as reused, and with it all before it.
+    fn mark_reused(&mut self, id: NodeId) {
+        self.tree.get_mut(id).value.reused = true;
+        let mut next = self.tree.get(id).parent;
+        while let Some(above) = next.filter(|&above| !self.tree.get(above).value.reused) {
+            let idle = self.tree.get(above).value.pins == 0;
+            if idle {
+                self.take_from_orders(above);
+            }
+            self.tree.get_mut(above).value.reused = true;
+            if idle {
+                self.put_into_orders(above);
+            }
+            next = self.tree.get(above).parent;
+        }
+    }
+
+    pub(super) fn put_into_orders(&mut self, id: NodeId) {
+        let idle = idle(id, self.tree.get(id));
+        for tier in tiers_of(node_tiers(self, id)) {
+            self.tiers[tier].put(idle);
+        }
+        self.stand(id, true);
+    }
+
+    pub(super) fn take_from_orders(&mut self, id: NodeId) {
+        let idle = idle(id, self.tree.get(id));
+        for tier in tiers_of(node_tiers(self, id)) {
+            self.tiers[tier].take(&idle);
+        }
+        self.stand(id, false);
+    }
+
+    /// A run that nobody holds stands among its tenant's, or does not any more.
+    fn stand(&mut self, id: NodeId, stands: bool) {
+        let Some(quotas) = &mut self.quotas else { return };
+        let node = self.tree.get(id);
+        let Some(owner) = node.value.owner else { return };
+        let holding = quotas.tenants.get_mut(&owner.tenant).expect("it has blocks");
+        let place = (node.value.used, !node.end, id);
+        let changed = if stands { holding.idle.insert(place) } else { holding.idle.remove(&place) };
+        assert!(changed, "a tenant's order is out of step");
+    }
+
     /// Throws blocks out of HBM until `blocks` are free.
     pub(super) fn make_room(&mut self, now: Instant, blocks: u32) {
         let Some(capacity) = self.tiers[HBM].capacity else { return };
@@ -70,6 +159,39 @@ impl BlockStore {
         count
     }
 
+    /// The rule of a tier is told what leaves it.
+    fn remember(&mut self, id: NodeId, from: u32, tier: usize) {
+        let Some(stride) = self.tiers[tier].order.landmarks() else { return };
+        let node = self.tree.get(id);
+        for block in (from.next_multiple_of(stride)..node.end).step_by(stride as usize) {
+            self.tiers[tier].order.forget(node.chain.hash(block), node.value.reused);
+        }
+    }
+
+    /// Where the end of a run goes that leaves `tier`: the next tier behind that fills by spilling.
+    /// Nowhere while it is in a nearer tier, or if one before that has it already.
+    fn next_home(&mut self, now: Instant, id: NodeId, tier: usize, blocks: u32) -> Option<usize> {
+        let node = self.tree.get(id);
+        let (held, leads_on) = (node.value.tiers, node.children > 0);
+        if held & ((1 << tier) - 1) != 0 {
+            return None;
+        }
+        for next in tier + 1..self.tiers.len() {
+            if held & (1 << next) != 0 {
+                return None;
+            }
+            if self.tiers[next].fill == Fill::Spill {
+                // What others lie behind must stay reachable, also where writing is behind.
+                if self.tiers[next].keeps_up(now) || leads_on {
+                    return Some(next);
+                }
+                self.tiers[next].traffic.shed_blocks += u64::from(blocks);
+                return None;
+            }
+        }
+        None
+    }
+
     /// The blocks of a run from `from` on are where `moved` says, and with it all goes back into the
     /// orders. A prompt leaves piece by piece, the last first, so they become part of the run that
     /// follows if nobody tells them from it. Else the prompt would fall into a run for each time.
@@ -116,30 +238,6 @@ impl BlockStore {
         let id = self.tree.join(id);
         self.tree.get_mut(id).value.there_at = there_at;
         id
-    }
-
-    /// Where the end of a run goes that leaves `tier`: the next tier behind that fills by spilling.
-    /// Nowhere while it is in a nearer tier, or if one before that has it already.
-    fn next_home(&mut self, now: Instant, id: NodeId, tier: usize, blocks: u32) -> Option<usize> {
-        let node = self.tree.get(id);
-        let (held, leads_on) = (node.value.tiers, node.children > 0);
-        if held & ((1 << tier) - 1) != 0 {
-            return None;
-        }
-        for next in tier + 1..self.tiers.len() {
-            if held & (1 << next) != 0 {
-                return None;
-            }
-            if self.tiers[next].fill == Fill::Spill {
-                // What others lie behind must stay reachable, also where writing is behind.
-                if self.tiers[next].keeps_up(now) || leads_on {
-                    return Some(next);
-                }
-                self.tiers[next].traffic.shed_blocks += u64::from(blocks);
-                return None;
-            }
-        }
-        None
     }
 
     /// Forgets the end of a run that nobody holds and that is in this tier only.
@@ -193,15 +291,6 @@ impl BlockStore {
         self.shrink(now, tier);
     }
 
-    /// The rule of a tier is told what leaves it.
-    fn remember(&mut self, id: NodeId, from: u32, tier: usize) {
-        let Some(stride) = self.tiers[tier].order.landmarks() else { return };
-        let node = self.tree.get(id);
-        for block in (from.next_multiple_of(stride)..node.end).step_by(stride as usize) {
-            self.tiers[tier].order.forget(node.chain.hash(block), node.value.reused);
-        }
-    }
-
     /// A run that stands in no order has a copy in one tier more.
     pub(super) fn add_tier(&mut self, id: NodeId, tier: usize) {
         let node = self.tree.get_mut(id);
@@ -252,28 +341,6 @@ impl BlockStore {
         self.tiers[tier].resident -= u64::from(run.len());
         self.events.push(KvEvent::Removed { tier: TierId(tier as u8), run });
     }
-
-    pub(super) fn put_into_orders(&mut self, id: NodeId) {
-        let idle = idle(id, self.tree.get(id));
-        for tier in tiers_of(node_tiers(self, id)) {
-            self.tiers[tier].put(idle);
-        }
-        self.stand(id, true);
-    }
-
-    pub(super) fn take_from_orders(&mut self, id: NodeId) {
-        let idle = idle(id, self.tree.get(id));
-        for tier in tiers_of(node_tiers(self, id)) {
-            self.tiers[tier].take(&idle);
-        }
-        self.stand(id, false);
-    }
-}
-
-/// What an eviction order is told of a run.
-fn idle(id: NodeId, node: &Node<Run>) -> Idle {
-    let run = &node.value;
-    Idle { id, used: run.used, end: node.end, blocks: node.len(), reused: run.reused }
 }
 
 fn node_tiers(store: &BlockStore, id: NodeId) -> u8 {
