@@ -1,4 +1,4 @@
-//! block store
+//! The state of a block store, and what it reports about itself.
 
 use super::eviction::EvictionRule;
 use super::quota::Quotas;
@@ -13,41 +13,46 @@ use crate::request::Owner;
 use crate::runs::{NodeId, RunTree, Tally};
 use std::collections::BTreeMap;
 
+/// The KV blocks of one memory and of the tiers behind it.
 #[derive(Debug)]
 pub struct BlockStore {
     pub(super) tree: RunTree<Run>,
     /// HBM first.
     pub(super) tiers: Vec<Tier>,
-    /// HBM blocks that have no name yet: of leases, and of transfers under way.
+    /// HBM blocks without a name: reserved by leases, or waited for by transfers.
     pub(super) reserved: u64,
     pub(super) transfers: Transfers,
+    /// Leases that are held now.
     pub(super) leases: u64,
+    /// Leases released since the start. Serves as the clock of "last used".
     pub(super) releases: u64,
+    /// Changes since the last call of [`BlockStore::take_events`].
     pub(super) events: Vec<KvEvent>,
-    /// Asked for since the last call of [`BlockStore::take_fetches`].
+    /// Requested since the last call of [`BlockStore::take_fetches`].
     pub(super) fetches: Vec<Fetch>,
-    /// When a shared pool gets blocks, if there is one.
+    /// When blocks are sent to the pool; None without a pool.
     pub(super) pool: Option<Fill>,
-    /// For the pool, since the last call of [`BlockStore::take_puts`].
+    /// Blocks for the pool and their owner, since the last call of [`BlockStore::take_puts`].
     pub(super) puts: Vec<(BlockRun, Option<Owner>)>,
-    /// What each tenant has, if each has a right to a share.
+    /// Blocks of each tenant; None without quotas.
     pub(super) quotas: Option<Quotas>,
 }
 
 impl BlockStore {
+    /// The store of a worker: HBM and the tiers of its profile, all empty.
     pub fn new(profile: &Profile) -> Self {
         let hbm = Tier::room(profile.hbm_blocks(), profile.eviction, profile.block_size);
         let behind = profile.tiers.iter().map(|spec| Tier::behind(spec, profile));
         Self { pool: profile.pool.map(|pool| pool.fill), ..Self::of(hbm, behind) }
     }
 
-    /// One memory with nothing behind it.
+    /// One memory of `blocks` blocks of `block_size` tokens, with no tier behind it.
     pub fn flat(blocks: u64, eviction: EvictionRule, block_size: u32) -> Self {
         let room = Tier::room(Some(blocks), eviction, block_size);
         Self { tree: RunTree::with_ends(), ..Self::of(room, core::iter::empty()) }
     }
 
-    /// Each tenant has a right to so many blocks of a memory with nothing behind it.
+    /// Guarantees each tenant `share` blocks. For a store without tiers behind its memory.
     #[must_use]
     pub fn with_quota(mut self, share: u64) -> Self {
         self.quotas = Some(Quotas { share, tenants: BTreeMap::new() });
@@ -70,26 +75,27 @@ impl BlockStore {
         }
     }
 
-    /// Takes what changed since the last call.
+    /// Takes the changes since the last call, in order.
     pub fn take_events(&mut self) -> Vec<KvEvent> {
         core::mem::take(&mut self.events)
     }
 
+    /// Whether [`BlockStore::take_events`] would return anything.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// Transfers that others must make, since the last call.
+    /// Takes the fetches requested since the last call. A pool or a peer must serve them.
     pub fn take_fetches(&mut self) -> Vec<Fetch> {
         core::mem::take(&mut self.fetches)
     }
 
-    /// Takes what a shared pool is to get, and whose it is.
+    /// Takes the blocks to put into the pool, each run with its owner.
     pub fn take_puts(&mut self) -> Vec<(BlockRun, Option<Owner>)> {
         core::mem::take(&mut self.puts)
     }
 
-    /// Everything with a name, by tier, parents before children.
+    /// All named runs, one entry for each tier that has a copy; parents come before children.
     pub fn contents(&self) -> Vec<(TierId, BlockRun)> {
         let mut nodes: Vec<(u32, NodeId)> =
             self.tree.iter().map(|(id, node)| (node.start, id)).collect();
@@ -102,6 +108,7 @@ impl BlockStore {
         nodes.iter().flat_map(copies).collect()
     }
 
+    /// A digest of [`BlockStore::contents`] that does not depend on the order.
     pub fn digest(&self) -> Digest {
         let mut digest = Digest::default();
         for (_, node) in self.tree.iter() {
@@ -112,7 +119,7 @@ impl BlockStore {
         digest
     }
 
-    /// What is in each tier, to be compared with what others believe.
+    /// A summary of each tier's contents, to compare with a router's index.
     pub fn tallies(&self) -> [Tally; MAX_TIERS] {
         let mut tallies = [Tally::default(); MAX_TIERS];
         for (id, node) in self.tree.iter() {
@@ -122,6 +129,7 @@ impl BlockStore {
         tallies
     }
 
+    /// Named blocks in each tier, HBM first.
     pub fn blocks_by_tier(&self) -> [u64; MAX_TIERS] {
         let mut blocks = [0; MAX_TIERS];
         for (blocks, tier) in blocks.iter_mut().zip(&self.tiers) {
@@ -130,35 +138,36 @@ impl BlockStore {
         blocks
     }
 
-    /// Blocks of each tenant that has any, where tenants have shares.
+    /// Blocks of each tenant that has any; empty without quotas.
     pub fn blocks_by_tenant(&self) -> BTreeMap<TenantId, u64> {
         let tenants = self.quotas.iter().flat_map(|quotas| &quotas.tenants);
         tenants.map(|(&tenant, holding)| (tenant, holding.resident)).collect()
     }
 
-    /// What has crossed the links of each tier behind HBM.
+    /// Traffic of each tier behind HBM, nearest first.
     pub fn traffic(&self) -> impl Iterator<Item = Traffic> {
         let of = |tier: &Tier| Traffic { loading: tier.link.busy(), ..tier.traffic };
         self.tiers[1..].iter().map(of)
     }
 
-    /// HBM blocks that somebody holds; the others are free or can be freed.
+    /// HBM blocks that a lease or a transfer holds. All others are free or can be evicted.
     pub fn held_blocks(&self) -> u64 {
         self.tiers[HBM].resident - self.tiers[HBM].idle + self.reserved
     }
 
+    /// Leases that are held now.
     pub const fn leases(&self) -> u64 {
         self.leases
     }
 
-    /// HBM blocks that are free or can be freed.
+    /// HBM blocks that are free or can be evicted; `u64::MAX` without a limit.
     pub(super) fn available(&self) -> u64 {
         let hbm = &self.tiers[HBM];
         hbm.capacity.map_or(u64::MAX, |all| all - self.reserved - (hbm.resident - hbm.idle))
     }
 
-    /// Whether runs say whose they are: a share needs it, and a pool that gets them later.
-    pub(super) fn marks_owners(&self) -> bool {
+    /// Whether runs carry their owner. Quotas need it, and a pool that is filled by eviction.
+    pub(super) fn records_owners(&self) -> bool {
         self.quotas.is_some() || self.pool == Some(Fill::Spill)
     }
 }

@@ -1,4 +1,4 @@
-//! A lease
+//! A request's lease on blocks, and the result of asking for one.
 
 use crate::block::Chain;
 use crate::id::{ORIGINS, TransferId};
@@ -7,17 +7,20 @@ use crate::runs::NodeId;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// One request's hold on the store. Must be given back with [`BlockStore::release`].
+/// One request's hold on blocks. Return it with [`BlockStore::release`].
+///
+/// [`BlockStore::release`]: super::BlockStore::release
 #[must_use]
 #[derive(Debug)]
 pub struct Lease {
     pub(super) chain: Arc<Chain>,
+    /// The last run of its path.
     pub(super) deepest: Option<NodeId>,
-    /// Named blocks it holds, from the start of the chain.
+    /// Named blocks, counted from the start of the chain.
     pub(super) named: u32,
-    /// Blocks of its own behind them.
+    /// Blocks after the named ones, without a name and private.
     pub(super) reserved: u32,
-    /// Whose blocks it computes.
+    /// The owner of the blocks that the request computes.
     pub(super) owner: Option<Owner>,
 }
 
@@ -27,35 +30,43 @@ impl Lease {
         Self { chain, deepest: None, named: 0, reserved: 0, owner: None }
     }
 
+    /// All blocks of the lease, named and reserved.
     pub const fn blocks(&self) -> u32 {
         self.named + self.reserved
     }
 
-    /// Blocks it holds whose names others know.
+    /// Blocks with a name, which other requests can share.
     pub const fn named(&self) -> u32 {
         self.named
     }
 }
 
-/// What a request found, in blocks by where they came from.
+/// Cached blocks of a prompt by origin ([`SourceId::origin`](crate::id::SourceId::origin)).
 pub type Hit = [u32; ORIGINS];
 
+/// The result of [`BlockStore::acquire`](super::BlockStore::acquire).
 #[derive(Debug)]
 pub enum Acquired {
+    /// All cached blocks are in HBM.
     Ready {
+        /// Holds the cached blocks and room for the rest.
         lease: Lease,
+        /// Cached blocks by origin.
         hit: Hit,
     },
-    /// Part of the hit is on its way into HBM, by these transfers.
+    /// Part of the hit is still moving to HBM.
     Waiting {
+        /// Holds the cached blocks and room for the rest.
         lease: Lease,
+        /// Cached blocks by origin, those under way included.
         hit: Hit,
+        /// Transfers that must end before the request can run.
         transfers: SmallVec<[TransferId; 2]>,
     },
-    /// Not enough blocks can be freed now. Nothing has changed.
+    /// Too few blocks can be freed now. The store is unchanged.
     NoRoom,
 }
 
-/// No block can be freed: everything is held.
+/// Too few blocks can be freed, because leases hold the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoRoom;

@@ -1,4 +1,4 @@
-//! leasing
+//! The life of a lease: acquire, grow, commit, release.
 
 use super::block_store::BlockStore;
 use super::find::{Found, Plan};
@@ -16,8 +16,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl BlockStore {
-    /// Holds what is there of the first `limit` blocks of `sequence`, fetches what others `offer`
-    /// where that is faster than to compute it, and reserves HBM for `total` blocks in all.
+    /// Leases the cached part of the first `limit` blocks of `sequence` and reserves HBM up to
+    /// `total` blocks. Loads from tiers behind HBM, and fetches from `offers`, what is faster to
+    /// move than to compute at `cost`. `limit` and `total` count blocks from the start.
     pub fn acquire(
         &mut self,
         now: Instant,
@@ -33,7 +34,7 @@ impl BlockStore {
         self.hold_planned(now, chain, &found, &plan, total)
     }
 
-    /// Holds what was found as far as it is to be used, and begins to bring what is elsewhere.
+    /// Leases what was found up to the plan's end, and starts its load and its fetch.
     pub(super) fn hold_planned(
         &mut self,
         now: Instant,
@@ -42,8 +43,8 @@ impl BlockStore {
         plan: &Plan,
         total: u32,
     ) -> Acquired {
-        // Blocks that need a place in HBM: new ones and those to load. Blocks that are evictable
-        // now but about to be held can't make that room.
+        // New blocks and blocks to load need a place in HBM. Blocks that become held here can't be
+        // evicted to make it.
         let need = u64::from(total.saturating_sub(found.coming));
         if need + found.idle_hbm > self.available() {
             return Acquired::NoRoom;
@@ -84,10 +85,10 @@ impl BlockStore {
         }
     }
 
-    /// Whose blocks a lease computes, and those that came from others on its behalf.
+    /// Sets the owner of the blocks that a lease computes, and of those it fetches.
     pub fn belongs(&mut self, lease: &mut Lease, owner: Owner) {
         lease.owner = Some(owner);
-        if !self.marks_owners() {
+        if !self.records_owners() {
             return;
         }
         let mut next = lease.deepest;
@@ -100,7 +101,7 @@ impl BlockStore {
         }
     }
 
-    /// Reserves until the lease has `total` blocks.
+    /// Reserves HBM until the lease has `total` blocks. An error changes nothing.
     pub fn grow(&mut self, now: Instant, lease: &mut Lease, total: u32) -> Result<(), NoRoom> {
         let more = total.saturating_sub(lease.blocks());
         if u64::from(more) > self.available() {
@@ -112,32 +113,32 @@ impl BlockStore {
         Ok(())
     }
 
-    /// The first `blocks` blocks of the lease are filled: they get their names, and others may
-    /// reuse them.
+    /// Names the first `blocks` blocks of the lease, which are computed now. Other requests can
+    /// share them from here on. The lease must have reserved them.
     pub fn commit(&mut self, now: Instant, lease: &mut Lease, blocks: u32) {
         while lease.named < blocks {
             let from = lease.named;
             let chain = Arc::clone(&lease.chain);
             let (node, agreed) = match self.tree.follow_below(lease.deepest, &chain, from, blocks) {
-                // Somebody computed the same blocks meanwhile: ours are given back.
+                // Another request computed the same blocks meanwhile: share those, free ours.
                 Some((id, agreed)) => {
                     let part = self.hold(id, agreed);
                     if !self.tree.get(part).value.in_hbm() {
-                        self.overtake(now, part);
+                        self.computed_meanwhile(now, part);
                     }
                     (part, agreed)
                 }
                 None => (self.append(now, lease, from, blocks), blocks),
             };
             let count = agreed - from;
-            assert!(lease.reserved >= count, "a block was filled that was never reserved");
+            assert!(lease.reserved >= count, "a filled block was not reserved");
             lease.reserved -= count;
             self.reserved -= u64::from(count);
             (lease.deepest, lease.named) = (Some(node), agreed);
         }
     }
 
-    /// New blocks in HBM, behind what the lease holds.
+    /// Adds new blocks in HBM at the end of the lease's path.
     fn append(&mut self, now: Instant, lease: &Lease, from: u32, to: u32) -> NodeId {
         if let Some(id) = lease.deepest
             && self.lengthens(now, id, lease, to - from)
@@ -145,7 +146,7 @@ impl BlockStore {
             self.tree.extend(id, to);
             self.put_through(id, from, lease.owner);
             for tier in tiers_of(self.tree.get(id).value.tiers) {
-                self.came(id, from, tier);
+                self.record_stored(id, from, tier);
                 if tier != HBM {
                     self.write(now, id, to - from, tier);
                 }
@@ -153,7 +154,7 @@ impl BlockStore {
             return id;
         }
         let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: to };
-        let owner = lease.owner.filter(|_| self.marks_owners());
+        let owner = lease.owner.filter(|_| self.records_owners());
         let id = self.tree.insert(lease.deepest, run, Run { owner, ..Run::new() });
         self.put_through(id, from, lease.owner);
         self.add_tier(id, HBM);
@@ -161,20 +162,20 @@ impl BlockStore {
         id
     }
 
-    /// Whether nobody could tell new blocks from the end of the lease's path, so that they make it
-    /// longer.
+    /// Whether new blocks can extend the last run of the lease instead of starting a new one: both
+    /// would be in the same state.
     fn lengthens(&self, now: Instant, id: NodeId, lease: &Lease, blocks: u32) -> bool {
         let node = self.tree.get(id);
         let run = &node.value;
         let ours = run.pins == 1 && run.in_hbm() && node.children == 0;
         let copies = run.tiers & !1;
-        let whose = run.owner == lease.owner || !self.marks_owners();
-        ours && whose
+        let same_owner = run.owner == lease.owner || !self.records_owners();
+        ours && same_owner
             && Arc::ptr_eq(&node.chain, &lease.chain)
             && tiers_of(copies).all(|tier| self.tiers[tier].takes_copy(now, blocks))
     }
 
-    /// A pool that is written through gets blocks as they are computed.
+    /// Sends new blocks to a pool that is written through.
     fn put_through(&mut self, id: NodeId, from: u32, owner: Option<Owner>) {
         if self.pool == Some(Fill::WriteThrough) {
             let node = self.tree.get(id);
@@ -182,7 +183,7 @@ impl BlockStore {
         }
     }
 
-    /// Gives everything back. Named blocks stay for others until room is needed.
+    /// Ends a lease. Its named blocks stay cached until their room is needed.
     pub fn release(&mut self, lease: Lease) {
         self.leases -= 1;
         self.releases += 1;
@@ -194,13 +195,13 @@ impl BlockStore {
         }
     }
 
-    /// Another hold on the path of a lease, whose pins the caller has set.
-    pub(super) fn again(&mut self, lease: &Lease) -> Lease {
+    /// A second lease on the same path. The caller has pinned the runs.
+    pub(super) fn duplicate_lease(&mut self, lease: &Lease) -> Lease {
         self.leases += 1;
         Lease { deepest: lease.deepest, named: lease.named, ..Lease::new(&lease.chain) }
     }
 
-    /// Holds blocks that another fetches from here; None if one of them is not here any more.
+    /// Leases blocks that a peer or a pool's client fetches; None if one of them was evicted.
     pub fn lend(&mut self, run: &BlockRun) -> Option<Lease> {
         let path = self.path(&run.chain, run.end, run.end);
         if self.present_of(&path) < run.end {

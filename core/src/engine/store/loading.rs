@@ -1,4 +1,7 @@
-//! loading
+//! Moves blocks to HBM: loads from a tier behind it, and fetches from a pool or a peer.
+//!
+//! The loads of a tier share its link fairly. A fetch is timed by its sender, and the store only
+//! waits for the answer.
 
 use super::block_store::BlockStore;
 use super::lease::Lease;
@@ -13,10 +16,10 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl BlockStore {
-    /// Begins to load what lies in one tier of the path that `lease` holds.
+    /// Starts to load the part of the lease's path that is in `tier`.
     pub(super) fn start_load(&mut self, now: Instant, lease: &Lease, tier: usize) -> TransferId {
         let id = self.transfers.next_id();
-        let (mut blocks, mut there_at) = (0, now);
+        let (mut blocks, mut ready_at) = (0, now);
         let mut next = lease.deepest;
         while let Some(node_id) = next {
             let node = self.tree.get_mut(node_id);
@@ -26,7 +29,7 @@ impl BlockStore {
             if run.loading.is_none() && run.tiers.trailing_zeros() as usize == tier {
                 run.loading = Some(id);
                 blocks += len;
-                there_at = there_at.max(run.there_at);
+                ready_at = ready_at.max(run.ready_at);
             }
             next = node.parent;
         }
@@ -34,20 +37,21 @@ impl BlockStore {
         self.reserved += u64::from(blocks);
         let source = &mut self.tiers[tier];
         source.link.start(now, id, f64::from(blocks) * source.load_ns_per_block);
-        let latency = source.latency + there_at.since(now);
-        let transfer = Transfer { blocks, latency, tier: Some(tier), lease: self.again(lease) };
+        let latency = source.latency + ready_at.since(now);
+        let transfer =
+            Transfer { blocks, latency, tier: Some(tier), lease: self.duplicate_lease(lease) };
         self.transfers.all.insert(id, transfer);
         id
     }
 
-    /// When the next transfer leaves its link or is ready.
+    /// When the next load leaves its link or completes.
     pub fn next_ready(&self) -> Option<Instant> {
         let landing = self.transfers.landing.first().map(|&(ready, _)| ready);
         let links = self.tiers[1..].iter().filter_map(|tier| tier.link.next_end());
         links.chain(landing).min()
     }
 
-    /// Ends the first transfer that is ready by `now`.
+    /// Completes the first load that is due by `now`.
     pub fn finish_load(&mut self, now: Instant) -> Option<TransferId> {
         loop {
             let landing = self.transfers.landing.first().map(|&(ready, _)| ready);
@@ -55,21 +59,22 @@ impl BlockStore {
             let ends = links.filter_map(|(i, tier)| tier.link.next_end().map(|end| (end, i + 1)));
             match ends.min() {
                 Some((end, tier)) if end <= now && landing.is_none_or(|ready| end < ready) => {
-                    let (end, id) = self.tiers[tier].link.pop_ended(end).expect("it is due");
+                    let (end, id) =
+                        self.tiers[tier].link.pop_ended(end).expect("a load that is due");
                     let ready = end + self.transfers.all[&id].latency;
                     self.transfers.landing.insert((ready, id));
                 }
                 _ => {
                     landing.filter(|&ready| ready <= now)?;
                     let (ready, id) = self.transfers.landing.pop_first()?;
-                    self.land(ready, id);
+                    self.complete(ready, id);
                     return Some(id);
                 }
             }
         }
     }
 
-    /// Asks for the blocks of an offer that follow what the lease holds, which then holds them too.
+    /// Requests the blocks of an offer after the end of the lease, and extends the lease by them.
     pub(super) fn start_fetch(
         &mut self,
         now: Instant,
@@ -78,7 +83,7 @@ impl BlockStore {
     ) -> TransferId {
         let id = self.transfers.next_id();
         let from = lease.named;
-        // Some of it may be here, behind HBM, where it was not worth loading.
+        // Some of them may be in a tier behind HBM from which a load was not worth it.
         while let Some((node, agreed)) = self.tree.follow(&lease.chain, lease.named, offer.blocks) {
             let part = self.hold(node, agreed);
             let run = &mut self.tree.get_mut(part).value;
@@ -102,7 +107,7 @@ impl BlockStore {
             node.value.pins += 1;
             next = node.parent;
         }
-        let lease = self.again(lease);
+        let lease = self.duplicate_lease(lease);
         let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: lease.named };
         let transfer = Transfer { tier: None, blocks, latency: Duration::ZERO, lease };
         self.transfers.all.insert(id, transfer);
@@ -110,60 +115,61 @@ impl BlockStore {
         id
     }
 
-    pub(super) fn comes_from_outside(&self, id: TransferId) -> bool {
+    /// Whether a pool or a peer sends the blocks of this transfer.
+    pub(super) fn is_fetch(&self, id: TransferId) -> bool {
         self.transfers.all.get(&id).is_some_and(|transfer| transfer.tier.is_none())
     }
 
-    /// Whether a transfer is awaited still.
+    /// Whether a transfer is still under way.
     pub fn awaits(&self, id: TransferId) -> bool {
         self.transfers.all.contains_key(&id)
     }
 
-    /// The blocks of a fetch have come: how many that were not computed before them.
+    /// Ends a fetch whose blocks have arrived. Returns how many were not computed meanwhile.
     pub fn fetched(&mut self, now: Instant, id: TransferId) -> u32 {
-        self.land(now, id)
+        self.complete(now, id)
     }
 
-    /// The blocks of a fetch will not come. Whoever waits for it must have given its lease back.
+    /// Ends a fetch that failed. Requests that wait for it must have released their leases.
     pub fn not_fetched(&mut self, id: TransferId) {
-        let transfer = self.transfers.all.remove(&id).expect("a transfer that was started");
-        let parts = self.parts_of(id, &transfer.lease);
+        let transfer = self.transfers.all.remove(&id).expect("a transfer under way");
+        let parts = self.runs_of_transfer(id, &transfer.lease);
         for &part in &parts {
             let node = self.tree.get_mut(part);
             (node.value.loading, node.value.origin) = (None, 0);
             self.reserved -= u64::from(node.len());
         }
         self.release(transfer.lease);
-        // The last first, so that a run is childless when its turn comes.
+        // From the last to the first, so that a run has no children when it is removed.
         for part in parts {
             let node = self.tree.get(part);
             if node.value.tiers == 0 {
-                assert_eq!(node.value.pins, 0, "somebody holds blocks that never came");
+                assert_eq!(node.value.pins, 0, "a lease holds blocks that did not arrive");
                 let start = node.start;
                 self.tree.truncate(part, start);
             }
         }
     }
 
-    /// A transfer has brought its blocks.
-    fn land(&mut self, now: Instant, id: TransferId) -> u32 {
-        let transfer = self.transfers.all.remove(&id).expect("a transfer that was started");
-        let parts = self.parts_of(id, &transfer.lease);
+    /// Ends a transfer whose blocks have arrived. Returns their number.
+    fn complete(&mut self, now: Instant, id: TransferId) -> u32 {
+        let transfer = self.transfers.all.remove(&id).expect("a transfer under way");
+        let parts = self.runs_of_transfer(id, &transfer.lease);
         let blocks: u32 = parts.iter().map(|&part| self.tree.get(part).len()).sum();
-        assert_eq!(blocks, transfer.blocks, "a transfer lost blocks on the way");
+        assert_eq!(blocks, transfer.blocks, "a transfer has the wrong number of blocks");
         self.reserved -= u64::from(blocks);
         if let Some(tier) = transfer.tier {
             self.tiers[tier].traffic.loaded_blocks += u64::from(blocks);
         }
         for &part in parts.iter().rev() {
-            self.arrive(now, part);
+            self.mark_in_hbm(now, part);
         }
         self.release(transfer.lease);
         blocks
     }
 
-    /// The runs of a path that a transfer brings, the last first.
-    fn parts_of(&self, id: TransferId, lease: &Lease) -> SmallVec<[NodeId; 8]> {
+    /// The runs of a lease's path that a transfer moves, the last first.
+    fn runs_of_transfer(&self, id: TransferId, lease: &Lease) -> SmallVec<[NodeId; 8]> {
         let mut parts = SmallVec::new();
         let mut next = lease.deepest;
         while let Some(part) = next {
@@ -176,22 +182,23 @@ impl BlockStore {
         parts
     }
 
-    /// A held run of a tier behind was computed meanwhile, so it is in HBM now. If it was on its
-    /// way, the transfer has so much less to bring; whoever waits for it still does.
-    pub(super) fn overtake(&mut self, now: Instant, id: NodeId) {
+    /// A pinned run outside HBM was computed by another request, so it is in HBM now. If a transfer
+    /// was moving it, that transfer has fewer blocks left; requests still wait for its end.
+    pub(super) fn computed_meanwhile(&mut self, now: Instant, id: NodeId) {
         let node = self.tree.get(id);
         if let Some(loading) = node.value.loading {
             let count = node.len();
-            let on_its_way = self.transfers.all.get_mut(&loading).expect("it loads the run");
-            on_its_way.blocks -= count;
+            let transfer =
+                self.transfers.all.get_mut(&loading).expect("the transfer of a loading run");
+            transfer.blocks -= count;
             self.reserved -= u64::from(count);
         }
-        self.arrive(now, id);
+        self.mark_in_hbm(now, id);
     }
 
-    /// A held run is in HBM now. Tiers that fill by spilling give it up: a block is in one of them,
-    /// or in HBM.
-    fn arrive(&mut self, now: Instant, id: NodeId) {
+    /// A pinned run is in HBM now. Spill tiers drop their copy, because a block is in HBM or in one
+    /// of them.
+    fn mark_in_hbm(&mut self, now: Instant, id: NodeId) {
         self.add_tier(id, HBM);
         let run = &mut self.tree.get_mut(id).value;
         (run.loading, run.origin) = (None, 0);

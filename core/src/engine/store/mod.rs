@@ -1,14 +1,22 @@
-//! The KV blocks of one worker: who uses which, what may be thrown out, what waits in the tiers
-//! behind HBM.
+//! The KV blocks of one worker or pool: which request uses which block, which block leaves next,
+//! and what the tiers behind HBM hold.
 //!
-//! A [`Lease`] is one request's hold on the store: blocks with a name, which it shares with others
-//! and which stay while anyone holds them, and reserved blocks, which are its own until they are
-//! filled. Blocks nobody holds stay until room is needed; each tier's [`eviction`] rule says which
-//! go first, and of one prompt the last go first, so what is left is always a set of whole prefixes.
+//! A request uses the store through a [`Lease`]. A lease holds named blocks, which other requests
+//! may share, and reserved blocks, which are private until they are filled. A block without a
+//! lease stays until its room is needed. Each tier has an [`eviction`] rule that chooses the next
+//! block. The rule takes the end of a prompt before its start, so a tier always holds whole
+//! prefixes.
 //!
-//! What leaves HBM goes to the next tier that fills by spilling, and from there to the one behind
-//! it; a tier that is written through has a copy from the start. A block is in at most one of HBM
-//! and the tiers that fill by spilling.
+//! A block that leaves HBM moves to the next tier with [`Fill::Spill`], and from there to the
+//! following one. A tier with [`Fill::WriteThrough`] gets its copy when the block is computed.
+//! Each block is in at most one of HBM and the spill tiers.
+//!
+//! `block_store` has the state. The files beside it are its work: `find` looks a prompt up and
+//! plans what to load, `leasing` is a lease's life, `loading` moves blocks to HBM, `room` evicts,
+//! `keep` serves a pool, `check` holds the invariants.
+//!
+//! [`Fill::Spill`]: crate::engine::profile::Fill::Spill
+//! [`Fill::WriteThrough`]: crate::engine::profile::Fill::WriteThrough
 
 mod block_store;
 mod check;

@@ -1,37 +1,40 @@
-//! quota
+//! Blocks of each tenant, where a pool guarantees every tenant a share.
+//!
+//! When room is needed, the tenant that exceeds its share the most gives it. New blocks count for
+//! the tenant that puts them. So a tenant exceeds its share only while no other needs the room.
 
 use crate::id::TenantId;
 use crate::request::Owner;
 use crate::runs::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each tenant has of a memory with nothing behind it.
+/// The blocks of all tenants in a store without tiers behind its memory.
 #[derive(Debug)]
 pub(super) struct Quotas {
-    /// Of each tenant, in blocks.
+    /// The guarantee of each tenant, in blocks.
     pub share: u64,
     pub tenants: BTreeMap<TenantId, Holding>,
 }
 
+/// The blocks of one tenant.
 #[derive(Default, Debug)]
 pub(super) struct Holding {
-    /// Blocks that are its own.
+    /// Blocks that it owns.
     pub resident: u64,
-    /// Of those the runs that nobody holds: when they were used, what they end at (the far end
-    /// first), and which they are.
+    /// Its runs without a lease: last use, end (in reverse, so the deepest is first), node.
     pub idle: BTreeSet<(u64, u32, NodeId)>,
 }
 
 impl Quotas {
-    pub fn came(&mut self, owner: Option<Owner>, blocks: u64) {
+    pub fn record_stored(&mut self, owner: Option<Owner>, blocks: u64) {
         if let Some(owner) = owner {
             self.tenants.entry(owner.tenant).or_default().resident += blocks;
         }
     }
 
-    pub fn left(&mut self, owner: Option<Owner>, blocks: u64) {
+    pub fn record_removed(&mut self, owner: Option<Owner>, blocks: u64) {
         if let Some(owner) = owner {
-            let holding = self.tenants.get_mut(&owner.tenant).expect("it has blocks");
+            let holding = self.tenants.get_mut(&owner.tenant).expect("the owner of a stored run");
             holding.resident -= blocks;
             if holding.resident == 0 {
                 self.tenants.remove(&owner.tenant);
@@ -43,8 +46,8 @@ impl Quotas {
         self.tenants.get(&tenant).map_or(0, |holding| holding.resident)
     }
 
-    /// Who is over its share, and by how many blocks, the furthest first. The `new` blocks count as
-    /// the putter's.
+    /// Tenants above their share with the excess in blocks, the largest first. The `new` blocks
+    /// count for `putter`.
     pub fn over(&self, putter: Option<TenantId>, new: u64) -> Vec<(u64, TenantId)> {
         let over = |(&tenant, holding): (&TenantId, &Holding)| {
             let puts = if putter == Some(tenant) { new } else { 0 };

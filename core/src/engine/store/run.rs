@@ -1,4 +1,4 @@
-//! A run
+//! A run: consecutive blocks of one prompt that are in the same state.
 
 use super::eviction::Idle;
 use crate::id::{MAX_TIERS, TransferId};
@@ -6,33 +6,33 @@ use crate::request::Owner;
 use crate::runs::{Node, NodeId};
 use crate::time::Instant;
 
-/// The place of HBM among the tiers.
+/// The index of HBM among the tiers.
 pub(super) const HBM: usize = 0;
 
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// A bit for each tier that has a copy. What follows it is never nearer than it is.
+    /// A bit for each tier that has a copy. A run is never in a nearer tier than its parent.
     pub tiers: u8,
-    /// Leases whose path goes through here. Such a run is in no eviction order.
+    /// Leases whose path contains this run. A pinned run is in no eviction order.
     pub pins: u32,
-    /// On its way to HBM.
+    /// The transfer that moves it to HBM, if any.
     pub loading: Option<TransferId>,
-    /// Whence, if it comes from outside; 0 otherwise.
+    /// Its origin if it comes from a pool or peer; 0 otherwise.
     pub origin: u8,
-    /// When it was last let go of, counted in releases.
+    /// When a lease last released it, counted in releases of the store.
     pub used: u64,
-    /// A second request has held it.
+    /// Whether a second request has held it.
     pub reused: bool,
-    /// When the last copy that was begun is there.
-    pub there_at: Instant,
-    /// Whose it is, where the store marks that.
+    /// When the newest copy to a tier behind HBM is complete.
+    pub ready_at: Instant,
+    /// The owner, if [`BlockStore::records_owners`](super::BlockStore::records_owners).
     pub owner: Option<Owner>,
-    /// How many runs go on from here, in each tier.
+    /// The number of child runs in each tier.
     pub below: [u32; MAX_TIERS],
 }
 
 impl Run {
-    /// Blocks that are in HBM or on the way there, whose names are held by nobody else yet.
+    /// New blocks, pinned by the one lease that computes or fetches them.
     pub const fn new() -> Self {
         Self {
             tiers: 0,
@@ -41,13 +41,13 @@ impl Run {
             origin: 0,
             used: 0,
             reused: false,
-            there_at: Instant::START,
+            ready_at: Instant::START,
             owner: None,
             below: [0; MAX_TIERS],
         }
     }
 
-    /// Where it is found: where it comes from, or the nearest tier.
+    /// The origin that a hit counts it under: a pool or peer, else the nearest tier.
     pub const fn found_in(&self) -> usize {
         if self.origin > 0 { self.origin as usize } else { self.tiers.trailing_zeros() as usize }
     }
@@ -56,15 +56,16 @@ impl Run {
         self.tiers & 1 != 0
     }
 
-    /// Whether nobody tells it from the run that follows it. Nobody holds them, they leave together,
-    /// and who loads the one that follows loads this one too, which comes no sooner.
+    /// Whether this run and its child `next` can be merged. Without a lease they leave together,
+    /// and a load of the child loads this run too, which is ready no earlier.
     pub fn is_like(&self, next: &Self) -> bool {
         let idle = (self.pins, next.pins) == (0, 0);
         let alike = (self.tiers, self.used, self.reused) == (next.tiers, next.used, next.reused);
-        idle && alike && self.owner == next.owner && self.there_at >= next.there_at
+        idle && alike && self.owner == next.owner && self.ready_at >= next.ready_at
     }
 }
 
+/// The tiers in a bit mask, nearest first.
 pub(super) fn tiers_of(mask: u8) -> impl Iterator<Item = usize> {
     let mut left = mask;
     core::iter::from_fn(move || {
@@ -74,7 +75,7 @@ pub(super) fn tiers_of(mask: u8) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What an eviction order is told of a run.
+/// A run as an eviction rule sees it.
 pub(super) fn idle(id: NodeId, node: &Node<Run>) -> Idle {
     let run = &node.value;
     Idle { id, used: run.used, end: node.end, blocks: node.len(), reused: run.reused }

@@ -1,4 +1,4 @@
-//! transfer
+//! Transfers to HBM: from a tier of the worker, from a pool, or from a peer.
 
 use super::lease::Lease;
 use crate::block::BlockRun;
@@ -6,44 +6,53 @@ use crate::id::{SourceId, TransferId};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What another could send of a prompt.
+/// Blocks of a prompt that a pool or a peer can send.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Offer {
+    /// The pool or the peer.
     pub from: SourceId,
-    /// How much it has, in blocks from the start of the prompt.
+    /// How many blocks it has, from the start of the prompt.
     pub blocks: u32,
-    /// How fast a block would come now.
+    /// Current time for each block, in nanoseconds.
     pub ns_per_block: f64,
+    /// Time before the first block, in nanoseconds.
     pub latency_ns: f64,
-    /// Fetched even where computing would be faster.
+    /// Fetch it even if computing the blocks is faster.
     pub always: bool,
 }
 
 impl Offer {
-    /// Nanoseconds until so many of its blocks would be here.
+    /// Nanoseconds to fetch `blocks` blocks.
     pub fn estimate(&self, blocks: u32) -> f64 {
         self.latency_ns + f64::from(blocks) * self.ns_per_block
     }
 }
 
-/// A transfer that somebody else must make: answered with [`BlockStore::fetched`] or
+/// A request for blocks of a pool or a peer. Answer it with [`BlockStore::fetched`] or
 /// [`BlockStore::not_fetched`].
+///
+/// [`BlockStore::fetched`]: super::BlockStore::fetched
+/// [`BlockStore::not_fetched`]: super::BlockStore::not_fetched
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fetch {
+    /// The transfer that the answer names.
     pub id: TransferId,
+    /// The pool or the peer that must send the blocks.
     pub from: SourceId,
+    /// The blocks.
     pub run: BlockRun,
 }
 
+/// A transfer under way.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// None: from outside.
+    /// The tier it reads; None if a pool or a peer sends it.
     pub tier: Option<usize>,
-    /// Blocks that are still to come.
+    /// Blocks that have not arrived.
     pub blocks: u32,
-    /// What it takes beside its time on the link.
+    /// Time beside its time on the link.
     pub latency: Duration,
-    /// Keeps the path in place even if every request that waits for it goes away.
+    /// Pins the path, even if every request that waits for it is cancelled.
     pub lease: Lease,
 }
 
@@ -51,7 +60,7 @@ pub(super) struct Transfer {
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
     pub all: BTreeMap<TransferId, Transfer>,
-    /// Off the link, and ready after the latency.
+    /// Transfers that have left the link, by the time at which they are complete.
     pub landing: BTreeSet<(Instant, TransferId)>,
     pub started: u64,
 }
