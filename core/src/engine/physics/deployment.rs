@@ -1,13 +1,15 @@
 //! The third row: how a model is served on a device. Rows make a [`Profile`].
 
+use super::error::BuildError;
 use super::precision::{KvDtype, Precision};
-use super::{Calibrated, Device, Hardware, MemoryPlan, Model, Physics, Placement};
-use crate::engine::profile::{PeerLink, PoolLink, Profile, StepTime, TierSpec};
+use super::step::Placement;
+use crate::engine::profile::{PeerLink, PoolLink, TierSpec};
 use crate::engine::store::eviction::EvictionRule;
 use serde::{Deserialize, Serialize};
 
 /// The most tokens a step may have: the table by tokens is kept in memory.
 const MOST_BATCHED_TOKENS: u32 = 131_072;
+
 const MOST_SEQS: u32 = 65_536;
 
 /// A profile file that names its device and its model.
@@ -55,20 +57,6 @@ const fn default_activation_gb() -> f64 {
     3.9
 }
 
-/// A field of a row that can't be, or that does not fit the other rows.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{field}: {why}")]
-pub struct BuildError {
-    pub field: String,
-    pub why: String,
-}
-
-impl BuildError {
-    pub fn new(field: impl Into<String>, why: String) -> Self {
-        Self { field: field.into(), why }
-    }
-}
-
 impl Deployment {
     /// As vLLM serves unless told otherwise. Names are the caller's to set.
     pub const fn new(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Self {
@@ -96,7 +84,7 @@ impl Deployment {
         Placement { tp: self.tp, precision: self.precision, kv: self.kv_dtype }
     }
 
-    fn check(&self) -> Result<(), BuildError> {
+    pub(super) fn check(&self) -> Result<(), BuildError> {
         let err = |field: &str, why: String| Err(BuildError::new(field, why));
         if !(1..=1024).contains(&self.tp) {
             return err("tp", format!("{}, expected 1 to 1024 devices", self.tp));
@@ -121,39 +109,5 @@ impl Deployment {
             return err("activation_gb", format!("{}, expected 0 or more", self.activation_gb));
         }
         Ok(())
-    }
-}
-
-impl Profile {
-    /// A worker from its three rows.
-    pub fn build(
-        device: &Device,
-        model: &Model,
-        deployment: &Deployment,
-    ) -> Result<Self, BuildError> {
-        deployment.check()?;
-        let memory = MemoryPlan::new(device, model, deployment)?;
-        let physics = Physics::new(device, model, deployment.placement())?;
-        let standing = device.standing(deployment.precision, &model.name, model.family);
-        let validated = standing.validated;
-        let (name, hardware) = (model.name.clone(), Hardware::new(device, deployment.tp));
-        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing, hardware);
-        let mut profile = Self {
-            name: deployment.name.clone(),
-            validated,
-            block_size: deployment.block_size,
-            hbm_tokens: deployment.hbm_tokens,
-            kv_bytes_per_token: 0,
-            max_num_seqs: deployment.max_num_seqs,
-            max_num_batched_tokens: deployment.max_num_batched_tokens,
-            step: StepTime::Calibrated(step),
-            eviction: deployment.eviction,
-            tiers: deployment.tiers.clone(),
-            pool: deployment.pool,
-            peers: deployment.peers,
-        };
-        profile.set_block_size(deployment.block_size);
-        profile.check().map_err(|error| BuildError::new(error.field, error.why))?;
-        Ok(profile)
     }
 }

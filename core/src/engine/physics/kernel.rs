@@ -1,10 +1,10 @@
 //! Single kernels, in the same forms as whole steps: what constants are first fitted to.
 
-use super::BuildError;
 use super::device::Device;
+use super::error::BuildError;
 use super::model::{Experts, Product, Weights};
 use super::precision::{KvDtype, Precision};
-use super::step::Hardware;
+use super::step::KernelRates;
 
 /// One kernel as it is measured.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -29,8 +29,8 @@ impl Kernel {
                 let [input, output] = [input, output].map(f64::from);
                 let product = Product { layers: 1.0, input, output, weights: Weights::Linear };
                 let constants = device.constants(precision);
-                let hardware = Hardware { device, constants: &constants, precision };
-                Ok(hardware.term(&product)?.at(f64::from(tokens)))
+                let rates = KernelRates { device, constants: &constants, precision };
+                Ok(rates.term(&product)?.at(f64::from(tokens)))
             }
             Self::PrefillAttention { kv, heads, head_size, batch, tokens } => {
                 let attention = &device.attention;
@@ -50,8 +50,8 @@ impl Kernel {
             }
             Self::Experts { precision, tokens, hidden, experts, devices } => {
                 let constants = device.constants(precision);
-                let hardware = Hardware { device, constants: &constants, precision };
-                Ok(hardware.experts(hidden, &experts, devices)?.at(f64::from(tokens)))
+                let rates = KernelRates { device, constants: &constants, precision };
+                Ok(rates.experts(hidden, &experts, devices)?.at(f64::from(tokens)))
             }
             Self::AllReduce { bytes } => {
                 let link = device.link_gb_s.unwrap_or(1.0) * device.all_reduce.efficiency;

@@ -1,6 +1,9 @@
 //! How much KV cache fits beside the weights.
 
-use super::{BuildError, Deployment, Device, Model};
+use super::deployment::Deployment;
+use super::device::Device;
+use super::error::BuildError;
+use super::model::Model;
 use serde::Serialize;
 
 /// The memory of all devices of a worker together, in bytes.

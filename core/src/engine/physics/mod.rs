@@ -9,8 +9,11 @@
 //! Nothing is done per layer while an engine runs: layers of one shape are one term, and what
 //! depends on the number of tokens alone is tabulated once.
 
+mod build;
+mod constants;
 mod deployment;
 mod device;
+mod error;
 mod hardware;
 mod kernel;
 mod memory;
@@ -19,12 +22,13 @@ mod precision;
 mod step;
 mod table;
 
-pub use deployment::{BuildError, Deployment};
-pub use device::{
-    AllReduce, Attention, Constants, Device, Elementwise, Fitted, FrontEnd, Gemm, Host, Moe, Peaks,
-    PerKv, Standing,
+pub use constants::{
+    AllReduce, Attention, Constants, Elementwise, Fitted, FrontEnd, Gemm, Host, Moe, PerKv,
 };
-pub use hardware::{Hardware, Purchase, Sustained};
+pub use deployment::Deployment;
+pub use device::{Device, Peaks, Purchase, Standing, Sustained};
+pub use error::BuildError;
+pub use hardware::Hardware;
 pub use kernel::Kernel;
 pub use memory::MemoryPlan;
 pub use model::{Dense, Experts, Family, LatentAttention, Layers, Model, Recurrent};

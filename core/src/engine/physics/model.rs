@@ -1,6 +1,6 @@
 //! One language model: the sizes that its times and its memory follow from.
 
-use super::BuildError;
+use super::error::BuildError;
 use super::precision::{KvDtype, Precision};
 use serde::{Deserialize, Serialize};
 

@@ -16,10 +16,11 @@
 //! - all-reduces, two a layer: `launch + 2 T d / (link e_b)`.
 //! - elementwise, a layer: `launch + c 2 T (8 d + 3 width) / B`.
 
-use super::device::{Constants, Device};
+use super::constants::{Constants, FrontEnd};
+use super::device::Device;
+use super::error::BuildError;
 use super::model::{Experts, Model, Product, Weights};
 use super::precision::{BF16, KvDtype, Precision};
-use super::{BuildError, FrontEnd};
 use crate::engine::profile::StepShape;
 
 /// How a model lies on a device.
@@ -167,7 +168,7 @@ impl Physics {
     pub fn new(device: &Device, model: &Model, placement: Placement) -> Result<Self, BuildError> {
         let Placement { tp, precision, .. } = placement;
         let constants = device.constants(precision);
-        let hardware = Hardware { device, constants: &constants, precision };
+        let rates = KernelRates { device, constants: &constants, precision };
         let products = model.products(tp);
         let output = Product {
             layers: 1.0,
@@ -175,12 +176,12 @@ impl Physics {
             output: f64::from(model.vocab) / f64::from(tp),
             weights: Weights::Plain,
         };
-        let terms: Result<_, _> = products.iter().map(|product| hardware.term(product)).collect();
-        let experts = model.experts.map(|one| hardware.experts(model.hidden, &one, tp));
+        let terms: Result<_, _> = products.iter().map(|product| rates.term(product)).collect();
+        let experts = model.experts.map(|one| rates.experts(model.hidden, &one, tp));
         let bytes_per_ns = device.bytes_per_ns();
         let mut physics = Self {
             products: terms?,
-            output: hardware.term(&output)?,
+            output: rates.term(&output)?,
             experts: experts.transpose()?,
             all_reduce: all_reduce(device, model, tp)?,
             elementwise: elementwise(&constants, model, tp, bytes_per_ns),
@@ -196,7 +197,7 @@ impl Physics {
             host: host(device, tp),
             front_end: device.front_end.clone(),
         };
-        hardware.attention(model, placement, &mut physics)?;
+        rates.attention(model, placement, &mut physics)?;
         Ok(physics)
     }
 
@@ -266,13 +267,13 @@ impl Physics {
 }
 
 /// A device with the constants of one precision.
-pub(super) struct Hardware<'a> {
+pub(super) struct KernelRates<'a> {
     pub device: &'a Device,
     pub constants: &'a Constants,
     pub precision: Precision,
 }
 
-impl Hardware<'_> {
+impl KernelRates<'_> {
     pub fn term(&self, product: &Product) -> Result<Term, BuildError> {
         let plain;
         let (format, gemm) = match product.weights {

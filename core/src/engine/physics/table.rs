@@ -1,7 +1,10 @@
 //! The physics made fast enough for the inner loop, and what a report says of it.
 
+use super::deployment::Deployment;
+use super::device::Standing;
+use super::hardware::Hardware;
+use super::memory::MemoryPlan;
 use super::step::Physics;
-use super::{Deployment, Hardware, MemoryPlan, Standing};
 use crate::engine::profile::StepShape;
 use crate::event::PrefillCost;
 use crate::time::Duration;

@@ -1,6 +1,7 @@
 //! Who waits comes to run: blocks for all of its prompt, then its prompt chunk by chunk.
 
-use super::{Plan, Scheduler};
+use super::plan::Plan;
+use super::queues::Scheduler;
 use crate::engine::profile::Profile;
 use crate::engine::sequence::{Handover, SeqKey, State};
 use crate::engine::store::{Acquired, BlockStore, Hit};

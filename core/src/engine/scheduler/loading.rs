@@ -1,6 +1,6 @@
 //! Who waits for blocks that are on their way.
 
-use super::Scheduler;
+use super::queues::Scheduler;
 use crate::engine::sequence::{Handover, SeqKey, State};
 use crate::engine::store::BlockStore;
 use crate::id::{RequestId, TransferId, WorkerId};

@@ -1,6 +1,6 @@
 //! What a worker says of itself to routers: who it is, how busy, what it holds.
 
-use super::Engine;
+use super::worker::Engine;
 use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
 
 impl Engine {

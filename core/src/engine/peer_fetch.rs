@@ -4,30 +4,12 @@
 //! A fetch that fails is a miss, never an error: what it should have brought is computed. It fails
 //! at the latest when the profile's time for it is over.
 
-use super::{Engine, FetchError, LoanKey, Output};
+use super::loans::LoanStats;
+use super::output::{FetchError, LoanKey, Output};
+use super::worker::Engine;
 use crate::block::BlockRun;
-use crate::engine::store::Lease;
 use crate::id::TransferId;
-use crate::link::FairLink;
-use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
-
-/// Blocks that are held for others while they are sent.
-#[derive(Debug, Default)]
-pub(super) struct Loans {
-    /// Out of this engine, shared by all that fetch from it.
-    pub link: FairLink<LoanKey>,
-    pub leases: BTreeMap<LoanKey, Lease>,
-    lent_blocks: u64,
-}
-
-/// What an engine lent to its peers since it began.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct LoanStats {
-    pub blocks: u64,
-    /// Time in which anything was on its way out.
-    pub sending: Duration,
-}
+use crate::time::Instant;
 
 impl Engine {
     /// Says what is to be fetched, and until when it is waited for.

@@ -1,0 +1,45 @@
+//! build
+
+use super::deployment::Deployment;
+use super::device::Device;
+use super::error::BuildError;
+use super::hardware::Hardware;
+use super::memory::MemoryPlan;
+use super::model::Model;
+use super::step::Physics;
+use super::table::Calibrated;
+use crate::engine::profile::{Profile, StepTime};
+
+impl Profile {
+    /// A worker from its three rows.
+    pub fn build(
+        device: &Device,
+        model: &Model,
+        deployment: &Deployment,
+    ) -> Result<Self, BuildError> {
+        deployment.check()?;
+        let memory = MemoryPlan::new(device, model, deployment)?;
+        let physics = Physics::new(device, model, deployment.placement())?;
+        let standing = device.standing(deployment.precision, &model.name, model.family);
+        let validated = standing.validated;
+        let (name, hardware) = (model.name.clone(), Hardware::new(device, deployment.tp));
+        let step = Calibrated::new(physics, name, deployment.clone(), memory, standing, hardware);
+        let mut profile = Self {
+            name: deployment.name.clone(),
+            validated,
+            block_size: deployment.block_size,
+            hbm_tokens: deployment.hbm_tokens,
+            kv_bytes_per_token: 0,
+            max_num_seqs: deployment.max_num_seqs,
+            max_num_batched_tokens: deployment.max_num_batched_tokens,
+            step: StepTime::Calibrated(step),
+            eviction: deployment.eviction,
+            tiers: deployment.tiers.clone(),
+            pool: deployment.pool,
+            peers: deployment.peers,
+        };
+        profile.set_block_size(deployment.block_size);
+        profile.check().map_err(|error| BuildError::new(error.field, error.why))?;
+        Ok(profile)
+    }
+}

@@ -1,0 +1,122 @@
+//! step time
+
+use super::error::ProfileError;
+use super::shape::StepShape;
+use crate::engine::physics::Calibrated;
+use crate::time::Duration;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What a step costs.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged)]
+pub enum StepTime {
+    Linear(LinearStep),
+    /// From a device, a model and a deployment.
+    Calibrated(Calibrated),
+}
+
+/// A made-up step time, in a few numbers that can be checked by hand. The shape follows GPUs: weights
+/// are read once a step or tokens are multiplied with them, whichever takes longer; prefill attention
+/// pays for each pair of tokens; decode attention reads the whole context.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearStep {
+    /// Launches and the host's share, each step.
+    pub base_ns: f64,
+    /// Reading all weights once: the floor of the matrix products.
+    pub weights_ns: f64,
+    /// Matrix products, for each new token.
+    pub ns_per_token: f64,
+    /// Prefill attention, for each pair of a new token and one it attends to.
+    pub ns_per_pair: f64,
+    /// Decode attention, for each token of context that is read.
+    pub ns_per_context_token: f64,
+    /// Sampling and bookkeeping, for each sequence.
+    pub ns_per_seq: f64,
+}
+
+impl StepTime {
+    pub fn ns(&self, shape: &StepShape) -> f64 {
+        match self {
+            Self::Linear(linear) => linear.ns(shape),
+            Self::Calibrated(calibrated) => calibrated.ns(shape),
+        }
+    }
+
+    /// By how much a step takes longer than the one before, while so many sequences decode and so
+    /// many of their windows still fill.
+    pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
+        match self {
+            Self::Linear(linear) => f64::from(decoding) * linear.ns_per_context_token,
+            Self::Calibrated(calibrated) => calibrated.growth_ns(decoding, filling),
+        }
+    }
+
+    /// The window of sliding-window layers in tokens; 0 where there are none.
+    pub fn window(&self) -> u32 {
+        match self {
+            Self::Linear(_) => 0,
+            Self::Calibrated(calibrated) => calibrated.window(),
+        }
+    }
+
+    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
+    /// (0: nobody decodes).
+    pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
+        match self {
+            Self::Linear(_) => Duration::ZERO,
+            Self::Calibrated(calibrated) => calibrated.front_end(prompt_tokens, step_ns),
+        }
+    }
+
+    pub const fn calibrated(&self) -> Option<&Calibrated> {
+        match self {
+            Self::Linear(_) => None,
+            Self::Calibrated(calibrated) => Some(calibrated),
+        }
+    }
+}
+
+/// Only made-up step times stand in a profile file by themselves.
+impl<'de> Deserialize<'de> for StepTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LinearStep::deserialize(deserializer).map(Self::Linear)
+    }
+}
+
+impl From<LinearStep> for StepTime {
+    fn from(linear: LinearStep) -> Self {
+        Self::Linear(linear)
+    }
+}
+
+impl LinearStep {
+    pub(super) fn check(&self) -> Result<(), ProfileError> {
+        let times = [
+            ("step.base_ns", self.base_ns),
+            ("step.weights_ns", self.weights_ns),
+            ("step.ns_per_token", self.ns_per_token),
+            ("step.ns_per_pair", self.ns_per_pair),
+            ("step.ns_per_context_token", self.ns_per_context_token),
+            ("step.ns_per_seq", self.ns_per_seq),
+        ];
+        for (field, value) in times {
+            if !(0.0..=1e15).contains(&value) {
+                return Err(ProfileError { field, why: format!("{value}, expected 0 or more") });
+            }
+        }
+        if self.base_ns + self.weights_ns < 1.0 {
+            let why = "a step must take time: base_ns + weights_ns is below 1".into();
+            return Err(ProfileError { field: "step", why });
+        }
+        Ok(())
+    }
+
+    pub fn ns(&self, shape: &StepShape) -> f64 {
+        self.base_ns
+            + (f64::from(shape.tokens) * self.ns_per_token).max(self.weights_ns)
+            + shape.pairs * self.ns_per_pair
+            + f64::from(shape.seqs) * self.ns_per_seq
+            + shape.context as f64 * self.ns_per_context_token
+    }
+}

@@ -1,0 +1,73 @@
+//! Transfers to HBM: from a tier of the worker, from a pool, or from a peer.
+
+use super::lease::Lease;
+use crate::block::BlockRun;
+use crate::id::{SourceId, TransferId};
+use crate::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Blocks of a prompt that a pool or a peer can send.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Offer {
+    /// The pool or the peer.
+    pub from: SourceId,
+    /// How many blocks it has, from the start of the prompt.
+    pub blocks: u32,
+    /// Current time for each block, in nanoseconds.
+    pub ns_per_block: f64,
+    /// Time before the first block, in nanoseconds.
+    pub latency_ns: f64,
+    /// Fetch it even if computing the blocks is faster.
+    pub always: bool,
+}
+
+impl Offer {
+    /// Nanoseconds to fetch `blocks` blocks.
+    pub fn estimate(&self, blocks: u32) -> f64 {
+        self.latency_ns + f64::from(blocks) * self.ns_per_block
+    }
+}
+
+/// A request for blocks of a pool or a peer. Answer it with [`BlockStore::fetched`] or
+/// [`BlockStore::not_fetched`].
+///
+/// [`BlockStore::fetched`]: super::BlockStore::fetched
+/// [`BlockStore::not_fetched`]: super::BlockStore::not_fetched
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fetch {
+    /// The transfer that the answer names.
+    pub id: TransferId,
+    /// The pool or the peer that must send the blocks.
+    pub from: SourceId,
+    /// The blocks.
+    pub run: BlockRun,
+}
+
+/// A transfer under way.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    /// The tier it reads; None if a pool or a peer sends it.
+    pub tier: Option<usize>,
+    /// Blocks that have not arrived.
+    pub blocks: u32,
+    /// Time beside its time on the link.
+    pub latency: Duration,
+    /// Pins the path, even if every request that waits for it is cancelled.
+    pub lease: Lease,
+}
+
+/// All transfers under way.
+#[derive(Debug, Default)]
+pub(super) struct Transfers {
+    pub all: BTreeMap<TransferId, Transfer>,
+    /// Transfers that have left the link, by the time at which they are complete.
+    pub landing: BTreeSet<(Instant, TransferId)>,
+    pub started: u64,
+}
+
+impl Transfers {
+    pub fn next_id(&mut self) -> TransferId {
+        self.started += 1;
+        TransferId(self.started - 1)
+    }
+}
