@@ -1,4 +1,4 @@
-//! handover
+//! The link and the state of KV transfers from prefill workers to decode workers.
 
 use super::profile::{Profile, ProfileError, StepShape};
 use super::store::Lease;
@@ -9,21 +9,25 @@ use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The way of KV from workers that prefill to workers that decode.
+/// The link that moves KV from prefill workers to decode workers.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandoverLink {
-    /// Out of each worker, in GB/s (10^9 bytes), shared by all hand-overs from it.
+    /// Bandwidth out of each prefill worker, in GB/s (10^9 bytes), shared by its transfers.
     pub gb_s: f64,
-    /// Of each, beside its time on the link.
+    /// Latency of each transfer beside its time on the link, in microseconds.
     pub latency_us: f64,
-    /// After which one that was asked for is given up, and the prompt computed.
+    /// Timeout of a transfer in milliseconds. The decode worker then computes the prompt.
     pub timeout_ms: f64,
-    /// How long KV that nobody has asked for is held.
+    /// How long a prefill worker holds KV that no decode worker has requested, in milliseconds.
     pub hold_ms: f64,
 }
 
 impl HandoverLink {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), ProfileError> {
         let err = |field, why: String| Err(ProfileError { field, why });
         for (field, value) in [
@@ -41,6 +45,7 @@ impl HandoverLink {
         Ok(())
     }
 
+    /// Latency of each transfer beside its time on the link.
     pub fn latency(&self) -> Duration {
         Duration::from_nanos_f64(self.latency_us * 1e3)
     }
@@ -54,82 +59,92 @@ impl HandoverLink {
     }
 }
 
-/// Counts of hand-overs since the engine began.
+/// Counts of KV transfers since the engine started.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct HandoverStats {
-    /// KV that others pulled from here, to answer prompts that this worker computed.
+    /// Tokens whose KV this worker sent to decode workers.
     pub tokens: u64,
+    /// Bytes of that KV.
     pub bytes: u64,
-    /// Time in which any of it was on its way.
+    /// Time with at least one transfer on the way out.
     pub sending: Duration,
-    /// Hand-overs to here that failed; the prompts were computed.
+    /// Transfers to this worker that failed. It computed their prompts.
     pub failed: u64,
-    /// Prompts that were computed for others, and that nobody came for in time.
+    /// Prompts computed here whose KV no decode worker requested in time.
     pub expired: u64,
-    /// Time that requests waited here for hand-overs, all together.
+    /// Time that requests waited here for KV transfers, summed over requests.
     pub wait: Duration,
 }
 
-/// A worker's part in hand-overs.
+/// The KV transfers of one worker, in both directions.
 #[derive(Debug, Default)]
 pub(super) struct Handovers {
     pub role: Role,
     pub link: Option<HandoverLink>,
-    /// Computed here, for others.
+    /// KV computed here, held for a decode worker.
     pub held: BTreeMap<RequestId, Lease>,
-    /// When what nobody has asked for is let go.
+    /// When held KV expires, unless it is requested before.
     pub expiries: BTreeMap<RequestId, Instant>,
-    pub due: BTreeSet<(Instant, RequestId)>,
-    /// Of those that are held: on their way to whom.
-    pub going: BTreeMap<RequestId, WorkerId>,
+    /// The same in order of time.
+    pub expiry_order: BTreeSet<(Instant, RequestId)>,
+    /// The decode workers of held KV that is under way.
+    pub destinations: BTreeMap<RequestId, WorkerId>,
     pub sending: FairLink<RequestId>,
-    /// Asked for by this worker, and until when it waits.
+    /// Transfers that this worker waits for, with their timeouts.
     pub awaited: BTreeMap<RequestId, Instant>,
+    /// The same in order of time.
     pub deadlines: BTreeSet<(Instant, RequestId)>,
     pub stats: HandoverStats,
 }
 
 impl Handovers {
+    /// When the next transfer ends, times out or expires.
     pub fn next_wake(&self) -> Option<Instant> {
-        let due = self.due.first().map(|&(at, _)| at);
+        let due = self.expiry_order.first().map(|&(at, _)| at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         [due, deadline, self.sending.next_end()].into_iter().flatten().min()
     }
 
+    /// Whether the KV of a request is held here.
     pub fn holds(&self, id: RequestId) -> bool {
         self.held.contains_key(&id)
     }
 
     pub fn check_at_rest(&self) {
-        assert!(self.held.is_empty(), "{} prompts are held for nobody", self.held.len());
-        assert!(self.due.is_empty() && self.expiries.is_empty(), "expiries are left");
-        assert!(self.awaited.is_empty() && self.deadlines.is_empty(), "hand-overs are awaited");
+        assert!(self.held.is_empty(), "KV of {} prompts is still held", self.held.len());
+        assert!(self.expiry_order.is_empty() && self.expiries.is_empty(), "expiries are left over");
+        assert!(
+            self.awaited.is_empty() && self.deadlines.is_empty(),
+            "KV transfers are still awaited"
+        );
     }
 
-    pub fn expires_no_more(&mut self, id: RequestId) {
+    /// Lets held KV stay until it has been sent.
+    pub fn cancel_expiry(&mut self, id: RequestId) {
         if let Some(at) = self.expiries.remove(&id) {
-            self.due.remove(&(at, id));
+            self.expiry_order.remove(&(at, id));
         }
     }
 
-    pub fn awaits_no_more(&mut self, id: RequestId) -> bool {
+    /// Ends the wait for a transfer. Returns whether it was awaited.
+    pub fn stop_waiting(&mut self, id: RequestId) -> bool {
         let deadline = self.awaited.remove(&id);
         deadline.is_some_and(|at| self.deadlines.remove(&(at, id)))
     }
 
     pub fn link(&self) -> &HandoverLink {
-        self.link.as_ref().expect("who hands over has a link")
+        self.link.as_ref().expect("a worker with KV transfers has their link")
     }
 }
 
 impl Profile {
-    /// What the KV of so many tokens takes on a link, with what a sequence holds besides.
+    /// Bytes of a transfer: the KV of `tokens` tokens, and a sequence's constant part.
     pub fn handover_bytes(&self, tokens: u32) -> u64 {
         let constant = f64::from(self.constant_blocks()) * self.block_bytes();
         u64::from(tokens) * self.kv_bytes_per_token + constant as u64
     }
 
-    /// A few numbers for a router: exact for one sequence and for a full batch.
+    /// The costs for a router's estimates. Exact for one sequence and for a full batch.
     pub fn decode_cost(&self, link: &HandoverLink) -> DecodeCost {
         let step = |seqs: u32| {
             let mut shape = StepShape::default();

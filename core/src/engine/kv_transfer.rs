@@ -1,11 +1,10 @@
-//! A prompt that is computed here and answered elsewhere, or the other way round: its KV is handed over,
-//! as vLLM's NIXL connector does it. The worker that computed it holds it until the one that answers
-//! has pulled what it lacks, or until nobody is expected to come for it any more. The puller then
-//! computes the last prompt token alone, for its logits.
+//! KV transfer: a prefill worker computes a prompt, a decode worker answers it, as with vLLM's NIXL
+//! connector. The prefill worker holds the KV until the decode worker has pulled the part that it
+//! lacks, or until the hold time is over. The decode worker then computes the last prompt token
+//! alone, for its logits.
 //!
-//! What is handed over counts in tokens: the last block, which is not full, goes with the others. A
-//! hand-over that fails is a miss, never an error: the prompt is computed where it is answered.
-
+//! A transfer is counted in tokens, because the last block may be partly filled. A failed transfer
+//! is a cache miss, not an error: the decode worker computes the prompt.
 use super::handover::{HandoverLink, HandoverStats};
 use super::output::{FetchError, Output, SubmitError};
 use super::sequence::{Handover, SeqKey, Sequence};
@@ -17,16 +16,15 @@ use crate::request::Work;
 use crate::time::Instant;
 
 impl Engine {
-    /// A worker that does only a part of what requests need. `link`: how KV comes to it or leaves it.
+    /// Sets the worker's role, and the link of its KV transfers.
     #[must_use]
     pub fn with_role(mut self, role: Role, link: Option<HandoverLink>) -> Self {
         (self.handovers.role, self.handovers.link) = (role, link);
         self
     }
 
-    /// As [`Engine::submit`], of a prompt whose answer another makes: an [`Output::Prefilled`] says
-    /// that it is computed, and from then on its KV is held. `offers`: as in
-    /// [`Engine::submit_offered`].
+    /// As [`Engine::submit_offered`], for a prompt whose answer a decode worker makes. An
+    /// [`Output::Prefilled`] reports its end, and from then on the engine holds its KV.
     pub fn submit_prefill(
         &mut self,
         now: Instant,
@@ -36,26 +34,29 @@ impl Engine {
         if work.output_tokens == 0 {
             return Err(SubmitError::EmptyAnswer);
         }
-        // One token comes out of computing a prompt; nobody sees it.
+        // Computing a prompt makes one token, which is not reported.
         work.output_tokens = 1;
-        self.take(now, work, |sequence| {
-            sequence.hands_over = true;
+        self.accept(now, work, |sequence| {
+            sequence.prefill_only = true;
             sequence.offers.extend_from_slice(offers);
         })
     }
 
-    /// As [`Engine::submit`], of a prompt that another has computed and holds.
+    /// As [`Engine::submit`], for a prompt that the prefill worker `from` has computed and holds.
     pub fn submit_handed(
         &mut self,
         now: Instant,
         work: Work,
         from: WorkerId,
     ) -> Result<(), SubmitError> {
-        self.take(now, work, |sequence| sequence.handover = Handover::From(from))
+        self.accept(now, work, |sequence| sequence.handover = Handover::From(from))
     }
 
-    /// Begins to send `tokens` of a prompt's KV to the worker that asked for them. When they have
-    /// left, which an [`Output::HandedOver`] says, it is held no longer.
+    /// Starts to send the KV of `tokens` prompt tokens to the decode worker `to`. An
+    /// [`Output::HandedOver`] reports when they have left and are no longer held.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`] if the KV is not held here, or is already under way.
     pub fn hand_over(
         &mut self,
         now: Instant,
@@ -63,11 +64,11 @@ impl Engine {
         to: WorkerId,
         tokens: u32,
     ) -> Result<(), FetchError> {
-        if !self.handovers.holds(id) || self.handovers.going.contains_key(&id) {
+        if !self.handovers.holds(id) || self.handovers.destinations.contains_key(&id) {
             return Err(FetchError::Missing);
         }
-        self.handovers.expires_no_more(id);
-        self.handovers.going.insert(id, to);
+        self.handovers.cancel_expiry(id);
+        self.handovers.destinations.insert(id, to);
         let bytes = self.profile.handover_bytes(tokens);
         self.handovers.sending.start(now, id, bytes as f64 / self.handovers.link().gb_s);
         self.handovers.stats.tokens += u64::from(tokens);
@@ -75,38 +76,38 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the prompt of a request is held here for another.
+    /// Whether this worker holds the KV of a request for a decode worker.
     pub fn holds(&self, id: RequestId) -> bool {
         self.handovers.holds(id)
     }
 
-    /// How a hand-over to this worker ended. One that was given up before is not waited for any more.
+    /// Ends a KV transfer to this worker. Ignores one that has already timed out.
     pub fn on_handover(&mut self, now: Instant, id: RequestId, result: Result<(), FetchError>) {
-        if !self.handovers.awaits_no_more(id) {
+        if !self.handovers.stop_waiting(id) {
             return;
         }
-        // It may have ended meanwhile without it: what it waited for besides failed, and it computed.
+        // The sequence may have ended without it: a fetch failed, and it computed its prompt.
         let Some(&key) = self.ids.get(&id) else { return };
         self.handovers.stats.failed += u64::from(result.is_err());
-        self.scheduler.handed(now, key, result.is_ok());
+        self.scheduler.kv_transfer_ended(now, key, result.is_ok());
         self.interrupt(now);
     }
 
-    /// Nobody will come for what is held of a request, or nobody waits for it.
+    /// Releases the KV held for a request, and ends the wait for its transfer.
     pub(super) fn drop_handover(&mut self, now: Instant, id: RequestId) {
-        self.handovers.awaits_no_more(id);
-        // What is on its way is let go when it has left.
-        if !self.handovers.going.contains_key(&id)
+        self.handovers.stop_waiting(id);
+        // KV under way is released when it has left.
+        if !self.handovers.destinations.contains_key(&id)
             && let Some(lease) = self.handovers.held.remove(&id)
         {
-            self.handovers.expires_no_more(id);
+            self.handovers.cancel_expiry(id);
             self.store.release(lease);
-            self.room_came(now);
+            self.retry_admission(now);
         }
     }
 
-    /// Asks for what sequences that were admitted lack.
-    pub(super) fn ask_for_handovers(&mut self, at: Instant, out: &mut Vec<Output>) {
+    /// Reports the KV transfers that newly admitted sequences need.
+    pub(super) fn announce_pulls(&mut self, at: Instant, out: &mut Vec<Output>) {
         for (id, from, tokens) in self.scheduler.take_pulls() {
             let deadline = at + self.handovers.link().timeout();
             self.handovers.awaited.insert(id, deadline);
@@ -115,27 +116,30 @@ impl Engine {
         }
     }
 
-    /// The prompt of a sequence is computed, and another answers it.
-    pub(super) fn hold(&mut self, at: Instant, key: SeqKey, out: &mut Vec<Output>) {
+    /// Holds the KV of a computed prompt for its decode worker.
+    pub(super) fn hold_prefilled(&mut self, at: Instant, key: SeqKey, out: &mut Vec<Output>) {
         let &mut Sequence { cached_tokens, hit, .. } = self.scheduler.get_mut(key);
         let (id, lease) = self.scheduler.remove(key);
         self.ids.remove(&id);
         let until = at + self.handovers.link().hold();
-        self.handovers.held.insert(id, lease.expect("it ran on a lease"));
+        self.handovers.held.insert(id, lease.expect("the lease of a computed prompt"));
         self.handovers.expiries.insert(id, until);
-        self.handovers.due.insert((until, id));
+        self.handovers.expiry_order.insert((until, id));
         out.push(Output::Prefilled { id, at, cached_tokens, hit });
     }
 
+    /// Does the KV transfers' part of a step.
     pub(super) fn step_handovers(&mut self, now: Instant, out: &mut Vec<Output>) {
         while let Some((at, id)) = self.handovers.sending.pop_ended(now) {
-            let lease = self.handovers.held.remove(&id).expect("what is sent is held");
-            let to = self.handovers.going.remove(&id).expect("what is sent goes to somebody");
+            let lease = self.handovers.held.remove(&id).expect("the held KV of a transfer");
+            let to =
+                self.handovers.destinations.remove(&id).expect("the destination of a transfer");
             self.store.release(lease);
             out.push(Output::HandedOver { at, id, to });
-            self.room_came(at);
+            self.retry_admission(at);
         }
-        while let Some(&(_, id)) = self.handovers.due.first().filter(|&&(at, _)| at <= now) {
+        while let Some(&(_, id)) = self.handovers.expiry_order.first().filter(|&&(at, _)| at <= now)
+        {
             self.handovers.stats.expired += 1;
             self.drop_handover(now, id);
         }
@@ -144,13 +148,14 @@ impl Engine {
         }
     }
 
-    /// Who waits for room may have it now.
-    pub(super) fn room_came(&mut self, now: Instant) {
+    /// Lets the scheduler try again to admit waiting requests, because room was freed.
+    pub(super) fn retry_admission(&mut self, now: Instant) {
         if self.scheduler.counts().0 > 0 {
             self.interrupt(now);
         }
     }
 
+    /// Counts of KV transfers since the engine started.
     pub fn handover_stats(&self) -> HandoverStats {
         HandoverStats {
             sending: self.handovers.sending.busy(),
@@ -159,7 +164,7 @@ impl Engine {
         }
     }
 
-    /// For a router, of a worker that decodes only.
+    /// A decode worker's costs, for a router; None for other roles.
     pub(super) fn decode_cost(&self) -> Option<DecodeCost> {
         let link = self.handovers.link.filter(|_| self.handovers.role == Role::Decode)?;
         Some(self.profile.decode_cost(&link))

@@ -1,4 +1,4 @@
-//! loans
+//! Blocks that an engine holds while it sends them to peers.
 
 use super::output::LoanKey;
 use crate::engine::store::Lease;
@@ -6,19 +6,21 @@ use crate::link::FairLink;
 use crate::time::Duration;
 use std::collections::BTreeMap;
 
-/// Blocks that are held for others while they are sent.
+/// Fetches of peers that this engine serves.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
-    /// Out of this engine, shared by all that fetch from it.
+    /// The link out of this engine, which all of them share.
     pub link: FairLink<LoanKey>,
+    /// The blocks under way, which can't be evicted.
     pub leases: BTreeMap<LoanKey, Lease>,
     pub lent_blocks: u64,
 }
 
-/// What an engine lent to its peers since it began.
+/// Blocks that an engine has sent to peers since it started.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct LoanStats {
+    /// Blocks.
     pub blocks: u64,
-    /// Time in which anything was on its way out.
+    /// Time with at least one fetch under way.
     pub sending: Duration,
 }

@@ -1,13 +1,17 @@
-//! The engine's heart: one simulated GPU worker. It takes requests, batches them step by step over
-//! its [`store`], and says what came out when.
+//! One simulated GPU worker. It batches requests step by step over its [`store`] of KV blocks, and
+//! reports tokens, cache changes and transfers with their times.
 //!
-//! The engine has no clock. Whoever drives it asks [`Engine::next_wake`] and calls
-//! [`Engine::step`] at that instant; the next step begins when the one before was due, not when
-//! the driver came round to it, so late timers do not add up.
+//! The engine has no clock. Its driver asks [`Engine::next_wake`] and calls [`Engine::step`] at
+//! that instant. A step starts when the previous one was due, not when the driver called, so late
+//! timers don't add up.
 //!
-//! While only decoding goes on, nothing of interest happens for many steps: no prompt to compute,
-//! no block to take, no answer complete. Such a stretch is one iteration of many steps, whose end
-//! follows from a closed form; a request that arrives in it cuts it at the next step's end.
+//! While all running requests decode, many steps are computed at once: no prompt is computed, no
+//! block is taken, no answer ends. Such an iteration has a closed form for its end. A request that
+//! arrives during it ends it after the current step.
+//!
+//! `worker` has the engine's state and its loop. `kv_transfer` and `peer_fetch` exchange blocks
+//! with other workers. `status` answers routers. Below them are the [`store`], the scheduler, and
+//! the [`physics`] of a step's time.
 
 mod front_end;
 pub mod handover;

@@ -1,5 +1,7 @@
 //! worker
 
+//! The engine's state, and its loop: accept requests, start and end steps, announce changes.
+
 use super::front_end::FrontEnd;
 use super::handover::Handovers;
 use super::heat::Heat;
@@ -17,6 +19,7 @@ use crate::request::Work;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 
+/// One simulated GPU worker.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) worker: WorkerId,
@@ -27,12 +30,12 @@ pub struct Engine {
     pub(super) front_end: FrontEnd,
     pub(super) scheduler: Scheduler,
     pub(super) iteration: Option<Iteration>,
-    /// What the last step without prompts took.
+    /// Time of the last step without prompts, in nanoseconds.
     pub(super) decode_step_ns: f64,
-    /// Something to do came while nothing was running.
-    pub(super) kick: Option<Instant>,
+    /// When to start the next step, if none is running.
+    pub(super) start_at: Option<Instant>,
     pub(super) ids: Map<RequestId, SeqKey>,
-    /// When a fetch is given up.
+    /// When each fetch times out.
     pub(super) deadlines: BTreeSet<(Instant, TransferId)>,
     pub(super) loans: Loans,
     pub(super) handovers: Handovers,
@@ -41,7 +44,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `epoch` tells this life of the worker from the ones before it.
+    /// An idle engine. `epoch` must grow with each restart of the worker.
     pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
         let store = BlockStore::new(&profile);
         let heat = Heat::new(profile.hardware().and_then(|hardware| hardware.sustained));
@@ -56,7 +59,7 @@ impl Engine {
             scheduler,
             iteration: None,
             decode_step_ns: 0.0,
-            kick: None,
+            start_at: None,
             ids: Map::default(),
             deadlines: BTreeSet::new(),
             loans: Loans::default(),
@@ -66,29 +69,35 @@ impl Engine {
         }
     }
 
-    /// What is due before `now` must have been stepped, or the request joins a step that began
-    /// before it came.
+    /// Adds a request. The driver must have stepped the engine up to `now`; otherwise the request
+    /// joins a step that started before it.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. The engine is then unchanged.
+    ///
+    /// # Panics
+    /// If the request's blocks have another size than the profile's, or do not cover its answer.
     pub fn submit(&mut self, now: Instant, work: Work) -> Result<(), SubmitError> {
         self.submit_offered(now, work, &[])
     }
 
-    /// As [`Engine::submit`]; `offers` says what pools and peers have of the prompt. What to make of
-    /// it is decided at admission.
+    /// As [`Engine::submit`]. `offers` are the blocks that pools and peers have of the prompt. The
+    /// engine decides at admission which to fetch.
     pub fn submit_offered(
         &mut self,
         now: Instant,
         work: Work,
         offers: &[Offer],
     ) -> Result<(), SubmitError> {
-        self.take(now, work, |sequence| sequence.offers.extend_from_slice(offers))
+        self.accept(now, work, |sequence| sequence.offers.extend_from_slice(offers))
     }
 
-    /// `with` is told how the request is to be served.
-    pub(super) fn take(
+    /// Checks a request and queues it. `configure` sets how it is served.
+    pub(super) fn accept(
         &mut self,
         now: Instant,
         work: Work,
-        with: impl FnOnce(&mut Sequence),
+        configure: impl FnOnce(&mut Sequence),
     ) -> Result<(), SubmitError> {
         let id = work.request.id;
         if work.request.prompt.tokens() == 0 {
@@ -112,12 +121,12 @@ impl Engine {
             return Err(SubmitError::DuplicateId);
         }
         let sequence = &work.sequence;
-        assert_eq!(u64::from(sequence.block_size()), block_size, "{id} is in other blocks");
+        assert_eq!(u64::from(sequence.block_size()), block_size, "{id} has another block size");
         // The last token of an answer has no KV.
         let named = u64::from(sequence.tokens()) + 1;
-        assert!(named >= tokens, "{id} has {tokens} tokens, its chain names {named}");
+        assert!(named >= tokens, "{id} has {tokens} tokens, its chain covers {named}");
         let mut sequence = Sequence::new(work);
-        with(&mut sequence);
+        configure(&mut sequence);
         let busy = self.scheduler.decoding() > 0;
         let step_ns = if busy { self.decode_step_ns } else { 0.0 };
         let delay = self.profile.step.front_end(sequence.target, step_ns);
@@ -136,8 +145,8 @@ impl Engine {
         self.interrupt(now);
     }
 
-    /// Nothing more is said of the request; its slot and blocks are free again by the end of the
-    /// running step.
+    /// Cancels a request. The engine reports nothing more about it. Its slot and blocks are free at
+    /// the end of the running step. Does nothing for an unknown request.
     pub fn cancel(&mut self, now: Instant, id: RequestId) {
         self.drop_handover(now, id);
         if self.front_end.cancel(id) {
@@ -153,16 +162,16 @@ impl Engine {
             if let Some(lease) = self.scheduler.withdraw(key) {
                 self.store.release(lease);
             }
-            // Who stood behind it may fit now.
+            // A request that waits behind it may fit now.
             if !self.is_idle() {
                 self.interrupt(now);
             }
         }
     }
 
-    /// When [`Engine::step`] has something to do; None while idle.
+    /// When to call [`Engine::step`] next; None while there is nothing to do.
     pub fn next_wake(&self) -> Option<Instant> {
-        let running = self.iteration.as_ref().map(Iteration::end).or(self.kick);
+        let running = self.iteration.as_ref().map(Iteration::end).or(self.start_at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         let transfers = [self.store.next_ready(), deadline, self.loans.link.next_end()];
         let rest = [running, self.front_end.next_ready(), self.handovers.next_wake()];
@@ -170,11 +179,11 @@ impl Engine {
         all.flatten().min()
     }
 
-    /// Does all that is due by `now`.
+    /// Does all work that is due by `now`, and appends its results to `out`.
     pub fn step(&mut self, now: Instant, out: &mut Vec<Output>) {
         while let Some(due) = self.next_wake().filter(|&due| due <= now) {
             while let Some(transfer) = self.store.finish_load(due) {
-                self.scheduler.loaded(due, transfer);
+                self.scheduler.load_ended(due, transfer);
                 self.interrupt(due);
             }
             self.give_up_fetches(due);
@@ -195,7 +204,7 @@ impl Engine {
         }
     }
 
-    /// How many tokens each decoding request has made by `now`.
+    /// Calls `each` for every decoding request, with its answer tokens by `now`.
     pub fn progress(&self, now: Instant, mut each: impl FnMut(RequestId, u32)) {
         let done = self.iteration.as_ref().map_or(0, |running| running.done_by(now));
         self.scheduler.each_decoding(|seq, made| {
@@ -204,10 +213,12 @@ impl Engine {
         });
     }
 
+    /// The worker's profile.
     pub const fn profile(&self) -> &Profile {
         &self.profile
     }
 
+    /// Counts since the engine started.
     pub fn stats(&self) -> EngineStats {
         EngineStats {
             traffic: self.store.traffic().collect(),
@@ -216,21 +227,25 @@ impl Engine {
         }
     }
 
+    /// The worker's blocks.
     pub const fn store(&self) -> &BlockStore {
         &self.store
     }
 
-    /// Nothing is queued or running.
+    /// Whether no request is queued or running.
     pub fn is_idle(&self) -> bool {
         self.ids.is_empty() && self.front_end.is_empty()
     }
 
-    /// An idle engine holds no lease and every count is right.
+    /// Panics unless the engine is idle, holds no lease, and all its counts are right. For tests.
     pub fn check_at_rest(&self) {
         assert!(self.ids.is_empty(), "{} requests are left on {}", self.ids.len(), self.worker);
-        assert!(self.front_end.is_empty(), "requests are on their way to the scheduler");
+        assert!(self.front_end.is_empty(), "requests are left in the front end");
         self.scheduler.check_at_rest();
-        assert!(self.deadlines.is_empty() && self.loans.leases.is_empty(), "transfers are left");
+        assert!(
+            self.deadlines.is_empty() && self.loans.leases.is_empty(),
+            "transfers are left over"
+        );
         self.handovers.check_at_rest();
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         if cfg!(debug_assertions) {
@@ -238,24 +253,24 @@ impl Engine {
         }
     }
 
-    /// Makes room for something new at the next step.
+    /// Ends the running iteration after its current step, so that the scheduler can act.
     pub(super) fn interrupt(&mut self, now: Instant) {
         match &mut self.iteration {
             Some(running) => running.cut(now),
-            None => self.kick = Some(self.kick.unwrap_or(now)),
+            None => self.start_at = Some(self.start_at.unwrap_or(now)),
         }
     }
 
     fn begin_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
-        self.kick = None;
+        self.start_at = None;
         let plan = self.scheduler.plan(at, &mut self.store, &self.profile, |id, hit| {
             out.push(Output::Admitted { id, at, hit });
         });
         self.stats.preemptions += plan.preempted;
         self.stats.recomputed_tokens += plan.recomputed_tokens;
         self.stats.prefill_tokens += u64::from(plan.prefill_tokens);
-        self.ask(at, out);
-        self.ask_for_handovers(at, out);
+        self.announce_fetches(at, out);
+        self.announce_pulls(at, out);
         if plan.shape.seqs == 0 {
             return;
         }
@@ -275,7 +290,7 @@ impl Engine {
     }
 
     fn end_iteration(&mut self, at: Instant, out: &mut Vec<Output>) {
-        let done = self.iteration.take().expect("an iteration that ends");
+        let done = self.iteration.take().expect("a running iteration");
         self.stats.steps += u64::from(done.steps);
         self.stats.busy += at.since(done.start);
         self.heat.worked(done.start, at);
@@ -286,23 +301,27 @@ impl Engine {
             let seq = self.scheduler.get_mut(key);
             seq.computed += tokens;
             if seq.computed == seq.target {
-                let shown = !seq.hands_over;
-                if seq.generated == 0 && !seq.cancelled && shown {
+                let visible = !seq.prefill_only;
+                if seq.generated == 0 && !seq.cancelled && visible {
                     out.push(Output::FirstToken { id: seq.work.request.id, at });
                 }
-                self.stats.output_tokens += u64::from(shown);
+                self.stats.output_tokens += u64::from(visible);
                 self.scheduler.start_decoding(key, self.profile.block_size);
             }
         }
         self.scheduler.recycle(done.chunks);
         while let Some(key) = self.scheduler.pop_due() {
             let seq = self.scheduler.get_mut(key);
-            // The newest token has no KV yet: what counts is what was computed.
+            // The newest token has no KV yet, so only computed tokens fill blocks.
             let named = seq.computed / self.profile.block_size;
-            self.store.commit(at, seq.lease.as_mut().expect("running on a lease"), named);
+            self.store.commit(
+                at,
+                seq.lease.as_mut().expect("the lease of a running sequence"),
+                named,
+            );
             if seq.generated >= seq.work.output_tokens {
-                if seq.hands_over && !seq.cancelled {
-                    self.hold(at, key, out);
+                if seq.prefill_only && !seq.cancelled {
+                    self.hold_prefilled(at, key, out);
                     continue;
                 }
                 if !seq.cancelled {
@@ -311,7 +330,7 @@ impl Engine {
                 }
                 self.remove(key);
             } else {
-                self.scheduler.go_on(key, self.profile.block_size);
+                self.scheduler.continue_decoding(key, self.profile.block_size);
             }
         }
         if core::mem::take(&mut self.scheduler.any_cancelled) {
@@ -330,7 +349,7 @@ impl Engine {
         }
     }
 
-    /// Says what the store gained and lost, without waiting for the step's end.
+    /// Reports the store's changes now, without waiting for the end of the step.
     pub fn announce(&mut self, at: Instant, out: &mut Vec<Output>) {
         let puts = self.store.take_puts().into_iter();
         out.extend(puts.map(|(run, owner)| Output::Put { at, run, owner }));

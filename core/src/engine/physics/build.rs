@@ -1,4 +1,4 @@
-//! build
+//! Builds a profile from a device, a model and a deployment.
 
 use super::deployment::Deployment;
 use super::device::Device;
@@ -11,7 +11,11 @@ use super::table::Calibrated;
 use crate::engine::profile::{Profile, StepTime};
 
 impl Profile {
-    /// A worker from its three rows.
+    /// A worker's profile.
+    ///
+    /// # Errors
+    /// If a value is out of range, the device lacks a peak or a link that the deployment needs, or
+    /// the model does not fit its memory.
     pub fn build(
         device: &Device,
         model: &Model,

@@ -1,136 +1,156 @@
-//! constants
+//! The constants of a device's kernels and of its serving engine. They are fitted to measurements.
 
 use super::error::BuildError;
 use super::model::Family;
 use super::precision::Precision;
 use serde::{Deserialize, Serialize};
 
-/// Attention over keys and values of several heads.
+/// Attention over the keys and values of several heads.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attention {
-    /// Each layer of a step with prompts in it.
+    /// Launch time of each layer in a step with prompts, in microseconds.
     pub prefill_launch_us: f64,
-    /// Each layer of a step in which somebody decodes.
+    /// Launch time of each layer in a step with decoding sequences, in microseconds.
     pub decode_launch_us: f64,
-    /// Keys that each new token costs beyond those it attends to: tiles are computed whole.
+    /// Keys that each new token costs beyond those it attends to, because tiles are whole.
     pub extra_keys: f64,
-    /// Times `compute` where heads are 64 wide or less: they fill the matrix units by half.
+    /// Factor on `compute` if heads are at most 64 wide, because they half-fill the matrix units.
     pub narrow_heads: f64,
-    /// Decode over compressed keys and values (MLA): share of the BF16 peak, in products of
-    /// `latent_heads` heads.
+    /// Decode over compressed keys and values (MLA): part of the BF16 peak that products of
+    /// `latent_heads` heads reach.
     pub latent_compute: f64,
+    /// With keys and values in BF16.
     pub bf16: PerKv,
+    /// With keys and values in FP8.
     pub fp8: PerKv,
 }
 
-/// What depends on how keys and values are stored.
+/// Constants that depend on the format of keys and values.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerKv {
-    /// Prefill attention's share of the BF16 peak.
+    /// Part of the BF16 peak that prefill attention reaches.
     pub compute: f64,
-    /// Decode attention's share of the HBM bandwidth.
+    /// Part of the HBM bandwidth that decode attention reaches.
     pub bandwidth: f64,
 }
 
-/// A switched all-reduce: each device sends the message once, whatever their number.
+/// An all-reduce in a switch: each device sends the message once, for any number of devices.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AllReduce {
+    /// Launch time of each, in microseconds.
     pub launch_us: f64,
-    /// Share of the link's bandwidth both ways.
+    /// Part of the link's bandwidth that it reaches, both ways.
     pub efficiency: f64,
 }
 
-/// What the serving engine itself adds to a step.
+/// Time that the serving engine adds to a step.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Host {
-    /// It prepares the next step while the kernels of this one run: a step takes what the slower of
-    /// the two takes, and reading the context besides.
+    /// Time to prepare a step, in milliseconds. The engine does it while the kernels of the step
+    /// before run, so the slower of the two counts, plus the time to read the context.
     pub step_ms: f64,
-    /// More than one device must be kept in step.
+    /// Time to synchronise more than one device, in milliseconds.
     pub tensor_parallel_ms: f64,
+    /// Time for each sequence of the step, in microseconds.
     pub per_sequence_us: f64,
 }
 
-/// From a request's arrival until the scheduler may admit it.
+/// Time from a request's arrival until the scheduler may admit it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FrontEnd {
+    /// Time of each request, in milliseconds.
     pub base_ms: f64,
+    /// Time for each 1,000 prompt tokens, in milliseconds.
     pub per_1k_tokens_ms: f64,
-    /// Steps that are scheduled already when a request comes to a decoding engine, and whose results
-    /// are on their way (asynchronous scheduling).
+    /// Decode steps that are already scheduled when a request arrives (asynchronous scheduling). It
+    /// waits for them.
     pub steps_ahead: f64,
 }
 
-/// Kernels that depend on the weights' format.
+/// Constants of the kernels that depend on the weights' format.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Constants {
+    /// Matrix products.
     pub gemm: Gemm,
+    /// Elementwise kernels.
     pub elementwise: Elementwise,
+    /// Layers of experts.
     pub moe: Moe,
-    /// What they were fitted to. None: nothing.
+    /// The measurements they were fitted to; None: defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fitted: Option<Fitted>,
 }
 
+/// Constants of a matrix product.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gemm {
-    /// Share of the peak.
+    /// Part of the compute peak that it reaches.
     pub compute: f64,
-    /// Share of the HBM bandwidth.
+    /// Part of the HBM bandwidth that it reaches.
     pub bandwidth: f64,
+    /// Launch time, in microseconds.
     pub launch_us: f64,
-    /// How sharply computing takes over from reading: the power in (a^q + b^q)^(1/q).
+    /// The power q in (a^q + b^q)^(1/q), where a is the time to compute and b the time to read. A
+    /// higher power is nearer to the greater of the two.
     pub sharpness: f64,
-    /// More for each product of a step with a single token (a slow kernel is chosen).
+    /// Extra time of a product with one token, in microseconds: engines then choose a slow kernel.
     pub single_token_us: f64,
-    /// Times the traffic of converting activations to a narrower format.
+    /// Factor on the traffic of converting activations to a narrower format.
     pub conversion: f64,
 }
 
+/// Constants of the elementwise kernels.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Elementwise {
-    /// Each layer.
+    /// Launch time of each layer, in microseconds.
     pub launch_us: f64,
-    /// Times the traffic of norms, residuals and activations.
+    /// Factor on the traffic of norms, residuals and activations.
     pub traffic: f64,
 }
 
+/// Constants of a layer of experts.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Moe {
+    /// Part of the compute peak that it reaches.
     pub compute: f64,
+    /// Part of the HBM bandwidth that it reaches.
     pub bandwidth: f64,
-    /// Each layer of experts.
+    /// Launch time of each layer of experts, in microseconds.
     pub launch_us: f64,
+    /// As [`Gemm::sharpness`].
     pub sharpness: f64,
-    /// Times the traffic of sending each token's copies to its experts and adding them up again.
+    /// Factor on the traffic of sending copies of a token to its experts and adding the results.
     pub traffic: f64,
 }
 
-/// What constants were fitted to, and how well they fit.
+/// The measurements that constants were fitted to, and how well they fit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fitted {
+    /// Names of the models.
     pub models: Vec<String>,
+    /// Families of the models.
     pub families: Vec<Family>,
-    /// Steps.
+    /// Number of measured steps.
     pub rows: u32,
-    /// Over all these steps.
+    /// Median error over these steps, in percent.
     pub median_percent: f64,
+    /// 95th percentile of the error over these steps, in percent.
     pub p95_percent: f64,
 }
 
-// The defaults below are what a device without measurements is credited with: 0.45 of the compute
-// peak and 0.70 of the bandwidth for products, the other constants as fitted over all measured
-// devices at once. docs/fidelity.md says with which error.
+// The defaults below are for devices without measurements: products reach 0.45 of the compute peak
+// and 0.70 of the bandwidth; the other constants are fitted over all measured devices at once.
+// docs/fidelity.md has their error.
 
 impl Default for Attention {
     fn default() -> Self {

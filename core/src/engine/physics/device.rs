@@ -1,4 +1,4 @@
-//! One accelerator: what its data sheet says, and the constants fitted to measurements on it.
+//! A device: the data sheet of an accelerator, and the constants fitted to measurements on it.
 
 use super::constants::{AllReduce, Attention, Constants, FrontEnd, Host, PerKv};
 use super::error::BuildError;
@@ -7,48 +7,53 @@ use super::precision::{KvDtype, Math, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A file in `deploy/profiles/devices`. Sections that are left out take [`Constants::default`] and
-/// the like: what a device without measurements is credited with.
+/// A file in `deploy/profiles/devices`. A section that is missing takes its defaults, such as
+/// [`Constants::default`]: the efficiency assumed for a device without measurements.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
+    /// Name of the device.
     pub name: String,
-    /// What else measurements call it.
+    /// Other names of the device in measurements.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Dense peaks, in 10^12 operations a second.
+    /// Peak rates of dense matrix products, in 10^12 operations a second.
     pub peak_tflops: Peaks,
-    /// In 10^9 bytes, as the driver reports it.
+    /// Memory in 10^9 bytes, as the driver reports it.
     pub hbm_gb: f64,
-    /// In 10^12 bytes a second.
+    /// Memory bandwidth in 10^12 bytes a second.
     pub hbm_tb_s: f64,
-    /// To the other devices of a tensor-parallel group, in 10^9 bytes a second and direction.
-    /// Without it there is no such group.
+    /// Link to the other devices of a tensor-parallel group, in 10^9 bytes a second in each
+    /// direction. None: no such group is possible.
     pub link_gb_s: Option<f64>,
-    /// While it computes: its rated power, unless something was measured.
+    /// Power under load, in watts: the rated power unless a figure was measured.
     pub watts: Option<f64>,
-    /// With a model loaded and nothing to do.
+    /// Power with a model loaded and no work, in watts.
     pub idle_watts: Option<f64>,
-    /// What it is rented for, with its host, power and cooling.
+    /// Rent in US dollars an hour, with host, power and cooling.
     pub usd_per_hour: Option<f64>,
-    /// What it is bought for, where it is not rented.
+    /// Purchase, if it is not rented.
     pub purchase: Option<Purchase>,
-    /// What lasting load does to its rates; None: nothing.
+    /// Thermal throttling under sustained load; None: none.
     pub sustained: Option<Sustained>,
-    /// Share of the peaks above that the device keeps up for long: clocks under load and heat.
+    /// Part of the peaks that the device sustains, given its clocks under load and heat.
     pub realization: f64,
-    /// How far off times may be where nothing was measured, in percent either way.
+    /// Error of times without measurements, in percent either way.
     #[serde(default = "default_band")]
     pub band_percent: f64,
-    /// The decode kernel of latent attention computes so many heads, even where a device has fewer.
+    /// Fewest heads that the decode kernel of latent attention computes, also for fewer real ones.
     #[serde(default = "default_latent_heads")]
     pub latent_heads: u32,
+    /// Constants of attention.
     #[serde(default)]
     pub attention: Attention,
+    /// Constants of all-reduces.
     #[serde(default)]
     pub all_reduce: AllReduce,
+    /// Time of the serving engine in each step.
     #[serde(default)]
     pub host: Host,
+    /// Time of the serving engine before admission.
     #[serde(default)]
     pub front_end: FrontEnd,
     /// Constants of the kernels that depend on the weights' format.
@@ -56,11 +61,15 @@ pub struct Device {
     pub precision: BTreeMap<Precision, Constants>,
 }
 
+/// Peak rates of dense matrix products by number format, in 10^12 operations a second.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peaks {
+    /// 16-bit floats.
     pub bf16: f64,
+    /// 8-bit floats; None: not supported.
     pub fp8: Option<f64>,
+    /// 4-bit floats; None: not supported.
     pub fp4: Option<f64>,
 }
 
@@ -72,44 +81,50 @@ const fn default_latent_heads() -> u32 {
     64
 }
 
-/// A device that is bought. Its price is spread evenly over the hours of its life.
+/// A purchase. The price is spread evenly over the hours of use.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Purchase {
+    /// Price in US dollars.
     pub usd: f64,
-    /// How long it is in use, all hours counted.
+    /// Years of use, all hours counted.
     pub years: f64,
 }
 
 impl Purchase {
     const HOURS_A_YEAR: f64 = 8_766.0;
 
+    /// The price of an hour of use, in US dollars.
     pub fn usd_per_hour(&self) -> f64 {
         self.usd / (self.years * Self::HOURS_A_YEAR)
     }
 }
 
-/// What lasting load does: a chip that can't shed its heat lowers its clocks. It warms up by a second
-/// for each second it computes, to at most `after_s`, and cools down by a second for each it does not;
-/// where it begins to compute at `after_s`, its rates are `factor` of what they are when it is cool.
+/// Thermal throttling: a chip that can't shed its heat lowers its clocks. Its warmth grows by a
+/// second for each second that it computes, up to `after_s`, and shrinks by a second for each
+/// second that it rests. A step that starts at warmth `after_s` runs at `factor` of the full rates.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sustained {
+    /// Seconds of computing until the clocks drop.
     pub after_s: f64,
+    /// Part of the full rates that remains, above 0.
     pub factor: f64,
 }
 
-/// Whether times rest on measurements of this device, precision and kind of model.
+/// Whether times rest on measurements, and how far off they may be.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Standing {
+    /// Whether this device, precision and model family was measured.
     pub validated: bool,
-    /// How far off times may be, in percent either way. None where nobody can say.
+    /// Error of times, in percent either way; None: unknown.
     pub band_percent: Option<f64>,
     /// What was measured, or what was not.
     pub because: String,
 }
 
 impl Device {
+    /// Sustained operations in a nanosecond.
     pub(super) fn flops_per_ns(&self, math: Math, precision: Precision) -> Result<f64, BuildError> {
         let peak = match math {
             Math::Bf16 => Some(self.peak_tflops.bf16),
@@ -125,10 +140,12 @@ impl Device {
         Ok(peak * 1e3 * self.realization)
     }
 
+    /// Sustained bytes of HBM in a nanosecond.
     pub(super) fn bytes_per_ns(&self) -> f64 {
         self.hbm_tb_s * 1e3 * self.realization
     }
 
+    /// The constants of attention for a format of keys and values.
     pub(super) const fn per_kv(&self, kv: KvDtype) -> PerKv {
         match kv {
             KvDtype::Bf16 => self.attention.bf16,
@@ -136,7 +153,8 @@ impl Device {
         }
     }
 
-    /// The precision's own constants, else those of the nearest that has some, else the defaults.
+    /// The constants of a precision. If it has none, those of the nearest kernel family that has
+    /// some ([`Precision::stand_in`]), else the defaults.
     pub fn constants(&self, precision: Precision) -> Constants {
         let mut next = Some(precision);
         while let Some(candidate) = next {
@@ -149,7 +167,7 @@ impl Device {
         Constants::default()
     }
 
-    /// Whether times of a model of this family rest on measurements.
+    /// Whether times of a model rest on measurements.
     pub fn standing(&self, precision: Precision, model: &str, family: Family) -> Standing {
         let unvalidated =
             |band, because| Standing { validated: false, band_percent: Some(band), because };
@@ -168,13 +186,16 @@ impl Device {
         }
         let (rows, models) = (fitted.rows, fitted.models.join(", "));
         let because = format!("{precision} on {}: {rows} steps of {models}", self.name);
-        // A model that was not among the measured ones is off as far as those left out of a fit.
+        // An unmeasured model is off by as much as models left out of a fit: `docs/fidelity.md`.
         let known = fitted.models.iter().any(|known| known == model);
         let band_percent = if known { fitted.p95_percent } else { fitted.p95_percent.max(25.0) };
         Standing { validated: true, band_percent: Some(band_percent), because }
     }
 
-    /// Every figure is one that can be.
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
         let positive = [
             ("peak_tflops.bf16", self.peak_tflops.bf16),

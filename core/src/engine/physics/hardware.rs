@@ -1,18 +1,24 @@
-//! What the chips of a worker draw and cost, as their row says.
+//! Power and price of a worker's chips.
 
 use super::device::{Device, Purchase, Sustained};
 use serde::Serialize;
 
-/// The chips of one worker.
+/// The chips of one worker, from their device file.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Hardware {
+    /// Name of the device.
     pub device: String,
+    /// Number of devices.
     pub chips: u32,
-    /// Of each chip, and so the next three.
+    /// Power of each chip under load, in watts.
     pub watts: Option<f64>,
+    /// Power of each chip with a model loaded and no work, in watts.
     pub idle_watts: Option<f64>,
+    /// Rent of each chip, in US dollars an hour.
     pub usd_per_hour: Option<f64>,
+    /// Purchase of each chip, if it is not rented.
     pub purchase: Option<Purchase>,
+    /// Thermal throttling of each chip; None: none.
     pub sustained: Option<Sustained>,
 }
 

@@ -1,4 +1,4 @@
-//! A worker as a row of numbers.
+//! A worker's profile: its memory, its batching limits, its step time and its links.
 
 mod error;
 mod hierarchy;

@@ -1,4 +1,4 @@
-//! row
+//! The profile itself.
 
 use super::error::ProfileError;
 use super::step_time::StepTime;
@@ -8,38 +8,42 @@ use crate::engine::store::eviction::EvictionRule;
 use crate::event::PrefillCost;
 use serde::{Deserialize, Serialize};
 
-/// The serving engine and the hardware below it.
+/// A worker: a serving engine and its hardware.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
+    /// Name in reports.
     pub name: String,
-    /// Whether its times were held against measurements. Printed wherever the profile is used.
+    /// Whether its times were compared with measurements. Every report prints it.
     pub validated: bool,
-    /// Tokens a KV block.
+    /// Tokens in a KV block.
     pub block_size: u32,
-    /// Room for KV in HBM, in tokens. None: without limit.
+    /// Room for KV in HBM, in tokens; None: no limit.
     pub hbm_tokens: Option<u64>,
+    /// KV bytes of a token, over all devices of the worker.
     pub kv_bytes_per_token: u64,
     /// The most sequences in one step.
     pub max_num_seqs: u32,
     /// The most tokens in one step; a longer prompt is computed in chunks.
     pub max_num_batched_tokens: u32,
+    /// The time of a step.
     pub step: StepTime,
-    /// What leaves HBM first.
+    /// Which blocks leave HBM first.
     #[serde(default)]
     pub eviction: EvictionRule,
-    /// What lies behind HBM and is the worker's own, from near to far.
+    /// The worker's tiers behind HBM, from near to far.
     #[serde(default, rename = "tier")]
     pub tiers: Vec<TierSpec>,
-    /// The way to a pool that the fleet shares; None: the worker uses none.
+    /// The link to a shared pool; None: the worker uses none.
     #[serde(default)]
     pub pool: Option<PoolLink>,
-    /// The way to peers' memory; None: it fetches nothing from them.
+    /// The link to other workers; None: no peer fetch.
     #[serde(default)]
     pub peers: Option<PeerLink>,
 }
 
 impl Profile {
+    /// Room for KV in HBM, in blocks; None: no limit.
     pub fn hbm_blocks(&self) -> Option<u64> {
         self.hbm_tokens.map(|tokens| tokens / u64::from(self.block_size))
     }
@@ -49,7 +53,7 @@ impl Profile {
         self.kv_bytes_per_token as f64 * f64::from(self.block_size)
     }
 
-    /// Sets the tokens of a block, and what follows from it.
+    /// Sets the tokens of a block, and the sizes that follow from it.
     pub fn set_block_size(&mut self, block_size: u32) {
         self.block_size = block_size;
         let Some(calibrated) = self.step.calibrated().filter(|_| block_size > 0) else { return };
@@ -60,12 +64,12 @@ impl Profile {
         }
     }
 
-    /// The model that it serves; None where its step times are made up for no model in particular.
+    /// Name of the model; None if the step time is made up.
     pub fn model(&self) -> Option<&str> {
         self.step.calibrated().map(|calibrated| calibrated.model())
     }
 
-    /// What its times rest on.
+    /// Whether its times rest on measurements.
     pub fn standing(&self) -> Standing {
         match &self.step {
             StepTime::Calibrated(calibrated) => calibrated.standing().clone(),
@@ -77,23 +81,24 @@ impl Profile {
         }
     }
 
-    /// What it draws and costs, where it was made from a device's row.
+    /// Power and price of its chips, if it was built from a device.
     pub fn hardware(&self) -> Option<&Hardware> {
         self.step.calibrated().map(Calibrated::hardware)
     }
 
-    /// Where the room for KV was given: what memory and weights would leave, in tokens.
+    /// If the profile sets the room for KV: the tokens that memory and weights would leave.
     pub fn overridden_hbm_tokens(&self) -> Option<u64> {
         let computed = self.step.calibrated()?.hbm_tokens(self.block_size);
         (self.hbm_tokens != Some(computed)).then_some(computed)
     }
 
-    /// Blocks that each running sequence holds besides those of its tokens.
+    /// Blocks that hold the constant part of each running sequence.
     pub fn constant_blocks(&self) -> u32 {
         let calibrated = self.step.calibrated();
         calibrated.map_or(0, |calibrated| calibrated.memory().constant_blocks(self.block_size))
     }
 
+    /// The costs of prefill, for a router's estimates.
     pub fn prefill_cost(&self) -> PrefillCost {
         match &self.step {
             StepTime::Calibrated(calibrated) => calibrated.prefill_cost(),
@@ -107,6 +112,10 @@ impl Profile {
         }
     }
 
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), ProfileError> {
         let err = |field, why: String| Err(ProfileError { field, why });
         if self.block_size == 0 || self.block_size > 65_536 {

@@ -1,33 +1,33 @@
-//! shape
+//! The shape of a step: all that its time depends on.
 
-/// What one step is made of.
+/// The tokens and sequences of one step.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct StepShape {
     /// New tokens, of prompts and of answers.
     pub tokens: u32,
-    /// Of these, tokens of prompts.
+    /// The part of them that belongs to prompts.
     pub prefill_tokens: u32,
-    /// Pairs of a new prompt token and one it attends to.
+    /// Pairs of a new prompt token and a token it attends to.
     pub pairs: f64,
-    /// The same where a token attends to a window.
+    /// The same in layers with a sliding window.
     pub window_pairs: f64,
-    /// Sequences that take part.
+    /// Sequences in the step.
     pub seqs: u32,
-    /// Of these, sequences that decode.
+    /// The part of them that decodes.
     pub decoding: u32,
     /// Tokens of context that decoding sequences read.
     pub context: u64,
-    /// The same where they read a window.
+    /// The same in layers with a sliding window.
     pub window_context: u64,
 }
 
 impl StepShape {
-    /// Adds `new` tokens of a prompt whose first `before` are computed, for layers with a window of
-    /// `window` tokens (0: there are none).
+    /// Adds `new` tokens of a prompt after its first `before`. `window`: the sliding window in
+    /// tokens; 0 without such layers.
     pub fn add_prompt(&mut self, new: u32, before: u32, window: u32) {
         let (n, p) = (f64::from(new), f64::from(before));
         self.pairs += n * p + n * (n + 1.0) / 2.0;
-        // Tokens whose window is not full yet attend to all before them and to themselves.
+        // Tokens whose window is not full attend to all tokens before them and to themselves.
         let short = f64::from(window.saturating_sub(before).min(new));
         self.window_pairs +=
             short * p + short * (short + 1.0) / 2.0 + (n - short) * f64::from(window);
@@ -36,7 +36,7 @@ impl StepShape {
         self.seqs += 1;
     }
 
-    /// Adds a sequence that decodes and attends to `context` tokens, its own new one included.
+    /// Adds a decoding sequence that attends to `context` tokens, its new token included.
     pub fn add_decode(&mut self, context: u32, window: u32) {
         self.tokens += 1;
         self.seqs += 1;

@@ -1,4 +1,4 @@
-//! step time
+//! The time of a step: made up in a few numbers, or computed from a device and a model.
 
 use super::error::ProfileError;
 use super::shape::StepShape;
@@ -6,36 +6,38 @@ use crate::engine::physics::Calibrated;
 use crate::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What a step costs.
+/// The time of a step.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(untagged)]
 pub enum StepTime {
+    /// Made-up numbers.
     Linear(LinearStep),
-    /// From a device, a model and a deployment.
+    /// Computed from a device, a model and a deployment.
     Calibrated(Calibrated),
 }
 
-/// A made-up step time, in a few numbers that can be checked by hand. The shape follows GPUs: weights
-/// are read once a step or tokens are multiplied with them, whichever takes longer; prefill attention
-/// pays for each pair of tokens; decode attention reads the whole context.
+/// A made-up step time, in a few numbers that can be checked by hand. Its form follows GPUs: a step
+/// reads all weights once or multiplies its tokens with them, whichever takes longer. Prefill
+/// attention pays for each pair of tokens, and decode attention reads the whole context.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinearStep {
-    /// Launches and the host's share, each step.
+    /// Launches and the host's part, for each step.
     pub base_ns: f64,
-    /// Reading all weights once: the floor of the matrix products.
+    /// Reading all weights once: the least time of the matrix products.
     pub weights_ns: f64,
     /// Matrix products, for each new token.
     pub ns_per_token: f64,
     /// Prefill attention, for each pair of a new token and one it attends to.
     pub ns_per_pair: f64,
-    /// Decode attention, for each token of context that is read.
+    /// Decode attention, for each token of context.
     pub ns_per_context_token: f64,
     /// Sampling and bookkeeping, for each sequence.
     pub ns_per_seq: f64,
 }
 
 impl StepTime {
+    /// The time of a step, in nanoseconds.
     pub fn ns(&self, shape: &StepShape) -> f64 {
         match self {
             Self::Linear(linear) => linear.ns(shape),
@@ -43,8 +45,8 @@ impl StepTime {
         }
     }
 
-    /// By how much a step takes longer than the one before, while so many sequences decode and so
-    /// many of their windows still fill.
+    /// Nanoseconds by which a step is longer than the one before, while `decoding` sequences decode
+    /// and the sliding windows of `filling` of them are not full.
     pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
         match self {
             Self::Linear(linear) => f64::from(decoding) * linear.ns_per_context_token,
@@ -52,7 +54,7 @@ impl StepTime {
         }
     }
 
-    /// The window of sliding-window layers in tokens; 0 where there are none.
+    /// The sliding window in tokens; 0 without such layers.
     pub fn window(&self) -> u32 {
         match self {
             Self::Linear(_) => 0,
@@ -60,8 +62,8 @@ impl StepTime {
         }
     }
 
-    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
-    /// (0: nobody decodes).
+    /// Time from a request's arrival until it may be admitted. `step_ns`: nanoseconds of a decode
+    /// step now; 0 if no sequence decodes.
     pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
         match self {
             Self::Linear(_) => Duration::ZERO,
@@ -69,6 +71,7 @@ impl StepTime {
         }
     }
 
+    /// The computed step time; None if it is made up.
     pub const fn calibrated(&self) -> Option<&Calibrated> {
         match self {
             Self::Linear(_) => None,
@@ -77,7 +80,7 @@ impl StepTime {
     }
 }
 
-/// Only made-up step times stand in a profile file by themselves.
+/// A profile file has only made-up step times. Others are built from three files.
 impl<'de> Deserialize<'de> for StepTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         LinearStep::deserialize(deserializer).map(Self::Linear)
@@ -106,12 +109,13 @@ impl LinearStep {
             }
         }
         if self.base_ns + self.weights_ns < 1.0 {
-            let why = "a step must take time: base_ns + weights_ns is below 1".into();
+            let why = "base_ns + weights_ns is below 1, expected at least 1".into();
             return Err(ProfileError { field: "step", why });
         }
         Ok(())
     }
 
+    /// The time of a step, in nanoseconds.
     pub fn ns(&self, shape: &StepShape) -> f64 {
         self.base_ns
             + (f64::from(shape.tokens) * self.ns_per_token).max(self.weights_ns)

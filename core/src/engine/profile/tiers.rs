@@ -1,69 +1,77 @@
-//! tiers
+//! The tiers behind HBM, and the links to pools and other workers, as in a profile file.
 
 use crate::engine::store::eviction::EvictionRule;
 use serde::{Deserialize, Serialize};
 
-/// A tier behind HBM, private to the worker: host memory, a local disk.
+/// A tier of the worker behind HBM: host memory, a local disk.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierSpec {
-    /// What reports call it: "host", "disk".
+    /// Name in reports, such as "host" or "disk".
     pub name: String,
     /// Room, in tokens.
     pub tokens: u64,
-    /// Of the link to HBM, in GB/s (10^9 bytes), shared by all loads under way.
+    /// Bandwidth to HBM in GB/s (10^9 bytes), shared by all loads under way.
     pub load_gb_s: f64,
-    /// Of the link from HBM.
+    /// Bandwidth from HBM, in GB/s.
     pub store_gb_s: f64,
-    /// Of each load, beside its time on the link.
+    /// Latency of each load beside its time on the link, in microseconds.
     pub latency_us: f64,
-    /// What leaves it first.
+    /// Which blocks leave the tier first.
     pub eviction: EvictionRule,
+    /// When blocks are written to it.
     pub fill: Fill,
+    /// When blocks are loaded from it.
     pub loads: Loads,
 }
 
-/// How a worker uses a pool that it shares with others.
+/// The link of a worker to a shared pool.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolLink {
-    /// Of the worker's own link to it, in GB/s; what all workers share is the pool's.
+    /// Bandwidth of the worker's own link, in GB/s. All workers also share the pool's bandwidth.
     pub gb_s: f64,
-    /// Of each fetch, beside its time on the link.
+    /// Latency of each fetch beside its time on the link, in microseconds.
     pub latency_us: f64,
-    /// When blocks are put into it: as they are computed, or when they leave the worker.
+    /// When blocks are put into the pool: when computed, or when they leave the worker.
     pub fill: Fill,
+    /// When blocks are fetched from it.
     pub loads: Loads,
-    /// After which a fetch is given up and computed instead.
+    /// Timeout of a fetch in milliseconds. The worker then computes the blocks.
     pub timeout_ms: f64,
 }
 
-/// How a worker fetches from its peers. What lies behind the lender's HBM leaves at the same rate: the
-/// network reads it without the lender's own link, which holds for host memory and flatters a disk.
+/// The link of a worker to its peers. A tier behind HBM is read at the same rate, without the
+/// link of that tier. That is right for host memory and too fast for a disk.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerLink {
-    /// Out of each worker, in GB/s, shared by all that fetch from it.
+    /// Bandwidth out of each worker in GB/s, shared by all peers that fetch from it.
     pub gb_s: f64,
+    /// Latency of each fetch beside its time on the link, in microseconds.
     pub latency_us: f64,
+    /// When blocks are fetched from peers.
     pub loads: Loads,
+    /// Timeout of a fetch in milliseconds. The worker then computes the blocks.
     pub timeout_ms: f64,
 }
 
-/// When blocks come to a tier.
+/// When blocks are written to a tier or a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
-    /// When they leave the tier before it. They leave it again for HBM: a block is in one place.
+    /// When they leave the tier before it. A load moves them back, so a block is in one place.
     Spill,
-    /// As soon as they are computed. They stay when they are loaded.
+    /// When they are computed. A load copies them, so they stay in the tier.
     WriteThrough,
 }
 
+/// When cached blocks are moved to HBM instead of being computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loads {
+    /// Always.
     Always,
-    /// Where waiting for the link and the transfer takes less time than computing the tokens.
+    /// If the link and the transfer take less time than computing the tokens.
     WhenCheaper,
 }

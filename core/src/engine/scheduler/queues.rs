@@ -1,4 +1,4 @@
-//! queues
+//! The queues of the scheduler, and the sequences in them.
 
 use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::Lease;
@@ -6,48 +6,53 @@ use crate::id::{RequestId, TransferId, WorkerId};
 use crate::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The scheduler of one engine.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Scheduler {
     pub(super) seqs: Vec<Option<Sequence>>,
     pub(super) free: Vec<SeqKey>,
     pub(super) waiting: BTreeMap<i64, SeqKey>,
-    /// Counts up, for those that come.
+    /// The place of the last arrival. Counts up.
     pub(super) next_place: i64,
-    /// Counts down, for those that were preempted.
+    /// The place of the last preemption. Counts down, so preempted sequences are first.
     pub(super) front_place: i64,
+    /// Admitted sequences that wait for a transfer.
     pub(super) loading: BTreeMap<TransferId, Vec<SeqKey>>,
     pub(super) loading_count: usize,
-    /// Loaded and holding their blocks: they run before the waiting.
+    /// Sequences whose transfers have ended. They hold blocks, so they run before waiting ones.
     pub(super) ready: BTreeMap<i64, SeqKey>,
-    /// By order of admission.
+    /// All running sequences, by order of admission.
     pub(super) running: BTreeMap<u64, SeqKey>,
+    /// Running sequences with prompt tokens left, by order of admission.
     pub(super) prefilling: BTreeMap<u64, SeqKey>,
     pub(super) admissions: u64,
-    /// Steps since the engine began.
+    /// Steps since the engine started.
     pub(super) steps: u64,
     pub(super) decoding: u32,
     /// Tokens that all decoding sequences attend to in the next step.
     pub(super) context: u64,
     /// The same for layers with a sliding window.
     pub(super) window_context: u64,
-    /// Decoding sequences whose window still fills: each step reads one token more for each.
+    /// Decoding sequences whose window is not full: for each, a step reads one token more.
     pub(super) filling: u32,
-    /// Tokens; 0 without such layers.
+    /// The sliding window in tokens; 0 without such layers.
     pub(super) window: u32,
-    /// Blocks that each sequence holds besides those of its tokens.
+    /// Blocks that each sequence holds beside those of its tokens.
     pub(super) constant_blocks: u32,
-    /// Decoding sequences by the step after which they must be looked at.
+    /// Decoding sequences by the step after which they must be updated.
     pub(super) due: BTreeSet<(u64, SeqKey)>,
     /// Decoding sequences whose next token needs a block, by order of admission.
-    pub(super) hungry: BTreeMap<u64, SeqKey>,
+    pub(super) needs_blocks: BTreeMap<u64, SeqKey>,
+    /// Whether a running sequence was cancelled.
     pub any_cancelled: bool,
-    /// Time that requests have waited for transfers, all together.
+    /// Time that requests waited for loads and fetches, summed over requests.
     pub load_wait: Duration,
-    /// The same for hand-overs.
+    /// The same for KV transfers.
     pub handover_wait: Duration,
-    /// Hand-overs to be asked for: of which request, from whom, how many tokens.
+    /// KV transfers to request: the request, its prefill worker, the missing tokens.
     pub(super) pulls: Vec<(RequestId, WorkerId, u32)>,
-    pub(super) spare: Vec<(SeqKey, u32)>,
+    /// An empty list, kept for its memory.
+    pub(super) spare_chunks: Vec<(SeqKey, u32)>,
 }
 
 impl Scheduler {
@@ -56,13 +61,14 @@ impl Scheduler {
     }
 
     pub fn get_mut(&mut self, key: SeqKey) -> &mut Sequence {
-        self.seqs[key.0 as usize].as_mut().expect("a sequence that exists")
+        self.seqs[key.0 as usize].as_mut().expect("a sequence of this scheduler")
     }
 
     pub(super) fn get(&self, key: SeqKey) -> &Sequence {
-        self.seqs[key.0 as usize].as_ref().expect("a sequence that exists")
+        self.seqs[key.0 as usize].as_ref().expect("a sequence of this scheduler")
     }
 
+    /// Adds a sequence at the end of the waiting queue.
     pub fn enqueue(&mut self, mut seq: Sequence) -> SeqKey {
         self.next_place += 1;
         let place = self.next_place;
@@ -80,7 +86,7 @@ impl Scheduler {
         matches!(self.get(key).state, State::Prefilling(_) | State::Decoding { .. })
     }
 
-    /// Takes out a sequence that does not run.
+    /// Removes a sequence that does not run.
     pub fn withdraw(&mut self, key: SeqKey) -> Option<Lease> {
         let seq = self.get(key);
         match seq.state {
@@ -99,7 +105,7 @@ impl Scheduler {
         self.discard(key).lease
     }
 
-    /// Takes out a sequence that runs.
+    /// Removes a running sequence.
     pub fn remove(&mut self, key: SeqKey) -> (RequestId, Option<Lease>) {
         self.stop(key);
         let seq = self.discard(key);
@@ -108,9 +114,10 @@ impl Scheduler {
 
     fn discard(&mut self, key: SeqKey) -> Sequence {
         self.free.push(key);
-        self.seqs[key.0 as usize].take().expect("a sequence that exists")
+        self.seqs[key.0 as usize].take().expect("a sequence of this scheduler")
     }
 
+    /// Running sequences that were cancelled.
     pub fn cancelled(&self) -> Vec<SeqKey> {
         let all = self.running.values().copied();
         all.filter(|&key| self.get(key).cancelled).collect()
@@ -120,20 +127,22 @@ impl Scheduler {
         self.decoding
     }
 
-    /// (waiting or loading, running)
+    /// Numbers of sequences: waiting or loading, and running.
     pub fn counts(&self) -> (u32, u32) {
         let waiting = self.waiting.len() + self.ready.len() + self.loading_count;
         (waiting as u32, self.running.len() as u32)
     }
 
+    /// Prompt tokens that are not computed yet.
     pub fn queued_prefill_tokens(&self) -> u64 {
         let left = |&key: &SeqKey| u64::from(self.get(key).target - self.get(key).computed);
-        // Who waits for two transfers counts once.
+        // A sequence that waits for two transfers counts once.
         let loading: BTreeSet<_> = self.loading.values().flatten().collect();
         let admitted = loading.into_iter().chain(self.ready.values());
         self.waiting.values().chain(admitted).chain(self.prefilling.values()).map(left).sum()
     }
 
+    /// Calls `each` for every decoding sequence, with its answer tokens.
     pub fn each_decoding(&self, mut each: impl FnMut(&Sequence, u32)) {
         for &key in self.running.values() {
             let seq = self.get(key);
@@ -143,17 +152,26 @@ impl Scheduler {
         }
     }
 
+    /// Takes back the list of a finished step, to reuse its memory.
     pub fn recycle(&mut self, mut chunks: Vec<(SeqKey, u32)>) {
         chunks.clear();
-        self.spare = chunks;
+        self.spare_chunks = chunks;
     }
 
-    /// At rest nobody is listed anywhere, and nothing is read.
+    /// Panics unless every queue is empty and every sum is 0.
     pub fn check_at_rest(&self) {
-        assert_eq!(self.counts(), (0, 0), "sequences are left");
-        assert_eq!((self.decoding, self.context), (0, 0), "context is read for nobody");
-        assert_eq!((self.filling, self.window_context), (0, 0), "windows are read for nobody");
-        assert!(self.prefilling.is_empty() && self.due.is_empty() && self.hungry.is_empty());
-        assert_eq!(self.free.len(), self.seqs.len(), "sequences are kept");
+        assert_eq!(self.counts(), (0, 0), "sequences are left in a queue");
+        assert_eq!(
+            (self.decoding, self.context),
+            (0, 0),
+            "context is counted without a decoding sequence"
+        );
+        assert_eq!(
+            (self.filling, self.window_context),
+            (0, 0),
+            "a window is counted without a decoding sequence"
+        );
+        assert!(self.prefilling.is_empty() && self.due.is_empty() && self.needs_blocks.is_empty());
+        assert_eq!(self.free.len(), self.seqs.len(), "sequences are left over");
     }
 }
