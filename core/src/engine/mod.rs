@@ -27,6 +27,7 @@ mod scheduler;
 mod sequence;
 mod status;
 pub mod store;
+pub mod tiers;
 mod worker;
 
 pub use loans::LoanStats;

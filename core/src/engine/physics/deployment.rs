@@ -3,14 +3,13 @@
 use super::error::BuildError;
 use super::precision::{KvDtype, Precision};
 use super::step::Placement;
-use crate::engine::profile::{PeerLink, PoolLink, TierSpec};
-use crate::engine::store::eviction::EvictionRule;
+use crate::engine::tiers::EvictionRule;
+use crate::engine::tiers::{PeerLink, PoolLink, TierSpec};
 use serde::{Deserialize, Serialize};
 
 /// The largest `max_num_batched_tokens`; the table by tokens has one entry for each.
 const MOST_BATCHED_TOKENS: u32 = 131_072;
 /// The largest `max_num_seqs`.
-
 const MOST_SEQS: u32 = 65_536;
 
 /// A file in `deploy/profiles` that names a device and a model.
@@ -96,7 +95,7 @@ impl Deployment {
         Placement { tp: self.tp, precision: self.precision, kv: self.kv_dtype }
     }
 
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+    pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
         let err = |field: &str, why: String| Err(BuildError::new(field, why));
         if !(1..=1024).contains(&self.tp) {
             return err("tp", format!("{}, expected 1 to 1024 devices", self.tp));

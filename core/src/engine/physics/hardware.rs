@@ -23,7 +23,7 @@ pub struct Hardware {
 }
 
 impl Hardware {
-    pub(super) fn new(device: &Device, chips: u32) -> Self {
+    pub(in crate::engine) fn new(device: &Device, chips: u32) -> Self {
         Self {
             device: device.name.clone(),
             chips,

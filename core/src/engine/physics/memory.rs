@@ -25,7 +25,7 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         device: &Device,
         model: &Model,
         deployment: &Deployment,
@@ -61,7 +61,7 @@ impl MemoryPlan {
     }
 
     /// Bytes left for KV, if the engine may use this part of HBM.
-    pub(super) fn free_bytes(&self, utilisation: f64) -> f64 {
+    pub(in crate::engine) fn free_bytes(&self, utilisation: f64) -> f64 {
         self.hbm_bytes * utilisation - self.weight_bytes - self.activation_bytes
     }
 

@@ -9,7 +9,6 @@
 //! No layer is visited while an engine runs: layers of one shape are one term, and what depends
 //! only on the number of tokens is in a table.
 
-mod build;
 mod constants;
 mod deployment;
 mod device;
@@ -19,6 +18,7 @@ mod kernel;
 mod memory;
 mod model;
 mod precision;
+mod shape;
 mod step;
 mod table;
 
@@ -33,5 +33,6 @@ pub use kernel::Kernel;
 pub use memory::MemoryPlan;
 pub use model::{Dense, Experts, Family, LatentAttention, Layers, Model, Recurrent};
 pub use precision::{KvDtype, Precision};
+pub use shape::StepShape;
 pub use step::{Physics, Placement, Split};
 pub use table::Calibrated;

@@ -23,7 +23,7 @@ use super::device::Device;
 use super::error::BuildError;
 use super::model::{Experts, Model, Product, Weights};
 use super::precision::{BF16, KvDtype, Precision};
-use crate::engine::profile::StepShape;
+use super::shape::StepShape;
 
 /// How a model is placed on devices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,8 +4,8 @@ use super::deployment::Deployment;
 use super::device::Standing;
 use super::hardware::Hardware;
 use super::memory::MemoryPlan;
+use super::shape::StepShape;
 use super::step::Physics;
-use crate::engine::profile::StepShape;
 use crate::event::PrefillCost;
 use crate::time::Duration;
 use serde::{Serialize, Serializer};
@@ -32,7 +32,7 @@ struct Inner {
 }
 
 impl Calibrated {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         physics: Physics,
         model: String,
         deployment: Deployment,

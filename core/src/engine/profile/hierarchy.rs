@@ -2,8 +2,8 @@
 
 use super::error::ProfileError;
 use super::row::Profile;
-use super::tiers::{Loads, TierSpec};
-use crate::engine::store::Offer;
+use crate::engine::tiers::Offer;
+use crate::engine::tiers::{Loads, TierSpec};
 use crate::event::{FetchCost, TierCost};
 use crate::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
 use crate::time::Duration;

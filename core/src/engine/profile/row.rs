@@ -2,9 +2,9 @@
 
 use super::error::ProfileError;
 use super::step_time::StepTime;
-use super::tiers::{PeerLink, PoolLink, TierSpec};
 use crate::engine::physics::{Calibrated, Hardware, Standing};
-use crate::engine::store::eviction::EvictionRule;
+use crate::engine::tiers::EvictionRule;
+use crate::engine::tiers::{PeerLink, PoolLink, TierSpec};
 use crate::event::PrefillCost;
 use serde::{Deserialize, Serialize};
 

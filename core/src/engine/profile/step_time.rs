@@ -1,8 +1,8 @@
 //! The time of a step: made up in a few numbers, or computed from a device and a model.
 
 use super::error::ProfileError;
-use super::shape::StepShape;
 use crate::engine::physics::Calibrated;
+use crate::engine::physics::StepShape;
 use crate::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -2,9 +2,9 @@
 
 use super::block_store::BlockStore;
 use super::run::Run;
-use super::transfer::Offer;
 use crate::block::{BlockRun, Chain};
 use crate::engine::profile::Loads;
+use crate::engine::tiers::Offer;
 use crate::event::PrefillCost;
 use crate::runs::NodeId;
 use crate::time::Instant;

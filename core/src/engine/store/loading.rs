@@ -6,9 +6,10 @@
 use super::block_store::BlockStore;
 use super::lease::Lease;
 use super::run::{HBM, Run, tiers_of};
-use super::transfer::{Fetch, Offer, Transfer};
+use super::transfer::{Fetch, Transfer};
 use crate::block::BlockRun;
 use crate::engine::profile::Fill;
+use crate::engine::tiers::Offer;
 use crate::id::TransferId;
 use crate::runs::NodeId;
 use crate::time::{Duration, Instant};

@@ -32,7 +32,8 @@ mod run;
 mod tier;
 mod transfer;
 
+pub use crate::engine::tiers::Offer;
 pub use block_store::BlockStore;
 pub use lease::{Acquired, Hit, Lease, NoRoom};
 pub use tier::Traffic;
-pub use transfer::{Fetch, Offer};
+pub use transfer::Fetch;

@@ -1,6 +1,6 @@
 //! One tier: its room, its eviction order, and the links to and from HBM.
 
-use super::eviction::{Eviction, EvictionRule, Idle};
+use super::eviction::{self, Eviction, EvictionRule, Idle};
 use crate::engine::profile::{Fill, Loads, Profile, TierSpec};
 use crate::id::TransferId;
 use crate::link::FairLink;
@@ -53,7 +53,7 @@ impl Tier {
             capacity,
             resident: 0,
             idle: 0,
-            order: eviction.build(capacity, block_size),
+            order: eviction::build(eviction, capacity, block_size),
             was_full: false,
             fill: Fill::Spill,
             loads: Loads::Always,

@@ -6,28 +6,6 @@ use crate::id::{SourceId, TransferId};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Blocks of a prompt that a pool or a peer can send.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Offer {
-    /// The pool or the peer.
-    pub from: SourceId,
-    /// How many blocks it has, from the start of the prompt.
-    pub blocks: u32,
-    /// Current time for each block, in nanoseconds.
-    pub ns_per_block: f64,
-    /// Time before the first block, in nanoseconds.
-    pub latency_ns: f64,
-    /// Fetch it even if computing the blocks is faster.
-    pub always: bool,
-}
-
-impl Offer {
-    /// Nanoseconds to fetch `blocks` blocks.
-    pub fn estimate(&self, blocks: u32) -> f64 {
-        self.latency_ns + f64::from(blocks) * self.ns_per_block
-    }
-}
-
 /// A request for blocks of a pool or a peer. Answer it with [`BlockStore::fetched`] or
 /// [`BlockStore::not_fetched`].
 ///

@@ -9,8 +9,9 @@ mod order;
 
 use crate::block::BlockHash;
 use crate::runs::NodeId;
-use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
+
+pub use crate::engine::tiers::EvictionRule;
 
 /// A run that no lease holds, as a rule sees it.
 #[derive(Clone, Copy, Debug)]
@@ -58,24 +59,11 @@ pub trait Eviction: Debug + Send {
     }
 }
 
-/// The name of an eviction rule, as in a profile file.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EvictionRule {
-    /// `lru`: least recently used first.
-    #[default]
-    Lru,
-    /// `arc`: adaptive replacement, which keeps reused blocks longer.
-    Arc,
-}
-
-impl EvictionRule {
-    /// The rule for a tier of `capacity` blocks of `block_size` tokens; None: no limit.
-    pub fn build(self, capacity: Option<u64>, block_size: u32) -> Box<dyn Eviction> {
-        match (self, capacity) {
-            (Self::Arc, Some(blocks)) => Box::new(arc::Arc::new(blocks, block_size)),
-            // A tier without a limit never evicts.
-            _ => Box::new(lru::Lru::default()),
-        }
+/// The rule for a tier of `capacity` blocks of `block_size` tokens; None: no limit.
+pub fn build(rule: EvictionRule, capacity: Option<u64>, block_size: u32) -> Box<dyn Eviction> {
+    match (rule, capacity) {
+        (EvictionRule::Arc, Some(blocks)) => Box::new(arc::Arc::new(blocks, block_size)),
+        // A tier without a limit never evicts.
+        _ => Box::new(lru::Lru::default()),
     }
 }

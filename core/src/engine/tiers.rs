@@ -1,6 +1,6 @@
 //! The tiers behind HBM, and the links to pools and other workers, as in a profile file.
 
-use crate::engine::store::eviction::EvictionRule;
+use crate::id::SourceId;
 use serde::{Deserialize, Serialize};
 
 /// A tier of the worker behind HBM: host memory, a local disk.
@@ -74,4 +74,37 @@ pub enum Loads {
     Always,
     /// If the link and the transfer take less time than computing the tokens.
     WhenCheaper,
+}
+
+/// The name of an eviction rule, as in a profile file.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvictionRule {
+    /// `lru`: least recently used first.
+    #[default]
+    Lru,
+    /// `arc`: adaptive replacement, which keeps reused blocks longer.
+    Arc,
+}
+
+/// Blocks of a prompt that a pool or a peer can send.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Offer {
+    /// The pool or the peer.
+    pub from: SourceId,
+    /// How many blocks it has, from the start of the prompt.
+    pub blocks: u32,
+    /// Current time for each block, in nanoseconds.
+    pub ns_per_block: f64,
+    /// Time before the first block, in nanoseconds.
+    pub latency_ns: f64,
+    /// Fetch it even if computing the blocks is faster.
+    pub always: bool,
+}
+
+impl Offer {
+    /// Nanoseconds to fetch `blocks` blocks.
+    pub fn estimate(&self, blocks: u32) -> f64 {
+        self.latency_ns + f64::from(blocks) * self.ns_per_block
+    }
 }

@@ -1,14 +1,15 @@
 //! Builds a profile from a device, a model and a deployment.
 
-use super::deployment::Deployment;
-use super::device::Device;
-use super::error::BuildError;
-use super::hardware::Hardware;
-use super::memory::MemoryPlan;
-use super::model::Model;
-use super::step::Physics;
-use super::table::Calibrated;
-use crate::engine::profile::{Profile, StepTime};
+use super::row::Profile;
+use super::step_time::StepTime;
+use crate::engine::physics::BuildError;
+use crate::engine::physics::Calibrated;
+use crate::engine::physics::Deployment;
+use crate::engine::physics::Device;
+use crate::engine::physics::Hardware;
+use crate::engine::physics::MemoryPlan;
+use crate::engine::physics::Model;
+use crate::engine::physics::Physics;
 
 impl Profile {
     /// A worker's profile.
