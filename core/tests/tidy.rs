@@ -345,8 +345,8 @@ fn every_file_is_somebodys_module() {
     assert!(!is_declared(&root().join("core/src/engine/nowhere.rs")), "a planted one is found");
 }
 
-/// Whether the file's parent declares it: `lib.rs`, `main.rs` or `mod.rs` beside it, or the file that is
-/// called as its folder.
+/// Whether the file's parent declares it: `lib.rs`, `main.rs` or `mod.rs` beside it, or the file
+/// that is called as its folder.
 fn is_declared(file: &Path) -> bool {
     let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
     let name = stem(file);

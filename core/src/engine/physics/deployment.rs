@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 /// The largest `max_num_batched_tokens`; the table by tokens has one entry for each.
 const MOST_BATCHED_TOKENS: u32 = 131_072;
 /// The largest `max_num_seqs`.
-
 const MOST_SEQS: u32 = 65_536;
 
 /// A file in `deploy/profiles` that names a device and a model.
