@@ -48,8 +48,8 @@ impl MemoryPlan {
             return Err(BuildError::new(
                 "tp",
                 format!(
-                    "{tp}, the weights of {:.0} GB and {:.0} GB for activations leave nothing of the \
-                 {:.0} GB that {tp} x {} may use",
+                    "{tp}, weights of {:.0} GB and activations of {:.0} GB do not fit the {:.0} GB that \
+                     {tp} x {} may use",
                     weight_bytes / 1e9,
                     plan.activation_bytes / 1e9,
                     usable / 1e9,
