@@ -1,5 +1,5 @@
 //! Requests in the server's front end: between arrival and the scheduler's queue. The server reads
-//! and tokenizes them beside the running steps.
+//! and tokenizes them while steps run.
 
 use super::sequence::Sequence;
 use crate::hash::Map;

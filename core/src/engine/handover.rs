@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct HandoverLink {
     /// Bandwidth out of each prefill worker, in GB/s (10^9 bytes), shared by its transfers.
     pub gb_s: f64,
-    /// Latency of each transfer beside its time on the link, in microseconds.
+    /// Latency of each transfer on top of its time on the link, in microseconds.
     pub latency_us: f64,
     /// Timeout of a transfer in milliseconds. The decode worker then computes the prompt.
     pub timeout_ms: f64,
@@ -45,7 +45,7 @@ impl HandoverLink {
         Ok(())
     }
 
-    /// Latency of each transfer beside its time on the link.
+    /// Latency of each transfer on top of its time on the link.
     pub fn latency(&self) -> Duration {
         Duration::from_nanos_f64(self.latency_us * 1e3)
     }

@@ -15,7 +15,7 @@ pub struct TierSpec {
     pub load_gb_s: f64,
     /// Bandwidth from HBM, in GB/s.
     pub store_gb_s: f64,
-    /// Latency of each load beside its time on the link, in microseconds.
+    /// Latency of each load on top of its time on the link, in microseconds.
     pub latency_us: f64,
     /// Which blocks leave the tier first.
     pub eviction: EvictionRule,
@@ -31,7 +31,7 @@ pub struct TierSpec {
 pub struct PoolLink {
     /// Bandwidth of the worker's own link, in GB/s. All workers also share the pool's bandwidth.
     pub gb_s: f64,
-    /// Latency of each fetch beside its time on the link, in microseconds.
+    /// Latency of each fetch on top of its time on the link, in microseconds.
     pub latency_us: f64,
     /// When blocks are put into the pool: when computed, or when they leave the worker.
     pub fill: Fill,
@@ -48,7 +48,7 @@ pub struct PoolLink {
 pub struct PeerLink {
     /// Bandwidth out of each worker in GB/s, shared by all peers that fetch from it.
     pub gb_s: f64,
-    /// Latency of each fetch beside its time on the link, in microseconds.
+    /// Latency of each fetch on top of its time on the link, in microseconds.
     pub latency_us: f64,
     /// When blocks are fetched from peers.
     pub loads: Loads,

@@ -1,29 +1,46 @@
-//! When sessions, or the requests of a trace, come.
+//! Arrivals of sessions, or of the requests of a trace.
 //!
-//! An open loop draws gaps that know nothing of how fast anybody is served; a closed loop keeps a
-//! number of sessions under way and begins the next when one ends.
+//! An open loop draws gaps that do not depend on how fast requests are served. A closed loop keeps
+//! a number of sessions active and starts one when another ends.
 
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// How sessions come.
+/// How sessions arrive.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Arrivals {
-    /// Open loop with exponential gaps: many independent people.
-    Poisson { sessions_per_s: f64 },
-    /// Open loop with gamma gaps: bursts above a `cv` of 1, regular below it.
-    Gamma { sessions_per_s: f64, cv: f64 },
+    /// Open loop with exponential gaps, as of many independent users.
+    Poisson {
+        /// Mean rate in sessions a second.
+        sessions_per_s: f64,
+    },
+    /// Open loop with gamma gaps: bursts for a `cv` above 1, more regular below 1.
+    Gamma {
+        /// Mean rate in sessions a second.
+        sessions_per_s: f64,
+        /// Standard deviation of a gap, divided by its mean.
+        cv: f64,
+    },
     /// Open loop with equal gaps.
-    Constant { sessions_per_s: f64 },
-    /// Closed loop: so many at a time; when one ends the next begins.
-    Closed { sessions: u32 },
+    Constant {
+        /// Rate in sessions a second.
+        sessions_per_s: f64,
+    },
+    /// Closed loop: when a session ends, the next one starts.
+    Closed {
+        /// Sessions active at a time.
+        sessions: u32,
+    },
 }
 
 impl Arrivals {
-    /// What is wrong with it, as one line.
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// One line with the value and what was expected.
     pub fn check(&self) -> Result<(), String> {
         if let Self::Closed { sessions } = *self {
             return if sessions > 0 {
@@ -50,13 +67,16 @@ impl Arrivals {
     }
 }
 
-/// The shape of the gaps between arrivals; their mean is another matter.
+/// The distribution of gaps between arrivals, without their mean.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Gaps {
+    /// All gaps are equal.
     Equal,
+    /// Exponential gaps.
     Exponential,
-    /// Standard deviation over mean.
+    /// Gamma-distributed gaps.
     Gamma {
+        /// Standard deviation divided by mean.
         cv: f64,
     },
 }
@@ -71,7 +91,7 @@ impl Gaps {
         }
     }
 
-    /// One gap, in the unit of `mean`.
+    /// Draws one gap, in the unit of `mean`.
     pub fn draw(self, mean: f64, rng: &mut Rng) -> f64 {
         match self {
             Self::Equal => mean,
@@ -84,10 +104,11 @@ impl Gaps {
     }
 }
 
-/// Gamma of this shape and scale 1, by Marsaglia and Tsang (2000).
+/// Draws from a gamma distribution with scale 1 (Marsaglia and Tsang, "A Simple Method for
+/// Generating Gamma Variables", ACM TOMS 2000).
 fn gamma(shape: f64, rng: &mut Rng) -> f64 {
     if shape < 1.0 {
-        // Their own way below 1: a draw of one shape higher, times a power of a uniform.
+        // Their method for shapes below 1: a draw with shape + 1, times a power of a uniform.
         let boost = libm::pow(1.0 - rng.unit(), 1.0 / shape);
         return boost * gamma(shape + 1.0, rng);
     }
@@ -107,12 +128,14 @@ fn gamma(shape: f64, rng: &mut Rng) -> f64 {
     }
 }
 
-/// When the requests of a timed trace come: as recorded, or with drawn gaps of the same mean, in
-/// the recorded order. Written `recorded`, `poisson`, `constant` or `gamma:CV`.
+/// When the requests of a timed trace arrive: as recorded, or in the recorded order with drawn gaps
+/// of the same mean. Written as `recorded`, `poisson`, `constant` or `gamma:CV`.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub enum TraceArrivals {
+    /// At the recorded times.
     #[default]
     Recorded,
+    /// With drawn gaps.
     Drawn(Gaps),
 }
 
@@ -161,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_have_the_mean_and_cv_they_name() {
+    fn gaps_have_their_mean_and_cv() {
         let cases = [
             (Gaps::Equal, 0.0),
             (Gaps::Exponential, 1.0),
@@ -178,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn the_odd_ends_of_gamma_stay_finite() {
+    fn extreme_gamma_draws_are_finite() {
         for cv in [0.01, 10.0] {
             moments(Gaps::Gamma { cv }, 1.0);
         }
     }
 
     #[test]
-    fn trace_arrivals_survive_their_own_writing() {
+    fn trace_arrivals_parse_as_they_are_written() {
         for text in ["recorded", "poisson", "constant", "gamma:1.1"] {
             assert_eq!(text.parse::<TraceArrivals>().unwrap().to_string(), text);
         }
@@ -195,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_that_cannot_be_are_refused() {
+    fn arrivals_out_of_range_are_rejected() {
         let bad = [
             Arrivals::Poisson { sessions_per_s: 0.0 },
             Arrivals::Poisson { sessions_per_s: f64::NAN },

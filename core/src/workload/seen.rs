@@ -1,5 +1,4 @@
-//! What the texts of one user's session have said before: how much of a recorded prompt its own
-//! earlier requests had already.
+//! The texts of one user's session so far: how much of a recorded prompt its earlier requests had.
 
 use crate::hash::Map;
 use crate::rng::hash_words;
@@ -8,13 +7,13 @@ use crate::tokens::Segment;
 /// The texts of one session as a tree of segments.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// By a segment and all before it: the most tokens of that segment that any text had. Only
-    /// looked up.
+    /// The longest length of a segment, by the hash of its kind and of all segments before it.
+    /// Never iterated, so the order of the map does not matter.
     longest: Map<u64, u32>,
 }
 
 impl Seen {
-    /// How many tokens of this prompt an earlier text begins with. Then remembers it.
+    /// The number of tokens at the start of this prompt that an earlier text had. Adds the prompt.
     pub fn tell(&mut self, text: &[Segment]) -> u32 {
         let mut covered = 0;
         let mut is_known = true;
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prompt_is_known_as_far_as_any_text_before_it() {
+    fn a_prompt_is_known_as_far_as_it_equals_an_earlier_text() {
         let text = |seed, tokens| Segment::Text { seed, tokens };
         let answer = |tokens| Segment::Answer { tokens };
         let mut seen = Seen::default();
@@ -53,7 +52,7 @@ mod tests {
             (&[text(1, 60), text(2, 8)], 40),
             (&[text(1, 60), text(2, 9)], 68),
             (&[text(2, 8)], 0),
-            // The second segment stands behind another length of the first.
+            // The first segment has another length, so the second is a new one.
             (&[text(1, 40), text(4, 8)], 40),
         ];
         for (i, (text, known)) in cases.into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Multi-turn sessions drawn from a seed: a system prompt and texts that many share, a history that
-//! grows, time to think between an answer and the next message.
+//! Multi-turn sessions drawn from a seed: a system prompt and shared texts, a history that grows,
+//! and a think time between an answer and the next message.
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
 use super::shared::Shelf;
@@ -15,19 +15,20 @@ use std::sync::Arc;
 pub use super::arrivals::Arrivals;
 pub use super::spec::{Amount, Branching, SessionsSpec, SpecError, ThinkFrom, WorkloadSpec};
 
-/// A session that is under way.
+/// An active session.
 #[derive(Clone, Debug)]
 struct Session {
     tenant: TenantId,
     drawn: Drawn,
-    /// By turn: answers that it still waits for.
+    /// For each turn, the number of answers it still waits for.
     waits_for: Vec<u32>,
     /// Turns that have not ended.
     left: u32,
-    /// When the last turn was to be sent.
+    /// When the last turn should have been sent.
     sent: Instant,
 }
 
+/// Sessions drawn from a seed.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     spec: Arc<SessionsSpec>,
@@ -36,7 +37,7 @@ pub struct Sessions {
     seed: u64,
     rate_scale: f64,
     total: u64,
-    /// Requests of sessions that have begun.
+    /// Requests of the sessions that have started.
     begun: u64,
     next_session: u64,
     starts: Rng,
@@ -46,7 +47,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// `limit`: at most so many requests. `rate_scale` multiplies the arrival rate of an open loop.
+    /// Sessions without shared texts. `limit`: the most requests. `rate_scale`: factor on the
+    /// arrival rate of an open loop.
     pub fn new(
         spec: &SessionsSpec,
         scope: &ScopePlan,
@@ -64,8 +66,8 @@ impl Sessions {
         Self::with_shared_texts(&plain, &Scopes::from(scope), seed, rate_scale, limit)
     }
 
-    /// As [`Self::new`]; the turns are those of the same sessions without shared texts. The tenants
-    /// are those of the scopes.
+    /// Sessions with shared texts, for the tenants of `scopes`. The turns are the same as without
+    /// shared texts.
     pub fn with_shared_texts(
         spec: &WorkloadSpec,
         scopes: &Scopes,
@@ -102,10 +104,12 @@ impl Sessions {
         sessions
     }
 
+    /// Number of all requests.
     pub fn total(&self) -> u64 {
         self.total
     }
 
+    /// When to send the next request. None: all are sent, or the next one waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         let armed = self.armed.first().map(|&(at, ..)| at);
         match (armed, self.next_start) {
@@ -114,6 +118,7 @@ impl Sessions {
         }
     }
 
+    /// The next request. Call it only when [`Self::next_send`] gives a time.
     pub fn send(&mut self) -> Work {
         if let Some(start) = self.next_start
             && self.armed.first().is_none_or(|&(at, ..)| start < at)
@@ -140,11 +145,12 @@ impl Sessions {
         Work::new(id, session, chain, (prompt, output), text).of(tenant, known)
     }
 
+    /// Records that a request has ended; turns that wait for it can be sent after their think time.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let (index, turn) = (id.0 / MAX_TURNS, (id.0 % MAX_TURNS) as usize);
         let session = self.live.get_mut(&index).expect("a session that is under way");
         for waiter in session.drawn.turns[turn].waiters.clone() {
-            // Those behind the end of a session that was cut are nobody's.
+            // Turns behind the cut of the last session are never sent.
             let Some(waits_for) = session.waits_for.get_mut(waiter as usize) else { break };
             *waits_for -= 1;
             if *waits_for == 0 {
@@ -221,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Answers each request `service` after it was sent, and lists (id, sent, prompt, answer).
+    /// Ends each request `service` after it was sent. Lists (id, time sent, prompt, answer).
     fn play(spec: &SessionsSpec, service: Duration) -> Vec<(RequestId, Instant, u32, u32)> {
         let scope = ScopePlan::new("", "", "", 16);
         let mut sessions = Sessions::new(spec, &scope, 7, 1.0, None);
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_requests_whatever_the_service() {
+    fn requests_do_not_depend_on_the_service_time() {
         for arrivals in [
             Arrivals::Poisson { sessions_per_s: 2.0 },
             Arrivals::Gamma { sessions_per_s: 2.0, cv: 2.0 },
@@ -282,13 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn users_with_their_own_pace_send_at_the_same_times_while_answers_come_in_time() {
+    fn users_with_their_own_pace_send_at_the_same_times_if_answers_come_in_time() {
         let mut spec = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
         spec.think_from = ThinkFrom::Message;
         spec.think_s = Amount { mean: 10.0, cv: 0.0 };
         let fast = play(&spec, Duration::from_millis(1));
         assert_eq!(fast, play(&spec, Duration::from_millis(9_000)));
-        // An answer that takes longer than the pace holds the next message up.
+        // An answer slower than the pace delays the next message.
         let slow = play(&spec, Duration::from_millis(11_000));
         let second = |all: &[(RequestId, Instant, u32, u32)]| {
             all.iter().find(|(id, ..)| id.0 == 1).map(|&(_, at, ..)| at)
@@ -298,13 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn branches_are_sent_at_once_and_waited_for_together() {
+    fn branches_are_sent_together_and_awaited_together() {
         let mut spec = spec(Arrivals::Closed { sessions: 1 });
         spec.branching = Some(Branching { branches: 3, keep: 2, turns: 1 });
         spec.turns = Amount { mean: 3.0, cv: 0.0 };
         spec.think_s = Amount { mean: 2.0, cv: 0.0 };
         let seen = play(&spec, Duration::from_millis(500));
-        assert_eq!(seen.len(), 50, "whole sessions of 15, and one that is cut");
+        assert_eq!(seen.len(), 50, "whole sessions of 15, and a cut one");
         let at = |turn: u64| {
             let of_turn = seen.iter().find(|(id, ..)| id.0 == turn);
             of_turn.map(|&(_, at, ..)| at.as_secs_f64())
@@ -324,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_texts_shift_no_other_draw() {
+    fn shared_texts_change_no_other_draw() {
         let plain = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
         let scope = ScopePlan::new("", "", "", 16);
         let tokens = Amount { mean: 200.0, cv: 0.0 };
@@ -349,7 +355,7 @@ mod tests {
             bare.on_ended(at, a.request.id);
             shared.on_ended(at, a.request.id);
         }
-        // 500 tokens of system prompt, team prefix and document, of which there are 18 choices.
+        // System prompt, team prefix and document have 500 tokens and 18 combinations.
         let document = |chain: &Arc<Chain>| chain.hash(30);
         let different: BTreeSet<_> = chains.iter().map(document).collect();
         assert!((4..=18).contains(&different.len()), "{}", different.len());

@@ -1,4 +1,4 @@
-//! What a workload file says: the shape of its sessions, and the texts that sessions share.
+//! A workload file: the shape of its sessions, and the texts that sessions share.
 
 use super::arrivals::Arrivals;
 use crate::rng::{Rng, hash_words};
@@ -6,19 +6,20 @@ use crate::sharing::Tenants;
 use crate::tokens::Segment;
 use serde::{Deserialize, Serialize};
 
-/// A workload file. Every prompt begins with a system prompt, then come the shared texts in the
-/// order in which they stand here, then what is the session's own.
+/// A workload file. Every prompt has a system prompt, then the shared texts in the order below,
+/// then the session's own text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct WorkloadSpec {
+    /// The sessions.
     pub sessions: SessionsSpec,
-    /// Tools, system prompt and instructions of a team: all its sessions begin with them.
+    /// Tools, system prompt and instructions of a team, at the start of all its sessions.
     pub team_prefixes: Option<SharedTexts>,
-    /// The document that a session is about.
+    /// The document that each session is about.
     pub documents: Option<SharedTexts>,
-    /// How many tenants the sessions belong to.
+    /// Number of tenants; sessions are assigned at random.
     pub tenants: u32,
-    /// The exponent of Zipf's law by which the sessions are dealt to tenants; 0 deals evenly.
+    /// Exponent of Zipf's law for the sizes of tenants; 0 makes them equal.
     pub tenant_zipf: f64,
 }
 
@@ -26,28 +27,33 @@ pub struct WorkloadSpec {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionsSpec {
+    /// Name in reports.
     pub name: String,
-    /// How many requests in all; the last session is cut to fit.
+    /// Number of all requests; the last session is cut to fit.
     pub requests: u64,
+    /// How sessions arrive.
     pub arrivals: Arrivals,
-    /// Different system prompts; each session has one of them.
+    /// Number of different system prompts; each session has one of them.
     pub system_prompts: u64,
+    /// Length of each system prompt.
     pub system_tokens: u32,
-    /// Of a session that branches: levels.
+    /// Turns of a session; levels if it branches.
     pub turns: Amount,
-    /// None: each turn goes on with the one before it.
+    /// How sessions branch; None: each turn continues the one before.
     pub branching: Option<Branching>,
-    /// What the user, or a tool for it, adds in a turn.
+    /// Tokens that the user, or a tool for it, adds in a turn.
     pub user_tokens: Amount,
+    /// Tokens of an answer.
     pub output_tokens: Amount,
-    /// To the next message, from what `think_from` says.
+    /// Time to the next message, measured from `think_from`.
     pub think_s: Amount,
+    /// Where a think time starts.
     pub think_from: ThinkFrom,
-    /// A session ends before a prompt and its answer would pass this.
+    /// A session ends before its prompt and answer would exceed this.
     pub max_context_tokens: u32,
 }
 
-/// A workload as its file has it: all in one table, because serde can't flatten a table and still
+/// A workload as it is written in a file: one table, because serde can't both flatten a table and
 /// name the line of an unknown field.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,15 +82,15 @@ struct Written {
     max_context_tokens: u32,
 }
 
-/// Where a think time begins. Either way a message waits for the answer to the one before.
+/// Where a think time starts. In both cases a message waits for the answer to the one before.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkFrom {
     /// At the end of the answer: a slow fleet slows its users down.
     #[default]
     Answer,
-    /// At the message before: users keep their own pace while answers come in time, so that two
-    /// fleets hear the same messages at the same times.
+    /// At the message before: users keep their pace as long as answers arrive in time, so two
+    /// fleets get the same messages at the same times.
     Message,
 }
 
@@ -137,20 +143,20 @@ impl From<WorkloadSpec> for Written {
     }
 }
 
-/// How a session branches: a search through ideas, or agents that work side by side and hand over.
+/// How a session branches: a search through ideas, or agents that work in parallel and merge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branching {
-    /// In how many ways each context is gone on with, all at once.
+    /// Number of parallel continuations of each context.
     pub branches: u32,
-    /// How many of a level's contexts, drawn by lot, the next level goes on with.
+    /// Number of a level's contexts, chosen at random, that the next level continues.
     pub keep: u32,
-    /// Turns of a branch in a level, each with the ones before it in its prompt.
+    /// Turns of a branch in a level. Each prompt contains the turns before it.
     pub turns: u32,
 }
 
 impl Branching {
-    /// Of each number.
+    /// The largest value of each field.
     const MOST: u32 = 1_024;
 
     fn check(self) -> Result<(), String> {
@@ -164,47 +170,52 @@ impl Branching {
     }
 }
 
-/// Texts of which each session has one, some of them in more sessions than others.
+/// Texts that sessions share: each session has one of them.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedTexts {
-    /// How many different ones.
+    /// Number of different texts.
     pub count: u32,
-    /// The length of each; cut to half the context that is left, so that there is room for turns.
+    /// Length of each text; at most half of the context that is left, to leave room for turns.
     pub tokens: Amount,
-    /// The exponent of Zipf's law: the n-th is in n^-zipf times as many sessions as the first; 0
+    /// Exponent of Zipf's law: the n-th text is in n^-zipf times as many sessions as the first; 0
     /// makes all equally popular.
     pub zipf: f64,
-    /// Whether each tenant has so many texts of its own, or all draw from the same ones.
+    /// Whether each tenant has its own texts, or all tenants share them.
     #[serde(default)]
     pub of: TextsOf,
 }
 
-/// Whose shared texts are.
+/// Which sessions can have the same text.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextsOf {
     #[default]
+    /// Sessions of one tenant.
     Tenant,
+    /// All sessions.
     Everybody,
 }
 
-/// A log-normal amount.
+/// A log-normal distribution.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
+    /// The mean.
     pub mean: f64,
-    /// Standard deviation over mean; 0 makes it constant.
+    /// Standard deviation divided by mean; 0 makes the amount constant.
     pub cv: f64,
 }
 
 impl Amount {
+    /// Draws an amount.
     pub fn draw(&self, rng: &mut Rng) -> f64 {
         if self.cv == 0.0 { self.mean } else { rng.lognormal(self.mean, self.cv) }
     }
 
+    /// Draws a whole number, at least 1.
     pub fn draw_count(&self, rng: &mut Rng) -> u32 {
-        // A draw beyond 2^31 is cut by `max_context_tokens` anyway.
+        // `max_context_tokens` cuts a draw beyond 2^31 anyway.
         libm::round(self.draw(rng)).clamp(1.0, f64::from(i32::MAX)) as u32
     }
 
@@ -219,14 +230,21 @@ impl Amount {
     }
 }
 
+/// A field of a workload file that is out of range.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct SpecError {
+    /// The field.
     pub field: &'static str,
+    /// The value, and what was expected.
     pub why: String,
 }
 
 impl WorkloadSpec {
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), SpecError> {
         self.sessions.check()?;
         for (field, texts) in [("team_prefixes", self.team_prefixes), ("documents", self.documents)]
@@ -244,11 +262,12 @@ impl WorkloadSpec {
         Ok(())
     }
 
+    /// The tenants of the sessions.
     pub fn tenants(&self) -> Tenants {
         Tenants::new(self.tenants, self.tenant_zipf)
     }
 
-    /// The shared texts in the order of the prompt.
+    /// The shared texts, in the order of the prompt.
     pub fn shared(&self) -> Vec<SharedTexts> {
         [self.team_prefixes, self.documents].into_iter().flatten().collect()
     }
@@ -267,12 +286,16 @@ impl SharedTexts {
 }
 
 impl SessionsSpec {
-    /// A system prompt by its number, below `system_prompts`: the operator's own text.
+    /// The system prompt with this number, below `system_prompts`. It is the operator's text.
     pub fn system_prompt(&self, seed: u64, number: u64) -> Segment {
         let seed = hash_words(&[seed, 1, number, 0]);
         Segment::Text { seed, tokens: self.system_tokens }
     }
 
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), SpecError> {
         let err = |field, why: String| Err(SpecError { field, why });
         if self.name.is_empty() {
@@ -338,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn specs_that_cannot_be_are_refused_by_field() {
+    fn a_session_field_out_of_range_is_rejected_by_name() {
         assert_eq!(good().check(), Ok(()));
         type Spoil = fn(&mut SessionsSpec);
         let bad: [(&str, Spoil); 10] = [
@@ -365,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_texts_that_cannot_be_are_refused_by_field() {
+    fn a_shared_text_out_of_range_is_rejected_by_name() {
         let texts = good().documents.unwrap();
         let bad = [
             SharedTexts { count: 0, ..texts },
@@ -382,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_cannot_be_are_refused_by_field() {
+    fn a_tenant_field_out_of_range_is_rejected_by_name() {
         for tenants in [0, Tenants::MOST + 1] {
             assert_eq!(WorkloadSpec { tenants, ..good() }.check().unwrap_err().field, "tenants");
         }

@@ -1,4 +1,4 @@
-//! The room for KV cache beside the weights.
+//! The room for KV cache that the weights leave.
 
 use super::deployment::Deployment;
 use super::device::Device;
@@ -17,7 +17,7 @@ pub struct MemoryPlan {
     pub activation_bytes: f64,
     /// KV bytes of each further token of a sequence.
     pub growing_bytes_per_token: f64,
-    /// Bytes of each block beside its tokens: the recurrent state at its end, from which a prefix
+    /// Bytes of each block besides its tokens: the recurrent state at its end, from which a prefix
     /// can be continued.
     pub checkpoint_bytes_per_block: f64,
     /// Bytes of a running sequence at any length: full sliding windows and a recurrent state.

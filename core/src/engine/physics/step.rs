@@ -415,7 +415,7 @@ fn elementwise(constants: &Constants, model: &Model, tp: u32, bytes_per_ns: f64)
     }
 }
 
-/// The serving engine's time beside and after the kernels.
+/// The serving engine's time during and after the kernels.
 fn host(device: &Device, tp: u32) -> HostTime {
     let group = if tp > 1 { device.host.tensor_parallel_ms } else { 0.0 };
     HostTime {

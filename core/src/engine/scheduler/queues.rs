@@ -37,7 +37,7 @@ pub(in crate::engine) struct Scheduler {
     pub(super) filling: u32,
     /// The sliding window in tokens; 0 without such layers.
     pub(super) window: u32,
-    /// Blocks that each sequence holds beside those of its tokens.
+    /// Blocks that each sequence holds besides those of its tokens.
     pub(super) constant_blocks: u32,
     /// Decoding sequences by the step after which they must be updated.
     pub(super) due: BTreeSet<(u64, SeqKey)>,

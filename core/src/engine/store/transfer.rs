@@ -28,7 +28,7 @@ pub(super) struct Transfer {
     pub tier: Option<usize>,
     /// Blocks that have not arrived.
     pub blocks: u32,
-    /// Time beside its time on the link.
+    /// Latency on top of its time on the link.
     pub latency: Duration,
     /// Pins the path, even if every request that waits for it is cancelled.
     pub lease: Lease,

@@ -1,5 +1,5 @@
-//! The format of Azure's public LLM inference traces (2023 and 2024): a CSV of arrival times and
-//! lengths. It says nothing of what is equal, so every prompt is its own text and nothing can hit.
+//! The format of Azure's public LLM inference traces (2023 and 2024): a CSV file of arrival times
+//! and lengths. It does not name equal text, so every prompt is unique and nothing can hit a cache.
 //!
 //! ```text
 //! TIMESTAMP,ContextTokens,GeneratedTokens
@@ -11,10 +11,14 @@ use super::{Recorded, TraceError};
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 
+/// The columns of the file, in order.
 pub const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
 
-/// Reads all lines; the first bad one ends it. Times count from the earliest and need not ascend:
-/// whoever plays them sorts. An answer of 0 tokens is played as 1, the least there is.
+/// Reads all lines. Times count from the earliest one and may be in any order, because
+/// [`super::Replay`] sorts them. An answer of 0 tokens becomes 1, the least possible.
+///
+/// # Errors
+/// The first line that is wrong.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
     let mut lines = numbered(lines);
     let (line, header) = lines.next().ok_or(TraceError::Empty)?;
@@ -61,8 +65,8 @@ fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
     Ok(Recorded { at_ms, prompt: vec![Segment::Text { seed, tokens }], output_tokens })
 }
 
-/// Milliseconds since 1970; a fraction may have any number of digits, and the zone, where there is
-/// one, is that of Greenwich.
+/// Milliseconds since 1970. A fraction may have any number of digits. The zone must be UTC, if
+/// there is one.
 fn parse_time(text: &str) -> Option<u64> {
     let text = text.strip_suffix("+00:00").or(text.strip_suffix('Z')).unwrap_or(text);
     let (date, time) = text.split_once([' ', 'T'])?;
@@ -99,7 +103,7 @@ fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
     parts.next().is_none().then_some(all)
 }
 
-/// Of the Gregorian calendar, counting years from March so that a leap day ends one.
+/// Days in the Gregorian calendar. Years start in March, so that a leap day is the last one.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
     let year = if month <= 2 { year - 1 } else { year };
     let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -126,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_follow_the_calendar() {
         // From `date -u +%s`.
         for (text, seconds) in [
             ("1970-01-01 00:00:00", 0),

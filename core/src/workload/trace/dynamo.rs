@@ -1,7 +1,6 @@
-//! The request traces that an NVIDIA Dynamo deployment writes (`dynamo.request.trace.v1`): one record a
-//! line, bare or as the `event` of a wrapper. A request is a `request_end` with what is needed to play it
-//! again; records of other types (tools, payloads) say nothing of one and are passed over. (Folded here
-//! for reading.)
+//! Request traces of an NVIDIA Dynamo deployment (`dynamo.request.trace.v1`): one record a line,
+//! bare or as the `event` of a wrapper. A request is a `request_end` record with the data to replay
+//! it. Records of other types (tools, payloads) are ignored. (The example is folded for reading.)
 //!
 //! ```text
 //! {"schema": "dynamo.request.trace.v1", "event_type": "request_end", "event_time_unix_ms": 1800,
@@ -11,14 +10,19 @@
 //!      {"trace_block_size": 16, "input_length": 40, "input_sequence_hashes": [7, 9, 4]}}}
 //! ```
 //!
-//! Each hash names a block of the prompt and all blocks before it; the last may be partial. Equal hashes
-//! are equal text, across sessions too.
+//! Each hash names a block of the prompt and all blocks before it; the last block may be partial.
+//! Equal hashes are equal text, across sessions too.
 //!
-//! Requests without `agent_context` come when they were received. Where all have one, they are sessions:
-//! what a request waited for follows from the times, since nothing else says so. It waits for the latest
-//! answer of its own session that had ended when it came, and for those of its sub-agents that had ended
-//! since; a sub-agent's first request waits for the latest answer of the session that called it. From the
-//! last of those ends it thinks. A trace that is half of one kind and half of the other is refused, as
+//! Requests without `agent_context` arrive when they were received. If all requests have one, they
+//! form sessions. The file does not say what a request waited for, so the reader derives it from
+//! the times:
+//!
+//! - a request waits for the latest answer of its own session that had ended when it arrived;
+//! - it also waits for the answers of its sub-agents that have ended since that answer;
+//! - a sub-agent's first request waits for the latest answer of the session that called it.
+//!
+//! Its think time starts at the last of these ends. A trace with only some requests in sessions is
+//! rejected, as in Dynamo's own replay.
 //! Dynamo's own replay does.
 
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
@@ -30,14 +34,17 @@ use crate::tokens::Segment;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the schemas of all versions begin with.
+/// The start of the schema name in all versions.
 pub const FAMILY: &str = "dynamo.request.trace.";
 const SCHEMA: &str = "dynamo.request.trace.v1";
 const MAX_BLOCK: u64 = 1 << 16;
-/// The year 3000.
+/// The latest time: the year 3000.
 const MAX_UNIX_MS: u64 = 32_503_680_000_000;
 
-/// Reads all lines; the first bad one ends it. Gives requests or sessions, and their common block size.
+/// Reads all lines. Returns requests or sessions, and their block size in tokens.
+///
+/// # Errors
+/// The first line that is wrong.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), TraceError> {
     let mut requests: Vec<Taken> = Vec::new();
     let mut common: Option<(u32, bool)> = None;
@@ -54,7 +61,7 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), 
         requests.push(request);
     }
     let (block, in_sessions) = common.ok_or(TraceError::Empty)?;
-    // By line where the times are equal.
+    // The sort is stable, so requests of one time stay in order of lines.
     requests.sort_by_key(|request| request.at_ms);
     let origin = requests.first().map_or(0, |request| request.at_ms);
     if let Some(last) = requests.last().filter(|last| last.at_ms - origin > MAX_MS) {
@@ -70,12 +77,12 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), 
     Ok((content, block))
 }
 
-/// A request as its line has it.
+/// A request as it stands in its line.
 #[derive(Debug)]
 struct Taken {
     line: usize,
     name: String,
-    /// Its session, and the one that called it.
+    /// Its session, and the session that called it.
     session: String,
     parent: Option<String>,
     at_ms: u64,
@@ -85,7 +92,8 @@ struct Taken {
     hashes: Vec<u64>,
 }
 
-/// None: the record is of another type. `common`: the block size, and whether there are sessions.
+/// Reads a record. None: it is of another type. `common`: the block size of all records, and
+/// whether they have sessions.
 fn read_record(
     line: usize,
     record: &Fields<'_>,
@@ -133,7 +141,7 @@ fn read_record(
         at_ms,
         ended_ms,
         input,
-        // Some answers were cut off before their first token; 1 is the least there is.
+        // Some answers were cut off before their first token. 1 is the least possible.
         output: request.number("output_tokens", 0, MAX_TOKENS)?.max(1) as u32,
         hashes: hashes(&replay, input, block)?,
     }))
@@ -162,7 +170,7 @@ fn text(hash: u64, tokens: u32) -> Segment {
 }
 
 impl Taken {
-    /// The prompt in stretches that end at these places, counted in blocks.
+    /// The prompt in segments that end at these places, counted in blocks.
     fn prompt(&self, block: u32, ends: impl Iterator<Item = usize>) -> Vec<Segment> {
         let mut from = 0;
         let stretch = |to: usize| {
@@ -181,8 +189,8 @@ impl Taken {
     }
 }
 
-/// Where prompts part or end. Between two such places they are one stretch, so that a long prompt in small
-/// blocks is no more than a few of them.
+/// The blocks after which prompts differ or end. The blocks between two of them are one segment, so
+/// a long prompt in small blocks is only a few segments.
 struct Forks(BTreeSet<u64>);
 
 impl Forks {
@@ -205,7 +213,8 @@ impl Forks {
     }
 }
 
-/// The sessions that no other called, each with those that it called, by when they begin.
+/// The sessions that no other session called, each with the sessions that it called, by their
+/// start.
 fn sessions(requests: &[Taken], block: u32) -> Result<Vec<RecordedSession>, TraceError> {
     let forks = Forks::of(requests);
     let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
@@ -231,7 +240,7 @@ fn root<'a>(
     parents: &BTreeMap<&'a str, &'a str>,
 ) -> Result<&'a str, TraceError> {
     let mut session = request.session.as_str();
-    // As many steps as there are callers, or somebody calls himself.
+    // More steps than callers means that a session called itself.
     for _ in 0..=parents.len() {
         match parents.get(session) {
             Some(parent) => session = parent,
@@ -243,11 +252,11 @@ fn root<'a>(
     Err(TraceError::Field { line: request.line, field, why })
 }
 
-/// A session with its sub-agents in the making.
+/// A session and its sub-agents while they are read.
 #[derive(Default)]
 struct Group<'a> {
     requests: Vec<RecordedRequest>,
-    /// By session: number, caller, and (end, which) of its requests.
+    /// The agents by their session.
     agents: BTreeMap<&'a str, Agent<'a>>,
     begun_ms: u64,
 }
@@ -256,20 +265,21 @@ struct Group<'a> {
 struct Agent<'a> {
     number: u32,
     parent: Option<&'a str>,
-    /// When its latest request came.
+    /// When its latest request arrived.
     latest_ms: u64,
+    /// The end and the index of each request.
     ended: Vec<(u64, u32)>,
 }
 
 impl Agent<'_> {
-    /// Its latest end by then.
+    /// The latest end up to `at_ms`.
     fn ended_by(&self, at_ms: u64) -> Option<(u64, u32)> {
         self.ended.iter().copied().filter(|&(ended_ms, _)| ended_ms <= at_ms).max()
     }
 }
 
 impl<'a> Group<'a> {
-    /// The next request by when it came.
+    /// Adds the next request in order of arrival.
     fn push(&mut self, request: &'a Taken, block: u32, forks: &Forks) {
         let index = self.requests.len() as u32;
         if index == 0 {
@@ -294,7 +304,7 @@ impl<'a> Group<'a> {
         });
     }
 
-    /// The answers that a request waits for: (end, which).
+    /// The answers that a request waits for: (end, index).
     fn awaited(&self, request: &Taken) -> SmallVec<[(u64, u32); 1]> {
         let by_then = |agent: &Agent<'_>| agent.ended_by(request.at_ms);
         let Some(own) = self.agents.get(request.session.as_str()) else {

@@ -1,9 +1,9 @@
-//! Recorded workloads. One format a file: [`mooncake`] and [`azure`] have requests with times
-//! ([`Replay`] plays them), [`coding_agents`] has sessions whose requests wait for one another
-//! ([`SessionReplay`] plays them), [`dynamo`] has either.
+//! Recorded workloads, one file for each format. [`mooncake`] and [`azure`] have requests with
+//! times ([`Replay`] plays them). [`coding_agents`] has sessions whose requests wait for each other
+//! ([`SessionReplay`] plays them). [`dynamo`] has either.
 //!
-//! A reader is a function from lines to one of two contents. The formats have nothing else in
-//! common that a trait could name, and where their list matters it is [`Format`].
+//! A reader is a function from lines to requests or sessions. The formats share nothing else that a
+//! trait could describe; [`Format`] lists them.
 
 pub mod azure;
 pub mod coding_agents;
@@ -21,45 +21,77 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What is wrong with a trace, and where.
+/// An error in a trace file.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TraceError {
+    /// The file has no request.
     #[error("no requests in it, expected at least one")]
     Empty,
+    /// A field has a wrong value.
     #[error("line {line}: {field}: {why}")]
-    Field { line: usize, field: String, why: String },
+    Field {
+        /// The line, from 1.
+        line: usize,
+        /// The field, with the path to it.
+        field: String,
+        /// The value, and what was expected.
+        why: String,
+    },
+    /// A line is not a JSON object.
     #[error("line {line}: not a JSON object: {why}")]
-    NotJson { line: usize, why: String },
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The parser's reason.
+        why: String,
+    },
+    /// The router's block size does not fit the trace's blocks.
     #[error("block size {block_size} does not divide the trace's {trace_block}")]
-    BlockSize { block_size: u32, trace_block: u32 },
+    BlockSize {
+        /// Tokens of a block in the run.
+        block_size: u32,
+        /// Tokens of a block in the trace.
+        trace_block: u32,
+    },
 }
 
+/// A trace format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
+    /// See [`mooncake`].
     Mooncake,
+    /// See [`coding_agents`].
     CodingAgents,
+    /// See [`azure`].
     Azure,
+    /// See [`dynamo`].
     Dynamo,
 }
 
-/// A trace as its file has it.
+/// A trace read from a file.
 #[derive(Clone, Debug)]
 pub struct Recording {
+    /// Its requests or sessions.
     pub content: Content,
-    /// The blocks in which it says what is equal; None where nothing is.
+    /// The tokens of the blocks by which it names equal text; None if it names none.
     pub own_block_size: Option<u32>,
 }
 
+/// The content of a trace.
 #[derive(Clone, Debug)]
 pub enum Content {
+    /// Requests with times.
     Requests(Vec<Recorded>),
+    /// Sessions whose requests wait for each other.
     Sessions(Vec<RecordedSession>),
 }
 
 impl Format {
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Mooncake, Self::CodingAgents, Self::Azure, Self::Dynamo];
 
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mooncake => "mooncake",
@@ -69,8 +101,8 @@ impl Format {
         }
     }
 
-    /// The format of a text, by what its first line names. Anything in a `.csv` is Azure's, so that
-    /// a wrong header is called one.
+    /// The format of a text, from its first line. A `.csv` file is always Azure's, so that a wrong
+    /// header is reported as one.
     pub fn detect(text: &str, extension: &str) -> Option<Self> {
         let (_, first) = line::numbered(text.lines()).next()?;
         if first.starts_with(azure::COLUMNS[0]) || extension == "csv" {
@@ -86,6 +118,10 @@ impl Format {
         }
     }
 
+    /// Reads all lines.
+    ///
+    /// # Errors
+    /// The first line that is wrong.
     pub fn read<'a>(self, lines: impl Iterator<Item = &'a str>) -> Result<Recording, TraceError> {
         let (content, own_block_size) = match self {
             Self::Mooncake => {
@@ -122,7 +158,8 @@ impl FromStr for Format {
 }
 
 impl Recording {
-    /// Keeps the first so many requests, and of recorded sessions whole ones until there are so many.
+    /// Keeps the first `requests` requests. Of recorded sessions it keeps whole ones, until they
+    /// have as many requests.
     pub fn limit(&mut self, requests: u64) {
         match &mut self.content {
             Content::Requests(all) => {
@@ -140,6 +177,7 @@ impl Recording {
         }
     }
 
+    /// Number of requests.
     pub fn requests(&self) -> usize {
         match &self.content {
             Content::Requests(requests) => requests.len(),
@@ -147,7 +185,11 @@ impl Recording {
         }
     }
 
-    /// Whether its prompts can be cut into blocks of `block_size` without losing what is equal.
+    /// Checks that prompts can be cut into blocks of `block_size` tokens and keep their equal
+    /// prefixes.
+    ///
+    /// # Errors
+    /// [`TraceError::BlockSize`] if `block_size` does not divide the trace's blocks.
     pub fn check_block_size(&self, block_size: u32) -> Result<(), TraceError> {
         match self.own_block_size {
             Some(trace_block) if block_size == 0 || !trace_block.is_multiple_of(block_size) => {
@@ -163,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_told_by_their_first_line() {
+    fn the_first_line_gives_the_format() {
         let cases = [
             ("\u{feff}TIMESTAMP,ContextTokens,GeneratedTokens\r\n", "", Some(Format::Azure)),
             ("a,b\n", "csv", Some(Format::Azure)),

@@ -1,6 +1,6 @@
-//! The Mooncake trace format (FAST'25 release): one JSON object a line with `timestamp` in
-//! milliseconds, `input_length` and `output_length` in tokens, and `hash_ids`, one id for each 512
-//! tokens of the prompt; equal ids mean equal tokens and an equal prefix before them.
+//! The Mooncake trace format (FAST'25 release): one JSON object a line, with `timestamp` in
+//! milliseconds, `input_length` and `output_length` in tokens, and `hash_ids` with one id for each
+//! 512 tokens of the prompt. Equal ids mean equal tokens and an equal prefix before them.
 //!
 //! ```text
 //! {"timestamp": 3000, "input_length": 700, "output_length": 40, "hash_ids": [0, 17]}
@@ -12,11 +12,14 @@ use crate::rng::hash_words;
 use crate::tokens::Segment;
 use serde_json::Value;
 
-/// Tokens an id stands for.
+/// Tokens of the block that an id names.
 pub const TRACE_BLOCK: u32 = 512;
 
-/// Reads all lines; the first bad one ends it. Blank lines are passed over, and the times need not
-/// ascend: whoever plays them sorts.
+/// Reads all lines. Blank lines are ignored. The times may be in any order, because
+/// [`super::Replay`] sorts them.
+///
+/// # Errors
+/// The first line that is wrong.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
     let requests: Vec<_> =
         numbered(lines).map(|(line, text)| read_line(line, text)).collect::<Result<_, _>>()?;
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_line_ends_and_order_do_not_matter() {
+    fn byte_order_mark_line_ends_and_order_do_not_matter() {
         let line = |at: u64| {
             format!(r#"{{"timestamp":{at},"input_length":5,"output_length":1,"hash_ids":[1]}}"#)
         };

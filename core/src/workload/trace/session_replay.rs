@@ -1,8 +1,9 @@
-//! Recorded sessions, played in a closed loop: so many at a time, in the order of the file, each
-//! request as soon as those it waits for have been answered and its think time is over.
+//! Recorded sessions, played in a closed loop: a number of them at a time, in the order of the
+//! file. Each request is sent when the requests it waits for are answered and its think time is
+//! over.
 //!
-//! Sessions have no times of their own, so how many run at once and how long a think time may last
-//! is the player's choice, and belongs beside every figure that comes of it.
+//! Sessions have no start times. The player chooses how many are active at once and the longest
+//! think time, and every result must state both.
 
 use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
@@ -15,48 +16,52 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// A session of a trace.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedSession {
-    /// In an order in which each comes after those it waits for.
+    /// Its requests, each after those that it waits for.
     pub requests: Vec<RecordedRequest>,
 }
 
+/// A request of a recorded session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedRequest {
+    /// Its prompt; equal segments are equal text.
     pub prompt: Vec<Segment>,
+    /// Tokens of its answer.
     pub output_tokens: u32,
-    /// How long the recorded service took.
+    /// Time from request to end of answer in the recording.
     pub service: Duration,
-    /// Whose conversation it is: 0 for the session's main agent, others for its sub-agents.
+    /// The agent of the conversation: 0 for the session's main agent, others for sub-agents.
     pub agent: u32,
-    /// The requests of this session whose end it waits for; none: it comes with the session.
+    /// The requests of this session that it waits for; empty: it starts with the session.
     pub after: SmallVec<[u32; 1]>,
-    /// From the last of those ends, or from the session's start.
+    /// Think time after the last of their ends, or after the session's start.
     pub think: Duration,
 }
 
-/// Recorded sessions with all that a run needs to know of them, shared by all runs.
+/// Recorded sessions, prepared once and shared by all runs.
 #[derive(Debug)]
 pub struct SessionTrace {
     scopes: Scopes,
-    /// How many sessions are under way at once.
+    /// Sessions active at once.
     at_a_time: u32,
     requests: Vec<Prepared>,
-    /// (request, who waits for it), ascending.
+    /// (request, request that waits for it), ascending.
     waiters: Vec<(u32, u32)>,
-    /// Where each session's requests begin; one more than there are sessions.
+    /// The first request of each session, and the number of requests as the last entry.
     bounds: Vec<u32>,
-    /// When each request would be sent if every answer took what it took in the recording,
-    /// ascending.
+    /// When each request would be sent with the recorded service times, ascending.
     nominal: Vec<(Instant, u32)>,
 }
 
-/// Blocks are named when a request is sent: a few runs each, and a trace of long prompts stays
-/// small.
+/// A request without names for its blocks. They are made when it is sent, so a trace of long
+/// prompts stays small.
 #[derive(Debug)]
 struct Prepared {
     session: u32,
-    /// Sub-agents share no history with the agent that called them: they are sessions to a router.
+    /// The session of a router. A sub-agent has its own, because it shares no history with its
+    /// caller.
     conversation: u64,
     segments: Arc<[Segment]>,
     prompt_tokens: u32,
@@ -67,15 +72,18 @@ struct Prepared {
 }
 
 impl SessionTrace {
-    /// `at_a_time`: sessions under way at once. No think time passes `think_cap`. Each recorded session
-    /// is one user's, its sub-agents included, and belongs to one tenant.
+    /// `at_a_time`: sessions active at once. `think_cap`: the longest think time. Each recorded
+    /// session, with its sub-agents, is of one user and one tenant.
+    ///
+    /// # Panics
+    /// If `at_a_time` is 0.
     pub fn new(
         sessions: &[RecordedSession],
         scopes: impl Into<Scopes>,
         at_a_time: u32,
         think_cap: Duration,
     ) -> Self {
-        assert!(at_a_time > 0, "a closed loop of no sessions never begins");
+        assert!(at_a_time > 0, "a closed loop needs at least one session");
         let mut trace = Self {
             scopes: scopes.into(),
             at_a_time,
@@ -123,16 +131,16 @@ impl SessionTrace {
             }
         }
         drop(replay);
-        let this = Arc::into_inner(this).expect("the replay is gone");
+        let this = Arc::into_inner(this).expect("the only owner of the trace");
         Self { nominal, ..this }
     }
 
+    /// Number of requests.
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// How many requests would be sent by `seconds` if every answer took what it took when it was
-    /// recorded.
+    /// Number of requests sent in the first `seconds` seconds, with the recorded service times.
     pub fn nominally_sent_within(&self, seconds: f64) -> u64 {
         self.nominal.partition_point(|(at, _)| at.as_secs_f64() <= seconds) as u64
     }
@@ -168,23 +176,23 @@ impl Prepared {
 #[derive(Clone, Debug)]
 pub struct SessionReplay {
     trace: Arc<SessionTrace>,
-    /// By request: whether this run sends it.
+    /// For each request, whether this run sends it.
     wanted: Arc<[bool]>,
     total: u64,
-    /// By request: ends that it still waits for.
+    /// For each request, the number of ends it still waits for.
     waits_for: Vec<u32>,
-    /// By session: wanted requests that have not ended.
+    /// For each session, the number of wanted requests that have not ended.
     left: Vec<u32>,
-    /// By session that is under way.
+    /// The texts so far of each active session.
     seen: BTreeMap<u32, Seen>,
     next_session: u32,
     armed: BTreeSet<(Instant, u32)>,
 }
 
 impl SessionReplay {
-    /// `limit`: only the first so many requests by their nominal times. Which they are does not
-    /// depend on how fast they are answered here, and a slice has as many sessions under way as
-    /// the whole.
+    /// `limit`: the most requests, the first by the recorded service times. They do not depend on
+    /// how fast requests are answered in this run. A limited run has as many active sessions as the
+    /// whole.
     pub fn new(trace: Arc<SessionTrace>, limit: Option<u64>) -> Self {
         let count = trace.requests.len();
         let mut wanted = vec![true; count];
@@ -216,10 +224,12 @@ impl SessionReplay {
         replay
     }
 
+    /// Number of requests of the run.
     pub fn total(&self) -> u64 {
         self.total
     }
 
+    /// When to send the next request. None: all are sent, or the next one waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         self.armed.first().map(|&(at, _)| at)
     }
@@ -228,11 +238,12 @@ impl SessionReplay {
         self.armed.pop_first().expect("a request is due").1
     }
 
+    /// The next request. Call it only when [`Self::next_send`] gives a time.
     pub fn send(&mut self) -> Work {
         let index = self.pop();
         let request = &self.trace.requests[index as usize];
         let (id, user) = (RequestId(u64::from(index)), SessionId(u64::from(request.session)));
-        // Sub-agents that run side by side may overtake one another, so this is no property of the file.
+        // Parallel sub-agents may overtake each other, so this can't be computed from the file.
         let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
         let known = self.seen.entry(request.session).or_default().tell(prompt);
         let scopes = &self.trace.scopes;
@@ -246,6 +257,8 @@ impl SessionReplay {
         Work { user: Some(user), ..work }
     }
 
+    /// Records that a request has ended; requests that wait for it can be sent after their think
+    /// time.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let trace = Arc::clone(&self.trace);
         let index = id.0 as u32;
@@ -263,7 +276,7 @@ impl SessionReplay {
 
     fn begin(&mut self, now: Instant) {
         let rest = &self.left[self.next_session as usize..];
-        // A session of which this run wants nothing would hold its place for ever.
+        // A session without a wanted request would stay active forever.
         let Some(skipped) = rest.iter().position(|&left| left > 0) else { return };
         let session = self.next_session as usize + skipped;
         self.next_session = session as u32 + 1;
@@ -272,7 +285,7 @@ impl SessionReplay {
         }
     }
 
-    /// Arms a request that waits for nobody any more.
+    /// Makes a request due, if it waits for no other.
     fn arm(&mut self, now: Instant, index: u32) {
         let i = index as usize;
         if self.waits_for[i] == 0 && self.wanted[i] {

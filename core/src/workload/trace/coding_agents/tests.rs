@@ -20,7 +20,7 @@ fn a_line_becomes_a_session() {
     let lengths = |request: &RecordedRequest| -> Vec<u32> {
         request.prompt.iter().map(Segment::tokens).collect()
     };
-    // Two runs that touch are one, and what is over is a tail.
+    // Two adjacent runs are one, and the remaining tokens are the tail.
     assert_eq!(lengths(first), [8, 2]);
     assert_eq!(lengths(second), [8, 4]);
     assert_eq!(first.prompt[0], second.prompt[0]);
@@ -135,8 +135,8 @@ fn bad_lines_are_named_by_line_and_field() {
     }
 }
 
-/// Ids as agents leave them: mostly the history and more, sometimes the history cut and gone on
-/// with differently, seldom an earlier cut gone back to or a fresh start.
+/// Ids as in recordings of agents: mostly the history and more; sometimes a cut history with
+/// another continuation; seldom an earlier cut again, or a fresh start.
 fn grown_ids(rng: &mut Rng, turns: u64) -> Vec<Vec<u64>> {
     let mut fresh = 1;
     let mut all: Vec<Vec<u64>> = Vec::new();
@@ -150,14 +150,14 @@ fn grown_ids(rng: &mut Rng, turns: u64) -> Vec<Vec<u64>> {
         let mut ids: Vec<u64> = base.into_iter().take(kept.min(1 << 20) as usize).collect();
         let more = rng.below(40);
         ids.extend(fresh..fresh + more);
-        // Sometimes the next new id touches the last one, sometimes not.
+        // The next new id is sometimes adjacent to the last one.
         fresh += more + rng.below(2);
         all.push(ids);
     }
     all
 }
 
-/// Written with runs cut at random places, as no reader should rely on how they are cut.
+/// A line with runs cut at random places; a reader must not depend on the cuts.
 fn written(rng: &mut Rng, ids: &[u64]) -> String {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &id in ids {
@@ -169,9 +169,9 @@ fn written(rng: &mut Rng, ids: &[u64]) -> String {
     format!("{runs:?}").replace('(', "[").replace(')', "]")
 }
 
-/// What two prompts share must be what their ids say, for any block size that divides.
+/// Two prompts share what their ids say, for any block size that divides.
 #[test]
-fn shared_prefixes_are_those_of_the_ids() {
+fn shared_prefixes_follow_the_ids() {
     let mut rng = Rng::named(5, &[]);
     let mut all: Vec<(u64, Vec<u64>)> = Vec::new();
     let mut lines = Vec::new();

@@ -3,7 +3,7 @@ use crate::block::{Chain, ScopePlan, hash_segments};
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// A record with what each test cares for.
+/// A record with the fields that tests vary.
 fn record(name: &str, context: &str, at: u64, took: f64, input: u32, hashes: &[u64]) -> String {
     format!(
         r#"{{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":{},{context}"request":{{"request_id":"{name}","output_tokens":5,"request_received_ms":{at},"total_time_ms":{took},"replay":{{"trace_block_size":16,"input_length":{input},"input_sequence_hashes":{hashes:?}}}}}}}"#,
@@ -19,7 +19,7 @@ fn of_session(session: &str, parent: Option<&str>) -> String {
 const TOOL: &str = r#"{"schema":"dynamo.request.trace.v1","event_type":"tool_end","tool":{}}"#;
 
 #[test]
-fn requests_without_a_session_come_when_they_were_received() {
+fn requests_without_a_session_arrive_when_they_were_received() {
     let wrapped =
         format!(r#"{{"timestamp":7,"event":{}}}"#, record("b", "", 900, 3.5, 40, &[7, 8, 9]));
     let text = format!(
@@ -31,7 +31,7 @@ fn requests_without_a_session_come_when_they_were_received() {
     assert_eq!((block, requests.len()), (16, 2));
     let lengths =
         |request: &Recorded| -> Vec<u32> { request.prompt.iter().map(Segment::tokens).collect() };
-    // A stretch a block, from which sessions can be inferred.
+    // One segment for each block, from which sessions can be inferred.
     assert_eq!((requests[0].at_ms, lengths(&requests[0])), (0, vec![16, 16, 8]));
     assert_eq!((requests[1].at_ms, lengths(&requests[1])), (600, vec![16, 4]));
     assert_eq!(requests[0].prompt[0], requests[1].prompt[0]);
@@ -45,7 +45,7 @@ fn read_sessions(lines: &[String]) -> Vec<RecordedSession> {
 }
 
 #[test]
-fn what_a_request_waited_for_follows_from_the_times() {
+fn the_times_give_what_a_request_waited_for() {
     let main = of_session("m", None);
     let sub = |name| of_session(name, Some("m"));
     let lines = [
@@ -83,18 +83,18 @@ fn what_a_request_waited_for_follows_from_the_times() {
     assert_eq!(sessions[1].requests.len(), 1);
 }
 
-/// The end of a record without `total_time_ms` is when it was written.
+/// Without `total_time_ms` the end is the time of the event.
 #[test]
-fn an_end_may_be_told_by_the_event() {
+fn the_event_can_give_the_end() {
     let line = record("a", &of_session("m", None), 1_000, 500.0, 16, &[1]);
     let line = line.replace(r#""total_time_ms":500,"#, "");
     assert!(!line.contains("total_time_ms"));
     assert_eq!(read_sessions(&[line])[0].requests[0].service, Duration::from_millis(501));
 }
 
-/// However prompts are cut into stretches, what two of them share is what their hashes say.
+/// Two prompts share what their hashes say, for any cut into segments.
 #[test]
-fn shared_prefixes_are_those_of_the_hashes() {
+fn shared_prefixes_follow_the_hashes() {
     let mut rng = Rng::named(11, &[]);
     let mut prompts: Vec<(Vec<u64>, u32)> = vec![];
     let mut fresh = 1;
@@ -103,7 +103,7 @@ fn shared_prefixes_are_those_of_the_hashes() {
             0 => Vec::new(),
             past => prompts[rng.below(past) as usize].0.clone(),
         };
-        // Never the last, which may be partial.
+        // Not the last block, which may be partial.
         let kept = rng.below((base.len() as u64).max(1)) as usize;
         let mut hashes = base[..kept].to_vec();
         let more = 1 + rng.below(30);
@@ -119,7 +119,7 @@ fn shared_prefixes_are_those_of_the_hashes() {
     let sessions = read_sessions(&lines);
     let stretches: usize = sessions.iter().map(|session| session.requests[0].prompt.len()).sum();
     let blocks: usize = prompts.iter().map(|(hashes, _)| hashes.len()).sum();
-    assert!(stretches * 2 < blocks, "{stretches} stretches of {blocks} blocks");
+    assert!(stretches * 2 < blocks, "{stretches} segments of {blocks} blocks");
     for block in [16, 4] {
         let scope = ScopePlan::new("", "", "", block);
         let chains: Vec<Arc<Chain>> = sessions
