@@ -1,4 +1,5 @@
-//! The texts of one user's session so far: how much of a recorded prompt its earlier requests had.
+//! The texts of one user's session so far. They tell how much of a recorded prompt an earlier request
+//! of the session had.
 
 use crate::hash::Map;
 use crate::rng::hash_words;
@@ -7,13 +8,12 @@ use crate::tokens::Segment;
 /// The texts of one session as a tree of segments.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// The longest length of a segment, by the hash of its kind and of all segments before it.
-    /// Never iterated, so the order of the map does not matter.
+    /// The longest length of a segment in any text, by a hash of the segment and all before it.
     longest: Map<u64, u32>,
 }
 
 impl Seen {
-    /// The number of tokens at the start of this prompt that an earlier text had. Adds the prompt.
+    /// Adds a prompt, and returns the length of its longest common prefix with an earlier one.
     pub fn tell(&mut self, text: &[Segment]) -> u32 {
         let mut covered = 0;
         let mut is_known = true;
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prompt_is_known_as_far_as_it_equals_an_earlier_text() {
+    fn a_prompt_is_known_as_far_as_an_earlier_text_agrees() {
         let text = |seed, tokens| Segment::Text { seed, tokens };
         let answer = |tokens| Segment::Answer { tokens };
         let mut seen = Seen::default();
@@ -52,7 +52,7 @@ mod tests {
             (&[text(1, 60), text(2, 8)], 40),
             (&[text(1, 60), text(2, 9)], 68),
             (&[text(2, 8)], 0),
-            // The first segment has another length, so the second is a new one.
+            // The second segment follows another length of the first one.
             (&[text(1, 40), text(4, 8)], 40),
         ];
         for (i, (text, known)) in cases.into_iter().enumerate() {

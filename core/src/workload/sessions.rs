@@ -1,5 +1,5 @@
-//! Multi-turn sessions drawn from a seed: a system prompt and shared texts, a history that grows,
-//! and a think time between an answer and the next message.
+//! Multi-turn sessions drawn from a seed: shared system prompts and texts, a growing history, and a
+//! think time between an answer and the next message.
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
 use super::shared::Shelf;
@@ -15,20 +15,20 @@ use std::sync::Arc;
 pub use super::arrivals::Arrivals;
 pub use super::spec::{Amount, Branching, SessionsSpec, SpecError, ThinkFrom, WorkloadSpec};
 
-/// An active session.
+/// A session that has started.
 #[derive(Clone, Debug)]
 struct Session {
     tenant: TenantId,
     drawn: Drawn,
-    /// For each turn, the number of answers it still waits for.
+    /// The number of answers that each turn still waits for.
     waits_for: Vec<u32>,
     /// Turns that have not ended.
     left: u32,
-    /// When the last turn should have been sent.
+    /// When the last turn was to be sent.
     sent: Instant,
 }
 
-/// Sessions drawn from a seed.
+/// The sessions of one run.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     spec: Arc<SessionsSpec>,
@@ -42,13 +42,15 @@ pub struct Sessions {
     next_session: u64,
     starts: Rng,
     next_start: Option<Instant>,
+    /// The sessions that have not ended.
     live: BTreeMap<u64, Session>,
+    /// The turns that wait for their time only: (time, session, turn).
     armed: BTreeSet<(Instant, u64, u32)>,
 }
 
 impl Sessions {
-    /// Sessions without shared texts. `limit`: the most requests. `rate_scale`: factor on the
-    /// arrival rate of an open loop.
+    /// Sessions of one tenant without shared texts. `limit` is the most requests of the run.
+    /// `rate_scale` multiplies the arrival rate of an open loop.
     pub fn new(
         spec: &SessionsSpec,
         scope: &ScopePlan,
@@ -66,8 +68,8 @@ impl Sessions {
         Self::with_shared_texts(&plain, &Scopes::from(scope), seed, rate_scale, limit)
     }
 
-    /// Sessions with shared texts, for the tenants of `scopes`. The turns are the same as without
-    /// shared texts.
+    /// The same as [`Self::new`] with the shared texts of `spec` and the tenants of `scopes`. Both
+    /// have the same turns for the same seed.
     pub fn with_shared_texts(
         spec: &WorkloadSpec,
         scopes: &Scopes,
@@ -104,12 +106,12 @@ impl Sessions {
         sessions
     }
 
-    /// Number of all requests.
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// When to send the next request. None: all are sent, or the next one waits for an answer.
+    /// When the next request is to be sent. None: all are sent, or the next waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         let armed = self.armed.first().map(|&(at, ..)| at);
         match (armed, self.next_start) {
@@ -118,7 +120,7 @@ impl Sessions {
         }
     }
 
-    /// The next request. Call it only when [`Self::next_send`] gives a time.
+    /// Takes the next request. Panics if none is due.
     pub fn send(&mut self) -> Work {
         if let Some(start) = self.next_start
             && self.armed.first().is_none_or(|&(at, ..)| start < at)
@@ -127,7 +129,7 @@ impl Sessions {
             self.draw_start(start);
         }
         let (at, index, number) = self.armed.pop_first().expect("a turn is due");
-        let session = self.live.get_mut(&index).expect("a session that is under way");
+        let session = self.live.get_mut(&index).expect("the session has not ended");
         session.sent = at;
         let tenant = session.tenant;
         let turn @ &Turn { prompt, known, output, .. } = &session.drawn.turns[number as usize];
@@ -145,12 +147,12 @@ impl Sessions {
         Work::new(id, session, chain, (prompt, output), text).of(tenant, known)
     }
 
-    /// Records that a request has ended; turns that wait for it can be sent after their think time.
+    /// A request that was sent has ended, answered or failed. Panics if it has ended before.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let (index, turn) = (id.0 / MAX_TURNS, (id.0 % MAX_TURNS) as usize);
-        let session = self.live.get_mut(&index).expect("a session that is under way");
+        let session = self.live.get_mut(&index).expect("the session has not ended");
         for waiter in session.drawn.turns[turn].waiters.clone() {
-            // Turns behind the cut of the last session are never sent.
+            // The last session may be cut, and then the turns after the cut do not exist.
             let Some(waits_for) = session.waits_for.get_mut(waiter as usize) else { break };
             *waits_for -= 1;
             if *waits_for == 0 {
@@ -227,7 +229,8 @@ mod tests {
         }
     }
 
-    /// Ends each request `service` after it was sent. Lists (id, time sent, prompt, answer).
+    /// Answers each request `service` after its send. Returns (id, send time, prompt tokens, answer
+    /// tokens).
     fn play(spec: &SessionsSpec, service: Duration) -> Vec<(RequestId, Instant, u32, u32)> {
         let scope = ScopePlan::new("", "", "", 16);
         let mut sessions = Sessions::new(spec, &scope, 7, 1.0, None);
@@ -288,13 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn users_with_their_own_pace_send_at_the_same_times_if_answers_come_in_time() {
+    fn think_time_from_the_message_keeps_send_times_while_answers_are_fast() {
         let mut spec = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
         spec.think_from = ThinkFrom::Message;
         spec.think_s = Amount { mean: 10.0, cv: 0.0 };
         let fast = play(&spec, Duration::from_millis(1));
         assert_eq!(fast, play(&spec, Duration::from_millis(9_000)));
-        // An answer slower than the pace delays the next message.
+        // An answer that takes longer than the think time delays the next message.
         let slow = play(&spec, Duration::from_millis(11_000));
         let second = |all: &[(RequestId, Instant, u32, u32)]| {
             all.iter().find(|(id, ..)| id.0 == 1).map(|&(_, at, ..)| at)
@@ -304,13 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn branches_are_sent_together_and_awaited_together() {
+    fn the_branches_of_a_level_are_sent_together_and_end_it_together() {
         let mut spec = spec(Arrivals::Closed { sessions: 1 });
         spec.branching = Some(Branching { branches: 3, keep: 2, turns: 1 });
         spec.turns = Amount { mean: 3.0, cv: 0.0 };
         spec.think_s = Amount { mean: 2.0, cv: 0.0 };
         let seen = play(&spec, Duration::from_millis(500));
-        assert_eq!(seen.len(), 50, "whole sessions of 15, and a cut one");
+        assert_eq!(seen.len(), 50, "whole sessions of 15 requests and one that is cut");
         let at = |turn: u64| {
             let of_turn = seen.iter().find(|(id, ..)| id.0 == turn);
             of_turn.map(|&(_, at, ..)| at.as_secs_f64())
@@ -318,7 +321,7 @@ mod tests {
         for (turn, expected) in [(0, 0.0), (2, 0.0), (3, 2.5), (8, 2.5), (9, 5.0), (14, 5.0)] {
             assert_eq!(at(turn), Some(expected), "turn {turn}");
         }
-        assert_eq!((at(15), at(MAX_TURNS)), (None, Some(5.5)), "then the next session");
+        assert_eq!((at(15), at(MAX_TURNS)), (None, Some(5.5)), "session 1 starts after session 0");
     }
 
     #[test]

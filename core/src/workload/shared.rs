@@ -1,4 +1,4 @@
-//! Texts that sessions share: which of them a session has, and their lengths.
+//! Texts that sessions share: which text each session has, and the length of each text.
 
 use super::spec::{SharedTexts, TextsOf};
 use crate::id::TenantId;
@@ -7,34 +7,33 @@ use crate::sharing::{drawn_rank, zipf_shares};
 use crate::tokens::Segment;
 use std::sync::Arc;
 
-/// One kind of shared text.
+/// The shared texts of one kind, such as team prefixes.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     spec: SharedTexts,
-    /// The seed of the run and the kind, so texts of two kinds are never equal.
+    /// Drawn from the run's seed and the kind, so that texts of two kinds are never equal.
     seed: u64,
-    /// Part of the sessions with this text or a more popular one.
+    /// The share of the sessions that have this text or a more popular one, up to 1.
     cumulative: Arc<[f64]>,
 }
 
 impl Shelf {
-    /// `kind`: the number of the kind in its workload.
     pub fn new(spec: SharedTexts, seed: u64, kind: u64) -> Self {
         let cumulative = zipf_shares(spec.count, spec.zipf);
         let seed = hash_words(&[seed, 0x5348_454c, kind]);
         Self { spec, seed, cumulative }
     }
 
-    /// The text of a tenant's session, at most half of `room` tokens.
+    /// The text of a session of this tenant. Its length is at most half of `room`, in tokens.
     pub fn pick(&self, tenant: TenantId, session: u64, room: u32) -> Segment {
-        // A separate generator, so that another kind of text changes no other draw.
+        // A separate generator, so that adding shared texts to a workload changes no other draw.
         let u = Rng::named(self.seed, &[1, session]).unit();
         let rank = u64::from(drawn_rank(&self.cumulative, u));
         let owner = match self.spec.of {
             TextsOf::Tenant => u64::from(tenant.0),
             TextsOf::Everybody => 0,
         };
-        // The first owner has the same texts as a workload with one tenant.
+        // The texts of the first tenant are those of a workload with one tenant.
         let seed = if owner == 0 { self.seed } else { hash_words(&[self.seed, 4, owner]) };
         let tokens = self.spec.tokens.draw_count(&mut Rng::named(seed, &[2, rank]));
         let tokens = tokens.min(room.saturating_sub(2) / 2);
@@ -54,7 +53,7 @@ mod tests {
         let mut counts = BTreeMap::new();
         for session in 0..50_000 {
             let Segment::Text { seed, tokens } = shelf.pick(TenantId(0), session, 100_000) else {
-                panic!("expected a text");
+                panic!("a shared text is a text");
             };
             *counts.entry((seed, tokens)).or_default() += 1;
         }
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn each_tenant_has_its_own_texts_unless_all_tenants_share_them() {
+    fn tenants_share_texts_only_if_the_workload_says_so() {
         let tokens = Amount { mean: 500.0, cv: 0.5 };
         let shelf = |of| Shelf::new(SharedTexts { count: 4, tokens, zipf: 1.0, of }, 7, 0);
         let all = |shelf: &Shelf, tenant| -> BTreeSet<u64> {
@@ -97,6 +96,6 @@ mod tests {
         let (own, common) = (shelf(TextsOf::Tenant), shelf(TextsOf::Everybody));
         assert!(all(&own, 1).is_disjoint(&all(&own, 2)));
         assert_eq!(all(&common, 1), all(&common, 2));
-        assert_eq!(all(&own, 0), all(&common, 5), "the first tenant has the texts of a single one");
+        assert_eq!(all(&own, 0), all(&common, 5), "the first tenant has the common texts");
     }
 }

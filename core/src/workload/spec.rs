@@ -1,4 +1,4 @@
-//! A workload file: the shape of its sessions, and the texts that sessions share.
+//! The contents of a workload file: the shape of its sessions, and the texts that sessions share.
 
 use super::arrivals::Arrivals;
 use crate::rng::{Rng, hash_words};
@@ -6,20 +6,21 @@ use crate::sharing::Tenants;
 use crate::tokens::Segment;
 use serde::{Deserialize, Serialize};
 
-/// A workload file. Every prompt has a system prompt, then the shared texts in the order below,
-/// then the session's own text.
+/// A workload file. A prompt has a system prompt, then the team prefix and the document, then the
+/// session's own text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[serde(from = "WorkloadFile", into = "WorkloadFile")]
 pub struct WorkloadSpec {
-    /// The sessions.
+    /// The sessions without their shared texts.
     pub sessions: SessionsSpec,
-    /// Tools, system prompt and instructions of a team, at the start of all its sessions.
+    /// Texts of teams, such as tools and instructions, each shared by the team's sessions. None: no
+    /// such part.
     pub team_prefixes: Option<SharedTexts>,
-    /// The document that each session is about.
+    /// Documents, of which each session is about one. None: no such part.
     pub documents: Option<SharedTexts>,
-    /// Number of tenants; sessions are assigned at random.
+    /// The number of tenants. Each session belongs to one, at random.
     pub tenants: u32,
-    /// Exponent of Zipf's law for the sizes of tenants; 0 makes them equal.
+    /// The exponent of Zipf's law for the tenants' shares of the sessions. With 0 all are equal.
     pub tenant_zipf: f64,
 }
 
@@ -27,37 +28,37 @@ pub struct WorkloadSpec {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionsSpec {
-    /// Name in reports.
+    /// The name in reports.
     pub name: String,
-    /// Number of all requests; the last session is cut to fit.
+    /// The number of requests of a run. The last session is cut to fit.
     pub requests: u64,
-    /// How sessions arrive.
+    /// The arrivals of sessions.
     pub arrivals: Arrivals,
-    /// Number of different system prompts; each session has one of them.
+    /// The number of different system prompts. Each session has one of them.
     pub system_prompts: u64,
-    /// Length of each system prompt.
+    /// The length of a system prompt.
     pub system_tokens: u32,
-    /// Turns of a session; levels if it branches.
+    /// Turns of a session; in a branching session, levels.
     pub turns: Amount,
-    /// How sessions branch; None: each turn continues the one before.
+    /// How the session branches. None: each turn continues the one before it.
     pub branching: Option<Branching>,
-    /// Tokens that the user, or a tool for it, adds in a turn.
+    /// Tokens that the user or a tool adds in a turn.
     pub user_tokens: Amount,
     /// Tokens of an answer.
     pub output_tokens: Amount,
-    /// Time to the next message, measured from `think_from`.
+    /// Seconds before the next message, counted from `think_from`.
     pub think_s: Amount,
-    /// Where a think time starts.
+    /// The start of the think time.
     pub think_from: ThinkFrom,
-    /// A session ends before its prompt and answer would exceed this.
+    /// The longest prompt and answer together. A session ends before a turn that would pass it.
     pub max_context_tokens: u32,
 }
 
-/// A workload as it is written in a file: one table, because serde can't both flatten a table and
-/// name the line of an unknown field.
+/// The one table of a workload file. Serde cannot flatten a table and still give the line of an
+/// unknown field, so this struct repeats the fields of [`SessionsSpec`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct WorkloadFile {
     name: String,
     requests: u64,
     arrivals: Arrivals,
@@ -82,44 +83,44 @@ struct Written {
     max_context_tokens: u32,
 }
 
-/// Where a think time starts. In both cases a message waits for the answer to the one before.
+/// The start of a think time. In both cases a message waits for the answer to the one before it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkFrom {
-    /// At the end of the answer: a slow fleet slows its users down.
+    /// At the end of the answer. Users of a slow fleet send less.
     #[default]
     Answer,
-    /// At the message before: users keep their pace as long as answers arrive in time, so two
-    /// fleets get the same messages at the same times.
+    /// At the message before. If answers come before the think time ends, the send times do not
+    /// depend on the fleet.
     Message,
 }
 
-impl From<Written> for WorkloadSpec {
-    fn from(written: Written) -> Self {
+impl From<WorkloadFile> for WorkloadSpec {
+    fn from(file: WorkloadFile) -> Self {
         Self {
             sessions: SessionsSpec {
-                name: written.name,
-                requests: written.requests,
-                arrivals: written.arrivals,
-                system_prompts: written.system_prompts,
-                system_tokens: written.system_tokens,
-                turns: written.turns,
-                branching: written.branching,
-                user_tokens: written.user_tokens,
-                output_tokens: written.output_tokens,
-                think_s: written.think_s,
-                think_from: written.think_from,
-                max_context_tokens: written.max_context_tokens,
+                name: file.name,
+                requests: file.requests,
+                arrivals: file.arrivals,
+                system_prompts: file.system_prompts,
+                system_tokens: file.system_tokens,
+                turns: file.turns,
+                branching: file.branching,
+                user_tokens: file.user_tokens,
+                output_tokens: file.output_tokens,
+                think_s: file.think_s,
+                think_from: file.think_from,
+                max_context_tokens: file.max_context_tokens,
             },
-            team_prefixes: written.team_prefixes,
-            documents: written.documents,
-            tenants: written.tenants.unwrap_or(1),
-            tenant_zipf: written.tenant_zipf.unwrap_or(0.0),
+            team_prefixes: file.team_prefixes,
+            documents: file.documents,
+            tenants: file.tenants.unwrap_or(1),
+            tenant_zipf: file.tenant_zipf.unwrap_or(0.0),
         }
     }
 }
 
-impl From<WorkloadSpec> for Written {
+impl From<WorkloadSpec> for WorkloadFile {
     fn from(spec: WorkloadSpec) -> Self {
         let WorkloadSpec { sessions, team_prefixes, documents, tenants, tenant_zipf } = spec;
         Self {
@@ -143,15 +144,15 @@ impl From<WorkloadSpec> for Written {
     }
 }
 
-/// How a session branches: a search through ideas, or agents that work in parallel and merge.
+/// The branches of a session, as in a tree search or with agents that work in parallel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branching {
-    /// Number of parallel continuations of each context.
+    /// Branches that continue each context of a level, all at once.
     pub branches: u32,
-    /// Number of a level's contexts, chosen at random, that the next level continues.
+    /// Contexts, chosen at random, that the next level continues.
     pub keep: u32,
-    /// Turns of a branch in a level. Each prompt contains the turns before it.
+    /// Turns of a branch in a level.
     pub turns: u32,
 }
 
@@ -170,40 +171,40 @@ impl Branching {
     }
 }
 
-/// Texts that sessions share: each session has one of them.
+/// Texts that sessions share. Each session has one of them.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedTexts {
-    /// Number of different texts.
+    /// The number of different texts.
     pub count: u32,
-    /// Length of each text; at most half of the context that is left, to leave room for turns.
+    /// The length of a text. It is cut to half of the remaining context, so that turns have room.
     pub tokens: Amount,
-    /// Exponent of Zipf's law: the n-th text is in n^-zipf times as many sessions as the first; 0
-    /// makes all equally popular.
+    /// The exponent of Zipf's law: text n, from 1, is in n^-zipf times as many sessions as the first.
+    /// With 0 all texts are equally popular.
     pub zipf: f64,
-    /// Whether each tenant has its own texts, or all tenants share them.
+    /// Whether each tenant has `count` texts, or all tenants share the same ones.
     #[serde(default)]
     pub of: TextsOf,
 }
 
-/// Which sessions can have the same text.
+/// The owner of shared texts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextsOf {
+    /// Each tenant has separate texts.
     #[default]
-    /// Sessions of one tenant.
     Tenant,
-    /// All sessions.
+    /// All tenants share the same texts.
     Everybody,
 }
 
-/// A log-normal distribution.
+/// A log-normal amount.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
     /// The mean.
     pub mean: f64,
-    /// Standard deviation divided by mean; 0 makes the amount constant.
+    /// Standard deviation divided by mean. With 0 the amount is constant.
     pub cv: f64,
 }
 
@@ -215,7 +216,7 @@ impl Amount {
 
     /// Draws a whole number, at least 1.
     pub fn draw_count(&self, rng: &mut Rng) -> u32 {
-        // `max_context_tokens` cuts a draw beyond 2^31 anyway.
+        // `max_context_tokens` cuts lengths far below 2^31.
         libm::round(self.draw(rng)).clamp(1.0, f64::from(i32::MAX)) as u32
     }
 
@@ -225,26 +226,23 @@ impl Amount {
         }
         let Self { mean, cv } = self;
         Err(format!(
-            "mean {mean} and cv {cv}, expected a mean of at least {least} and a cv of 0 to 100"
+            "mean {mean} and cv {cv}, expected a mean from {least} to 1e9 and a cv from 0 to 100"
         ))
     }
 }
 
-/// A field of a workload file that is out of range.
+/// A value that a workload file must not have.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct SpecError {
-    /// The field.
+    /// The key in the file.
     pub field: &'static str,
-    /// The value, and what was expected.
+    /// The value and what was expected.
     pub why: String,
 }
 
 impl WorkloadSpec {
-    /// Checks all values.
-    ///
-    /// # Errors
-    /// Names the first field that is out of range.
+    /// Checks all fields. The error is the first bad one.
     pub fn check(&self) -> Result<(), SpecError> {
         self.sessions.check()?;
         for (field, texts) in [("team_prefixes", self.team_prefixes), ("documents", self.documents)]
@@ -262,12 +260,12 @@ impl WorkloadSpec {
         Ok(())
     }
 
-    /// The tenants of the sessions.
+    /// The tenants and their shares of the sessions.
     pub fn tenants(&self) -> Tenants {
         Tenants::new(self.tenants, self.tenant_zipf)
     }
 
-    /// The shared texts, in the order of the prompt.
+    /// The shared texts, in their order in a prompt.
     pub fn shared(&self) -> Vec<SharedTexts> {
         [self.team_prefixes, self.documents].into_iter().flatten().collect()
     }
@@ -286,20 +284,18 @@ impl SharedTexts {
 }
 
 impl SessionsSpec {
-    /// The system prompt with this number, below `system_prompts`. It is the operator's text.
+    /// The text of a system prompt, which belongs to the operator. `number` is below
+    /// `system_prompts`.
     pub fn system_prompt(&self, seed: u64, number: u64) -> Segment {
         let seed = hash_words(&[seed, 1, number, 0]);
         Segment::Text { seed, tokens: self.system_tokens }
     }
 
-    /// Checks all values.
-    ///
-    /// # Errors
-    /// Names the first field that is out of range.
+    /// Checks all fields. The error is the first bad one.
     pub fn check(&self) -> Result<(), SpecError> {
         let err = |field, why: String| Err(SpecError { field, why });
         if self.name.is_empty() {
-            return err("name", "empty, expected one".into());
+            return err("name", "empty, expected a name".into());
         }
         if !(1..=100_000_000).contains(&self.requests) {
             return err("requests", format!("{}, expected 1 to 100000000", self.requests));
@@ -325,7 +321,7 @@ impl SessionsSpec {
         let least = self.system_tokens.saturating_add(2);
         if self.max_context_tokens < least || self.max_context_tokens > 1 << 30 {
             let why = format!(
-                "{}, expected {least} (system_tokens and one of each) to {}",
+                "{}, expected {least} (system_tokens + 2) to {}",
                 self.max_context_tokens,
                 1 << 30
             );
@@ -361,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_field_out_of_range_is_rejected_by_name() {
+    fn invalid_specs_are_rejected_by_field() {
         assert_eq!(good().check(), Ok(()));
         type Spoil = fn(&mut SessionsSpec);
         let bad: [(&str, Spoil); 10] = [
@@ -388,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_text_out_of_range_is_rejected_by_name() {
+    fn invalid_shared_texts_are_rejected_by_field() {
         let texts = good().documents.unwrap();
         let bad = [
             SharedTexts { count: 0, ..texts },
@@ -405,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_field_out_of_range_is_rejected_by_name() {
+    fn invalid_tenants_are_rejected_by_field() {
         for tenants in [0, Tenants::MOST + 1] {
             assert_eq!(WorkloadSpec { tenants, ..good() }.check().unwrap_err().field, "tenants");
         }

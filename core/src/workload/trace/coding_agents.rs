@@ -1,5 +1,5 @@
-//! Sessions of coding agents, in the format that recordings of kv-cache-tester are converted to:
-//! one session a line. (The example is folded for reading.)
+//! Sessions of coding agents, converted from the recordings of kv-cache-tester. Each line is one
+//! session; the example is wrapped for reading.
 //!
 //! ```text
 //! {"session": "s1", "bs": 64, "scope": "local", "requests": [
@@ -9,20 +9,19 @@
 //! ```
 //!
 //! `runs` are the ids of the prompt's full blocks of `bs` tokens, as `[first id, count]`. Equal ids
-//! mean equal tokens and an equal prefix. Ids are local to the session, so it is unknown what two
-//! sessions share, although both give the size of their tools and system prompt (`tool_tokens`,
-//! `system_tokens`). These fields, `model`, `stop` and all others are not read. The text of an
-//! answer is unknown too: the next prompt's blocks are new text.
+//! mean equal tokens and an equal prefix. Ids are local to the session, so it is not known what two
+//! sessions share. The text of an answer is not known either, so the blocks of the next prompt are
+//! new text. Other fields (`tool_tokens`, `system_tokens`, `model`, `stop`) are ignored.
 //!
-//! A sub-agent (`sub`) has its own requests. In the recordings `t_ms` is when it returned its
-//! result, and `duration_ms` how long it took. Such sub-agents start together, within a second of
-//! the answer before them, and the main agent's next request is always after the end of the last
-//! one. So that request waits for them, and its think time starts at their end. If `duration_ms` is
-//! null, `t_ms` is the start and the main agent continues meanwhile: then no request waits for the
-//! sub-agent.
+//! A sub-agent (`sub`) has requests of its own. With a `duration_ms`, `t_ms` is when the sub-agent
+//! returned its result. In the recordings such sub-agents start together, within a second of the
+//! answer before them, and the main agent's next request comes after the last of them has ended. So
+//! that request waits for them, and its think time starts there. If `duration_ms` is null, `t_ms` is
+//! the start of the sub-agent; the main agent continues at once and does not wait for it.
 
+use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
-use super::{RecordedRequest, RecordedSession, TraceError};
+use super::session_replay::{RecordedRequest, RecordedSession};
 use crate::rng::hash_words;
 use crate::time::Duration;
 use crate::tokens::Segment;
@@ -33,10 +32,8 @@ use std::collections::BTreeMap;
 const MAX_BLOCK: u64 = 1 << 16;
 const MAX_ID: u64 = 1 << 53;
 
-/// Reads all lines. Returns the sessions and their block size in tokens.
-///
-/// # Errors
-/// The first line that is wrong.
+/// Reads all lines. The error is the first bad line. Returns the sessions and their block size in
+/// tokens.
 pub fn read<'a>(
     lines: impl Iterator<Item = &'a str>,
 ) -> Result<(Vec<RecordedSession>, u32), TraceError> {
@@ -48,7 +45,8 @@ pub fn read<'a>(
         let fields = Fields::new(line, &object);
         let name = fields.text("session")?;
         if let Some(before) = names.insert(name.to_owned(), line) {
-            return Err(fields.err("session", format!("{name:?} stands on line {before} already")));
+            let why = format!("{name:?} is on line {before} too, expected a unique name");
+            return Err(fields.err("session", why));
         }
         let scope = fields.text("scope")?;
         if scope != "local" {
@@ -67,16 +65,16 @@ pub fn read<'a>(
     Ok((sessions, common.ok_or(TraceError::Empty)?))
 }
 
-/// One session while it is read.
+/// One session so far.
 struct Reader {
     block: u32,
-    /// A hash of the session's name, so that ids of two sessions never name the same text.
+    /// A hash of the session's name, so that equal ids of two sessions are different texts.
     seed: u64,
     requests: Vec<RecordedRequest>,
     agents: u32,
 }
 
-/// A request, and when its answer ended in the recording.
+/// A request, and the end of its answer in the recording.
 #[derive(Clone, Copy)]
 struct Ended {
     index: u32,
@@ -92,7 +90,7 @@ impl Reader {
     fn main(&mut self, session: &Fields<'_>) -> Result<(), TraceError> {
         let mut last: Option<Ended> = None;
         let mut earliest_ms = 0;
-        // The sub-agents since the last request for which the next one waits.
+        // The last requests of the sub-agents that the next request waits for.
         let mut awaited: SmallVec<[u32; 1]> = SmallVec::new();
         let mut awaited_ms = 0;
         for (i, value) in items(session)?.iter().enumerate() {
@@ -120,7 +118,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a sub-agent. Returns its end if the main agent waits for it.
+    /// Reads a sub-agent. Returns its last request if the main agent waits for it.
     fn sub_agent(
         &mut self,
         sub: &Fields<'_>,
@@ -171,12 +169,12 @@ impl Reader {
             .into_iter()
             .map(|(first, blocks)| text(first, blocks * self.block))
             .collect();
-        // A partial block has no id, so no other prompt has its text.
+        // A partial block has no id, so no other prompt shares it.
         let tail = text(MAX_ID + u64::from(index), input % self.block);
         prompt.extend(Some(tail).filter(|tail| tail.tokens() > 0));
         self.requests.push(RecordedRequest {
             prompt,
-            // Some answers were cut off before their first token. 1 is the least possible.
+            // Some answers were cut off before their first token. The shortest answer is 1.
             output_tokens: output.max(1) as u32,
             service: Duration::from_millis(api_ms),
             agent,
@@ -195,20 +193,20 @@ fn items<'a>(fields: &Fields<'a>) -> Result<&'a [Value], TraceError> {
     Ok(items)
 }
 
-/// The start of a request. It must not be before the start of the previous one, because the list is
-/// in order of turns.
+/// The start of a request, at or after the start of the one before it, because the list is in the
+/// order of the turns.
 fn ascending(fields: &Fields<'_>, earliest_ms: &mut u64) -> Result<u64, TraceError> {
     let at_ms = fields.number("t_ms", 0, MAX_MS)?;
     if at_ms < *earliest_ms {
-        let why = format!("{at_ms}, expected at least {earliest_ms} as in the request before");
+        let why = format!("{at_ms}, expected {earliest_ms} or more, as in the request before");
         return Err(fields.err("t_ms", why));
     }
     *earliest_ms = at_ms;
     Ok(at_ms)
 }
 
-/// The runs as (first id, blocks), each as long as possible. Then equal ids give equal runs, and
-/// two lists of ids differ where their runs differ.
+/// The runs as (first id, blocks), with adjacent runs joined, so that equal ids give equal runs
+/// however the file cuts them.
 fn runs(fields: &Fields<'_>, needed: u32) -> Result<Vec<(u64, u32)>, TraceError> {
     let mut runs: Vec<(u64, u32)> = Vec::new();
     let mut blocks = 0;

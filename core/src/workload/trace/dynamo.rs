@@ -1,6 +1,6 @@
-//! Request traces of an NVIDIA Dynamo deployment (`dynamo.request.trace.v1`): one record a line,
-//! bare or as the `event` of a wrapper. A request is a `request_end` record with the data to replay
-//! it. Records of other types (tools, payloads) are ignored. (The example is folded for reading.)
+//! The request traces of NVIDIA Dynamo (`dynamo.request.trace.v1`). Each line is one record, bare or in
+//! the field `event` of a wrapper. A request is a record of type `request_end` with a `replay` object.
+//! Records of other types (tools, payloads) are skipped. The example is wrapped for reading.
 //!
 //! ```text
 //! {"schema": "dynamo.request.trace.v1", "event_type": "request_end", "event_time_unix_ms": 1800,
@@ -10,23 +10,21 @@
 //!      {"trace_block_size": 16, "input_length": 40, "input_sequence_hashes": [7, 9, 4]}}}
 //! ```
 //!
-//! Each hash names a block of the prompt and all blocks before it; the last block may be partial.
-//! Equal hashes are equal text, across sessions too.
+//! Each hash covers a block of the prompt and all blocks before it. The last block may be partial. Equal
+//! hashes mean equal text, across sessions too.
 //!
-//! Requests without `agent_context` arrive when they were received. If all requests have one, they
-//! form sessions. The file does not say what a request waited for, so the reader derives it from
-//! the times:
-//!
-//! - a request waits for the latest answer of its own session that had ended when it arrived;
-//! - it also waits for the answers of its sub-agents that have ended since that answer;
-//! - a sub-agent's first request waits for the latest answer of the session that called it.
-//!
-//! Its think time starts at the last of these ends. A trace with only some requests in sessions is
-//! rejected, as in Dynamo's own replay.
-//! Dynamo's own replay does.
+//! Requests without `agent_context` are played at their recorded times. If all requests have one, they
+//! are sessions, and the times tell what each request waited for. A request waits for the latest answer
+//! of its session that had ended when it came, and for the sub-agents that had ended since the request
+//! before. A sub-agent's first request waits for the latest answer of the session that called it. The
+//! think time starts at the last of those ends. A trace with both kinds of requests is rejected, as in
+//! Dynamo's own replay.
 
+use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
-use super::{Content, Recorded, RecordedRequest, RecordedSession, TraceError};
+use super::recording::Content;
+use super::replay::Recorded;
+use super::session_replay::{RecordedRequest, RecordedSession};
 use crate::hash::Map;
 use crate::rng::hash_words;
 use crate::time::Duration;
@@ -34,19 +32,17 @@ use crate::tokens::Segment;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The start of the schema name in all versions.
+/// The start of the schema names of all versions.
 pub const FAMILY: &str = "dynamo.request.trace.";
 const SCHEMA: &str = "dynamo.request.trace.v1";
 const MAX_BLOCK: u64 = 1 << 16;
-/// The latest time: the year 3000.
+/// The year 3000, in milliseconds since 1970.
 const MAX_UNIX_MS: u64 = 32_503_680_000_000;
 
-/// Reads all lines. Returns requests or sessions, and their block size in tokens.
-///
-/// # Errors
-/// The first line that is wrong.
+/// Reads all lines. The error is the first bad line. Returns requests or sessions, and their block size
+/// in tokens.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), TraceError> {
-    let mut requests: Vec<Taken> = Vec::new();
+    let mut requests: Vec<ReadRequest> = Vec::new();
     let mut common: Option<(u32, bool)> = None;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (line, text) in numbered(lines) {
@@ -55,13 +51,13 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), 
         let record = if fields.has("schema") { fields } else { fields.object("event")? };
         let Some(request) = read_record(line, &record, &mut common)? else { continue };
         if let Some(before) = names.insert(request.name.clone(), line) {
-            let why = format!("{:?} stands on line {before} already", request.name);
+            let why = format!("{:?} is on line {before} too, expected a unique id", request.name);
             return Err(record.err("request.request_id", why));
         }
         requests.push(request);
     }
     let (block, in_sessions) = common.ok_or(TraceError::Empty)?;
-    // The sort is stable, so requests of one time stay in order of lines.
+    // A stable sort: requests of equal times stay in the order of their lines.
     requests.sort_by_key(|request| request.at_ms);
     let origin = requests.first().map_or(0, |request| request.at_ms);
     if let Some(last) = requests.last().filter(|last| last.at_ms - origin > MAX_MS) {
@@ -77,13 +73,13 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), 
     Ok((content, block))
 }
 
-/// A request as it stands in its line.
+/// A request as its line has it.
 #[derive(Debug)]
-struct Taken {
+struct ReadRequest {
     line: usize,
     name: String,
-    /// Its session, and the session that called it.
     session: String,
+    /// The session that called this one.
     parent: Option<String>,
     at_ms: u64,
     ended_ms: u64,
@@ -92,13 +88,13 @@ struct Taken {
     hashes: Vec<u64>,
 }
 
-/// Reads a record. None: it is of another type. `common`: the block size of all records, and
-/// whether they have sessions.
+/// Reads a record. None: it is of another type. `common` has the block size of all requests, and
+/// whether they are in sessions.
 fn read_record(
     line: usize,
     record: &Fields<'_>,
     common: &mut Option<(u32, bool)>,
-) -> Result<Option<Taken>, TraceError> {
+) -> Result<Option<ReadRequest>, TraceError> {
     let schema = record.text("schema")?;
     if schema != SCHEMA {
         return Err(record.err("schema", format!("{schema:?}, expected {SCHEMA:?}")));
@@ -106,7 +102,7 @@ fn read_record(
     if record.text("event_type")? != "request_end" {
         return Ok(None);
     }
-    let in_session = record.says("agent_context");
+    let in_session = record.is_set("agent_context");
     let request = record.object("request")?;
     let replay = request.object("replay")?;
     let block = replay.number("trace_block_size", 1, MAX_BLOCK)? as u32;
@@ -116,24 +112,24 @@ fn read_record(
         return Err(replay.err("trace_block_size", why));
     }
     if in_session != in_sessions {
-        let why = if in_sessions { "missing, expected one" } else { "there, expected none" };
+        let why = if in_sessions { "missing, expected one" } else { "present, expected none" };
         return Err(record.err("agent_context", format!("{why} as in the requests before")));
     }
     let at_ms = request.number("request_received_ms", 0, MAX_UNIX_MS)?;
-    let ended_ms = if request.says("total_time_ms") {
+    let ended_ms = if request.is_set("total_time_ms") {
         at_ms + request.rounded("total_time_ms", 0, MAX_MS)?
     } else {
         record.number("event_time_unix_ms", at_ms, MAX_UNIX_MS)?
     };
     let (session, parent) = if in_session {
         let agent = record.object("agent_context")?;
-        let parent = agent.says("parent_session_id").then(|| agent.text("parent_session_id"));
+        let parent = agent.is_set("parent_session_id").then(|| agent.text("parent_session_id"));
         (agent.text("session_id")?.to_owned(), parent.transpose()?.map(str::to_owned))
     } else {
         (String::new(), None)
     };
     let input = replay.number("input_length", 1, MAX_TOKENS)? as u32;
-    Ok(Some(Taken {
+    Ok(Some(ReadRequest {
         line,
         name: request.text("request_id")?.to_owned(),
         session,
@@ -141,7 +137,7 @@ fn read_record(
         at_ms,
         ended_ms,
         input,
-        // Some answers were cut off before their first token. 1 is the least possible.
+        // Some answers were cut off before their first token. The shortest answer is 1.
         output: request.number("output_tokens", 0, MAX_TOKENS)?.max(1) as u32,
         hashes: hashes(&replay, input, block)?,
     }))
@@ -153,13 +149,13 @@ fn hashes(replay: &Fields<'_>, input: u32, block: u32) -> Result<Vec<u64>, Trace
     let needed = input.div_ceil(block) as usize;
     if values.len() != needed {
         let why = format!(
-            "{} hashes, {input} input tokens in blocks of {block} need {needed}",
+            "{} hashes, expected {needed} for {input} input tokens in blocks of {block}",
             values.len()
         );
         return Err(replay.err(FIELD, why));
     }
     let hash = |value: &serde_json::Value| {
-        let why = || format!("{}, expected a whole number of 64 bits", brief(value));
+        let why = || format!("{}, expected a whole number from 0 to 2^64 - 1", brief(value));
         value.as_u64().ok_or_else(|| replay.err(FIELD, why()))
     };
     values.iter().map(hash).collect()
@@ -169,15 +165,15 @@ fn text(hash: u64, tokens: u32) -> Segment {
     Segment::Text { seed: hash_words(&[0x4479_6e61, hash]), tokens }
 }
 
-impl Taken {
-    /// The prompt in segments that end at these places, counted in blocks.
+impl ReadRequest {
+    /// The prompt in segments that end after these numbers of blocks.
     fn prompt(&self, block: u32, ends: impl Iterator<Item = usize>) -> Vec<Segment> {
         let mut from = 0;
-        let stretch = |to: usize| {
+        let segment = |to: usize| {
             let tokens = (to as u32 * block).min(self.input) - from as u32 * block;
             text(self.hashes[std::mem::replace(&mut from, to)], tokens)
         };
-        ends.map(stretch).collect()
+        ends.map(segment).collect()
     }
 
     fn recorded(&self, origin: u64, block: u32) -> Recorded {
@@ -189,12 +185,12 @@ impl Taken {
     }
 }
 
-/// The blocks after which prompts differ or end. The blocks between two of them are one segment, so
-/// a long prompt in small blocks is only a few segments.
+/// The blocks after which prompts differ or end. The blocks between two of them are one segment, so a
+/// long prompt in small blocks is a few segments.
 struct Forks(BTreeSet<u64>);
 
 impl Forks {
-    fn of(requests: &[Taken]) -> Self {
+    fn of(requests: &[ReadRequest]) -> Self {
         let mut next: Map<u64, u64> = Map::default();
         let mut forks = BTreeSet::new();
         for request in requests {
@@ -213,9 +209,8 @@ impl Forks {
     }
 }
 
-/// The sessions that no other session called, each with the sessions that it called, by their
-/// start.
-fn sessions(requests: &[Taken], block: u32) -> Result<Vec<RecordedSession>, TraceError> {
+/// The sessions without a parent, each with its sub-agents, in the order of their starts.
+fn sessions(requests: &[ReadRequest], block: u32) -> Result<Vec<RecordedSession>, TraceError> {
     let forks = Forks::of(requests);
     let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
     for request in requests {
@@ -235,12 +230,13 @@ fn sessions(requests: &[Taken], block: u32) -> Result<Vec<RecordedSession>, Trac
     Ok(groups.into_iter().map(|group| RecordedSession { requests: group.requests }).collect())
 }
 
+/// The session without a parent that called this request's session, directly or not.
 fn root<'a>(
-    request: &'a Taken,
+    request: &'a ReadRequest,
     parents: &BTreeMap<&'a str, &'a str>,
 ) -> Result<&'a str, TraceError> {
     let mut session = request.session.as_str();
-    // More steps than callers means that a session called itself.
+    // More steps than there are callers mean that a session is its own ancestor.
     for _ in 0..=parents.len() {
         match parents.get(session) {
             Some(parent) => session = parent,
@@ -248,15 +244,16 @@ fn root<'a>(
         }
     }
     let field = "agent_context.parent_session_id".into();
-    let why = format!("{:?} was called by itself, expected an end", request.session);
+    let session = &request.session;
+    let why = format!("{session:?} is its own ancestor, expected a session without a parent");
     Err(TraceError::Field { line: request.line, field, why })
 }
 
-/// A session and its sub-agents while they are read.
+/// A session with its sub-agents so far.
 #[derive(Default)]
 struct Group<'a> {
     requests: Vec<RecordedRequest>,
-    /// The agents by their session.
+    /// The session and its sub-agents, by session id.
     agents: BTreeMap<&'a str, Agent<'a>>,
     begun_ms: u64,
 }
@@ -265,22 +262,22 @@ struct Group<'a> {
 struct Agent<'a> {
     number: u32,
     parent: Option<&'a str>,
-    /// When its latest request arrived.
+    /// The arrival of its latest request.
     latest_ms: u64,
-    /// The end and the index of each request.
+    /// Its requests: (end of the answer, index in the group).
     ended: Vec<(u64, u32)>,
 }
 
 impl Agent<'_> {
-    /// The latest end up to `at_ms`.
+    /// The latest answer that had ended at `at_ms`.
     fn ended_by(&self, at_ms: u64) -> Option<(u64, u32)> {
         self.ended.iter().copied().filter(|&(ended_ms, _)| ended_ms <= at_ms).max()
     }
 }
 
 impl<'a> Group<'a> {
-    /// Adds the next request in order of arrival.
-    fn push(&mut self, request: &'a Taken, block: u32, forks: &Forks) {
+    /// Adds the next request by arrival.
+    fn push(&mut self, request: &'a ReadRequest, block: u32, forks: &Forks) {
         let index = self.requests.len() as u32;
         if index == 0 {
             self.begun_ms = request.at_ms;
@@ -304,8 +301,8 @@ impl<'a> Group<'a> {
         });
     }
 
-    /// The answers that a request waits for: (end, index).
-    fn awaited(&self, request: &Taken) -> SmallVec<[(u64, u32); 1]> {
+    /// The answers that a request waits for: (end, index in the group).
+    fn awaited(&self, request: &ReadRequest) -> SmallVec<[(u64, u32); 1]> {
         let by_then = |agent: &Agent<'_>| agent.ended_by(request.at_ms);
         let Some(own) = self.agents.get(request.session.as_str()) else {
             let parent =

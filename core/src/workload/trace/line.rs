@@ -1,12 +1,12 @@
-//! The lines and fields of all formats. An error names the line, the field, its value and what was
-//! expected.
+//! Lines and fields for the readers of all formats. An error has the line, the field, its value and
+//! what was expected.
 
-use super::TraceError;
+use super::error::TraceError;
 use serde_json::{Map, Value};
 
-/// The most tokens of a prompt or an answer.
+/// The most tokens of a prompt or an answer, far above real ones.
 pub const MAX_TOKENS: u64 = 1 << 24;
-/// The longest time, ten years, in milliseconds.
+/// Ten years in milliseconds.
 pub const MAX_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
 
 /// The lines that are not blank, with their numbers from 1. A byte order mark is removed.
@@ -20,9 +20,8 @@ pub fn numbered<'a>(
     lines.enumerate().map(clean).filter(|(_, text)| !text.is_empty())
 }
 
-/// The JSON object in a line.
 pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, TraceError> {
-    // serde's line number is always 1, because it gets one line.
+    // Serde counts lines within this one line, so its line number is always 1. Drop it.
     let why =
         |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
     serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: why(error) })
@@ -32,18 +31,17 @@ pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, Trace
 #[derive(Debug)]
 pub struct Fields<'a> {
     line: usize,
-    /// The path to the object in the line: empty, or such as "requests\[3\].".
+    /// The path of the object in the line: empty, or like "requests\[3\].".
     within: String,
     object: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of the object that is the line.
     pub fn new(line: usize, object: &'a Map<String, Value>) -> Self {
         Self { line, within: String::new(), object }
     }
 
-    /// The object at index `i` of a list in this object.
+    /// The object that is item `i` of the list `field`.
     pub fn item(&self, field: &str, i: usize, value: &'a Value) -> Result<Self, TraceError> {
         let within = format!("{}{field}[{i}].", self.within);
         let object = value.as_object().ok_or_else(|| {
@@ -52,7 +50,7 @@ impl<'a> Fields<'a> {
         Ok(Self { line: self.line, within, object })
     }
 
-    /// The object in a field of this object.
+    /// The object in a field.
     pub fn object(&self, field: &str) -> Result<Self, TraceError> {
         let expected = "expected an object";
         let value = self.get(field, expected)?;
@@ -62,17 +60,17 @@ impl<'a> Fields<'a> {
         Ok(Self { line: self.line, within: format!("{}{field}.", self.within), object })
     }
 
-    /// An error about a field of this object.
+    /// An error about a field. `why` has the value and what was expected.
     pub fn err(&self, field: &str, why: String) -> TraceError {
         TraceError::Field { line: self.line, field: format!("{}{field}", self.within), why }
     }
 
-    /// Whether the field exists and is not null.
-    pub fn says(&self, field: &str) -> bool {
+    /// Whether there is such a field and it is not null.
+    pub fn is_set(&self, field: &str) -> bool {
         self.object.get(field).is_some_and(|value| !value.is_null())
     }
 
-    /// Whether the field exists.
+    /// Whether there is such a field, null or not.
     pub fn has(&self, field: &str) -> bool {
         self.object.contains_key(field)
     }
@@ -82,7 +80,7 @@ impl<'a> Fields<'a> {
         self.object.get(field).ok_or_else(missing)
     }
 
-    /// A whole number from `least` to `most`.
+    /// A whole number in a range.
     pub fn number(&self, field: &str, least: u64, most: u64) -> Result<u64, TraceError> {
         let expected = format!("expected a whole number from {least} to {most}");
         let value = self.get(field, &expected)?;
@@ -90,7 +88,7 @@ impl<'a> Fields<'a> {
         fits.ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))
     }
 
-    /// As [`Self::number`]; None if the field is missing or null.
+    /// A whole number that may be missing or null.
     pub fn maybe_number(
         &self,
         field: &str,
@@ -103,7 +101,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number from `least` to `most`, rounded to a whole one.
+    /// A number with or without a fraction, rounded.
     pub fn rounded(&self, field: &str, least: u64, most: u64) -> Result<u64, TraceError> {
         let expected = format!("expected a number from {least} to {most}");
         let value = self.get(field, &expected)?;
@@ -113,13 +111,14 @@ impl<'a> Fields<'a> {
         Ok(libm::round(number) as u64)
     }
 
-    /// A text.
+    /// A string.
     pub fn text(&self, field: &str) -> Result<&'a str, TraceError> {
-        let value = self.get(field, "expected a text")?;
-        value.as_str().ok_or_else(|| self.err(field, format!("{}, expected a text", brief(value))))
+        let expected = "expected a string";
+        let value = self.get(field, expected)?;
+        value.as_str().ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))
     }
 
-    /// A list. `of`: what it contains, for the error.
+    /// A list. `of` names its items in the error.
     pub fn list(&self, field: &str, of: &str) -> Result<&'a [Value], TraceError> {
         let expected = format!("expected a list of {of}");
         match self.get(field, &expected)? {
@@ -129,7 +128,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A value as errors show it.
+/// A value for an error text.
 pub fn brief(value: &Value) -> String {
     shorten(&value.to_string())
 }

@@ -1,4 +1,4 @@
-//! Recorded requests with their own times, played in an open loop.
+//! Recorded requests with given times, played in an open loop.
 
 use super::infer::Inference;
 use crate::block::{Chain, hash_segments};
@@ -13,18 +13,18 @@ use crate::workload::arrivals::{Gaps, TraceArrivals};
 use crate::workload::seen::Seen;
 use std::sync::Arc;
 
-/// One request of a trace.
+/// One request as a trace has it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Recorded {
-    /// Milliseconds since the start of the trace.
+    /// Arrival, in milliseconds since the start of the trace.
     pub at_ms: u64,
-    /// Its prompt; equal segments are equal text.
+    /// The prompt.
     pub prompt: Vec<Segment>,
-    /// Tokens of its answer.
+    /// The length of the answer, at least 1.
     pub output_tokens: u32,
 }
 
-/// A trace with names for its blocks, shared by all runs on it.
+/// A trace with its block hashes, used by all runs on it.
 #[derive(Debug)]
 pub struct Trace {
     scopes: Scopes,
@@ -39,7 +39,7 @@ struct Prepared {
     /// Prompt tokens that earlier requests of the session had.
     known: u32,
     at_ms: u64,
-    /// Time to the next later timestamp: requests of one timestamp arrived within it.
+    /// The time to the next later timestamp. The request really came somewhere in it.
     tick_ms: u64,
     chain: Arc<Chain>,
     segments: Arc<[Segment]>,
@@ -48,7 +48,8 @@ struct Prepared {
 }
 
 impl Trace {
-    /// A trace without sessions: each request is from another user. `scopes` has the tenants.
+    /// A trace without sessions: each request comes from another user. The tenants are those of the
+    /// scopes.
     pub fn new(mut recorded: Vec<Recorded>, scopes: impl Into<Scopes>) -> Self {
         let scopes = scopes.into();
         recorded.sort_by_key(|request| request.at_ms);
@@ -83,15 +84,14 @@ impl Trace {
         Self { scopes, requests, arrivals: TraceArrivals::Recorded }
     }
 
-    /// Plays the requests with these gaps instead of the recorded times. The mean gap stays the
-    /// same.
+    /// The same trace with these arrivals. Drawn gaps keep the mean gap.
     #[must_use]
     pub fn with_arrivals(self, arrivals: TraceArrivals) -> Self {
         Self { arrivals, ..self }
     }
 
-    /// Infers sessions from what prompts share in blocks of `block` tokens, and assigns them to
-    /// tenants at random. The times stay the same.
+    /// The same trace with sessions inferred from the prefixes that prompts share in blocks of `block`
+    /// tokens. Each session belongs to one tenant. The times stay the same.
     #[must_use]
     pub fn with_inferred_sessions(mut self, block: u32) -> Self {
         let mut infer = Inference::new(block);
@@ -112,27 +112,28 @@ impl Trace {
         self
     }
 
-    /// Number of requests.
+    /// The number of requests.
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Whether it has no request.
+    /// Whether the trace has no request.
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 }
 
-/// How a trace is played.
+/// The times at which a trace is played.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Pace {
-    /// Factor on the trace's arrival rate.
+    /// Multiplies the arrival rate of the trace.
     pub rate_scale: f64,
-    /// Whether to spread requests of one timestamp evenly at random up to the next timestamp.
+    /// Spreads the requests of one timestamp uniformly at random over the time to the next one. A
+    /// trace's timestamps may have a resolution of seconds.
     pub tick_jitter: bool,
-    /// Seed for jitter and drawn gaps.
+    /// The seed of drawn gaps and of the jitter.
     pub seed: u64,
-    /// The most requests; None: all.
+    /// The most requests to play, from the first. None: all.
     pub limit: Option<u64>,
 }
 
@@ -146,7 +147,8 @@ fn recorded_times(trace: &Trace, pace: Pace, count: usize) -> Vec<(Instant, u32)
     trace.requests.iter().zip(0..).take(count).map(time).collect()
 }
 
-/// Each time is the sum of the gaps before it, so the times do not depend on `count`.
+/// Each time is the sum of the gaps before it, so the first requests of a trace have the same times
+/// with and without a limit.
 fn drawn_times(trace: &Trace, gaps: Gaps, pace: Pace, count: usize) -> Vec<(Instant, u32)> {
     let (Some(first), Some(last)) = (trace.requests.first(), trace.requests.last()) else {
         return Vec::new();
@@ -166,7 +168,7 @@ fn drawn_times(trace: &Trace, gaps: Gaps, pace: Pace, count: usize) -> Vec<(Inst
 #[derive(Clone, Debug)]
 pub struct Replay {
     trace: Arc<Trace>,
-    /// (time, index of the request), in order.
+    /// (send time, index of the request), in order.
     schedule: Arc<[(Instant, u32)]>,
     next: usize,
 }
@@ -183,25 +185,22 @@ impl Replay {
         Self { trace, schedule: schedule.into(), next: 0 }
     }
 
-    /// Number of requests of the run.
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         self.schedule.len() as u64
     }
 
-    /// When to send the next request; None: all are sent.
+    /// When the next request is to be sent. None: all are sent.
     pub fn next_send(&self) -> Option<Instant> {
         self.schedule.get(self.next).map(|&(at, _)| at)
     }
 
-    /// Number of requests due in the first `seconds` seconds.
+    /// The number of requests in the first `seconds` seconds.
     pub fn due_within(&self, seconds: f64) -> u64 {
         self.schedule.partition_point(|(at, _)| at.as_secs_f64() <= seconds) as u64
     }
 
-    /// The next request.
-    ///
-    /// # Panics
-    /// If all are sent.
+    /// Takes the next request. Panics if all are sent.
     pub fn send(&mut self) -> Work {
         let (_, index) = self.schedule[self.next];
         self.next += 1;
@@ -271,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_with_one_timestamp_arrives_at_once() {
+    fn requests_of_one_timestamp_stay_together() {
         let trace = trace(&[7, 7, 7]).with_arrivals("poisson".parse().unwrap());
         assert!(times(&Arc::new(trace), PACE).iter().all(|&(_, at)| at == 0.0));
     }
 
     #[test]
-    fn sessions_are_inferred_on_request() {
+    fn sessions_are_inferred_on_demand() {
         let text = |ids: &[u64]| -> Vec<Segment> {
             ids.iter().map(|&seed| Segment::Text { seed, tokens: 16 }).collect()
         };

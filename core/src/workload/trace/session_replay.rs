@@ -1,9 +1,9 @@
-//! Recorded sessions, played in a closed loop: a number of them at a time, in the order of the
-//! file. Each request is sent when the requests it waits for are answered and its think time is
-//! over.
+//! Recorded sessions, played in a closed loop. A fixed number of sessions is active, in the order of
+//! the file. Each request is sent when the requests that it waits for are answered and its think time
+//! is over.
 //!
-//! Sessions have no start times. The player chooses how many are active at once and the longest
-//! think time, and every result must state both.
+//! Recorded sessions have no arrival times. The number of active sessions and the longest think time
+//! are settings of the run, and reports state them beside the figures.
 
 use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
@@ -16,52 +16,52 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A session of a trace.
+/// One session as a trace has it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedSession {
-    /// Its requests, each after those that it waits for.
+    /// The requests. Each one comes after the requests that it waits for.
     pub requests: Vec<RecordedRequest>,
 }
 
-/// A request of a recorded session.
+/// One request of a recorded session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedRequest {
-    /// Its prompt; equal segments are equal text.
+    /// The prompt.
     pub prompt: Vec<Segment>,
-    /// Tokens of its answer.
+    /// The length of the answer, at least 1.
     pub output_tokens: u32,
-    /// Time from request to end of answer in the recording.
+    /// The time from send to last token in the recording.
     pub service: Duration,
-    /// The agent of the conversation: 0 for the session's main agent, others for sub-agents.
+    /// The agent: 0 for the session's main agent, others for its sub-agents.
     pub agent: u32,
-    /// The requests of this session that it waits for; empty: it starts with the session.
+    /// The requests of this session that must end first, by index. Empty: it waits for none.
     pub after: SmallVec<[u32; 1]>,
-    /// Think time after the last of their ends, or after the session's start.
+    /// The think time, from the last of those ends or from the start of the session.
     pub think: Duration,
 }
 
-/// Recorded sessions, prepared once and shared by all runs.
+/// A trace of recorded sessions, used by all runs on it.
 #[derive(Debug)]
 pub struct SessionTrace {
     scopes: Scopes,
-    /// Sessions active at once.
+    /// The number of active sessions.
     at_a_time: u32,
     requests: Vec<Prepared>,
-    /// (request, request that waits for it), ascending.
+    /// (request, a request that waits for it), ascending.
     waiters: Vec<(u32, u32)>,
-    /// The first request of each session, and the number of requests as the last entry.
+    /// The first request of each session, and the number of requests at the end.
     bounds: Vec<u32>,
-    /// When each request would be sent with the recorded service times, ascending.
+    /// The send time of each request if every answer took as long as in the recording, ascending.
     nominal: Vec<(Instant, u32)>,
 }
 
-/// A request without names for its blocks. They are made when it is sent, so a trace of long
-/// prompts stays small.
+/// A request without block hashes. They are computed when it is sent, which is cheap and keeps a
+/// trace of long prompts small.
 #[derive(Debug)]
 struct Prepared {
     session: u32,
-    /// The session of a router. A sub-agent has its own, because it shares no history with its
-    /// caller.
+    /// The session id that the router sees. A sub-agent has its own, because it shares no history
+    /// with the agent that called it.
     conversation: u64,
     segments: Arc<[Segment]>,
     prompt_tokens: u32,
@@ -72,18 +72,15 @@ struct Prepared {
 }
 
 impl SessionTrace {
-    /// `at_a_time`: sessions active at once. `think_cap`: the longest think time. Each recorded
-    /// session, with its sub-agents, is of one user and one tenant.
-    ///
-    /// # Panics
-    /// If `at_a_time` is 0.
+    /// A trace with `at_a_time` active sessions, at least 1, and think times of at most `think_cap`.
+    /// Each recorded session with its sub-agents belongs to one user and one tenant.
     pub fn new(
         sessions: &[RecordedSession],
         scopes: impl Into<Scopes>,
         at_a_time: u32,
         think_cap: Duration,
     ) -> Self {
-        assert!(at_a_time > 0, "a closed loop needs at least one session");
+        assert!(at_a_time > 0, "a closed loop needs at least one active session");
         let mut trace = Self {
             scopes: scopes.into(),
             at_a_time,
@@ -131,16 +128,17 @@ impl SessionTrace {
             }
         }
         drop(replay);
-        let this = Arc::into_inner(this).expect("the only owner of the trace");
+        let this = Arc::into_inner(this).expect("the replay was dropped");
         Self { nominal, ..this }
     }
 
-    /// Number of requests.
+    /// The number of requests.
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// Number of requests sent in the first `seconds` seconds, with the recorded service times.
+    /// The number of requests sent in the first `seconds` seconds if every answer took as long as in
+    /// the recording.
     pub fn nominally_sent_within(&self, seconds: f64) -> u64 {
         self.nominal.partition_point(|(at, _)| at.as_secs_f64() <= seconds) as u64
     }
@@ -176,23 +174,24 @@ impl Prepared {
 #[derive(Clone, Debug)]
 pub struct SessionReplay {
     trace: Arc<SessionTrace>,
-    /// For each request, whether this run sends it.
+    /// Whether this run sends each request.
     wanted: Arc<[bool]>,
     total: u64,
-    /// For each request, the number of ends it still waits for.
+    /// The number of ends that each request still waits for.
     waits_for: Vec<u32>,
-    /// For each session, the number of wanted requests that have not ended.
+    /// The number of wanted requests of each session that have not ended.
     left: Vec<u32>,
     /// The texts so far of each active session.
     seen: BTreeMap<u32, Seen>,
     next_session: u32,
+    /// The requests that wait for their time only: (time, request).
     armed: BTreeSet<(Instant, u32)>,
 }
 
 impl SessionReplay {
-    /// `limit`: the most requests, the first by the recorded service times. They do not depend on
-    /// how fast requests are answered in this run. A limited run has as many active sessions as the
-    /// whole.
+    /// A run of the first `limit` requests by the times of the recording. So the choice does not
+    /// depend on the answers of this run, and a limited run has as many active sessions as a whole
+    /// one.
     pub fn new(trace: Arc<SessionTrace>, limit: Option<u64>) -> Self {
         let count = trace.requests.len();
         let mut wanted = vec![true; count];
@@ -224,12 +223,12 @@ impl SessionReplay {
         replay
     }
 
-    /// Number of requests of the run.
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// When to send the next request. None: all are sent, or the next one waits for an answer.
+    /// When the next request is to be sent. None: all are sent, or the next waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         self.armed.first().map(|&(at, _)| at)
     }
@@ -238,12 +237,12 @@ impl SessionReplay {
         self.armed.pop_first().expect("a request is due").1
     }
 
-    /// The next request. Call it only when [`Self::next_send`] gives a time.
+    /// Takes the next request. Panics if none is due.
     pub fn send(&mut self) -> Work {
         let index = self.pop();
         let request = &self.trace.requests[index as usize];
         let (id, user) = (RequestId(u64::from(index)), SessionId(u64::from(request.session)));
-        // Parallel sub-agents may overtake each other, so this can't be computed from the file.
+        // Parallel sub-agents may overtake one another, so this depends on the run.
         let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
         let known = self.seen.entry(request.session).or_default().tell(prompt);
         let scopes = &self.trace.scopes;
@@ -257,8 +256,7 @@ impl SessionReplay {
         Work { user: Some(user), ..work }
     }
 
-    /// Records that a request has ended; requests that wait for it can be sent after their think
-    /// time.
+    /// A request that was sent has ended, answered or failed.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let trace = Arc::clone(&self.trace);
         let index = id.0 as u32;
@@ -276,7 +274,7 @@ impl SessionReplay {
 
     fn begin(&mut self, now: Instant) {
         let rest = &self.left[self.next_session as usize..];
-        // A session without a wanted request would stay active forever.
+        // Skip sessions without a wanted request: none of their requests would ever end.
         let Some(skipped) = rest.iter().position(|&left| left > 0) else { return };
         let session = self.next_session as usize + skipped;
         self.next_session = session as u32 + 1;
@@ -285,7 +283,7 @@ impl SessionReplay {
         }
     }
 
-    /// Makes a request due, if it waits for no other.
+    /// Arms a request if it waits for no other one.
     fn arm(&mut self, now: Instant, index: u32) {
         let i = index as usize;
         if self.waits_for[i] == 0 && self.wanted[i] {
