@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingScope;
-use warmpath_proto::process::Places;
-use warmpath_proto::settings::{explain_given, read_given, set};
+use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_router::RouterConfig;
 use warmpath_router::config::ConfigError;
 use warmpath_router::public::PrefixEntry;
@@ -38,7 +38,7 @@ pub struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    places: Places,
+    listen: ListenArgs,
     /// Where to serve the admin service, a loopback address; without it there is none
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
@@ -110,14 +110,14 @@ struct File {
 #[derive(Debug)]
 pub struct Settings {
     pub config: RouterConfig,
-    pub places: Places,
+    pub listen: ListenArgs,
     pub admin_listen: Option<SocketAddr>,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Serve) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
-    let places = cli.places.or(Places {
+    let listen = cli.listen.or(ListenArgs {
         listen: file.listen,
         metrics_listen: file.metrics_listen,
         insecure_bind: file.insecure_bind,
@@ -151,7 +151,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
     config.check().map_err(explained)?;
-    Ok(Settings { config, places, admin_listen: cli.admin_listen.or(file.admin_listen) })
+    Ok(Settings { config, listen, admin_listen: cli.admin_listen.or(file.admin_listen) })
 }
 
 /// Each entry of a list by its place; the first that can't be ends it.

@@ -7,8 +7,8 @@ mod operate;
 use clap::Parser;
 use cli::{Cli, Command, Settings};
 use std::process::ExitCode;
-use warmpath_proto::process::{bind, ended, log_to_stderr, run};
-use warmpath_proto::transport;
+use warmpath_launch::listen::bind;
+use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
 use warmpath_router::{RouterServer, install_metrics};
 
 #[tokio::main]
@@ -23,17 +23,17 @@ async fn main() -> ExitCode {
 
 /// An error is one line about something that can't be had.
 async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
-    let Settings { config, places, admin_listen } = settings;
+    let Settings { config, listen, admin_listen } = settings;
     // Who reaches it may do everything, so no flag opens it to the world.
     if let Some(address) = admin_listen.filter(|address| !address.ip().is_loopback()) {
         return Err(format!("admin_listen: {address} is not a loopback address, expected one"));
     }
-    let (listener, address) = places.take(install_metrics).await?;
+    let (listener, address) = listen.bind(install_metrics).await?;
     let admin_listener = match admin_listen {
         Some(address) => Some(bind("admin_listen", address).await?),
         None => None,
     };
-    let stopped = transport::stop_signal();
+    let stopped = stop_signal();
     let (tenant, whose) = match config.tenants.len() {
         0 => (config.tenant.as_str(), "all clients are this one tenant"),
         _ => ("by token", "clients are known by their bearer tokens"),

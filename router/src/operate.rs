@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tonic::Status;
 use tonic::transport::Channel;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_proto::process::UNUSABLE;
+use warmpath_launch::process::UNUSABLE;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{

@@ -11,9 +11,10 @@ use std::str::FromStr;
 use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::event::Role;
-use warmpath_proto::process::Places;
-use warmpath_proto::settings::{explain_field, explain_given, read_given, set};
-use warmpath_worker_sim::{WorkerConfig, profiles};
+use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::profiles;
+use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
+use warmpath_worker_sim::WorkerConfig;
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
 #[derive(Parser, Debug)]
@@ -23,7 +24,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    places: Places,
+    listen: ListenArgs,
     /// How logs and metrics call this worker
     #[arg(long)]
     name: Option<String>,
@@ -127,13 +128,13 @@ impl<'de> Deserialize<'de> for Source {
 #[derive(Debug)]
 pub struct Settings {
     pub config: WorkerConfig,
-    pub places: Places,
+    pub listen: ListenArgs,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
-    let places = cli.places.or(Places {
+    let listen = cli.listen.or(ListenArgs {
         listen: file.listen,
         metrics_listen: file.metrics_listen,
         insecure_bind: file.insecure_bind,
@@ -181,7 +182,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
             (_, _, config) => explain_given(config.as_deref(), &text, &field, why),
         }
     })?;
-    Ok(Settings { config, places })
+    Ok(Settings { config, listen })
 }
 
 /// By name, or from a file.

@@ -10,7 +10,6 @@
 //! - [`pool`]: the pool itself, a process of its own.
 //! - `feed`: what watchers are told.
 //! - `inference`, `control`, `state`, `lender`: the gRPC services.
-//! - [`profiles`]: profiles, devices and models by name or file.
 //! - `server`: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names.
 
@@ -24,7 +23,6 @@ mod lend;
 mod lender;
 mod metrics;
 pub mod pool;
-pub mod profiles;
 mod recent;
 mod remote;
 mod server;
@@ -34,3 +32,5 @@ mod turns;
 pub use config::WorkerConfig;
 pub use metrics::install_metrics;
 pub use server::{ServeError, serve};
+/// At its old path until every crate names it at the new one.
+pub use warmpath_launch::profiles;

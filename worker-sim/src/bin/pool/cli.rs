@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
-use warmpath_proto::process::Places;
-use warmpath_proto::settings::{explain_given, read_given, set};
+use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::profiles;
+use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_worker_sim::pool::PoolConfig;
-use warmpath_worker_sim::profiles;
 
 /// A context-memory pool that simulated workers share: it times what it sends, the bytes themselves are
 /// not sent.
@@ -23,7 +23,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    places: Places,
+    listen: ListenArgs,
     /// How logs and metrics call this pool
     #[arg(long)]
     name: Option<String>,
@@ -78,13 +78,13 @@ struct File {
 #[derive(Debug)]
 pub struct Settings {
     pub config: PoolConfig,
-    pub places: Places,
+    pub listen: ListenArgs,
 }
 
 /// An error is one line that names file, line and field, as far as there are any.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
-    let places = cli.places.or(Places {
+    let listen = cli.listen.or(ListenArgs {
         listen: file.listen,
         metrics_listen: file.metrics_listen,
         insecure_bind: file.insecure_bind,
@@ -126,7 +126,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
         let (field, why) = error.parts();
         explain_given(cli.config.as_deref(), &text, &field, why)
     })?;
-    Ok(Settings { config, places })
+    Ok(Settings { config, listen })
 }
 
 fn missing(field: &str, flag: &str) -> String {

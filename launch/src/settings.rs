@@ -1,37 +1,37 @@
-//! Configuration errors in one line: file, line, field, and what was expected.
+//! Settings from TOML files. An error is one line: file, line, field, and what was expected.
 
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::path::Path;
 
-/// A TOML file's value and text. An error is one line.
+/// Reads a TOML file. Returns its value and its text. An error is one line.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok((parse(file, &text)?, text))
 }
 
-/// As [`read`], where there is a file; otherwise nothing is given.
+/// As [`read`]. Without a file, the default value and an empty text.
 pub fn read_given<T: DeserializeOwned + Default>(
     file: Option<&Path>,
 ) -> Result<(T, String), String> {
     file.map_or_else(|| Ok((T::default(), String::new())), read)
 }
 
-/// A TOML text's value; `file` is what errors call it.
+/// The value of a TOML text. `file` is its name in errors.
 pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| explain(file, text, error.span(), error.message()))
 }
 
-/// What is given takes the place of what was there.
+/// Sets the field if a value is given.
 pub fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;
     }
 }
 
-/// One line for an error in a TOML file. `span` is the byte range the parser blames, if it blames
-/// any; the field is the key on that line.
+/// One line for an error in a TOML file. `span` is the byte range of the error, if the parser gives
+/// one. The field is the key on that line.
 pub fn explain(file: &Path, text: &str, span: Option<Range<usize>>, message: &str) -> String {
     let message = message.split('\n').map(str::trim).collect::<Vec<_>>().join("; ");
     let file = file.display();
@@ -49,8 +49,8 @@ pub fn explain(file: &Path, text: &str, span: Option<Range<usize>>, message: &st
     }
 }
 
-/// One line for a value that was read well and can't be. The line is that of the field's last name,
-/// where the file has it.
+/// One line for a value that is valid TOML but not valid for its field. The line number is that of
+/// the last part of `field`, if the file has it.
 pub fn explain_field(file: &Path, text: &str, field: &str, why: &str) -> String {
     let name = field.rsplit('.').next().unwrap_or(field);
     let name = name.split('[').next().unwrap_or(name);
@@ -62,7 +62,7 @@ pub fn explain_field(file: &Path, text: &str, field: &str, why: &str) -> String 
     }
 }
 
-/// As [`explain_field`], where there is a file.
+/// As [`explain_field`]. Without a file, the line has only the field and the reason.
 pub fn explain_given(file: Option<&Path>, text: &str, field: &str, why: &str) -> String {
     match file {
         Some(file) => explain_field(file, text, field, why),

@@ -1,13 +1,16 @@
-//! Profiles by name or file. One that names a device and a model is built from those rows; one with
-//! a `[step]` table of its own is made up.
+//! Profiles, devices and models by name or from a file.
+//!
+//! A profile that names a device and a model is computed from those two files. A profile with a
+//! `[step]` table gives its step times itself; it describes no real hardware.
 
+use crate::settings::{self, explain_field};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::Path;
 use warmpath_core::engine::physics::{BuildError, Deployment, Device, Model};
 use warmpath_core::engine::profile::Profile;
-use warmpath_proto::settings::{self, explain_field};
 
+/// A file that is part of the program: its name and its text.
 type Row = (&'static str, &'static str);
 
 macro_rules! rows {
@@ -30,8 +33,8 @@ const MODELS: &[Row] = rows!("models/":
     "gpt-oss-120b" "deepseek-v3" "mistral-large-2" "gemma-4-26b-a4b" "granite-4.0-h-small"
     "r1-distill-qwen-1.5b");
 
-/// A name of those this program brings, or a file in `folder`. An error is one line that names file,
-/// line and field as far as there are any.
+/// The profile with a built-in name, or from a file in `folder`. An error is one line; it names the
+/// file, the line and the field where it can.
 pub fn load(name: &str, folder: &Path) -> Result<Profile, String> {
     match find(PROFILES, name) {
         Some(text) => parse(Path::new(&format!("profile {name}")), text),
@@ -40,13 +43,14 @@ pub fn load(name: &str, folder: &Path) -> Result<Profile, String> {
     }
 }
 
-/// The profile of a file, and the file's text, for complaints about it.
+/// The profile in a file, and the file's text for later error messages.
 pub fn from_file(path: &Path) -> Result<(Profile, String), String> {
     let text = read(path)?;
     Ok((parse(path, &text)?, text))
 }
 
-/// A profile's text. Devices and models that it names as files lie beside `path`.
+/// The profile in a text. `path` is its name in errors. Files of devices and models that it names
+/// are relative to the folder of `path`.
 pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
     #[derive(Deserialize)]
     struct Kind {
@@ -67,19 +71,19 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
         .map_err(|error| explain_field(path, text, &error.field, &error.why))
 }
 
-/// A device by name or alias, or a file in `folder`.
+/// The device with a built-in name or alias, or from a file in `folder`.
 pub fn device(name: &str, folder: &Path) -> Result<Device, String> {
     row("device", DEVICES, name, folder, Device::check, |device: &Device| {
         device.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     })
 }
 
-/// A model by name or alias, or a file in `folder`.
+/// The model with a built-in name or alias, or from a file in `folder`.
 pub fn model(name: &str, folder: &Path) -> Result<Model, String> {
     row("model", MODELS, name, folder, Model::check, |model: &Model| model.is_called(name))
 }
 
-/// The text of a device's file, so that it can be copied with all that stands in it.
+/// The text of a device's file, for a copy that keeps its comments.
 pub fn device_text(name: &str, folder: &Path) -> Result<String, String> {
     match find(DEVICES, name) {
         Some(text) => Ok(text.to_owned()),
@@ -88,14 +92,17 @@ pub fn device_text(name: &str, folder: &Path) -> Result<String, String> {
     }
 }
 
+/// The built-in device names.
 pub fn device_names() -> impl Iterator<Item = &'static str> {
     DEVICES.iter().map(|(name, _)| *name)
 }
 
+/// The built-in model names.
 pub fn model_names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|(name, _)| *name)
 }
 
+/// The built-in profile names.
 pub fn profile_names() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }
@@ -133,7 +140,7 @@ fn find(rows: &[Row], name: &str) -> Option<&'static str> {
     rows.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// Whether what is given for a name is a file instead.
+/// Whether `name` is the name of a file.
 pub fn is_file(name: &str) -> bool {
     name.ends_with(".toml")
 }
@@ -152,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_that_comes_with_the_program_can_be_used() {
+    fn every_built_in_file_can_be_used() {
         let here = Path::new("");
         for name in device_names() {
             assert_eq!(device(name, here).unwrap().name, name);
