@@ -1,5 +1,6 @@
 //! What a router is made of. A file of these fields is TOML; unknown fields are errors.
 
+pub use crate::config_error::ConfigError;
 use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;
 use crate::tenants::{self, TenantConfig};
@@ -13,7 +14,8 @@ use warmpath_core::sharing::SharingScope;
 pub struct RouterConfig {
     /// `http://host:port` each. A worker's number is its place here.
     pub workers: Vec<String>,
-    /// `http://host:port` each: the pools that the workers share. A pool's number is its place here.
+    /// `http://host:port` each: the pools that the workers share. A pool's number is its place
+    /// here.
     #[serde(default)]
     pub pools: Vec<String>,
     pub policy: PolicyConfig,
@@ -151,14 +153,6 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("'{url}', expected http://host:port")),
     }
-}
-
-/// A field of the configuration that can't be.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{field}: {why}")]
-pub struct ConfigError {
-    pub field: String,
-    pub why: String,
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Prefixes that the operator declares public: text of its own, as a system prompt, whose blocks all
-//! tenants share whatever the scope.
+//! Prefixes that the operator declares public: text of its own, as a system prompt, whose blocks
+//! all tenants share whatever the scope.
 //!
-//! A prompt has a public part only where it begins with a whole declared prefix. Who guesses at a part
-//! of one names blocks of his own, so nobody finds out a prefix piece by piece.
+//! A prompt has a public part only where it begins with a whole declared prefix. Who guesses at a
+//! part of one names blocks of his own, so nobody finds out a prefix piece by piece.
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use warmpath_core::tokens::VOCABULARY;

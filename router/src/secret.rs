@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use std::fmt;
 
-/// A text that prints as nothing and is never written: it has no `Display`, and can be read from a file
-/// but not serialized.
+/// A text that prints as nothing and is never written: it has no `Display`, and can be read from a
+/// file but not serialized.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
