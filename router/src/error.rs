@@ -1,7 +1,7 @@
 //! Why a request has no answer, or only part of one. A front turns these errors into its protocol's
 //! status codes.
 
-use crate::upstream::call::UpstreamError;
+use crate::call::UpstreamError;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::RejectReason;
 

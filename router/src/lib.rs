@@ -6,7 +6,7 @@
 //! - `front`: what a client speaks. It reads a request into an `incoming` one, and writes answers
 //!   and `error`s in its protocol's terms.
 //! - `relay`: one request on its way: named, decided, sent, its answer passed back.
-//! - `upstream`: what a worker speaks.
+//! - `upstream`: what a worker speaks. `call`: what the router asks of a worker, and its answer.
 //! - `payload`: the messages that pass from front to upstream and back as bytes.
 //!
 //! What decides, and on which knowledge:
@@ -29,6 +29,7 @@
 //! - `server`: listening, draining, stopping.
 //! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
 
+mod call;
 pub mod config;
 pub mod config_error;
 mod decided;

@@ -118,3 +118,50 @@ impl Waiting {
         Some(waiter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warmpath_core::id::WorkerId;
+
+    fn sent(worker: u32) -> Verdict {
+        Verdict::Dispatch(Decision::blind(WorkerId(worker)))
+    }
+
+    #[test]
+    fn each_verdict_reaches_the_task_that_waits_for_it() {
+        let mut waiting = Waiting::default();
+        let [mut first, mut second] = [1, 2].map(|id| waiting.add(RequestId(id), 100 * id as u32));
+        assert_eq!(waiting.held(), Held { requests: 2, prompt_tokens: 300 });
+        waiting.deliver(RequestId(2), sent(7));
+        assert_eq!(waiting.held(), Held { requests: 1, prompt_tokens: 100 });
+        assert_eq!((first.try_recv().ok(), second.try_recv().ok()), (None, Some(sent(7))));
+        waiting.settle(RequestId(1), Verdict::Aborted).expect("it is held");
+        assert_eq!(first.try_recv().ok(), Some(Verdict::Aborted));
+        assert_eq!(waiting.settle(RequestId(1), sent(3)), Err(sent(3)), "it is held no more");
+        assert_eq!(waiting.held(), Held::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "no task waits")]
+    fn an_action_that_no_task_waits_for_is_seen() {
+        Waiting::default().deliver(RequestId(1), sent(0));
+    }
+
+    #[test]
+    #[should_panic(expected = "no task waits")]
+    fn an_action_for_a_task_that_is_gone_is_seen() {
+        let mut waiting = Waiting::default();
+        drop(waiting.add(RequestId(1), 1));
+        waiting.deliver(RequestId(1), sent(0));
+    }
+
+    #[test]
+    fn a_closed_queue_names_its_requests_in_order() {
+        let mut waiting = Waiting::default();
+        let _receivers = [5, 3, 4].map(|id| waiting.add(RequestId(id), 1));
+        assert!(!waiting.is_closed());
+        assert_eq!(waiting.close(), [3, 4, 5].map(RequestId));
+        assert!(waiting.is_closed());
+    }
+}

@@ -43,7 +43,8 @@ pub struct Cli {
     /// The pool that it shares with others, for a profile with a [pool]
     #[arg(long, value_name = "URL")]
     pool: Option<String>,
-    /// What of a request it does: prefill, decode or both; other than both needs [handover] in the file
+    /// What of a request it does: prefill, decode or both; other than both needs [handover] in the
+    /// file
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
     /// Model seconds in a second of the wall clock

@@ -1,5 +1,5 @@
-//! What watchers of a worker or a pool are told, from its thread's side: hello and snapshot first, then batches as they
-//! come, load reports when something changed, heartbeats always.
+//! What watchers of a worker or a pool are told, from its thread's side: hello and snapshot first,
+//! then batches as they come, load reports when something changed, heartbeats always.
 //!
 //! A watcher's queue is bounded. Who falls behind is dropped and comes back for a snapshot, since a
 //! feed with a hole in it is worth nothing.

@@ -187,7 +187,7 @@ impl WorkerMetrics {
             batches: counted("warmpath_worker_kv_batches_total"),
             events: counted("warmpath_worker_kv_events_total"),
             lagging: counted("warmpath_worker_watchers_dropped_total"),
-            lent: shared::lent(config),
+            lent: shared::lent(&config.name),
             handovers: HandoverMetrics::new(config),
         }
     }

@@ -1,10 +1,10 @@
 //! The stream of one answer.
 
 use super::flight::Flight;
+use crate::call::{AnswerPart, UpstreamError};
 use crate::error::RequestError;
 use crate::payload::AnswerBody;
 use crate::upstream::UpstreamAnswer;
-use crate::upstream::call::{AnswerPart, UpstreamError};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;

@@ -4,6 +4,7 @@
 //! table, no booking, no place among the held requests, and no work on a worker that no client
 //! waits for.
 
+use crate::call::{AnswerEnd, UpstreamError};
 use crate::error::RequestError;
 use crate::fleet::worker::WorkerLink;
 use crate::handle::Arrival;
@@ -11,7 +12,6 @@ use crate::in_flight::{Key, Tracked};
 use crate::incoming::Incoming;
 use crate::metrics::{self, Outcome};
 use crate::state::RouterState;
-use crate::upstream::call::{AnswerEnd, UpstreamError};
 use crate::waiting::Verdict;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

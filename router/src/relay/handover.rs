@@ -3,9 +3,9 @@
 //!
 //! An error here is a cache miss: the worker that answers then computes the prompt.
 
+use crate::call::{Call, UpstreamError};
 use crate::fleet::worker::WorkerLink;
 use crate::payload::HeldPrompt;
-use crate::upstream::call::{Call, UpstreamError};
 
 /// Has `link` compute the prompt. None: the worker that answers must compute it.
 pub async fn prefill(link: &WorkerLink, call: &Call<'_>) -> Option<HeldPrompt> {

@@ -1,15 +1,15 @@
 //! What a worker speaks. Each protocol has a folder here and one variant in the two enums below.
 //!
-//! - [`call`]: requests and answers in the router's own terms.
 //! - [`grpc`]: vLLM's gRPC.
+//!
+//! Requests and answers in the router's own terms stand in [`crate::call`].
 //!
 //! These are enums, not traits, so that a call and a message of an answer cost no allocation.
 
-pub mod call;
 pub mod grpc;
 
+use crate::call::{AnswerPart, Call, UpstreamError};
 use crate::payload::HeldPrompt;
-use call::{AnswerPart, Call, UpstreamError};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_stream::Stream;

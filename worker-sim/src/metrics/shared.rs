@@ -1,9 +1,7 @@
 //! What moves between workers and a pool. Times are wall seconds, counts are blocks unless the name
 //! says otherwise.
 
-use crate::config::WorkerConfig;
 use crate::feed::Feed;
-use crate::pool::PoolConfig;
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
@@ -57,11 +55,11 @@ impl std::fmt::Debug for RemoteMetrics {
 
 impl RemoteMetrics {
     /// A recorder must be installed before, or nothing is counted.
-    pub fn new(config: &WorkerConfig) -> Self {
-        let engine = config.name.clone();
+    pub fn new(worker: &str) -> Self {
+        let engine = worker.to_owned();
         Self {
             put: counter!("warmpath_worker_pool_put_blocks_total", "engine" => engine.clone()),
-            dropped: dropped_puts(config),
+            dropped: dropped_puts(worker),
             engine,
         }
     }
@@ -97,12 +95,14 @@ impl RemoteMetrics {
     }
 }
 
-pub fn dropped_puts(config: &WorkerConfig) -> Counter {
-    counter!("warmpath_worker_pool_dropped_blocks_total", "engine" => config.name.clone())
+/// Blocks of this worker that were not put into the pool.
+pub fn dropped_puts(worker: &str) -> Counter {
+    counter!("warmpath_worker_pool_dropped_blocks_total", "engine" => worker.to_owned())
 }
 
-pub fn lent(config: &WorkerConfig) -> Counter {
-    counter!("warmpath_worker_lent_blocks_total", "engine" => config.name.clone())
+/// Blocks that peers asked this worker for.
+pub fn lent(worker: &str) -> Counter {
+    counter!("warmpath_worker_lent_blocks_total", "engine" => worker.to_owned())
 }
 
 /// What a pool does.
@@ -124,8 +124,8 @@ pub struct PoolMetrics {
 
 impl PoolMetrics {
     /// A recorder must be installed before, or nothing is counted.
-    pub fn new(config: &PoolConfig) -> Self {
-        let labels = [("pool", config.name.clone())];
+    pub fn new(pool: &str) -> Self {
+        let labels = [("pool", pool.to_owned())];
         let counted = |name: &'static str| counter!(name, &labels);
         Self {
             counted: PoolStats::default(),

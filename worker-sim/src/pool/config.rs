@@ -20,8 +20,8 @@ pub struct PoolConfig {
     pub heartbeat_ms: u64,
     /// How often a digest is sent at most, in milliseconds of the wall clock.
     pub digest_interval_ms: u64,
-    /// How long a pool that shuts down goes on sending what it began to send, in milliseconds of the
-    /// wall clock.
+    /// How long a pool that shuts down goes on sending what it began to send, in milliseconds of
+    /// the wall clock.
     pub drain_timeout_ms: u64,
 }
 

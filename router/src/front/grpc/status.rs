@@ -1,9 +1,9 @@
 //! Errors as gRPC statuses, and the count of refused requests by status code.
 
+use crate::call::FailureKind;
 use crate::error::RequestError;
 use crate::metrics;
 use crate::state::RouterState;
-use crate::upstream::call::FailureKind;
 use tonic::{Code, Status};
 use warmpath_proto::status;
 

@@ -1,7 +1,7 @@
 //! A worker's answer and its failures, from vLLM's terms into the router's.
 
+use crate::call::{AnswerEnd, AnswerPart, FailureKind, UpstreamError};
 use crate::payload::{AnswerBody, HeldPrompt};
-use crate::upstream::call::{AnswerEnd, AnswerPart, FailureKind, UpstreamError};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;

@@ -4,8 +4,8 @@
 
 use super::answer::{Answer, failure, held_prompt, unreadable};
 use super::message;
+use crate::call::{Call, UpstreamError};
 use crate::payload::HeldPrompt;
-use crate::upstream::call::{Call, UpstreamError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::Request;
 use tonic::transport::{Channel, Error};

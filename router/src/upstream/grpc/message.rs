@@ -1,7 +1,7 @@
 //! A call as a message of vLLM's gRPC.
 
+use crate::call::Call;
 use crate::payload::{HeldPrompt, RequestBody};
-use crate::upstream::call::Call;
 use std::time::Instant;
 use tonic::Request;
 use warmpath_proto::hints::{self, PullHint};

@@ -13,8 +13,8 @@ use warmpath_launch::profiles;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_worker_sim::pool::PoolConfig;
 
-/// A context-memory pool that simulated workers share: it times what it sends, the bytes themselves are
-/// not sent.
+/// A context-memory pool that simulated workers share: it times what it sends, the bytes themselves
+/// are not sent.
 #[derive(Parser, Debug)]
 #[command(version, name = "pool")]
 pub struct Cli {

@@ -1,19 +1,20 @@
-//! Somebody who may have blocks, and whether it is worth asking.
+//! A pool or a peer that may hold blocks, and whether it is asked now.
 //!
-//! After a call that failed a source is not asked any more until a probe of its own has been answered.
-//! So whatever it does, only those wait for it that asked before that was known.
+//! After a call that failed, it is not asked until it has answered a probe. So only the requests
+//! that asked before the failure was known wait for it.
 
-use crate::pool::Held;
+use crate::lend::Holds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tonic::transport::{Channel, Error};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
-use warmpath_core::block::BlockRun;
+use warmpath_core::block::{BlockRun, Chain};
 use warmpath_core::engine::FetchError;
 use warmpath_core::request::Owner;
 use warmpath_core::time::Duration as ModelDuration;
+use warmpath_proto::pool::Agreement;
 use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::pool_client::PoolClient;
 use warmpath_proto::v1::{self, GetRequest, LookupRequest, PutRequest};
@@ -21,26 +22,27 @@ use warmpath_proto::{convert, status, transport};
 
 const FIRST_PROBE: Duration = Duration::from_millis(50);
 const LAST_PROBE: Duration = Duration::from_secs(1);
-/// One that does not match is asked again now and then: it may be restarted as something else.
+/// A pool that does not match is asked again now and then: it may be restarted with other settings.
 const REFUSED_PROBE: Duration = Duration::from_secs(5);
 /// How long a probe waits for its answer.
 const PROBE_LIMIT: Duration = Duration::from_millis(500);
 
+/// A pool or a peer.
 #[derive(Debug)]
-pub struct Source {
+pub struct BlockHolder {
     url: String,
     client: PoolClient<Channel>,
     agreement: v1::Agreement,
     away: AtomicBool,
 }
 
-impl Source {
-    /// Connects when first asked.
-    pub fn new(url: &str, agreement: v1::Agreement) -> Result<Arc<Self>, Error> {
-        let client =
-            PoolClient::new(transport::channel(url)?).max_encoding_message_size(MAX_GENERATE_BYTES);
+impl BlockHolder {
+    /// Connects when it is first asked. An error says what is wrong with the URL.
+    pub fn new(url: &str, agreement: &Agreement) -> Result<Arc<Self>, String> {
+        let channel = transport::channel(url).map_err(|error| error.to_string())?;
+        let client = PoolClient::new(channel).max_encoding_message_size(MAX_GENERATE_BYTES);
         let (url, away) = (url.to_owned(), AtomicBool::new(false));
-        Ok(Arc::new(Self { url, client, agreement, away }))
+        Ok(Arc::new(Self { url, client, agreement: agreement.to_wire(), away }))
     }
 
     /// Whether it is not asked now.
@@ -48,12 +50,17 @@ impl Source {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// What it has of a prompt; None if it does not say so within `limit`.
-    pub async fn lookup(self: &Arc<Self>, hashes: Vec<u8>, limit: Duration) -> Option<Held> {
+    /// How much it holds of a prompt's first `end` blocks. None: no answer within `limit`.
+    pub async fn lookup(
+        self: &Arc<Self>,
+        prompt: &Chain,
+        end: u32,
+        limit: Duration,
+    ) -> Option<Holds> {
         if self.is_away() {
             return None;
         }
-        match self.try_lookup(hashes, limit).await {
+        match self.try_lookup(convert::prompt_to_wire(prompt, end), limit).await {
             Ok(held) => Some(held),
             Err(status) => {
                 self.failed(&status);
@@ -62,17 +69,17 @@ impl Source {
         }
     }
 
-    async fn try_lookup(&self, hashes: Vec<u8>, limit: Duration) -> Result<Held, Status> {
+    async fn try_lookup(&self, hashes: Vec<u8>, limit: Duration) -> Result<Holds, Status> {
         let request = LookupRequest { agreement: Some(self.agreement.clone()), hashes };
         let mut client = self.client.clone();
         let answer = within(limit, client.lookup(request)).await?.into_inner();
-        // Whatever it says, a rate is a number and not below 0.
+        // A rate that is not a number, or below 0, counts as infinitely slow.
         let ns_per_block = answer.ns_per_block;
         let ns_per_block = if ns_per_block >= 0.0 { ns_per_block } else { f64::INFINITY };
-        Ok(Held { blocks: answer.blocks, ns_per_block })
+        Ok(Holds { blocks: answer.blocks, ns_per_block })
     }
 
-    /// Has blocks sent: after how much model time they had left, if they did within `limit`.
+    /// Fetches blocks. Returns the model time until the last byte left, if that was within `limit`.
     pub async fn get(
         self: &Arc<Self>,
         run: &BlockRun,
@@ -102,7 +109,7 @@ impl Source {
         }
     }
 
-    /// Whether it took the blocks.
+    /// Puts blocks. Returns whether it accepted them.
     pub async fn put(
         self: &Arc<Self>,
         (run, owner): &(BlockRun, Option<Owner>),
@@ -123,7 +130,7 @@ impl Source {
         put.inspect_err(|status| self.failed(status)).is_ok()
     }
 
-    /// It is not asked until a probe is answered.
+    /// A call failed: it is not asked until it answers a probe.
     fn failed(self: &Arc<Self>, why: &Status) {
         if !self.away.swap(true, Ordering::Relaxed) {
             let refused = is_refusal(why);
@@ -134,7 +141,7 @@ impl Source {
     }
 }
 
-/// It does not mean the same by a block.
+/// Its blocks are not this worker's: another model, block size, hash scheme or speedup.
 fn is_refusal(status: &Status) -> bool {
     status.code() == Code::FailedPrecondition
 }
@@ -147,21 +154,21 @@ async fn within<T>(
     timeout(limit, call).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Asks for nothing until that is answered. Ends when nobody uses the source any more.
-async fn probe(source: Weak<Source>, refused: bool) {
+/// Asks for an empty prompt until that is answered. Ends when the holder is dropped.
+async fn probe(holder: Weak<BlockHolder>, refused: bool) {
     let mut wait = if refused { REFUSED_PROBE } else { FIRST_PROBE };
     loop {
         sleep(wait).await;
-        let Some(source) = source.upgrade() else { return };
-        match source.try_lookup(Vec::new(), PROBE_LIMIT).await {
+        let Some(holder) = holder.upgrade() else { return };
+        match holder.try_lookup(Vec::new(), PROBE_LIMIT).await {
             Err(status) if is_refusal(&status) => wait = REFUSED_PROBE,
             Err(status) if status.code() != Code::Unimplemented => {
                 wait = (wait * 2).min(LAST_PROBE);
             }
-            // A peer looks nothing up, and says so.
+            // A peer answers that it has no look-up. That is an answer.
             _ => {
-                source.away.store(false, Ordering::Relaxed);
-                tracing::info!(source = source.url, "answers again");
+                holder.away.store(false, Ordering::Relaxed);
+                tracing::info!(source = holder.url, "answers again");
                 return;
             }
         }

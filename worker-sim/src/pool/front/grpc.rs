@@ -1,9 +1,9 @@
 //! `warmpath.v1.Pool`, answered by a pool.
 
-use super::driver::Command;
 use crate::feed::QUEUE;
-use crate::lend;
-use crate::state::WatchFeed;
+use crate::front::grpc::blocks;
+use crate::front::grpc::watch::WatchFeed;
+use crate::pool::command::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status};
 use warmpath_core::id::TenantId;
 use warmpath_core::request::Owner;
-use warmpath_proto::convert;
 use warmpath_proto::pool::Agreement;
 use warmpath_proto::v1::pool_server::Pool;
 use warmpath_proto::v1::{
     GetRequest, GetResponse, LookupRequest, LookupResponse, PutRequest, PutResponse, WatchRequest,
 };
+use warmpath_proto::{convert, status};
 
+/// One pool.
 #[derive(Clone, Debug)]
 pub struct PoolService {
     pub agreement: Arc<Agreement>,
@@ -48,7 +49,7 @@ impl Pool for PoolService {
         self.refuse_if_draining()?;
         let request = request.into_inner();
         self.agreement.check(request.agreement.as_ref())?;
-        let run = lend::stretch(&self.agreement, request.blocks.as_ref())?;
+        let run = blocks::stretch(&self.agreement, request.blocks.as_ref())?;
         let public_blocks = request.public_blocks;
         let owner = |tenant| Owner { tenant: TenantId(tenant), public_blocks };
         self.send(Command::Put(run, request.tenant.map(owner)))?;
@@ -57,8 +58,12 @@ impl Pool for PoolService {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         self.refuse_if_draining()?;
-        lend::answer(&self.agreement, request, |run, reply| self.send(Command::Get { run, reply }))
-            .await
+        let run = blocks::wanted(&self.agreement, request.get_ref())?;
+        let checksum = convert::checksum(&run);
+        let (reply, sent) = oneshot::channel();
+        self.send(Command::Get { run, reply })?;
+        let after = sent.await.map_err(|_| stopped())?.map_err(status::from_fetch)?;
+        Ok(Response::new(blocks::sent(checksum, after)))
     }
 
     async fn lookup(

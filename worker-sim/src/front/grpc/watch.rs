@@ -1,8 +1,9 @@
-//! `warmpath.v1.WorkerState`: the feed on the wire.
+//! `warmpath.v1.WorkerState`: the feed for routers. A pool's feed is the same stream.
 
-use crate::driver::Command;
+use super::status::of_refusal;
+use crate::command::Command;
 use crate::feed::{FeedItem, QUEUE};
-use crate::inference::Shared;
+use crate::worker::WorkerState as Worker;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,37 +17,38 @@ use warmpath_proto::v1::{
     Draining, Heartbeat, WatchRequest, WatchResponse, worker_state_server::WorkerState,
 };
 
+/// The feed of one worker.
 #[derive(Clone, Debug)]
-pub struct StateService {
-    pub shared: Arc<Shared>,
-}
+pub struct WatchService(pub Arc<Worker>);
 
 #[tonic::async_trait]
-impl WorkerState for StateService {
+impl WorkerState for WatchService {
     type WatchStream = WatchFeed;
 
     async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<WatchFeed>, Status> {
-        self.shared.refuse_if_draining()?;
+        self.0.refuse_if_draining().map_err(of_refusal)?;
         let (sender, items) = mpsc::channel(QUEUE);
-        self.shared.send(Command::Watch(sender))?;
-        let config = &self.shared.config;
+        self.0.send(Command::Watch(sender)).map_err(of_refusal)?;
+        let config = &self.0.config;
         Ok(Response::new(WatchFeed::new(items, config.model.clone(), config.speedup)))
     }
 }
 
-/// One watcher's stream: items of the heart's thread, put into the wire's words here.
+/// One watcher's stream. Items come from the engine's or the pool's thread; here they become
+/// messages.
 #[derive(Debug)]
 pub struct WatchFeed {
     model: String,
     speedup: f64,
     items: mpsc::Receiver<FeedItem>,
-    /// One snapshot is many messages.
+    /// Messages that wait to be sent: one snapshot is many.
     ready: VecDeque<WatchResponse>,
     draining: bool,
     ended: bool,
 }
 
 impl WatchFeed {
+    /// `model` and `speedup` are a part of the hello.
     pub fn new(items: mpsc::Receiver<FeedItem>, model: String, speedup: f64) -> Self {
         Self { model, speedup, items, ready: VecDeque::new(), draining: false, ended: false }
     }
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
     use tokio_stream::StreamExt;
 
-    async fn last_words(items: Vec<FeedItem>) -> Option<Status> {
+    async fn last_error(items: Vec<FeedItem>) -> Option<Status> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         for item in items {
             sender.send(item).await.unwrap();
@@ -125,10 +127,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watcher_learns_why_its_feed_ends() {
+    async fn a_watcher_is_told_why_its_feed_ends() {
         let beat = FeedItem::Heartbeat { epoch: 1, seq: 2 };
-        let cut_off = last_words(vec![beat.clone()]).await.expect("an error");
+        let cut_off = last_error(vec![beat.clone()]).await.expect("an error");
         assert_eq!(cut_off.code(), tonic::Code::Aborted);
-        assert!(last_words(vec![beat, FeedItem::Draining]).await.is_none());
+        assert!(last_error(vec![beat, FeedItem::Draining]).await.is_none());
     }
 }

@@ -1,20 +1,25 @@
-//! What this worker answers to vLLM's control calls.
+//! vLLM's control calls.
 
-use crate::driver::Command;
-use crate::inference::Shared;
+use super::status::of_refusal;
+use crate::worker::WorkerState;
+use std::sync::Arc;
 use tonic::{Extensions, Status};
 use warmpath_proto::control::Controlled;
 use warmpath_proto::generate::MAX_MODEL_LEN;
 use warmpath_proto::vllm;
 
+/// A worker, as the control calls see it.
+#[derive(Clone, Debug)]
+pub struct WorkerControl(pub Arc<WorkerState>);
+
 #[tonic::async_trait]
-impl Controlled for Shared {
+impl Controlled for WorkerControl {
     fn server_info(&self) -> vllm::ServerInfo {
-        let profile = &self.config.profile;
+        let profile = &self.0.config.profile;
         let room = profile.hbm_tokens.unwrap_or(u64::MAX);
         vllm::ServerInfo {
             engine_version: concat!("warmpath-worker-sim ", env!("CARGO_PKG_VERSION")).to_owned(),
-            instance_id: format!("{}-{}", self.config.name, self.epoch),
+            instance_id: format!("{}-{}", self.0.config.name, self.0.epoch),
             parallelism: Some(vllm::ParallelismInfo {
                 tensor_parallel_size: 1,
                 pipeline_parallel_size: 1,
@@ -36,21 +41,14 @@ impl Controlled for Shared {
     }
 
     fn speedup(&self) -> f64 {
-        self.config.speedup
+        self.0.config.speedup
     }
 
     fn model(&self) -> Result<String, Status> {
-        Ok(self.config.model.clone())
+        Ok(self.0.config.model.clone())
     }
 
     async fn abort(&self, _: &Extensions, request_ids: &[String]) -> Result<(), Status> {
-        for name in request_ids {
-            match self.id_of(name) {
-                Some(id) => self.send(Command::Abort(id))?,
-                // It may have ended with its prompt held for another.
-                None => self.send(Command::Release(name.clone()))?,
-            }
-        }
-        Ok(())
+        self.0.abort(request_ids).map_err(of_refusal)
     }
 }
