@@ -1,5 +1,5 @@
-//! Routers over workers that only prefill or only decode: who answers, what is booked where, and what
-//! is refused.
+//! Routers over workers that only prefill or only decode: who answers, what is booked where, and
+//! what is refused.
 
 mod common;
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{loadgen, refused};
+use common::{loadgen, number, refused};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
 use serde_json::Value;
@@ -81,6 +81,8 @@ fn one_rule_stands_twice_with_other_parameters_in_every_output() {
     assert_eq!(loose["policy"], "session-affinity");
     assert_eq!(loose["label"], "loose, or so");
     assert_eq!(loose["parameters"], serde_json::json!({ "bound": "3.5" }));
+    // A looser bound keeps more sessions on the worker that has their blocks.
+    assert!(number(&loose["hit_rate"]) > number(&plain["hit_rate"]), "{report}");
     let policies = &report["config"]["policies"];
     assert_eq!(policies[0], "session-affinity");
     let spelled = serde_json::json!({
@@ -251,7 +253,7 @@ fn limits_that_cannot_be_are_refused_by_line() {
     let here = folder.path();
     let cases = [
         ("requests = 1000001", "queue.requests: 1000001, expected 0 to 1000000"),
-        ("longest_wait_s = 0", "queue.longest_wait_s: 0, expected 0.001 to 86400 seconds"),
+        ("longest_wait_s = 0", "queue.longest_wait_s: 0, expected seconds from 0.001 to 86400"),
         ("longest_wait_s = nan", "queue.longest_wait_s: NaN, expected"),
         ("prompt_tokens = -1", "prompt_tokens: invalid value"),
         ("longest_wait = 1", "unknown field `longest_wait`"),

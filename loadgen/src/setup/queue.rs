@@ -37,7 +37,7 @@ impl QueueSetup {
             return err("queue.requests", &why);
         }
         if !(1e-3..=86_400.0).contains(&self.longest_wait_s) {
-            let why = format!("{}, expected 0.001 to 86400 seconds", self.longest_wait_s);
+            let why = format!("{}, expected seconds from 0.001 to 86400", self.longest_wait_s);
             return err("queue.longest_wait_s", &why);
         }
         Ok(())

@@ -1,37 +1,18 @@
-//! What an engine has from others and lends to others: blocks that it fetches from pools and peers,
-//! and blocks that peers fetch from it.
+//! Fetches from pools and peers, and blocks sent to peers.
 //!
-//! A fetch that fails is a miss, never an error: what it should have brought is computed. It fails
-//! at the latest when the profile's time for it is over.
+//! A failed fetch is a cache miss, not an error: the engine computes the blocks. Every fetch ends
+//! at the latest after the profile's timeout.
 
-use super::{Engine, FetchError, LoanKey, Output};
+use super::loans::LoanStats;
+use super::output::{FetchError, LoanKey, Output};
+use super::worker::Engine;
 use crate::block::BlockRun;
-use crate::engine::store::Lease;
 use crate::id::TransferId;
-use crate::link::FairLink;
-use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
-
-/// Blocks that are held for others while they are sent.
-#[derive(Debug, Default)]
-pub(super) struct Loans {
-    /// Out of this engine, shared by all that fetch from it.
-    pub link: FairLink<LoanKey>,
-    pub leases: BTreeMap<LoanKey, Lease>,
-    lent_blocks: u64,
-}
-
-/// What an engine lent to its peers since it began.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct LoanStats {
-    pub blocks: u64,
-    /// Time in which anything was on its way out.
-    pub sending: Duration,
-}
+use crate::time::Instant;
 
 impl Engine {
-    /// Says what is to be fetched, and until when it is waited for.
-    pub(super) fn ask(&mut self, at: Instant, out: &mut Vec<Output>) {
+    /// Reports new fetches, and sets their timeouts.
+    pub(super) fn announce_fetches(&mut self, at: Instant, out: &mut Vec<Output>) {
         for fetch in self.store.take_fetches() {
             let timeout = self.profile.fetch_timeout(fetch.from);
             self.deadlines.insert((at + timeout, fetch.id));
@@ -39,7 +20,7 @@ impl Engine {
         }
     }
 
-    /// How a fetch ended. One that was given up before is not waited for any more.
+    /// Ends a fetch. Ignores one that has already timed out.
     pub fn on_transfer(&mut self, now: Instant, id: TransferId, result: Result<(), FetchError>) {
         if !self.store.awaits(id) {
             return;
@@ -48,17 +29,18 @@ impl Engine {
         match result {
             Ok(()) => {
                 self.stats.fetched_blocks += u64::from(self.store.fetched(now, id));
-                self.scheduler.loaded(now, id);
+                self.scheduler.load_ended(now, id);
             }
             Err(_) => {
                 self.stats.failed_fetches += 1;
-                self.scheduler.not_loaded(now, id, &mut self.store);
+                self.scheduler.load_failed(now, id, &mut self.store);
                 self.store.not_fetched(id);
             }
         }
         self.interrupt(now);
     }
 
+    /// Fails the fetches whose timeout is over.
     pub(super) fn give_up_fetches(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.deadlines.first().filter(|&&(at, _)| at <= now) {
             self.deadlines.remove(&(at, id));
@@ -66,8 +48,11 @@ impl Engine {
         }
     }
 
-    /// Begins to send blocks to a peer; they are held until they have left, which an
-    /// [`Output::Lent`] says. A block that is not here any more refuses them all.
+    /// Starts to send blocks to a peer. The engine holds them until an [`Output::Lent`] reports
+    /// that they have left.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`] if any of the blocks is not cached, or the profile has no peer link.
     pub fn lend(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
         if self.profile.peers.is_none() {
             return Err(FetchError::Missing);
@@ -80,16 +65,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Counts of blocks sent to peers since the engine started.
     pub fn loan_stats(&self) -> LoanStats {
         LoanStats { blocks: self.loans.lent_blocks, sending: self.loans.link.busy() }
     }
 
+    /// Releases blocks that have left for a peer.
     pub(super) fn end_loans(&mut self, now: Instant, out: &mut Vec<Output>) {
         while let Some((at, key)) = self.loans.link.pop_ended(now) {
-            let lease = self.loans.leases.remove(&key).expect("blocks that were lent are held");
+            let lease = self.loans.leases.remove(&key).expect("the lease of blocks under way");
             self.store.release(lease);
             out.push(Output::Lent { at, key });
-            self.room_came(at);
+            self.retry_admission(at);
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What a worker says of itself to routers: who it is, how busy, what it holds.
+//! What a worker reports to routers: its costs, its load, its cache.
 
-use super::Engine;
+use super::worker::Engine;
 use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
 
 impl Engine {
+    /// The current load. `seq` is that of the last batch of cache changes.
     pub fn load_report(&self) -> LoadReport {
         let (waiting, running) = self.scheduler.counts();
         LoadReport {
@@ -19,13 +20,13 @@ impl Engine {
         }
     }
 
-    /// The set summary that belongs to [`Engine::load_report`]'s `seq`, if no change is waiting to
-    /// be announced.
+    /// A digest of the cache as of `seq` in [`Engine::load_report`]; None while changes wait to be
+    /// announced.
     pub fn digest(&self) -> Option<Digest> {
         (!self.store.has_events()).then(|| self.store.digest())
     }
 
-    /// All the store holds as of the last announced batch; None while changes wait to be announced.
+    /// The whole cache as of the last announced batch; None while changes wait to be announced.
     pub fn snapshot(&self) -> Option<Snapshot> {
         (!self.store.has_events()).then(|| Snapshot {
             source: self.worker.into(),
@@ -35,6 +36,7 @@ impl Engine {
         })
     }
 
+    /// The constant facts: block size, room, limits, and costs for a router's estimates.
     pub fn info(&self) -> WorkerInfo {
         WorkerInfo {
             worker: self.worker,
