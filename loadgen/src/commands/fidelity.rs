@@ -1,4 +1,4 @@
-//! `fidelity`: the command of [`crate::fidelity`].
+//! `loadgen fidelity`: the command of [`crate::fidelity`].
 
 use crate::fidelity;
 use anyhow::Result;
@@ -7,9 +7,11 @@ use std::process::ExitCode;
 
 /// Compares the timing model with measurements
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  loadgen fidelity --reference reference --json fidelity.json")]
 pub struct Args {
-    /// A folder of measurements: engine_steps.csv, kernels.csv, served_latency.csv,
-    /// decode_anchors.csv, kv_transfer.csv, on_device.csv, breakeven.csv, as far as there are any
+    /// Folder of measurements with one or more of: engine_steps.csv, kernels.csv, served_latency.csv,
+    /// decode_anchors.csv, kv_transfer.csv, on_device.csv, breakeven.csv
     #[arg(long, value_name = "DIR", default_value = "reference")]
     pub reference: PathBuf,
     /// Writes the full report as JSON
