@@ -12,12 +12,14 @@
 //! - `service`, `control`: the gRPC services.
 //! - `roster`: the workers by number. `link`: the connections to one of them.
 //! - `admin`: the operator's service: who is there, drain, policy, explain.
+//! - [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - [`tenants`]: whose a call is, by its bearer token. [`public`]: prefixes that all tenants share.
 //!   [`Secret`](secret::Secret): what no log shows of them.
 //! - `record`: writing a run down. `metrics`: what is counted.
 
 mod admin;
+pub mod answers;
 pub mod config;
 mod control;
 mod feed;
