@@ -57,7 +57,7 @@ fn traces_are_refused_by_file_line_and_field() {
         ),
         (
             r#"{"timestamp": 0, "input_length": 600, "output_length": 1, "hash_ids": [1]}"#,
-            &["line 2", "hash_ids", "need 2"],
+            &["line 2", "hash_ids", "expected 2"],
         ),
         (
             r#"{"timestamp": 0, "input_length": 600, "output_length": 0, "hash_ids": [1, 2]}"#,
@@ -136,9 +136,12 @@ fn flags_are_refused_by_name() {
         ("sim --seed -1", &["--seed", "'-1'", "whole number"]),
         ("sim --seed 18446744073709551615 --seeds 2", &["--seeds: 2 from 18446744073709551615"]),
         ("sim --seeds 0", &["--seeds", "0 is not in 1..=10000"]),
-        ("sim --policies all,random", &["--policies", "'all'", "round-robin"]),
-        ("sim --policies random,random", &["--policies: random is named twice"]),
-        ("sim --baseline random", &["--baseline: random is not among the policies"]),
+        ("sim --policies all,random", &["--policies", "all", "round-robin"]),
+        ("sim --policies random,random", &["--policies: policy label 'random' is used twice"]),
+        (
+            "sim --baseline random",
+            &["--baseline: 'random', expected one of: round-robin, kv-aware"],
+        ),
         ("sim --unheard-of", &["--unheard-of", "unexpected argument"]),
         ("sim --json", &["--json <FILE>", "value is required"]),
         ("sim --json x --csv x", &["--csv: x is written for another flag"]),
@@ -153,7 +156,7 @@ fn flags_are_refused_by_name() {
         ("sim --trace a.jsonl --tick-jitter", &["--tick-jitter: ", "closed loop"]),
         ("sim --trace a.jsonl --sessions 0", &["--sessions", "'0'", "whole number above 0"]),
         ("sim --trace a.jsonl --think-cap -1", &["--think-cap", "'-1'", "seconds, 0 or more"]),
-        ("sim --trace t.jsonl --arrivals gamma:0", &["--arrivals", "cv of 0", "0.01 to 10"]),
+        ("sim --trace t.jsonl --arrivals gamma:0", &["--arrivals", "cv: 0", "0.01 to 10"]),
         ("sim --trace t.jsonl --format csv", &["--format", "'csv'", "mooncake", "dynamo"]),
         ("sim --trace t.jsonl --workload chat", &["--trace", "cannot be used with", "--workload"]),
         ("sim --sessions 3", &["required", "--trace <FILE>"]),
@@ -263,8 +266,8 @@ fn workloads_are_refused_by_line_and_field() {
         ("report_every_ms = 1000", "report_every_ms = 99999999999", "network.report_every_ms"),
         ("hop_us = 100.0", "hop_us = nan", "network.hop_us: NaN"),
         ("speedup = 10.0", "speedup = 1e5", "live.speedup: 100000, expected"),
-        ("\"kv-aware\"]", "\"round-robin\"]", "policies: round-robin is named twice"),
-        ("policies = [\"round-robin\", \"kv-aware\"]", "policies = []", "policies: none"),
+        ("\"kv-aware\"]", "\"round-robin\"]", "policies: policy label 'round-robin' is used twice"),
+        ("policies = [\"round-robin\", \"kv-aware\"]", "policies = []", "policies: missing"),
     ];
     for (from, to, expected) in cases {
         assert!(scenario.contains(from), "{from}");

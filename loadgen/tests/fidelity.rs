@@ -5,7 +5,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/reference");
 const HEADER: &str =
     "gpu,model,tp,precision,kv_dtype,phase,batch,input_len,prefix_len,context,ms\n";
 const DEVICE: &str = "name = \"mine\"
@@ -104,26 +103,4 @@ fn measurements_that_can_not_be_read_are_named() {
     let output = loadgen(here, &["fidelity", "--reference", "."]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("Not known here: device mine, 8 rows"), "{}", said(&output));
-}
-
-#[test]
-fn the_gates_are_met_where_the_measurements_are() {
-    if !Path::new(REFERENCE).is_dir() {
-        println!("skipped: no {REFERENCE}");
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder for files");
-    let args = ["fidelity", "--reference", REFERENCE, "--json", "f.json"];
-    let output = loadgen(folder.path(), &args);
-    assert!(output.status.success(), "{}", said(&output));
-    let text = said(&output);
-    // The one that is known to be missed, with its cause beside it.
-    let missed: Vec<&str> = text.lines().filter(|line| line.contains("MISSED")).collect();
-    let is_known = |line: &&str| line.starts_with("the same, beyond 64 too (the servers' limits");
-    assert!(missed.iter().all(is_known), "{missed:?}");
-    assert!(text.matches("  met").count() >= 9, "{text}");
-    let report = std::fs::read(folder.path().join("f.json")).expect("a report was written");
-    let report: Value = serde_json::from_slice(&report).expect("a report is JSON");
-    assert_eq!(report["schema"], "warmpath.fidelity.v1");
-    assert!(report["steps"]["groups"].as_array().is_some_and(|groups| groups.len() > 50));
 }

@@ -2,35 +2,8 @@
 
 mod common;
 
-use common::{loadgen, number, run};
-use serde_json::Value;
-use std::path::Path;
-
-const SCENARIO: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/scenarios/object-store.toml");
-
-/// What was printed, and the runs by variant: hbm, host, context memory, object store.
-fn play(args: &[&str]) -> (String, Vec<Value>) {
-    let (table, report) = run(&[&["sim", "--scenario", SCENARIO], args].concat());
-    let runs = report["runs"].as_array().expect("runs").clone();
-    let names: Vec<&str> = runs.iter().filter_map(|run| run["variant"].as_str()).collect();
-    assert_eq!(names, ["hbm", "+host", "+context memory", "+object store"]);
-    (table, runs)
-}
-
-/// It finds nearly what the context memory does, brings less of it, and gives less for it.
-fn finds_as_much_and_gives_less(runs: &[Value]) {
-    let of = |i: usize, key: &str| number(&runs[i][key]);
-    let ttft = |i: usize| number(&runs[i]["ttft_s"]["mean"]);
-    let engine = |i: usize, key: &str| number(&runs[i]["engine"][key]);
-    assert!((of(2, "hit_rate") - of(3, "hit_rate")).abs() < 0.01, "{runs:?}");
-    assert!(of(3, "hit_rate") > of(1, "hit_rate") + 0.004, "more than without a pool: {runs:?}");
-    assert!(ttft(3) > ttft(2) * 1.02, "{} and {}", ttft(3), ttft(2));
-    assert!(engine(3, "fetched_bytes") < 0.5 * engine(2, "fetched_bytes"), "{runs:?}");
-    assert!(engine(3, "load_wait_s") > 2.0 * engine(2, "load_wait_s"), "{runs:?}");
-    let busy = |i: usize| number(&runs[i]["engine"]["pool"]["link_utilisation"]);
-    assert!(busy(3) > 3.0 * busy(2) && busy(3) < 1.0, "{runs:?}");
-}
+use common::loadgen;
+use common::object_store::{SCENARIO, finds_as_much_and_gives_less, play};
 
 #[test]
 fn an_object_store_finds_what_a_context_memory_does_and_gives_less() {
@@ -40,27 +13,6 @@ fn an_object_store_finds_what_a_context_memory_does_and_gives_less() {
         assert!(table.contains(part), "{table}");
     }
     assert!(runs[1]["engine"]["pool"].is_null() && runs[2]["engine"]["peers"].is_null());
-}
-
-/// The table of `docs/pools.md`. Not checked where the trace is not there.
-#[test]
-fn the_conversation_trace_has_the_figures_of_the_docs() {
-    let trace =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/traces/mooncake-conversation.jsonl");
-    if !Path::new(trace).exists() {
-        eprintln!("skipped: {trace} is not there");
-        return;
-    }
-    let (_, runs) = play(&["--trace", trace]);
-    finds_as_much_and_gives_less(&runs);
-    let docs = include_str!("../../docs/pools.md");
-    let rows = ["| HBM |", "| + host memory |", "| + context memory", "| + object store"];
-    for (row, run) in rows.into_iter().zip(&runs) {
-        let line = docs.lines().find(|line| line.starts_with(row)).expect("a row of the table");
-        let hit = format!("| {:.1} |", number(&run["hit_rate"]) * 100.0);
-        let ttft = format!("| {:.3} |", number(&run["ttft_s"]["mean"]));
-        assert!(line.contains(&hit) && line.contains(&ttft), "{line}: {hit} {ttft}");
-    }
 }
 
 #[test]

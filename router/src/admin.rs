@@ -15,7 +15,7 @@ use warmpath_core::block::TokenBlocks;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::fleet::WorkerState;
 use warmpath_core::routing::input::{Input, RejectReason};
-use warmpath_core::routing::policy::{PolicyConfig, UnknownPolicy};
+use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_proto::v1::{
@@ -85,7 +85,7 @@ impl Admin {
                 worker.total_blocks = state.info.total_blocks;
                 worker.active_requests = state.active();
                 worker.backlog_s = state.backlog(now).as_secs_f64();
-                worker.load = state.load.as_ref().map(convert::load_to_wire);
+                worker.load = state.load().map(|(_, load)| convert::load_to_wire(load));
                 worker.why = why_draining(link, state);
                 worker.set_standing(match state.takes_requests() {
                     true => WorkerStanding::Joined,
@@ -254,7 +254,7 @@ impl RouterAdmin for Admin {
         let name = request.into_inner().policy;
         let policy = name
             .parse()
-            .map_err(|error: UnknownPolicy| Status::invalid_argument(format!("policy: {error}")))?;
+            .map_err(|error: PolicyError| Status::invalid_argument(format!("policy: {error}")))?;
         let before = self.0.heart.policy();
         self.0.heart.tell(Input::SetPolicy(policy));
         tracing::info!(%policy, %before, "policy set by the operator");

@@ -84,6 +84,12 @@ impl Flight {
         let decision = match action {
             Action::Dispatch { decision, .. } => decision,
             Action::Reject { reason, .. } => return Err(status::from_reject(reason)),
+            Action::Hold { .. } => {
+                heart.tell(Input::Cancelled(self.id));
+                return Err(Status::unavailable(
+                    "the policy holds the request, this router does not wait",
+                ));
+            }
         };
         self.policy = heart.policy();
         self.shared.dispatched.push(&self.key, self.id);

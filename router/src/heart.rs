@@ -2,7 +2,6 @@
 //! that its record is complete and in order.
 
 use crate::record::RecordSender;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use warmpath_core::id::RequestId;
@@ -23,8 +22,8 @@ pub struct Heart {
     state: Mutex<State>,
     /// The one wake-up key, told to the ticker when it changes.
     wake: watch::Sender<Option<Instant>>,
-    /// Its place in [`PolicyConfig::ALL`], for those who need no lock to name it.
-    policy: AtomicUsize,
+    /// The rule that decides now, beside the router so that its name needs no wait for a decision.
+    policy: Mutex<PolicyConfig>,
 }
 
 #[derive(Debug)]
@@ -35,7 +34,7 @@ struct State {
 
 impl Heart {
     pub fn new(clock: ModelClock, router: Router, record: Option<RecordSender>) -> Self {
-        let policy = AtomicUsize::new(router.policy() as usize);
+        let policy = Mutex::new(router.policy());
         let state = Mutex::new(State { router, record });
         Self { clock, state, wake: watch::channel(None).0, policy }
     }
@@ -58,7 +57,7 @@ impl Heart {
             }
             None => router.apply(now, &input, lookup, &mut actions),
         }
-        self.policy.store(router.policy() as usize, Ordering::Relaxed);
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = router.policy();
         let next = router.next_wake();
         self.wake.send_if_modified(|wake| std::mem::replace(wake, next) != next);
         actions
@@ -76,7 +75,7 @@ impl Heart {
 
     /// The rule that decides now. Metrics are named by it.
     pub fn policy(&self) -> PolicyConfig {
-        PolicyConfig::ALL[self.policy.load(Ordering::Relaxed)]
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decisions are explained from now on, the last so many.

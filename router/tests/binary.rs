@@ -119,7 +119,7 @@ fn it_serves_until_it_is_told_to_stop() {
     assert!(child.wait().unwrap().success(), "{rest}");
     let record = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     assert!(
-        record.starts_with("{\"schema\":\"warmpath.record.v1\",\"policy\":\"kv-aware\""),
+        record.starts_with("{\"schema\":\"warmpath.record.v2\",\"policy\":\"kv-aware\""),
         "{record}"
     );
 }

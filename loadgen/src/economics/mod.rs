@@ -2,8 +2,6 @@
 
 mod figures;
 mod sheet;
-mod table;
 
 pub use figures::{Economics, Served, Side};
 pub use sheet::{Api, Sheet, check_devices, parse_price};
-pub use table::{amount, render};

@@ -169,10 +169,10 @@ pub fn check_devices(prices: &[(String, f64)]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load_profile;
 
     fn hardware(profile: &str) -> Hardware {
-        let profile = load_profile(profile, Path::new("")).expect("it comes with the program");
+        let profile = warmpath_worker_sim::profiles::load(profile, Path::new(""))
+            .expect("it comes with the program");
         profile.hardware().expect("it is made from a device").clone()
     }
 

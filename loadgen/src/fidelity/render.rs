@@ -1,8 +1,8 @@
 //! The report a person reads.
 
-use crate::fidelity::Report;
 use crate::fidelity::errors::Errors;
 use crate::fidelity::published::Figure;
+use crate::fidelity::report::Report;
 use crate::fidelity::served::Served;
 use crate::fidelity::steps::Phase;
 use comfy_table::{CellAlignment, Table, presets};

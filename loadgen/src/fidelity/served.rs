@@ -3,8 +3,8 @@
 
 use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::reference::{Known, Reference, ServedRow};
-use crate::parallel;
-use crate::progress::Progress;
+use crate::play::Progress;
+use crate::play::parallel;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::fit::{Measured, Step, Timed, predict};
 use crate::fidelity::reference::{Known, Reference};
-use crate::parallel;
-use crate::progress::Progress;
+use crate::play::Progress;
+use crate::play::parallel;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,39 +8,34 @@ use crate::files::{PendingFile, bad};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use warmpath_core::engine::physics::{Constants, Device, Precision};
 use warmpath_worker_sim::profiles;
 
 /// Below it stands what a fit wrote, and the next one writes anew.
 const MARK: &str = "# ---- fitted below this line, by `loadgen fit` ----";
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Step times (CSV): gpu, model, tp, precision, kv_dtype, phase, batch, input_len, prefix_len,
-    /// context, ms
-    #[arg(value_name = "FILE")]
-    pub steps: PathBuf,
-    /// The device the times are of: a name, or a device file (TOML) with its peaks
-    #[arg(long, value_name = "NAME")]
-    pub device: String,
-    /// Times of single kernels (CSV) to start from; without them the constants start from what is
-    /// common to all measured devices
-    #[arg(long, value_name = "FILE")]
-    pub kernels: Option<PathBuf>,
-    /// Where to write the device file
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+/// What is fitted, and to what.
+#[derive(Debug)]
+pub struct Params<'a> {
+    /// Step times (CSV).
+    pub steps: &'a Path,
+    /// A device's name or file.
+    pub device: &'a str,
+    /// Times of single kernels (CSV) to start from.
+    pub kernels: Option<&'a Path>,
+    /// Where the device file is written.
+    pub output: &'a Path,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(asked: &Params<'_>) -> Result<()> {
     let here = Path::new("");
-    let hardware = profiles::device(&args.device, here).map_err(bad)?;
-    let text = profiles::device_text(&args.device, here).map_err(bad)?;
-    let output = PendingFile::create(&args.output)?;
+    let hardware = profiles::device(asked.device, here).map_err(bad)?;
+    let text = profiles::device_text(asked.device, here).map_err(bad)?;
+    let output = PendingFile::create(asked.output)?;
     let reference = Reference {
-        steps: read_csv(&args.steps)?,
-        kernels: args.kernels.as_deref().map(read_csv).transpose()?.unwrap_or_default(),
+        steps: read_csv(asked.steps)?,
+        kernels: asked.kernels.map(read_csv).transpose()?.unwrap_or_default(),
         ..Reference::default()
     };
     let mut known = Known::default();
@@ -56,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
     let steps: Vec<Step> = rows.filter_map(|row| Step::understand(row, &mut known)).collect();
     let steps: Vec<&Step> = steps.iter().filter(|step| step.is_to_be_fitted()).collect();
     if steps.is_empty() {
-        let (path, device) = (args.steps.display(), &hardware.name);
+        let (path, device) = (asked.steps.display(), &hardware.name);
         return Err(bad(format!("{path}: no step of {device} that can be fitted to")));
     }
     let timed = kernels(&reference, &mut known);

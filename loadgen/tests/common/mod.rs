@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod ladder;
+pub mod object_store;
+
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,35 +1,38 @@
-//! The physics made fast enough for the inner loop, and what a report says of it.
+//! A step's time with tables, fast enough for the engine's loop, and its sources for reports.
 
+use super::deployment::Deployment;
+use super::device::Standing;
+use super::hardware::Hardware;
+use super::memory::MemoryPlan;
+use super::shape::StepShape;
 use super::step::Physics;
-use super::{Deployment, Hardware, MemoryPlan, Standing};
-use crate::engine::profile::StepShape;
 use crate::event::PrefillCost;
 use crate::time::Duration;
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
 
-/// A step's time from device, model and deployment, with what depends on counts alone tabulated.
-/// Cheap to clone.
+/// The time of a step on a device, with a table of all parts that depend only on counts. A clone
+/// shares the tables.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Calibrated(Arc<Inner>);
 
 #[derive(PartialEq)]
 struct Inner {
     physics: Physics,
-    /// Its own name, whatever a deployment calls it.
+    /// Name of the model file, not the deployment's alias.
     model: String,
     deployment: Deployment,
     memory: MemoryPlan,
     standing: Standing,
     hardware: Hardware,
-    /// By tokens in the step.
+    /// Nanoseconds of kernels, by tokens in the step.
     tokens: Vec<f64>,
-    /// The output layer, by sampled sequences.
+    /// Nanoseconds of the output layer, by sequences in the step.
     output: Vec<f64>,
 }
 
 impl Calibrated {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         physics: Physics,
         model: String,
         deployment: Deployment,
@@ -45,45 +48,49 @@ impl Calibrated {
         Self(Arc::new(inner))
     }
 
+    /// Name of the model.
     pub fn model(&self) -> &str {
         &self.0.model
     }
 
+    /// The time of a step, in nanoseconds.
     pub fn ns(&self, shape: &StepShape) -> f64 {
         let Inner { physics, tokens, output, .. } = &*self.0;
         let kernels = tokens[shape.tokens as usize]
             + output[shape.seqs as usize]
             + physics.prefill_attention(shape)
             + physics.decode_launch(shape);
-        // What reading the context takes is published as a slope, and the host does not hide it.
+        // Published measurements give the time to read the context as a slope, and the host does
+        // not hide it.
         physics.host.with_kernels(kernels, f64::from(shape.seqs)) + physics.reading(shape)
     }
 
-    /// By how much a step takes longer than the one before, while so many sequences decode and so
-    /// many of their windows still fill.
+    /// Nanoseconds by which a step is longer than the one before, while `decoding` sequences decode
+    /// and the sliding windows of `filling` of them are not full.
     pub fn growth_ns(&self, decoding: u32, filling: u32) -> f64 {
         let physics = &self.0.physics;
         f64::from(decoding) * physics.per_context_token
             + f64::from(filling) * physics.per_window_token
     }
 
+    /// The sliding window in tokens; 0 without such layers.
     pub fn window(&self) -> u32 {
         self.0.physics.window.unwrap_or(0)
     }
 
-    /// From a request's arrival until it may be admitted, where a decode step takes `step_ns` now
-    /// (0: nobody decodes).
+    /// Time from a request's arrival until it may be admitted. `step_ns`: nanoseconds of a decode
+    /// step now; 0 if no sequence decodes.
     pub fn front_end(&self, prompt_tokens: u32, step_ns: f64) -> Duration {
         let front = &self.0.physics.front_end;
         let ms = front.base_ms + front.per_1k_tokens_ms * f64::from(prompt_tokens) / 1e3;
         Duration::from_nanos_f64(ms * 1e6 + front.steps_ahead * step_ns)
     }
 
-    /// A few numbers for a router, about chunks as long as a step may be.
+    /// The costs for a router's estimates, for chunks of `max_num_batched_tokens`.
     pub fn prefill_cost(&self) -> PrefillCost {
         let Inner { physics, deployment, tokens, output, .. } = &*self.0;
         let chunk = deployment.max_num_batched_tokens;
-        // Exact for a whole chunk and for a short one; between them the time is nearly straight.
+        // Exact for a whole chunk and for a short one. Between them the time is almost linear.
         let short = chunk.div_ceil(16);
         let slope = if chunk > short {
             (tokens[chunk as usize] - tokens[short as usize]) / f64::from(chunk - short)
@@ -103,27 +110,32 @@ impl Calibrated {
         }
     }
 
+    /// The terms of the step time.
     pub fn physics(&self) -> &Physics {
         &self.0.physics
     }
 
+    /// The deployment it was built from.
     pub fn deployment(&self) -> &Deployment {
         &self.0.deployment
     }
 
+    /// The memory of the worker's devices.
     pub fn memory(&self) -> &MemoryPlan {
         &self.0.memory
     }
 
+    /// What the times rest on.
     pub fn standing(&self) -> &Standing {
         &self.0.standing
     }
 
+    /// Power and price of the worker's chips.
     pub fn hardware(&self) -> &Hardware {
         &self.0.hardware
     }
 
-    /// Room for KV in HBM in whole blocks of so many tokens, in tokens.
+    /// Room for KV in HBM, in tokens: whole blocks of `block_size` tokens.
     pub fn hbm_tokens(&self, block_size: u32) -> u64 {
         let Inner { memory, deployment, .. } = &*self.0;
         let free = memory.free_bytes(deployment.memory_utilisation).max(0.0);
@@ -132,7 +144,7 @@ impl Calibrated {
 }
 
 impl core::fmt::Debug for Inner {
-    /// Without the tables, which follow from the rest.
+    /// Leaves out the tables, because they follow from the rest.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Calibrated")
             .field("deployment", &self.deployment)

@@ -1,0 +1,53 @@
+//! Values of flags, and what each must be.
+
+use std::str::FromStr;
+use warmpath_core::sharing::Tenants;
+
+/// The least and the greatest.
+pub const SPEEDUPS: (f64, f64) = (1e-3, 1e4);
+
+#[derive(Clone, Copy, Debug)]
+pub struct HbmTokens(pub Option<u64>);
+
+pub fn parse_tokens(text: &str) -> Result<HbmTokens, String> {
+    if text == "unlimited" {
+        return Ok(HbmTokens(None));
+    }
+    let expected = "expected a whole number above 0 or \"unlimited\"";
+    let tokens: u64 = text.replace('_', "").parse().map_err(|_| expected.to_owned())?;
+    if tokens == 0 { Err(expected.into()) } else { Ok(HbmTokens(Some(tokens))) }
+}
+
+/// Times a rate: from a millionth to a million.
+pub fn parse_scale(text: &str) -> Result<f64, String> {
+    parse_within(text, 1e-6, 1e6)
+}
+
+/// As routers and workers take it.
+pub fn parse_speedup(text: &str) -> Result<f64, String> {
+    parse_within(text, SPEEDUPS.0, SPEEDUPS.1)
+}
+
+pub fn parse_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (least..=most).contains(value));
+    value.ok_or_else(|| format!("expected a number from {least} to {most}"))
+}
+
+pub fn parse_whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number of 0 or more".to_owned())
+}
+
+pub fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number above 0".to_owned())
+}
+
+pub fn parse_tenants(text: &str) -> Result<u32, String> {
+    let tenants = text.parse().ok().filter(|tenants| (1..=Tenants::MOST).contains(tenants));
+    tenants.ok_or_else(|| format!("expected 1 to {}", Tenants::MOST))
+}
+
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
+    let expected = || "expected seconds, 0 or more".to_owned();
+    let value: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=1e9).contains(&value) { Ok(value) } else { Err(expected()) }
+}

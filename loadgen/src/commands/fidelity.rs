@@ -1,0 +1,23 @@
+//! `fidelity`: the command of [`crate::fidelity`].
+
+use crate::fidelity;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Compares the timing model with measurements
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A folder of measurements: engine_steps.csv, kernels.csv, served_latency.csv,
+    /// decode_anchors.csv, kv_transfer.csv, on_device.csv, breakeven.csv, as far as there are any
+    #[arg(long, value_name = "DIR", default_value = "reference")]
+    pub reference: PathBuf,
+    /// Writes the full report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    fidelity::run(&args.reference, args.json.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,61 @@
+//! How a command that plays ends: tables, files, exit status.
+
+use crate::args::What;
+use crate::figures::Results;
+use crate::report::{self, OutputFiles, Report, SCHEMA};
+use crate::setup::Setup;
+use anyhow::Result;
+use serde::Serialize;
+use std::process::ExitCode;
+use warmpath_core::report::Slo;
+use warmpath_core::routing::policy::NamedPolicy;
+
+/// The files that the flags name.
+pub fn files(what: &What) -> Result<OutputFiles> {
+    OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())
+}
+
+/// What stands above and below the tables.
+pub struct About {
+    pub title: String,
+    pub slo: Slo,
+    pub baseline: Option<NamedPolicy>,
+}
+
+impl About {
+    pub fn of(setup: &Setup) -> Self {
+        let title = format!(
+            "{}, {}, blocks of {}, seed {}{}",
+            setup.source.name(),
+            setup.title(),
+            setup.fleet.profile().block_size,
+            setup.seed,
+            if setup.tick_jitter { ", tick jitter" } else { "" }
+        );
+        Self { title, slo: setup.slo, baseline: Some(setup.baseline.clone()) }
+    }
+}
+
+/// Prints the tables and writes the files. A run that is not valid, or that answered nothing, is a
+/// failure.
+pub fn finish(
+    config: impl Serialize,
+    results: Results,
+    about: &About,
+    files: OutputFiles,
+) -> Result<ExitCode> {
+    let About { title, slo, baseline } = about;
+    print!("{}", report::render(title, &results, slo, baseline.as_ref()));
+    let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
+    if let Some(file) = files.csv {
+        file.finish(report::csv(&results.runs).as_bytes())?;
+    }
+    if let Some(file) = files.parquet {
+        let origin = report::Origin { config: serde_json::to_string(&config)? };
+        report::write_requests(file, &origin, &results.runs)?;
+    }
+    if let Some(file) = files.json {
+        file.finish(&Report { schema: SCHEMA, config, results }.to_json()?)?;
+    }
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

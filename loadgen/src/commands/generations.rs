@@ -1,0 +1,36 @@
+//! `generations`: the command of [`crate::studies::generations`].
+
+use crate::args::Question;
+use crate::play::Progress;
+use crate::studies::generations::{self, Params};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// One workload on the chips of several generations: tokens a second, and what they cost
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub question: Question,
+    /// Devices to compare; the first is what the others are held against
+    #[arg(
+        long,
+        value_name = "A,B,...",
+        value_delimiter = ',',
+        default_value = "b200,gb300,vera-rubin,h200,h100,mi300x,tpu7x,trainium3"
+    )]
+    pub devices: Vec<String>,
+    /// The least share of its maker's peaks that a device without measurements is credited with
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
+    pub realization: f64,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.01..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share from 0.01 to 1".to_owned())
+}
+
+pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+    let params =
+        Params { question: &args.question, devices: &args.devices, realization: args.realization };
+    generations::run(&params, progress)
+}

@@ -1,0 +1,13 @@
+//! One command a file: its arguments, its help and its run.
+
+pub mod advise;
+pub mod compare;
+pub mod explain;
+pub mod fidelity;
+mod finish;
+pub mod fit;
+pub mod generations;
+pub mod replay;
+pub mod run;
+pub mod sharing;
+pub mod sim;

@@ -1,0 +1,237 @@
+//! `run`: drives a router that already runs, whatever stands behind it.
+
+use super::finish::{self, About};
+use crate::args::TraceArgs;
+use crate::args::values::{parse_count, parse_scale, parse_speedup, parse_whole};
+use crate::figures::{Mode, Profiles, Results, RunId, RunReport, Slowest};
+use crate::files::{bad, check_target};
+use crate::play::drive::{self, Options};
+use crate::play::identities::Identities;
+use crate::play::interrupt::interrupted;
+use crate::play::target::{Target, target_of};
+use crate::play::validity::{too_few, too_late};
+use crate::play::{Progress, room};
+use crate::report::OutputFiles;
+use crate::setup::Source;
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use warmpath_core::block::ScopePlan;
+use warmpath_core::report::{Figures, Slo};
+use warmpath_core::sharing::{Scopes, Sharing};
+use warmpath_core::workload::trace::Pace;
+
+/// Drives a router that already runs
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The router: http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub target: String,
+    #[command(flatten)]
+    pub what: RunWhat,
+}
+
+/// What to send to a router whose fleet and policy are its own business.
+#[derive(Debug, clap::Args)]
+pub struct RunWhat {
+    #[command(flatten)]
+    pub trace: Option<TraceArgs>,
+    /// A workload by name, or a workload file (TOML)
+    #[arg(long, value_name = "NAME", default_value = "assistant")]
+    pub workload: String,
+    /// Whom it plays: a TOML file with a `[[tenants]]` table for each, as the router's own has, of name
+    /// and token, token_file or token_env. Sessions are dealt to them
+    #[arg(long, value_name = "FILE")]
+    pub tenants_file: Option<PathBuf>,
+    /// Stops after so many requests
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
+    pub requests: Option<NonZeroU64>,
+    /// Times the workload's own arrival rate
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
+    pub rate_scale: f64,
+    /// Spreads the requests of one trace timestamp over the time to the next
+    #[arg(long)]
+    pub tick_jitter: bool,
+    /// Model seconds a wall second. Unless given, what the target says it runs at, and 1 for real
+    /// engines, which say nothing
+    #[arg(long, value_name = "X", value_parser = parse_speedup)]
+    pub speedup: Option<f64>,
+    /// Fails answers that are not the token stream of warmpath's simulated workers
+    #[arg(long)]
+    pub check_tokens: bool,
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64>, default_value_t = 1, help = "Seed of everything that is drawn")]
+    pub seed: u64,
+    /// Goes into every text, so that a run finds nothing that an earlier one left in the target's
+    /// caches; a fresh one unless given, and printed. The same again sends the same texts
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
+    pub nonce: Option<u32>,
+    /// Writes the full report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Writes one row a request as Parquet
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
+}
+
+const REQUEST_LIMIT: Duration = Duration::from_secs(600);
+/// Requests whose TTFT and TPOT stay within this count as good.
+pub const SLO: Slo = Slo { ttft_s: 2.0, tpot_s: 0.1 };
+
+/// What the JSON says of how it came about.
+#[derive(Debug, Serialize)]
+pub struct RunConfig {
+    pub target: String,
+    pub source: Source,
+    pub rate_scale: f64,
+    pub tick_jitter: bool,
+    pub speedup: f64,
+    pub seed: u64,
+    pub nonce: u32,
+    pub slo: Slo,
+    /// As the target says.
+    pub block_size: u32,
+}
+
+pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+    let what = &args.what;
+    let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref())?;
+    let (config, run) = drive_target(args, progress)?;
+    let notes = notes(&config, &run);
+    let results = Results { runs: vec![run], notes, ..Results::default() };
+    let about = About {
+        title: format!(
+            "{}, seed {}, nonce {}, against {} at speedup {}",
+            config.source.name(),
+            config.seed,
+            config.nonce,
+            config.target,
+            config.speedup
+        ),
+        slo: SLO,
+        baseline: None,
+    };
+    finish::finish(config, results, &about, files)
+}
+
+fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunReport)> {
+    let what = &args.what;
+    check_target(&args.target)?;
+    let identities = match &what.tenants_file {
+        Some(path) => Identities::read(path)?,
+        None => Identities::default(),
+    };
+    let mut source = match &what.trace {
+        Some(path) => Source::trace(path)?,
+        None => Source::workload(&what.workload, Path::new(""))?,
+    };
+    match (identities.count(), source.tenants().count()) {
+        (0, 1) => {}
+        (0, tenants) => {
+            let why = format!("{} has {tenants} tenants", source.name());
+            return Err(bad(format!("--tenants-file: missing, expected one: {why}")));
+        }
+        (identities, _) => source.set_tenants(identities as u32),
+    }
+    if what.tick_jitter {
+        source.check_tick_jitter()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let Target { block_size, speedup } = runtime.block_on(target_of(&args.target, &identities))?;
+    let speedup = match (what.speedup, speedup) {
+        (Some(given), Some(own)) if given != own => {
+            let why = format!("{given}, but what is behind {} runs at {own}", args.target);
+            return Err(bad(format!("--speedup: {why}; leave the flag out to follow it")));
+        }
+        (given, own) => given.or(own).unwrap_or(1.0),
+    };
+    let nonce = what.nonce.unwrap_or_else(fresh_nonce);
+    // Who shares with whom is the target's business; whose each session is, is ours.
+    let operator = ScopePlan::new("", "run", "", block_size);
+    let prepared = source.prepare(&Scopes::new(&operator, Sharing::default(), source.tenants()));
+    let pace = Pace {
+        rate_scale: what.rate_scale,
+        tick_jitter: what.tick_jitter,
+        seed: what.seed,
+        limit: what.requests.map(NonZeroU64::get),
+    };
+    let workload = prepared.workload(pace);
+    let total = workload.total();
+    let bar = progress.start(total, "live", "requests");
+    let options = Options {
+        speedup,
+        check_tokens: what.check_tokens,
+        timeout: REQUEST_LIMIT,
+        nonce: Some(nonce),
+        rows: what.parquet.is_some(),
+    };
+    if options.rows {
+        room::check_count(total)?;
+    }
+    let started = Instant::now();
+    let progress = move |ended| bar.set(ended);
+    let drive = drive::drive(&args.target, workload, options, identities, interrupted(), progress);
+    let mut driven = runtime.block_on(drive)?;
+    let figures = driven.recorder.figures(block_size, None, &SLO);
+    let lateness = driven.live.send_lateness_s.mean * speedup;
+    let cut = driven.live.interrupted.then(|| {
+        let Figures { offered, requests, .. } = figures;
+        format!("interrupted: {offered} of {total} requests were sent, {requests} answered")
+    });
+    let invalid_because =
+        cut.or_else(|| too_late(lateness, figures.ttft_s.mean)).or_else(|| too_few(&figures));
+    let id = RunId {
+        policy: None,
+        variant: None,
+        mode: Mode::Live,
+        workload: prepared.name(),
+        seed: what.seed,
+        rate_scale: what.rate_scale,
+    };
+    // The target's own engines decide.
+    let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
+    let rows = driven.recorder.take_rows();
+    let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
+    let report = report.with_live(driven.live, speedup, rows, invalid_because);
+    let report = RunReport { nonce: Some(nonce), ..report };
+    let config = RunConfig {
+        target: args.target.clone(),
+        source,
+        rate_scale: what.rate_scale,
+        tick_jitter: what.tick_jitter,
+        speedup,
+        seed: what.seed,
+        nonce,
+        slo: SLO,
+        block_size,
+    };
+    Ok((config, report))
+}
+
+/// What a reader of the figures must know of them.
+pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
+    let nonce = config.nonce;
+    let mut notes = vec![format!(
+        "Every text is salted with nonce {nonce}, so caches hold none of it from runs with another; \
+         --nonce {nonce} sends the same again."
+    )];
+    notes.extend(config.source.note());
+    if let Some(slowest) = run.live.as_ref().and_then(|live| live.slowest.as_ref()) {
+        let Slowest { request_id, ttft_s } = slowest;
+        notes.push(format!(
+            "Slowest TTFT: {request_id}, {ttft_s:.3} s; `loadgen explain` says why it went where it went, \
+             while its router remembers."
+        ));
+    }
+    notes
+}
+
+/// Different for every run, and short enough to be typed again.
+fn fresh_nonce() -> u32 {
+    // The standard library seeds its hashers from the system's randomness.
+    RandomState::new().hash_one("nonce") as u32
+}

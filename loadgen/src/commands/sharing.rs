@@ -1,0 +1,23 @@
+//! `sharing`: the command of [`crate::studies::sharing`].
+
+use crate::args::Question;
+use crate::play::Progress;
+use crate::studies::sharing::{self, Params};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// What each kind of sharing is worth on a workload: from users' own devices to a shared pool
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub question: Question,
+    /// Instead of the ladder: where a shared pool makes a fleet five times as fast, by share of reused
+    /// tokens, context, bandwidth, fleet size and memory
+    #[arg(long)]
+    pub sweep: bool,
+}
+
+pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+    let params = Params { question: &args.question, sweep: args.sweep };
+    sharing::run(&params, progress)
+}

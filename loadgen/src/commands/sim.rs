@@ -1,0 +1,53 @@
+//! `sim`: each policy in virtual time alone.
+
+use super::finish::{self, About};
+use crate::args::What;
+use crate::figures::Results;
+use crate::files::bad;
+use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate, variants};
+use crate::setup::Setup;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs each policy in virtual time alone
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub what: What,
+    /// Writes each simulated router's log as DIR/POLICY.jsonl, for `loadgen replay`
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+}
+
+pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+    let setup = Setup::resolve(&args.what)?;
+    let files = finish::files(&args.what)?;
+    let options = RunOptions { rows: args.what.parquet.is_some(), ..RunOptions::default() };
+    let results =
+        variants::each(&setup, &options, |setup, options| all(args, setup, options, progress))?;
+    let about = About::of(&setup);
+    finish::finish(setup, results, &about, files)
+}
+
+/// The whole workload under each policy, or a grid of them.
+fn all(args: &Args, setup: &Setup, options: &RunOptions, progress: &Progress) -> Result<Results> {
+    let prepared = setup.source.prepare(&scope(setup));
+    if setup.is_grid() && args.record.is_some() {
+        return Err(bad("--record: writes one log a policy, expected one seed and one rate"));
+    }
+    let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
+    let total = prepared.workload(pace).total();
+    room::check(setup, options, total, 0)?;
+    if setup.is_grid() {
+        return of_grid(setup, &prepared, options, progress);
+    }
+    let mut runs = Vec::new();
+    for policy in &setup.policies {
+        let cell = Cell::first(setup, policy, None, options);
+        let bar = progress.start(total, &format!("{} sim", policy.label), "requests");
+        let record = args.record.as_deref();
+        runs.push(simulate(setup, &prepared, cell, record, &mut |n| bar.set(n))?);
+    }
+    of_runs(runs, setup, &prepared, options, progress)
+}

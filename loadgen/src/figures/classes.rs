@@ -1,0 +1,54 @@
+//! What came out by class, of a workload that has several.
+
+use serde::Serialize;
+use warmpath_core::report::{Answered, Recorder, Slo, Spread};
+use warmpath_core::workload::mixed::class_of;
+
+/// A class, on devices and on workers together.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassFigures {
+    pub name: String,
+    /// Answered.
+    pub requests: u64,
+    /// Of these, by users' own devices.
+    pub on_devices: u64,
+    /// Of those that were answered. One that was not has no class.
+    pub within_slo: f64,
+    pub hit_rate: f64,
+    pub ttft_s: Spread,
+    pub tpot_mean_s: f64,
+}
+
+/// In the order of the workload's file; none where there is one class.
+pub fn class_figures(
+    names: Vec<&str>,
+    slo: &Slo,
+    workers: &Recorder,
+    devices: Option<&Recorder>,
+) -> Vec<ClassFigures> {
+    let count = names.len() as u32;
+    let of = |(class, name): (u32, &str)| {
+        let here = |all: &Recorder| -> Vec<Answered> {
+            let of_class = |request: &&Answered| class_of(request.id, count) == class;
+            all.answered().iter().filter(of_class).cloned().collect()
+        };
+        let own = devices.map(here).unwrap_or_default();
+        let on_devices = own.len() as u64;
+        let mut all = here(workers);
+        all.extend(own);
+        let n = all.len().max(1) as f64;
+        let within = all.iter().filter(|request| request.meets(slo)).count();
+        let sum = |of: fn(&Answered) -> u32| all.iter().map(|r| f64::from(of(r))).sum::<f64>();
+        let tpots = Spread::of(all.iter().filter_map(Answered::tpot_s).collect());
+        ClassFigures {
+            name: name.to_owned(),
+            requests: all.len() as u64,
+            on_devices,
+            within_slo: within as f64 / n,
+            hit_rate: sum(|r| r.cached_tokens) / sum(|r| r.prompt_tokens).max(1.0),
+            ttft_s: Spread::of(all.iter().map(|r| r.ttft().as_secs_f64()).collect()),
+            tpot_mean_s: tpots.mean,
+        }
+    };
+    (0..).zip(names).map(of).collect()
+}

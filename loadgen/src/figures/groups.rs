@@ -1,0 +1,83 @@
+//! The groups of a mixed fleet, and what each did.
+
+use serde::Serialize;
+use warmpath_core::engine::EngineStats;
+use warmpath_core::engine::handover::HandoverStats;
+use warmpath_core::engine::physics::Standing;
+use warmpath_core::event::Role;
+use warmpath_sim::Group;
+
+/// One group of a mixed fleet.
+#[derive(Debug, Serialize)]
+pub struct GroupFigures {
+    pub name: String,
+    pub workers: u32,
+    pub role: Role,
+    pub profile: String,
+    pub profile_validated: bool,
+    /// What its times rest on, and how far off they may be.
+    pub profile_standing: Standing,
+    /// Where the room for KV was given: the tokens that memory and weights would leave.
+    pub profile_hbm_tokens_computed: Option<u64>,
+    /// Virtual time only.
+    #[serde(flatten)]
+    pub work: Option<GroupWork>,
+}
+
+/// What the workers of a fleet did, in their order, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    pub engines: &'a [EngineStats],
+    pub handovers: &'a [HandoverStats],
+    pub seconds: f64,
+}
+
+/// What the workers of a group did, all together.
+#[derive(Debug, Serialize)]
+pub struct GroupWork {
+    /// Share of the time in which a worker computed.
+    pub utilisation: f64,
+    pub prefill_tokens: u64,
+    pub output_tokens: u64,
+    /// KV that left for workers that answer, and the share of the time in which any was on its way.
+    pub handed_over_bytes: u64,
+    pub handover_link_utilisation: f64,
+}
+
+impl GroupWork {
+    fn of(did: &Work<'_>, workers: core::ops::Range<usize>) -> Self {
+        let (engines, handovers) = (&did.engines[workers.clone()], &did.handovers[workers]);
+        let offered = did.seconds * engines.len() as f64;
+        let share = |sum: f64| if offered > 0.0 { sum / offered } else { 0.0 };
+        let sending = handovers.iter().map(|stats| stats.sending.as_secs_f64());
+        Self {
+            utilisation: share(engines.iter().map(|stats| stats.busy.as_secs_f64()).sum()),
+            handed_over_bytes: handovers.iter().map(|stats| stats.bytes).sum(),
+            handover_link_utilisation: share(sending.sum()),
+            prefill_tokens: engines.iter().map(|stats| stats.prefill_tokens).sum(),
+            output_tokens: engines.iter().map(|stats| stats.output_tokens).sum(),
+        }
+    }
+}
+
+impl GroupFigures {
+    /// Each of `groups`, with what its workers did where that is known.
+    pub fn of(groups: &[Group], work: Option<Work<'_>>) -> Vec<Self> {
+        let mut begin = 0;
+        let of = |group: &Group| {
+            let mine = begin..begin + group.workers as usize;
+            begin = mine.end;
+            Self {
+                name: group.name.clone(),
+                workers: group.workers,
+                role: group.role,
+                profile: group.profile.name.clone(),
+                profile_validated: group.profile.validated,
+                profile_standing: group.profile.standing(),
+                profile_hbm_tokens_computed: group.profile.overridden_hbm_tokens(),
+                work: work.map(|work| GroupWork::of(&work, mine)),
+            }
+        };
+        groups.iter().map(of).collect()
+    }
+}

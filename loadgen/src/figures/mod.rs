@@ -1,0 +1,27 @@
+//! What runs report: data, and what is computed from the statistics of a run. Nothing here plays
+//! or draws.
+
+mod capacity;
+mod classes;
+mod comparison;
+mod devices;
+mod engine;
+mod groups;
+mod names;
+mod policy;
+mod results;
+mod run;
+mod stats;
+
+pub use capacity::{Capacity, ENOUGH, Found};
+pub use classes::{ClassFigures, class_figures};
+pub use comparison::{Comparison, compare_to};
+pub use devices::DeviceReport;
+pub use engine::{
+    EngineFigures, HandoverFigures, LiveHandover, PeerFigures, PoolFigures, TierFigures,
+};
+pub use groups::{GroupFigures, GroupWork, Work};
+pub use names::{label, record_name, wire_name};
+pub use results::Results;
+pub use run::{LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};
+pub use stats::Estimate;

@@ -1,0 +1,38 @@
+//! Every run of a command: single ones or a grid, and the capacities.
+
+use super::options::RunOptions;
+use super::progress::Progress;
+use super::{capacity, grid};
+use crate::figures::{Results, RunReport, compare_to};
+use crate::setup::{Prepared, Setup};
+use anyhow::Result;
+
+/// Single runs, and the capacities if they are asked for.
+pub fn of_runs(
+    runs: Vec<RunReport>,
+    setup: &Setup,
+    prepared: &Prepared<'_>,
+    options: &RunOptions,
+    progress: &Progress,
+) -> Result<Results> {
+    let capacities = if setup.capacity {
+        capacity::find(setup, prepared, options, progress)?
+    } else {
+        Vec::new()
+    };
+    let (notes, by_owner) = (setup.notes(), setup.has_tenants());
+    Ok(Results { runs, comparisons: Vec::new(), capacities, notes, by_owner })
+}
+
+/// Every policy at every rate with every seed, compared.
+pub fn of_grid(
+    setup: &Setup,
+    prepared: &Prepared<'_>,
+    options: &RunOptions,
+    progress: &Progress,
+) -> Result<Results> {
+    let runs = grid::play(setup, prepared, &grid::cells(setup, options), progress)?;
+    let variant = options.variant.as_deref();
+    let comparisons = compare_to(&setup.baseline, &setup.policies, &setup.rates, variant, &runs);
+    Ok(Results { comparisons, ..of_runs(runs, setup, prepared, options, progress)? })
+}

@@ -1,0 +1,413 @@
+//! The live client: sends a workload to a router over gRPC and records what comes back.
+//!
+//! A thread of its own keeps the schedule, since a speedup multiplies every wall-clock error and
+//! tokio's timers tick in milliseconds. Latency counts from the instant a request should have been
+//! sent, however late it was.
+
+use crate::figures::{LiveFigures, LiveHandover, Slowest, wire_name};
+use crate::play::identities::Identities;
+use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use warmpath_core::id::{ORIGINS, RequestId, WorkerId};
+use warmpath_core::report::{Cached, Recorder, Spread};
+use warmpath_core::request::{Request, Work};
+use warmpath_core::time::Instant as ModelInstant;
+use warmpath_core::tokens::TokenStream;
+use warmpath_core::workload::Workload;
+use warmpath_proto::clock::ModelClock;
+use warmpath_proto::tiers;
+use warmpath_proto::transfer::{self, Moved};
+use warmpath_proto::vllm::inference_client::InferenceClient;
+use warmpath_proto::vllm::{
+    FinishInfo, GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds,
+    finish_info::FinishReason, generate_request::Prompt,
+};
+
+/// Connections to the router. One is a bottleneck and a single point of failure; more than a few
+/// gain nothing on loopback.
+const CONNECTIONS: usize = 4;
+const WINDOW: u32 = 64 << 20;
+/// How long an interrupted run waits for the answers that are under way, in wall time.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub speedup: f64,
+    /// Whether every answer must be the token stream that its prompt determines.
+    pub check_tokens: bool,
+    /// Wall time after which a request counts as failed.
+    pub timeout: Duration,
+    /// Goes into every text and every request's name.
+    pub nonce: Option<u32>,
+    /// Whether the recorder keeps a row a request.
+    pub rows: bool,
+}
+
+#[derive(Debug)]
+pub struct Driven {
+    pub recorder: Recorder,
+    pub live: LiveFigures,
+}
+
+/// Sends the whole workload and waits for every answer. When `interrupt` ends, nothing more is sent,
+/// and what is under way has [`DRAIN_LIMIT`] to end. `progress` hears how many have ended.
+pub async fn drive(
+    target: &str,
+    workload: Workload,
+    options: Options,
+    identities: Identities,
+    interrupt: impl Future<Output = ()> + Send + 'static,
+    progress: impl Fn(u64) + Send + 'static,
+) -> Result<Driven> {
+    let mut channels = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let endpoint = Endpoint::from_shared(target.to_owned())
+            .with_context(|| format!("--target: {target}"))?
+            .connect_timeout(Duration::from_secs(5))
+            .tcp_nodelay(true)
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW / 8);
+        let channel = endpoint.connect().await;
+        channels.push(channel.with_context(|| format!("cannot reach the router at {target}"))?);
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let mut shared = Shared::default();
+    if options.rows {
+        shared.recorder.keep_rows();
+    }
+    let shared = Arc::new(Mutex::new(shared));
+    let (give_up, given_up) = watch::channel(false);
+    let shares = Arc::clone(&shared);
+    let context = Client { channels, options, identities, given_up, shared: shares };
+    let (events, heard) = mpsc::channel();
+    let interrupted = events.clone();
+    let listening = tokio::spawn(async move {
+        interrupt.await;
+        // Nobody hears it any more once the last request has ended.
+        let _ = interrupted.send(Event::Interrupted);
+    });
+    let schedule = Schedule { context, workload, runtime, events, heard, give_up };
+    let schedule = std::thread::Builder::new()
+        .name("schedule".into())
+        .spawn(move || schedule.keep(&progress))?;
+    let interrupted = tokio::task::spawn_blocking(move || schedule.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the schedule's thread panicked"))?;
+    listening.abort();
+    let all = std::mem::take(&mut *shared.lock().expect("no request's task panicked"));
+    Ok(all.into_driven(interrupted, options.nonce))
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    recorder: Recorder,
+    lateness_s: Vec<f64>,
+    overhead_s: Vec<f64>,
+    /// The first failures in full, for the person who reads the report.
+    failures: Vec<String>,
+    tier_names: Vec<String>,
+    handover: Option<LiveHandover>,
+}
+
+impl Shared {
+    fn into_driven(self, interrupted: bool, nonce: Option<u32>) -> Driven {
+        let slowest = self.recorder.answered().iter().max_by_key(|request| request.ttft());
+        let slowest = slowest.map(|request| Slowest {
+            request_id: wire_name(nonce, request.id),
+            ttft_s: request.ttft().as_secs_f64(),
+        });
+        let served: BTreeSet<WorkerId> =
+            self.recorder.answered().iter().map(|request| request.worker).collect();
+        let live = LiveFigures {
+            send_lateness_s: Spread::of(self.lateness_s),
+            router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
+            handover: self.handover,
+            workers: served.len() as u32,
+            failures: self.failures,
+            tier_names: self.tier_names,
+            interrupted,
+            slowest,
+        };
+        Driven { recorder: self.recorder, live }
+    }
+}
+
+#[derive(Clone)]
+struct Client {
+    channels: Vec<Channel>,
+    options: Options,
+    identities: Identities,
+    /// Whether nobody waits for answers any more.
+    given_up: watch::Receiver<bool>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What the schedule waits for besides the time of the next request.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Ended(RequestId),
+    Interrupted,
+}
+
+struct Schedule {
+    context: Client,
+    workload: Workload,
+    runtime: tokio::runtime::Handle,
+    events: mpsc::Sender<Event>,
+    heard: mpsc::Receiver<Event>,
+    give_up: watch::Sender<bool>,
+}
+
+impl Schedule {
+    /// Gives whether it was interrupted.
+    fn keep(mut self, progress: &dyn Fn(u64)) -> bool {
+        // A little time to breathe before the first request, so that it is not late by the set-up.
+        let origin = Instant::now() + Duration::from_millis(20);
+        let clock = ModelClock::new(origin, self.context.options.speedup);
+        let mut total = self.workload.total();
+        let (mut sent, mut ended) = (0u64, 0u64);
+        let mut interrupted = false;
+        let mut give_up_at = None;
+        while ended < total {
+            while !interrupted && let Some((at, work)) = due(&mut self.workload, origin, &clock) {
+                self.spawn(sent as usize, clock, at, work);
+                sent += 1;
+            }
+            let next = if interrupted {
+                give_up_at
+            } else {
+                self.workload.next_send().map(|at| clock.wall(at))
+            };
+            let event = match next {
+                Some(at) => self.heard.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => self.heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(Event::Ended(id)) => {
+                    self.workload.on_ended(clock.now(), id);
+                    ended += 1;
+                    progress(ended);
+                }
+                Ok(Event::Interrupted) => {
+                    (interrupted, total) = (true, sent);
+                    give_up_at = Some(Instant::now() + DRAIN_LIMIT);
+                }
+                Err(_) if give_up_at.is_some_and(|at| at <= Instant::now()) => {
+                    self.give_up.send_replace(true);
+                    give_up_at = None;
+                }
+                Err(_) => {}
+            }
+        }
+        interrupted
+    }
+
+    fn spawn(&self, turn: usize, clock: ModelClock, at: ModelInstant, work: Work) {
+        let channel = self.context.channels[turn % self.context.channels.len()].clone();
+        let (context, events) = (self.context.clone(), self.events.clone());
+        self.runtime.spawn(async move {
+            let id = work.request.id;
+            one_request(context, channel, &clock, at, work).await;
+            // The schedule outlives its requests.
+            let _ = events.send(Event::Ended(id));
+        });
+    }
+}
+
+fn due(
+    workload: &mut Workload,
+    origin: Instant,
+    clock: &ModelClock,
+) -> Option<(ModelInstant, Work)> {
+    (Instant::now() >= origin).then(|| workload.send(clock.now())).flatten()
+}
+
+async fn one_request(
+    context: Client,
+    channel: Channel,
+    clock: &ModelClock,
+    at: ModelInstant,
+    mut work: Work,
+) {
+    let (id, prompt_tokens) = (work.request.id, work.request.prompt.tokens());
+    let nonce = context.options.nonce;
+    if let Some(nonce) = nonce {
+        work.text = work.text.salted(u64::from(nonce));
+    }
+    let request = to_wire(&work, nonce);
+    let expected = context.options.check_tokens.then(|| {
+        let mut stream = TokenStream::default();
+        if let Some(Prompt::TokenIds(TokenIds { ids })) = &request.prompt {
+            stream.extend(ids);
+        }
+        stream
+    });
+    let late = Instant::now().saturating_duration_since(clock.wall(at));
+    {
+        let mut shared = context.lock();
+        shared.lateness_s.push(late.as_secs_f64());
+        shared.recorder.sent(at, id, prompt_tokens, work.output_tokens);
+        let Request { session, tenant, .. } = work.request;
+        shared.recorder.described(clock.now(), id, session, tenant);
+        shared.recorder.belongs(id, tenant, work.known);
+    }
+    let mut given_up = context.given_up.clone();
+    let exchange = stream(&context, channel, clock, &work, request, expected);
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
+            Ok(outcome) => outcome.map_err(|status| (format!("{:?}", status.code()), status)),
+            Err(_) => {
+                let status = Status::deadline_exceeded("no end within the time limit");
+                Err((format!("{:?}", status.code()), status))
+            }
+        },
+        _ = given_up.wait_for(|&given_up| given_up) => {
+            Err(("interrupted".to_owned(), Status::cancelled("given up when interrupted")))
+        }
+    };
+    let now = clock.now();
+    let mut shared = context.lock();
+    match outcome {
+        Ok(Ended { worker, cached, tier_names, moved }) => {
+            if let Some(moved) = moved {
+                let all = shared.handover.get_or_insert_default();
+                all.requests += 1;
+                all.tokens += moved.tokens;
+                all.bytes += moved.bytes;
+            }
+            shared.recorder.finished(now, id, worker, cached);
+            if shared.tier_names.len() < tier_names.len() {
+                shared.tier_names = tier_names;
+            }
+        }
+        Err((reason, status)) => {
+            if shared.failures.len() < 5 {
+                let name = wire_name(nonce, id);
+                shared.failures.push(format!("{name}: {}: {}", status.code(), status.message()));
+            }
+            shared.recorder.failed(now, id, &reason);
+        }
+    }
+}
+
+impl Client {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no request's task panicked")
+    }
+}
+
+struct Ended {
+    worker: WorkerId,
+    cached: Cached,
+    /// Of the tiers that the worker tells apart.
+    tier_names: Vec<String>,
+    /// KV that another worker handed over for it.
+    moved: Option<Moved>,
+}
+
+async fn stream(
+    context: &Client,
+    channel: Channel,
+    clock: &ModelClock,
+    work: &Work,
+    request: GenerateRequest,
+    mut expected: Option<TokenStream>,
+) -> Result<Ended, Status> {
+    let mut client = InferenceClient::new(channel);
+    let request = context.identities.sign(work.request.tenant, request);
+    let response = client.generate_stream(request).await?;
+    let header = |name| response.metadata().get(name)?.to_str().ok();
+    let worker = header("x-warmpath-worker")
+        .and_then(|text| text.trim_start_matches('w').parse().ok())
+        .map(WorkerId);
+    if let Some(worker) = worker {
+        context.lock().recorder.placed(work.request.id, worker);
+    }
+    let overhead_ns = header("x-warmpath-router-ns").and_then(|text| text.parse::<u64>().ok());
+    let mut stream = response.into_inner();
+    let mut tokens = 0;
+    while let Some(message) = stream.message().await? {
+        let Some(output) = message.outputs else { continue };
+        if tokens == 0 && output.num_tokens > 0 {
+            let now = clock.now();
+            let mut shared = context.lock();
+            shared.recorder.first_token(now, work.request.id);
+            shared.overhead_s.extend(overhead_ns.map(|ns| ns as f64 * 1e-9));
+        }
+        tokens += output.num_tokens;
+        if let Some(expected) = &mut expected {
+            check_tokens(expected, output.num_tokens, &output.token_ids)?;
+        }
+        let Some(finish) = output.finish_info else { continue };
+        if finish.finish_reason() == FinishReason::Aborted {
+            return Err(Status::aborted("the engine gave the request up"));
+        }
+        if tokens != finish.num_output_tokens || tokens == 0 {
+            return Err(Status::data_loss(format!(
+                "{tokens} tokens arrived, the engine sent {}",
+                finish.num_output_tokens
+            )));
+        }
+        if tokens != work.output_tokens {
+            return Err(Status::data_loss(format!(
+                "{tokens} tokens arrived, {} were asked for",
+                work.output_tokens
+            )));
+        }
+        let (cached, tier_names) = found(&finish);
+        let moved = finish.kv_transfer_params.as_ref().and_then(transfer::moved_of);
+        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names, moved });
+    }
+    Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
+}
+
+/// What the worker says it found, and the names of the tiers it tells apart.
+fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
+    let tokens = finish.num_cached_tokens.unwrap_or(0);
+    let mut cached = Cached { tokens, by_tier: [0; ORIGINS] };
+    let found = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
+    if let Some(found) = &found {
+        cached.by_tier = found.by_origin;
+    }
+    (cached, found.map_or_else(Vec::new, |found| found.tiers))
+}
+
+fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {
+    if ids.len() != count as usize {
+        return Err(Status::data_loss(format!("{count} tokens announced, {} sent", ids.len())));
+    }
+    for &id in ids {
+        let token = expected.generate();
+        if id != token {
+            return Err(Status::data_loss(format!("token {id} arrived, expected {token}")));
+        }
+    }
+    Ok(())
+}
+
+fn to_wire(work: &Work, nonce: Option<u32>) -> GenerateRequest {
+    let ids = work.text.token_ids(work.request.prompt.tokens());
+    GenerateRequest {
+        request_id: wire_name(nonce, work.request.id),
+        prompt: Some(Prompt::TokenIds(TokenIds { ids })),
+        stopping: Some(StoppingCriteria {
+            max_new_tokens: work.output_tokens,
+            min_new_tokens: work.output_tokens,
+            ignore_eos: true,
+            ..StoppingCriteria::default()
+        }),
+        response: Some(ResponseOptions {
+            output_text: Some(false),
+            output_token_ids: true,
+            ..ResponseOptions::default()
+        }),
+        session_id: work.request.session.map(|session| session.to_string()),
+        ..GenerateRequest::default()
+    }
+}

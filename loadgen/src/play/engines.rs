@@ -1,0 +1,91 @@
+//! What engines, pool and links did, from their statistics.
+
+use crate::figures::{HandoverFigures, PeerFigures, PoolFigures, TierFigures};
+use crate::setup::{Fleet, Setup};
+use warmpath_core::engine::handover::HandoverStats;
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::store::Traffic;
+use warmpath_core::engine::{EngineStats, LoanStats};
+use warmpath_core::event::Role;
+use warmpath_core::pool::PoolStats;
+use warmpath_core::time::Duration;
+
+/// What went from workers that compute prompts to those that answer.
+pub fn handover_figures(
+    setup: &Setup,
+    workers: &[HandoverStats],
+    duration_s: f64,
+) -> Option<HandoverFigures> {
+    setup.handover?;
+    let sum = |of: fn(&HandoverStats) -> u64| workers.iter().map(of).sum();
+    let seconds = |of: fn(&HandoverStats) -> Duration| -> f64 {
+        workers.iter().map(|stats| of(stats).as_secs_f64()).sum()
+    };
+    let groups = setup.fleet.groups();
+    let senders = groups.iter().filter(|group| group.role == Role::Prefill);
+    let offered_s = duration_s * f64::from(senders.map(|group| group.workers).sum::<u32>());
+    Some(HandoverFigures {
+        tokens: sum(|stats| stats.tokens),
+        bytes: sum(|stats| stats.bytes),
+        link_utilisation: if offered_s > 0.0 {
+            seconds(|stats| stats.sending) / offered_s
+        } else {
+            0.0
+        },
+        wait_s: seconds(|stats| stats.wait),
+        failed: sum(|stats| stats.failed),
+        expired: sum(|stats| stats.expired),
+    })
+}
+
+pub fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> PoolFigures {
+    let bytes = |blocks: u64| blocks as f64 * profile.block_bytes();
+    PoolFigures {
+        sent_bytes: bytes(pool.sent_blocks),
+        stored_bytes: bytes(pool.stored_blocks),
+        known_bytes: bytes(pool.known_blocks),
+        refused_bytes: bytes(pool.refused_blocks),
+        link_utilisation: if duration_s > 0.0 {
+            pool.sending.as_secs_f64() / duration_s
+        } else {
+            0.0
+        },
+    }
+}
+
+/// None where nobody lends.
+pub fn peer_figures(fleet: &Fleet, loans: &[LoanStats], offered_s: f64) -> Option<PeerFigures> {
+    let lends = fleet.profiles().into_iter().any(|profile| profile.peers.is_some());
+    if !lends || offered_s <= 0.0 {
+        return None;
+    }
+    // Where anything is lent, blocks have the same bytes throughout the fleet.
+    let blocks: u64 = loans.iter().map(|loan| loan.blocks).sum();
+    let sending: f64 = loans.iter().map(|loan| loan.sending.as_secs_f64()).sum();
+    Some(PeerFigures {
+        sent_bytes: blocks as f64 * fleet.profile().block_bytes(),
+        link_utilisation: sending / offered_s,
+    })
+}
+
+pub fn tier_figures(fleet: &Fleet, engines: &[EngineStats], offered_s: f64) -> Vec<TierFigures> {
+    let profiles: Vec<&Profile> = fleet.each_worker();
+    let of = |(i, name): (usize, String)| {
+        let sum = |of: fn(&Traffic) -> u64| -> f64 {
+            let bytes = |(profile, engine): (&&Profile, &EngineStats)| {
+                engine.traffic.get(i).map_or(0.0, |tier| of(tier) as f64 * profile.block_bytes())
+            };
+            profiles.iter().zip(engines).map(bytes).sum()
+        };
+        let traffic = engines.iter().filter_map(|engine| engine.traffic.get(i));
+        let loading: f64 = traffic.map(|tier| tier.loading.as_secs_f64()).sum();
+        TierFigures {
+            name,
+            loaded_bytes: sum(|tier| tier.loaded_blocks),
+            stored_bytes: sum(|tier| tier.stored_blocks),
+            shed_bytes: sum(|tier| tier.shed_blocks),
+            load_link_utilisation: if offered_s > 0.0 { loading / offered_s } else { 0.0 },
+        }
+    };
+    fleet.tier_names().into_iter().skip(1).enumerate().map(of).collect()
+}

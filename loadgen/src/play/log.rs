@@ -1,0 +1,43 @@
+//! The record of a simulated router.
+
+use crate::figures::record_name;
+use crate::files::{PendingFile, bad};
+use anyhow::Result;
+use std::path::Path;
+use warmpath_core::routing::policy::NamedPolicy;
+use warmpath_core::routing::record::{End, Entry, Header};
+
+/// A record in the making, kept in memory until it is whole.
+pub struct Log {
+    file: PendingFile,
+    text: Vec<u8>,
+    entries: u64,
+}
+
+impl Log {
+    pub fn create(
+        folder: &Path,
+        policy: &NamedPolicy,
+        variant: Option<&str>,
+        seed: u64,
+    ) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
+        let file = PendingFile::create(&folder.join(record_name(policy, variant)))?;
+        let mut text = serde_json::to_vec(&Header::new(policy.policy, seed))?;
+        text.push(b'\n');
+        Ok(Self { file, text, entries: 0 })
+    }
+
+    pub fn push(&mut self, entry: &Entry) {
+        serde_json::to_writer(&mut self.text, entry).expect("an entry has a JSON form");
+        self.text.push(b'\n');
+        self.entries += 1;
+    }
+
+    pub fn finish(mut self) -> Result<()> {
+        serde_json::to_writer(&mut self.text, &End { end: self.entries })?;
+        self.text.push(b'\n');
+        self.file.finish(&self.text)
+    }
+}

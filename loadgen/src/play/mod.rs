@@ -1,0 +1,28 @@
+//! Playing a set-up: live, in virtual time, at many rates and seeds, up to its capacity.
+
+mod all;
+pub mod capacity;
+pub mod drive;
+mod economics;
+mod engines;
+mod grid;
+pub mod identities;
+pub mod interrupt;
+pub mod live;
+pub mod local_fleet;
+mod log;
+mod options;
+#[cfg(test)]
+mod outage;
+pub mod parallel;
+mod progress;
+pub mod room;
+mod simulate;
+pub mod target;
+pub mod validity;
+pub mod variants;
+
+pub use all::{of_grid, of_runs};
+pub use options::{Cell, RunOptions};
+pub use progress::Progress;
+pub use simulate::{GivenUp, scope, simulate};

@@ -1,0 +1,182 @@
+//! One run in virtual time.
+
+use super::economics::economics;
+use super::engines::{handover_figures, peer_figures, pool_figures, tier_figures};
+use super::log::Log;
+use super::options::Cell;
+use crate::figures::{
+    DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId, RunReport, Work,
+    class_figures,
+};
+use crate::files::bad;
+use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
+use anyhow::Result;
+use std::path::Path;
+use std::time::Instant;
+use warmpath_core::block::ScopePlan;
+use warmpath_core::engine::EngineStats;
+use warmpath_core::report::Recorder;
+use warmpath_core::routing::record::Entry;
+use warmpath_core::sharing::Scopes;
+use warmpath_sim::{DeviceOutcome, Observers, RunError};
+
+/// Who shares with whom, which is the same in all runs of a set-up.
+pub fn scope(setup: &Setup) -> Scopes {
+    let operator = ScopePlan::new("", "sim", "", setup.fleet.profile().block_size);
+    Scopes::new(&operator, setup.sharing, setup.source.tenants())
+}
+
+pub fn simulate(
+    setup: &Setup,
+    prepared: &Prepared<'_>,
+    cell: Cell<'_>,
+    record: Option<&Path>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<RunReport> {
+    let started = Instant::now();
+    let Cell { policy, rate_scale, seed, limit, options } = cell;
+    let workload = prepared.workload(cell.pace(setup));
+    let mut log = record
+        .map(|folder| Log::create(folder, policy, options.variant.as_deref(), seed))
+        .transpose()?;
+    let mut write = |entry: &Entry| {
+        if let Some(log) = &mut log {
+            log.push(entry);
+        }
+    };
+    let mut hopeless = hopeless(setup, workload.total());
+    let observers = Observers {
+        record: record.is_some().then_some(&mut write),
+        progress: Some(progress),
+        give_up: if options.give_up { Some(&mut hopeless) } else { None },
+        rows: options.rows,
+    };
+    let scenario = setup.scenario(policy.policy, seed);
+    let outcome = warmpath_sim::run(&scenario, workload, observers);
+    let mut outcome = outcome.map_err(|error| match error {
+        RunError::GivenUp => GivenUp.into(),
+        error => bad(error.to_string()),
+    })?;
+    if let Some(log) = log {
+        log.finish()?;
+    }
+    let fleet = &setup.fleet;
+    let profile = fleet.profile();
+    let block_size = profile.block_size;
+    let economics = economics(setup, &outcome);
+    let own = outcome.devices.as_ref().map(|devices| &devices.recorder);
+    let classes = class_figures(setup.source.classes(), &setup.slo, &outcome.recorder, own);
+    let devices = setup.devices.as_ref().zip(outcome.devices.take());
+    let devices = devices.map(|(devices, did)| sides(devices, setup, &mut outcome.recorder, did));
+    let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
+    let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
+    outcome.recorder.forget_first(options.warm_up);
+    // How evenly the router spread its work says nothing of a fleet that is not all the router's.
+    let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
+    let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
+    let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
+    let offered_s = figures.duration_s * f64::from(workers);
+    let engine = EngineFigures {
+        utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
+        steps: sum(|stats| stats.steps),
+        preemptions: sum(|stats| stats.preemptions),
+        recomputed_tokens: sum(|stats| stats.recomputed_tokens),
+        load_wait_s: outcome.engines.iter().map(|stats| stats.load_wait.as_secs_f64()).sum(),
+        // Where anything is fetched, blocks have the same bytes throughout the fleet.
+        fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
+        failed_fetches: sum(|stats| stats.failed_fetches),
+        failed_fetches_by: outcome.failed_fetches,
+        handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
+        resident_blocks: outcome.resident.0,
+        resident_copies: outcome.resident.1,
+        pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
+        peers: peer_figures(fleet, &outcome.loans, offered_s),
+        tiers: tier_figures(fleet, &outcome.engines, offered_s),
+        overlap_blocks: outcome.overlap_blocks,
+    };
+    let alone = setup.devices.as_ref().filter(|_| setup.is_device_only());
+    let alone = alone.map(|devices| Fleet::alike(0, devices.profile.clone()));
+    let served = alone.as_ref().unwrap_or(fleet);
+    let work = Work {
+        engines: &outcome.engines,
+        handovers: &outcome.handovers,
+        seconds: figures.duration_s,
+    };
+    let id = RunId {
+        policy: Some(policy.clone()),
+        variant: options.variant.clone(),
+        mode: if limit.is_some() { Mode::SimSlice } else { Mode::Sim },
+        workload: prepared.name(),
+        seed,
+        rate_scale,
+    };
+    let profiles = profiles(served, Some(work));
+    Ok(RunReport {
+        engine: Some(engine),
+        devices,
+        classes,
+        economics,
+        steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
+        rows: outcome.recorder.take_rows(),
+        ..RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64())
+    })
+}
+
+/// The profiles of a fleet, and what its groups did where that is known.
+pub fn profiles(fleet: &Fleet, work: Option<Work<'_>>) -> Profiles {
+    let groups = match fleet {
+        Fleet::Alike { .. } => Vec::new(),
+        Fleet::Mixed { groups, .. } => GroupFigures::of(groups, work),
+    };
+    Profiles {
+        names: Some(fleet.profile_names()),
+        validated: fleet.validated(),
+        tiers: fleet.tier_names(),
+        standing: fleet.standing(),
+        hbm_tokens_computed: fleet.hbm_tokens_computed(),
+        groups,
+    }
+}
+
+/// A run that was broken off: too few of its requests could be within the SLO.
+#[derive(Debug, thiserror::Error)]
+#[error("too few requests can be within the SLO")]
+pub struct GivenUp;
+
+/// Whether more requests have missed the SLO than may.
+fn hopeless(setup: &Setup, total: u64) -> impl FnMut(&Recorder) -> bool {
+    let slo = setup.slo;
+    let (mut seen, mut missed) = (0, 0);
+    move |recorder| {
+        let answered = recorder.answered();
+        missed += answered[seen..].iter().filter(|request| !request.meets(&slo)).count() as u64;
+        seen = answered.len();
+        missed as f64 > total as f64 * (1.0 - ENOUGH)
+    }
+}
+
+/// The sides apart; `workers` has both together from then on.
+fn sides(
+    users: &DevicesSetup,
+    setup: &Setup,
+    workers: &mut Recorder,
+    did: DeviceOutcome,
+) -> DeviceReport {
+    let (size, slo) = (users.profile.block_size, &setup.slo);
+    let count = users.count(did.engines.len());
+    let cluster = setup.fleet.workers();
+    let cluster = (!users.stays.all()).then(|| workers.figures(size, cluster, slo));
+    let devices = did.recorder.figures(size, count, slo);
+    let busy: f64 = did.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
+    workers.absorb(did.recorder);
+    let offered_s = workers.span().as_secs_f64() * f64::from(count);
+    DeviceReport {
+        profile: users.profile.name.clone(),
+        profile_standing: users.profile.standing(),
+        count,
+        used: did.engines.len() as u32,
+        utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
+        devices,
+        cluster,
+    }
+}

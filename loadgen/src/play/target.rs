@@ -1,0 +1,48 @@
+//! What must be known of a running router before it is driven.
+
+use super::identities::Identities;
+use anyhow::{Context, Result, bail};
+use std::time::{Duration, Instant};
+use warmpath_core::id::TenantId;
+use warmpath_proto::control::SPEEDUP;
+use warmpath_proto::vllm::GetServerInfoRequest;
+use warmpath_proto::vllm::control_client::ControlClient;
+
+/// How long a target may take to come up.
+const START_LIMIT: Duration = Duration::from_secs(5);
+
+/// What must be known of a target before it is driven.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The figures count in the target's blocks.
+    pub block_size: u32,
+    /// Only simulated workers have one.
+    pub speedup: Option<f64>,
+}
+
+/// A router that was just started has no workers yet, so it gets a while.
+pub async fn target_of(target: &str, identities: &Identities) -> Result<Target> {
+    let begun = Instant::now();
+    loop {
+        match ask(target, identities).await {
+            Ok(fleet) if fleet.block_size > 0 => return Ok(fleet),
+            result if begun.elapsed() > START_LIMIT => {
+                result?;
+                bail!("no worker has joined the router at {target}; its log says why");
+            }
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn ask(target: &str, identities: &Identities) -> Result<Target> {
+    let mut client = ControlClient::connect(target.to_owned())
+        .await
+        .with_context(|| format!("cannot reach the router at {target}"))?;
+    let info = client
+        .get_server_info(identities.sign(TenantId(0), GetServerInfoRequest {}))
+        .await
+        .with_context(|| format!("{target} does not answer vllm.Control/GetServerInfo"))?;
+    let speedup = info.metadata().get(SPEEDUP).and_then(|text| text.to_str().ok()?.parse().ok());
+    Ok(Target { block_size: info.get_ref().kv_block_size, speedup })
+}

@@ -1,0 +1,29 @@
+//! Why a live run's figures cannot be used.
+
+use warmpath_core::report::Figures;
+
+/// What a live leg may be late by, as a share of its mean TTFT.
+const LATENESS_LIMIT: f64 = 0.05;
+
+/// Whether so many requests failed that the figures speak of the others only.
+pub fn too_few(figures: &Figures) -> Option<String> {
+    (figures.errors * 100 > figures.offered).then(|| {
+        format!(
+            "{} of {} requests failed, so the figures cover {}",
+            figures.errors, figures.offered, figures.requests
+        )
+    })
+}
+
+/// Whether a live run's own lateness, in model seconds, spoils its TTFT.
+pub fn too_late(lateness_s: f64, mean_ttft_s: f64) -> Option<String> {
+    (lateness_s > LATENESS_LIMIT * mean_ttft_s).then(|| {
+        format!(
+            "requests were sent {:.1} ms late in model time, more than {} % of the mean TTFT of \
+             {:.1} ms: lower --speedup, or give the machine more room",
+            lateness_s * 1e3,
+            LATENESS_LIMIT * 100.0,
+            mean_ttft_s * 1e3
+        )
+    })
+}

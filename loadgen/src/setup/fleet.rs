@@ -1,0 +1,207 @@
+//! Fleets: workers of one profile, or groups of several profiles in one fleet.
+
+use super::names::load_profile;
+use crate::files::{bad, bad_field};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::event::Role;
+use warmpath_sim::{Group, check_fleet};
+
+/// What a router can name.
+const MOST_WORKERS: u32 = 65_535;
+
+/// A `[[group]]` of a scenario file: workers that are alike.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupFile {
+    /// The profile's name unless given.
+    pub name: Option<String>,
+    pub workers: u32,
+    pub profile: String,
+    /// What of a request its workers do; both unless given.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// Who serves, as it stands in a report's configuration.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Fleet {
+    Alike {
+        workers: u32,
+        profile: Box<Profile>,
+    },
+    Mixed {
+        /// Of all groups.
+        workers: u32,
+        groups: Vec<Group>,
+    },
+}
+
+impl Fleet {
+    pub fn alike(workers: u32, profile: Profile) -> Self {
+        Self::Alike { workers, profile: Box::new(profile) }
+    }
+
+    /// The groups of a scenario file. Profiles that are files lie in `folder`.
+    pub fn mixed(files: &[GroupFile], folder: &Path) -> Result<Self> {
+        let group = |file: &GroupFile| {
+            let profile = load_profile(&file.profile, folder)?;
+            let name = file.name.clone().unwrap_or_else(|| profile.name.clone());
+            Ok(Group { name, workers: file.workers, role: file.role, profile })
+        };
+        let groups = files.iter().map(group).collect::<Result<Vec<_>>>()?;
+        Ok(Self::Mixed { workers: files.iter().map(|file| file.workers).sum(), groups })
+    }
+
+    pub const fn workers(&self) -> u32 {
+        match self {
+            Self::Alike { workers, .. } | Self::Mixed { workers, .. } => *workers,
+        }
+    }
+
+    /// As many workers of each kind; nothing where there are several.
+    pub const fn set_workers(&mut self, count: u32) {
+        if let Self::Alike { workers, .. } = self {
+            *workers = count;
+        }
+    }
+
+    pub fn groups(&self) -> Vec<Group> {
+        match self {
+            Self::Alike { workers, profile } => Group::alone(*workers, (**profile).clone()),
+            Self::Mixed { groups, .. } => groups.clone(),
+        }
+    }
+
+    /// The profile of the first worker. Block size and model are those of all.
+    pub fn profile(&self) -> &Profile {
+        match self {
+            Self::Alike { profile, .. } => profile,
+            Self::Mixed { groups, .. } => &groups[0].profile,
+        }
+    }
+
+    /// Each group's profile, to be changed.
+    pub fn profiles_mut(&mut self) -> Vec<&mut Profile> {
+        match self {
+            Self::Alike { profile, .. } => vec![profile],
+            Self::Mixed { groups, .. } => {
+                groups.iter_mut().map(|group| &mut group.profile).collect()
+            }
+        }
+    }
+
+    pub fn profiles(&self) -> Vec<&Profile> {
+        match self {
+            Self::Alike { profile, .. } => vec![profile],
+            Self::Mixed { groups, .. } => groups.iter().map(|group| &group.profile).collect(),
+        }
+    }
+
+    /// The profile of each worker, in order.
+    pub fn each_worker(&self) -> Vec<&Profile> {
+        match self {
+            Self::Alike { workers, profile } => vec![profile; *workers as usize],
+            Self::Mixed { groups, .. } => {
+                let of = |group: &Group| group.workers as usize;
+                groups.iter().flat_map(|group| vec![&group.profile; of(group)]).collect()
+            }
+        }
+    }
+
+    /// The role of each worker, in order.
+    pub fn each_role(&self) -> Vec<Role> {
+        let groups = self.groups();
+        groups.iter().flat_map(|group| vec![group.role; group.workers as usize]).collect()
+    }
+
+    /// `text` is the scenario file's, for a complaint that names a line.
+    pub fn check(
+        &self,
+        pool: bool,
+        handover: Option<&HandoverLink>,
+        origin: &str,
+        text: &str,
+    ) -> Result<()> {
+        let Self::Mixed { workers, groups } = self else { return Ok(()) };
+        if let Some(empty) = groups.iter().find(|group| group.workers == 0) {
+            let why = format!("0 in group \"{}\", expected at least 1", empty.name);
+            return Err(bad_field(origin, text, "group.workers", &why));
+        }
+        if *workers > MOST_WORKERS {
+            let why = format!("{workers} in all groups, expected at most {MOST_WORKERS}");
+            return Err(bad_field(origin, text, "group.workers", &why));
+        }
+        check_fleet(groups, pool, handover).map_err(|error| bad(format!("{origin}: {error}")))
+    }
+
+    /// Names of the tiers, in their order; those that differ between groups side by side.
+    pub fn tier_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for profile in self.profiles() {
+            for (i, name) in profile.tier_names().into_iter().enumerate() {
+                match names.get_mut(i) {
+                    None => names.push(name.to_owned()),
+                    Some(known) if known.split('/').any(|known| known == name) => {}
+                    Some(known) => *known += &format!("/{name}"),
+                }
+            }
+        }
+        names
+    }
+
+    /// "4 workers of profile a", "4 workers of profile a and 2 of b".
+    pub fn title(&self) -> String {
+        let groups = self.groups();
+        let rest = groups.iter().skip(1);
+        let rest = rest.map(|group| format!(" and {} of {}", group.workers, group.profile.name));
+        let first = &groups[0];
+        let rest: String = rest.collect();
+        format!("{} workers of profile {}{rest}", first.workers, first.profile.name)
+    }
+
+    /// Whether some workers do only a part of what requests need.
+    pub fn shares_requests(&self) -> bool {
+        self.groups().iter().any(|group| !group.role.is_both())
+    }
+
+    /// How many workers there are, where the work of one can be compared with that of another.
+    pub fn comparable_workers(&self) -> Option<u32> {
+        (!self.shares_requests()).then(|| self.workers())
+    }
+
+    /// What a report says of the profiles, all together: names, and whether all were validated.
+    pub fn profile_names(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for profile in self.profiles() {
+            if !names.contains(&profile.name.as_str()) {
+                names.push(&profile.name);
+            }
+        }
+        names.join(" + ")
+    }
+
+    pub fn validated(&self) -> bool {
+        self.profiles().iter().all(|profile| profile.validated)
+    }
+
+    /// Where there is one profile; groups have theirs each.
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::Alike { profile, .. } => Some(profile.standing()),
+            Self::Mixed { .. } => None,
+        }
+    }
+
+    pub fn hbm_tokens_computed(&self) -> Option<u64> {
+        match self {
+            Self::Alike { profile, .. } => profile.overridden_hbm_tokens(),
+            Self::Mixed { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Scenario file and flags, resolved once into what a run needs. Nothing here plays.
+
+mod devices;
+mod fleet;
+mod names;
+mod policies;
+mod scenario;
+#[expect(clippy::module_inception, reason = "the set-up is what the folder is for")]
+mod setup;
+mod source;
+mod variant;
+
+pub use devices::{DevicesSetup, StaysSetup};
+pub use fleet::Fleet;
+pub use names::load_profile;
+pub use setup::Setup;
+pub use source::{Prepared, Source};

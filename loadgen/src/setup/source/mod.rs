@@ -1,0 +1,363 @@
+//! Where requests come from: a trace, a named workload, or a mixture of such.
+
+mod mix;
+mod trace;
+
+use crate::args::TraceArgs;
+use crate::files::{bad, bad_field, parse_toml, read};
+use crate::setup::names::{looks_like_a_file, unknown};
+use anyhow::Result;
+use mix::Mix;
+use serde::{Serialize, Serializer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use trace::{Play, TraceSource};
+use warmpath_core::sharing::{Scopes, Tenants};
+use warmpath_core::tokens::materialize;
+use warmpath_core::workload::Workload;
+use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
+use warmpath_core::workload::mixed::Mixed;
+use warmpath_core::workload::sessions::Sessions;
+use warmpath_core::workload::spec::WorkloadSpec;
+use warmpath_core::workload::trace::{Format, Pace, Replay, SessionReplay, SessionTrace, Trace};
+
+const WORKLOADS: &[(&str, &str)] = &[
+    ("assistant", include_str!("../../../../deploy/workloads/assistant.toml")),
+    ("chat", include_str!("../../../../deploy/workloads/chat.toml")),
+    ("enterprise-kb", include_str!("../../../../deploy/workloads/enterprise-kb.toml")),
+    ("coding-agents", include_str!("../../../../deploy/workloads/coding-agents.toml")),
+    ("research-agents", include_str!("../../../../deploy/workloads/research-agents.toml")),
+    ("commodity-qa", include_str!("../../../../deploy/workloads/commodity-qa.toml")),
+    ("tree-search", include_str!("../../../../deploy/workloads/tree-search.toml")),
+    ("multi-agent", include_str!("../../../../deploy/workloads/multi-agent.toml")),
+    ("always-on-monitor", include_str!("../../../../deploy/workloads/always-on-monitor.toml")),
+    ("code-completion", include_str!("../../../../deploy/workloads/code-completion.toml")),
+    ("office", include_str!("../../../../deploy/workloads/office.toml")),
+];
+
+#[derive(Clone, Debug)]
+pub enum Source {
+    Trace(TraceSource),
+    Workload(WorkloadSpec),
+    Mix(Mix),
+}
+
+/// Where a workload's text comes from, the text, and the folder of the files that it names.
+fn named(name: &str, folder: &Path) -> Result<(String, String, PathBuf)> {
+    match WORKLOADS.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => Ok((format!("workload {name}"), (*text).to_owned(), PathBuf::new())),
+        None if looks_like_a_file(name) => {
+            let path = folder.join(name);
+            let beside = path.parent().unwrap_or(folder).to_owned();
+            Ok((path.display().to_string(), read(&path)?, beside))
+        }
+        None => Err(unknown("workload", name, WORKLOADS.iter().map(|(known, _)| *known))),
+    }
+}
+
+fn parse_workload(origin: &str, text: &str) -> Result<WorkloadSpec> {
+    let spec: WorkloadSpec = parse_toml(origin, text)?;
+    spec.check().map_err(|error| bad_field(origin, text, error.field, &error.why))?;
+    Ok(spec)
+}
+
+impl Source {
+    pub fn trace(args: &TraceArgs) -> Result<Self> {
+        TraceSource::read(args)
+            .map(Self::Trace)
+            .map_err(|why| bad(format!("{}: {why}", args.file.display())))
+    }
+
+    /// A workload by name, or a file in `folder`.
+    pub fn workload(name: &str, folder: &Path) -> Result<Self> {
+        let (origin, text, beside) = named(name, folder)?;
+        if mix::is_mix(&text) {
+            return Mix::parse(&origin, &text, &beside).map(Self::Mix);
+        }
+        parse_workload(&origin, &text).map(Self::Workload)
+    }
+
+    /// What the classes of a mixed workload are called; of others there is one.
+    pub fn classes(&self) -> Vec<&str> {
+        match self {
+            Self::Mix(mix) => mix.names(),
+            Self::Trace(_) | Self::Workload(_) => Vec::new(),
+        }
+    }
+
+    /// How many requests each of them has.
+    pub fn class_requests(&self) -> Vec<u64> {
+        let Self::Mix(mix) = self else { return Vec::new() };
+        mix.specs().iter().map(|spec| spec.sessions.requests).collect()
+    }
+
+    pub fn name(&self) -> String {
+        match self {
+            Self::Trace(trace) => trace.name(),
+            Self::Workload(spec) => spec.sessions.name.clone(),
+            Self::Mix(mix) => mix.name.clone(),
+        }
+    }
+
+    /// Another number of tenants than its own.
+    pub fn set_tenants(&mut self, tenants: u32) {
+        match self {
+            Self::Trace(trace) => trace.tenants = tenants,
+            Self::Workload(spec) => spec.tenants = tenants,
+            Self::Mix(mix) => mix.tenants = tenants,
+        }
+    }
+
+    pub fn tenants(&self) -> Tenants {
+        match self {
+            Self::Trace(trace) => Tenants::new(trace.tenants, 0.0),
+            Self::Workload(spec) => spec.tenants(),
+            Self::Mix(mix) => Tenants::new(mix.tenants, 0.0),
+        }
+    }
+
+    /// Tokens at the start of each prompt that the operator wrote, and may declare public. No trace
+    /// says which.
+    pub fn operators_tokens(&self) -> u32 {
+        match self {
+            Self::Trace(_) => 0,
+            Self::Workload(spec) => spec.sessions.system_tokens,
+            Self::Mix(mix) => mix.operators_tokens(),
+        }
+    }
+
+    /// How many different texts of the operator prompts begin with.
+    pub fn operators_texts(&self) -> u64 {
+        match self {
+            Self::Trace(_) => 0,
+            Self::Workload(spec) => spec.sessions.system_prompts,
+            Self::Mix(mix) => mix.operators_texts(),
+        }
+    }
+
+    /// The token ids of one of them.
+    pub fn operators_text(&self, seed: u64, number: u64) -> Vec<u32> {
+        match self {
+            Self::Trace(_) => Vec::new(),
+            Self::Workload(spec) => {
+                let text = spec.sessions.system_prompt(seed, number);
+                materialize(&[text], text.tokens())
+            }
+            Self::Mix(mix) => {
+                let text = mix.operators_text(seed, number);
+                materialize(&[text], text.tokens())
+            }
+        }
+    }
+
+    /// The block size a trace was recorded in.
+    pub fn own_block_size(&self) -> Option<u32> {
+        match self {
+            Self::Trace(trace) => trace.recording.own_block_size,
+            Self::Workload(_) | Self::Mix(_) => None,
+        }
+    }
+
+    /// Sessions under way at once, where the next begins when one ends.
+    pub const fn concurrency(&self) -> Option<u32> {
+        match self {
+            Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => Some(*sessions),
+            Self::Workload(spec) => match spec.sessions.arrivals {
+                Arrivals::Closed { sessions } => Some(sessions),
+                _ => None,
+            },
+            Self::Trace(_) | Self::Mix(_) => None,
+        }
+    }
+
+    /// Another number of sessions at once; nothing where arrivals have times.
+    pub const fn set_concurrency(&mut self, at_a_time: u32) {
+        match self {
+            Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => {
+                *sessions = at_a_time;
+            }
+            Self::Workload(spec) => {
+                if let Arrivals::Closed { sessions } = &mut spec.sessions.arrivals {
+                    *sessions = at_a_time;
+                }
+            }
+            Self::Trace(_) | Self::Mix(_) => {}
+        }
+    }
+
+    /// Leaves out what comes after the first so many requests; a recorded session stays whole.
+    pub fn limit(&mut self, requests: u64) {
+        match self {
+            Self::Trace(trace) => Arc::make_mut(&mut trace.recording).limit(requests),
+            Self::Workload(spec) => {
+                spec.sessions.requests = spec.sessions.requests.min(requests);
+            }
+            Self::Mix(mix) => mix.limit(requests),
+        }
+    }
+
+    pub fn check_block_size(&self, block_size: u32) -> Result<()> {
+        match self {
+            Self::Trace(trace) => trace
+                .recording
+                .check_block_size(block_size)
+                .map_err(|error| bad(format!("{}: {error}", trace.path.display()))),
+            Self::Workload(_) | Self::Mix(_) => Ok(()),
+        }
+    }
+
+    /// Whether there are recorded times for `--tick-jitter` to spread.
+    pub fn check_tick_jitter(&self) -> Result<()> {
+        let why = match self {
+            Self::Trace(TraceSource { play: Play::Open { arrivals }, .. }) => match arrivals {
+                TraceArrivals::Recorded => return Ok(()),
+                TraceArrivals::Drawn(_) => {
+                    format!("--arrivals {arrivals} draws all times anew, nothing is left to spread")
+                }
+            },
+            Self::Trace(trace) => {
+                format!("the sessions of a {} trace run in a closed loop", trace.format)
+            }
+            Self::Workload(_) | Self::Mix(_) => "only a trace has timestamps to spread".to_owned(),
+        };
+        Err(bad(format!("--tick-jitter: {why}")))
+    }
+
+    /// What a reader of the figures must know of where they come from.
+    pub fn note(&self) -> Option<String> {
+        let Self::Trace(trace) = self else { return None };
+        trace.recording.own_block_size.is_none().then(|| {
+            format!(
+                "An {} trace says nothing of what its prompts share, so each is a text of its own: \
+                 the hit rate is 0 by construction.",
+                trace.format
+            )
+        })
+    }
+
+    /// Prepares what all runs share, once.
+    pub fn prepare(&self, scopes: &Scopes) -> Prepared<'_> {
+        let kind = match self {
+            Self::Trace(trace) => trace.prepare(scopes),
+            Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scopes.clone()),
+            Self::Mix(mix) => Kind::Mixed(Arc::new(mix.specs()), scopes.clone()),
+        };
+        Prepared { source: self, kind }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Shown<'a> {
+            Trace {
+                path: &'a Path,
+                format: Format,
+                requests: usize,
+                tenants: u32,
+                #[serde(flatten)]
+                play: ShownPlay,
+            },
+            Sessions(&'a WorkloadSpec),
+            Mix(&'a Mix),
+        }
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum ShownPlay {
+            Open { arrivals: String },
+            Closed { sessions_at_a_time: u32, think_cap_s: f64 },
+        }
+        let shown = match self {
+            Self::Trace(trace) => Shown::Trace {
+                path: &trace.path,
+                format: trace.format,
+                requests: trace.recording.requests(),
+                tenants: trace.tenants,
+                play: match trace.play {
+                    Play::Open { arrivals } => ShownPlay::Open { arrivals: arrivals.to_string() },
+                    Play::Closed { sessions, think_cap_s } => {
+                        ShownPlay::Closed { sessions_at_a_time: sessions, think_cap_s }
+                    }
+                },
+            },
+            Self::Workload(spec) => Shown::Sessions(spec),
+            Self::Mix(mix) => Shown::Mix(mix),
+        };
+        shown.serialize(serializer)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Prepared<'a> {
+    source: &'a Source,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Open(Arc<Trace>),
+    Closed(Arc<SessionTrace>),
+    Drawn(Arc<WorkloadSpec>, Scopes),
+    Mixed(Arc<Vec<WorkloadSpec>>, Scopes),
+}
+
+impl Prepared<'_> {
+    pub fn name(&self) -> String {
+        self.source.name()
+    }
+
+    /// With so many times the requests where they are drawn, so that a higher rate goes on as long. A
+    /// trace has the requests it has.
+    #[must_use]
+    pub fn stretched(&self, times: f64) -> Self {
+        let mut stretched = self.clone();
+        let stretch = |spec: &mut WorkloadSpec| {
+            let requests = &mut spec.sessions.requests;
+            *requests = (*requests as f64 * times.max(1.0)) as u64;
+        };
+        match &mut stretched.kind {
+            Kind::Drawn(spec, _) => stretch(Arc::make_mut(spec)),
+            Kind::Mixed(specs, _) => Arc::make_mut(specs).iter_mut().for_each(stretch),
+            Kind::Open(_) | Kind::Closed(_) => {}
+        }
+        stretched
+    }
+
+    /// A fresh workload, from the start.
+    pub fn workload(&self, pace: Pace) -> Workload {
+        match &self.kind {
+            Kind::Open(trace) => Workload::Trace(Replay::new(Arc::clone(trace), pace)),
+            Kind::Closed(trace) => {
+                Workload::RecordedSessions(SessionReplay::new(Arc::clone(trace), pace.limit))
+            }
+            Kind::Drawn(spec, scopes) => Workload::Sessions(Sessions::with_shared_texts(
+                spec,
+                scopes,
+                pace.seed,
+                pace.rate_scale,
+                pace.limit,
+            )),
+            Kind::Mixed(specs, scopes) => {
+                let Pace { seed, rate_scale, limit, .. } = pace;
+                Workload::Mixed(Mixed::new(specs, scopes, seed, rate_scale, limit))
+            }
+        }
+    }
+
+    /// How many requests a trace brings in the first `seconds` of model time; of recorded sessions,
+    /// how many there would be if they were answered as fast as when they were recorded.
+    pub fn arrivals_within(&self, seconds: f64, pace: Pace) -> Option<u64> {
+        match &self.kind {
+            Kind::Open(trace) => {
+                let pace = Pace { limit: None, ..pace };
+                Some(Replay::new(Arc::clone(trace), pace).due_within(seconds))
+            }
+            Kind::Closed(trace) => Some(trace.nominally_sent_within(seconds)),
+            Kind::Drawn(..) | Kind::Mixed(..) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

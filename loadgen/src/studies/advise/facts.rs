@@ -1,0 +1,240 @@
+//! What an advice rests on: what was simulated of the cluster, the devices and the split between them, and
+//! what the price sheet makes of their hours.
+
+use super::band::Band;
+use super::choice::Choice;
+use crate::economics::Sheet;
+use crate::figures::ENOUGH;
+use crate::setup::Setup;
+use crate::setup::StaysSetup;
+use crate::studies::measure::chips_each;
+use serde::Serialize;
+use warmpath_core::engine::physics::Standing;
+use warmpath_core::report::Slo;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Facts {
+    pub slo: Slo,
+    /// Over which the bands go.
+    pub seeds: u64,
+    /// What a request is made of, in tokens.
+    pub prompt_tokens: f64,
+    pub output_tokens: f64,
+    /// While the workload plays at its own pace.
+    pub requests_per_s: f64,
+    /// A cluster with everything the scenario has, and what it would be if less were reused; by
+    /// ascending reuse, the last is the one that is advised.
+    pub clusters: Vec<Cluster>,
+    /// The devices' model on the cluster's chips, all shared.
+    pub same_model: Option<SameModel>,
+    /// Why there is none.
+    pub no_same_model: Option<String>,
+    pub devices: Devices,
+    /// By length, and where the workload has classes by those.
+    pub splits: Vec<Split>,
+    /// From a tier to one worker, above which loading the mean prompt's reused part is faster than
+    /// computing it.
+    pub break_even_gb_s: Option<f64>,
+}
+
+/// At the highest load within the SLO.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cluster {
+    pub sharing: String,
+    /// Of prompt tokens; where no load is within the SLO, at the workload's own.
+    pub reused_share: f64,
+    /// None: with a seed or more no load is within the SLO.
+    pub requests_per_s_per_worker: Option<Band>,
+    /// With how many of the seeds there is none.
+    pub seeds_without: u64,
+    pub kwh_per_request: Option<f64>,
+    /// Whether the workload is too short to show that the load could be kept up.
+    pub short: bool,
+    /// Where no load is within the SLO: the least that was tried.
+    pub least: Option<Least>,
+}
+
+/// A run at the least load, which misses the SLO as well.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Least {
+    pub within_slo: f64,
+    pub ttft_p90_s: f64,
+    pub tpot_mean_s: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct SameModel {
+    pub profile: String,
+    pub model: String,
+    pub precision: String,
+    pub chips_per_worker: u32,
+    pub standing: Standing,
+    pub cluster: Cluster,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Devices {
+    pub profile: String,
+    /// Of all requests; those that a device has no room for are not.
+    pub within_slo: Band,
+    pub too_large: u64,
+    pub requests: u64,
+    pub reused_share: f64,
+    pub ttft_p90_s: f64,
+    pub tpot_mean_s: f64,
+    pub busy_s_per_request: Band,
+    /// The longest prompt of which nothing is cached that a device begins to answer in time.
+    pub longest_in_time: u32,
+    /// Of a workload that has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassOnDevices>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassOnDevices {
+    pub name: String,
+    /// Of its requests; those that a device has no room for are not.
+    pub within_slo: Band,
+}
+
+/// Some requests to the devices, the others to the cluster, at the highest load within the SLO.
+#[derive(Clone, Debug, Serialize)]
+pub struct Split {
+    pub choice: Choice,
+    /// Which go to the devices.
+    #[serde(flatten)]
+    pub stays: StaysSetup,
+    /// Of requests.
+    pub share_on_devices: f64,
+    /// Of both sides together, by worker. None: no load is within the SLO.
+    pub requests_per_s_per_worker: Option<Band>,
+    /// Of all requests.
+    pub busy_s_per_request: Band,
+    pub short: bool,
+}
+
+impl Facts {
+    /// The cluster that is advised.
+    pub fn whole(&self) -> Option<&Cluster> {
+        self.clusters.last()
+    }
+}
+
+impl Cluster {
+    /// The same over several seeds, at least one.
+    pub fn over(seeds: &[Self]) -> Self {
+        let first = &seeds[0];
+        let kwh: Vec<f64> = seeds.iter().filter_map(|seed| seed.kwh_per_request).collect();
+        Self {
+            sharing: first.sharing.clone(),
+            reused_share: mean(seeds, |seed| seed.reused_share),
+            requests_per_s_per_worker: Band::over_all(
+                seeds.iter().map(|seed| seed.requests_per_s_per_worker),
+            ),
+            seeds_without: seeds.iter().map(|seed| seed.seeds_without).sum(),
+            kwh_per_request: (!kwh.is_empty()).then(|| mean(&kwh, |&kwh| kwh)),
+            short: seeds.iter().any(|seed| seed.short),
+            least: seeds.iter().find_map(|seed| seed.least),
+        }
+    }
+}
+
+impl Devices {
+    /// Whether they do, of each class, in the mean over the seeds.
+    pub fn keep_slo(&self) -> bool {
+        self.within().all(|(_, within)| within.mean >= ENOUGH)
+    }
+
+    /// What is within the SLO: of all requests, which has no name, and of each class.
+    pub fn within(&self) -> impl Iterator<Item = (Option<&str>, Band)> {
+        let classes =
+            self.classes.iter().map(|class| (Some(class.name.as_str()), class.within_slo));
+        std::iter::once((None, self.within_slo)).chain(classes)
+    }
+
+    pub fn over(seeds: &[Self]) -> Self {
+        Self {
+            within_slo: Band::over(seeds.iter().map(|seed| seed.within_slo)),
+            too_large: seeds.iter().map(|seed| seed.too_large).sum(),
+            requests: seeds.iter().map(|seed| seed.requests).sum(),
+            reused_share: mean(seeds, |seed| seed.reused_share),
+            ttft_p90_s: mean(seeds, |seed| seed.ttft_p90_s),
+            tpot_mean_s: mean(seeds, |seed| seed.tpot_mean_s),
+            busy_s_per_request: Band::over(seeds.iter().map(|seed| seed.busy_s_per_request)),
+            classes: ClassOnDevices::over(seeds),
+            ..seeds[0].clone()
+        }
+    }
+}
+
+impl ClassOnDevices {
+    fn over(seeds: &[Devices]) -> Vec<Self> {
+        let of = |(i, class): (usize, &Self)| Self {
+            name: class.name.clone(),
+            within_slo: Band::over(seeds.iter().map(|seed| seed.classes[i].within_slo)),
+        };
+        seeds[0].classes.iter().enumerate().map(of).collect()
+    }
+}
+
+impl Split {
+    /// None: with one of the seeds one side serves hardly anything.
+    pub fn over(seeds: Vec<Option<Self>>) -> Option<Self> {
+        let seeds = seeds.into_iter().collect::<Option<Vec<Self>>>()?;
+        Some(Self {
+            choice: seeds[0].choice,
+            stays: seeds[0].stays.clone(),
+            share_on_devices: mean(&seeds, |seed| seed.share_on_devices),
+            requests_per_s_per_worker: Band::over_all(
+                seeds.iter().map(|seed| seed.requests_per_s_per_worker),
+            ),
+            busy_s_per_request: Band::over(seeds.iter().map(|seed| seed.busy_s_per_request)),
+            short: seeds.iter().any(|seed| seed.short),
+        })
+    }
+}
+
+pub fn mean<T>(seeds: &[T], of: impl Fn(&T) -> f64) -> f64 {
+    seeds.iter().map(of).sum::<f64>() / seeds.len().max(1) as f64
+}
+
+/// What the price sheet makes of chips, power and devices.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rates {
+    /// Of a worker's chips.
+    pub worker_usd_per_hour: f64,
+    pub chips_per_worker: u32,
+    /// Of what the fleet shares, by worker.
+    pub pool_usd_per_hour: f64,
+    /// Of a device while it computes, power alone.
+    pub device_busy_usd_per_hour: f64,
+    /// Of a device that is charged whole: its price and its idle power, in every hour.
+    pub device_owned_usd_per_hour: f64,
+}
+
+impl Rates {
+    pub fn of(setup: &Setup, sheet: &Sheet) -> Option<Self> {
+        let profile = setup.fleet.profile();
+        let worker = sheet.cluster(profile.hardware()?).busy.usd_per_hour;
+        let device = setup.devices.as_ref()?.profile.hardware()?;
+        let charged = |share| {
+            let mut sheet = sheet.clone();
+            sheet.user.charged_share = share;
+            sheet.device(device)
+        };
+        let uses_pool = profile.pool.is_some();
+        let pool = setup.pool.as_ref().filter(|_| uses_pool).map_or(0.0, |pool| {
+            let tb = pool.tokens as f64 * profile.kv_bytes_per_token as f64 / 1e12;
+            tb * sheet.site.pool_usd_per_tb_hour
+        });
+        let rates = Self {
+            worker_usd_per_hour: worker,
+            chips_per_worker: chips_each(profile),
+            pool_usd_per_hour: pool / f64::from(setup.fleet.workers()),
+            device_busy_usd_per_hour: charged(0.0).busy.usd_per_hour,
+            device_owned_usd_per_hour: charged(1.0).idle.usd_per_hour,
+        };
+        let known = rates.worker_usd_per_hour + rates.device_owned_usd_per_hour;
+        (known + rates.device_busy_usd_per_hour).is_finite().then_some(rates)
+    }
+}

@@ -1,0 +1,129 @@
+//! How an advice stands and falls with what went into it: each input is made twice and half as large, and the
+//! advice is made anew.
+
+use super::choice::Choice;
+use super::facts::{Facts, Rates};
+use super::options::{Decision, Inputs, decide};
+use super::simulated;
+use crate::economics::Api;
+use crate::play::Progress;
+use crate::setup::Setup;
+use crate::studies::deploy;
+use anyhow::Result;
+use serde::Serialize;
+
+/// By how much each input is varied.
+pub const FACTOR: f64 = 2.0;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Sensitivity {
+    pub input: &'static str,
+    pub cases: [Case; 2],
+    /// The largest factor between the monthly costs of what is advised then and now.
+    pub effect: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Case {
+    /// What the input is then.
+    pub what: String,
+    pub choice: Choice,
+    pub usd_per_month: Option<f64>,
+}
+
+impl Sensitivity {
+    pub fn flips(&self, now: Choice) -> bool {
+        self.cases.iter().any(|case| case.choice != now)
+    }
+}
+
+/// Most sensitive first: what turns the answer round, then by what it does to its cost.
+pub fn of(
+    setup: &Setup,
+    base: (&Facts, &Rates, &Inputs, &[Api]),
+    now: &Decision,
+    progress: &Progress,
+) -> Result<Vec<Sensitivity>> {
+    let (facts, rates, inputs, api) = base;
+    let case = |what: String, decision: &Decision| Case {
+        what,
+        choice: decision.choice,
+        usd_per_month: usd(decision),
+    };
+    let mut all = Vec::new();
+    type Vary = fn(&mut Inputs, f64);
+    let plain: [(&'static str, Vary); 6] = [
+        ("price of GPUs", |inputs, factor| inputs.gpu_price *= factor),
+        ("throughput of a worker", |inputs, factor| inputs.gpu_speed *= factor),
+        ("requests a month", |inputs, factor| inputs.monthly_requests *= factor),
+        ("peak over mean", |inputs, factor| inputs.peak = (inputs.peak * factor).max(1.0)),
+        ("price of users' power", |inputs, factor| inputs.power_price *= factor),
+        ("users", |inputs, factor| inputs.users = (inputs.users * factor).max(1.0)),
+    ];
+    let again = |vary: &dyn Fn(&mut Inputs)| {
+        let mut inputs = *inputs;
+        vary(&mut inputs);
+        decide(facts, rates, &inputs, api)
+    };
+    for (input, vary) in plain {
+        let cases = [1.0 / FACTOR, FACTOR]
+            .map(|factor| case(times(factor), &again(&|inputs: &mut Inputs| vary(inputs, factor))));
+        all.push((input, cases));
+    }
+    // A share can't be made twice as large: the two ends of it.
+    let shares = [0.0, 1.0].map(|share| {
+        case(share.to_string(), &again(&|inputs: &mut Inputs| inputs.charged_share = share))
+    });
+    all.push(("charged share of devices", shares));
+    let bar = progress.start(4, "sensitivity", "simulations");
+    let mut done = 0;
+    let mut decided = |facts: &Facts, factor: f64| {
+        done += 1;
+        bar.set(done);
+        case(times(factor), &decide(facts, rates, inputs, api))
+    };
+    let mut with_slo = |factor: f64| -> Result<Case> {
+        let mut setup = setup.clone();
+        setup.slo.ttft_s *= factor;
+        Ok(decided(&simulated::at_other_slo(facts, &setup)?, factor))
+    };
+    all.push(("TTFT of the SLO", [with_slo(1.0 / FACTOR)?, with_slo(FACTOR)?]));
+    // A device of a file is not known by its name.
+    let devices = &setup.devices.as_ref().expect("a scenario with devices").profile;
+    if deploy::with_speed(devices, 1.0).is_ok() {
+        let mut with_speed = |factor: f64| -> Result<Case> {
+            Ok(decided(&simulated::with_device_speed(facts, setup, factor)?, factor))
+        };
+        all.push(("speed of devices", [with_speed(1.0 / FACTOR)?, with_speed(FACTOR)?]));
+    }
+    drop(bar);
+    let mut all: Vec<Sensitivity> = all
+        .into_iter()
+        .map(|(input, cases)| {
+            let effect = cases.iter().map(|case| effect(case, now)).fold(1.0, f64::max);
+            Sensitivity { input, cases, effect }
+        })
+        .collect();
+    let rank = |one: &Sensitivity| (one.flips(now.choice), one.effect);
+    all.sort_by(|a, b| {
+        let ((a_flips, a), (b_flips, b)) = (rank(a), rank(b));
+        b_flips.cmp(&a_flips).then(b.total_cmp(&a))
+    });
+    Ok(all)
+}
+
+fn times(factor: f64) -> String {
+    format!("times {factor}")
+}
+
+fn usd(decision: &Decision) -> Option<f64> {
+    let chosen = decision.options.iter().find(|option| option.choice == decision.choice)?;
+    chosen.usd_per_month.map(|usd| usd.mean)
+}
+
+fn effect(case: &Case, now: &Decision) -> f64 {
+    match (case.usd_per_month, usd(now)) {
+        (Some(then), Some(now)) if then > 0.0 && now > 0.0 => (then / now).max(now / then),
+        _ => 1.0,
+    }
+}

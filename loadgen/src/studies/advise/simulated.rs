@@ -1,0 +1,424 @@
+//! The simulations behind an advice, with several seeds.
+
+use super::band::Band;
+use super::choice::Choice;
+use super::facts::{ClassOnDevices, Cluster, Devices, Facts, Least, SameModel, Split, mean};
+use super::same_model;
+use crate::figures::ClassFigures;
+use crate::figures::ENOUGH;
+use crate::figures::{Found, RunReport};
+use crate::play::capacity::Bounds;
+use crate::play::parallel;
+use crate::setup::Fleet;
+use crate::setup::Setup;
+use crate::setup::{DevicesSetup, StaysSetup};
+use crate::studies::deploy;
+use crate::studies::measure::{AtSlo, BOUNDS, at_slo, chips_each, run_at};
+use anyhow::Result;
+use warmpath_core::engine::profile::Profile;
+use warmpath_core::sharing::{Sharing, SharingScope};
+
+/// Requests of the side that is hardly there make no split.
+const SPLIT_SHARE: (f64, f64) = (0.01, 0.99);
+
+/// Everything at the SLO of `setup`, with so many seeds from its own on.
+pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
+    let devices = setup.devices.clone().expect("checked: the scenario has devices");
+    let within = |scope| Sharing { scope, public_prefixes: false, groups: None };
+    let shared = [within(SharingScope::None), within(SharingScope::Session), whole(setup)];
+    let sides = Sides::new(setup, devices);
+    let (devices, splits) = sides.alone(seeds)?;
+    let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds };
+    let own = plan.add(Job::Own, &Setup { devices: None, ..setup.clone() });
+    let clusters =
+        shared.map(|sharing| plan.add(Job::Cluster(BOUNDS), &cluster_of(setup, sharing)));
+    let same = same_model::on_cluster(setup);
+    let sharing = whole(setup);
+    let same_job = same
+        .as_ref()
+        .ok()
+        .map(|same| plan.add(Job::Cluster(BOUNDS), &Setup { sharing, ..same.clone() }));
+    let jobs = splits.add_to(&mut plan, BOUNDS);
+    let mut done = plan.run()?;
+    let own: Vec<Own> = done.take(own, Done::own);
+    let clusters = clusters.map(|job| Cluster::over(&done.take(job, Done::cluster))).to_vec();
+    let prompt_tokens = mean(&own, |own| own.prompt_tokens);
+    let reused = clusters.last().map_or(0.0, |cluster| cluster.reused_share) * prompt_tokens;
+    let same_cluster = same_job.map(|job| Cluster::over(&done.take(job, Done::cluster)));
+    let splits = splits.take(&mut done, &jobs);
+    Ok(Facts {
+        slo: setup.slo,
+        seeds,
+        prompt_tokens,
+        output_tokens: mean(&own, |own| own.output_tokens),
+        requests_per_s: mean(&own, |own| own.requests_per_s),
+        break_even_gb_s: break_even_gb_s(
+            setup.fleet.profile(),
+            prompt_tokens as u32,
+            reused as u32,
+        ),
+        clusters,
+        same_model: same.as_ref().ok().zip(same_cluster).map(|(same, of)| same_model(same, of)),
+        no_same_model: same.err(),
+        devices,
+        splits,
+    })
+}
+
+fn same_model(setup: &Setup, cluster: Cluster) -> SameModel {
+    let profile = setup.fleet.profile();
+    let made = profile.step.calibrated().expect("made from a device and a model");
+    SameModel {
+        profile: profile.name.clone(),
+        model: made.model().to_owned(),
+        precision: made.deployment().precision.to_string(),
+        chips_per_worker: chips_each(profile),
+        standing: profile.standing(),
+        cluster,
+    }
+}
+
+/// As measured before, but at another SLO and with one seed: of clusters those that are advised alone.
+pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
+    let devices = setup.devices.clone().expect("checked: the scenario has devices");
+    let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds: 1 };
+    let sharing = whole(setup);
+    let near_one = |cluster: Option<&Cluster>| near(facts, setup, cluster);
+    let bounds = near_one(facts.whole());
+    let job = plan.add(Job::Cluster(bounds), &cluster_of(setup, sharing));
+    let same = facts.same_model.as_ref().zip(same_model::on_cluster(setup).ok());
+    let same = same.map(|(was, same)| {
+        let bounds = near_one(Some(&was.cluster));
+        (was, plan.add(Job::Cluster(bounds), &Setup { sharing, ..same }))
+    });
+    let (devices, splits) = Sides::new(setup, devices).alone(1)?;
+    let jobs = splits.add_to(&mut plan, bounds);
+    let mut done = plan.run()?;
+    let clusters = done.take(job, Done::cluster);
+    let same_model = same.map(|(was, job)| SameModel {
+        cluster: Cluster::over(&done.take(job, Done::cluster)),
+        ..was.clone()
+    });
+    let splits = splits.take(&mut done, &jobs);
+    Ok(Facts { slo: setup.slo, seeds: 1, clusters, same_model, devices, splits, ..facts.clone() })
+}
+
+/// As measured before, but with devices so many times as fast and with one seed.
+pub fn with_device_speed(facts: &Facts, setup: &Setup, times: f64) -> Result<Facts> {
+    let (devices, splits) = Sides::new(setup, faster(setup, times)?).alone(1)?;
+    let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds: 1 };
+    let jobs = splits.add_to(&mut plan, near(facts, setup, facts.whole()));
+    let splits = splits.take(&mut plan.run()?, &jobs);
+    Ok(Facts { devices, splits, ..facts.clone() })
+}
+
+/// A search begins where the one before it ended.
+fn near(facts: &Facts, setup: &Setup, cluster: Option<&Cluster>) -> Bounds {
+    let rate = cluster.and_then(|cluster| cluster.requests_per_s_per_worker);
+    let workers = f64::from(setup.fleet.workers());
+    let load = rate.map_or(1.0, |rate| rate.mean * workers / facts.requests_per_s.max(1e-9));
+    Bounds { start: load.clamp(BOUNDS.least, BOUNDS.most), ..BOUNDS }
+}
+
+/// All that the scenario has is shared.
+fn whole(setup: &Setup) -> Sharing {
+    let public_prefixes = setup.source.operators_tokens() > 0;
+    Sharing { scope: SharingScope::Tenant, public_prefixes, groups: None }
+}
+
+fn cluster_of(setup: &Setup, sharing: Sharing) -> Setup {
+    let mut setup = Setup { devices: None, sharing, ..setup.clone() };
+    if sharing.scope == SharingScope::None {
+        // What nobody finds again needs no room.
+        let mut profile = setup.fleet.profile().clone();
+        profile.tiers.clear();
+        (profile.pool, profile.peers) = (None, None);
+        setup.fleet = Fleet::alike(setup.fleet.workers(), profile);
+        setup.pool = None;
+    }
+    setup
+}
+
+/// Devices alone, and beside a cluster.
+struct Sides<'a> {
+    setup: &'a Setup,
+    devices: DevicesSetup,
+    longest_in_time: u32,
+}
+
+impl<'a> Sides<'a> {
+    fn new(setup: &'a Setup, devices: DevicesSetup) -> Self {
+        let longest_in_time = longest_in_time(&devices.profile, setup.slo.ttft_s);
+        Self { setup, devices, longest_in_time }
+    }
+
+    fn staying(&self, stays: StaysSetup) -> Option<DevicesSetup> {
+        Some(DevicesSetup { stays, ..self.devices.clone() })
+    }
+
+    /// What they do alone, and the splits which that suggests.
+    fn alone(&self, seeds: u64) -> Result<(Devices, Splits)> {
+        let devices = self.staying(StaysSetup::default());
+        let alone = Setup { devices, pool: None, ..self.setup.clone() };
+        let mut plan = Plan { jobs: Vec::new(), seed: self.setup.seed, seeds };
+        let job = plan.add(Job::Devices, &alone);
+        let devices = Devices::over(&plan.run()?.take(job, Done::devices));
+        let devices = Devices { longest_in_time: self.longest_in_time, ..devices };
+        let mut splits = vec![self.split(StaysSetup::up_to(self.longest_in_time.max(1)))];
+        let in_time = devices.classes.iter().filter(|class| class.within_slo.mean >= ENOUGH);
+        let in_time: Vec<String> = in_time.map(|class| class.name.clone()).collect();
+        if !in_time.is_empty() && in_time.len() < devices.classes.len() {
+            splits.push(self.split(StaysSetup::of_classes(in_time)));
+        }
+        Ok((devices, Splits(splits)))
+    }
+
+    fn split(&self, stays: StaysSetup) -> Setup {
+        let sharing = whole(self.setup);
+        Setup { devices: self.staying(stays), sharing, ..self.setup.clone() }
+    }
+}
+
+struct Splits(Vec<Setup>);
+
+impl Splits {
+    fn add_to(&self, plan: &mut Plan, bounds: Bounds) -> Vec<usize> {
+        self.0.iter().map(|split| plan.add(Job::Split(bounds), split)).collect()
+    }
+
+    /// Those in which both sides serve something.
+    fn take(&self, done: &mut AllDone, jobs: &[usize]) -> Vec<Split> {
+        jobs.iter().filter_map(|&job| Split::over(done.take(job, Done::split))).collect()
+    }
+}
+
+/// What is to be simulated, each with every seed.
+struct Plan {
+    jobs: Vec<(Job, Setup)>,
+    seed: u64,
+    seeds: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Job {
+    Cluster(Bounds),
+    Split(Bounds),
+    Devices,
+    Own,
+}
+
+enum Done {
+    Cluster(Cluster),
+    Split(Option<Split>),
+    Devices(Devices),
+    Own(Own),
+}
+
+/// By job, and there by seed.
+struct AllDone(Vec<Vec<Done>>);
+
+impl Plan {
+    /// The number by which its results are taken.
+    fn add(&mut self, job: Job, setup: &Setup) -> usize {
+        self.jobs.push((job, setup.clone()));
+        self.jobs.len() - 1
+    }
+
+    fn run(&self) -> Result<AllDone> {
+        let each: Vec<(Job, Setup)> = self
+            .jobs
+            .iter()
+            .flat_map(|(job, setup)| {
+                let seeds = self.seed..self.seed + self.seeds;
+                seeds.map(move |seed| (*job, Setup { seed, ..setup.clone() }))
+            })
+            .collect();
+        let mut done = parallel::map(&each, |(job, setup)| job.run(setup)).into_iter();
+        let of_job = |_| done.by_ref().take(self.seeds as usize).collect::<Result<Vec<_>>>();
+        (0..self.jobs.len()).map(of_job).collect::<Result<_>>().map(AllDone)
+    }
+}
+
+impl AllDone {
+    fn take<T>(&mut self, job: usize, of: fn(Done) -> Option<T>) -> Vec<T> {
+        let done = std::mem::take(&mut self.0[job]);
+        done.into_iter().map(|done| of(done).expect("what a job is done as")).collect()
+    }
+}
+
+impl Done {
+    fn cluster(self) -> Option<Cluster> {
+        if let Self::Cluster(cluster) = self { Some(cluster) } else { None }
+    }
+
+    fn split(self) -> Option<Option<Split>> {
+        if let Self::Split(split) = self { Some(split) } else { None }
+    }
+
+    fn devices(self) -> Option<Devices> {
+        if let Self::Devices(devices) = self { Some(devices) } else { None }
+    }
+
+    fn own(self) -> Option<Own> {
+        if let Self::Own(own) = self { Some(own) } else { None }
+    }
+}
+
+impl Job {
+    fn run(self, setup: &Setup) -> Result<Done> {
+        Ok(match self {
+            Self::Cluster(bounds) => Done::Cluster(cluster(setup, bounds)?),
+            Self::Split(bounds) => Done::Split(split(setup, bounds)?),
+            Self::Devices => Done::Devices(devices(setup)?),
+            Self::Own => Done::Own(own(setup)?),
+        })
+    }
+}
+
+struct Own {
+    prompt_tokens: f64,
+    output_tokens: f64,
+    requests_per_s: f64,
+}
+
+fn own(setup: &Setup) -> Result<Own> {
+    let run = run_at(setup, 1.0)?;
+    let figures = &run.figures;
+    let each = |tokens: f64| tokens / figures.requests.max(1) as f64;
+    let prompt = (figures.prefill_tokens_cached + figures.prefill_tokens_computed) as f64;
+    Ok(Own {
+        prompt_tokens: each(prompt),
+        output_tokens: each(figures.throughput.output_tokens_per_s * figures.duration_s),
+        requests_per_s: run.steady_requests_per_s,
+    })
+}
+
+fn cluster(setup: &Setup, bounds: Bounds) -> Result<Cluster> {
+    let found = at_slo(setup, bounds)?;
+    let figures = found.run.as_ref().map(|run| &run.figures);
+    let (reused_share, least) = match figures {
+        Some(figures) => (figures.hit_rate, None),
+        None => (run_at(setup, 1.0)?.figures.hit_rate, least(setup, &found)?),
+    };
+    let kwh = found.economics().map(|economics| economics.total.kwh);
+    let requests = figures.map(|figures| figures.requests.max(1) as f64);
+    Ok(Cluster {
+        sharing: setup.sharing.to_string(),
+        reused_share,
+        requests_per_s_per_worker: by_worker(setup, &found, bounds),
+        seeds_without: u64::from(found.run.is_none()),
+        kwh_per_request: kwh.zip(requests).map(|(kwh, n)| kwh / n).filter(|kwh| kwh.is_finite()),
+        short: short(&found),
+        least,
+    })
+}
+
+fn by_worker(setup: &Setup, found: &AtSlo, bounds: Bounds) -> Option<Band> {
+    let run = found.run.as_ref()?;
+    Some(Band::found(run.steady_requests_per_s / f64::from(setup.fleet.workers()), bounds))
+}
+
+const fn short(found: &AtSlo) -> bool {
+    matches!(found.found, Found::At { short: true, .. })
+}
+
+/// The least load that a search tried, where it missed the SLO too.
+fn least(setup: &Setup, found: &AtSlo) -> Result<Option<Least>> {
+    let Found::Nowhere { rate_scale, .. } = found.found else { return Ok(None) };
+    let figures = run_at(setup, rate_scale)?.figures;
+    Ok(Some(Least {
+        within_slo: figures.within_slo,
+        ttft_p90_s: figures.ttft_s.p90,
+        tpot_mean_s: figures.tpot_s.mean,
+    }))
+}
+
+fn devices(setup: &Setup) -> Result<Devices> {
+    let run = run_at(setup, 1.0)?;
+    let report = run.devices.as_ref().expect("devices served it");
+    let figures = &report.devices;
+    Ok(Devices {
+        profile: report.profile.clone(),
+        within_slo: Band::exactly(figures.within_slo),
+        too_large: figures.errors,
+        requests: figures.offered,
+        reused_share: figures.hit_rate,
+        ttft_p90_s: figures.ttft_s.p90,
+        tpot_mean_s: figures.tpot_s.mean,
+        busy_s_per_request: Band::exactly(busy_s(&run) / figures.requests.max(1) as f64),
+        longest_in_time: 0,
+        classes: classes(setup, &run),
+    })
+}
+
+/// What is within the SLO of each class, of all that was asked for.
+fn classes(setup: &Setup, run: &RunReport) -> Vec<ClassOnDevices> {
+    let of = |(class, &asked): (&ClassFigures, &u64)| {
+        let within = class.within_slo * class.requests as f64 / asked.max(1) as f64;
+        ClassOnDevices { name: class.name.clone(), within_slo: Band::exactly(within) }
+    };
+    run.classes.iter().zip(&setup.source.class_requests()).map(of).collect()
+}
+
+/// Of the devices of a run, all together.
+fn busy_s(run: &RunReport) -> f64 {
+    let parts = run.economics.iter().flat_map(|economics| &economics.parts);
+    parts.filter(|part| part.name == "devices").map(|part| part.busy.worker_s).sum()
+}
+
+/// None where one side serves hardly anything.
+fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
+    let own = run_at(setup, 1.0)?;
+    let on_devices = |run: &RunReport| {
+        let served = &run.devices.as_ref().expect("a split has devices").devices;
+        served.offered as f64 / run.figures.offered.max(1) as f64
+    };
+    let (low, high) = SPLIT_SHARE;
+    if !(low..high).contains(&on_devices(&own)) {
+        return Ok(None);
+    }
+    let found = at_slo(setup, bounds)?;
+    let at = found.run.as_ref().unwrap_or(&own);
+    let devices = setup.devices.as_ref().expect("a split has devices");
+    let by_class = devices.stays.classes.is_some();
+    Ok(Some(Split {
+        choice: if by_class { Choice::SplitByClass } else { Choice::SplitByLength },
+        stays: devices.stays.clone(),
+        share_on_devices: on_devices(at),
+        requests_per_s_per_worker: by_worker(setup, &found, bounds),
+        busy_s_per_request: Band::exactly(busy_s(at) / at.figures.offered.max(1) as f64),
+        short: short(&found),
+    }))
+}
+
+/// The scenario's devices, so many times as fast.
+fn faster(setup: &Setup, times: f64) -> Result<DevicesSetup> {
+    let devices = setup.devices.clone().expect("checked: the scenario has devices");
+    let profile = deploy::with_speed(&devices.profile, times)?;
+    DevicesSetup::new(profile, devices.profile.block_size, devices.users, devices.stays)
+}
+
+/// The longest prompt that a device, cool and idle, has computed within so many seconds.
+fn longest_in_time(profile: &Profile, seconds: f64) -> u32 {
+    let cost = profile.prefill_cost();
+    let takes = |tokens: u32| {
+        (cost.estimate(tokens, 0) + profile.step.front_end(tokens, 0.0)).as_secs_f64()
+    };
+    let most = profile.hbm_tokens.map_or(1 << 24, |room| room.min(1 << 24) as u32);
+    let (mut low, mut high) = (0, most);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if takes(middle) <= seconds { low = middle } else { high = middle - 1 }
+    }
+    low
+}
+
+/// None where nothing is reused.
+fn break_even_gb_s(profile: &Profile, prompt: u32, reused: u32) -> Option<f64> {
+    let reused = reused.min(prompt.saturating_sub(1));
+    let cost = profile.prefill_cost();
+    let cold = cost.estimate(prompt, 0).as_secs_f64();
+    let warm = cost.estimate(prompt - reused, reused).as_secs_f64();
+    let bytes = f64::from(reused) * profile.kv_bytes_per_token as f64;
+    (reused > 0 && cold > warm).then(|| bytes / (cold - warm) / 1e9)
+}

@@ -1,0 +1,264 @@
+//! `loadgen generations`: one workload and one model on the chips of several generations and makers, by
+//! tokens a second and cost. What nobody measured is a band: between a share of its maker's peaks
+//! (`--realization`) and all of them.
+
+use crate::args::Question;
+use crate::files::bad;
+use crate::play::Progress;
+use crate::play::parallel;
+use crate::report::amount;
+use crate::report::layout::{align, plain, trimmed};
+use crate::setup::Fleet;
+use crate::setup::Setup;
+use crate::studies::deploy::on_fewest_chips;
+use crate::studies::measure::{self, at_slo};
+use crate::studies::question;
+use anyhow::Result;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use warmpath_core::engine::physics::{Deployment, Device, Model, Precision};
+use warmpath_core::engine::profile::Profile;
+use warmpath_worker_sim::profiles;
+
+const SCHEMA: &str = "warmpath.generations.v1";
+/// Chips of each fleet, however many make a worker.
+const CHIPS: u32 = 8;
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    config: &'a Setup,
+    realization: f64,
+    rows: &'a [Row],
+}
+
+/// A device; ranges from the least to the whole of its realization, alike where it was measured.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    device: String,
+    precision: Precision,
+    tp: u32,
+    validated: bool,
+    because: String,
+    usd_per_chip_hour: Option<f64>,
+    /// Served within the SLO by a chip in a second; 0 where no load meets it.
+    tokens_per_s_per_chip: [f64; 2],
+    /// Of a million tokens served. The first belongs to the first of the tokens above.
+    usd_per_m_served: [Option<f64>; 2],
+    kwh_per_m_served: [Option<f64>; 2],
+    /// The price of a chip's hour at which it serves for what the first device does.
+    break_even_usd_per_hour: [Option<f64>; 2],
+}
+
+struct Case {
+    device: Device,
+    deployment: Deployment,
+    profile: Profile,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Params<'a> {
+    pub question: &'a Question,
+    /// Names of devices; the others are compared with the first.
+    pub devices: &'a [String],
+    /// Lowest efficiency assumed for a device without measurements, as a share of its maker's peaks.
+    pub realization: f64,
+}
+
+pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
+    let whole = question::resolve(asked.question)?;
+    let files = question::files(asked.question)?;
+    let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
+        return Err(bad("--profile: made up, expected one of a device and a model"));
+    };
+    let of = calibrated.deployment().clone();
+    let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;
+    let mut cases = Vec::new();
+    for name in asked.devices {
+        let device = profiles::device(name.trim(), Path::new("")).map_err(bad)?;
+        let block_size = whole.fleet.profile().block_size;
+        cases.push(case(device, &model, &of, block_size)?);
+    }
+    let shares = |case: &Case| match case.profile.validated {
+        true => [case.device.realization; 2],
+        false => [asked.realization * case.device.realization, case.device.realization],
+    };
+    let work: Vec<(usize, f64)> = cases
+        .iter()
+        .enumerate()
+        .flat_map(|(i, case)| {
+            let [low, high] = shares(case);
+            if low == high { vec![(i, high)] } else { vec![(i, low), (i, high)] }
+        })
+        .collect();
+    let bar = progress.start(work.len() as u64, "generations", "searches");
+    let ended = AtomicU64::new(0);
+    let found = parallel::map(&work, |&(i, share)| {
+        let found = figures(&whole, &cases[i], &model, share);
+        bar.set(ended.fetch_add(1, Ordering::Relaxed) + 1);
+        found
+    });
+    drop(bar);
+    let found = found.into_iter().collect::<Result<Vec<_>>>()?;
+    let ends = |i: usize| {
+        let mut all =
+            work.iter().zip(&found).filter(|((of, _), _)| *of == i).map(|(_, found)| *found);
+        let low = all.next().expect("each case is played");
+        [low, all.next().unwrap_or(low)]
+    };
+    let base = ends(0);
+    let base_usd = base[1].usd_per_m;
+    let rows: Vec<Row> =
+        cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
+    print!("{}", table(&whole, &rows, asked.realization));
+    if let Some(file) = files.csv {
+        file.finish(csv(&rows).as_bytes())?;
+    }
+    if let Some(file) = files.json {
+        let report =
+            Report { schema: SCHEMA, config: &whole, realization: asked.realization, rows: &rows };
+        let mut bytes = serde_json::to_vec_pretty(&report)?;
+        bytes.push(b'\n');
+        file.finish(&bytes)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model on as few chips of a device as leave room for KV, in the narrowest format that doubles its
+/// speed.
+fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Result<Case> {
+    let peaks = device.peak_tflops;
+    let precision = match (peaks.fp4, peaks.fp8) {
+        (Some(fp4), Some(fp8)) if fp4 > fp8 => Precision::Nvfp4,
+        (_, Some(_)) => Precision::Fp8,
+        _ => Precision::Bf16,
+    };
+    let of = Deployment { precision, block_size, ..of.clone() };
+    let (deployment, profile) =
+        on_fewest_chips(&device, model, &of).map_err(|why| bad(format!("--devices: {why}")))?;
+    Ok(Case { device, deployment, profile })
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    tokens: f64,
+    usd_per_m: Option<f64>,
+    kwh_per_m: Option<f64>,
+}
+
+fn figures(whole: &Setup, case: &Case, model: &Model, realization: f64) -> Result<Found> {
+    let device = Device { realization, ..case.device.clone() };
+    let profile = Profile::build(&device, model, &case.deployment)
+        .map_err(|error| bad(format!("device {}: {error}", device.name)))?;
+    let mut setup = whole.clone();
+    setup.fleet = Fleet::alike(CHIPS / case.deployment.tp, profile);
+    (setup.pool, setup.devices) = (None, None);
+    let found = at_slo(&setup, measure::BOUNDS)?;
+    let kwh = found.economics().and_then(|economics| economics.kwh_per_m.served);
+    Ok(Found {
+        tokens: found.throughput(CHIPS).map_or(0.0, |throughput| throughput.served),
+        usd_per_m: found.usd_per_m().map(|[served, _]| served),
+        kwh_per_m: kwh.filter(|kwh| kwh.is_finite()),
+    })
+}
+
+fn row(whole: &Setup, case: &Case, ends: [Found; 2], base_usd_per_m: Option<f64>) -> Row {
+    let standing = case.profile.standing();
+    let sheet = whole.prices.as_ref().expect("a question has prices");
+    let price = case
+        .profile
+        .hardware()
+        .map(|chips| sheet.cluster(chips).busy.usd_per_hour / f64::from(chips.chips));
+    // What an hour of a chip serves, at the base's price of a million tokens.
+    let break_even = |found: Found| base_usd_per_m.map(|usd| usd * found.tokens * 3600.0 / 1e6);
+    Row {
+        device: case.device.name.clone(),
+        precision: case.deployment.precision,
+        tp: case.deployment.tp,
+        validated: standing.validated,
+        because: standing.because,
+        usd_per_chip_hour: price.filter(|usd| usd.is_finite()),
+        tokens_per_s_per_chip: ends.map(|found| found.tokens),
+        usd_per_m_served: ends.map(|found| found.usd_per_m),
+        kwh_per_m_served: ends.map(|found| found.kwh_per_m),
+        break_even_usd_per_hour: ends.map(break_even),
+    }
+}
+
+fn table(setup: &Setup, rows: &[Row], realization: f64) -> String {
+    let mut table = plain(&[
+        "device",
+        "format",
+        "chips",
+        "tokens/s/chip",
+        "over first",
+        "USD/h",
+        "USD/M served",
+        "kWh/M",
+        "break-even USD/h",
+        "",
+    ]);
+    let first = rows.first().map_or(0.0, |row| row.tokens_per_s_per_chip[1]);
+    for row in rows {
+        let band = |ends: [Option<f64>; 2]| match ends {
+            [Some(a), Some(b)] if a == b => amount(a),
+            [Some(a), Some(b)] => format!("{} to {}", amount(a), amount(b)),
+            _ => "-".to_owned(),
+        };
+        let tokens = row.tokens_per_s_per_chip;
+        table.add_row([
+            row.device.clone(),
+            row.precision.to_string(),
+            row.tp.to_string(),
+            band(tokens.map(Some)),
+            band(tokens.map(|tokens| (first > 0.0).then(|| tokens / first))),
+            row.usd_per_chip_hour.map_or_else(|| "-".to_owned(), amount),
+            band(row.usd_per_m_served),
+            band(row.kwh_per_m_served),
+            band(row.break_even_usd_per_hour),
+            if row.validated { String::new() } else { "unvalidated".to_owned() },
+        ]);
+    }
+    align(&mut table, 1);
+    let base = rows.first().map_or("", |row| row.device.as_str());
+    format!(
+        "{}, one model on {CHIPS} chips of each device, seed {}\n\n{}Tokens served (prompts, computed or reused, and \
+         answers) by a chip in a second, at the highest load of which 90 % keep a TTFT of {} s and a TPOT of {} ms. \
+         KV lies in HBM alone, shared within a tenant. Chips: of one worker. Unvalidated devices are bands: the \
+         default constants (docs/fidelity.md) times {realization}, and whole. Break-even: the price of a chip's hour at which it serves \
+         for what {base} does. A dash: no price or power is known; --price NAME=USD gives one.\n",
+        setup.source.name(),
+        setup.seed,
+        trimmed(&table),
+        setup.slo.ttft_s,
+        setup.slo.tpot_s * 1e3
+    )
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut text = "device,precision,tp,validated,usd_per_chip_hour,tokens_per_s_per_chip_low,\
+                    tokens_per_s_per_chip_high,usd_per_m_served_low_speed,usd_per_m_served_high_speed,\
+                    kwh_per_m_served_low_speed,kwh_per_m_served_high_speed\n"
+        .to_owned();
+    let known = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for row in rows {
+        let [low, high] = row.tokens_per_s_per_chip;
+        let [usd_low, usd_high] = row.usd_per_m_served.map(known);
+        let [kwh_low, kwh_high] = row.kwh_per_m_served.map(known);
+        writeln!(
+            text,
+            "{},{},{},{},{},{low},{high},{usd_low},{usd_high},{kwh_low},{kwh_high}",
+            row.device,
+            row.precision,
+            row.tp,
+            row.validated,
+            known(row.usd_per_chip_hour)
+        )
+        .expect("a string takes all");
+    }
+    text
+}

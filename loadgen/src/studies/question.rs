@@ -1,0 +1,37 @@
+//! A question, resolved into a set-up.
+
+use crate::args::Question;
+use crate::files::bad;
+use crate::report::OutputFiles;
+use crate::setup::Setup;
+use anyhow::Result;
+
+const SCENARIO: &str = include_str!("../../../deploy/scenarios/sharing.toml");
+/// Recorded sessions are long, and they are played many times.
+const RECORDED_REQUESTS: u64 = 6_000;
+const RECORDED_WORKERS: u32 = 4;
+
+/// Everything resolved; costs are always reckoned.
+pub fn resolve(question: &Question) -> Result<Setup> {
+    let mut setup = Setup::resolve_on(&question.what(), "built-in sharing scenario", SCENARIO)?;
+    if setup.fleet.groups().len() > 1 {
+        return Err(bad("--scenario: has groups, expected a fleet of one profile"));
+    }
+    let recorded = question.trace.is_some() && setup.source.concurrency().is_some();
+    let limit = question.requests.or(recorded.then_some(RECORDED_REQUESTS));
+    if let Some(limit) = limit {
+        setup.source.limit(limit);
+    }
+    if recorded && question.workers.is_none() && question.scenario.is_none() {
+        setup.fleet.set_workers(RECORDED_WORKERS);
+    }
+    setup.slo.ttft_s = question.ttft.unwrap_or(setup.slo.ttft_s);
+    setup.slo.tpot_s = question.tpot.unwrap_or(setup.slo.tpot_s);
+    setup.prices = Some(question.prices.load()?);
+    Ok(setup)
+}
+
+/// The files that the flags name.
+pub fn files(question: &Question) -> Result<OutputFiles> {
+    OutputFiles::at(question.json.as_deref(), question.csv.as_deref(), None)
+}
