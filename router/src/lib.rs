@@ -25,10 +25,11 @@
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
 //!   names of the last decisions.
-//! - `operator`: the admin service.
+//! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
 
+pub mod answers;
 mod call;
 pub mod config;
 pub mod config_error;

@@ -3,6 +3,7 @@
 mod print;
 
 use clap::{Args, Subcommand};
+use print::print;
 use std::process::ExitCode;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -15,6 +16,7 @@ use warmpath_proto::v1::{
     RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
 };
 use warmpath_proto::{status, transport};
+use warmpath_sheet::width;
 
 /// The command line after `router admin`.
 #[derive(Args, Debug)]
@@ -25,6 +27,12 @@ pub struct Admin {
     /// Print the answer as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// Say what each column of a table means
+    #[arg(long, global = true)]
+    columns: bool,
+    /// How wide a table may be [default: the terminal's width, or 120]
+    #[arg(long, global = true, value_name = "COLUMNS", value_parser = width::parse)]
+    width: Option<usize>,
     #[command(subcommand)]
     what: What,
 }
@@ -92,7 +100,9 @@ pub async fn run(admin: Admin) -> ExitCode {
     };
     let client =
         RouterAdminClient::new(channel).max_decoding_message_size(transport::MAX_GENERATE_BYTES);
-    match ask(client, admin.what, admin.json).await {
+    let Admin { json, columns, .. } = admin;
+    let style = print::Style { json, columns, width: width::chosen(admin.width) };
+    match ask(client, admin.what, style).await {
         Ok(text) => {
             println!("{text}");
             ExitCode::SUCCESS
@@ -104,39 +114,37 @@ pub async fn run(admin: Admin) -> ExitCode {
     }
 }
 
-/// The answer, as text or as JSON.
+/// The answer in the style that was asked for.
 async fn ask(
     mut client: RouterAdminClient<Channel>,
     what: What,
-    json: bool,
+    style: print::Style,
 ) -> Result<String, Status> {
-    let show = |answer: &dyn print::Shown| match json {
-        true => answer.json(),
-        false => answer.text(),
-    };
     Ok(match what {
-        What::Workers => show(client.list_workers(ListWorkersRequest {}).await?.get_ref()),
-        What::Add { url } => show(client.add_worker(AddWorkerRequest { url }).await?.get_ref()),
+        What::Workers => print(client.list_workers(ListWorkersRequest {}).await?.get_ref(), style),
+        What::Add { url } => {
+            print(client.add_worker(AddWorkerRequest { url }).await?.get_ref(), style)
+        }
         What::Remove { worker: number, timeout_ms } => {
             let request = RemoveWorkerRequest { number, timeout_ms };
-            show(client.remove_worker(request).await?.get_ref())
+            print(client.remove_worker(request).await?.get_ref(), style)
         }
         What::Drain { worker: number } => {
-            show(client.drain_worker(DrainWorkerRequest { number }).await?.get_ref())
+            print(client.drain_worker(DrainWorkerRequest { number }).await?.get_ref(), style)
         }
         What::Undrain { worker: number } => {
-            show(client.undrain_worker(UndrainWorkerRequest { number }).await?.get_ref())
+            print(client.undrain_worker(UndrainWorkerRequest { number }).await?.get_ref(), style)
         }
         What::Policy { policy: None } => {
-            show(client.get_policy(GetPolicyRequest {}).await?.get_ref())
+            print(client.get_policy(GetPolicyRequest {}).await?.get_ref(), style)
         }
         What::Policy { policy: Some(policy) } => {
-            show(client.set_policy(SetPolicyRequest { policy }).await?.get_ref())
+            print(client.set_policy(SetPolicyRequest { policy }).await?.get_ref(), style)
         }
         What::Explain { request_id, tenant } => {
             let about = Some(About::RequestId(request_id));
             let request = ExplainRequest { about, tenant };
-            show(client.explain(request).await?.get_ref())
+            print(client.explain(request).await?.get_ref(), style)
         }
     })
 }

@@ -29,7 +29,11 @@ fn crates_depend_only_downwards() {
         ("core", &every, &[&all[..], &["warmpath-sim"]].concat()),
         ("sim", &every, &all),
         ("proto", &built, &[&shells[..], &["warmpath-sim"]].concat()),
-        ("launch", &built, &[&shells[..], &["tonic", "prost", "warmpath-proto", "warmpath-sim"]].concat()),
+        (
+            "launch",
+            &built,
+            &[&shells[..], &["tonic", "prost", "warmpath-proto", "warmpath-sim"]].concat(),
+        ),
         ("sheet", &every, &[&all[..], &["warmpath-core", "warmpath-sim"]].concat()),
         ("router", &built, &["warmpath-worker-sim", "warmpath-sim", "warmpath-loadgen"]),
         ("worker-sim", &built, &["warmpath-router", "warmpath-sim", "warmpath-loadgen"]),
