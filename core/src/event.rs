@@ -1,46 +1,69 @@
-//! All that crosses from a worker to a router: who it is, what it holds, how busy it is.
+//! The messages from a worker or a pool to a router: what it is, which blocks it holds, its load.
 
 use crate::block::BlockRun;
 use crate::id::{MAX_TIERS, SourceId, TierId, WorkerId};
 use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// A change of what a source holds. Blocks are stored below blocks that the source holds already.
+/// A change of the blocks that a source (a worker or a pool) holds.
 #[derive(Clone, PartialEq, Debug)]
 pub enum KvEvent {
-    Stored { tier: TierId, run: BlockRun },
-    Removed { tier: TierId, run: BlockRun },
+    /// The source now holds these blocks in this tier. It holds the block before the run already.
+    Stored {
+        /// The tier that now has the blocks.
+        tier: TierId,
+        /// The blocks.
+        run: BlockRun,
+    },
+    /// The source no longer holds these blocks in this tier.
+    Removed {
+        /// The tier that had the blocks.
+        tier: TierId,
+        /// The blocks.
+        run: BlockRun,
+    },
+    /// The source no longer holds any block.
     Cleared,
 }
 
-/// The changes of one engine step. `seq` counts batches from 1 within an epoch; a restart begins
-/// a new epoch.
+/// The changes of one engine step.
 #[derive(Clone, PartialEq, Debug)]
 pub struct KvBatch {
+    /// The sender.
     pub source: SourceId,
+    /// A number that changes when the sender restarts.
     pub epoch: u64,
+    /// The number of the batch within its epoch, from 1.
     pub seq: u64,
+    /// The changes, in the order in which they happened.
     pub events: Vec<KvEvent>,
 }
 
-/// All a source holds as of `seq`, parents before children.
+/// All blocks that a source holds after batch `seq`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Snapshot {
+    /// The sender.
     pub source: SourceId,
+    /// The sender's epoch.
     pub epoch: u64,
+    /// The last batch that the snapshot includes. The next batch is `seq + 1`.
     pub seq: u64,
+    /// The blocks by tier. A run comes after the run that it continues.
     pub runs: Vec<(TierId, BlockRun)>,
 }
 
-/// A summary of the set of (tier, block) pairs that a source holds. Order does not matter, so two
-/// sides that hold the same set agree however they came by it.
+/// A checksum of the set of (tier, block) pairs that a source holds. It does not depend on their
+/// order, so two sides that hold the same set have equal digests.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Digest {
+    /// The number of pairs.
     pub blocks: u64,
+    /// The XOR of a 64-bit hash of each pair.
     pub xor: u64,
 }
 
 impl Digest {
+    /// Adds the blocks of a run in one tier. They must not have been added before.
     pub fn add(&mut self, tier: TierId, run: &BlockRun) {
         for hash in run.hashes() {
             let bits = hash.to_wire();
@@ -51,65 +74,80 @@ impl Digest {
     }
 }
 
+/// A worker's load after one of its batches.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadReport {
+    /// The worker that reports.
     pub worker: WorkerId,
+    /// The worker's epoch.
     pub epoch: u64,
-    /// The last batch this report takes into account.
+    /// The last batch that the report includes.
     pub seq: u64,
+    /// Requests in the queue.
     pub waiting: u32,
+    /// Requests in the running batch.
     pub running: u32,
-    /// Prompt tokens that are still to be computed.
+    /// Prompt tokens still to be computed.
     pub queued_prefill_tokens: u64,
+    /// Blocks held, by tier from HBM on.
     pub blocks_by_tier: [u64; MAX_TIERS],
-    /// None where nobody checks it (virtual time compares the sets themselves).
+    /// The digest of the blocks held. None in virtual time, where tests compare the sets themselves.
     pub digest: Option<Digest>,
 }
 
-/// What a worker says of itself when a router meets it.
+/// A worker's description of itself, sent when a router connects.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerInfo {
+    /// The worker.
     pub worker: WorkerId,
+    /// The worker's epoch.
     pub epoch: u64,
+    /// Tokens a block.
     pub block_size: u32,
-    /// None: without limit.
+    /// Blocks that fit into HBM. None: no limit.
     pub total_blocks: Option<u64>,
+    /// The most requests in the running batch.
     pub max_num_seqs: u32,
+    /// The time to compute a prompt.
     pub prefill: PrefillCost,
-    /// How long one block takes to come back from each tier behind HBM, without waiting.
+    /// The time to load a block from each tier after HBM, when the link is free.
     pub tiers: Vec<TierCost>,
-    /// The same for a pool that the fleet shares; None: it uses none.
+    /// The time to fetch blocks from the fleet's pool. None: the worker uses no pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<FetchCost>,
-    /// And for the memory of peers.
+    /// The time to fetch blocks from another worker. None: the worker does not fetch from peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<FetchCost>,
+    /// The part of a request that the worker does.
     #[serde(default, skip_serializing_if = "Role::is_both")]
     pub role: Role,
-    /// What answering costs a worker that does nothing else. None: it does not say.
+    /// The time to decode, of a worker with [`Role::Decode`]. None: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode: Option<DecodeCost>,
 }
 
-/// What of a request a worker does.
+/// The part of a request that a worker does.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Computes prompts, whose KV goes to a worker that decodes.
+    /// Computes prompts. Their KV is then transferred to a worker that decodes.
     Prefill,
-    /// Answers what others have computed.
+    /// Decodes answers to prompts that a prefill worker computed.
     Decode,
+    /// Computes prompts and decodes answers.
     #[default]
     Both,
 }
 
 impl Role {
+    /// Whether the worker does the whole request.
     pub const fn is_both(&self) -> bool {
         matches!(self, Self::Both)
     }
 
+    /// The name in profiles and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Prefill => "prefill",
@@ -120,31 +158,39 @@ impl Role {
 }
 
 impl WorkerInfo {
-    /// How many of a prompt's tokens so many blocks by tier cover. Never more than there are, since
-    /// the blocks may come from a record that somebody changed.
+    /// The prompt tokens that the given blocks cover, at most `tokens`: the block counts may come
+    /// from a record that was edited.
     pub fn covered(&self, tokens: u32, by_tier: &[u32; MAX_TIERS]) -> u32 {
         let blocks = by_tier.iter().fold(0u32, |sum, &blocks| sum.saturating_add(blocks));
         blocks.saturating_mul(self.block_size).min(tokens)
     }
 }
 
-/// What it costs a worker to compute a prompt, so that a router can speak in seconds.
+/// The time that a worker takes to compute a prompt, in a few numbers, so that a router can estimate
+/// in seconds. A worker with calibrated step times derives them in
+/// `engine/physics/table.rs`.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefillCost {
-    /// For each step, and a prompt takes one per `chunk_tokens`.
+    /// Nanoseconds for each step. A prompt takes one step for each chunk.
     pub step_ns: f64,
-    /// The least that a step's tokens and `step_ns` come to: the weights are read even for one token.
+    /// The least time of a step without its attention, in nanoseconds: a step reads all weights
+    /// even for one token.
     #[serde(default)]
     pub floor_ns: f64,
+    /// The most prompt tokens that one step computes.
     pub chunk_tokens: u32,
+    /// Nanoseconds for each new token.
     pub ns_per_token: f64,
-    /// For each pair of a new token and one it attends to.
+    /// Nanoseconds for each pair of a new token and a token that it attends to.
     pub ns_per_pair: f64,
 }
 
 impl PrefillCost {
-    /// The time to compute the last `new` tokens of a prompt whose first `cached` are there.
+    /// The time to compute the last `new` tokens of a prompt whose first `cached` tokens are cached.
+    ///
+    /// The sum over the steps of `max(floor_ns, step_ns + tokens * ns_per_token)`, plus
+    /// `ns_per_pair` for each of the `new * cached + new * (new + 1) / 2` pairs.
     pub fn estimate(&self, new: u32, cached: u32) -> Duration {
         let (n, p) = (f64::from(new), f64::from(cached));
         let chunk = self.chunk_tokens.max(1);
@@ -156,29 +202,30 @@ impl PrefillCost {
     }
 }
 
-/// What it costs a worker to answer a prompt that another has computed.
+/// The time that a decode worker takes for the prompt that a prefill worker computed.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecodeCost {
-    /// A step with one sequence and no context.
+    /// Nanoseconds of a step with one sequence and no context.
     pub step_ns: f64,
-    /// More for each further sequence.
+    /// Nanoseconds more for each further sequence.
     pub ns_per_seq: f64,
-    /// More for each token of context that is read.
+    /// Nanoseconds more for each token of context.
     pub ns_per_context_token: f64,
-    /// The way of a prompt's KV from the worker that computed it.
+    /// Nanoseconds before the first byte of the KV transfer from the prefill worker arrives.
     pub handover_latency_ns: f64,
+    /// Nanoseconds of the KV transfer for each prompt token.
     pub handover_ns_per_token: f64,
 }
 
 impl DecodeCost {
-    /// A step in which so many sequences decode, over so many tokens of context in all.
+    /// The time of a step that decodes `seqs` sequences with `context` tokens of context in all.
     pub fn step(&self, seqs: u32, context: u64) -> Duration {
         let more = f64::from(seqs.saturating_sub(1)) * self.ns_per_seq;
         Duration::from_nanos_f64(self.step_ns + more + context as f64 * self.ns_per_context_token)
     }
 
-    /// Until so many tokens of KV are here.
+    /// The time of the KV transfer of `tokens` prompt tokens.
     pub fn handover(&self, tokens: u32) -> Duration {
         Duration::from_nanos_f64(
             self.handover_latency_ns + f64::from(tokens) * self.handover_ns_per_token,
@@ -186,24 +233,31 @@ impl DecodeCost {
     }
 }
 
-/// What it takes to fetch from another source.
+/// The time to fetch blocks from a pool or a peer.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchCost {
+    /// Nanoseconds before the first byte arrives.
     pub latency_ns: f64,
+    /// Nanoseconds for each block.
     pub ns_per_block: f64,
 }
 
 impl FetchCost {
+    /// The time to fetch `blocks` blocks, when the link is free.
     pub fn estimate(&self, blocks: u32) -> Duration {
         Duration::from_nanos_f64(self.latency_ns + f64::from(blocks) * self.ns_per_block)
     }
 }
 
+/// The time to load blocks from one of a worker's own tiers.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierCost {
+    /// The tier.
     pub tier: TierId,
+    /// Nanoseconds before the first byte arrives.
     pub latency_ns: f64,
+    /// Nanoseconds for each block.
     pub load_ns_per_block: f64,
 }

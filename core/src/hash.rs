@@ -1,12 +1,16 @@
-//! A fixed hasher for tables that are only looked up. Keys are either keyed 128-bit hashes, which
-//! are uniform already, or small ids, which one multiplication spreads.
+//! A fixed hasher for tables that are looked up but never walked. Keys are 128-bit block hashes,
+//! which are uniform already, or small ids, which one mix spreads.
 
 use crate::rng::mix64;
 use core::hash::{BuildHasherDefault, Hasher};
 
+/// A hash map with [`FixedHasher`]: the same on every run and machine.
 pub type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
+/// The hasher state of [`Map`], which has no random seed.
 pub type FixedState = BuildHasherDefault<FixedHasher>;
 
+/// A hasher without a random seed. It does not resist keys chosen to collide, so keys from outside
+/// must be keyed hashes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FixedHasher(u64);
 

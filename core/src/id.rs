@@ -1,4 +1,4 @@
-//! Names of things. Each is its own type, so that a worker is never taken for a request.
+//! Ids. Each kind has its own type, so that a worker id is never taken for a request id.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -18,43 +18,47 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A worker, numbered by the router in the order it was configured.
+    /// A worker. The router numbers workers in the order of its configuration, from 0.
     WorkerId(u32) "w";
-    /// A pool of blocks that belongs to no worker.
+    /// A pool: a store of blocks that belongs to no worker.
     PoolId(u32) "pool";
-    /// One request of a client.
+    /// A client's request.
     RequestId(u64) "r";
-    /// One conversation; its requests follow each other.
+    /// A conversation, whose requests follow each other.
     SessionId(u64) "s";
-    /// Whose data it is. Comes from the authenticated identity, never from a request's body.
+    /// The owner of a request's data. It comes from the authenticated listener, never from a
+    /// request's body.
     TenantId(u32) "t";
-    /// A rung of the memory hierarchy: 0 is HBM, higher is farther.
+    /// A tier of a worker's memory hierarchy: 0 is HBM, higher is slower.
     TierId(u8) "tier";
-    /// One movement of blocks between two tiers.
+    /// A transfer of blocks between two tiers.
     TransferId(u64) "x";
 }
 
 impl TierId {
+    /// GPU memory.
     pub const HBM: Self = Self(0);
-    /// The first tier behind HBM, as a rule.
+    /// The tier after HBM, usually host memory.
     pub const HOST: Self = Self(1);
 }
 
-/// How many tiers a source may have.
+/// The most tiers that a worker or a pool may have.
 pub const MAX_TIERS: usize = 4;
 
-/// Where a worker can have a block from: its own tiers, then a pool, then a peer.
+/// The number of places a hit can come from: the worker's own tiers, then a pool, then a peer.
 pub const ORIGINS: usize = MAX_TIERS + 2;
 
-/// Who holds a block.
+/// A holder of blocks: a worker or a pool.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum SourceId {
+    /// A worker, with its tiers.
     Worker(WorkerId),
+    /// A pool.
     Pool(PoolId),
 }
 
 impl SourceId {
-    /// Its place among the [`ORIGINS`] of another worker's hits.
+    /// The index among the [`ORIGINS`] of a block that another worker fetched from here.
     pub const fn origin(self) -> usize {
         match self {
             Self::Pool(_) => MAX_TIERS,

@@ -1,16 +1,17 @@
-//! The pure hearts of warmpath. Nothing here has a clock, a thread, a file or a socket: the core
-//! is told the time and the seed, and says what it wants done.
+//! The pure state machines of warmpath. Nothing here has a clock, a thread, a file or a socket.
+//! The caller passes in the time and the seed; the core answers with the actions it wants.
 //!
-//! - [`routing`]: the router. Everything that happens to it is an `Input`, everything it wants
-//!   done is an `Action`; that pair is what a record holds and a replay repeats.
+//! - [`routing`]: the router. Each thing that happens to it is an `Input`, each thing it wants done
+//!   is an `Action`. A record holds both, so a replay can repeat them.
 //! - [`engine`]: a simulated GPU worker: continuous batching over a store of KV blocks.
-//! - [`workload`]: sessions and traces: what is sent, and when.
-//! - [`report`]: what is measured, by the formulas of `docs/metrics.md`.
+//! - [`pool`]: a store of KV blocks that belongs to no worker.
+//! - [`workload`]: which requests are sent, and when: drawn sessions and recorded traces.
+//! - [`report`]: the figures of a run, by the formulas of `docs/metrics.md`.
 //!
-//! Common to them: [`time`], [`id`], [`block`] (names of blocks), [`tokens`], [`request`],
-//! [`sharing`] (who shares blocks with whom), [`event`] (all that a worker tells a router), [`runs`]
-//! (the forest of block runs that caches and indexes share), [`link`] (bandwidth that transfers
-//! share).
+//! Shared types: [`time`], [`id`], [`hash`], [`rng`], [`block`] (block hashes), [`tokens`],
+//! [`request`], [`sharing`] (which requests may share blocks), [`event`] (what a worker sends to a
+//! router), [`runs`] (the prefix tree behind caches and indexes), [`link`] (bandwidth shared by
+//! transfers).
 
 pub mod block;
 pub mod engine;

@@ -1,25 +1,25 @@
-//! A link whose transfers share its bandwidth equally (processor sharing), as DMA queues and fair
-//! networks do.
+//! A link whose transfers share its bandwidth equally, as DMA queues and fair networks do.
 //!
-//! Each transfer under way is served at 1/n of the full rate. So it ends when the service that
-//! every transfer has had since it began amounts to its work, and one number, that service, is all
-//! that moves with time.
+//! The model is processor sharing (Kleinrock, "Queueing Systems" vol. 2, 1976): each of n transfers
+//! is served at 1/n of the full rate. So all transfers get the same service, and a transfer ends
+//! when the service since its start equals its work. Only that one number changes with time.
 
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 
+/// A link with transfers named by `K`.
 #[derive(Clone, Debug)]
 pub struct FairLink<K> {
-    /// Nanoseconds at the full rate that each transfer has had, since the link was last idle.
+    /// Service of each transfer since the link was last idle, in nanoseconds at the full rate.
     served: f64,
-    /// As of when.
+    /// The time of `served`.
     at: Instant,
-    /// Transfers by the service that ends them. The bits of a float that is not negative order as
-    /// the float does.
+    /// Transfers by the service at which they end, as the bits of a float. Bits of floats that are
+    /// not negative have the order of the floats.
     active: BTreeSet<(u64, K)>,
-    /// How many transfers it takes to fill the link: one cannot be faster than that share of it.
+    /// The number of transfers that fill the link. A transfer never gets more than 1 / `fills`.
     fills: f64,
-    /// How many times slower it is than it could be.
+    /// Factor on all times, at least 1.
     drag: f64,
     busy: Duration,
 }
@@ -39,14 +39,15 @@ impl<K> Default for FairLink<K> {
 }
 
 impl<K> FairLink<K> {
-    /// A link that so many transfers fill, at least one: each comes over a narrower link of its own.
+    /// A link that `transfers` transfers fill, at least 1, because each has a narrower link of its
+    /// own before it.
     pub fn filled_by(transfers: f64) -> Self {
         Self { fills: transfers.max(1.0), ..Self::default() }
     }
 }
 
 impl<K: Copy + Ord> FairLink<K> {
-    /// `work`: how long it would take alone, in nanoseconds.
+    /// Starts a transfer. `work`: nanoseconds that it would take alone.
     pub fn start(&mut self, now: Instant, key: K, work: f64) {
         self.advance(now);
         if self.active.is_empty() {
@@ -55,20 +56,20 @@ impl<K: Copy + Ord> FairLink<K> {
         self.active.insert(((self.served + work.max(0.0)).to_bits(), key));
     }
 
-    /// From now on everything takes so many times longer.
+    /// Multiplies all times from `now` on by `slowness`, also those of transfers under way.
     pub fn set_slowness(&mut self, now: Instant, slowness: f64) {
         self.advance(now);
         self.drag = slowness;
     }
 
-    /// When the next transfer ends, if none is added before.
+    /// When the next transfer ends, if no other starts before.
     pub fn next_end(&self) -> Option<Instant> {
         let &(end, _) = self.active.first()?;
         let left = (f64::from_bits(end) - self.served).max(0.0) * self.slowness();
         Some(self.at + Duration::from_nanos_f64(libm::ceil(left)))
     }
 
-    /// Takes the first transfer that has ended by `now`, and says when it did.
+    /// Removes the first transfer that has ended by `now`, with its end.
     pub fn pop_ended(&mut self, now: Instant) -> Option<(Instant, K)> {
         let at = self.next_end().filter(|&end| end <= now)?;
         self.advance(at);
@@ -77,14 +78,14 @@ impl<K: Copy + Ord> FairLink<K> {
         Some((at, key))
     }
 
-    /// How long another transfer would take if no more came after it, on a link that one can fill.
+    /// Nanoseconds of one more transfer if no other follows. For a link that one transfer can fill.
     pub fn estimate(&self, now: Instant, work: f64) -> f64 {
         let served = self.served_by(now);
         let ahead = |&(end, _): &(u64, K)| (f64::from_bits(end) - served).clamp(0.0, work);
         work + self.active.iter().map(ahead).sum::<f64>()
     }
 
-    /// How long anything was under way.
+    /// Time with at least one transfer under way.
     pub const fn busy(&self) -> Duration {
         self.busy
     }
@@ -94,7 +95,7 @@ impl<K: Copy + Ord> FairLink<K> {
         self.served + passed / self.slowness()
     }
 
-    /// How many times longer than alone at the full rate a transfer takes.
+    /// The factor on a transfer's time against running alone at the full rate.
     fn slowness(&self) -> f64 {
         (self.active.len() as f64).max(self.fills) * self.drag
     }
@@ -123,39 +124,39 @@ mod tests {
         all
     }
 
-    /// A (100 ns) alone until 40, then shared with B (30): B ends at 40 + 60, having A served 30
-    /// more; A's last 30 come alone.
+    /// A (100 ns) runs alone until 40, then shares with B (30). B ends at 40 + 60. A has then been
+    /// served 30 more, and its last 30 run alone.
     #[test]
-    fn bandwidth_is_shared_while_two_are_under_way() {
+    fn two_transfers_share_the_bandwidth() {
         let mut link = FairLink::default();
         link.start(Instant::from_nanos(0), b'a', 100.0);
         assert_eq!(link.estimate(Instant::from_nanos(40), 30.0), 60.0);
         link.start(Instant::from_nanos(40), b'b', 30.0);
         assert_eq!(ends(&mut link), [(100, b'b'), (130, b'a')]);
         assert_eq!(link.busy().as_nanos(), 130);
-        // Idle in between; what comes later starts from nothing.
+        // The link was idle, so a later transfer starts from no service.
         link.start(Instant::from_nanos(1_000), b'c', 7.0);
         assert_eq!(ends(&mut link), [(1_007, b'c')]);
         assert_eq!(link.busy().as_nanos(), 137);
     }
 
-    /// Three transfers fill the link: two take three times their work, and a fourth slows all down.
+    /// Three transfers fill the link. Two take three times their work, and a fourth slows all down.
     #[test]
-    fn one_transfer_has_no_more_than_its_own_share() {
+    fn one_transfer_gets_at_most_its_own_rate() {
         let mut link = FairLink::filled_by(3.0);
         link.start(Instant::from_nanos(0), b'a', 100.0);
         link.start(Instant::from_nanos(0), b'b', 10.0);
         for key in *b"cd" {
             link.start(Instant::from_nanos(15), key, 100.0);
         }
-        // b: 5 served by 15, then 5 more at a quarter of the rate. The others go on at a third.
+        // b: served 5 by 15, then 5 more at a quarter of the rate. The others then run at a third.
         assert_eq!(link.next_end(), Some(Instant::from_nanos(35)));
         assert_eq!(ends(&mut link), [(35, b'b'), (305, b'a'), (320, b'c'), (320, b'd')]);
     }
 
-    /// Half of it at full speed, the other half four times slower.
+    /// Half of the transfer runs at full speed, the other half four times slower.
     #[test]
-    fn what_is_under_way_is_slowed_down_too() {
+    fn slowness_applies_to_transfers_under_way() {
         let mut link = FairLink::default();
         link.start(Instant::from_nanos(0), b'a', 100.0);
         link.set_slowness(Instant::from_nanos(50), 4.0);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_transfers_end_together_in_the_order_of_their_keys() {
+    fn equal_transfers_end_together_in_key_order() {
         let mut link = FairLink::default();
         for key in [3, 1, 2] {
             link.start(Instant::from_nanos(5), key, 10.0);

@@ -1,8 +1,8 @@
-//! A context-memory pool: blocks that belong to no worker and that all of a group can have.
+//! A shared pool of KV blocks that all workers of a group can fetch.
 //!
-//! A pool has room, a rule for what leaves first, and a network that its users share fairly. It is
-//! told what to keep ([`Pool::put`]), sends what is asked for ([`Pool::get`]), and says what it holds
-//! in the same batches of events as a worker does, so a router follows both alike. It alone times
+//! A pool has room, an eviction rule, and a network that its users share fairly. Workers put blocks
+//! into it ([`Pool::put`]) and fetch them ([`Pool::get`]). It announces its contents in the same
+//! batches of events as a worker, so a router follows both in the same way. The pool alone times
 //! what it sends.
 
 use crate::block::{BlockRun, TokenBlocks};
@@ -19,32 +19,39 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// A pool as a row of numbers.
+/// The size and speed of a pool, as in a scenario file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolSpec {
     /// Room, in tokens of the workers' model.
     pub tokens: u64,
-    /// Out of it, in GB/s, shared by all that are served at a time.
+    /// Bandwidth out of the pool in GB/s (10^9 bytes), shared by all fetches under way.
     pub gb_s: f64,
-    /// Into it, in GB/s.
+    /// Bandwidth into the pool, in GB/s.
     pub store_gb_s: f64,
+    /// Which blocks leave first.
     pub eviction: EvictionRule,
-    /// The share of the room that each tenant has a right to, more than 0 and at most 1. None: all
-    /// of it is anybody's.
+    /// The part of the room that each tenant is guaranteed, more than 0 and at most 1. None: no
+    /// guarantee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_quota: Option<f64>,
 }
 
-/// A field of a pool that can't be.
+/// A field of a pool that is out of range.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct PoolError {
+    /// The field.
     pub field: &'static str,
+    /// The value, and what was expected.
     pub why: String,
 }
 
 impl PoolSpec {
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self, block_size: u32) -> Result<(), PoolError> {
         let err = |field, why: String| Err(PoolError { field, why });
         if self.tokens < u64::from(block_size) {
@@ -69,44 +76,52 @@ impl PoolSpec {
         }
     }
 
-    /// In blocks.
+    /// A part of the room, in blocks.
     fn share_of(&self, block_size: u32, share: f64) -> u64 {
         ((self.tokens / u64::from(block_size)) as f64 * share) as u64
     }
 }
 
+/// A result of [`Pool::step`].
 #[derive(Clone, Debug)]
 pub enum PoolOutput {
-    /// The blocks of a get have left for who asked.
+    /// The blocks of a fetch have left.
     Sent {
+        /// When.
         at: Instant,
+        /// The fetch.
         key: LoanKey,
     },
+    /// The contents changed.
     Kv {
+        /// When.
         at: Instant,
+        /// The changes since the previous batch.
         batch: KvBatch,
     },
 }
 
-/// What happened to a pool since it began.
+/// Counts since the pool started.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct PoolStats {
+    /// Blocks sent to workers.
     pub sent_blocks: u64,
+    /// New blocks stored.
     pub stored_blocks: u64,
-    /// Blocks put that it had already: another worker was first.
+    /// Blocks put that were stored already, because another worker was first.
     pub known_blocks: u64,
-    /// Blocks put that came too fast to be written, or for which there was no room.
+    /// Blocks put that had no room, or came faster than they could be written.
     pub refused_blocks: u64,
-    /// Gets for blocks that were gone.
+    /// Fetches of blocks that had been evicted.
     pub missing: u64,
-    /// Time in which it sent anything.
+    /// Time with at least one fetch under way.
     pub sending: Duration,
 }
 
 impl core::ops::Add for PoolStats {
     type Output = Self;
 
-    /// Of two lives of a pool.
+    /// Sums the counts before and after a restart.
     fn add(self, other: Self) -> Self {
         Self {
             sent_blocks: self.sent_blocks + other.sent_blocks,
@@ -119,9 +134,10 @@ impl core::ops::Add for PoolStats {
     }
 }
 
-/// Writes that may wait before more are refused.
+/// The longest backlog of writes. A put beyond it is refused.
 const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
 
+/// A shared pool of KV blocks.
 #[derive(Debug)]
 pub struct Pool {
     id: PoolId,
@@ -131,10 +147,11 @@ pub struct Pool {
     has_quota: bool,
     link: FairLink<LoanKey>,
     send_ns_per_block: f64,
-    /// How many times slower than that it sends.
+    /// Factor on the time to send, at least 1.
     slowness: f64,
     store_ns_per_block: f64,
-    /// Blocks on their way in, in order.
+    /// Blocks being written, with the time at which they are stored and their owner. In order of
+    /// time.
     writing: VecDeque<(Instant, BlockRun, Option<Owner>)>,
     written_at: Instant,
     sending: BTreeMap<LoanKey, Lease>,
@@ -142,7 +159,11 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `block_bytes`: of one block of the workers' model; `user_gb_s`: of each user's own link to it.
+    /// An empty pool. `block_bytes`: size of a block of `block_size` tokens. `user_gb_s`: bandwidth
+    /// of each user's own link to the pool.
+    ///
+    /// # Errors
+    /// If a value of `spec` is out of range.
     pub fn new(
         id: PoolId,
         spec: &PoolSpec,
@@ -174,20 +195,21 @@ impl Pool {
         })
     }
 
-    /// Another life of it: a restart has a higher epoch than the one before. 1 unless told.
+    /// Sets the epoch, which must grow with each restart. It is 1 at first.
     #[must_use]
     pub fn with_epoch(mut self, epoch: u64) -> Self {
         self.epoch = epoch;
         self
     }
 
-    /// Blocks of nobody to keep.
+    /// Puts blocks without an owner into the pool.
     pub fn put(&mut self, now: Instant, run: &BlockRun) {
         self.put_of(now, run, None);
     }
 
-    /// Blocks to keep, and whose they are. What is there already is not written again; what comes before them on their
-    /// path and is not there is written too, since nobody could reach them without it.
+    /// Puts blocks with their owner into the pool. Stored blocks are not written again. Blocks
+    /// before `run` on its path are written too if they are missing, because no prompt could use
+    /// `run` without them.
     pub fn put_of(&mut self, now: Instant, run: &BlockRun, owner: Option<Owner>) {
         let known = self.known(run);
         self.stats.known_blocks += u64::from(known.max(run.start) - run.start);
@@ -204,7 +226,7 @@ impl Pool {
         self.writing.push_back((self.written_at, rest, owner));
     }
 
-    /// How much of a run's path is here or on its way in.
+    /// How many blocks of a run's path are stored or being written.
     fn known(&self, run: &BlockRun) -> u32 {
         let mut known = self.store.present(run);
         loop {
@@ -220,7 +242,11 @@ impl Pool {
         }
     }
 
-    /// Asks for blocks; they are held until they have left, which a [`PoolOutput::Sent`] says.
+    /// Starts a fetch. The pool holds the blocks until a [`PoolOutput::Sent`] reports that they
+    /// have left.
+    ///
+    /// # Errors
+    /// [`FetchError::Missing`] if any of the blocks is not stored.
     pub fn get(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
         let Some(lease) = self.store.lend(run) else {
             self.stats.missing += 1;
@@ -232,70 +258,73 @@ impl Pool {
         Ok(())
     }
 
-    /// How fast a block would leave now, in nanoseconds, if what is sent goes on.
+    /// Nanoseconds to send a block in one more fetch, if those under way continue.
     pub fn ns_per_block(&self) -> f64 {
         self.send_ns_per_block * self.slowness * (self.sending.len() + 1) as f64
     }
 
-    /// From now on it sends so many times slower than it could.
+    /// Multiplies the time to send from `now` on by `slowness`. For fault injection.
     pub fn set_slowness(&mut self, now: Instant, slowness: f64) {
         self.link.set_slowness(now, slowness);
         self.slowness = slowness;
     }
 
-    /// Who waits for blocks.
+    /// The fetches under way.
     pub fn gets(&self) -> impl Iterator<Item = LoanKey> {
         self.sending.keys().copied()
     }
 
-    /// How much of a prompt is here, in blocks from its start.
+    /// How many blocks of a prompt are stored, from its start.
     pub fn holds(&self, prompt: &TokenBlocks) -> u32 {
         let end = prompt.reusable_blocks();
         self.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
     }
 
-    /// How far the path of a run is here, in blocks from the start of its text.
+    /// How many blocks of a run's path are stored, from the start of its chain.
     pub fn present(&self, run: &BlockRun) -> u32 {
         self.store.present(run)
     }
 
+    /// The pool's id among the sources of blocks.
     pub fn source(&self) -> SourceId {
         self.id.into()
     }
 
-    /// Blocks it holds.
+    /// Stored blocks.
     pub fn blocks(&self) -> u64 {
         self.store.blocks_by_tier()[0]
     }
 
-    /// Gets that are being sent.
+    /// Number of fetches under way.
     pub fn sending(&self) -> usize {
         self.sending.len()
     }
 
-    /// A summary of what it holds as of the last batch.
+    /// A digest of the contents as of the last batch.
     pub fn digest(&self) -> Digest {
         self.store.digest()
     }
 
-    /// The batch that was last announced: (epoch, sequence number).
+    /// Epoch and sequence number of the last batch.
     pub const fn position(&self) -> (u64, u64) {
         (self.epoch, self.seq)
     }
 
+    /// When to call [`Pool::step`] next; None while there is nothing to do.
     pub fn next_wake(&self) -> Option<Instant> {
         let written = self.writing.front().map(|&(at, ..)| at);
         [written, self.link.next_end()].into_iter().flatten().min()
     }
 
-    /// Does all that is due by `now`.
+    /// Does all work that is due by `now`, and appends its results to `out`.
     pub fn step(&mut self, now: Instant, out: &mut Vec<PoolOutput>) {
         while let Some(due) = self.next_wake().filter(|&due| due <= now) {
             while let Some((_, run, owner)) = self.writing.pop_front_if(|(at, ..)| *at <= due) {
                 self.keep(due, &run, owner);
             }
             while let Some((at, key)) = self.link.pop_ended(due) {
-                self.store.release(self.sending.remove(&key).expect("it was sent"));
+                self.store
+                    .release(self.sending.remove(&key).expect("the lease of a fetch under way"));
                 out.push(PoolOutput::Sent { at, key });
             }
             if self.store.has_events() {
@@ -319,8 +348,8 @@ impl Pool {
         }
     }
 
-    /// Where tenants have shares, the public beginning of a text is nobody's and the rest its
-    /// tenant's.
+    /// Stores a run in a pool with quotas. Its public blocks have no owner, the rest belongs to the
+    /// tenant.
     fn keep_of(&mut self, now: Instant, run: &BlockRun, owner: Option<Owner>) {
         let public = owner.map_or(run.end, |owner| owner.public_blocks.min(run.end));
         for (end, owner) in [(public, None), (run.end, owner)] {
@@ -337,15 +366,17 @@ impl Pool {
         self.stats.refused_blocks += u64::from(run.end - self.store.present(run));
     }
 
-    /// Blocks of each tenant that has any; of none where there is no quota.
+    /// Blocks of each tenant that has any; empty without quotas.
     pub fn blocks_by_tenant(&self) -> BTreeMap<TenantId, u64> {
         self.store.blocks_by_tenant()
     }
 
+    /// Counts since the pool started.
     pub fn stats(&self) -> PoolStats {
         PoolStats { sending: self.link.busy(), ..self.stats }
     }
 
+    /// The whole contents as of the last batch.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             source: self.id.into(),
@@ -355,13 +386,14 @@ impl Pool {
         }
     }
 
-    /// What it holds, to be compared with what others believe.
+    /// A summary of the contents, to compare with a router's index.
     pub fn tallies(&self) -> [Tally; MAX_TIERS] {
         self.store.tallies()
     }
 
+    /// Panics unless the pool is idle, holds no lease, and all its counts are right. For tests.
     pub fn check_at_rest(&self) {
-        assert!(self.sending.is_empty() && self.writing.is_empty(), "transfers are left");
+        assert!(self.sending.is_empty() && self.writing.is_empty(), "transfers are left over");
         assert_eq!(self.store.leases(), 0, "an idle pool holds leases");
         if cfg!(debug_assertions) {
             self.store.check();

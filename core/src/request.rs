@@ -1,5 +1,5 @@
-//! What is asked for. [`Request`] is all that a router may know; [`Work`] is what a worker and the
-//! workload know besides: the answer.
+//! Requests. A [`Request`] is the part that a router may know. A [`Work`] also has the answer, which
+//! only the workload and a simulated worker know.
 
 use crate::block::{Chain, TokenBlocks};
 use crate::id::{RequestId, SessionId, TenantId};
@@ -9,53 +9,65 @@ use crate::tokens::{Segment, materialize};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// A request as the router sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    /// The request's id.
     pub id: RequestId,
+    /// The client's session, if it named one.
     pub session: Option<SessionId>,
+    /// The tenant that the request belongs to.
     pub tenant: TenantId,
+    /// The block hashes of the prompt.
     pub prompt: TokenBlocks,
+    /// The priority as the client sent it. No queue uses it yet.
     pub priority: i32,
     /// When the client gives up, in model time.
     pub deadline: Option<Instant>,
 }
 
+/// A request as the workload and a simulated worker see it.
 #[derive(Clone, Debug)]
 pub struct Work {
+    /// The part that the router sees.
     pub request: Request,
-    /// Prompt and answer on one chain, so that the block that straddles them can be reused.
+    /// Prompt and answer on one chain, so that the block that holds the end of the prompt and the
+    /// start of the answer can be reused.
     pub sequence: TokenBlocks,
-    /// At least 1.
+    /// The length of the answer, at least 1.
     pub output_tokens: u32,
+    /// The token ids of prompt and answer.
     pub text: TokenSource,
-    /// The session of the person behind it: a sub-agent's requests are its user's. None where nobody
-    /// says.
+    /// The session of the user: a sub-agent's requests belong to the session of its user. None where
+    /// the user is not known.
     pub user: Option<SessionId>,
+    /// The prefixes of the prompt that may be cached already.
     pub known: Known,
 }
 
-/// Whose the blocks of a text are.
+/// The owner of a text's blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Owner {
+    /// The tenant that owns the blocks after the public part.
     pub tenant: TenantId,
-    /// So many blocks at the text's start are public: nobody's.
+    /// Blocks at the start of the text that are public. They belong to no tenant.
     pub public_blocks: u32,
 }
 
-/// Prefixes of a prompt that somebody could have in a cache already, in tokens of whole blocks. They
-/// say whose work a hit was.
+/// Prefixes of a prompt that may be in a cache already, in tokens of whole blocks. They tell for
+/// each hit which earlier requests computed it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Known {
-    /// Earlier turns of the same user's session had these.
+    /// Tokens that earlier turns of the same user's session had.
     pub own_tokens: u32,
-    /// The operator shares these with all tenants.
+    /// Tokens that the operator shares with all tenants.
     pub public_tokens: u32,
 }
 
 impl Work {
-    /// A request of the first tenant: the first `prompt_tokens` of a chain, answered with the
-    /// `output_tokens` behind them.
+    /// A request of the first tenant. The prompt is the first `prompt_tokens` tokens of a chain, the
+    /// answer the `output_tokens` tokens after them.
     pub fn new(
         id: RequestId,
         session: Option<SessionId>,
@@ -71,13 +83,14 @@ impl Work {
         Self { request, sequence, output_tokens, text, user: session, known: Known::default() }
     }
 
-    /// Who has what of this is kept.
+    /// The owner of the request's blocks.
     pub fn owner(&self) -> Owner {
         let public_blocks = self.known.public_tokens / self.request.prompt.block_size();
         Owner { tenant: self.request.tenant, public_blocks }
     }
 
-    /// The same of this tenant, with what of its prompt was known before; parts of blocks do not count.
+    /// The same request for a tenant, with the prefixes of its prompt that may be cached. Both
+    /// prefixes are cut to whole blocks and to the prompt.
     #[must_use]
     pub fn of(mut self, tenant: TenantId, known: Known) -> Self {
         let size = self.request.prompt.block_size();
@@ -89,19 +102,20 @@ impl Work {
     }
 }
 
-/// Where the token ids of a sequence come from, made only when asked for.
+/// The token ids of a text, generated from its segments on demand.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSource {
     segments: Arc<[Segment]>,
 }
 
 impl TokenSource {
+    /// The text of these segments.
     pub fn new(segments: Arc<[Segment]>) -> Self {
         Self { segments }
     }
 
-    /// Another text of the same shape: what was equal in it is equal still, and nothing in it is
-    /// equal to anything under another nonce.
+    /// Another text of the same shape. Parts that were equal stay equal, and no part is equal to a
+    /// text with another nonce. Repeated runs use it to start with cold caches.
     #[must_use]
     pub fn salted(&self, nonce: u64) -> Self {
         let salt = |segment: &Segment| match *segment {
@@ -113,7 +127,7 @@ impl TokenSource {
         Self { segments: self.segments.iter().map(salt).collect() }
     }
 
-    /// The first `tokens` token ids.
+    /// The ids of the first `tokens` tokens.
     pub fn token_ids(&self, tokens: u32) -> Vec<u32> {
         materialize(&self.segments, tokens)
     }
@@ -124,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_salted_text_keeps_what_is_equal_in_it() {
+    fn salting_keeps_equal_parts_equal() {
         let source = |seeds: &[u64]| {
             let text = |&seed: &u64| Segment::Text { seed, tokens: 40 };
             TokenSource::new(
@@ -139,7 +153,7 @@ mod tests {
         assert_eq!(one, ids(&a.salted(7)));
         for other in [ids(&a), ids(&a.salted(8))] {
             assert_eq!(other.len(), one.len());
-            // Of 83 draws out of 128,256 one may be equal by chance, hardly four.
+            // Of 83 draws out of 128,256, one may be equal by chance; four are very unlikely.
             assert!(one.iter().zip(&other).filter(|(a, b)| a == b).count() < 4);
         }
     }

@@ -1,4 +1,5 @@
-//! Our own small generator: golden files must outlive a library's versions.
+//! A small random generator. It is written here, because golden files must not change with a new
+//! version of a library.
 //!
 //! xoshiro256** seeded through SplitMix64, both by Blackman and Vigna
 //! (<https://prng.di.unimi.it/>, public domain).
@@ -11,18 +12,19 @@ pub const fn mix64(x: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A hash of several words, for randomness that hangs on names instead of on order.
+/// A hash of several words, for random values that depend on names and not on the order of draws.
 pub fn hash_words(words: &[u64]) -> u64 {
     words.iter().fold(0x5157_41a5_0c0f_fee5, |state, &word| mix64(state ^ mix64(word)))
 }
 
+/// A xoshiro256** generator.
 #[derive(Clone, Debug)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// A stream of its own for each `(seed, name...)`: drawing from one never shifts another.
+    /// A separate stream for each `(seed, name...)`. A draw from one stream never shifts another.
     pub fn named(seed: u64, name: &[u64]) -> Self {
         let mut state = [0; 4];
         let base = mix64(seed) ^ hash_words(name);
@@ -32,6 +34,7 @@ impl Rng {
         Self { state }
     }
 
+    /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
@@ -50,9 +53,9 @@ impl Rng {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform in 0..n; n must not be 0.
+    /// Uniform in 0..n. Panics if n is 0.
     pub fn below(&mut self, n: u64) -> u64 {
-        assert!(n > 0, "a draw from nothing");
+        assert!(n > 0, "a draw from an empty range");
         // Multiply-shift; its bias is below n / 2^64.
         ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
     }
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_distributions() {
+    fn draws_have_the_moments_of_their_distribution() {
         let mut rng = Rng::named(1, &[]);
         let n = 200_000;
         let draws: Vec<f64> = (0..n).map(|_| rng.lognormal(100.0, 0.5)).collect();

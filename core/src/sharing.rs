@@ -1,9 +1,9 @@
-//! Who shares KV cache with whom: the scope that an operator chooses, the tenants that a workload
-//! plays, and from both the [`ScopePlan`] of each request.
+//! Which requests may share KV cache: the rule that an operator chooses, the tenants of a workload,
+//! and from both the [`ScopePlan`] of each request.
 //!
-//! A scope is part of every block's name, so it holds wherever blocks are kept or looked for: in
-//! every tier, in pools, with peers and in a router's index. Nobody checks it at a look-up, because
-//! a look-up across scopes has nothing to name the blocks with.
+//! A scope is part of every block hash, so it holds wherever blocks are kept or looked up: in every
+//! tier, in pools, on peers and in a router's index. A look-up needs no check, because a request
+//! cannot compute the hashes of another scope.
 
 use crate::block::ScopePlan;
 use crate::id::{RequestId, SessionId, TenantId};
@@ -14,24 +14,28 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The widest circle in which blocks are shared.
+/// The widest group of requests that share blocks, from narrow to wide.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharingScope {
-    /// Nothing is used again: each request is alone.
+    /// No sharing: a request reuses no block of another one.
     None,
+    /// The requests of one session.
     Session,
+    /// The requests of one tenant.
     #[default]
     Tenant,
-    /// Tenants that trust each other.
+    /// The requests of a group of tenants that trust each other.
     Group,
-    /// Everything that the operator owns.
+    /// All requests of the operator.
     All,
 }
 
 impl SharingScope {
+    /// All scopes, from narrow to wide.
     pub const ALL: [Self; 5] = [Self::None, Self::Session, Self::Tenant, Self::Group, Self::All];
 
+    /// The name in files and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -46,36 +50,38 @@ impl SharingScope {
 impl FromStr for SharingScope {
     type Err = String;
 
+    /// Reads [`SharingScope::name`]. The error lists the names.
     fn from_str(text: &str) -> Result<Self, String> {
         let scope = Self::ALL.into_iter().find(|scope| scope.name() == text);
         scope.ok_or_else(|| format!("expected one of: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
-/// A fleet's rule of sharing.
+/// The sharing rule of a fleet.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sharing {
+    /// Which requests share blocks.
     #[serde(default)]
     pub scope: SharingScope,
-    /// Whether all tenants share the prefixes that the operator declares public, whatever the scope.
+    /// Whether all tenants share the prefixes that the operator declares public, at any scope.
     #[serde(default)]
     pub public_prefixes: bool,
-    /// With the scope `group`: tenant n is in group n modulo this.
+    /// The number of groups, for [`SharingScope::Group`] only. Tenant n is in group n modulo this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<u32>,
 }
 
-/// What a `--sharing` may say.
-pub const EXPECTED: &str = "none, session, tenant, group:N or all, with +public behind it if all tenants share the \
+/// The values of `--sharing`, for help and error texts.
+pub const EXPECTED: &str = "none, session, tenant, group:N or all, with +public after it if all tenants share the \
      operator's prefixes";
 
 impl Sharing {
-    /// What is wrong with it: (field, why).
+    /// Checks the number of groups. The error is (field, what was wrong and expected).
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         match (self.scope, self.groups) {
             (SharingScope::Group, None) => {
-                Err(("scope", "group, expected groups = N as well".into()))
+                Err(("scope", "group without groups, expected groups = N".into()))
             }
             (SharingScope::Group, Some(0)) => Err(("groups", "0, expected at least 1".into())),
             (SharingScope::Group, Some(_)) | (_, None) => Ok(()),
@@ -87,6 +93,7 @@ impl Sharing {
 }
 
 impl fmt::Display for Sharing {
+    /// Writes the form of [`EXPECTED`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.scope.name())?;
         if let Some(groups) = self.groups {
@@ -99,6 +106,7 @@ impl fmt::Display for Sharing {
 impl FromStr for Sharing {
     type Err = String;
 
+    /// Reads the form of [`EXPECTED`].
     fn from_str(text: &str) -> Result<Self, String> {
         let (scope, public_prefixes) = match text.strip_suffix("+public") {
             Some(scope) => (scope, true),
@@ -118,10 +126,10 @@ fn expected() -> String {
     format!("expected {EXPECTED}")
 }
 
-/// How sessions are dealt to tenants.
+/// The tenants of a workload, and their shares of its sessions.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tenants {
-    /// Share of the sessions that belong to this tenant or one before it.
+    /// The share of the sessions that belong to this tenant or one before it, up to 1.
     cumulative: Arc<[f64]>,
 }
 
@@ -132,19 +140,23 @@ impl Default for Tenants {
 }
 
 impl Tenants {
+    /// The most tenants of a workload.
     pub const MOST: u32 = 100_000;
 
-    /// `zipf`: the n-th has n^-zipf times as many sessions as the first; 0 deals evenly.
+    /// `count` tenants, at least 1. Tenant n, from 1, has n^-zipf times as many sessions as the first
+    /// (Zipf's law); with 0 all have the same number.
     pub fn new(count: u32, zipf: f64) -> Self {
-        assert!(count > 0, "a request belongs to somebody");
+        assert!(count > 0, "a workload has at least one tenant");
         Self { cumulative: zipf_shares(count, zipf) }
     }
 
+    /// The number of tenants.
     pub fn count(&self) -> u32 {
         self.cumulative.len() as u32
     }
 
-    /// Whose the thing of this name is; equal names, equal tenants.
+    /// The tenant of the session or request with this name, drawn at random from the name: equal
+    /// names have equal tenants.
     pub fn deal(&self, name: &[u64]) -> TenantId {
         match self.count() {
             1 => TenantId(0),
@@ -153,7 +165,7 @@ impl Tenants {
     }
 }
 
-/// For each rank the share of all that this one and those before it have, by Zipf's law.
+/// The cumulative shares of the ranks by Zipf's law: rank n, from 1, has a weight of n^-exponent.
 pub(crate) fn zipf_shares(count: u32, exponent: f64) -> Arc<[f64]> {
     let mut sum = 0.0;
     let mut cumulative: Vec<f64> = (1..=count)
@@ -168,25 +180,27 @@ pub(crate) fn zipf_shares(count: u32, exponent: f64) -> Arc<[f64]> {
     cumulative.into()
 }
 
-/// The rank that a draw from [0, 1) hits.
+/// The rank, from 0, for a uniform draw `u` from [0, 1).
 pub(crate) fn drawn_rank(cumulative: &[f64], u: f64) -> u32 {
     let rank = cumulative.partition_point(|&share| share <= u);
     rank.min(cumulative.len() - 1) as u32
 }
 
-/// Whose a request is, from the widest circle to the narrowest.
+/// The tenant, session and id of a request, which decide its scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Whose {
+    /// The tenant.
     pub tenant: TenantId,
-    /// None: it is a session of its own.
+    /// The session. None: the request belongs to no session.
     pub session: Option<SessionId>,
+    /// The request.
     pub request: RequestId,
 }
 
-/// Names a workload's blocks: under which scope each request's are, and who its tenant is.
+/// The scopes of a workload: gives each request its [`ScopePlan`].
 #[derive(Clone, Debug)]
 pub struct Scopes {
-    /// What the operator owns; all other scopes lie within it.
+    /// The operator's own scope. All other scopes are derived from it.
     operator: ScopePlan,
     public: ScopePlan,
     sharing: Sharing,
@@ -194,16 +208,18 @@ pub struct Scopes {
 }
 
 impl Scopes {
+    /// The scopes of these tenants under a sharing rule.
     pub fn new(operator: &ScopePlan, sharing: Sharing, tenants: Tenants) -> Self {
         let public = operator.within("public", 0);
         Self { operator: operator.clone(), public, sharing, tenants }
     }
 
+    /// The tenants.
     pub const fn tenants(&self) -> &Tenants {
         &self.tenants
     }
 
-    /// Whether all requests' blocks have names of one scope, whoever sent them.
+    /// Whether all requests have one scope.
     pub fn is_one(&self) -> bool {
         let Sharing { scope, public_prefixes, .. } = self.sharing;
         let one = scope == SharingScope::All
@@ -211,20 +227,21 @@ impl Scopes {
         one && !public_prefixes
     }
 
-    /// Whether every request has a scope of its own.
+    /// Whether each request has a separate scope.
     pub fn is_per_request(&self) -> bool {
         self.sharing.scope == SharingScope::None
     }
 
-    /// What may be found again of a prompt of which its user's session had `own_tokens` before, and of
-    /// which the operator wrote the first `declared`.
+    /// The prefixes of a prompt that may be cached under the sharing rule. The user's session had the
+    /// first `own_tokens` tokens before; the operator declared the first `declared` tokens public.
     pub fn known(&self, own_tokens: u32, declared: u32) -> Known {
         let own_tokens = if self.is_per_request() { 0 } else { own_tokens };
         let public_tokens = if self.sharing.public_prefixes { declared } else { 0 };
         Known { own_tokens, public_tokens }
     }
 
-    /// The scope of a request of which the operator wrote the first `declared` tokens.
+    /// The scope of a request. The operator declared the first `declared` tokens of its prompt
+    /// public.
     pub fn plan(&self, whose: Whose, declared: u32) -> ScopePlan {
         let Whose { tenant, session, request } = whose;
         let own = match (self.sharing.scope, session) {
@@ -250,7 +267,7 @@ impl Scopes {
 }
 
 impl From<&ScopePlan> for Scopes {
-    /// One tenant, whose requests all share.
+    /// One tenant with the default rule: all its requests share blocks.
     fn from(operator: &ScopePlan) -> Self {
         Self::new(operator, Sharing::default(), Tenants::default())
     }

@@ -1,6 +1,6 @@
-//! Model time. The core is told the time; it never asks for it.
+//! Model time. The caller passes it in; the core has no clock.
 //!
-//! Both types count nanoseconds in a `u64`, which spans 584 years.
+//! Both types count nanoseconds in a `u64`, which covers 584 years.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
@@ -19,16 +19,20 @@ pub struct Instant(u64);
 pub struct Duration(u64);
 
 impl Instant {
+    /// The start of the run.
     pub const START: Self = Self(0);
 
+    /// The instant this many nanoseconds after the start.
     pub const fn from_nanos(ns: u64) -> Self {
         Self(ns)
     }
 
+    /// Nanoseconds since the start.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
+    /// Seconds since the start.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 * 1e-9
     }
@@ -38,19 +42,22 @@ impl Instant {
         Self(self.0.saturating_sub(span.0))
     }
 
-    /// The time from `earlier` to `self`, zero when `earlier` is later.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
     }
 }
 
 impl Duration {
+    /// No time.
     pub const ZERO: Self = Self(0);
 
+    /// This many nanoseconds.
     pub const fn from_nanos(ns: u64) -> Self {
         Self(ns)
     }
 
+    /// This many milliseconds.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms * 1_000_000)
     }
@@ -65,14 +72,17 @@ impl Duration {
         Self(libm::round(ns.max(0.0)) as u64)
     }
 
+    /// The span in nanoseconds.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
+    /// The span in seconds.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 * 1e-9
     }
 
+    /// The difference; zero if `other` is longer.
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }

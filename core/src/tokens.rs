@@ -1,25 +1,33 @@
-//! Token ids that nobody wrote: prompts made from names, answers made from all that stands before
-//! them.
+//! Generated token ids. A prompt follows from seeds, an answer from all tokens before it.
 //!
-//! A workload describes its text as [`Segment`]s. In virtual time that is enough, since the chain
-//! of block hashes follows from the segments; on the wire the same segments become token ids.
+//! A workload describes its text as [`Segment`]s. In virtual time that is enough, because block
+//! hashes follow from the segments. For a live run the same segments become token ids.
 
 use crate::rng::mix64;
 use serde::{Deserialize, Serialize};
 
-/// Token ids are below this (the vocabulary of Llama 3.1).
+/// Generated token ids are below this number, the vocabulary size of Llama 3.1.
 pub const VOCABULARY: u32 = 128_256;
 
-/// A stretch of text.
+/// A part of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Segment {
-    /// Text that is equal wherever the same seed names it; the first `tokens` tokens of it.
-    Text { seed: u64, tokens: u32 },
-    /// What a model answers to everything that stands before.
-    Answer { tokens: u32 },
+    /// The first tokens of the text with this seed. Equal seeds give equal tokens everywhere.
+    Text {
+        /// The seed of the text.
+        seed: u64,
+        /// The length in tokens.
+        tokens: u32,
+    },
+    /// The model's answer to everything before this segment.
+    Answer {
+        /// The length in tokens.
+        tokens: u32,
+    },
 }
 
 impl Segment {
+    /// The length in tokens.
     pub const fn tokens(&self) -> u32 {
         match *self {
             Self::Text { tokens, .. } | Self::Answer { tokens } => tokens,
@@ -27,25 +35,28 @@ impl Segment {
     }
 }
 
-/// The rolling hash of a sequence of tokens, and the token that follows it.
+/// The rolling hash of a sequence of tokens, from which the next token is generated.
 ///
-/// The next token depends on every token before it, so a prompt plus what was already answered
-/// goes on the same way anywhere, and a client can prove that none was lost, doubled or moved.
+/// The next token depends on every token before it. A request that is retried with its prompt and
+/// the tokens so far continues the same way on any worker, and a client can check that no token was
+/// lost, repeated or moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TokenStream(u64);
 
 impl TokenStream {
+    /// Appends a token.
     pub fn push(&mut self, token: u32) {
         self.0 = (self.0.rotate_left(5) ^ u64::from(token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
+    /// Appends several tokens.
     pub fn extend(&mut self, tokens: &[u32]) {
         for &token in tokens {
             self.push(token);
         }
     }
 
-    /// Draws the token that follows, and moves past it.
+    /// Generates the next token and appends it.
     pub fn generate(&mut self) -> u32 {
         let token = (mix64(self.0) % u64::from(VOCABULARY)) as u32;
         self.push(token);
@@ -53,7 +64,7 @@ impl TokenStream {
     }
 }
 
-/// The token ids of the first `limit` tokens of a text.
+/// The ids of the first `limit` tokens of a text.
 pub fn materialize(segments: &[Segment], limit: u32) -> Vec<u32> {
     let mut tokens = Vec::with_capacity(limit as usize);
     let mut stream = TokenStream::default();
@@ -78,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_continues_the_same_from_any_cut() {
+    fn an_answer_continues_the_same_after_any_token() {
         let text = [Segment::Text { seed: 3, tokens: 20 }, Segment::Answer { tokens: 30 }];
         let all = materialize(&text, 50);
         for cut in 20..50 {

@@ -1,5 +1,5 @@
-//! Energy and money reconcile, whatever a run looked like: what requests and idle time took is what was
-//! drawn and paid, prices scale what they are the price of, and nothing is negative.
+//! Energy and money add up for any run: requests and idle time together take all of both, prices
+//! scale the parts that they are prices of, and nothing is negative.
 
 mod common;
 
@@ -20,7 +20,8 @@ struct Run {
 }
 
 impl Run {
-    /// Workers that served much, something or nothing, some of them busy for longer than the run.
+    /// Random workers: some served much, some little, some nothing, some were busy after the run's
+    /// end.
     fn draw(rng: &mut Rng) -> Self {
         let span = Duration::from_millis(u64::from(between(rng, 1, 100_000)));
         let count = between(rng, 1, 6);
@@ -93,7 +94,7 @@ fn the_total_is_the_sum_over_requests_and_idle_time() {
 }
 
 #[test]
-fn what_is_dearer_costs_as_much_more() {
+fn a_higher_price_scales_its_part_of_the_cost() {
     for_seeds(0..100, |rng| {
         let run = Run::draw(rng);
         let (before, factor) = (run.account(&run.rates).total(), 1.0 + rng.unit() * 4.0);
@@ -110,9 +111,9 @@ fn what_is_dearer_costs_as_much_more() {
     });
 }
 
-/// One worker, busy for 10 of 40 seconds with two prompts of a second each and 80 tokens of answers.
+/// One worker, busy for 10 of 40 seconds: two prompts of one second each, and 80 answer tokens.
 #[test]
-fn a_share_worked_by_hand() {
+fn one_requests_part_computed_by_hand() {
     let prefill = PrefillCost {
         step_ns: 0.0,
         floor_ns: 0.0,
@@ -142,7 +143,7 @@ fn a_share_worked_by_hand() {
     let answered = [request(1, 20), request(2, 60)];
     let account = Account::of(&answered, &workers, Duration::from_millis(40_000), &prefill, &rates);
     let seconds: Vec<f64> = account.by_request.iter().map(|(_, spent)| spent.worker_s).collect();
-    // Eight seconds are left for 80 tokens.
+    // Eight seconds remain for 80 tokens.
     assert_eq!(seconds, [1.0 + 2.0, 1.0 + 6.0]);
     near(account.by_request[0].1.kwh, 3.0 / 3600.0 * 3.6 * 1.5);
     near(account.busy.usd, 1.0);

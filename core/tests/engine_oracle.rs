@@ -1,5 +1,5 @@
-//! The engine against arithmetic done by hand. Unless a test says otherwise a step takes 1 ms, and
-//! 10 µs a token where that is more (above a hundred tokens); blocks hold 4 tokens.
+//! The engine compared with times computed by hand. Unless a test says otherwise, a step takes
+//! 1 ms, or 10 µs for each token if that is longer (above 100 tokens). Blocks hold 4 tokens.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn one_request_takes_a_step_for_its_prompt_and_one_for_each_further_token() {
 }
 
 #[test]
-fn every_term_of_the_step_time_is_paid() {
+fn a_step_pays_every_term_of_its_time() {
     let mut profile = round_profile(4);
     linear(&mut profile).base_ns = 100_000.0;
     linear(&mut profile).ns_per_pair = 1_000.0;
@@ -34,7 +34,7 @@ fn every_term_of_the_step_time_is_paid() {
 }
 
 #[test]
-fn a_step_reads_the_context_of_those_who_decode_and_of_nobody_else() {
+fn a_step_reads_the_context_of_decoding_requests_only() {
     let mut profile = round_profile(4);
     linear(&mut profile).ns_per_context_token = 1_000.0;
     let mut bench = Bench::new(profile);
@@ -42,11 +42,11 @@ fn a_step_reads_the_context_of_those_who_decode_and_of_nobody_else() {
     bench.submit(0, 2, &[text(2, 19)], 2);
     bench.submit(0, 3, &[text(3, 29)], 50);
     bench.cancel(MS + 1, 3);
-    // First tokens at 1 ms. The next step reads 10 + 20 + 30 tokens, 1.06 ms, and ends R2; R3 is
-    // cancelled in it. The one after reads 11 tokens of R1.
+    // First tokens at 1 ms. The next step reads 10 + 20 + 30 tokens, takes 1.06 ms and ends R2. R3
+    // is cancelled in it. The step after it reads 11 tokens of R1.
     let second = MS + 1_060 * US;
     let third = second + 1_011 * US;
-    // Long after, on its own: 10 tokens.
+    // Much later, alone: 10 tokens.
     bench.submit(10 * MS, 4, &[text(4, 9)], 2);
     let seen = bench.finish();
     assert_eq!((times(&seen, 2), times(&seen, 1)), ((MS, second), (MS, third)));
@@ -60,14 +60,14 @@ fn a_long_prompt_is_computed_in_chunks() {
     linear(&mut profile).ns_per_pair = 1.0;
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 2_500)], 1);
-    // Chunks of 1000, 1000 and 500 tokens: 10 + 10 + 5 ms. However it is cut, each token attends
-    // to those before it and to itself: 2500 * 2501 / 2 pairs of 1 ns.
+    // Chunks of 1000, 1000 and 500 tokens: 10 + 10 + 5 ms. With any chunks, each token attends to
+    // the tokens before it and to itself: 2500 * 2501 / 2 pairs of 1 ns.
     let first = 25 * MS + 2_500 * 2_501 / 2;
     bench.run_until(10 * MS);
     assert_eq!(
         bench.engine.load_report().queued_prefill_tokens,
         2_500,
-        "the first chunk still runs"
+        "the first chunk is still running"
     );
     bench.run_until(11 * MS);
     assert_eq!(bench.engine.load_report().queued_prefill_tokens, 1_500);
@@ -83,10 +83,10 @@ fn a_later_request_finds_the_shared_prefix() {
     let seen = bench.finish();
     // 500 tokens at 10 µs.
     assert_eq!(times(&seen, 1), (5 * MS, 5 * MS));
-    // 400 of 510 tokens are there in 100 blocks; 110 cost 1.1 ms.
+    // 100 blocks with 400 of 510 tokens are cached; the other 110 cost 1.1 ms.
     assert_eq!(times(&seen, 2), (11_100 * US, 11_100 * US));
     assert_eq!((seen[&2].hit, seen[&2].cached), ([100, 0, 0], 400));
-    // All of it is there, but the last block is computed again, to sample from: 4 tokens, 1 ms.
+    // All blocks are cached. The last one is computed again to sample from: 4 tokens, 1 ms.
     assert_eq!(times(&seen, 3), (21 * MS, 21 * MS));
     assert_eq!((seen[&3].hit, seen[&3].cached), ([124, 0, 0], 496));
 }
@@ -103,16 +103,16 @@ fn a_request_in_the_same_step_finds_the_shared_prefix_too() {
 }
 
 #[test]
-fn the_next_turn_finds_the_answer_of_the_one_before() {
+fn the_next_turn_finds_the_previous_answer() {
     let mut bench = Bench::new(round_profile(4));
-    // 6 + 6 tokens, of which the last has no KV: blocks 0 and 1 are whole, 1 is of both.
+    // 6 + 6 tokens, and the last has no KV. Blocks 0 and 1 are full; block 1 holds tokens of both.
     bench.submit(0, 1, &[text(1, 6)], 6);
     bench.submit(10 * MS, 2, &[text(1, 6), Segment::Answer { tokens: 6 }, text(2, 8)], 1);
     assert_eq!(bench.finish()[&2].hit, [2, 0, 0]);
 }
 
 #[test]
-fn an_arrival_cuts_the_decode_stretch_at_the_next_steps_end() {
+fn an_arrival_ends_a_decode_stretch_after_the_current_step() {
     for arrival in [3_000 * US + 1, 3_500 * US, 4_000 * US] {
         let mut profile = round_profile(1_000);
         profile.max_num_batched_tokens = 2_000;
@@ -125,13 +125,13 @@ fn an_arrival_cuts_the_decode_stretch_at_the_next_steps_end() {
         assert_eq!(bench.progress(6 * MS), [(1, 5)]);
         let seen = bench.finish();
         assert_eq!(times(&seen, 2), (6 * MS, 6 * MS), "arrival at {arrival} ns");
-        // Five tokens by 6 ms, fifteen to go.
+        // Five tokens by 6 ms, fifteen are left.
         assert_eq!(times(&seen, 1), (MS, 21 * MS), "arrival at {arrival} ns");
     }
 }
 
-/// One stretch of 5,000 steps against the same steps one by one (in blocks of one token each step
-/// is looked at), and against exact integers.
+/// Compares one stretch of 5,000 steps with the same steps one by one (with blocks of one token
+/// every step ends a stretch), and with exact integers.
 #[test]
 fn the_closed_form_of_a_decode_stretch_is_the_sum_of_its_steps() {
     let (prompt, output) = (777, 5_001);
@@ -144,22 +144,22 @@ fn the_closed_form_of_a_decode_stretch_is_the_sum_of_its_steps() {
         let (first, finished) = times(&bench.finish(), 1);
         finished - first
     };
-    // Step i (from 0) reads 778 + i tokens. In quarters of a nanosecond, to stay in integers.
+    // Step i (from 0) reads 778 + i tokens. The unit is a quarter of a nanosecond, an integer.
     let quarters: u64 = (0..5_000).map(|i| 4_938_269 + (778 + i) * 494).sum();
     assert_eq!(end(65_536), quarters.div_ceil(4), "rounded once");
-    assert!(end(1).abs_diff(quarters / 4) <= 5_000 / 2, "rounded half a nanosecond a step at most");
+    assert!(end(1).abs_diff(quarters / 4) <= 5_000 / 2, "rounded by at most 0.5 ns a step");
 }
 
 #[test]
-fn without_room_the_last_admitted_gives_way_and_computes_again() {
+fn without_room_the_request_admitted_last_is_preempted_and_computed_again() {
     let mut profile = round_profile(4);
     profile.hbm_tokens = Some(6 * 4);
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 8)], 12);
     bench.submit(0, 2, &[text(2, 8)], 8);
-    // 3 blocks each, for 8 + 1 tokens. Both have their first token at 1 ms and their fifth at 5 ms;
-    // then 12 tokens fill three blocks, and both need a fourth. R2 gives way: its last block goes
-    // at once and the second at 9 ms. R1 goes on alone: 12 tokens by 12 ms.
+    // 3 blocks each, for 8 + 1 tokens. Both have their first token at 1 ms and their fifth at 5 ms.
+    // Then 12 tokens fill three blocks, and both need a fourth. R2 is preempted: its last block
+    // leaves at once and its second at 9 ms. R1 continues alone: 12 tokens by 12 ms.
     bench.run_until(5 * MS);
     assert_eq!(bench.engine.load_report().waiting, 1);
     let stats = |bench: &Bench| {
@@ -167,18 +167,18 @@ fn without_room_the_last_admitted_gives_way_and_computes_again() {
         (stats.preemptions, stats.recomputed_tokens)
     };
     assert_eq!(stats(&bench), (1, 0));
-    // At 12 ms R2 finds one block of four and computes 8 + 5 - 4 = 9 tokens: the sixth token at
-    // 13 ms, the eighth at 15 ms.
+    // At 12 ms R2 finds one block of 4 tokens and computes 8 + 5 - 4 = 9 tokens. Its sixth token is
+    // at 13 ms, its eighth at 15 ms.
     bench.run_until(12 * MS);
     assert_eq!(stats(&bench), (1, 9));
     let seen = bench.finish();
     assert_eq!(times(&seen, 1), (MS, 12 * MS));
     assert_eq!(times(&seen, 2), (MS, 15 * MS));
-    assert_eq!(seen[&2].cached, 0, "what it found at its first admission");
+    assert_eq!(seen[&2].cached, 0, "counted at its first admission");
 }
 
 #[test]
-fn max_num_seqs_holds_the_rest_back() {
+fn max_num_seqs_limits_the_running_requests() {
     let mut profile = round_profile(4);
     profile.max_num_seqs = 2;
     let mut bench = Bench::new(profile);
@@ -189,7 +189,7 @@ fn max_num_seqs_holds_the_rest_back() {
     let report = bench.engine.load_report();
     assert_eq!((report.waiting, report.running, report.queued_prefill_tokens), (1, 2, 12));
     let seen = bench.finish();
-    // Two run from 0 to 3 ms, the third after them.
+    // Two requests run from 0 to 3 ms, the third after them.
     assert_eq!(
         [1, 2, 3].map(|id| times(&seen, id)),
         [(MS, 3 * MS), (MS, 3 * MS), (4 * MS, 6 * MS)]
@@ -197,29 +197,29 @@ fn max_num_seqs_holds_the_rest_back() {
 }
 
 #[test]
-fn the_token_budget_goes_to_decoding_first() {
+fn decoding_requests_get_the_token_budget_first() {
     let mut profile = round_profile(4);
     (profile.max_num_seqs, profile.max_num_batched_tokens) = (2, 3);
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 3)], 6);
     bench.submit(1, 2, &[text(2, 4)], 1);
-    // R1's prompt fills the first step. Then it takes one token of three each step, which leaves
-    // two for R2: its four tokens are done after the steps that end at 2 and 3 ms.
+    // R1's prompt fills the first step. Then R1 takes one of three tokens in each step, and two are
+    // left for R2. So R2's four tokens are computed after the steps that end at 2 and 3 ms.
     let seen = bench.finish();
     assert_eq!((times(&seen, 1), times(&seen, 2)), ((MS, 6 * MS), (3 * MS, 3 * MS)));
 }
 
 #[test]
-fn sizes_around_a_block_take_their_steps_and_leave_their_full_blocks() {
+fn sizes_around_a_block_take_the_right_steps_and_leave_full_blocks() {
     for prompt in [1, 3, 4, 5, 7, 8, 9] {
         for output in [1, 3, 4, 5] {
             let mut profile = round_profile(4);
-            // Exactly the room it needs.
+            // HBM has exactly the room that the request needs.
             profile.hbm_tokens = Some(u64::from(prompt + output).next_multiple_of(4));
             let mut bench = Bench::new(profile);
             bench.submit(0, 1, &[text(1, prompt)], output);
             bench.run_until(u64::MAX);
-            // The last token has no KV.
+            // The last token has no KV, so it fills no block.
             let full = u64::from((prompt + output - 1) / 4);
             let case = format!("{prompt} + {output} tokens");
             assert_eq!(bench.engine.load_report().blocks_by_tier[0], full, "{case}");
@@ -230,15 +230,15 @@ fn sizes_around_a_block_take_their_steps_and_leave_their_full_blocks() {
 }
 
 #[test]
-fn a_cancelled_request_frees_its_slot_and_blocks_whatever_it_did() {
-    // Waiting: no step has run.
+fn a_cancelled_request_frees_its_slot_and_blocks_in_every_state() {
+    // Waiting: no step has started.
     let mut bench = Bench::new(round_profile(4));
     bench.submit(0, 1, &[text(1, 10)], 5);
     bench.cancel(0, 1);
     assert!(bench.engine.is_idle());
     assert_eq!(bench.finish(), BTreeMap::new());
 
-    // Prefilling: the step under way ends, and no token comes of it.
+    // Prefilling: the running step ends and makes no token.
     let mut bench = Bench::new(round_profile(4));
     bench.submit(0, 1, &[text(1, 10)], 5);
     bench.cancel(500 * US, 1);
@@ -254,7 +254,7 @@ fn a_cancelled_request_frees_its_slot_and_blocks_whatever_it_did() {
     bench.engine.check_at_rest();
     assert_eq!(bench.finish()[&1].first, None);
 
-    // Decoding: the stretch is cut at the next step's end.
+    // Decoding: the stretch ends after the current step.
     let mut bench = Bench::new(round_profile(1_000));
     bench.submit(0, 1, &[text(1, 10)], 50);
     bench.cancel(3_500 * US, 1);
@@ -263,7 +263,7 @@ fn a_cancelled_request_frees_its_slot_and_blocks_whatever_it_did() {
     assert_eq!(bench.engine.next_wake(), None);
     assert_eq!(bench.finish()[&1].finished, None);
 
-    // Loading: the request is gone at once, its transfer runs to its end.
+    // Loading: the request ends at once, its transfer continues to its end.
     let mut bench = with_a_in_the_host_tier(Loads::Always);
     bench.submit(20 * MS, 1, &[text(1, 201)], 1);
     bench.cancel(21 * MS, 1);
@@ -271,13 +271,13 @@ fn a_cancelled_request_frees_its_slot_and_blocks_whatever_it_did() {
     bench.run_until(22_500 * US);
     bench.engine.check_at_rest();
     assert_eq!(bench.engine.next_wake(), None);
-    // The request took 51 blocks, for 201 + 1 tokens, and one place was free: 50 blocks of B had to
-    // go. 50 blocks of A came back; the 51st was never filled.
+    // The request took 51 blocks for 201 + 1 tokens. One place was free, so 50 blocks of B were
+    // evicted. 50 blocks of A were loaded; the 51st was never filled.
     assert_eq!(bench.engine.load_report().blocks_by_tier[..2], [100, 100]);
 }
 
 #[test]
-fn the_end_of_a_cancelled_request_is_not_announced_even_if_its_last_token_was_made() {
+fn a_cancelled_request_reports_no_end_even_if_its_last_token_was_made() {
     let mut bench = Bench::new(round_profile(4));
     bench.submit(0, 1, &[text(1, 10)], 2);
     bench.cancel(1_500 * US, 1);
@@ -286,12 +286,12 @@ fn the_end_of_a_cancelled_request_is_not_announced_even_if_its_last_token_was_ma
 }
 
 #[test]
-fn a_cancelled_head_of_the_queue_lets_the_next_in_at_the_next_steps_end() {
+fn cancelling_the_first_waiting_request_admits_the_next_after_the_current_step() {
     let mut profile = round_profile(100);
     profile.hbm_tokens = Some(400);
     let mut bench = Bench::new(profile);
     bench.submit(0, 1, &[text(1, 10)], 80);
-    // Needs all four blocks, so it waits, and the one behind it with it.
+    // It needs all four blocks, so it waits, and so does the request behind it.
     bench.submit(0, 2, &[text(2, 350)], 1);
     bench.submit(0, 3, &[text(3, 10)], 1);
     bench.cancel(3_500 * US, 2);
@@ -301,7 +301,7 @@ fn a_cancelled_head_of_the_queue_lets_the_next_in_at_the_next_steps_end() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_with_its_reason() {
+fn a_request_that_can_not_be_served_is_rejected_with_the_reason() {
     let mut profile = round_profile(4);
     profile.hbm_tokens = Some(40);
     let mut bench = Bench::new(profile);
@@ -315,17 +315,17 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     let too_large = SubmitError::TooLarge { needed: 11, capacity: 10 };
     assert_eq!(try_it(&mut bench, 1, 40, 1), Err(too_large));
     assert_eq!(too_large.to_string(), "request needs 11 blocks, worker holds 10");
-    assert_eq!(bench.engine.next_wake(), None, "a refused request wakes nobody");
+    assert_eq!(bench.engine.next_wake(), None, "a rejected request causes no work");
     assert_eq!(try_it(&mut bench, 1, 39, 1), Ok(()));
     assert_eq!(try_it(&mut bench, 1, 1, 1), Err(SubmitError::DuplicateId));
     bench.run_until(u64::MAX);
     assert_eq!(bench.seen.remove(&1).map(|seen| seen.finished), Some(Some(MS)));
-    assert_eq!(try_it(&mut bench, 1, 1, 1), Ok(()), "an id is free again after the end");
+    assert_eq!(try_it(&mut bench, 1, 1, 1), Ok(()), "an id is free after its request ended");
     assert_eq!(times(&bench.finish(), 1), (MS, MS));
 }
 
 #[test]
-fn token_counts_beyond_u32_are_refused_even_without_a_limit() {
+fn token_counts_beyond_u32_are_rejected_even_without_a_memory_limit() {
     let mut bench = Bench::new(round_profile(4));
     let mut work = bench.work(1, &[text(1, u32::MAX - 10)], 5);
     work.output_tokens = 100;

@@ -1,5 +1,5 @@
-//! Blocks from others, with times worked by hand: fetches that come, that are late, that fail, and
-//! blocks that are lent.
+//! Fetches from pools and peers, with times computed by hand: fetches that arrive, that time out,
+//! that fail, and blocks sent to peers.
 
 mod common;
 
@@ -31,7 +31,8 @@ fn text(tokens: u32) -> Vec<Segment> {
     vec![Segment::Text { seed: 1, tokens }]
 }
 
-/// Blocks of 4 tokens; a step of 1 ms, and 10 µs a token above a hundred. Peers send a token in 1 µs.
+/// Blocks of 4 tokens. A step takes 1 ms, and 10 µs more for each token above 100. Peers send a
+/// token in 1 µs.
 fn profile() -> Profile {
     let mut profile = round_profile(4);
     let (latency_us, timeout_ms) = (50.0, 30.0);
@@ -54,7 +55,7 @@ impl Bench {
 
     fn submit(&mut self, now: u64, id: u64, tokens: u32, offers: &[Offer]) {
         let work = work(id, &scope(), &text(tokens), 1);
-        self.engine.submit_offered(at(now), work, offers).expect("it fits");
+        self.engine.submit_offered(at(now), work, offers).expect("a request that fits");
         self.run_until(now);
     }
 
@@ -80,7 +81,7 @@ impl Bench {
         self.run_until(now);
     }
 
-    /// When the first token came and how much of the prompt was found, by origin.
+    /// The time of the first token, and the cached blocks of the prompt by origin.
     fn end(mut self, id: u64) -> (u64, [u32; 6]) {
         self.run_until(u64::MAX / 2);
         self.engine.check_at_rest();
@@ -96,42 +97,42 @@ impl Bench {
     }
 }
 
-/// 100 blocks from the pool: 400 µs at 1 µs a token, against 4 ms to compute them.
+/// An offer of the pool: 100 blocks take 400 µs at 1 µs a token, and 4 ms to compute.
 fn offer(blocks: u32) -> Offer {
     Offer { from: POOL, blocks, ns_per_block: 4_000.0, latency_ns: 50_000.0, always: false }
 }
 
 #[test]
-fn what_others_have_is_fetched_where_that_is_faster() {
+fn offered_blocks_are_fetched_if_that_is_faster() {
     let mut bench = Bench::new(profile());
     bench.submit(0, 1, 401, &[offer(100)]);
     let [fetch] = bench.fetches().try_into().expect("one fetch");
     assert_eq!((fetch.from, fetch.run.start, fetch.run.end), (POOL, 0, 100));
-    // Another that shares half of it waits for the same transfer, and asks for nothing.
+    // A second request with half of the prompt waits for the same transfer and starts none.
     bench.submit(MS / 10, 2, 201, &[offer(50)]);
     assert_eq!(bench.fetches().len(), 1);
     bench.answer(450 * US, fetch.id, Ok(()));
     assert_eq!(bench.engine.stats().fetched_blocks, 100);
     assert_eq!(bench.engine.stats().load_wait.as_nanos(), 450 * US + 350 * US);
-    // One token each in one step of 1 ms.
+    // Each computes one token, in one step of 1 ms.
     assert_eq!(bench.end(1), (1_450 * US, [0, 0, 0, 0, 100, 0]));
 }
 
 #[test]
-fn what_takes_longer_to_fetch_is_computed() {
+fn blocks_that_take_longer_to_fetch_are_computed() {
     let mut bench = Bench::new(profile());
     let slow = Offer { ns_per_block: 50_000.0, ..offer(100) };
     bench.submit(0, 1, 401, &[slow]);
     assert_eq!(bench.fetches(), []);
     assert_eq!(bench.end(1), (4_010 * US, [0; 6]));
-    // Unless it is to be fetched always.
+    // With `Loads::Always` they are fetched.
     let mut bench = Bench::new(profile());
     bench.submit(0, 1, 401, &[Offer { always: true, ..slow }]);
     assert_eq!(bench.fetches().len(), 1);
 }
 
 #[test]
-fn of_what_is_always_fetched_the_most_is() {
+fn the_longest_of_the_always_fetched_offers_is_used() {
     let always = |blocks| Offer { always: true, ..offer(blocks) };
     for offers in [[always(100), always(60)], [always(60), always(100)]] {
         let mut bench = Bench::new(profile());
@@ -141,7 +142,7 @@ fn of_what_is_always_fetched_the_most_is() {
 }
 
 #[test]
-fn a_fetch_goes_on_where_the_own_blocks_end() {
+fn a_fetch_starts_after_the_cached_blocks() {
     let mut bench = Bench::new(profile());
     bench.submit(0, 1, 200, &[]);
     bench.run_until(10 * MS);
@@ -154,7 +155,7 @@ fn a_fetch_goes_on_where_the_own_blocks_end() {
 }
 
 #[test]
-fn what_does_not_come_is_computed() {
+fn blocks_of_a_failed_fetch_are_computed() {
     for (error, when) in [(FetchError::Missing, 200 * US), (FetchError::Corrupt, MS)] {
         let mut bench = Bench::new(profile());
         bench.submit(0, 1, 401, &[offer(100)]);
@@ -162,26 +163,26 @@ fn what_does_not_come_is_computed() {
         let [fetch] = bench.fetches().try_into().expect("one fetch");
         bench.answer(when, fetch.id, Err(error));
         assert_eq!(bench.engine.stats().failed_fetches, 1);
-        assert_eq!(bench.fetches().len(), 1, "it is not asked again");
-        // The second one's blocks are the first one's, in the same step.
+        assert_eq!(bench.fetches().len(), 1, "the fetch is not repeated");
+        // The second request shares the first one's blocks in the same step.
         assert_eq!(bench.end(1), (when + 4_020 * US, [0; 6]));
     }
 }
 
 #[test]
-fn what_is_late_is_given_up() {
+fn a_late_fetch_times_out() {
     let mut bench = Bench::new(profile());
     bench.submit(0, 1, 401, &[offer(100)]);
     let [fetch] = bench.fetches().try_into().expect("one fetch");
     bench.run_until(40 * MS);
-    // It comes all the same, and nobody minds.
+    // Its blocks arrive after the timeout, and the engine ignores them.
     bench.answer(45 * MS, fetch.id, Ok(()));
     assert_eq!(bench.engine.stats().fetched_blocks, 0);
     assert_eq!(bench.end(1), (30 * MS + 4_010 * US, [0; 6]));
 }
 
 #[test]
-fn a_cancelled_request_leaves_its_fetch_to_others() {
+fn a_fetch_continues_for_other_requests_after_a_cancel() {
     let mut bench = Bench::new(profile());
     bench.submit(0, 1, 401, &[offer(100)]);
     let [fetch] = bench.fetches().try_into().expect("one fetch");
@@ -194,24 +195,24 @@ fn a_cancelled_request_leaves_its_fetch_to_others() {
 }
 
 #[test]
-fn blocks_are_held_while_they_are_lent() {
+fn blocks_under_way_to_a_peer_can_not_be_evicted() {
     let mut lender = Bench::new(Profile { hbm_tokens: Some(404), ..profile() });
     lender.submit(0, 1, 400, &[]);
     lender.run_until(10 * MS);
     let chain: Arc<Chain> = Arc::new(hash_segments(&scope(), &text(400)));
     let run = |start, end| BlockRun { chain: Arc::clone(&chain), start, end };
     let key = |n| (WorkerId(7), TransferId(n));
-    lender.engine.lend(at(10 * MS), key(0), &run(20, 70)).expect("they are there");
-    lender.engine.lend(at(10 * MS), key(1), &run(0, 50)).expect("they are there");
-    // Two times 200 tokens at 1 µs share the way out.
+    lender.engine.lend(at(10 * MS), key(0), &run(20, 70)).expect("the blocks are cached");
+    lender.engine.lend(at(10 * MS), key(1), &run(0, 50)).expect("the blocks are cached");
+    // Two transfers of 200 tokens at 1 µs share the link.
     lender.run_until(10 * MS + 400 * US);
     let lent =
         |output: &Output| matches!(output, Output::Lent { at, .. } if at.as_nanos() == 10_400 * US);
     assert_eq!(lender.out.iter().filter(|output| lent(output)).count(), 2);
     lender.engine.check_at_rest();
-    // What was pushed out meanwhile is refused: another prompt takes 76 blocks of the 101.
+    // An evicted block is refused: another prompt takes 76 of the 101 blocks.
     let other = [Segment::Text { seed: 2, tokens: 300 }];
-    lender.engine.submit(at(11 * MS), work(2, &scope(), &other, 1)).expect("it fits");
+    lender.engine.submit(at(11 * MS), work(2, &scope(), &other, 1)).expect("a request that fits");
     lender.run_until(20 * MS);
     assert_eq!(lender.engine.lend(at(20 * MS), key(2), &run(0, 50)), Err(FetchError::Missing));
     assert_eq!(lender.engine.lend(at(20 * MS), key(3), &run(0, 20)), Ok(()));
@@ -226,7 +227,7 @@ fn pool(tokens: u64) -> Pool {
         eviction: EvictionRule::Lru,
         tenant_quota: None,
     };
-    Pool::new(PoolId(0), &spec, 4, 4_000.0, 1.0).expect("a pool that can be")
+    Pool::new(PoolId(0), &spec, 4, 4_000.0, 1.0).expect("a valid pool")
 }
 
 fn step(pool: &mut Pool, until: u64) -> Vec<u64> {
@@ -242,32 +243,32 @@ fn step(pool: &mut Pool, until: u64) -> Vec<u64> {
 }
 
 #[test]
-fn a_pool_stores_once_and_shares_its_way_out() {
+fn a_pool_stores_a_block_once_and_its_users_share_its_link() {
     let mut pool = pool(1_000);
     let chain: Arc<Chain> = Arc::new(hash_segments(&scope(), &text(400)));
     let run = |start, end| BlockRun { chain: Arc::clone(&chain), start, end };
     let key = |n| (WorkerId(n), TransferId(0));
     pool.put(at(0), &run(0, 50));
-    assert_eq!(pool.get(at(0), key(0), &run(0, 50)), Err(FetchError::Missing), "not yet there");
+    assert_eq!(pool.get(at(0), key(0), &run(0, 50)), Err(FetchError::Missing), "not stored yet");
     // 200 tokens at 2 µs.
     assert_eq!(pool.next_wake(), Some(at(400 * US)));
     step(&mut pool, MS);
     pool.put(at(MS), &run(0, 50));
-    // The end of a path brings what is missing before it.
+    // A put of the end of a path also stores the missing blocks before it.
     pool.put(at(MS), &run(60, 75));
     step(&mut pool, 2 * MS);
     let stats = pool.stats();
     assert_eq!((stats.stored_blocks, stats.known_blocks, stats.missing), (75, 50, 1));
-    pool.get(at(2 * MS), key(0), &run(0, 50)).expect("it is there");
-    pool.get(at(2 * MS), key(1), &run(50, 75)).expect("it is there");
-    assert_eq!(pool.ns_per_block(), 3.0 * 4_000.0, "a third of the way for a third");
-    // 100 tokens at half the rate, then the last 100 of the other at the whole.
+    pool.get(at(2 * MS), key(0), &run(0, 50)).expect("the blocks are stored");
+    pool.get(at(2 * MS), key(1), &run(50, 75)).expect("the blocks are stored");
+    assert_eq!(pool.ns_per_block(), 3.0 * 4_000.0, "a third fetch gets a third of the link");
+    // 100 tokens at half the rate, then the last 100 of the other fetch at the full rate.
     assert_eq!(step(&mut pool, 3 * MS), [2 * MS + 200 * US, 2 * MS + 300 * US]);
     pool.check_at_rest();
 }
 
 #[test]
-fn what_nobody_asked_for_leaves_a_full_pool_first() {
+fn the_blocks_that_were_never_fetched_leave_a_full_pool_first() {
     let mut pool = pool(400);
     let chain = |seed| Arc::new(hash_segments(&scope(), &[Segment::Text { seed, tokens: 200 }]));
     let run = |seed| BlockRun { chain: chain(seed), start: 0, end: 50 };
@@ -275,7 +276,7 @@ fn what_nobody_asked_for_leaves_a_full_pool_first() {
         pool.put(at(seed * MS), &run(seed));
     }
     step(&mut pool, 5 * MS);
-    pool.get(at(5 * MS), (WorkerId(0), TransferId(0)), &run(1)).expect("it is there");
+    pool.get(at(5 * MS), (WorkerId(0), TransferId(0)), &run(1)).expect("the blocks are stored");
     step(&mut pool, 6 * MS);
     pool.put(at(6 * MS), &run(3));
     step(&mut pool, 9 * MS);
@@ -285,9 +286,9 @@ fn what_nobody_asked_for_leaves_a_full_pool_first() {
     assert_eq!([1, 2, 3].map(there), [true, false, true]);
 }
 
-/// What a profile must say of a pool is checked like the rest of it.
+/// The profile's links to pools and peers are checked like its other fields.
 #[test]
-fn ways_that_can_not_be_are_named() {
+fn a_link_out_of_range_is_rejected_by_name() {
     let link = PoolLink {
         gb_s: 0.0,
         latency_us: 1.0,

@@ -1,5 +1,5 @@
-//! Random loads on small workers: every request ends exactly once, nothing is left behind, and it
-//! does not matter how late the engine is driven.
+//! Random loads on small workers. Every request ends exactly once, nothing is left over, and a late
+//! driver gets the same outputs.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn random_profile(rng: &mut Rng, with_host: bool) -> Profile {
         for name in ["host", "disk"].iter().take(between(rng, 1, 2) as usize) {
             let blocks = u64::from(between(rng, 1, 30));
             let loads = if chance(rng, 60) { Loads::Always } else { Loads::WhenCheaper };
-            // From far faster than a step to several steps for one load.
+            // A load takes from much less than a step to several steps.
             let gb_s = [0.001, 0.01, 0.1, 1.0][rng.below(4) as usize];
             let latency = f64::from(between(rng, 0, 3_000));
             let mut tier = spill(name, blocks * u64::from(size), gb_s, latency, loads);
@@ -60,7 +60,7 @@ fn random_profile(rng: &mut Rng, with_host: bool) -> Profile {
     profile
 }
 
-/// Few texts and short arrivals, so that requests share, wait, load and push each other out.
+/// Few texts and short gaps between arrivals, so requests share, wait, load and evict each other.
 fn random_plan(rng: &mut Rng, with_host: bool) -> Plan {
     let profile = random_profile(rng, with_host);
     let scope = ScopePlan::new("", "", "", profile.block_size);
@@ -90,8 +90,8 @@ fn random_plan(rng: &mut Rng, with_host: bool) -> Plan {
     Plan { profile, acts }
 }
 
-/// Steps the engine as `driver` says: exactly at each wake, or when it pleases but never after the
-/// next thing that happens.
+/// Steps the engine up to `now`: at each wake-up exactly, or with `lazy` at random later
+/// times, but never after the next event.
 fn advance(engine: &mut Engine, now: Instant, lazy: Option<&mut Rng>, out: &mut Vec<Output>) {
     match lazy {
         None => {
@@ -135,9 +135,9 @@ fn drive(plan: &Plan, mut lazy: Option<Rng>) -> Vec<String> {
     while let Some(wake) = engine.next_wake() {
         advance(&mut engine, wake, None, &mut out);
         wakes += 1;
-        assert!(wakes < 100_000, "the engine never comes to rest");
+        assert!(wakes < 100_000, "the engine does not come to rest");
     }
-    assert!(engine.is_idle(), "requests wait and nothing is scheduled");
+    assert!(engine.is_idle(), "requests are left and no wake-up is set");
     engine.check_at_rest();
     check_endings(&out, &submitted, &cancelled);
     check_events(&out, &engine);
@@ -178,13 +178,13 @@ fn check_endings(
             | Output::Prefilled { .. }
             | Output::Pull { .. }
             | Output::HandedOver { .. } => {
-                panic!("there is nobody else")
+                panic!("an output for another worker, in a test with one")
             }
         };
         assert!(at >= last, "{id}: time went backwards");
         last = at;
         let late = cancelled.get(&id).is_some_and(|&when| i >= when);
-        assert!(!late, "{id} is spoken of after it was cancelled: {}", describe(output));
+        assert!(!late, "{id} has an output after its cancel: {}", describe(output));
     }
     for id in submitted {
         let ended = finished.contains(id) || cancelled.contains_key(id);
@@ -192,7 +192,7 @@ fn check_endings(
     }
 }
 
-/// The announced batches, in order and without a gap, lead to the store's contents.
+/// Applying the announced batches in order gives the store's contents.
 fn check_events(out: &[Output], engine: &Engine) {
     let mut index = PrefixIndex::default();
     let source = WorkerId(0).into();
@@ -203,7 +203,7 @@ fn check_events(out: &[Output], engine: &Engine) {
         }
     }
     index.check();
-    assert_eq!(Some(index.digest(source)), engine.digest(), "events against contents");
+    assert_eq!(Some(index.digest(source)), engine.digest(), "events and contents differ");
     let report = engine.load_report();
     assert_eq!(index.position(source), Some((1, report.seq)));
     let (waiting, running) = (report.waiting, report.running);
@@ -235,27 +235,27 @@ fn soak(seeds: std::ops::Range<u64>, with_host: bool) {
         let late = drive(&plan, Some(rng.clone()));
         let differs = exact.iter().zip(&late).position(|(a, b)| a != b);
         if let Some(i) = differs {
-            panic!("driven late, output {i} is {} instead of {}", late[i], exact[i]);
+            panic!("with a late driver, output {i} is {} instead of {}", late[i], exact[i]);
         }
-        assert_eq!(exact.len(), late.len(), "driven late, outputs are missing");
+        assert_eq!(exact.len(), late.len(), "with a late driver, the number of outputs differs");
     });
 }
 
 #[test]
-fn one_tier_ends_every_request_once_however_late_it_is_driven() {
+fn with_one_tier_every_request_ends_once_for_any_driver() {
     soak(0..1_000, false);
 }
 
 #[test]
-fn two_tiers_end_every_request_once_however_late_they_are_driven() {
+fn with_two_tiers_every_request_ends_once_for_any_driver() {
     soak(1_000..2_500, true);
-    // Two preempted requests that wait for loads at once: one of them was lost here.
+    // This seed once lost one of two preempted requests that wait for loads at the same time.
     soak(8_558..8_559, true);
 }
 
-/// The loads above must reach what they are for.
+/// The random loads must reach the cases that they are for.
 #[test]
-fn the_soak_preempts_loads_and_hits() {
+fn the_soak_reaches_preemptions_loads_and_hits() {
     let (mut preempted, mut loaded, mut hits) = (0, 0, 0);
     for seed in 1_000..1_050 {
         let plan = random_plan(&mut Rng::named(seed, &[]), true);

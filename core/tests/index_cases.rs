@@ -1,5 +1,5 @@
-//! The prefix index, case by case: gaps, tiers, what sources may be wrong about, what it is compared with.
-//! `index_model.rs` holds it against a model.
+//! The prefix index, case by case: gaps, tiers, what sources may be wrong about, what it is
+//! compared with. `index_model.rs` holds it against a model.
 
 mod common;
 
@@ -146,8 +146,8 @@ fn blocks_below_unknown_ones_are_reported_with_their_depth_until_a_snapshot_come
     }
 }
 
-/// The name right before a run is true, those before it are made up: were the run taken with them, what
-/// moves later would be registered under them, and look-ups would end nowhere.
+/// The name right before a run is true, those before it are made up: were the run taken with them,
+/// what moves later would be registered under them, and look-ups would end nowhere.
 #[test]
 fn a_run_that_comes_with_wrong_names_before_it_is_a_gap() {
     let chain = text(1, 200);
@@ -208,8 +208,8 @@ fn an_answer_that_comes_block_by_block_off_the_wire_is_a_few_runs() {
     assert_eq!(index.runs(), 7);
 }
 
-/// However differently the two cut them into runs, a pool and an index agree about its blocks, until
-/// one of them is missing here or there.
+/// However differently the two cut them into runs, a pool and an index agree about its blocks,
+/// until one of them is missing here or there.
 #[test]
 fn what_is_believed_is_compared_with_what_is_there() {
     let mut rng = Rng::named(7, &[1]);

@@ -241,8 +241,8 @@ fn runs_off_the_wire_agree_with_the_model() {
 const A: SourceId = SourceId::Worker(WorkerId(0));
 const B: SourceId = SourceId::Worker(WorkerId(1));
 
-/// Blocks of a text as somebody sees them who is wrong about their depth: from block `at` on they are
-/// called by the names of those that lie `by` blocks further.
+/// Blocks of a text as somebody sees them who is wrong about their depth: from block `at` on they
+/// are called by the names of those that lie `by` blocks further.
 fn misplaced(rng: &mut Rng, texts: &Texts) -> Option<BlockRun> {
     let chain = texts.pick_full(rng)?;
     let by = between(rng, 1, chain.blocks());

@@ -1,7 +1,8 @@
-//! Somebody who knows all that others have said, word for word, looks for it: in routers' indexes, in
-//! every tier of every worker, in what peers lend and in a pool, while blocks are evicted and workers
-//! restart. A million look-ups in all, none of which may find a block across a scope. A test that sees
-//! no hits also passes where caching is broken, so each has its counterpart that must hit.
+//! Somebody who knows all that others have said, word for word, looks for it: in routers' indexes,
+//! in every tier of every worker, in what peers lend and in a pool, while blocks are evicted and
+//! workers restart. A million look-ups in all, none of which may find a block across a scope. A
+//! test that sees no hits also passes where caching is broken, so each has its counterpart that
+//! must hit.
 
 mod common;
 
@@ -97,8 +98,8 @@ impl House {
         self.index.replace(&Snapshot { source, epoch: epoch + 1, seq: 0, runs }).unwrap();
     }
 
-    /// Somebody with a new request. Sessions are numbered by who names them, so those of two tenants
-    /// may be called the same.
+    /// Somebody with a new request. Sessions are numbered by who names them, so those of two
+    /// tenants may be called the same.
     fn anybody(&mut self, rng: &mut Rng) -> Whose {
         self.requests += 1;
         let tenant = TenantId(rng.below(u64::from(TENANTS)) as u32);
@@ -163,8 +164,8 @@ impl House {
         self.index.apply(&batch).unwrap();
     }
 
-    /// The most blocks of a prompt that anybody has or would send, by where: what the router believes,
-    /// the workers' tiers, the pool.
+    /// The most blocks of a prompt that anybody has or would send, by where: what the router
+    /// believes, the workers' tiers, the pool.
     fn look_up(&mut self, prompt: &TokenBlocks) -> [u32; 3] {
         let chain = prompt.chain();
         let run = |end| BlockRun { chain: Arc::clone(chain), start: 0, end };
@@ -206,7 +207,8 @@ fn guess(rng: &mut Rng, victim: &[Segment; 3]) -> Vec<Segment> {
     text
 }
 
-/// Everything that was ever said, by circle. Nothing is ever forgotten here, and names know no scope.
+/// Everything that was ever said, by circle. Nothing is ever forgotten here, and names know no
+/// scope.
 #[derive(Default)]
 struct Said {
     within: Map<(Circle, BlockHash), ()>,

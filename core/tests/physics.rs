@@ -1,5 +1,5 @@
-//! The physics of a step: models against published sizes, times against what the formulas say when
-//! a row changes, and the engine that plays them.
+//! The physics of a step: model sizes against published ones, step times against the formulas when
+//! a file changes, and engines that run on them.
 
 mod common;
 
@@ -61,8 +61,8 @@ fn near(value: f64, expected: f64, percent: f64) {
     assert!(off <= percent, "{value} is {off:.1} % off {expected}");
 }
 
-/// KV bytes a token in BF16, what a sequence needs besides, and all and active parameters in 10^9, as
-/// the models' configurations and cards give them.
+/// KV bytes of a token in BF16, constant bytes of a sequence, and all and active parameters in
+/// 10^9, from the models' configurations and cards.
 #[test]
 fn each_model_has_the_published_sizes() {
     let rows: [(Model, f64, f64, f64, f64); 10] = [
@@ -85,16 +85,16 @@ fn each_model_has_the_published_sizes() {
         assert!((own - constant).abs() <= 0.01 * constant, "{}: {own}", model.name);
         let (all, used) = model.parameters();
         assert!((all / 1e9 / total - 1.0).abs() < 0.05, "{}: {all:e} parameters", model.name);
-        assert!((used / 1e9 / active - 1.0).abs() < 0.25, "{}: {used:e} are used", model.name);
+        assert!((used / 1e9 / active - 1.0).abs() < 0.25, "{}: {used:e} active", model.name);
     }
 }
 
 #[test]
-fn kv_heads_are_copied_where_there_are_fewer_than_devices_and_latent_kv_is_on_all_of_them() {
+fn kv_heads_are_copied_to_more_devices_and_latent_kv_to_all() {
     let qwen: Model = row!("models/qwen3-235b-a22b");
     let per_token = |model: &Model, tp| model.growing_bytes_per_token(KvDtype::Bf16, tp);
-    // Four KV heads: divided among up to four devices, twice as many bytes on eight. Mooncake moves
-    // 3.15 GB for 8,192 tokens of this model on eight devices.
+    // Four KV heads are divided over up to four devices, and need twice the bytes on eight.
+    // Mooncake moves 3.15 GB for 8,192 tokens of this model on eight devices.
     assert_eq!(per_token(&qwen, 4), 192_512.0);
     assert_eq!(per_token(&qwen, 8), 385_024.0);
     near(per_token(&qwen, 8) * 8192.0, 3.15e9, 0.2);
@@ -104,17 +104,17 @@ fn kv_heads_are_copied_where_there_are_fewer_than_devices_and_latent_kv_is_on_al
 }
 
 #[test]
-fn blocks_are_what_weights_leave() {
+fn the_weights_leave_the_room_for_blocks() {
     let qwen: Model = row!("models/qwen3-32b");
     let profile = build(&h100(), &qwen, &deployment(2, Precision::Bf16, KvDtype::Bf16));
     // A vLLM pod of this model on two H100 reports 307,328 tokens.
     near(profile.hbm_tokens.unwrap() as f64, 307_328.0, 1.0);
     assert_eq!(profile.kv_bytes_per_token, 262_144);
-    // 141 GB of weights are too much for one H100.
+    // 141 GB of weights do not fit one H100.
     let one = deployment(1, Precision::Bf16, KvDtype::Bf16);
     let error = Profile::build(&h100(), &llama_70b(), &one).unwrap_err().to_string();
-    let expected = "tp: 1, the weights of 141 GB and 4 GB for activations leave nothing of the 77 \
-                    GB that 1 x h100 may use";
+    let expected = "tp: 1, weights of 141 GB and activations of 4 GB do not fit the 77 GB that 1 x \
+                    h100 may use";
     assert_eq!(error, expected);
     let two = build(&h100(), &llama_70b(), &deployment(2, Precision::Fp8, KvDtype::Bf16));
     let four = build(&h100(), &llama_70b(), &deployment(4, Precision::Fp8, KvDtype::Bf16));
@@ -123,27 +123,27 @@ fn blocks_are_what_weights_leave() {
     let narrow = build(&h100(), &llama_70b(), &deployment(2, Precision::Fp8, KvDtype::Fp8));
     near(narrow.hbm_tokens.unwrap() as f64, 2.0 * two.hbm_tokens.unwrap() as f64, 0.1);
     assert_eq!(narrow.kv_bytes_per_token * 2, two.kv_bytes_per_token);
-    // A given number stands.
+    // The deployment can set the room itself.
     let given = Deployment { hbm_tokens: Some(32_000), ..one };
     assert_eq!(build(&h100(), &llama_70b(), &given).hbm_tokens, Some(32_000));
 }
 
 #[test]
-fn a_hybrid_pays_for_its_state_with_each_block_and_with_each_sequence() {
+fn a_hybrid_model_keeps_a_state_in_each_block_and_for_each_sequence() {
     let checkpoints =
         Deployment { block_size: 512, ..deployment(1, Precision::Bf16, KvDtype::Bf16) };
     let mut profile = build(&h200(), &granite(), &checkpoints);
     let state = granite().state_bytes();
     near(state, 77.3e6, 0.1);
-    // 77 MB of state is as much as some 4.7k tokens of its own KV.
+    // 77 MB of state equal about 4.7k tokens of its KV.
     near(state / 16_384.0, 4_718.0, 0.1);
     near(profile.kv_bytes_per_token as f64, 16_384.0 + state / 512.0, 0.1);
     assert_eq!(profile.constant_blocks(), 1);
-    // Rarer checkpoints: more tokens fit.
+    // With larger blocks there are fewer states, so more tokens fit.
     let before = profile.hbm_tokens.unwrap();
     profile.set_block_size(4096);
     assert!(profile.hbm_tokens.unwrap() > 4 * before);
-    // A window needs room once: 4.7 MB is eight blocks of 16 tokens of 36,864 bytes.
+    // A window needs its room once: 4.7 MB are eight blocks of 16 tokens of 36,864 bytes.
     let windowed = build(&h200(), &gpt_oss(), &deployment(1, Precision::Mxfp4, KvDtype::Bf16));
     assert_eq!(windowed.constant_blocks(), 8);
 }
@@ -166,9 +166,9 @@ fn prefill(new: u32, before: u32, window: u32) -> StepShape {
 
 const ALONE: Placement = Placement { tp: 1, precision: Precision::Bf16, kv: KvDtype::Bf16 };
 
-/// vLLM's own fits of the time between tokens at batch 1, Llama-3.1-8B in BF16.
+/// vLLM's own fits of the time between tokens at batch size 1, for Llama-3.1-8B in BF16.
 #[test]
-fn decode_is_near_what_vllm_publishes() {
+fn decode_time_is_near_vllms_published_fits() {
     let b200: Device = row!("devices/b200");
     for (device, base, each, percent) in [(h100(), 6.44, 4.37e-5, 5.0), (b200, 3.93, 1.80e-5, 20.0)]
     {
@@ -180,7 +180,7 @@ fn decode_is_near_what_vllm_publishes() {
 }
 
 #[test]
-fn twice_the_bandwidth_halves_what_is_read_and_nothing_else() {
+fn twice_the_bandwidth_halves_the_reading_time_only() {
     for_seeds(0..20, |rng| {
         let device = h100();
         let mut faster = device.clone();
@@ -195,10 +195,10 @@ fn twice_the_bandwidth_halves_what_is_read_and_nothing_else() {
         let (read, read_after) =
             (before.decode_attention - launch, after.decode_attention - launch);
         near(read_after, read / 2.0, 1e-6);
-        // Small batches read weights: all but the launches is halved, and the soft corner to
-        // computing is nearer.
+        // Small batches mostly read weights: all but launches is halved, and computing is nearer to
+        // the soft corner.
         assert!(after.products < before.products && after.products > before.products / 2.0);
-        // A long prompt computes.
+        // A long prompt mostly computes.
         let long = |device: &Device| ms(device, &model, ALONE, &prefill(8192, 0, 0));
         near(long(&faster), long(&device), 6.0);
         let attention = |device: &Device| {
@@ -212,7 +212,7 @@ fn twice_the_bandwidth_halves_what_is_read_and_nothing_else() {
 }
 
 #[test]
-fn half_a_link_doubles_what_is_sent_over_it() {
+fn half_the_link_bandwidth_doubles_the_all_reduce_time() {
     let device = h100();
     let mut slower = device.clone();
     slower.link_gb_s = device.link_gb_s.map(|link| link / 2.0);
@@ -225,7 +225,7 @@ fn half_a_link_doubles_what_is_sent_over_it() {
         near(after.all_reduces - launch, 2.0 * (before.all_reduces - launch), 1e-9);
         near(after.total() - after.all_reduces, before.total() - before.all_reduces, 1e-9);
     }
-    // One device sends nothing; a device without links serves alone.
+    // One device sends nothing, so a device without a link can serve alone.
     let alone = Placement { tp: 1, ..placement };
     near(
         ms(&slower, &llama_70b(), alone, &prefill(100, 0, 0)),
@@ -238,7 +238,7 @@ fn half_a_link_doubles_what_is_sent_over_it() {
 }
 
 #[test]
-fn fp8_keys_and_values_halve_the_bytes_at_their_own_share_of_the_bandwidth() {
+fn fp8_keys_and_values_halve_the_bytes_and_have_their_own_bandwidth() {
     let device = h100();
     let narrow = Placement { kv: KvDtype::Fp8, ..ALONE };
     let read = |placement| {
@@ -250,7 +250,7 @@ fn fp8_keys_and_values_halve_the_bytes_at_their_own_share_of_the_bandwidth() {
 }
 
 #[test]
-fn latent_attention_does_not_get_cheaper_with_more_devices_and_windows_stop_growing() {
+fn latent_attention_costs_the_same_on_more_devices_and_full_windows_stop_growing() {
     let context = |device: &Device, model: &Model, placement: Placement| {
         let window = Physics::new(device, model, placement).unwrap().window();
         let at = |tokens| ms(device, model, placement, &decode(32, tokens, window));
@@ -261,9 +261,9 @@ fn latent_attention_does_not_get_cheaper_with_more_devices_and_windows_stop_grow
     near(latent(8), latent(4), 1e-6);
     let heads = |tp| context(&h200(), &llama_70b(), on(tp, Precision::Fp8));
     near(heads(8), heads(4) / 2.0, 1e-6);
-    // More devices than KV heads: each reads one head.
+    // With more devices than KV heads, each device reads one head.
     near(heads(16), heads(8), 1e-6);
-    // Of 36 layers only the 18 full ones read more.
+    // Only the 18 full-attention layers of 36 read more.
     let device = h100();
     let per_token = context(&device, &gpt_oss(), on(1, Precision::Mxfp4)) * 1e6 / 32.0 / 20_000.0;
     let bytes = 36_864.0 / (3.35e3 * device.attention.bf16.bandwidth);
@@ -271,7 +271,7 @@ fn latent_attention_does_not_get_cheaper_with_more_devices_and_windows_stop_grow
 }
 
 #[test]
-fn an_hour_of_prefill_is_the_same_whether_pairs_are_counted_by_hand_or_in_a_formula() {
+fn pairs_counted_by_hand_equal_the_formula() {
     for_seeds(0..200, |rng| {
         let (new, before) = (1 + rng.below(3_000) as u32, rng.below(3_000) as u32);
         let window = rng.below(2_000) as u32;
@@ -285,7 +285,7 @@ fn an_hour_of_prefill_is_the_same_whether_pairs_are_counted_by_hand_or_in_a_form
     });
 }
 
-/// A router's few numbers against the engine's own steps.
+/// Compares a router's estimate with the engine's own steps.
 #[test]
 fn a_routers_estimate_is_within_15_percent_of_the_engines_prefill() {
     let oss = (gpt_oss(), deployment(1, Precision::Mxfp4, KvDtype::Bf16));
@@ -331,7 +331,7 @@ fn first_token(profile: &Profile, prompt: u32, window: u32) -> f64 {
     front + input + idle_ns(profile, &shape, joins(prompt))
 }
 
-/// The time of the first token and of the end, of one request after the other.
+/// The times of the first token and of the end of each request.
 fn play(profile: &Profile, requests: &[(u64, u32, u32)]) -> Vec<(u64, u64)> {
     let scope = ScopePlan::new("", "", "", profile.block_size);
     let mut engine = Engine::new(WorkerId(0), 1, profile.clone());
@@ -361,7 +361,7 @@ fn run_until(engine: &mut Engine, ns: u64, out: &mut Vec<Output>) {
     }
 }
 
-/// Stretches of many steps against the same steps one by one: windows close in the middle.
+/// Compares stretches of many steps with the same steps one by one. Windows become full on the way.
 #[test]
 fn a_stretch_ends_where_a_window_is_full() {
     let oss = deployment(1, Precision::Mxfp4, KvDtype::Bf16);
@@ -383,7 +383,7 @@ fn a_stretch_ends_where_a_window_is_full() {
 }
 
 #[test]
-fn several_windows_fill_side_by_side() {
+fn windows_of_several_requests_fill_at_the_same_time() {
     let oss = deployment(1, Precision::Mxfp4, KvDtype::Bf16);
     let profile = build(&h100(), &gpt_oss(), &oss);
     // The second comes while the first is computed, and joins after the step that is planned then.
@@ -480,7 +480,7 @@ fn a_prompt_beyond_the_captured_sizes_is_launched_kernel_by_kernel() {
 }
 
 #[test]
-fn a_request_is_admitted_when_the_front_end_is_done_with_it() {
+fn a_request_is_admitted_after_the_front_end() {
     let profile = build(&h100(), &llama_8b(), &deployment(1, Precision::Bf16, KvDtype::Bf16));
     let front = profile.step.front_end(2_000);
     let http = FrontEnd::Http.times();
@@ -489,7 +489,7 @@ fn a_request_is_admitted_when_the_front_end_is_done_with_it() {
     let (first, _) = play(&profile, &[(5_000, 2_000, 3)])[0];
     assert!(first.abs_diff(5_000 + first_token(&profile, 2_000, 0).round() as u64) <= 2);
 
-    // Cancelled on the way: nothing is left, nothing is heard of it.
+    // A request cancelled in the front end leaves nothing and reports nothing.
     let scope = ScopePlan::new("", "", "", profile.block_size);
     let mut engine = Engine::new(WorkerId(0), 1, profile);
     let one = work(1, &scope, &[Segment::Text { seed: 1, tokens: 2_000 }], 3);
@@ -505,17 +505,18 @@ fn a_request_is_admitted_when_the_front_end_is_done_with_it() {
 }
 
 #[test]
-fn constant_blocks_are_held_and_given_back() {
+fn constant_blocks_are_held_and_released() {
     let mut oss = deployment(1, Precision::Mxfp4, KvDtype::Bf16);
-    // Room for two sequences of 100 tokens and eight blocks of windows each, not for three.
+    // There is room for two sequences of 100 tokens with eight blocks of windows each, not for
+    // three.
     oss.hbm_tokens = Some(2 * (8 * 16 + 7 * 16) + 16);
     let profile = build(&h100(), &gpt_oss(), &oss);
     let seen = play(&profile, &[(0, 90, 10), (0, 90, 10), (0, 90, 10)]);
-    assert!(seen[2].0 >= seen[0].1.min(seen[1].1), "the third waits for a place: {seen:?}");
+    assert!(seen[2].0 >= seen[0].1.min(seen[1].1), "the third waits for room: {seen:?}");
 }
 
 #[test]
-fn what_nobody_measured_says_so() {
+fn times_without_measurements_are_not_validated() {
     let mi300x: Device = row!("devices/mi300x");
     let standing = |device: &Device, model: &Model, precision| {
         device.standing(precision, &model.name, model.family)
@@ -529,7 +530,7 @@ fn what_nobody_measured_says_so() {
     assert_eq!(precision.because, "nothing measured of fp8_block on h100");
     let family = standing(&h100(), &deepseek(), Precision::Fp8);
     assert_eq!(family.because, "no latent-attention model measured in fp8 on h100");
-    // A model that was not measured, of a kind that was: as far off as models left out of a fit.
+    // An unmeasured model of a measured family is off by as much as models left out of a fit.
     let other = standing(&h100(), &row!("models/qwen3-32b"), Precision::Fp8);
     assert!(other.validated && other.band_percent.unwrap() >= 25.0);
 }

@@ -1,4 +1,4 @@
-//! Shares of a pool: what a tenant has within its share stays, whatever another puts.
+//! Tenants' quotas in a pool: blocks within a tenant's quota stay, whatever other tenants put.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const SIZE: u32 = 4;
 const ROOM: u64 = 200;
 const VICTIM: TenantId = TenantId(0);
 const FLOOD: TenantId = TenantId(1);
-/// Blocks at the start of every text that are the operator's.
+/// Public blocks at the start of every text.
 const PUBLIC: u32 = 3;
 
 fn spec(eviction: EvictionRule, tenant_quota: Option<f64>) -> PoolSpec {
@@ -23,7 +23,7 @@ fn spec(eviction: EvictionRule, tenant_quota: Option<f64>) -> PoolSpec {
     PoolSpec { tokens, gb_s: 1.0, store_gb_s: 1e9, eviction, tenant_quota }
 }
 
-/// The public beginning, then `blocks` of the tenant's own.
+/// The public blocks, then `blocks` blocks of the tenant.
 fn text(tenant: TenantId, seed: u64, blocks: u32) -> BlockRun {
     let operator = ScopePlan::new("an operator", "m", "", SIZE);
     let own = operator.within("tenant", u64::from(tenant.0));
@@ -33,15 +33,15 @@ fn text(tenant: TenantId, seed: u64, blocks: u32) -> BlockRun {
     BlockRun { start: 0, end: chain.blocks(), chain: Arc::new(chain) }
 }
 
-struct House {
+struct Bench {
     pool: Pool,
     ms: u64,
     loans: u64,
 }
 
-impl House {
+impl Bench {
     fn new(spec: &PoolSpec) -> Self {
-        let pool = Pool::new(PoolId(0), spec, SIZE, 4_000.0, 1.0).expect("a pool that can be");
+        let pool = Pool::new(PoolId(0), spec, SIZE, 4_000.0, 1.0).expect("a valid pool");
         Self { pool, ms: 0, loans: 0 }
     }
 
@@ -51,7 +51,7 @@ impl House {
         self.step(1);
     }
 
-    /// Asks for what is there of a text.
+    /// Fetches the stored blocks of a text.
     fn get(&mut self, run: &BlockRun) {
         let end = self.pool.present(run);
         if end > 0 {
@@ -59,7 +59,7 @@ impl House {
             let (key, run) =
                 ((WorkerId(0), TransferId(self.loans)), BlockRun { start: 0, end, ..run.clone() });
             let now = Instant::from_nanos(self.ms * 1_000_000);
-            self.pool.get(now, key, &run).expect("it is there");
+            self.pool.get(now, key, &run).expect("the blocks are stored");
         }
     }
 
@@ -74,43 +74,44 @@ impl House {
     }
 }
 
-/// Floods a victim that has `has` blocks in texts of 20: how many of them are there afterwards.
+/// Floods the pool after a victim has put `has` blocks in texts of 20. Returns how many it had, and
+/// how many stay.
 fn flooded(seed: u64, quota: Option<f64>) -> (u64, u64) {
     let rule = if seed.is_multiple_of(2) { EvictionRule::Lru } else { EvictionRule::Arc };
-    let mut house = House::new(&spec(rule, quota));
+    let mut bench = Bench::new(&spec(rule, quota));
     let mut rng = Rng::named(seed, &[0x51]);
     let texts: Vec<BlockRun> = (0..1 + rng.below(4)).map(|i| text(VICTIM, i, 20)).collect();
-    texts.iter().for_each(|text| house.put(VICTIM, text));
+    texts.iter().for_each(|text| bench.put(VICTIM, text));
     let mut floods: Vec<BlockRun> = Vec::new();
     for i in 0..150 {
         let flood = match floods.len() as u64 {
-            // Again, or only the end of it.
+            // The same text again, or only its end.
             known if known > 0 && rng.below(4) == 0 => {
                 let old = floods[rng.below(known) as usize].clone();
                 BlockRun { start: rng.below(u64::from(old.end)) as u32, ..old }
             }
             _ => text(FLOOD, i, 1 + rng.below(300) as u32),
         };
-        house.put(FLOOD, &flood);
+        bench.put(FLOOD, &flood);
         if rng.below(3) == 0 {
-            house.get(&flood);
+            bench.get(&flood);
         }
         floods.push(flood);
     }
-    house.step(10_000);
-    house.pool.check_at_rest();
-    let there = texts.iter().map(|text| u64::from(house.pool.present(text).max(PUBLIC) - PUBLIC));
+    bench.step(10_000);
+    bench.pool.check_at_rest();
+    let there = texts.iter().map(|text| u64::from(bench.pool.present(text).max(PUBLIC) - PUBLIC));
     let there = there.sum();
     if quota.is_some() {
-        assert_eq!(house.of(VICTIM), there, "seed {seed}");
-        assert!(house.pool.blocks() > ROOM * 4 / 5 - 20, "seed {seed}: room lies idle");
+        assert_eq!(bench.of(VICTIM), there, "seed {seed}");
+        assert!(bench.pool.blocks() > ROOM * 4 / 5 - 20, "seed {seed}: room is unused");
     }
     (20 * texts.len() as u64, there)
 }
 
-/// Two shares of 0.48 and three public blocks fit the room.
+/// Two quotas of 0.48 and three public blocks fit the room.
 #[test]
-fn what_a_victim_has_within_its_share_stays_whatever_another_puts() {
+fn blocks_within_a_tenants_quota_stay() {
     let mut flushed = 0;
     for seed in 0..200 {
         let (had, has) = flooded(seed, Some(0.48));
@@ -118,60 +119,60 @@ fn what_a_victim_has_within_its_share_stays_whatever_another_puts() {
         let (had, has) = flooded(seed, None);
         flushed += u32::from(has < had / 2);
     }
-    assert!(flushed > 150, "without a share only {flushed} of 200 victims were flushed");
+    assert!(flushed > 150, "without a quota only {flushed} of 200 victims lost blocks");
 }
 
-/// Room that nobody asks for may be had beyond the share, and is given back.
+/// A tenant can use free room beyond its quota, and loses it when others need it.
 #[test]
-fn who_is_furthest_over_gives_the_room() {
-    let mut house = House::new(&spec(EvictionRule::Lru, Some(0.25)));
+fn the_tenant_with_the_largest_excess_gives_the_room() {
+    let mut bench = Bench::new(&spec(EvictionRule::Lru, Some(0.25)));
     let (two, three) = (TenantId(2), TenantId(3));
     for i in 0..12 {
-        house.put(FLOOD, &text(FLOOD, i, 10));
+        bench.put(FLOOD, &text(FLOOD, i, 10));
     }
     for i in 0..7 {
-        house.put(two, &text(two, i, 10));
+        bench.put(two, &text(two, i, 10));
     }
-    let of = |house: &House| [FLOOD, two, three].map(|tenant| house.of(tenant));
-    assert_eq!(of(&house), [120, 70, 0], "more than 50 each of a room that is free");
-    // 7 blocks are free, the public ones among what is held; the other 43 come from the furthest over.
-    house.put(three, &text(three, 0, 50));
-    assert_eq!(of(&house), [77, 70, 50]);
-    let oldest = |i| house.pool.present(&text(FLOOD, i, 10)) - PUBLIC;
+    let of = |bench: &Bench| [FLOOD, two, three].map(|tenant| bench.of(tenant));
+    assert_eq!(of(&bench), [120, 70, 0], "more than the quota of 50 in a pool with free room");
+    // 7 blocks are free, with the public ones stored; the other 43 come from the largest excess.
+    bench.put(three, &text(three, 0, 50));
+    assert_eq!(of(&bench), [77, 70, 50]);
+    let oldest = |i| bench.pool.present(&text(FLOOD, i, 10)) - PUBLIC;
     assert_eq!([0, 3, 4, 5].map(oldest), [0, 0, 7, 10], "least recently used first");
-    // 10 more put the third over its share, but another is further.
-    house.put(three, &text(three, 1, 10));
-    assert_eq!(of(&house), [67, 70, 60]);
-    // 60 more put it furthest over: its own leave, and then it is as far over as they are.
-    house.put(three, &text(three, 2, 60));
-    let counts = of(&house);
+    // 10 more put the third tenant above its quota, but another has a larger excess.
+    bench.put(three, &text(three, 1, 10));
+    assert_eq!(of(&bench), [67, 70, 60]);
+    // 60 more give it the largest excess: it loses its own blocks, down to the others' excess.
+    bench.put(three, &text(three, 2, 60));
+    let counts = of(&bench);
     assert_eq!(counts.iter().sum::<u64>(), ROOM - u64::from(PUBLIC));
     assert!(counts[2] <= 70 && counts[0] >= 50 && counts[1] >= 50, "{counts:?}");
 }
 
-/// Who alone puts more than its share gets it while room is free, and no more than its share where it
-/// is not.
+/// A tenant gets more than its quota while room is free. It gets only its quota if the rest of the
+/// pool can't be evicted for it.
 #[test]
-fn a_put_beyond_the_share_is_cut_where_nobody_makes_way() {
-    let mut house = House::new(&spec(EvictionRule::Lru, Some(0.25)));
+fn a_put_is_cut_to_the_quota_if_no_other_tenant_has_an_excess() {
+    let mut bench = Bench::new(&spec(EvictionRule::Lru, Some(0.25)));
     let public = text(TenantId(9), 0, 190);
-    house.pool.put(Instant::from_nanos(0), &public);
-    house.step(1);
-    assert_eq!(house.pool.blocks(), 193);
-    house.put(FLOOD, &text(FLOOD, 0, 120));
-    assert_eq!((house.of(FLOOD), house.pool.blocks()), (50, ROOM));
-    assert_eq!(house.pool.stats().refused_blocks, 70);
-    let all: BTreeMap<TenantId, u64> = house.pool.blocks_by_tenant();
-    assert_eq!(all.len(), 1, "what was put for nobody is nobody's");
-    house.pool.check_at_rest();
+    bench.pool.put(Instant::from_nanos(0), &public);
+    bench.step(1);
+    assert_eq!(bench.pool.blocks(), 193);
+    bench.put(FLOOD, &text(FLOOD, 0, 120));
+    assert_eq!((bench.of(FLOOD), bench.pool.blocks()), (50, ROOM));
+    assert_eq!(bench.pool.stats().refused_blocks, 70);
+    let all: BTreeMap<TenantId, u64> = bench.pool.blocks_by_tenant();
+    assert_eq!(all.len(), 1, "blocks put without an owner belong to no tenant");
+    bench.pool.check_at_rest();
 }
 
 #[test]
-fn shares_that_can_not_be_are_named() {
+fn a_quota_out_of_range_is_rejected_by_name() {
     for share in [0.0, -0.5, 1.5, f64::NAN, f64::INFINITY, 1e-9] {
         let error = spec(EvictionRule::Lru, Some(share)).check(SIZE).expect_err("no such share");
         assert_eq!(error.field, "tenant_quota");
         assert!(error.why.contains("expected"), "{error}");
     }
-    spec(EvictionRule::Lru, Some(1.0)).check(SIZE).expect("all of it");
+    spec(EvictionRule::Lru, Some(1.0)).check(SIZE).expect("a quota of the whole pool");
 }

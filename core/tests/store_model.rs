@@ -1,5 +1,5 @@
-//! The block store against a model that keeps every block by itself: who holds it, since when it
-//! is free, in which tier it is. The store's runs must come to the same.
+//! Compares the block store with a model that keeps each block separately: its leases, since when
+//! it is free, its tiers. The store's runs must give the same contents.
 
 mod common;
 
@@ -22,7 +22,7 @@ struct Block {
     parent: Option<BlockHash>,
     /// Leases and transfers that hold it.
     holders: u32,
-    /// Its place among the free blocks: when it fell free, then the deepest first.
+    /// Its order among the free blocks: when it became free, then the deepest first.
     free_since: (u64, u32),
     depth: u32,
     loading: Option<TransferId>,
@@ -30,11 +30,11 @@ struct Block {
 
 impl Block {
     fn nearest(&self) -> usize {
-        *self.tiers.first().expect("a block is somewhere")
+        *self.tiers.first().expect("a block in some tier")
     }
 }
 
-/// What the model knows of a lease or a transfer.
+/// A lease or a transfer in the model.
 #[derive(Debug)]
 struct Held {
     path: Vec<BlockHash>,
@@ -43,7 +43,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 struct Model {
-    /// Room and fill by tier, HBM first.
+    /// Capacity and fill of each tier, HBM first.
     tiers: Vec<(u64, Fill)>,
     blocks: BTreeMap<BlockHash, Block>,
     reserved: u64,
@@ -51,7 +51,7 @@ struct Model {
     clock: u64,
 }
 
-/// How deep a chain is there: all of it by tier, and what of it is in HBM or on the way.
+/// The cached part of a chain: the tier of each block, and how many are in HBM or on the way.
 struct Found {
     by_depth: Vec<usize>,
     coming: usize,
@@ -65,7 +65,7 @@ impl Found {
         by_tier
     }
 
-    /// Where a load may end: nowhere, or at the end of a tier.
+    /// Where a load may end: before the first tier, or at the end of any.
     fn ends(&self) -> Vec<usize> {
         let all = self.by_depth.len();
         let last = |&depth: &usize| {
@@ -105,7 +105,7 @@ impl Model {
         free.min_by_key(|(_, block)| block.free_since).map(|(&hash, _)| hash)
     }
 
-    /// One block at a time, the least recently used first.
+    /// Evicts one block at a time, the least recently used first.
     fn reserve(&mut self, count: u64) {
         while self.tiers[0].0 - self.in_tier(0) - self.reserved < count {
             self.evict(0);
@@ -114,14 +114,14 @@ impl Model {
     }
 
     fn evict(&mut self, tier: usize) {
-        let hash = self.oldest(tier).expect("room was promised");
+        let hash = self.oldest(tier).expect("a block that can be evicted");
         let block = self.blocks.get_mut(&hash).unwrap();
         block.tiers.remove(&tier);
         let nearer = block.tiers.iter().any(|&other| other < tier);
-        let home = (tier + 1..self.tiers.len())
+        let target = (tier + 1..self.tiers.len())
             .find(|next| block.tiers.contains(next) || self.tiers[*next].1 == Fill::Spill);
-        match home.filter(|_| !nearer) {
-            Some(home) => self.copy(hash, home),
+        match target.filter(|_| !nearer) {
+            Some(target) => self.copy(hash, target),
             None if block.tiers.is_empty() => drop(self.blocks.remove(&hash)),
             None => {}
         }
@@ -160,7 +160,7 @@ impl Model {
         self.reserved -= held.reserved;
         self.clock += 1;
         for hash in held.path {
-            let block = self.blocks.get_mut(&hash).expect("a held block stays");
+            let block = self.blocks.get_mut(&hash).expect("a held block");
             block.holders -= 1;
             block.free_since = (self.clock, u32::MAX - block.depth);
         }
@@ -181,7 +181,7 @@ impl Model {
                 loading: None,
             });
             block.holders += 1;
-            // Computed before it arrived: the transfer's room is not needed any more.
+            // It was computed before it arrived, so the transfer needs no room for it.
             self.reserved -= u64::from(block.loading.take().is_some());
             if !block.tiers.contains(&0) {
                 self.arrive(hash);
@@ -191,7 +191,7 @@ impl Model {
     }
 
     fn finish(&mut self, transfer: TransferId) {
-        let held = self.transfers.remove(&transfer).expect("a transfer that was started");
+        let held = self.transfers.remove(&transfer).expect("a transfer under way");
         for hash in &held.path {
             let block = self.blocks.get_mut(hash).unwrap();
             if block.loading == Some(transfer) {
@@ -211,7 +211,7 @@ impl Model {
     }
 }
 
-/// A request that holds blocks, in the store and in the model.
+/// A request with a lease, in the store and in the model.
 struct User {
     lease: Lease,
     held: Held,
@@ -238,7 +238,8 @@ impl Pair {
         Self { store, model, profile, follower: Follower::default(), now, users }
     }
 
-    /// As the scheduler would: all but the last token may be reused, and one more gets room.
+    /// Acquires as the scheduler does: all but the last token may be cached, and one more gets
+    /// room.
     fn acquire(&mut self, sequence: &TokenBlocks) -> bool {
         let size = sequence.block_size();
         let (limit, total) = (sequence.reusable_blocks(), (sequence.tokens() + 1).div_ceil(size));
@@ -252,17 +253,17 @@ impl Pair {
                 Acquired::Ready { lease, hit } => (lease, hit, Vec::new()),
                 Acquired::Waiting { lease, hit, transfers } => (lease, hit, transfers.to_vec()),
                 Acquired::NoRoom => {
-                    assert!(!room, "refused although there was room for {total} blocks");
+                    assert!(!room, "the store refuses {total} blocks and has room for them");
                     assert!(!self.store.has_events() && self.store.contents() == before);
                     return false;
                 }
             };
-        assert!(room, "accepted {total} blocks without room for them");
+        assert!(room, "the store accepts {total} blocks without room for them");
         let end = hit.iter().sum::<u32>() as usize;
         let always = self.profile.tiers.iter().all(|tier| tier.loads == Loads::Always);
-        assert!(!always || end == found.by_depth.len(), "what is always loaded was not");
+        assert!(!always || end == found.by_depth.len(), "a tier with loads always was not loaded");
         assert!(found.ends().contains(&end), "{end} blocks, expected one of {:?}", found.ends());
-        assert_eq!(hit, found.by_tier(end), "found by tier");
+        assert_eq!(hit, found.by_tier(end), "hit by tier");
         let path: Vec<BlockHash> = (0..end as u32).map(|depth| chain.hash(depth)).collect();
         self.model.hold(&path);
         let to_load = &found.by_depth[found.coming..end];
@@ -282,7 +283,7 @@ impl Pair {
         let loading: BTreeSet<TransferId> =
             path.iter().filter_map(|hash| self.model.blocks[hash].loading).collect();
         let awaited: BTreeSet<TransferId> = waiting.iter().copied().collect();
-        assert_eq!((awaited.len(), &awaited), (waiting.len(), &loading), "waits for its loads");
+        assert_eq!((awaited.len(), &awaited), (waiting.len(), &loading), "awaited transfers");
         let own = u64::from(total) - end as u64;
         self.model.reserve(own);
         let held = Held { path, reserved: own };
@@ -335,7 +336,7 @@ impl Pair {
             contents.iter().flat_map(|(t, run)| run.hashes().map(|h| (*t, h))).collect();
         let set: BTreeSet<_> = listed.iter().copied().collect();
         assert_eq!(set.len(), listed.len(), "a block is listed twice");
-        assert_eq!(set, self.model.contents(), "what is resident");
+        assert_eq!(set, self.model.contents(), "resident blocks");
         let counts: [u64; MAX_TIERS] = core::array::from_fn(|tier| self.model.in_tier(tier));
         assert_eq!(self.store.blocks_by_tier(), counts);
         let leases = self.users.len() + self.model.transfers.len();
@@ -355,7 +356,7 @@ impl Pair {
         );
     }
 
-    /// All is given back, and then all of HBM can be had.
+    /// Releases all leases; then all of HBM can be leased.
     fn drain(mut self) {
         while !self.users.is_empty() {
             self.release(0);
@@ -373,7 +374,7 @@ impl Pair {
         let Acquired::Ready { lease, .. } =
             self.store.acquire(self.now, &whole, 0, all, &cost, &[])
         else {
-            panic!("room for {all} blocks is gone")
+            panic!("{all} blocks can't be leased")
         };
         self.store.release(lease);
         self.store.check();
@@ -384,7 +385,7 @@ struct Shape {
     longest_blocks: u32,
     capacity: (u32, u32),
     behind: (u32, u32),
-    /// How many tiers behind HBM, at most.
+    /// The most tiers behind HBM.
     tiers: u32,
     steps: u32,
 }
@@ -392,7 +393,8 @@ struct Shape {
 fn random_behind(rng: &mut Rng, shape: &Shape, hbm: u64) -> Behind {
     let one = |rng: &mut Rng| {
         let blocks = u64::from(between(rng, shape.behind.0, shape.behind.1));
-        // What is held must fit where it is written through, else copies depend on how runs are cut.
+        // A written-through tier must hold all leased blocks; otherwise copies depend on how runs
+        // are cut.
         if chance(rng, 40) { (hbm + blocks, Fill::WriteThrough) } else { (blocks, Fill::Spill) }
     };
     (0..between(rng, shape.tiers.min(1), shape.tiers)).map(|_| one(rng)).collect()
@@ -430,33 +432,33 @@ fn random_walk(rng: &mut Rng, shape: &Shape) {
         pair.check();
         pair.check_overlap(&texts.prompt(rng));
     }
-    assert!(accepted + full > 0, "a walk that acquires nothing tests nothing");
+    assert!(accepted + full > 0, "a walk without any acquire tests nothing");
     pair.drain();
 }
 
 #[test]
-fn one_tier_keeps_what_a_block_by_block_lru_keeps() {
+fn one_tier_equals_a_block_by_block_lru() {
     let shape =
         Shape { longest_blocks: 10, capacity: (3, 30), behind: (0, 0), tiers: 0, steps: 120 };
     for_seeds(0..3_000, |rng| random_walk(rng, &shape));
 }
 
 #[test]
-fn one_tier_agrees_on_texts_longer_than_an_anchor() {
+fn one_tier_equals_it_for_texts_longer_than_an_anchor() {
     let shape =
         Shape { longest_blocks: 200, capacity: (150, 400), behind: (0, 0), tiers: 0, steps: 60 };
     for_seeds(1_000..1_150, |rng| random_walk(rng, &shape));
 }
 
 #[test]
-fn tiers_keep_what_a_block_by_block_lru_keeps() {
+fn several_tiers_equal_a_block_by_block_lru() {
     let shape =
         Shape { longest_blocks: 10, capacity: (3, 20), behind: (1, 20), tiers: 3, steps: 150 };
     for_seeds(2_000..8_000, |rng| random_walk(rng, &shape));
 }
 
 #[test]
-fn tiers_agree_on_texts_longer_than_an_anchor() {
+fn several_tiers_equal_it_for_texts_longer_than_an_anchor() {
     let shape =
         Shape { longest_blocks: 200, capacity: (150, 300), behind: (50, 300), tiers: 2, steps: 80 };
     for_seeds(8_000..8_150, |rng| random_walk(rng, &shape));

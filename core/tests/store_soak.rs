@@ -1,5 +1,5 @@
-//! The store under everything at once: any rule, tiers too small and too slow, blocks from others that
-//! come or do not. Nobody says what must stay; what stays must be sound.
+//! The store under all conditions at once: any eviction rule, tiers that are too small or too slow,
+//! fetches that arrive or fail. No model says which blocks stay, but the store must stay sound.
 
 mod common;
 
@@ -12,7 +12,7 @@ use warmpath_core::engine::store::{Acquired, BlockStore, Lease, Offer};
 use warmpath_core::id::{SourceId, TransferId, WorkerId};
 use warmpath_core::time::Instant;
 
-/// A store and who follows it.
+/// A store, and a router's index that follows its events.
 struct Pair {
     store: BlockStore,
     profile: Profile,
@@ -27,8 +27,8 @@ impl Pair {
     }
 }
 
-/// Whatever the rule throws out and however small or slow the tiers are, what stays is sound, no
-/// tier is over its room for good, and a router that follows the events sees the same.
+/// For any rule and any size or speed of the tiers, the store is sound, no tier stays over its
+/// capacity, and an index that follows the events has the same contents.
 #[test]
 fn any_rule_keeps_the_store_sound() {
     for_seeds(9_000..11_000, |rng| {
@@ -44,7 +44,7 @@ fn any_rule_keeps_the_store_sound() {
         profile.eviction = EvictionRule::Arc;
         for tier in &mut profile.tiers {
             tier.eviction = if chance(rng, 70) { EvictionRule::Arc } else { EvictionRule::Lru };
-            // A second's backlog is one or two blocks.
+            // One second of writes is one or two blocks.
             tier.store_gb_s = if chance(rng, 30) { 3e-5 } else { 1e12 };
         }
         let mut pair = Pair::new(profile);
@@ -57,7 +57,7 @@ fn any_rule_keeps_the_store_sound() {
             let mut lease = match acquired {
                 Acquired::Ready { lease, .. } => lease,
                 Acquired::Waiting { lease, .. } => lease,
-                Acquired::NoRoom => panic!("nobody holds anything"),
+                Acquired::NoRoom => panic!("no room in a store without leases"),
             };
             while let Some(ready) = pair.store.next_ready() {
                 pair.now = ready;
@@ -79,8 +79,8 @@ fn any_rule_keeps_the_store_sound() {
     });
 }
 
-/// Several requests at once, whose blocks come from tiers, from others, or not at all: as the
-/// scheduler does, whoever waits for a fetch that fails gives back what it holds.
+/// Several requests at once, with blocks from tiers, from fetches that arrive, and from fetches
+/// that fail. As in the scheduler, a request whose fetch fails releases its lease.
 #[test]
 fn fetches_that_fail_leave_the_store_sound() {
     for_seeds(12_000..17_000, |rng| {

@@ -17,9 +17,9 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What stands on the command line. Help is printed and ends the program; an error is one line.
+    /// Reads the command line. Help is printed and ends the program. An error is one line.
     pub fn from_command_line() -> Result<Self, String> {
-        // A negative number is a value that is wrong, not a flag that nobody knows.
+        // A negative number is a wrong value, not an unknown flag.
         let command = Self::command().mut_subcommands(|command| {
             command.mut_args(|arg| match arg.get_action().takes_values() {
                 true => arg.allow_negative_numbers(true),
@@ -36,7 +36,7 @@ impl Cli {
     }
 }
 
-/// The error without the usage behind it.
+/// The error without the usage text after it.
 fn in_one_line(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let said = text.lines().take_while(|line| {
@@ -45,7 +45,8 @@ fn in_one_line(text: &str) -> String {
     said.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-const EXIT_CODES: &str = "Exit status: 0 done, 1 the run failed or is not valid, 2 bad input.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 the run failed or is not valid, 2 bad input.\n\n\
+    `loadgen COMMAND --help` shows an example and all flags of a command.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -62,7 +63,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command. The exit status says how it ended; an error that is bad input is status 2.
+    /// Runs the command. The result is its exit status; bad input is status 2.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let progress = Progress;
         match self {

@@ -1,15 +1,15 @@
-//! Reading and writing files, with errors of one line that name the file, the line and what was
-//! expected.
+//! Reading and writing files. An error is one line with the file, the line and what was expected.
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic::codegen::http::Uri;
 use warmpath_proto::settings;
 
-/// Input that can't be used. Ends the program with status 2.
+/// Input that cannot be used. The program ends with status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadInput(pub String);
@@ -26,19 +26,24 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// Parses a TOML text that came from `origin`.
+/// Parses a TOML text. `origin` names it in errors.
 pub fn parse_toml<T: DeserializeOwned>(origin: &str, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| {
         bad(settings::explain(Path::new(origin), text, error.span(), error.message()))
     })
 }
 
-/// A value that was read well and can't be.
+/// An error about a value that was parsed and is not allowed.
 pub fn bad_field(origin: &str, text: &str, field: &str, why: &str) -> anyhow::Error {
     bad(settings::explain_field(Path::new(origin), text, field, why))
 }
 
-/// The address of a router that is to be asked or driven.
+/// An error about a value that was parsed and is not allowed, at its place in the text.
+pub fn bad_place(origin: &str, text: &str, span: Range<usize>, why: &str) -> anyhow::Error {
+    bad(settings::explain(Path::new(origin), text, Some(span), why))
+}
+
+/// Checks the address of a router.
 pub fn check_target(target: &str) -> anyhow::Result<()> {
     let port = |address: &str| address.rsplit_once(':')?.1.parse::<u16>().ok();
     let address = target.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
@@ -47,8 +52,8 @@ pub fn check_target(target: &str) -> anyhow::Result<()> {
     if is_one { Ok(()) } else { Err(why()) }
 }
 
-/// A file that appears whole or not at all: it is written beside its place and moved there. What is there
-/// and is no file (a pipe, a terminal) is written to.
+/// A file that appears complete or not at all: the bytes go to a temporary file that is then renamed.
+/// If the path exists and is not a regular file (a pipe, a terminal), the bytes go there directly.
 #[derive(Debug)]
 pub struct PendingFile {
     path: PathBuf,
@@ -56,7 +61,7 @@ pub struct PendingFile {
 }
 
 impl PendingFile {
-    /// Fails at once where nothing could be written later, and leaves nothing there until then.
+    /// Fails now if the file could not be written later. Leaves nothing behind until then.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.partial", std::process::id()));
@@ -79,7 +84,7 @@ impl PendingFile {
         self.write(|file| file.write_all(bytes))
     }
 
-    /// As [`Self::finish`], for what is too large to be held whole.
+    /// As [`Self::finish`], for data that is too large to hold in memory.
     pub fn write(
         self,
         write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
@@ -104,7 +109,7 @@ impl PendingFile {
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        // Gone already when it was finished, and not there yet when it was not begun.
+        // The temporary file is gone after a finish, and absent if nothing was written.
         let _ = self.partial.as_ref().map(std::fs::remove_file);
     }
 }

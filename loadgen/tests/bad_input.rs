@@ -57,7 +57,7 @@ fn traces_are_refused_by_file_line_and_field() {
         ),
         (
             r#"{"timestamp": 0, "input_length": 600, "output_length": 1, "hash_ids": [1]}"#,
-            &["line 2", "hash_ids", "need 2"],
+            &["line 2", "hash_ids", "expected 2"],
         ),
         (
             r#"{"timestamp": 0, "input_length": 600, "output_length": 0, "hash_ids": [1, 2]}"#,
@@ -156,7 +156,7 @@ fn flags_are_refused_by_name() {
         ("sim --trace a.jsonl --tick-jitter", &["--tick-jitter: ", "closed loop"]),
         ("sim --trace a.jsonl --sessions 0", &["--sessions", "'0'", "whole number above 0"]),
         ("sim --trace a.jsonl --think-cap -1", &["--think-cap", "'-1'", "seconds, 0 or more"]),
-        ("sim --trace t.jsonl --arrivals gamma:0", &["--arrivals", "cv of 0", "0.01 to 10"]),
+        ("sim --trace t.jsonl --arrivals gamma:0", &["--arrivals", "cv: 0", "0.01 to 10"]),
         ("sim --trace t.jsonl --format csv", &["--format", "'csv'", "mooncake", "dynamo"]),
         ("sim --trace t.jsonl --workload chat", &["--trace", "cannot be used with", "--workload"]),
         ("sim --sessions 3", &["required", "--trace <FILE>"]),

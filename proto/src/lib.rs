@@ -16,8 +16,6 @@
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
-//! - [`process`]: logs, addresses, and the exit status of who can't start.
-//! - [`settings`]: configuration errors in one line.
 
 pub mod admin;
 pub mod clock;
@@ -27,16 +25,16 @@ pub mod generate;
 pub mod hints;
 pub mod pool;
 pub mod probes;
-pub mod process;
 pub mod raw;
 pub mod scope;
-pub mod settings;
 pub mod status;
 pub mod tiers;
 pub mod transfer;
 pub mod transport;
 
 pub use vllm_proto as vllm;
+/// At its old path until every crate names it at the new one.
+pub use warmpath_launch::settings;
 
 /// `warmpath.v1`, generated.
 pub mod v1 {

@@ -54,10 +54,10 @@ pub fn to_fetch(status: &Status) -> FetchError {
     }
 }
 
-/// What a router tells its client when a worker's call fails. The worker's own answers keep their
-/// code; whatever the transport made of a broken connection becomes UNAVAILABLE, since the gRPC code
-/// of those says nothing.
-pub fn from_worker(worker: &str, cause: &Status) -> Status {
+/// The code and the text of a worker's call that failed, for the router's client. The worker's own answers
+/// keep their code. An error of the transport becomes UNAVAILABLE: its gRPC code says nothing about the
+/// worker.
+pub fn of_worker(cause: &Status) -> (Code, String) {
     let code = match cause.code() {
         code @ (Code::InvalidArgument
         | Code::NotFound
@@ -73,8 +73,7 @@ pub fn from_worker(worker: &str, cause: &Status) -> Status {
         }
         _ => Code::Unavailable,
     };
-    let why = with_sources(cause.message(), cause);
-    Status::new(code, format!("worker {worker}: {why}"))
+    (code, with_sources(cause.message(), cause))
 }
 
 /// What an admin call's failure is called before an operator: one line.
@@ -121,12 +120,12 @@ mod tests {
 
     #[test]
     fn a_broken_connection_is_unavailable_and_an_answer_keeps_its_code() {
-        let refused = from_worker("w1", &Status::invalid_argument("no"));
-        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, "worker w1: no"));
+        let refused = of_worker(&Status::invalid_argument("no"));
+        assert_eq!(refused, (Code::InvalidArgument, "no".to_owned()));
         let torn = std::io::Error::other("broken pipe");
-        let broken = from_worker("w1", &Status::from_error(Box::new(torn)));
-        assert_eq!(broken.code(), Code::Unavailable);
-        assert!(broken.message().contains("broken pipe"), "{}", broken.message());
+        let (code, why) = of_worker(&Status::from_error(Box::new(torn)));
+        assert_eq!(code, Code::Unavailable);
+        assert!(why.contains("broken pipe"), "{why}");
     }
 
     #[test]

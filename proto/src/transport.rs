@@ -4,7 +4,6 @@
 //! wait unread or when too many streams are reset early. Hence wide windows, and workers that
 //! tolerate bursts of cancels.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::MetadataMap;
@@ -83,35 +82,6 @@ pub fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
     now.checked_add(span)
 }
 
-/// Nothing here has authentication, so other than loopback addresses must be asked for twice. An
-/// error is one line.
-pub fn may_bind(address: &SocketAddr, insecure_bind: bool) -> Result<(), String> {
-    if address.ip().is_loopback() || insecure_bind {
-        return Ok(());
-    }
-    Err(format!("listen: {address} is not a loopback address, expected one or --insecure-bind"))
-}
-
-/// Ends with SIGTERM or ctrl-c: the `shutdown` of a process's server. The handlers are in place when
-/// this returns, so call it before telling anyone that the process is there. Within a tokio runtime.
-pub fn stop_signal() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let handlers = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    async move {
-        // Without a handler the signal ends the process at once, which is a stop too.
-        match handlers {
-            [Ok(mut terminated), Ok(mut interrupted)] => tokio::select! {
-                _ = terminated.recv() => {}
-                _ = interrupted.recv() => {}
-            },
-            [Ok(mut only), Err(_)] | [Err(_), Ok(mut only)] => {
-                only.recv().await;
-            }
-            [Err(_), Err(_)] => std::future::pending().await,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,14 +101,5 @@ mod tests {
             assert_eq!(at(bad), None, "{bad}");
         }
         assert_eq!(deadline(&MetadataMap::new(), now), None);
-    }
-
-    #[test]
-    fn other_than_loopback_is_asked_for_twice() {
-        let address = |text: &str| text.parse().unwrap();
-        assert!(may_bind(&address("127.0.0.1:0"), false).is_ok());
-        assert!(may_bind(&address("[::1]:0"), false).is_ok());
-        assert!(may_bind(&address("0.0.0.0:80"), true).is_ok());
-        assert!(may_bind(&address("0.0.0.0:80"), false).unwrap_err().contains("0.0.0.0:80"));
     }
 }

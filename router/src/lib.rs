@@ -1,48 +1,66 @@
 //! A gRPC router that sends each request to the worker whose KV cache serves it soonest. To its
 //! clients it looks like one vLLM server.
 //!
-//! - [`config`]: what a router is made of.
-//! - `heart`: the core's router behind a lock, its record, its clock. All that happens to it goes
-//!   through one function.
-//! - `relay`: one request on its way: check, hash, decide, pass on, stream back. `flight`: what it leaves
-//!   here meanwhile.
-//! - `hints`: what a worker is told of a decision besides the request.
-//! - `feed`: a source's messages, and why following it ends. `follow`: following one for ever, into the
-//!   prefix index. `subscribe`, `pools`: what a worker and a pool have of their own in that.
-//! - `service`, `control`: the gRPC services.
-//! - `roster`: the workers by number. `link`: the connections to one of them.
-//! - `admin`: the operator's service: who is there, drain, policy, explain.
+//! A request's way, and the rooms it passes:
+//!
+//! - `front`: what a client speaks. It reads a request into an `incoming` one, and writes answers
+//!   and `error`s in its protocol's terms.
+//! - `relay`: one request on its way: named, decided, sent, its answer passed back.
+//! - `upstream`: what a worker speaks. `call`: what the router asks of a worker, and its answer.
+//! - `payload`: the messages that pass from front to upstream and back as bytes.
+//!
+//! What decides, and on which knowledge:
+//!
+//! - `handle`: the core router behind a lock, its record and clock. `waiting`: the requests it
+//!   holds.
+//! - `source`: where knowledge of workers and pools comes from.
+//! - `following`: that knowledge into the `index` and the core router, for as long as the router
+//!   serves.
+//! - `fleet`: the workers and pools as data.
+//!
+//! Around them:
+//!
+//! - [`config`]: what a router is made of. [`tenants`]: bearer tokens. [`public`]: prefixes that
+//!   all tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
+//!   cannot be used.
+//! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
+//!   names of the last decisions.
+//! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
-//! - [`tenants`]: whose a call is, by its bearer token. [`public`]: prefixes that all tenants share.
-//!   [`Secret`](secret::Secret): what no log shows of them.
-//! - `record`: writing a run down. `metrics`: what is counted.
+//! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
 
-mod admin;
+pub mod answers;
+mod call;
 pub mod config;
-mod control;
-mod feed;
-mod flight;
-mod follow;
-mod heart;
-mod hints;
-mod link;
+pub mod config_error;
+mod decided;
+mod error;
+mod fleet;
+mod following;
+mod front;
+mod gauges;
+mod handle;
+mod in_flight;
+mod incoming;
+mod index;
 mod metrics;
-mod pools;
-mod prefill;
+mod operator;
+mod payload;
+mod policy;
 pub mod public;
 mod record;
 mod relay;
-mod roster;
 pub mod secret;
 mod server;
-mod service;
-mod shared;
-mod subscribe;
+mod source;
+mod state;
 pub mod tenants;
+mod upstream;
+mod waiting;
 
-pub use admin::Admin;
 pub use config::RouterConfig;
+pub use fleet::roster::AddError;
+pub use fleet::status::{Counts, FleetStatus};
 pub use metrics::install_metrics;
-pub use roster::AddError;
+pub use operator::Admin;
 pub use server::{RouterServer, ServeError, serve};
-pub use shared::{Counts, FleetStatus};

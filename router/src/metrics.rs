@@ -1,39 +1,42 @@
-//! What is counted. Overhead is in wall seconds and has buckets of its own: a hop takes
-//! microseconds, for which a serving engine's buckets are too coarse.
+//! The metrics. The buckets for overhead begin at 1 µs: a hop takes microseconds, and the usual
+//! buckets of a serving engine are too coarse for it.
 
-use crate::shared::{FleetStatus, Shared};
+use crate::fleet::status::FleetStatus;
+use crate::policy::ActivePolicy;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tonic::Code;
 use warmpath_core::id::{ORIGINS, PoolId, SourceId, WorkerId};
 use warmpath_core::routing::input::Pull;
-use warmpath_core::routing::policy::PolicyConfig;
 
 const OVERHEAD: &str = "router_overhead_seconds";
-const TAKES: &str = "router_worker_takes_requests";
-const ACTIVE: &str = "router_worker_active_requests";
-const BACKLOG: &str = "router_worker_backlog_seconds";
-const IN_FLIGHT: &str = "router_requests_in_flight";
-const RUNS: &str = "router_index_runs";
-
-/// How often gauges are refreshed.
-const REFRESH: Duration = Duration::from_millis(500);
+pub const TAKES: &str = "router_worker_takes_requests";
+pub const ACTIVE: &str = "router_worker_active_requests";
+pub const BACKLOG: &str = "router_worker_backlog_seconds";
+pub const IN_FLIGHT: &str = "router_requests_in_flight";
+pub const RUNS: &str = "router_index_runs";
+pub const HELD: &str = "router_requests_held";
+pub const HELD_TOKENS: &str = "router_held_prompt_tokens";
+const HOLD: &str = "router_hold_seconds";
 
 const OVERHEAD_SECONDS: &[f64] = &[
     1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3,
     5e-3, 1e-2, 1e-1,
 ];
 
-/// Serves Prometheus metrics on a port of their own. Call once in a process, within a tokio runtime.
+const HOLD_SECONDS: &[f64] =
+    &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0];
+
+/// Serves Prometheus metrics at this address. Call it once in a process, in a tokio runtime.
 pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
     PrometheusBuilder::new()
         .with_http_listener(address)
         .set_buckets_for_metric(Matcher::Full(OVERHEAD.to_owned()), OVERHEAD_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(HOLD.to_owned()), HOLD_SECONDS)?
         .install()?;
     describe();
     Ok(())
@@ -44,7 +47,7 @@ fn describe() {
     describe_histogram!(
         OVERHEAD,
         Unit::Seconds,
-        "The router's own time a request, by stage, in wall seconds"
+        "The router's own time per request, by stage, in wall seconds"
     );
     describe_counter!(
         "router_requests_total",
@@ -52,29 +55,32 @@ fn describe() {
     );
     describe_counter!(
         "router_requests_refused_total",
-        "Requests that no answer stream came of, by gRPC code"
+        "Requests without an answer stream, by gRPC code"
     );
     describe_counter!(
         "router_overlap_blocks_total",
-        "Blocks the router believed the worker would find"
+        "Blocks that the router predicted the worker would find"
     );
-    describe_counter!("router_hit_blocks_total", "Blocks the worker says it found");
+    describe_counter!("router_hit_blocks_total", "Blocks that the worker reported as found");
     describe_counter!(
         "router_kv_event_batches_total",
         "Batches of store changes applied to the prefix index"
     );
     describe_counter!(
         "router_kv_event_resyncs_total",
-        "Snapshots asked for anew: after a gap, or a digest that differed"
+        "New snapshots: after a gap, or a digest that differed"
     );
     describe_gauge!("router_workers_joined", "Workers in the fleet");
     describe_gauge!("router_workers_refused", "Workers and pools that do not match this router");
     describe_gauge!("router_pools_followed", "Pools whose blocks are in the prefix index");
     describe_counter!(
         "router_pull_blocks_total",
-        "Blocks a worker was told that a pool or a peer holds, where fetching them was cheaper"
+        "Blocks that a worker was told to fetch from a pool or a peer"
     );
-    describe_counter!("router_pulled_blocks_total", "Blocks a worker says it had from there");
+    describe_counter!(
+        "router_pulled_blocks_total",
+        "Blocks that a worker reported as fetched from there"
+    );
     describe_gauge!(TAKES, "1 if new requests may go there, else 0");
     describe_gauge!(ACTIVE, "Requests booked on the worker and not ended");
     describe_gauge!(
@@ -83,34 +89,21 @@ fn describe() {
         "Predicted prefill work booked on the worker and not done, in model seconds"
     );
     describe_gauge!(IN_FLIGHT, "Requests whose clients wait");
+    describe_gauge!(HELD, "Requests that are held until a worker has room");
+    describe_gauge!(HELD_TOKENS, "Prompt tokens of the requests that are held");
+    describe_histogram!(
+        HOLD,
+        Unit::Seconds,
+        "How long a request was held, by how that ended, in wall seconds"
+    );
+    describe_counter!(
+        "router_unclaimed_actions_total",
+        "Decisions that no task waited for; above 0 is a fault of the router"
+    );
     describe_gauge!(RUNS, "Runs of blocks in the prefix index");
 }
 
-/// Refreshes the gauges until it is dropped.
-pub async fn observe(shared: &Shared) {
-    // Numbers are never given again, so those that are gone stay at 0.
-    let mut known = BTreeSet::new();
-    loop {
-        let now = shared.heart.clock().now();
-        known.extend(shared.roster.links().iter().map(|link| (link.id, link.name.clone())));
-        shared.heart.fleet(|fleet| {
-            for (id, name) in &known {
-                let state = fleet.worker(*id);
-                let takes = state.is_some_and(|state| state.takes_requests());
-                gauge!(TAKES, "worker" => name.clone()).set(f64::from(u8::from(takes)));
-                let active = state.map_or(0, |state| state.active());
-                gauge!(ACTIVE, "worker" => name.clone()).set(f64::from(active));
-                let backlog = state.map_or(0.0, |state| state.backlog(now).as_secs_f64());
-                gauge!(BACKLOG, "worker" => name.clone()).set(backlog);
-            }
-        });
-        gauge!(IN_FLIGHT).set(shared.in_flight.len() as f64);
-        gauge!(RUNS).set(shared.index().runs() as f64);
-        tokio::time::sleep(REFRESH).await;
-    }
-}
-
-/// How a request ended that had been dispatched.
+/// How a request ended that was sent to a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     Finished,
@@ -132,7 +125,7 @@ impl Outcome {
     }
 }
 
-/// What of the router's own time.
+/// A part of the router's own time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     Hash,
@@ -154,21 +147,28 @@ pub fn overhead(stage: Stage, span: Duration) {
     histogram!(OVERHEAD, "stage" => stage.name()).record(span.as_secs_f64());
 }
 
-pub fn ended(worker: &str, policy: PolicyConfig, outcome: Outcome) {
+pub fn ended(worker: &str, policy: &ActivePolicy, outcome: Outcome) {
     counter!(
         "router_requests_total",
-        "worker" => worker.to_owned(), "policy" => policy.name(), "outcome" => outcome.name()
+        "worker" => worker.to_owned(), "policy" => Arc::clone(&policy.label), "outcome" => outcome.name()
     )
     .increment(1);
 }
 
-/// A request that no answer stream came of, by the code its client got.
-pub fn refused(policy: PolicyConfig, code: Code) {
-    counter!(
-        "router_requests_refused_total",
-        "policy" => policy.name(), "code" => format!("{code:?}")
-    )
-    .increment(1);
+/// A request without an answer stream, by the status code its client got.
+pub fn refused(policy: &ActivePolicy, code: String) {
+    counter!("router_requests_refused_total", "policy" => Arc::clone(&policy.label), "code" => code)
+        .increment(1);
+}
+
+/// A request that was held is not held any more.
+pub fn hold_ended(outcome: &'static str, span: Duration) {
+    histogram!(HOLD, "outcome" => outcome).record(span.as_secs_f64());
+}
+
+/// The core router decided about a request that no task waits for.
+pub fn unclaimed_action() {
+    counter!("router_unclaimed_actions_total").increment(1);
 }
 
 /// What the router predicts, in blocks.
@@ -213,7 +213,7 @@ pub fn kv_batch(worker: &str) {
     counter!("router_kv_event_batches_total", "worker" => worker.to_owned()).increment(1);
 }
 
-/// A feed with a hole in it (`gap`), or one that ended up elsewhere (`digest`).
+/// A feed that is opened again. `why`: the error's kind.
 pub fn resync(worker: &str, why: &'static str) {
     counter!("router_kv_event_resyncs_total", "worker" => worker.to_owned(), "why" => why)
         .increment(1);

@@ -1,36 +1,36 @@
-//! Whose requests these are. The tenant comes from the bearer token of the call, never from the
-//! request: `authorization: Bearer TOKEN`. Where no tenants are configured, all clients are one.
+//! The tenants, and the bearer tokens that name them. A front takes the token from the call, never
+//! from the request. Without configured tenants, all clients are one tenant.
 //!
-//! Tokens are kept and looked up as keyed hashes: how long a look-up takes says nothing of how much of a
-//! guess was right, and no log or report can show one. They cross the wire as they are, so a listener
-//! that leaves the machine needs TLS in front of it.
+//! Tokens are stored and looked up as keyed hashes. So the time of a look-up does not tell how much
+//! of a guess was right, and no log or report can show a token. A token crosses the wire as it is:
+//! put TLS in front of a listener that other machines can reach.
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tonic::Status;
-use tonic::metadata::MetadataMap;
 use warmpath_core::id::TenantId;
 
 const LEAST_TOKEN: usize = 16;
 const MOST_TOKEN: usize = 1_024;
 
+/// One tenant of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantConfig {
     pub name: String,
-    /// A bearer token.
+    /// Its bearer token.
     #[serde(skip_serializing)]
     pub token: Secret,
-    /// With whom it shares under the scope `group`; None: with nobody.
+    /// The group it shares with in the scope `group`. None: it shares with no other tenant.
     #[serde(default)]
     pub group: Option<String>,
 }
 
-/// A `[[tenants]]` of a file: its token stands there, in a file of its own, or in the environment.
+/// A `[[tenants]]` table of a settings file. It has the token, or names a file or an environment
+/// variable with the token.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantEntry {
@@ -42,7 +42,8 @@ pub struct TenantEntry {
 }
 
 impl TenantEntry {
-    /// `place`: which it is, for errors. Files are beside `folder`.
+    /// Reads the token. `place`: the table's number, for errors. File names are relative to
+    /// `folder`.
     pub fn resolve(self, place: usize, folder: &Path) -> Result<TenantConfig, ConfigError> {
         let Self { name, token, token_file, token_env, group } = self;
         let err =
@@ -74,14 +75,14 @@ fn check_token(token: &Secret) -> Result<(), String> {
     if !(LEAST_TOKEN..=MOST_TOKEN).contains(&token.len()) {
         let length = token.len();
         return Err(format!(
-            "{length} characters, expected {LEAST_TOKEN} to {MOST_TOKEN} that nobody can guess"
+            "{length} characters, expected {LEAST_TOKEN} to {MOST_TOKEN} that cannot be guessed"
         ));
     }
     let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
     if visible { Ok(()) } else { Err("expected visible ASCII without spaces".to_owned()) }
 }
 
-/// What is wrong with a list of tenants.
+/// Checks a list of tenants. An error names the first field that cannot be used.
 pub fn check(tenants: &[TenantConfig]) -> Result<(), ConfigError> {
     for (i, tenant) in tenants.iter().enumerate() {
         let err = |field: &str, why: String| {
@@ -91,7 +92,7 @@ pub fn check(tenants: &[TenantConfig]) -> Result<(), ConfigError> {
             return err("name", "empty, expected one".to_owned());
         }
         if tenants[..i].iter().any(|other| other.name == tenant.name) {
-            return err("name", format!("'{}' stands there twice", tenant.name));
+            return err("name", format!("'{}' is there twice", tenant.name));
         }
         if let Err(why) = check_token(&tenant.token) {
             return err("token", why);
@@ -103,24 +104,27 @@ pub fn check(tenants: &[TenantConfig]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Who sent a call.
+/// A tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenant {
+    /// Its place in the configuration.
     pub id: TenantId,
     pub name: String,
+    /// The group it shares with in the scope `group`.
     pub group: Option<String>,
 }
 
+/// All tenants of a router.
 #[derive(Debug)]
 pub struct Tenants {
     all: Vec<Arc<Tenant>>,
-    /// By the keyed hash of a token. Empty: nobody has to show one.
+    /// By the keyed hash of a token. Empty: no token is needed.
     by_token: HashMap<[u8; 32], Arc<Tenant>>,
     key: [u8; 32],
 }
 
 impl Tenants {
-    /// `alone`: the name of the one tenant where none are configured.
+    /// `alone`: the name of the one tenant if none are configured.
     pub fn new(configured: &[TenantConfig], alone: &str, secret: &str) -> Self {
         let key = blake3::derive_key("warmpath v1 bearer tokens", secret.as_bytes());
         let hash = |token: &Secret| *blake3::keyed_hash(&key, token.reveal().as_bytes()).as_bytes();
@@ -139,37 +143,30 @@ impl Tenants {
         Self { all, by_token, key }
     }
 
-    /// Whose a call with this metadata is. Says no more of a token than that it is none of them.
-    pub fn identify(&self, metadata: &MetadataMap) -> Result<Arc<Tenant>, Status> {
-        if self.by_token.is_empty() {
-            return Ok(Arc::clone(&self.all[0]));
-        }
-        let mut given = metadata.get_all("authorization").iter();
-        let (Some(value), None) = (given.next(), given.next()) else {
-            return Err(Status::unauthenticated("authorization: expected one `Bearer TOKEN`"));
-        };
-        let token = value.to_str().ok().and_then(|text| text.split_once(' '));
-        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, token)) = token else {
-            return Err(Status::unauthenticated("authorization: expected `Bearer TOKEN`"));
-        };
-        let hash = blake3::keyed_hash(&self.key, token.as_bytes());
-        let tenant = self.by_token.get(hash.as_bytes());
-        tenant.cloned().ok_or_else(|| Status::unauthenticated("authorization: unknown token"))
+    /// The one tenant of all calls where no tokens are configured. None: each call needs a token.
+    pub fn without_tokens(&self) -> Option<&Arc<Tenant>> {
+        if self.by_token.is_empty() { self.all.first() } else { None }
     }
 
+    /// The tenant with this token.
+    pub fn with_token(&self, token: &str) -> Option<&Arc<Tenant>> {
+        let hash = blake3::keyed_hash(&self.key, token.as_bytes());
+        self.by_token.get(hash.as_bytes())
+    }
+
+    /// The tenant with this name.
     pub fn named(&self, name: &str) -> Option<&Arc<Tenant>> {
         self.all.iter().find(|tenant| tenant.name == name)
     }
 
-    /// In a list.
+    /// Their names, as a list.
     pub fn names(&self, ids: impl Iterator<Item = TenantId>) -> String {
         let of = |id| self.all.iter().find(|tenant| tenant.id == id);
         let names: Vec<_> = ids.filter_map(of).map(|tenant| tenant.name.as_str()).collect();
         names.join(", ")
     }
 
-    /// The only one there is; None where there are several.
+    /// The only tenant. None: there are several.
     pub fn only(&self) -> Option<&Arc<Tenant>> {
         if let [only] = self.all.as_slice() { Some(only) } else { None }
     }
@@ -189,43 +186,28 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_who_it_is_and_nothing_else_does() {
+    fn a_token_names_its_tenant() {
         let all = configured(&[("a", "token-of-tenant-a"), ("b", "token-of-tenant-b")]);
         assert_eq!(check(&all), Ok(()));
         let tenants = Tenants::new(&all, "default", "secret");
-        let who = |values: &[&str]| {
-            let mut metadata = MetadataMap::new();
-            for value in values {
-                metadata.append("authorization", value.parse().unwrap());
-            }
-            tenants.identify(&metadata).map(|tenant| tenant.id.0).map_err(|status| status.code())
-        };
-        assert_eq!(who(&["Bearer token-of-tenant-a"]), Ok(0));
-        assert_eq!(who(&["bearer token-of-tenant-b"]), Ok(1));
-        let refused: [&[&str]; 8] = [
-            &[],
-            &["token-of-tenant-a"],
-            &["Basic token-of-tenant-a"],
-            &["Bearer token-of-tenant-"],
-            &["Bearer token-of-tenant-ab"],
-            &["Bearer  token-of-tenant-a"],
-            &["Bearer "],
-            &["Bearer token-of-tenant-a", "Bearer token-of-tenant-b"],
-        ];
-        for values in refused {
-            assert_eq!(who(values), Err(tonic::Code::Unauthenticated), "{values:?}");
-        }
+        let with = |token: &str| tenants.with_token(token).map(|tenant| tenant.id.0);
+        assert_eq!((with("token-of-tenant-a"), with("token-of-tenant-b")), (Some(0), Some(1)));
+        assert_eq!(
+            (with("token-of-tenant-"), with("token-of-tenant-ab"), with("")),
+            (None, None, None)
+        );
+        assert!(tenants.without_tokens().is_none() && tenants.only().is_none());
         let alone = Tenants::new(&[], "default", "");
-        assert_eq!(alone.identify(&MetadataMap::new()).unwrap().name, "default");
-        assert!(alone.only().is_some() && tenants.only().is_none());
+        assert_eq!(alone.without_tokens().unwrap().name, "default");
+        assert!(alone.only().is_some());
     }
 
     #[test]
-    fn tenants_that_cannot_be_are_refused_and_no_token_is_shown() {
+    fn unusable_tenants_are_refused_and_no_token_is_shown() {
         let good = ("a", "token-of-tenant-a");
         let cases = [
             (configured(&[("", "token-of-tenant-a")]), "tenants[0].name: empty"),
-            (configured(&[good, ("a", "token-of-tenant-b")]), "tenants[1].name: 'a' stands"),
+            (configured(&[good, ("a", "token-of-tenant-b")]), "tenants[1].name: 'a' is there"),
             (configured(&[good, ("b", "short")]), "tenants[1].token: 5 characters"),
             (configured(&[("a", "token of tenant a")]), "tenants[0].token: expected visible"),
             (configured(&[good, ("b", good.1)]), "tenants[1].token: 'a' has the same"),

@@ -1,102 +1,26 @@
-//! The engine on its thread: what is submitted to it, what comes of it, and what others send it.
+//! The engine on its thread: requests and transfers go in, answers and events come out.
 //!
-//! The next step begins when the one before was due, so lateness does not add up.
+//! A step begins when the step before was due, not when the thread woke up. So lateness does not
+//! add up.
 
+use crate::command::{Command, End, How, Progress};
 use crate::config::WorkerConfig;
-use crate::feed::{Feed, FeedItem, Intervals};
-use crate::handover::{Holding, Pulls};
-use crate::lend::{Reply, Sending};
+use crate::feed::{Feed, Intervals};
+use crate::holding::Holding;
+use crate::lend::Sending;
 use crate::metrics::WorkerMetrics;
 use crate::remote::Outbox;
-use crate::turns::{self, Heart};
-use smallvec::SmallVec;
+use crate::turns::{self, Timed};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant as WallInstant};
-use tokio::sync::{mpsc, oneshot, watch};
-use warmpath_core::block::BlockRun;
-use warmpath_core::engine::store::{Hit, Offer};
-use warmpath_core::engine::{Engine, FetchError, Output, SubmitError};
+use tokio::sync::{oneshot, watch};
+use warmpath_core::engine::{Engine, Output, SubmitError};
 use warmpath_core::id::{RequestId, TransferId, WorkerId};
 use warmpath_core::request::Work;
 use warmpath_core::time::{Duration as ModelDuration, Instant};
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::transfer::Moved;
-
-#[derive(Debug)]
-pub enum Command {
-    Submit {
-        work: Box<Work>,
-        how: How,
-        progress: watch::Sender<Progress>,
-        reply: oneshot::Sender<Result<(), SubmitError>>,
-    },
-    /// Nobody waits for the answer any more.
-    Cancel(RequestId),
-    /// The answer is to end where it is.
-    Abort(RequestId),
-    /// Blocks that the engine asked for are here at `due`, or will not come.
-    Fetched {
-        id: TransferId,
-        due: Result<Instant, FetchError>,
-    },
-    /// A peer asks for blocks.
-    Lend {
-        run: BlockRun,
-        reply: Reply,
-    },
-    /// Who answers a prompt that was computed here pulls its KV.
-    HandOver {
-        name: String,
-        tokens: u32,
-        reply: Reply,
-    },
-    /// Nobody will.
-    Release(String),
-    /// The KV of a prompt that another computed is here at that instant, or will not come.
-    Handed {
-        id: RequestId,
-        came: Result<(Instant, Moved), FetchError>,
-    },
-    Watch(mpsc::Sender<FeedItem>),
-    /// Take no more requests; stop when those there are have ended and what others have of here has
-    /// left, or at this instant.
-    Drain(WallInstant),
-}
-
-/// How a request is to be served.
-#[derive(Debug)]
-pub enum How {
-    /// Here alone; what others have of its prompt.
-    Alone(SmallVec<[Offer; 2]>),
-    /// Its prompt alone, which is then held under this name; what others have of it.
-    Compute(String, SmallVec<[Offer; 2]>),
-    /// From a prompt that another holds.
-    Answer,
-}
-
-/// How far an answer has come. A reader that is slow sees fewer, larger steps.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Progress {
-    /// Answer tokens made so far.
-    pub made: u32,
-    pub end: Option<End>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    Finished {
-        cached_tokens: u32,
-        hit: Hit,
-        moved: Option<Moved>,
-    },
-    /// The prompt is computed, and held for who answers.
-    Held {
-        cached_tokens: u32,
-        hit: Hit,
-    },
-    Aborted,
-}
 
 #[derive(Debug)]
 struct Stream {
@@ -105,27 +29,26 @@ struct Stream {
     sent: u32,
 }
 
-pub struct Driver {
+struct Driver {
     engine: Engine,
     clock: ModelClock,
-    /// The last instant that the engine was told: time does not go back for it.
+    /// The last instant that the engine was told. Its time never goes back.
     now: Instant,
     outputs: Vec<Output>,
     streams: HashMap<RequestId, Stream>,
     flush: Duration,
-    /// While any stream is past its first token.
+    /// Present while any stream is past its first token.
     next_flush: Option<WallInstant>,
     feed: Feed,
-    /// Where what the engine wants from others is done.
+    /// Takes what the engine wants from pools and other workers.
     outbox: Outbox,
-    /// Blocks that have left for here, by when they are here.
+    /// Blocks on their way here, by the instant they arrive.
     arriving: BTreeSet<(Instant, TransferId)>,
     lending: Sending,
     holding: Holding,
-    pulls: Pulls,
-    /// Hand-overs that have left for here, by when they are here.
+    /// KV on its way here from prefill workers, by the instant it arrives.
     landing: BTreeSet<(Instant, RequestId)>,
-    /// What was handed over for requests under way.
+    /// The KV that came for requests under way.
     moved: HashMap<RequestId, Moved>,
     metrics: WorkerMetrics,
     drain_until: Option<WallInstant>,
@@ -136,7 +59,6 @@ pub fn start(
     config: &WorkerConfig,
     epoch: u64,
     outbox: Outbox,
-    pulls: Pulls,
     done: oneshot::Sender<()>,
 ) -> std::io::Result<Sender<Command>> {
     let clock = ModelClock::starting_now(config.speedup);
@@ -159,7 +81,6 @@ pub fn start(
         arriving: BTreeSet::new(),
         lending: Sending::default(),
         holding: Holding::default(),
-        pulls,
         landing: BTreeSet::new(),
         moved: HashMap::new(),
         metrics: WorkerMetrics::new(config),
@@ -168,7 +89,7 @@ pub fn start(
     turns::start(format!("engine-{}", config.name), driver, done)
 }
 
-impl Heart for Driver {
+impl Timed for Driver {
     type Command = Command;
 
     fn next_wake(&self) -> Option<WallInstant> {
@@ -179,7 +100,7 @@ impl Heart for Driver {
         [due, self.feed.next_wake(), self.next_flush, self.drain_until].into_iter().flatten().min()
     }
 
-    /// Lets the engine do what is due, and passes on what came of it.
+    /// Steps the engine through all that is due, and passes its outputs on.
     fn advance(&mut self) {
         let wall = WallInstant::now();
         if let Some(due) = self.engine.next_wake().map(|due| self.clock.wall(due))
@@ -216,7 +137,7 @@ impl Heart for Driver {
         match command {
             Command::Submit { work, how, progress, reply } => {
                 let id = work.request.id;
-                // Of one that another answers, one token is made.
+                // A prefill for another worker makes one token.
                 let computes = matches!(how, How::Compute(..));
                 let output_tokens = if computes { 1 } else { work.output_tokens };
                 let prompt_tokens = work.request.prompt.tokens();
@@ -225,7 +146,7 @@ impl Heart for Driver {
                     self.metrics.submitted(id, now, prompt_tokens, output_tokens);
                     self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
                 }
-                // Whoever asked may have gone away; then a cancel follows.
+                // The client may be gone. Then a cancel follows.
                 let _ = reply.send(result);
             }
             Command::Cancel(id) => {
@@ -356,10 +277,7 @@ impl Driver {
                         stream.progress.send_replace(Progress { made: 1, end });
                     }
                 }
-                Output::Pull { at, id, tokens, .. } => {
-                    // Fails only when the worker stops.
-                    let _ = self.pulls.send((at, id, tokens));
-                }
+                Output::Pull { at, id, tokens, .. } => self.outbox.pull(at, id, tokens),
                 Output::HandedOver { at, id, .. } => self.holding.left(at, id),
             }
         }

@@ -1,21 +1,15 @@
-//! Blocks that are sent to who asked for them: what a pool's process and a worker that lends to its peers
-//! have in common.
+//! Blocks that are sent on request. A pool sends them, and a worker lends them to its peers.
 
 use std::collections::HashMap;
 use tokio::sync::oneshot;
-use tonic::{Request, Response, Status};
-use warmpath_core::block::BlockRun;
 use warmpath_core::engine::{FetchError, LoanKey};
 use warmpath_core::id::{TransferId, WorkerId};
 use warmpath_core::time::{Duration, Instant};
-use warmpath_proto::pool::Agreement;
-use warmpath_proto::v1::{GetRequest, GetResponse};
-use warmpath_proto::{convert, status};
 
-/// Who waits for blocks to leave: after how much model time they had.
+/// To the call that waits for blocks to leave: the model time they took.
 pub type Reply = oneshot::Sender<Result<Duration, FetchError>>;
 
-/// Gets whose blocks are being sent.
+/// The calls whose blocks are being sent.
 #[derive(Debug, Default)]
 pub struct Sending {
     begun: u64,
@@ -23,8 +17,8 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Asks `lend` for the blocks under a key of their own, since those of two who ask might be the
-    /// same. Whether they will be sent.
+    /// Begins to send blocks by `lend`, and says whether it did. Each call has a key of its own:
+    /// two calls may ask for the same blocks.
     pub fn begin(
         &mut self,
         now: Instant,
@@ -36,7 +30,7 @@ impl Sending {
         let lent = lend(key);
         match lent {
             Ok(()) => drop(self.waiting.insert(key, (now, reply))),
-            // Whoever asked may have gone away.
+            // The caller may be gone.
             Err(error) => drop(reply.send(Err(error))),
         }
         lent.is_ok()
@@ -53,28 +47,11 @@ impl Sending {
     }
 }
 
-/// Answers a get. `ask` hands it to the heart that times it.
-pub async fn answer(
-    agreement: &Agreement,
-    request: Request<GetRequest>,
-    ask: impl FnOnce(BlockRun, Reply) -> Result<(), Status>,
-) -> Result<Response<GetResponse>, Status> {
-    let request = request.into_inner();
-    agreement.check(request.agreement.as_ref())?;
-    let run = stretch(agreement, request.blocks.as_ref())?;
-    let checksum = Some(convert::checksum(&run));
-    let (reply, sent) = oneshot::channel();
-    ask(run, reply)?;
-    let sent = sent.await.map_err(|_| Status::unavailable("it has stopped"))?;
-    let sent_after_ns = sent.map_err(status::from_fetch)?.as_nanos();
-    Ok(Response::new(GetResponse { sent_after_ns, checksum }))
-}
-
-pub fn stretch(
-    agreement: &Agreement,
-    blocks: Option<&warmpath_proto::v1::Stretch>,
-) -> Result<BlockRun, Status> {
-    let blocks = blocks.ok_or_else(|| Status::invalid_argument("blocks: missing"))?;
-    convert::stretch_from_wire(agreement.block_size, blocks)
-        .map_err(|error| Status::invalid_argument(format!("blocks: {error}")))
+/// How much of a prompt a pool holds, and how fast it would send a block.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Holds {
+    /// Blocks from the prompt's start, without a gap.
+    pub blocks: u32,
+    /// Model nanoseconds.
+    pub ns_per_block: f64,
 }

@@ -1,36 +1,44 @@
 //! A simulated GPU worker on the wire: vLLM's gRPC in front, the warmpath engine behind.
 //!
-//! - [`config`]: what a worker is made of.
-//! - `driver`: the engine on a thread of its own, woken when something is due.
-//! - `turns`: how a heart keeps time on its thread.
-//! - `remote`: what pools and peers have for a worker.
-//! - `recent`: those among the others that are remembered.
-//! - `handover`: prompts that one worker computes and another answers.
-//! - `lend`: blocks that are sent to who asks for them.
-//! - [`pool`]: the pool itself, a process of its own.
+//! - `front`: what clients, routers and other workers speak. It knows protocols, not the engine's
+//!   thread.
+//! - `submit`, `answer`, `refusal`: a request's way to the engine and back, in no protocol's terms.
+//! - `worker`: what all fronts of one worker share.
+//! - `command`, `driver`: the engine on a thread of its own. `turns`: how that thread keeps time.
+//! - `holding`: prompts that are computed here for decode workers. `lend`: blocks that are sent on
+//!   request.
+//! - `remote`: what this worker gets from pools, peers and prefill workers. `recent`: the ones that
+//!   it remembers.
 //! - `feed`: what watchers are told.
-//! - `inference`, `control`, `state`, `lender`: the gRPC services.
-//! - [`profiles`]: profiles, devices and models by name or file.
-//! - `server`: listening, draining, stopping.
+//! - [`pool`]: the pool, a process of its own.
+//! - [`config`]: what a worker is made of.
+//! - `server`, `lifecycle`, `epoch`, `serve_error`: the process: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names.
 
+mod answer;
+mod command;
 pub mod config;
-mod control;
 mod driver;
+mod epoch;
 mod feed;
-mod handover;
-mod inference;
+mod front;
+mod holding;
 mod lend;
-mod lender;
+mod lifecycle;
 mod metrics;
 pub mod pool;
-pub mod profiles;
 mod recent;
+mod refusal;
 mod remote;
+mod serve_error;
 mod server;
-mod state;
+mod submit;
 mod turns;
+mod worker;
 
 pub use config::WorkerConfig;
 pub use metrics::install_metrics;
-pub use server::{ServeError, serve};
+pub use serve_error::ServeError;
+pub use server::serve;
+/// At its old path until every crate names it at the new one.
+pub use warmpath_launch::profiles;

@@ -5,8 +5,7 @@ mod cli;
 use clap::Parser;
 use cli::{Cli, Settings};
 use std::process::ExitCode;
-use warmpath_proto::process::{ended, log_to_stderr, run};
-use warmpath_proto::transport;
+use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
 use warmpath_worker_sim::{install_metrics, serve};
 
 #[tokio::main]
@@ -15,11 +14,11 @@ async fn main() -> ExitCode {
     run(cli::settings(Cli::parse()), serve_by).await
 }
 
-/// An error is one line about something that can't be had.
-async fn serve_by(Settings { config, places }: Settings) -> Result<ExitCode, String> {
-    let (listener, address) = places.take(install_metrics).await?;
+/// Serves with the settings. An error is one line.
+async fn serve_by(Settings { config, listen }: Settings) -> Result<ExitCode, String> {
+    let (listener, address) = listen.bind(install_metrics).await?;
     let profile = &config.profile;
-    let stopped = transport::stop_signal();
+    let stopped = stop_signal();
     tracing::info!(
         %address,
         worker = config.name,

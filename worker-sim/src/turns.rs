@@ -1,46 +1,49 @@
-//! A heart on a thread of its own. It sleeps in its command channel until the next instant at which
-//! something is due: the thread's timer is good to some 60 µs where tokio's ticks in milliseconds, and a
+//! An engine or a pool on a thread of its own. It sleeps in its command channel until something is
+//! due. A thread's timer is precise to about 60 µs. Tokio's timer ticks in milliseconds, and a
 //! speedup multiplies every error.
 //!
-//! There is one wake-up key, worked out afresh after each turn. Before a command is handled, what is due
-//! by then is done.
+//! The next wake-up is computed after each turn. Before a command is handled, everything that is
+//! due by then is done.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Instant as WallInstant;
 use tokio::sync::oneshot;
 
-/// Commands that are handled before the heart's time is looked at again.
+/// Commands in one turn. Then the time is looked at again.
 const TURN: usize = 64;
 
-pub trait Heart: Send + 'static {
+/// An engine or a pool, as its thread sees it.
+pub trait Timed: Send + 'static {
     type Command: Send;
 
+    /// When something is due next.
     fn next_wake(&self) -> Option<WallInstant>;
-    /// Does what is due.
+    /// Does everything that is due.
     fn advance(&mut self);
+    /// Takes one command.
     fn handle(&mut self, command: Self::Command);
-    /// Tells the world what came of the turn. False: it was the last.
+    /// Publishes the results of the turn. False: it was the last turn.
     fn end_turn(&mut self) -> bool;
 }
 
-/// Starts the thread. It ends with the heart's last turn, or when every sender of commands is gone;
-/// `done` is then told (a panic drops it).
-pub fn start<H: Heart>(
+/// Starts the thread. It ends with the last turn, or when every sender of commands is gone. `done`
+/// is then sent; a panic drops it.
+pub fn start<T: Timed>(
     name: String,
-    mut heart: H,
+    mut timed: T,
     done: oneshot::Sender<()>,
-) -> std::io::Result<Sender<H::Command>> {
+) -> std::io::Result<Sender<T::Command>> {
     let (sender, commands) = std::sync::mpsc::channel();
     std::thread::Builder::new().name(name).spawn(move || {
-        run(&mut heart, &commands);
+        run(&mut timed, &commands);
         let _ = done.send(());
     })?;
     Ok(sender)
 }
 
-fn run<H: Heart>(heart: &mut H, commands: &Receiver<H::Command>) {
+fn run<T: Timed>(timed: &mut T, commands: &Receiver<T::Command>) {
     loop {
-        let command = match heart.next_wake() {
+        let command = match timed.next_wake() {
             Some(wake) => {
                 let wait = wake.saturating_duration_since(WallInstant::now());
                 match commands.recv_timeout(wait) {
@@ -54,15 +57,15 @@ fn run<H: Heart>(heart: &mut H, commands: &Receiver<H::Command>) {
                 Err(_) => return,
             },
         };
-        heart.advance();
+        timed.advance();
         if let Some(command) = command {
-            heart.handle(command);
+            timed.handle(command);
             for _ in 1..TURN {
                 let Ok(command) = commands.try_recv() else { break };
-                heart.handle(command);
+                timed.handle(command);
             }
         }
-        if !heart.end_turn() {
+        if !timed.end_turn() {
             return;
         }
     }

@@ -1,19 +1,19 @@
-//! A text that is described instead of written out: what its names are mixed from.
+//! A text given as segments, and how its block hashes are derived.
 
-use super::BlockHash;
+use super::hash::BlockHash;
 use crate::rng::mix64;
 
 /// A text in segments.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
     states: Box<[SegmentState]>,
-    /// Of the first segment, in tokens; of a recorded prompt nearly all are alike.
+    /// Tokens of the first segment. In a recorded prompt nearly all segments have this length.
     length: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SegmentState {
-    /// In tokens since the text began.
+    /// Tokens before this segment.
     pub start: u32,
     high: u64,
     low: u64,
@@ -25,8 +25,8 @@ impl Described {
         Self { states: states.into_boxed_slice(), length }
     }
 
-    /// The segment that holds the last token before `end`. It stands where it would if all were as
-    /// long as the first, or is searched for.
+    /// The segment that holds the last token before `end`. The first guess assumes that all
+    /// segments are as long as the first; if it is wrong, a binary search follows.
     pub fn segment(&self, end: u32) -> SegmentState {
         let states = &self.states;
         let guess = ((end - 1) / self.length) as usize;
@@ -45,8 +45,8 @@ impl SegmentState {
         Self { start, high: state.high, low: state.low }
     }
 
-    /// 128 bits from a segment's state and how many of its tokens are covered. A bijection of the
-    /// count for each state, and the state is a keyed hash already.
+    /// The hash of a block that ends after `covered` tokens of this segment. For one state it maps
+    /// counts to hashes one to one, and the state is a keyed hash already.
     pub fn name(self, covered: u32) -> BlockHash {
         let low = mix64(self.low ^ u64::from(covered));
         BlockHash { high: mix64(self.high.wrapping_add(low)), low }

@@ -1,13 +1,13 @@
-//! Within what blocks may be shared: the keys that go into their names.
+//! Sharing scopes as hash keys.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Within what blocks may be shared, and how long they are. Without one there is no hash, and
-/// without a hash no look-up.
+/// The sharing scope of a text: the keys of its block hashes, and the block size. No block can be
+/// hashed without a scope, and no block can be looked up without a hash.
 ///
-/// A text may begin with a part that its operator shares with everybody ([`Self::behind`]): the
-/// whole blocks of that part are named under the public scope, what follows under this one, in one
+/// A text may begin with a part that the operator shares with all tenants ([`Self::behind`]). The
+/// whole blocks of that part are hashed under the public scope, the rest under this one, in one
 /// chain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScopePlan {
@@ -16,31 +16,31 @@ pub struct ScopePlan {
     public: Option<Public>,
 }
 
-/// The part of a text that is named under another scope.
+/// The first part of a text, hashed under the public scope.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Public {
     keys: Arc<Keys>,
-    /// Tokens; whole blocks.
+    /// Length in tokens, a multiple of the block size.
     tokens: u32,
 }
 
-/// What a key is for.
+/// The input that a key is used for.
 #[derive(Clone, Copy)]
-pub(super) enum Of {
+pub(super) enum KeyUse {
     Tokens,
     WideTokens,
     Text,
     Answer,
-    /// What of a segment lies behind the public part.
+    /// The rest of a segment after the end of the public part.
     Rest,
 }
 
-/// One for each thing that is hashed, so that no two of them can be taken for each other.
+/// One key for each [`KeyUse`], so that inputs of two kinds never have equal hashes.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Keys([[u8; 32]; 5]);
 
 impl fmt::Debug for Keys {
-    /// Whoever knows the keys of a scope can name its blocks, so they stand in no log.
+    /// The keys stay out of logs: with them anyone could compute the hashes of the scope.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys")
     }
@@ -54,15 +54,16 @@ impl Keys {
         Arc::new(Self(keys))
     }
 
-    pub(super) fn hash(&self, of: Of, bytes: &[u8]) -> u128 {
-        let hash = blake3::keyed_hash(&self.0[of as usize], bytes);
+    pub(super) fn hash(&self, key_use: KeyUse, bytes: &[u8]) -> u128 {
+        let hash = blake3::keyed_hash(&self.0[key_use as usize], bytes);
         let (bits, _) = hash.as_bytes().split_first_chunk().expect("32 bytes");
         u128::from_le_bytes(*bits)
     }
 }
 
 impl ScopePlan {
-    /// Blocks are shared among requests that agree in all four. `salt` separates tenants.
+    /// The scope of requests that have all four in common. `salt` separates deployments or tenants;
+    /// `block_size` is in tokens and at least 1.
     pub fn new(salt: &str, model: &str, lora: &str, block_size: u32) -> Self {
         assert!(block_size > 0, "a block holds at least one token");
         let mut hasher = blake3::Hasher::new_derive_key("warmpath v1 sharing scope");
@@ -74,8 +75,8 @@ impl ScopePlan {
         Self { keys: Keys::squeeze(&hasher), block_size, public: None }
     }
 
-    /// A narrower scope that nobody can name without knowing this one, and that shares nothing with
-    /// it. Equal for an equal kind and number.
+    /// A narrower scope that shares no block with this one. Its keys follow from the keys of this
+    /// scope, the kind and the number, and cannot be computed without them.
     #[must_use]
     pub fn within(&self, kind: &str, number: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("warmpath v1 narrower scope");
@@ -87,28 +88,29 @@ impl ScopePlan {
         Self { keys: Keys::squeeze(&hasher), block_size: self.block_size, public: None }
     }
 
-    /// The same scope for a text of which the first `tokens` tokens are shared by all who name them
-    /// under `public`. Only whole blocks are: one that reaches beyond them is this scope's own, as
-    /// is all that follows.
+    /// The same scope for a text whose first `tokens` tokens belong to the scope `public`. Only
+    /// whole blocks do: the block that crosses that border, and all after it, belong to this scope.
+    /// Both scopes must have the same block size.
     #[must_use]
     pub fn behind(mut self, public: &Self, tokens: u32) -> Self {
-        assert_eq!(self.block_size, public.block_size, "one chain has blocks of one size");
+        assert_eq!(self.block_size, public.block_size, "two block sizes in one chain");
         let tokens = tokens - tokens % self.block_size;
         let keys = || Arc::clone(&public.keys);
         self.public = (tokens > 0).then(|| Public { keys: keys(), tokens });
         self
     }
 
+    /// Tokens a block.
     pub const fn block_size(&self) -> u32 {
         self.block_size
     }
 
-    /// So many tokens at the start of a text are public; whole blocks.
+    /// Public tokens at the start of the text, a multiple of the block size.
     pub fn public_tokens(&self) -> u32 {
         self.public.as_ref().map_or(0, |public| public.tokens)
     }
 
-    /// The keys for what stands at a token, and where they end.
+    /// The keys for the text at a token, and the token where their part of the text ends.
     pub(super) fn at(&self, token: u32) -> (&Keys, u32) {
         match &self.public {
             Some(public) if token < public.tokens => (&public.keys, public.tokens),

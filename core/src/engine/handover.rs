@@ -1,38 +1,33 @@
-//! A prompt that is computed here and answered elsewhere, or the other way round: its KV is handed over,
-//! as vLLM's NIXL connector does it. The worker that computed it holds it until the one that answers
-//! has pulled what it lacks, or until nobody is expected to come for it any more. The puller then
-//! computes the last prompt token alone, for its logits.
-//!
-//! What is handed over counts in tokens: the last block, which is not full, goes with the others. A
-//! hand-over that fails is a miss, never an error: the prompt is computed where it is answered.
+//! The link and the state of KV transfers from prefill workers to decode workers.
 
-use super::sequence::{Handover, SeqKey, Sequence};
-use super::store::{Lease, Offer};
-use super::{Engine, FetchError, Output, SubmitError};
-use crate::engine::profile::{Profile, ProfileError};
+use super::profile::{Profile, ProfileError, StepShape};
+use super::store::Lease;
 use crate::event::{DecodeCost, Role};
 use crate::id::{RequestId, WorkerId};
 use crate::link::FairLink;
-use crate::request::Work;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The way of KV from workers that prefill to workers that decode.
+/// The link that moves KV from prefill workers to decode workers.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandoverLink {
-    /// Out of each worker, in GB/s (10^9 bytes), shared by all hand-overs from it.
+    /// Bandwidth out of each prefill worker, in GB/s (10^9 bytes), shared by its transfers.
     pub gb_s: f64,
-    /// Of each, beside its time on the link.
+    /// Latency of each transfer on top of its time on the link, in microseconds.
     pub latency_us: f64,
-    /// After which one that was asked for is given up, and the prompt computed.
+    /// Timeout of a transfer in milliseconds. The decode worker then computes the prompt.
     pub timeout_ms: f64,
-    /// How long KV that nobody has asked for is held.
+    /// How long a prefill worker holds KV that no decode worker has requested, in milliseconds.
     pub hold_ms: f64,
 }
 
 impl HandoverLink {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), ProfileError> {
         let err = |field, why: String| Err(ProfileError { field, why });
         for (field, value) in [
@@ -50,248 +45,109 @@ impl HandoverLink {
         Ok(())
     }
 
+    /// Latency of each transfer on top of its time on the link.
     pub fn latency(&self) -> Duration {
         Duration::from_nanos_f64(self.latency_us * 1e3)
     }
 
-    fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         Duration::from_nanos_f64(self.timeout_ms * 1e6)
     }
 
-    fn hold(&self) -> Duration {
+    pub(super) fn hold(&self) -> Duration {
         Duration::from_nanos_f64(self.hold_ms * 1e6)
     }
 }
 
-/// Counts of hand-overs since the engine began.
+/// Counts of KV transfers since the engine started.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct HandoverStats {
-    /// KV that others pulled from here, to answer prompts that this worker computed.
+    /// Tokens whose KV this worker sent to decode workers.
     pub tokens: u64,
+    /// Bytes of that KV.
     pub bytes: u64,
-    /// Time in which any of it was on its way.
+    /// Time with at least one transfer on the way out.
     pub sending: Duration,
-    /// Hand-overs to here that failed; the prompts were computed.
+    /// Transfers to this worker that failed. It computed their prompts.
     pub failed: u64,
-    /// Prompts that were computed for others, and that nobody came for in time.
+    /// Prompts computed here whose KV no decode worker requested in time.
     pub expired: u64,
-    /// Time that requests waited here for hand-overs, all together.
+    /// Time that requests waited here for KV transfers, summed over requests.
     pub wait: Duration,
 }
 
-/// A worker's part in hand-overs.
+/// The KV transfers of one worker, in both directions.
 #[derive(Debug, Default)]
 pub(super) struct Handovers {
     pub role: Role,
-    link: Option<HandoverLink>,
-    /// Computed here, for others.
-    held: BTreeMap<RequestId, Lease>,
-    /// When what nobody has asked for is let go.
-    expiries: BTreeMap<RequestId, Instant>,
-    due: BTreeSet<(Instant, RequestId)>,
-    /// Of those that are held: on their way to whom.
-    going: BTreeMap<RequestId, WorkerId>,
-    sending: FairLink<RequestId>,
-    /// Asked for by this worker, and until when it waits.
-    awaited: BTreeMap<RequestId, Instant>,
-    deadlines: BTreeSet<(Instant, RequestId)>,
-    stats: HandoverStats,
+    pub link: Option<HandoverLink>,
+    /// KV computed here, held for a decode worker.
+    pub held: BTreeMap<RequestId, Lease>,
+    /// When held KV expires, unless it is requested before.
+    pub expiries: BTreeMap<RequestId, Instant>,
+    /// The same in order of time.
+    pub expiry_order: BTreeSet<(Instant, RequestId)>,
+    /// The decode workers of held KV that is under way.
+    pub destinations: BTreeMap<RequestId, WorkerId>,
+    pub sending: FairLink<RequestId>,
+    /// Transfers that this worker waits for, with their timeouts.
+    pub awaited: BTreeMap<RequestId, Instant>,
+    /// The same in order of time.
+    pub deadlines: BTreeSet<(Instant, RequestId)>,
+    pub stats: HandoverStats,
 }
 
 impl Handovers {
+    /// When the next transfer ends, times out or expires.
     pub fn next_wake(&self) -> Option<Instant> {
-        let due = self.due.first().map(|&(at, _)| at);
+        let due = self.expiry_order.first().map(|&(at, _)| at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         [due, deadline, self.sending.next_end()].into_iter().flatten().min()
     }
 
+    /// Whether the KV of a request is held here.
     pub fn holds(&self, id: RequestId) -> bool {
         self.held.contains_key(&id)
     }
 
     pub fn check_at_rest(&self) {
-        assert!(self.held.is_empty(), "{} prompts are held for nobody", self.held.len());
-        assert!(self.due.is_empty() && self.expiries.is_empty(), "expiries are left");
-        assert!(self.awaited.is_empty() && self.deadlines.is_empty(), "hand-overs are awaited");
+        assert!(self.held.is_empty(), "KV of {} prompts is still held", self.held.len());
+        assert!(self.expiry_order.is_empty() && self.expiries.is_empty(), "expiries are left over");
+        assert!(
+            self.awaited.is_empty() && self.deadlines.is_empty(),
+            "KV transfers are still awaited"
+        );
     }
 
-    fn expires_no_more(&mut self, id: RequestId) {
+    /// Lets held KV stay until it has been sent.
+    pub fn cancel_expiry(&mut self, id: RequestId) {
         if let Some(at) = self.expiries.remove(&id) {
-            self.due.remove(&(at, id));
+            self.expiry_order.remove(&(at, id));
         }
     }
 
-    fn awaits_no_more(&mut self, id: RequestId) -> bool {
+    /// Ends the wait for a transfer. Returns whether it was awaited.
+    pub fn stop_waiting(&mut self, id: RequestId) -> bool {
         let deadline = self.awaited.remove(&id);
         deadline.is_some_and(|at| self.deadlines.remove(&(at, id)))
     }
 
-    fn link(&self) -> &HandoverLink {
-        self.link.as_ref().expect("who hands over has a link")
-    }
-}
-
-impl Engine {
-    /// A worker that does only a part of what requests need. `link`: how KV comes to it or leaves it.
-    #[must_use]
-    pub fn with_role(mut self, role: Role, link: Option<HandoverLink>) -> Self {
-        (self.handovers.role, self.handovers.link) = (role, link);
-        self
-    }
-
-    /// As [`Engine::submit`], of a prompt whose answer another makes: an [`Output::Prefilled`] says
-    /// that it is computed, and from then on its KV is held. `offers`: as in
-    /// [`Engine::submit_offered`].
-    pub fn submit_prefill(
-        &mut self,
-        now: Instant,
-        mut work: Work,
-        offers: &[Offer],
-    ) -> Result<(), SubmitError> {
-        if work.output_tokens == 0 {
-            return Err(SubmitError::EmptyAnswer);
-        }
-        // One token comes out of computing a prompt; nobody sees it.
-        work.output_tokens = 1;
-        self.take(now, work, |sequence| {
-            sequence.hands_over = true;
-            sequence.offers.extend_from_slice(offers);
-        })
-    }
-
-    /// As [`Engine::submit`], of a prompt that another has computed and holds.
-    pub fn submit_handed(
-        &mut self,
-        now: Instant,
-        work: Work,
-        from: WorkerId,
-    ) -> Result<(), SubmitError> {
-        self.take(now, work, |sequence| sequence.handover = Handover::From(from))
-    }
-
-    /// Begins to send `tokens` of a prompt's KV to the worker that asked for them. When they have
-    /// left, which an [`Output::HandedOver`] says, it is held no longer.
-    pub fn hand_over(
-        &mut self,
-        now: Instant,
-        id: RequestId,
-        to: WorkerId,
-        tokens: u32,
-    ) -> Result<(), FetchError> {
-        if !self.handovers.holds(id) || self.handovers.going.contains_key(&id) {
-            return Err(FetchError::Missing);
-        }
-        self.handovers.expires_no_more(id);
-        self.handovers.going.insert(id, to);
-        let bytes = self.profile.handover_bytes(tokens);
-        self.handovers.sending.start(now, id, bytes as f64 / self.handovers.link().gb_s);
-        self.handovers.stats.tokens += u64::from(tokens);
-        self.handovers.stats.bytes += bytes;
-        Ok(())
-    }
-
-    /// Whether the prompt of a request is held here for another.
-    pub fn holds(&self, id: RequestId) -> bool {
-        self.handovers.holds(id)
-    }
-
-    /// How a hand-over to this worker ended. One that was given up before is not waited for any more.
-    pub fn on_handover(&mut self, now: Instant, id: RequestId, result: Result<(), FetchError>) {
-        if !self.handovers.awaits_no_more(id) {
-            return;
-        }
-        // It may have ended meanwhile without it: what it waited for besides failed, and it computed.
-        let Some(&key) = self.ids.get(&id) else { return };
-        self.handovers.stats.failed += u64::from(result.is_err());
-        self.scheduler.handed(now, key, result.is_ok());
-        self.interrupt(now);
-    }
-
-    /// Nobody will come for what is held of a request, or nobody waits for it.
-    pub(super) fn drop_handover(&mut self, now: Instant, id: RequestId) {
-        self.handovers.awaits_no_more(id);
-        // What is on its way is let go when it has left.
-        if !self.handovers.going.contains_key(&id)
-            && let Some(lease) = self.handovers.held.remove(&id)
-        {
-            self.handovers.expires_no_more(id);
-            self.store.release(lease);
-            self.room_came(now);
-        }
-    }
-
-    /// Asks for what sequences that were admitted lack.
-    pub(super) fn ask_for_handovers(&mut self, at: Instant, out: &mut Vec<Output>) {
-        for (id, from, tokens) in self.scheduler.take_pulls() {
-            let deadline = at + self.handovers.link().timeout();
-            self.handovers.awaited.insert(id, deadline);
-            self.handovers.deadlines.insert((deadline, id));
-            out.push(Output::Pull { at, id, from, tokens });
-        }
-    }
-
-    /// The prompt of a sequence is computed, and another answers it.
-    pub(super) fn hold(&mut self, at: Instant, key: SeqKey, out: &mut Vec<Output>) {
-        let &mut Sequence { cached_tokens, hit, .. } = self.scheduler.get_mut(key);
-        let (id, lease) = self.scheduler.remove(key);
-        self.ids.remove(&id);
-        let until = at + self.handovers.link().hold();
-        self.handovers.held.insert(id, lease.expect("it ran on a lease"));
-        self.handovers.expiries.insert(id, until);
-        self.handovers.due.insert((until, id));
-        out.push(Output::Prefilled { id, at, cached_tokens, hit });
-    }
-
-    pub(super) fn step_handovers(&mut self, now: Instant, out: &mut Vec<Output>) {
-        while let Some((at, id)) = self.handovers.sending.pop_ended(now) {
-            let lease = self.handovers.held.remove(&id).expect("what is sent is held");
-            let to = self.handovers.going.remove(&id).expect("what is sent goes to somebody");
-            self.store.release(lease);
-            out.push(Output::HandedOver { at, id, to });
-            self.room_came(at);
-        }
-        while let Some(&(_, id)) = self.handovers.due.first().filter(|&&(at, _)| at <= now) {
-            self.handovers.stats.expired += 1;
-            self.drop_handover(now, id);
-        }
-        while let Some(&(_, id)) = self.handovers.deadlines.first().filter(|&&(at, _)| at <= now) {
-            self.on_handover(now, id, Err(FetchError::Late));
-        }
-    }
-
-    /// Who waits for room may have it now.
-    pub(super) fn room_came(&mut self, now: Instant) {
-        if self.scheduler.counts().0 > 0 {
-            self.interrupt(now);
-        }
-    }
-
-    pub fn handover_stats(&self) -> HandoverStats {
-        HandoverStats {
-            sending: self.handovers.sending.busy(),
-            wait: self.scheduler.handover_wait,
-            ..self.handovers.stats
-        }
-    }
-
-    /// For a router, of a worker that decodes only.
-    pub(super) fn decode_cost(&self) -> Option<DecodeCost> {
-        let link = self.handovers.link.filter(|_| self.handovers.role == Role::Decode)?;
-        Some(self.profile.decode_cost(&link))
+    pub fn link(&self) -> &HandoverLink {
+        self.link.as_ref().expect("a worker with KV transfers has their link")
     }
 }
 
 impl Profile {
-    /// What the KV of so many tokens takes on a link, with what a sequence holds besides.
+    /// Bytes of a transfer: the KV of `tokens` tokens, and a sequence's constant part.
     pub fn handover_bytes(&self, tokens: u32) -> u64 {
         let constant = f64::from(self.constant_blocks()) * self.block_bytes();
         u64::from(tokens) * self.kv_bytes_per_token + constant as u64
     }
 
-    /// A few numbers for a router: exact for one sequence and for a full batch.
+    /// The costs for a router's estimates. Exact for one sequence and for a full batch.
     pub fn decode_cost(&self, link: &HandoverLink) -> DecodeCost {
         let step = |seqs: u32| {
-            let mut shape = super::profile::StepShape::default();
+            let mut shape = StepShape::default();
             (0..seqs).for_each(|_| shape.add_decode(0, 0));
             self.step.ns(&shape)
         };

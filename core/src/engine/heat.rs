@@ -1,17 +1,19 @@
-//! How warm a chip is that lasting load slows down ([`Sustained`]). What never slows down is never warm.
+//! Thermal throttling: how warm a chip is, if sustained load slows it down ([`Sustained`]).
 //!
-//! It is looked at where an iteration begins: one that begins cool is computed at full rates to its
-//! end, which is off by the length of an iteration (a chunk of a prompt, or up to 128 tokens of
-//! answers) each time a chip gets hot.
+//! The model checks the warmth only when an iteration starts. An iteration that starts cool runs at
+//! full speed to its end. So each time a chip gets hot, the time is off by up to one iteration: a
+//! chunk of a prompt, or 128 answer tokens.
 
 use super::physics::Sustained;
 use crate::time::Instant;
 
+/// The warmth of a worker's chips.
 #[derive(Debug)]
 pub(super) struct Heat {
     limits: Option<Sustained>,
-    /// Seconds of computing that have not been made up for, when it last stopped.
+    /// Warmth when the last step ended, in seconds of computing.
     warmth_s: f64,
+    /// When the last step ended.
     stopped: Instant,
 }
 
@@ -20,7 +22,7 @@ impl Heat {
         Self { limits, warmth_s: 0.0, stopped: Instant::START }
     }
 
-    /// Times a step takes longer if it begins now.
+    /// The factor on the time of a step that starts now, at least 1.
     pub fn slower_by(&self, now: Instant) -> f64 {
         match self.limits {
             Some(limits) if self.at(now) >= limits.after_s => 1.0 / limits.factor,
@@ -28,6 +30,7 @@ impl Heat {
         }
     }
 
+    /// Records that the chip computed from `start` to `end`.
     pub fn worked(&mut self, start: Instant, end: Instant) {
         if let Some(limits) = self.limits {
             let warmth_s = self.at(start) + end.since(start).as_secs_f64();
@@ -35,6 +38,7 @@ impl Heat {
         }
     }
 
+    /// The warmth at `now`, in seconds of computing.
     fn at(&self, now: Instant) -> f64 {
         (self.warmth_s - now.since(self.stopped).as_secs_f64()).max(0.0)
     }
@@ -50,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn lasting_load_slows_down_and_rest_makes_up_for_it() {
+    fn sustained_load_slows_down_and_rest_restores_speed() {
         let mut heat = Heat::new(Some(Sustained { after_s: 60.0, factor: 0.5 }));
         assert_eq!(heat.slower_by(at(0)), 1.0);
         heat.worked(at(0), at(59));
@@ -64,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_limits_never_slows_down() {
+    fn a_chip_without_limits_never_slows_down() {
         let mut heat = Heat::new(None);
         heat.worked(at(0), at(1_000_000));
         assert_eq!(heat.slower_by(at(1_000_000)), 1.0);

@@ -1,4 +1,4 @@
-//! What an engine says: what came out, what went wrong, what it has done.
+//! What an engine reports: results, errors and counts.
 
 use super::store::{Fetch, Hit, Traffic};
 use crate::block::BlockRun;
@@ -7,115 +7,171 @@ use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Owner;
 use crate::time::{Duration, Instant};
 
+/// A result of [`Engine::step`](super::Engine::step). `at` is when it happened.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// First admission: what the request found.
+    /// A request was admitted for the first time.
     Admitted {
+        /// The request.
         id: RequestId,
+        /// When.
         at: Instant,
+        /// Cached blocks of its prompt, by origin.
         hit: Hit,
     },
+    /// A request made its first answer token.
     FirstToken {
+        /// The request.
         id: RequestId,
+        /// When.
         at: Instant,
     },
+    /// A request made its last answer token.
     Finished {
+        /// The request.
         id: RequestId,
+        /// When.
         at: Instant,
+        /// Prompt tokens that were cached at its first admission.
         cached_tokens: u32,
-        /// What it found at its first admission.
+        /// Cached blocks at its first admission, by origin.
         hit: Hit,
     },
-    /// The prompt of a request that another answers is computed. Its KV is held from now on.
+    /// A prompt is computed whose answer a decode worker makes. This worker holds its KV from now
+    /// on.
     Prefilled {
+        /// The request.
         id: RequestId,
+        /// When.
         at: Instant,
+        /// Prompt tokens that were cached at its first admission.
         cached_tokens: u32,
+        /// Cached blocks at its first admission, by origin.
         hit: Hit,
     },
-    /// The KV of so many tokens that another is to hand over ([`Engine::hand_over`]). Answered with
-    /// [`Engine::on_handover`].
+    /// This worker needs the KV of a prompt from the prefill worker ([`Engine::hand_over`]). Answer
+    /// with [`Engine::on_handover`].
+    ///
+    /// [`Engine::hand_over`]: super::Engine::hand_over
+    /// [`Engine::on_handover`]: super::Engine::on_handover
     Pull {
+        /// When.
         at: Instant,
+        /// The request.
         id: RequestId,
+        /// The prefill worker.
         from: WorkerId,
+        /// Prompt tokens whose KV is missing here.
         tokens: u32,
     },
-    /// What was held of a request has left for the worker that answers it.
+    /// The KV of a prompt has left for its decode worker, and is no longer held.
     HandedOver {
+        /// When.
         at: Instant,
+        /// The request.
         id: RequestId,
+        /// The decode worker.
         to: WorkerId,
     },
-    /// What the store gained and lost.
+    /// The store changed.
     Kv {
+        /// When.
         at: Instant,
+        /// The changes since the previous batch.
         batch: KvBatch,
     },
-    /// Blocks that another is to send. Answered with [`Engine::on_transfer`].
+    /// This worker needs blocks from a pool or a peer. Answer with [`Engine::on_transfer`].
+    ///
+    /// [`Engine::on_transfer`]: super::Engine::on_transfer
     Fetch {
+        /// When.
         at: Instant,
+        /// The blocks and their source.
         fetch: Fetch,
     },
-    /// Blocks for the pool that the fleet shares.
+    /// Blocks to put into the shared pool.
     Put {
+        /// When.
         at: Instant,
+        /// The blocks.
         run: BlockRun,
-        /// Whose it is; None: nobody's.
+        /// Their owner; None: no tenant.
         owner: Option<Owner>,
     },
-    /// Blocks that another asked for have left ([`Engine::lend`]).
+    /// Blocks that a peer fetched have left ([`Engine::lend`]).
+    ///
+    /// [`Engine::lend`]: super::Engine::lend
     Lent {
+        /// When.
         at: Instant,
+        /// The fetch.
         key: LoanKey,
     },
 }
 
-/// Who asked for blocks, and in which of its transfers.
+/// One fetch: the worker that asked, and its transfer.
 pub type LoanKey = (WorkerId, TransferId);
 
-/// Why blocks that were fetched did not come.
+/// Why a fetch or a KV transfer failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("the blocks are not there any more")]
+    /// The sender has evicted the blocks.
+    #[error("the sender has evicted the blocks")]
     Missing,
-    #[error("who should send them is gone")]
+    /// The sender was lost.
+    #[error("the sender is gone")]
     Gone,
-    #[error("they did not come in time")]
+    /// The blocks did not arrive before the timeout.
+    #[error("the blocks did not arrive in time")]
     Late,
-    #[error("their checksum is wrong")]
+    /// The blocks arrived damaged.
+    #[error("the blocks have a wrong checksum")]
     Corrupt,
 }
 
+/// Why an engine rejects a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SubmitError {
+    /// Prompt and answer need more blocks than the worker has.
     #[error("request needs {needed} blocks, worker holds {capacity}")]
-    TooLarge { needed: u64, capacity: u64 },
+    TooLarge {
+        /// Blocks that the request needs.
+        needed: u64,
+        /// Blocks of the worker.
+        capacity: u64,
+    },
+    /// The prompt is empty.
     #[error("prompt has no tokens")]
     EmptyPrompt,
-    #[error("no answer token is asked for")]
+    /// The request wants an answer of no tokens.
+    #[error("request asks for 0 answer tokens, expected at least 1")]
     EmptyAnswer,
-    #[error("request id is in use already")]
+    /// A running request has the same id.
+    #[error("request id is already in use")]
     DuplicateId,
 }
 
-/// Counts since the engine began.
+/// Counts since the engine started.
 #[derive(Clone, PartialEq, Eq, Default, Debug, serde::Serialize)]
 pub struct EngineStats {
+    /// Steps.
     pub steps: u64,
+    /// Times a sequence gave up its blocks to free memory.
     pub preemptions: u64,
     /// Prompt and answer tokens computed again after a preemption.
     pub recomputed_tokens: u64,
+    /// Prompt tokens computed, recomputed ones included.
     pub prefill_tokens: u64,
+    /// Answer tokens made.
     pub output_tokens: u64,
-    /// Time in which a step was running.
+    /// Time with a step running.
     pub busy: Duration,
-    /// Time that requests waited for loads and fetches, all together.
+    /// Time that requests waited for loads and fetches, summed over requests.
     pub load_wait: Duration,
-    /// Blocks that came from others.
+    /// Blocks fetched from pools and peers.
     pub fetched_blocks: u64,
-    /// Fetches that failed; what they should have brought was computed.
+    /// Fetches that failed. The engine computed their blocks.
     pub failed_fetches: u64,
-    /// Of each tier behind HBM.
+    /// Traffic of each tier behind HBM, nearest first.
     pub traffic: Vec<Traffic>,
 }

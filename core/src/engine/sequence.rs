@@ -1,4 +1,4 @@
-//! One request inside an engine: how far it has come, and in which queue it stands.
+//! One request inside an engine: its progress, and the queue that it is in.
 
 use crate::engine::store::{Hit, Lease, Offer};
 use crate::id::WorkerId;
@@ -6,69 +6,73 @@ use crate::request::Work;
 use crate::time::Instant;
 use smallvec::SmallVec;
 
+/// The index of a sequence in its scheduler.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SeqKey(pub u32);
 
+/// A request and its progress.
 #[derive(Debug)]
 pub(super) struct Sequence {
     pub work: Work,
+    /// Its blocks; None while it waits.
     pub lease: Option<Lease>,
-    /// What others had of its prompt when it came.
+    /// The blocks of its prompt that pools and peers had when it arrived.
     pub offers: SmallVec<[Offer; 2]>,
-    /// Whether another answers it.
-    pub hands_over: bool,
-    /// Whether another has computed its prompt.
+    /// Whether a decode worker answers it.
+    pub prefill_only: bool,
+    /// Whether a prefill worker has computed its prompt.
     pub handover: Handover,
-    /// Tokens whose KV is there. While decoding, as of the last time the sequence was looked at.
+    /// Tokens with KV. While it decodes, as of its last update.
     pub computed: u32,
-    /// Answer tokens made, as of the same time.
+    /// Answer tokens made, as of its last update.
     pub generated: u32,
-    /// How far `computed` must come before the next token can be sampled.
+    /// The value of `computed` at which the next token is sampled.
     pub target: u32,
-    /// What was found at first admission.
+    /// Cached prompt tokens at its first admission.
     pub cached_tokens: u32,
+    /// Cached blocks at its first admission, by origin.
     pub hit: Hit,
     pub cancelled: bool,
+    /// Whether it was admitted before: false until the first admission.
     pub admitted_before: bool,
-    /// Part of what it found at first admission did not come.
+    /// A fetch of its first admission failed, so its hit is counted again.
     pub found_less: bool,
-    /// Its place among the waiting; the lower goes first.
+    /// Its place in the queue; lower places are first.
     pub place: i64,
     /// When the scheduler heard of it.
     pub came: Instant,
-    /// While decoding: whether its sliding window still fills with each step.
+    /// Whether its sliding window is not full yet, so that each step reads more.
     pub filling: bool,
     pub state: State,
 }
 
-/// How the KV of a prompt that another has computed comes here.
+/// How the KV of a prompt comes from its prefill worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Handover {
-    /// Not at all.
+    /// It does not: this worker computes the prompt.
     None,
-    /// It lies there.
+    /// The prefill worker holds it; it was not requested.
     From(WorkerId),
-    /// It is on its way.
+    /// It is on the way.
     Pulling,
-    /// It has come.
-    Landed,
-    /// It has a place in HBM, and the last token is still to be computed.
-    Taken,
+    /// It has arrived, but has no blocks with names.
+    Arrived,
+    /// Its blocks have names. Only the last prompt token must be computed, for its logits.
+    Used,
 }
 
+/// The queue of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
+    /// In the waiting queue.
     Waiting,
-    /// For so many transfers, since then.
+    /// Waits for this many transfers, since this time.
     Loading(usize, Instant),
-    /// The count is the sequence's place among the running.
+    /// Its prompt is computed. The number is its order of admission.
     Prefilling(u64),
-    /// `since` and `due` count the engine's steps: when it was last looked at, and when it must be.
-    Decoding {
-        admitted: u64,
-        since: u64,
-        due: u64,
-    },
+    /// It makes answer tokens. `since` and `due` count steps of the engine: its last update, and
+    /// the latest step at which it must be updated.
+    Decoding { admitted: u64, since: u64, due: u64 },
 }
 
 impl Sequence {
@@ -78,7 +82,7 @@ impl Sequence {
             work,
             lease: None,
             offers: SmallVec::new(),
-            hands_over: false,
+            prefill_only: false,
             handover: Handover::None,
             computed: 0,
             generated: 0,

@@ -1,39 +1,45 @@
-//! What a run drew and cost, and which request it was for. The rules stand in `docs/economics.md`.
+//! The energy and money that a run took, in all and for each request. The rules are in
+//! `docs/economics.md`.
 //!
-//! A worker's time is busy (a step runs) or idle, and each has a rate of power and of money. Busy time is
-//! shared among the requests that the worker answered by the work they made; idle time is nobody's. So
-//! the total is the sum over the requests and the idle time, whatever the rates.
+//! A worker is busy (a step runs) or idle. Each state has a power and a price. Busy time is divided
+//! among the requests that the worker answered, by the work of each. Idle time belongs to no request.
+//! So the requests and the idle time add up to the total at any rates.
 
-use super::Answered;
+use super::answered::Answered;
 use crate::event::PrefillCost;
 use crate::id::{RequestId, WorkerId};
 use crate::time::Duration;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What a worker takes in one state.
+/// Power and price of a worker in one state.
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize)]
 pub struct Rate {
-    /// All its chips and their share of the host, before the site's overhead.
+    /// Power of all its chips and their share of the host, before the site's overhead.
     pub watts: f64,
-    /// All that is paid for an hour in this state, power included.
+    /// Price of an hour in this state, power included.
     pub usd_per_hour: f64,
 }
 
+/// Power and price of a worker in both states.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Rates {
+    /// While a step runs.
     pub busy: Rate,
+    /// While no step runs.
     pub idle: Rate,
-    /// Power drawn from the grid over power drawn by the machines (PUE).
+    /// Power drawn from the grid divided by the power of the machines (PUE), at least 1.
     pub overhead: f64,
 }
 
 /// Time, energy and money.
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize)]
 pub struct Spent {
-    /// Of one worker; a worker of four chips counts once.
+    /// Worker seconds. A worker with four chips counts once.
     pub worker_s: f64,
+    /// Energy from the grid, in kilowatt-hours.
     pub kwh: f64,
+    /// Money, in US dollars.
     pub usd: f64,
 }
 
@@ -44,6 +50,7 @@ impl Spent {
         Self { worker_s: seconds, kwh, usd: hours * rate.usd_per_hour }
     }
 
+    /// The sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -54,20 +61,21 @@ impl Spent {
     }
 }
 
-/// Where energy and money of a run went.
+/// Time, energy and money of a run, divided among its requests.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Account {
+    /// The share of each answered request, in the order of the answers.
     pub by_request: Vec<(RequestId, Spent)>,
-    /// Time in which steps ran.
+    /// The busy time of workers with answers. It is the sum of `by_request`.
     pub busy: Spent,
-    /// The rest of the time, and steps of workers that answered nothing.
+    /// The idle time, and the busy time of workers without an answer.
     pub idle: Spent,
 }
 
 impl Account {
-    /// Of workers that are alike. `workers`: how long each had a step running, also those that served
-    /// nothing; `span`: how long each was there; `prefill`: what it takes one of them to compute a
-    /// prompt. Requests that others answered are left out.
+    /// The account of workers with the same rates. `workers` has the busy time of each, idle ones
+    /// included; `span` is the length of the run; `prefill` is the time to compute a prompt. Answers
+    /// of workers that are not in `workers` are left out.
     pub fn of(
         answered: &[Answered],
         workers: &BTreeMap<WorkerId, Duration>,
@@ -75,14 +83,14 @@ impl Account {
         prefill: &PrefillCost,
         rates: &Rates,
     ) -> Self {
-        let mut work: BTreeMap<WorkerId, Work> = BTreeMap::new();
-        let theirs = |request: &&Answered| workers.contains_key(&request.worker);
-        for request in answered.iter().filter(theirs) {
+        let mut work: BTreeMap<WorkerId, WorkerLoad> = BTreeMap::new();
+        let counts = |request: &&Answered| workers.contains_key(&request.worker);
+        for request in answered.iter().filter(counts) {
             work.entry(request.worker).or_default().add(request, prefill);
         }
         let mut account = Self::default();
         for (worker, busy) in workers {
-            // What is under way when the last answer ends may outlast it by a rounding.
+            // The last step may end after the last answer by a rounding error.
             let busy = busy.as_secs_f64().min(span.as_secs_f64());
             let served = if work.contains_key(worker) { busy } else { 0.0 };
             let idle = Spent::of(span.as_secs_f64() - busy, rates.idle, rates.overhead);
@@ -97,34 +105,36 @@ impl Account {
             let seconds = work[&request.worker].seconds_of(request, prefill);
             (request.id, Spent::of(seconds, rates.busy, rates.overhead))
         };
-        account.by_request = answered.iter().filter(theirs).map(spent).collect();
+        account.by_request = answered.iter().filter(counts).map(spent).collect();
         account
     }
 
+    /// Busy and idle together.
     pub fn total(&self) -> Spent {
         self.busy.plus(self.idle)
     }
 }
 
-/// What one worker computed, and what its busy time comes to for each part of it.
+/// The work of one worker, and the busy time charged for each part of it.
 #[derive(Clone, Copy, Default, Debug)]
-struct Work {
+struct WorkerLoad {
+    /// The time that the prompts would take if each was computed alone.
     prefill_s: f64,
     output_tokens: f64,
-    /// Of what the prompts would take alone.
+    /// The part of `prefill_s` that is charged, 0 to 1.
     prefill_share: f64,
     s_per_output_token: f64,
 }
 
-impl Work {
+impl WorkerLoad {
     fn add(&mut self, request: &Answered, prefill: &PrefillCost) {
         self.prefill_s += prefill_s(request, prefill);
         self.output_tokens += f64::from(request.output_tokens);
     }
 
-    /// Prompts take what they would take alone, answers share the rest by tokens. Where prompts alone
-    /// would have taken longer than the worker was busy, because they shared steps, they share all of
-    /// it and answers were for nothing.
+    /// Charges each prompt the time that it would take alone, and divides the rest of the busy time
+    /// among answers by tokens. If the prompts alone would take longer than the worker was busy
+    /// (prompts share steps), they are charged all of it in proportion, and answers nothing.
     fn share(&mut self, busy_s: f64) {
         let rest = (busy_s - self.prefill_s).max(0.0);
         self.prefill_share = if self.prefill_s > busy_s { busy_s / self.prefill_s } else { 1.0 };

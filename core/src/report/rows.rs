@@ -1,41 +1,48 @@
-//! One row a request, whether it was answered or not. Kept only where somebody asks: a row takes some
-//! 130 bytes, where a figure takes none.
+//! One row for each request, answered or failed. Rows are kept on demand only: each takes about
+//! 130 bytes.
 
-use super::Cached;
+use super::answered::Cached;
 use crate::hash::Map;
 use crate::id::{RequestId, SessionId, TenantId, WorkerId};
 use crate::time::{Duration, Instant};
 
-/// All that is known of one request when it has ended. All times are model time.
+/// One request when it has ended. All times are model time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
+    /// The request.
     pub id: RequestId,
+    /// Its session, if it has one.
     pub session: Option<SessionId>,
+    /// Its tenant.
     pub tenant: TenantId,
-    /// None: it was never given to one, or nobody said to which.
+    /// The worker it was sent to. None: no worker got it, or the router did not report which.
     pub worker: Option<WorkerId>,
-    /// When it should have been sent; latency counts from here.
+    /// When the request was to be sent. Latencies count from here.
     pub intended: Instant,
-    /// When it was sent: later than intended where the client fell behind.
+    /// When the request was sent: later than intended if the client fell behind.
     pub sent: Instant,
+    /// When the first token arrived. None: no token did.
     pub first_token: Option<Instant>,
+    /// When the request ended.
     pub ended: Instant,
+    /// The length of the prompt.
     pub prompt_tokens: u32,
-    /// As many as were asked for.
+    /// The length of the answer that was asked for.
     pub output_tokens: u32,
-    /// Prompt tokens found in caches at first admission; None where it has no answer.
+    /// Prompt tokens that were cached at first admission. None: the request failed.
     pub cached: Option<Cached>,
-    /// None: it was answered.
+    /// The reason of the failure. None: the request was answered.
     pub failed: Option<Box<str>>,
 }
 
 impl Row {
-    /// None without a first token.
+    /// Time to first token, from `intended`. None without a first token.
     pub fn ttft(&self) -> Option<Duration> {
         self.first_token.map(|at| at.since(self.intended))
     }
 
-    /// Seconds a token after the first; None for an answer of one token, and without an answer.
+    /// Seconds per output token after the first. None for a failed request and for an answer of one
+    /// token.
     pub fn tpot_s(&self) -> Option<f64> {
         let first = self.first_token.filter(|_| self.failed.is_none())?;
         let rest = self.output_tokens.checked_sub(1).filter(|&rest| rest > 0)?;
@@ -43,7 +50,7 @@ impl Row {
     }
 }
 
-/// The rows of a run in the making.
+/// The rows of a run so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     open: Map<RequestId, Row>,
@@ -69,7 +76,7 @@ impl Rows {
         self.open.insert(id, row);
     }
 
-    /// A request that has ended is changed no more: what arrives late about it says nothing new.
+    /// Changes the row of an open request. A late message about an ended request changes nothing.
     pub fn change(&mut self, id: RequestId, change: impl FnOnce(&mut Row)) {
         if let Some(row) = self.open.get_mut(&id) {
             change(row);
@@ -87,7 +94,7 @@ impl Rows {
         self.done.extend(other.done);
     }
 
-    /// In the order in which they should have been sent.
+    /// The rows of ended requests, in the order in which they were to be sent.
     pub fn into_sorted(self) -> Vec<Row> {
         let mut rows = self.done;
         rows.sort_unstable_by_key(|row| (row.intended, row.id));

@@ -1,5 +1,5 @@
-//! Blocks that workers are about to hold: the prompts of requests that were dispatched and whose
-//! blocks no event has announced yet. Without them a burst on one prefix scatters over the fleet.
+//! Pending blocks: the prompts of dispatched requests whose blocks no event has announced yet.
+//! Without them the requests of a burst on one prefix would go to many workers.
 
 use crate::block::{BlockRun, TokenBlocks};
 use crate::id::{SourceId, WorkerId};
@@ -8,16 +8,18 @@ use crate::runs::{NodeId, RunTree};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Which workers will hold a run, and through how many requests. A prompt claims all of its path, so
-/// who claims a node claims every node above it.
+/// The workers that will hold a run, each with its number of requests. A prompt claims all of its
+/// path, so a worker that claims a node claims every node above it.
 type Claims = SmallVec<[(WorkerId, u32); 2]>;
 
+/// The prompts that workers are about to compute.
 #[derive(Debug, Default)]
 pub struct PendingIndex {
     tree: RunTree<Claims>,
 }
 
 impl PendingIndex {
+    /// Adds the prompt of a request that was sent to `worker`.
     pub fn add(&mut self, worker: WorkerId, prompt: &TokenBlocks) {
         let (chain, end) = (prompt.chain(), prompt.blocks());
         let (mut depth, mut parent) = (0, None);
@@ -27,7 +29,7 @@ impl PendingIndex {
                     let whole = agreed == self.tree.get(id).end;
                     let part = if whole { id } else { self.tree.split(id, agreed) };
                     let claims = &mut self.tree.get_mut(part).value;
-                    match claims.iter_mut().find(|(who, _)| *who == worker) {
+                    match claims.iter_mut().find(|(holder, _)| *holder == worker) {
                         Some((_, count)) => *count += 1,
                         None => claims.push((worker, 1)),
                     }
@@ -42,7 +44,7 @@ impl PendingIndex {
         }
     }
 
-    /// Takes back one `add` of the same worker and prompt.
+    /// Reverts one `add` of the same worker and prompt. Panics if there was none.
     pub fn remove(&mut self, worker: WorkerId, prompt: &TokenBlocks) {
         let (chain, end) = (prompt.chain(), prompt.blocks());
         let mut path: SmallVec<[NodeId; 8]> = SmallVec::new();
@@ -51,10 +53,11 @@ impl PendingIndex {
             path.push(id);
             depth = agreed;
         }
-        assert_eq!(depth, end, "a pending prompt that was never added");
+        assert_eq!(depth, end, "this prompt is not pending");
         for &id in path.iter().rev() {
             let claims = &mut self.tree.get_mut(id).value;
-            let at = claims.iter().position(|(who, _)| *who == worker).expect("a claim to drop");
+            let at = claims.iter().position(|(holder, _)| *holder == worker);
+            let at = at.expect("the worker has this prompt pending");
             claims[at].1 -= 1;
             if claims[at].1 == 0 {
                 claims.swap_remove(at);
@@ -67,7 +70,7 @@ impl PendingIndex {
         }
     }
 
-    /// Adds to `out` what workers will hold of `prompt` soon and do not hold yet.
+    /// Adds to `out` the blocks of `prompt` that workers are about to hold.
     pub fn merge_into(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
         let mut depth = 0;
@@ -83,6 +86,7 @@ impl PendingIndex {
         }
     }
 
+    /// Whether no prompt is pending.
     pub fn is_empty(&self) -> bool {
         self.tree.is_empty()
     }
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_come_and_go_with_their_requests() {
+    fn a_prompt_is_pending_as_long_as_one_of_its_requests() {
         let mut pending = PendingIndex::default();
         let long = view(&[1, 2, 3, 4, 5, 6, 7, 8]);
         let short = view(&[1, 2, 3, 4]);

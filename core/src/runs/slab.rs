@@ -1,9 +1,9 @@
-//! Values by number. They lie in pieces that never move: a vector of hundreds of thousands of nodes
-//! would be copied each time it is full, and a forest is never done growing.
+//! Values by number, stored in pieces that never move. A tree has hundreds of thousands of nodes and
+//! keeps growing; one vector would be copied each time it is full.
 
-use super::NodeId;
+use super::node::NodeId;
 
-/// Values a piece holds: a few tens of kilobytes of nodes.
+/// Values in a piece, which makes a few tens of kilobytes of nodes.
 const PIECE: usize = 256;
 
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl<T> Slab<T> {
         self.numbered - self.free.len()
     }
 
-    /// Numbers given so far, whether free again or not.
+    /// Numbers given out so far, free ones included.
     pub const fn numbered(&self) -> usize {
         self.numbered
     }
@@ -46,7 +46,7 @@ impl<T> Slab<T> {
         let id = NodeId(u32::try_from(self.numbered).expect("fewer than 2^32 runs"));
         if self.numbered.is_multiple_of(PIECE) {
             let piece: Box<[Option<T>]> = (0..PIECE).map(|_| None).collect();
-            self.pieces.push(piece.try_into().ok().expect("as many as a piece has"));
+            self.pieces.push(piece.try_into().ok().expect("the length of a piece"));
         }
         self.numbered += 1;
         *self.place(id) = Some(value);

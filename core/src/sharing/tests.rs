@@ -14,21 +14,22 @@ fn whose(tenant: u32, session: u64, request: u64) -> Whose {
     Whose { tenant: TenantId(tenant), session, request: RequestId(request) }
 }
 
-/// One text of 200 tokens of which the operator wrote the first 100, as described and written out.
-fn named(scopes: &Scopes, whose: Whose) -> [Arc<Chain>; 2] {
+/// The hashes of one text of 200 tokens, from segments and from token ids. The operator declared the
+/// first 100 tokens public.
+fn chains(scopes: &Scopes, whose: Whose) -> [Arc<Chain>; 2] {
     let text = [Segment::Text { seed: 1, tokens: 100 }, Segment::Text { seed: 2, tokens: 100 }];
     let plan = scopes.plan(whose, 100);
     let written = hash_blocks(&plan, &materialize(&text, 200));
     [Arc::new(hash_segments(&plan, &text)), Arc::new(written)]
 }
 
-/// How many blocks the same text has in common for two who ask; the same in both forms.
+/// The blocks that two requests with the same text share, from segments and from token ids.
 fn shared(scopes: &Scopes, a: Whose, b: Whose) -> u32 {
-    let (a, b) = (named(scopes, a), named(scopes, b));
+    let (a, b) = (chains(scopes, a), chains(scopes, b));
     let [described, written] = [0, 1].map(|form| {
         let (a, b) = (&a[form], &b[form]);
         let until = a.agree_until(b, 0, a.blocks());
-        // Behind the first difference nothing is equal by chance, nor at another place.
+        // After the first difference no hash is equal to another one, at the same or another place.
         let all = || until..a.blocks();
         assert!(all().all(|i| all().all(|j| a.hash(i) != b.hash(j))));
         until
@@ -38,8 +39,8 @@ fn shared(scopes: &Scopes, a: Whose, b: Whose) -> u32 {
 }
 
 #[test]
-fn each_scope_shares_within_its_circle_and_nowhere_else() {
-    // The same request, session, tenant, group and operator; 12 blocks in all, 6 of them public.
+fn each_scope_shares_within_its_group_only() {
+    // Shared blocks with the same session, tenant, group and operator; 12 in all, 6 of them public.
     let rows = [
         ("none", [0, 0, 0, 0]),
         ("session", [12, 0, 0, 0]),
@@ -57,21 +58,21 @@ fn each_scope_shares_within_its_circle_and_nowhere_else() {
             assert_eq!(shared(&plain, first, other), expected, "{name}, {other:?}");
             assert_eq!(shared(&public, first, other), expected.max(6), "{name}, {other:?}");
         }
-        // What is public has no name in a scope without it, and no scope is another's.
-        assert_ne!(named(&plain, first)[0].hash(0), named(&public, first)[0].hash(0));
+        // A rule with a public part and one without share no block.
+        assert_ne!(chains(&plain, first)[0].hash(0), chains(&public, first)[0].hash(0));
     }
     let all: Vec<_> =
-        rows.iter().map(|(name, _)| named(&scopes(name, 8), first)[1].hash(0)).collect();
+        rows.iter().map(|(name, _)| chains(&scopes(name, 8), first)[1].hash(0)).collect();
     assert!((1..5).all(|i| !all[..i].contains(&all[i])), "{all:?}");
 }
 
 #[test]
-fn a_guessed_session_of_another_tenant_is_another_session() {
+fn a_session_id_guessed_by_another_tenant_shares_no_block() {
     assert_eq!(shared(&scopes("session", 8), whose(1, 10, 100), whose(2, 10, 101)), 0);
 }
 
 #[test]
-fn who_is_in_no_session_is_alone_within_one() {
+fn a_request_without_a_session_shares_no_block_with_another() {
     let scopes = scopes("session", 2);
     let alone = |request| Whose { session: None, ..whose(1, 0, request) };
     assert_eq!(shared(&scopes, alone(5), alone(5)), 12);
@@ -79,9 +80,9 @@ fn who_is_in_no_session_is_alone_within_one() {
     assert_eq!(shared(&scopes, alone(5), whose(1, 5, 5)), 0, "a request is not a session");
 }
 
-/// One tenant and no public part: the names that there were before there were scopes.
+/// With one tenant and no public part, hashes are those of versions without scopes.
 #[test]
-fn a_single_tenants_names_are_the_operators() {
+fn a_single_tenant_has_the_scope_of_the_operator() {
     let operator = ScopePlan::new("", "m", "", SIZE);
     for name in ["tenant", "group:1", "all"] {
         let scopes = scopes(name, 1);
@@ -89,8 +90,8 @@ fn a_single_tenants_names_are_the_operators() {
         assert_eq!(scopes.plan(whose(0, 3, 4), 100), operator);
     }
     assert!(!scopes("session", 1).is_one() && !scopes("all+public", 1).is_one());
-    // Pinned: a record of an earlier version must find its blocks.
-    let [described, written] = named(&scopes("tenant", 1), whose(0, 0, 0));
+    // Fixed values, because a record of an earlier version must replay.
+    let [described, written] = chains(&scopes("tenant", 1), whose(0, 0, 0));
     assert_eq!(format!("{:?}", written.hash(11)), WRITTEN);
     assert_eq!(format!("{:?}", described.hash(11)), DESCRIBED);
 }
@@ -99,7 +100,7 @@ const WRITTEN: &str = "723e0fd80a53cfce3298d02e4ad4af3b";
 const DESCRIBED: &str = "03c492e917923b6b6f75f4ddf86c63d0";
 
 #[test]
-fn a_text_that_goes_on_behind_the_public_part_is_told_from_one_that_begins_there() {
+fn a_segment_that_crosses_the_public_part_differs_from_one_that_starts_after_it() {
     let scopes = scopes("tenant+public", 2);
     let plan = scopes.plan(whose(1, 1, 1), 100);
     assert_eq!(plan.public_tokens(), 96);
@@ -110,13 +111,13 @@ fn a_text_that_goes_on_behind_the_public_part_is_told_from_one_that_begins_there
     assert_eq!(through.agree_until(&anew, 0, 10), 6);
     let longer = chain(&[text(1, 200), text(2, 8)]);
     assert_eq!(through.agree_until(&longer, 0, 10), 10);
-    // A text that ends within the public part is public as far as it goes.
+    // A text that ends within the public part is public as a whole.
     let short = chain(&[text(1, 40)]);
     assert_eq!((short.blocks(), short.agree_until(&through, 0, 2)), (2, 2));
 }
 
 #[test]
-fn sessions_are_dealt_by_their_names() {
+fn tenants_follow_from_session_names_and_zipf_shares() {
     let counts = |tenants: &Tenants| {
         let mut counts = vec![0; tenants.count() as usize];
         (0..20_000).for_each(|session| counts[tenants.deal(&[7, session]).0 as usize] += 1);
@@ -125,14 +126,14 @@ fn sessions_are_dealt_by_their_names() {
     assert_eq!(counts(&Tenants::default()), [20_000]);
     let even = counts(&Tenants::new(4, 0.0));
     assert!(even.iter().all(|&count| (4_700..5_300).contains(&count)), "{even:?}");
-    // 1 + 1/2 + 1/3 + 1/4 is 25/12: the first has 48 %, the last 12 %.
+    // 1 + 1/2 + 1/3 + 1/4 is 25/12, so the first tenant has 48 % and the last 12 %.
     let zipf = counts(&Tenants::new(4, 1.0));
     assert!((9_300..9_900).contains(&zipf[0]) && (2_200..2_600).contains(&zipf[3]), "{zipf:?}");
     assert_eq!(zipf, counts(&Tenants::new(4, 1.0)));
 }
 
 #[test]
-fn what_a_flag_says_is_read_as_it_is_printed() {
+fn a_sharing_rule_is_printed_as_it_is_read() {
     for name in ["none", "session", "tenant", "group:3", "all", "tenant+public", "group:1+public"] {
         assert_eq!(name.parse::<Sharing>().unwrap().to_string(), name);
     }

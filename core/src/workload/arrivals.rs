@@ -1,45 +1,59 @@
-//! When sessions, or the requests of a trace, come.
+//! Arrival times of sessions, and of the requests of a trace.
 //!
-//! An open loop draws gaps that know nothing of how fast anybody is served; a closed loop keeps a
-//! number of sessions under way and begins the next when one ends.
+//! An open loop draws the gaps between arrivals; they do not depend on the answers. A closed loop
+//! keeps a number of sessions active and starts the next one when one ends.
 
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// How sessions come.
+/// The arrivals of sessions.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Arrivals {
-    /// Open loop with exponential gaps: many independent people.
-    Poisson { sessions_per_s: f64 },
-    /// Open loop with gamma gaps: bursts above a `cv` of 1, regular below it.
-    Gamma { sessions_per_s: f64, cv: f64 },
+    /// Open loop with exponential gaps, as of many independent users.
+    Poisson {
+        /// Mean rate, in sessions a second.
+        sessions_per_s: f64,
+    },
+    /// Open loop with gamma gaps: bursty with a `cv` above 1, regular below 1.
+    Gamma {
+        /// Mean rate, in sessions a second.
+        sessions_per_s: f64,
+        /// Standard deviation of a gap divided by its mean, 0.01 to 10.
+        cv: f64,
+    },
     /// Open loop with equal gaps.
-    Constant { sessions_per_s: f64 },
-    /// Closed loop: so many at a time; when one ends the next begins.
-    Closed { sessions: u32 },
+    Constant {
+        /// Rate, in sessions a second.
+        sessions_per_s: f64,
+    },
+    /// Closed loop: the next session starts when one ends.
+    Closed {
+        /// Active sessions, at least 1.
+        sessions: u32,
+    },
 }
 
 impl Arrivals {
-    /// What is wrong with it, as one line.
+    /// Checks the numbers. The error is one line: field, value, what was expected.
     pub fn check(&self) -> Result<(), String> {
         if let Self::Closed { sessions } = *self {
             return if sessions > 0 {
                 Ok(())
             } else {
-                Err("0 sessions, expected 1 or more".into())
+                Err("sessions: 0, expected at least 1".into())
             };
         }
-        let (gaps, rate) = self.open().expect("all but the closed loop are open");
+        let (gaps, rate) = self.open().expect("an open loop");
         if !(rate > 0.0 && rate <= 1e9) {
-            return Err(format!("sessions_per_s {rate}, expected a number above 0"));
+            return Err(format!("sessions_per_s: {rate}, expected a number above 0, at most 1e9"));
         }
         gaps.check()
     }
 
-    /// The gaps of an open loop and its sessions a second; None for a closed loop.
+    /// The gaps of an open loop and its rate in sessions a second. None for a closed loop.
     pub const fn open(&self) -> Option<(Gaps, f64)> {
         match *self {
             Self::Poisson { sessions_per_s } => Some((Gaps::Exponential, sessions_per_s)),
@@ -50,13 +64,16 @@ impl Arrivals {
     }
 }
 
-/// The shape of the gaps between arrivals; their mean is another matter.
+/// The distribution of the gaps between arrivals, without its mean.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Gaps {
+    /// All gaps are equal.
     Equal,
+    /// Exponential gaps: a Poisson process.
     Exponential,
-    /// Standard deviation over mean.
+    /// Gamma gaps.
     Gamma {
+        /// Standard deviation divided by mean, 0.01 to 10.
         cv: f64,
     },
 }
@@ -65,7 +82,7 @@ impl Gaps {
     fn check(self) -> Result<(), String> {
         match self {
             Self::Gamma { cv } if !(0.01..=10.0).contains(&cv) => {
-                Err(format!("a cv of {cv}, expected 0.01 to 10"))
+                Err(format!("cv: {cv}, expected 0.01 to 10"))
             }
             _ => Ok(()),
         }
@@ -84,10 +101,11 @@ impl Gaps {
     }
 }
 
-/// Gamma of this shape and scale 1, by Marsaglia and Tsang (2000).
+/// A gamma draw of this shape and scale 1, by Marsaglia and Tsang, "A simple method for generating
+/// gamma variables" (2000).
 fn gamma(shape: f64, rng: &mut Rng) -> f64 {
     if shape < 1.0 {
-        // Their own way below 1: a draw of one shape higher, times a power of a uniform.
+        // The paper's method below 1: a draw with shape + 1, times a power of a uniform draw.
         let boost = libm::pow(1.0 - rng.unit(), 1.0 / shape);
         return boost * gamma(shape + 1.0, rng);
     }
@@ -107,25 +125,28 @@ fn gamma(shape: f64, rng: &mut Rng) -> f64 {
     }
 }
 
-/// When the requests of a timed trace come: as recorded, or with drawn gaps of the same mean, in
-/// the recorded order. Written `recorded`, `poisson`, `constant` or `gamma:CV`.
+/// The arrivals of a timed trace's requests. The text forms are `recorded`, `poisson`, `constant` and
+/// `gamma:CV`.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub enum TraceArrivals {
+    /// At the recorded times.
     #[default]
     Recorded,
+    /// In the recorded order, with drawn gaps of the same mean.
     Drawn(Gaps),
 }
 
 impl FromStr for TraceArrivals {
     type Err = String;
 
+    /// Reads the text forms. The error lists them, or has the bad number.
     fn from_str(text: &str) -> Result<Self, String> {
         let gaps = match text.split_once(':') {
             None if text == "recorded" => return Ok(Self::Recorded),
             None if text == "poisson" => Gaps::Exponential,
             None if text == "constant" => Gaps::Equal,
             Some(("gamma", cv)) => {
-                let cv = cv.parse().map_err(|_| format!("a cv of '{cv}', expected 0.01 to 10"))?;
+                let cv = cv.parse().map_err(|_| format!("cv: '{cv}', expected 0.01 to 10"))?;
                 Gaps::Gamma { cv }
             }
             _ => return Err("expected recorded, poisson, constant or gamma:CV".into()),
@@ -161,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_have_the_mean_and_cv_they_name() {
+    fn gaps_have_the_given_mean_and_cv() {
         let cases = [
             (Gaps::Equal, 0.0),
             (Gaps::Exponential, 1.0),
@@ -178,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn the_odd_ends_of_gamma_stay_finite() {
+    fn gamma_gaps_are_finite_at_the_limits_of_cv() {
         for cv in [0.01, 10.0] {
             moments(Gaps::Gamma { cv }, 1.0);
         }
     }
 
     #[test]
-    fn trace_arrivals_survive_their_own_writing() {
+    fn trace_arrivals_are_printed_as_they_are_read() {
         for text in ["recorded", "poisson", "constant", "gamma:1.1"] {
             assert_eq!(text.parse::<TraceArrivals>().unwrap().to_string(), text);
         }
@@ -195,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_that_cannot_be_are_refused() {
+    fn invalid_arrivals_are_rejected() {
         let bad = [
             Arrivals::Poisson { sessions_per_s: 0.0 },
             Arrivals::Poisson { sessions_per_s: f64::NAN },

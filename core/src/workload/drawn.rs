@@ -1,9 +1,9 @@
-//! One session with all its turns, drawn from the seed when it begins.
+//! One session with all its turns, drawn from the seed when it starts.
 //!
-//! A plain session is one path: each turn waits for the answer before it. One that branches goes in
-//! levels: every context that was kept is gone on with in several branches at once, each for a few turns
-//! of its own, and when the last of them has its answer, some are kept for the next level. Turns stand in
-//! an order in which each comes after those it waits for.
+//! A plain session is one path: each turn waits for the answer before it. A branching session
+//! proceeds in levels. In a level, each context that was kept continues in several branches at once,
+//! each for a few turns. When all branches have their answers, some contexts are kept for the next
+//! level. In the list of turns, each turn comes after the turns that it waits for.
 
 use super::shared::Shelf;
 use super::spec::{Branching, SessionsSpec};
@@ -15,26 +15,28 @@ use crate::tokens::Segment;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// More turns than any session has; a request's id is its session times this plus its turn.
+/// The limit of turns in a session. A request's id is its session times this plus its turn.
 pub const MAX_TURNS: u64 = 1 << 16;
 
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// Which of the session's texts it is a view of.
+    /// The index of its path's text in the session.
     text: u32,
     /// Prompt tokens, history included.
     pub prompt: u32,
-    /// How many of them an earlier turn of the session had.
+    /// Prompt tokens that an earlier turn of the session had.
     pub known: u32,
+    /// Answer tokens.
     pub output: u32,
+    /// From the last answer that it waits for to its send.
     pub think: Duration,
-    /// So many answers must have ended before.
+    /// The number of answers that it waits for.
     pub waits_for: u32,
-    /// The turns that wait for its own answer.
+    /// The turns that wait for its answer.
     pub waiters: Range<u32>,
 }
 
-/// What a path through a session says from its first token to its last.
+/// The whole text of a path through a session.
 #[derive(Clone, Debug)]
 pub struct Text {
     pub chain: Arc<Chain>,
@@ -53,7 +55,8 @@ impl Drawn {
     }
 }
 
-/// The session of this index; the same whenever it is drawn. Its blocks are named under `scope`.
+/// Draws the session with this index. The result depends only on the arguments. Its blocks are
+/// hashed under `scope`.
 pub fn draw(
     spec: &SessionsSpec,
     shelves: &[Shelf],
@@ -82,14 +85,14 @@ pub fn draw(
     drawing.drawn
 }
 
-/// A context that may be gone on with.
+/// A context that a turn can continue.
 #[derive(Clone, Debug)]
 struct Path {
     segments: Vec<Segment>,
     context: u32,
 }
 
-/// A path in the level that is being drawn, and its last turn there.
+/// A path of the current level, and its last turn in it.
 struct Branch {
     path: Path,
     last: Option<u32>,
@@ -107,7 +110,7 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn tree(&mut self, root: Path, branching: Branching, levels: u32) {
-        let mut lots = Rng::named(self.seed, &[0x4252_414e, self.index]);
+        let mut choice = Rng::named(self.seed, &[0x4252_414e, self.index]);
         let (mut kept, mut before) = (vec![root], Vec::new());
         for _ in 0..levels {
             let ended = self.level(&kept, branching.branches, branching.turns, &before);
@@ -116,13 +119,13 @@ impl Drawing<'_> {
             }
             (before, kept) = ended.into_iter().unzip();
             while kept.len() > branching.keep as usize {
-                kept.swap_remove(lots.below(kept.len() as u64) as usize);
+                kept.swap_remove(choice.below(kept.len() as u64) as usize);
             }
         }
     }
 
-    /// Goes on with each of the `paths` in so many branches of so many turns, which begin when the
-    /// turns `before` have ended. Gives each branch's last turn and where it led.
+    /// Draws one level: each of the `paths` continues in `branches` branches of `turns` turns, which
+    /// start when the turns `before` have ended. Returns the last turn and the context of each branch.
     fn level(
         &mut self,
         paths: &[Path],
@@ -156,7 +159,8 @@ impl Drawing<'_> {
         branches.into_iter().filter_map(|branch| Some((branch.last?, branch.path))).collect()
     }
 
-    /// Draws a branch's next turn, if there is room for one. The first of a level waits for `before`.
+    /// Draws a branch's next turn if the context has room. The first turn of a level waits for
+    /// `before` turns.
     fn turn(&mut self, branch: &mut Branch, text: u32, before: u32) {
         let number = self.drawn.turns.len() as u64;
         if branch.is_over || number == MAX_TURNS {
@@ -173,7 +177,7 @@ impl Drawing<'_> {
         let (user, output) = if user.saturating_add(output) <= room {
             (user, output)
         } else if is_first_message {
-            // A first message that is too long is cut, so that no session is empty.
+            // A first message that is too long is cut, so that each session has a turn.
             let output = output.min(room / 2).max(1);
             (room - output, output)
         } else {
@@ -191,7 +195,7 @@ impl Drawing<'_> {
             None => before,
         };
         let prompt = path.context + user;
-        // What the very first turn begins with, its branches share.
+        // The other branches of the first level share the start of the first turn.
         let known = if number == 0 { 0 } else { path.context };
         let turn = Turn { text, prompt, known, output, think, waits_for, waiters: 0..0 };
         self.drawn.turns.push(turn);
@@ -228,9 +232,9 @@ mod tests {
         draw(&spec(branching, turns), &[], &scope, 7, (TenantId(0), 3))
     }
 
-    /// Two contexts are kept of each level's branches, three branches each, two turns a branch.
+    /// Three branches for each context, two turns in each branch; two contexts are kept.
     #[test]
-    fn a_level_begins_when_all_branches_of_the_one_before_have_ended() {
+    fn a_level_starts_when_all_branches_of_the_level_before_have_ended() {
         let drawn = drawn(Branching { branches: 3, keep: 2, turns: 2 }, 3.0);
         let shape: Vec<_> =
             drawn.turns.iter().map(|turn| (turn.waits_for, turn.waiters.clone())).collect();
@@ -241,22 +245,22 @@ mod tests {
         expected.extend((24..30).map(|next| (6, next..next + 1)));
         expected.extend(vec![(1, 0..0); 6]);
         assert_eq!(shape, expected);
-        // 160 tokens of system prompt and 48 a turn, six turns deep.
+        // 160 tokens of system prompt and 48 tokens for each of six turns.
         let prompts: Vec<u32> = drawn.turns.iter().map(|turn| turn.prompt).collect();
         assert_eq!((prompts[0], prompts[3], prompts[6], prompts[29]), (192, 240, 288, 432));
-        // A prompt's last 32 tokens are new; all but those of the first turn were there before.
+        // The last 32 tokens of a prompt are new. In the first turn all tokens are.
         let known: Vec<u32> = drawn.turns.iter().map(|turn| turn.known).collect();
         assert_eq!((known[0], known[1], known[3], known[29]), (0, 160, 208, 400));
     }
 
     #[test]
-    fn branches_share_what_they_came_from_and_nothing_else() {
+    fn branches_share_their_history_only() {
         let drawn = drawn(Branching { branches: 3, keep: 2, turns: 1 }, 2.0);
         let blocks = |turn: usize| drawn.text(&drawn.turns[turn]).chain.clone();
         let shared = |a: usize, b: usize| blocks(a).agree_until(&blocks(b), 0, 13);
         assert_eq!(drawn.turns.len(), 3 + 6);
         assert_eq!((shared(0, 1), shared(1, 2)), (10, 10), "the system prompt");
-        // Three each come from one of two of the first level.
+        // Of the second level, three turns continue one context and three the other.
         let parent = |turn: usize| (0..3).find(|&of| shared(of, turn) == 13);
         let parents: Vec<_> = (3..9).map(|turn| parent(turn).expect("a parent")).collect();
         assert_eq!((parents[0], parents[3]), (parents[1], parents[4]));
@@ -266,12 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_ends_where_no_branch_has_room() {
+    fn a_session_ends_when_no_branch_has_room() {
         let mut small = spec(Branching { branches: 3, keep: 3, turns: 5 }, 100.0);
         small.max_context_tokens = 160 + 7 * 48 + 47;
         let scope = ScopePlan::new("", "", "", 16);
         let drawn = draw(&small, &[], &scope, 7, (TenantId(0), 3));
-        // Five turns of three branches, then two of nine.
+        // Five turns in three branches, then two turns in nine.
         assert_eq!(drawn.turns.len(), 5 * 3 + 2 * 9);
         assert!(
             drawn.turns.iter().all(|turn| turn.prompt + turn.output <= small.max_context_tokens)

@@ -1,6 +1,5 @@
-//! Several classes of sessions at once, each drawn by itself: what an office asks for in a day.
-//!
-//! A request's number says its class, so that whoever has the number has the class as well.
+//! Several classes of sessions at once, such as the different tasks of an office. Each class is drawn
+//! independently. A request's id tells its class.
 
 use super::sessions::Sessions;
 use super::spec::WorkloadSpec;
@@ -10,23 +9,25 @@ use crate::rng::hash_words;
 use crate::sharing::Scopes;
 use crate::time::Instant;
 
+/// The sessions of all classes.
 #[derive(Clone, Debug)]
 pub struct Mixed {
     classes: Vec<Sessions>,
 }
 
-/// Which of so many classes a request is of.
+/// The class of a request, from 0, in a workload of `classes` classes.
 pub const fn class_of(id: RequestId, classes: u32) -> u32 {
     (id.0 % classes as u64) as u32
 }
 
-/// What the sessions of a class are drawn from, so that no two classes have a text in common.
+/// The seed of a class. Different seeds keep the texts of two classes different.
 pub fn seed_of(seed: u64, class: u32) -> u64 {
     hash_words(&[seed, 0x434c_4153, u64::from(class)])
 }
 
 impl Mixed {
-    /// `limit`: at most so many requests, of each class the same part and at least one.
+    /// The classes of `specs`, at least one. `rate_scale` multiplies the arrival rate of open loops.
+    /// `limit` is the most requests in all: each class has the same share of its requests, at least 1.
     pub fn new(
         specs: &[WorkloadSpec],
         scopes: &Scopes,
@@ -34,7 +35,7 @@ impl Mixed {
         rate_scale: f64,
         limit: Option<u64>,
     ) -> Self {
-        assert!(!specs.is_empty(), "a mixture is of something");
+        assert!(!specs.is_empty(), "a mixed workload has at least one class");
         let all: u64 = specs.iter().map(|spec| spec.sessions.requests).sum();
         let part = |spec: &WorkloadSpec| {
             let part = |limit: u64| (limit * spec.sessions.requests / all).max(1);
@@ -47,27 +48,31 @@ impl Mixed {
         Self { classes: (0..).zip(specs).map(draw).collect() }
     }
 
+    /// The number of requests of all classes.
     pub fn total(&self) -> u64 {
         self.classes.iter().map(Sessions::total).sum()
     }
 
+    /// When the next request is to be sent. None: all are sent, or the next waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         self.classes.iter().filter_map(Sessions::next_send).min()
     }
 
-    /// Of classes that are due at the same time the first goes first.
+    /// Takes the next request. Of two classes due at the same time, the first one sends first. Panics
+    /// if no request is due.
     pub fn send(&mut self) -> Work {
         let due = |class: usize| Some((self.classes[class].next_send()?, class));
-        let (_, class) = (0..self.classes.len()).filter_map(due).min().expect("a turn is due");
+        let (_, class) = (0..self.classes.len()).filter_map(due).min().expect("a request is due");
         let mut work = self.classes[class].send();
         let count = self.classes.len() as u64;
-        let apart = |number: u64| number * count + class as u64;
-        work.request.id = RequestId(apart(work.request.id.0));
-        let session = |of: Option<SessionId>| of.map(|session| SessionId(apart(session.0)));
+        let numbered = |number: u64| number * count + class as u64;
+        work.request.id = RequestId(numbered(work.request.id.0));
+        let session = |of: Option<SessionId>| of.map(|session| SessionId(numbered(session.0)));
         (work.request.session, work.user) = (session(work.request.session), session(work.user));
         work
     }
 
+    /// A request that was sent has ended, answered or failed.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let count = self.classes.len() as u64;
         self.classes[(id.0 % count) as usize].on_ended(now, RequestId(id.0 / count));
@@ -122,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn a_number_says_the_class_and_classes_share_no_text() {
+    fn an_id_tells_the_class_and_classes_share_no_text() {
         let seen = play(mixed(None));
-        assert!(seen.is_sorted_by_key(|(at, _)| *at), "in the order of their times");
+        assert!(seen.is_sorted_by_key(|(at, _)| *at), "not in the order of time");
         let ids: BTreeSet<RequestId> = seen.iter().map(|(_, work)| work.request.id).collect();
         assert_eq!((seen.len(), ids.len()), (90, 90));
         let of = |class| seen.iter().filter(move |(_, w)| class_of(w.request.id, 2) == class);
@@ -134,7 +139,7 @@ mod tests {
         let names = |class| -> BTreeSet<u128> {
             of(class).map(|(_, w)| w.request.prompt.chain().hash(0).to_wire()).collect()
         };
-        // All sessions of a class begin with its one system prompt.
+        // All sessions of a class start with its only system prompt.
         assert_eq!((names(0).len(), names(1).len()), (1, 1));
         assert!(names(0).is_disjoint(&names(1)));
         let sessions = |class| -> BTreeSet<Option<SessionId>> {

@@ -1,12 +1,12 @@
-//! The workload's heart: what is sent, and when. Sessions drawn from a seed or recorded, whose next
-//! turn waits for the answer and a think time; or recorded requests, whose times are given.
+//! Workloads: which requests are sent, and when. A workload has sessions, drawn from a seed or
+//! recorded, whose next turn waits for the answer and a think time; or recorded requests with given
+//! times.
 //!
-//! The time that a request comes with is when its user wanted it sent: in a session the end of the
-//! think time, otherwise the arrival. Latency counts from there, so a client that falls behind
-//! can't hide it.
+//! Each request has the time when its user wants it sent: in a session the end of the think time,
+//! otherwise its arrival. Latencies count from there, so they include any delay of the client.
 //!
-//! Which requests there are never depends on how fast they are answered, so a live run and a
-//! simulated one can be given the same.
+//! The requests never depend on how fast they are answered. So a live run and a simulation can have
+//! the same ones.
 
 pub mod arrivals;
 mod drawn;
@@ -24,16 +24,21 @@ use mixed::Mixed;
 use sessions::Sessions;
 use trace::{Replay, SessionReplay};
 
+/// The requests of one run.
 #[derive(Clone, Debug)]
 pub enum Workload {
+    /// Sessions drawn from a seed.
     Sessions(Sessions),
+    /// Recorded requests with given times.
     Trace(Replay),
+    /// Recorded sessions in a closed loop.
     RecordedSessions(SessionReplay),
+    /// Several classes of drawn sessions.
     Mixed(Mixed),
 }
 
 impl Workload {
-    /// When the next request should be sent. None: all are sent, or the next waits for an answer.
+    /// When the next request is to be sent. None: all are sent, or the next waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         match self {
             Self::Sessions(sessions) => sessions.next_send(),
@@ -43,7 +48,7 @@ impl Workload {
         }
     }
 
-    /// The first request that is due by `now`, and when it should have been sent.
+    /// Takes the first request that is due by `now`, with the time when it was to be sent.
     pub fn send(&mut self, now: Instant) -> Option<(Instant, Work)> {
         let at = self.next_send().filter(|&at| at <= now)?;
         let work = match self {
@@ -55,8 +60,8 @@ impl Workload {
         Some((at, work))
     }
 
-    /// Must be told of every request that was sent, answered or not: a session goes on with its
-    /// next turn either way.
+    /// A request that was sent has ended, answered or failed. The caller must report every one: the
+    /// next turn of its session waits for it.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         match self {
             Self::Sessions(sessions) => sessions.on_ended(now, id),
@@ -66,7 +71,7 @@ impl Workload {
         }
     }
 
-    /// How many requests it sends in all.
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         match self {
             Self::Sessions(sessions) => sessions.total(),

@@ -1,5 +1,5 @@
-//! What the texts of one user's session have said before: how much of a recorded prompt its own
-//! earlier requests had already.
+//! The texts of one user's session so far. They tell how much of a recorded prompt an earlier request
+//! of the session had.
 
 use crate::hash::Map;
 use crate::rng::hash_words;
@@ -8,13 +8,12 @@ use crate::tokens::Segment;
 /// The texts of one session as a tree of segments.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// By a segment and all before it: the most tokens of that segment that any text had. Only
-    /// looked up.
+    /// The longest length of a segment in any text, by a hash of the segment and all before it.
     longest: Map<u64, u32>,
 }
 
 impl Seen {
-    /// How many tokens of this prompt an earlier text begins with. Then remembers it.
+    /// Adds a prompt, and returns the length of its longest common prefix with an earlier one.
     pub fn tell(&mut self, text: &[Segment]) -> u32 {
         let mut covered = 0;
         let mut is_known = true;
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prompt_is_known_as_far_as_any_text_before_it() {
+    fn a_prompt_is_known_as_far_as_an_earlier_text_agrees() {
         let text = |seed, tokens| Segment::Text { seed, tokens };
         let answer = |tokens| Segment::Answer { tokens };
         let mut seen = Seen::default();
@@ -53,7 +52,7 @@ mod tests {
             (&[text(1, 60), text(2, 8)], 40),
             (&[text(1, 60), text(2, 9)], 68),
             (&[text(2, 8)], 0),
-            // The second segment stands behind another length of the first.
+            // The second segment follows another length of the first one.
             (&[text(1, 40), text(4, 8)], 40),
         ];
         for (i, (text, known)) in cases.into_iter().enumerate() {

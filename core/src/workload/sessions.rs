@@ -1,5 +1,5 @@
-//! Multi-turn sessions drawn from a seed: a system prompt and texts that many share, a history that
-//! grows, time to think between an answer and the next message.
+//! Multi-turn sessions drawn from a seed: shared system prompts and texts, a growing history, and a
+//! think time between an answer and the next message.
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
 use super::shared::Shelf;
@@ -15,12 +15,12 @@ use std::sync::Arc;
 pub use super::arrivals::Arrivals;
 pub use super::spec::{Amount, Branching, SessionsSpec, SpecError, ThinkFrom, WorkloadSpec};
 
-/// A session that is under way.
+/// A session that has started.
 #[derive(Clone, Debug)]
 struct Session {
     tenant: TenantId,
     drawn: Drawn,
-    /// By turn: answers that it still waits for.
+    /// The number of answers that each turn still waits for.
     waits_for: Vec<u32>,
     /// Turns that have not ended.
     left: u32,
@@ -28,6 +28,7 @@ struct Session {
     sent: Instant,
 }
 
+/// The sessions of one run.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     spec: Arc<SessionsSpec>,
@@ -36,17 +37,20 @@ pub struct Sessions {
     seed: u64,
     rate_scale: f64,
     total: u64,
-    /// Requests of sessions that have begun.
+    /// Requests of the sessions that have started.
     begun: u64,
     next_session: u64,
     starts: Rng,
     next_start: Option<Instant>,
+    /// The sessions that have not ended.
     live: BTreeMap<u64, Session>,
+    /// The turns that wait for their time only: (time, session, turn).
     armed: BTreeSet<(Instant, u64, u32)>,
 }
 
 impl Sessions {
-    /// `limit`: at most so many requests. `rate_scale` multiplies the arrival rate of an open loop.
+    /// Sessions of one tenant without shared texts. `limit` is the most requests of the run.
+    /// `rate_scale` multiplies the arrival rate of an open loop.
     pub fn new(
         spec: &SessionsSpec,
         scope: &ScopePlan,
@@ -64,8 +68,8 @@ impl Sessions {
         Self::with_shared_texts(&plain, &Scopes::from(scope), seed, rate_scale, limit)
     }
 
-    /// As [`Self::new`]; the turns are those of the same sessions without shared texts. The tenants
-    /// are those of the scopes.
+    /// The same as [`Self::new`] with the shared texts of `spec` and the tenants of `scopes`. Both
+    /// have the same turns for the same seed.
     pub fn with_shared_texts(
         spec: &WorkloadSpec,
         scopes: &Scopes,
@@ -102,10 +106,12 @@ impl Sessions {
         sessions
     }
 
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         self.total
     }
 
+    /// When the next request is to be sent. None: all are sent, or the next waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         let armed = self.armed.first().map(|&(at, ..)| at);
         match (armed, self.next_start) {
@@ -114,6 +120,7 @@ impl Sessions {
         }
     }
 
+    /// Takes the next request. Panics if none is due.
     pub fn send(&mut self) -> Work {
         if let Some(start) = self.next_start
             && self.armed.first().is_none_or(|&(at, ..)| start < at)
@@ -122,7 +129,7 @@ impl Sessions {
             self.draw_start(start);
         }
         let (at, index, number) = self.armed.pop_first().expect("a turn is due");
-        let session = self.live.get_mut(&index).expect("a session that is under way");
+        let session = self.live.get_mut(&index).expect("the session has not ended");
         session.sent = at;
         let tenant = session.tenant;
         let turn @ &Turn { prompt, known, output, .. } = &session.drawn.turns[number as usize];
@@ -140,11 +147,12 @@ impl Sessions {
         Work::new(id, session, chain, (prompt, output), text).of(tenant, known)
     }
 
+    /// A request that was sent has ended, answered or failed. Panics if it has ended before.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let (index, turn) = (id.0 / MAX_TURNS, (id.0 % MAX_TURNS) as usize);
-        let session = self.live.get_mut(&index).expect("a session that is under way");
+        let session = self.live.get_mut(&index).expect("the session has not ended");
         for waiter in session.drawn.turns[turn].waiters.clone() {
-            // Those behind the end of a session that was cut are nobody's.
+            // The last session may be cut, and then the turns after the cut do not exist.
             let Some(waits_for) = session.waits_for.get_mut(waiter as usize) else { break };
             *waits_for -= 1;
             if *waits_for == 0 {
@@ -221,7 +229,8 @@ mod tests {
         }
     }
 
-    /// Answers each request `service` after it was sent, and lists (id, sent, prompt, answer).
+    /// Answers each request `service` after its send. Returns (id, send time, prompt tokens, answer
+    /// tokens).
     fn play(spec: &SessionsSpec, service: Duration) -> Vec<(RequestId, Instant, u32, u32)> {
         let scope = ScopePlan::new("", "", "", 16);
         let mut sessions = Sessions::new(spec, &scope, 7, 1.0, None);
@@ -246,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_requests_whatever_the_service() {
+    fn requests_do_not_depend_on_the_service_time() {
         for arrivals in [
             Arrivals::Poisson { sessions_per_s: 2.0 },
             Arrivals::Gamma { sessions_per_s: 2.0, cv: 2.0 },
@@ -282,13 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn users_with_their_own_pace_send_at_the_same_times_while_answers_come_in_time() {
+    fn think_time_from_the_message_keeps_send_times_while_answers_are_fast() {
         let mut spec = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
         spec.think_from = ThinkFrom::Message;
         spec.think_s = Amount { mean: 10.0, cv: 0.0 };
         let fast = play(&spec, Duration::from_millis(1));
         assert_eq!(fast, play(&spec, Duration::from_millis(9_000)));
-        // An answer that takes longer than the pace holds the next message up.
+        // An answer that takes longer than the think time delays the next message.
         let slow = play(&spec, Duration::from_millis(11_000));
         let second = |all: &[(RequestId, Instant, u32, u32)]| {
             all.iter().find(|(id, ..)| id.0 == 1).map(|&(_, at, ..)| at)
@@ -298,13 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn branches_are_sent_at_once_and_waited_for_together() {
+    fn the_branches_of_a_level_are_sent_together_and_end_it_together() {
         let mut spec = spec(Arrivals::Closed { sessions: 1 });
         spec.branching = Some(Branching { branches: 3, keep: 2, turns: 1 });
         spec.turns = Amount { mean: 3.0, cv: 0.0 };
         spec.think_s = Amount { mean: 2.0, cv: 0.0 };
         let seen = play(&spec, Duration::from_millis(500));
-        assert_eq!(seen.len(), 50, "whole sessions of 15, and one that is cut");
+        assert_eq!(seen.len(), 50, "whole sessions of 15 requests and one that is cut");
         let at = |turn: u64| {
             let of_turn = seen.iter().find(|(id, ..)| id.0 == turn);
             of_turn.map(|&(_, at, ..)| at.as_secs_f64())
@@ -312,7 +321,7 @@ mod tests {
         for (turn, expected) in [(0, 0.0), (2, 0.0), (3, 2.5), (8, 2.5), (9, 5.0), (14, 5.0)] {
             assert_eq!(at(turn), Some(expected), "turn {turn}");
         }
-        assert_eq!((at(15), at(MAX_TURNS)), (None, Some(5.5)), "then the next session");
+        assert_eq!((at(15), at(MAX_TURNS)), (None, Some(5.5)), "session 1 starts after session 0");
     }
 
     #[test]
@@ -324,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_texts_shift_no_other_draw() {
+    fn shared_texts_change_no_other_draw() {
         let plain = spec(Arrivals::Poisson { sessions_per_s: 2.0 });
         let scope = ScopePlan::new("", "", "", 16);
         let tokens = Amount { mean: 200.0, cv: 0.0 };
@@ -349,7 +358,7 @@ mod tests {
             bare.on_ended(at, a.request.id);
             shared.on_ended(at, a.request.id);
         }
-        // 500 tokens of system prompt, team prefix and document, of which there are 18 choices.
+        // System prompt, team prefix and document have 500 tokens and 18 combinations.
         let document = |chain: &Arc<Chain>| chain.hash(30);
         let different: BTreeSet<_> = chains.iter().map(document).collect();
         assert!((4..=18).contains(&different.len()), "{}", different.len());

@@ -1,4 +1,4 @@
-//! Texts that sessions share: which of them a session has, and how long each is.
+//! Texts that sessions share: which text each session has, and the length of each text.
 
 use super::spec::{SharedTexts, TextsOf};
 use crate::id::TenantId;
@@ -7,13 +7,13 @@ use crate::sharing::{drawn_rank, zipf_shares};
 use crate::tokens::Segment;
 use std::sync::Arc;
 
-/// One kind of shared text, ready to be drawn from.
+/// The shared texts of one kind, such as team prefixes.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     spec: SharedTexts,
-    /// Of the run and the kind: texts of two kinds are never equal.
+    /// Drawn from the run's seed and the kind, so that texts of two kinds are never equal.
     seed: u64,
-    /// Share of the sessions that have this text or a more popular one.
+    /// The share of the sessions that have this text or a more popular one, up to 1.
     cumulative: Arc<[f64]>,
 }
 
@@ -24,16 +24,16 @@ impl Shelf {
         Self { spec, seed, cumulative }
     }
 
-    /// The text of a session of this tenant, in at most half of `room`.
+    /// The text of a session of this tenant. Its length is at most half of `room`, in tokens.
     pub fn pick(&self, tenant: TenantId, session: u64, room: u32) -> Segment {
-        // A generator of its own: another kind of text in a workload shifts no other draw.
+        // A separate generator, so that adding shared texts to a workload changes no other draw.
         let u = Rng::named(self.seed, &[1, session]).unit();
         let rank = u64::from(drawn_rank(&self.cumulative, u));
         let owner = match self.spec.of {
             TextsOf::Tenant => u64::from(tenant.0),
             TextsOf::Everybody => 0,
         };
-        // The first owner's texts have the names that those of a workload with one tenant have.
+        // The texts of the first tenant are those of a workload with one tenant.
         let seed = if owner == 0 { self.seed } else { hash_words(&[self.seed, 4, owner]) };
         let tokens = self.spec.tokens.draw_count(&mut Rng::named(seed, &[2, rank]));
         let tokens = tokens.min(room.saturating_sub(2) / 2);
@@ -64,11 +64,11 @@ mod tests {
     fn popularity_follows_the_exponent() {
         let mut zipf: Vec<u32> = counts(1.0).into_values().collect();
         zipf.sort_unstable_by(|a, b| b.cmp(a));
-        // The harmonic number of 100 is 5.187: the first has 19.3 % of the sessions.
+        // The harmonic number of 100 is 5.187, so the first text has 19.3 % of the sessions.
         assert!((9_200..10_100).contains(&zipf[0]), "{}", zipf[0]);
         assert!((4_500..5_200).contains(&zipf[1]), "{}", zipf[1]);
         let even = counts(0.0);
-        assert_eq!(even.len(), 100, "one length a text");
+        assert_eq!(even.len(), 100, "each text has one length");
         assert!(even.into_values().all(|count| (380..620).contains(&count)));
     }
 
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn each_tenant_has_texts_of_its_own_unless_they_are_everybodys() {
+    fn tenants_share_texts_only_if_the_workload_says_so() {
         let tokens = Amount { mean: 500.0, cv: 0.5 };
         let shelf = |of| Shelf::new(SharedTexts { count: 4, tokens, zipf: 1.0, of }, 7, 0);
         let all = |shelf: &Shelf, tenant| -> BTreeSet<u64> {
@@ -96,6 +96,6 @@ mod tests {
         let (own, common) = (shelf(TextsOf::Tenant), shelf(TextsOf::Everybody));
         assert!(all(&own, 1).is_disjoint(&all(&own, 2)));
         assert_eq!(all(&common, 1), all(&common, 2));
-        assert_eq!(all(&own, 0), all(&common, 5), "the first tenant's are those of one alone");
+        assert_eq!(all(&own, 0), all(&common, 5), "the first tenant has the common texts");
     }
 }

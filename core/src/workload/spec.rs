@@ -1,4 +1,4 @@
-//! What a workload file says: the shape of its sessions, and the texts that sessions share.
+//! The contents of a workload file: the shape of its sessions, and the texts that sessions share.
 
 use super::arrivals::Arrivals;
 use crate::rng::{Rng, hash_words};
@@ -6,19 +6,21 @@ use crate::sharing::Tenants;
 use crate::tokens::Segment;
 use serde::{Deserialize, Serialize};
 
-/// A workload file. Every prompt begins with a system prompt, then come the shared texts in the
-/// order in which they stand here, then what is the session's own.
+/// A workload file. A prompt has a system prompt, then the team prefix and the document, then the
+/// session's own text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[serde(from = "WorkloadFile", into = "WorkloadFile")]
 pub struct WorkloadSpec {
+    /// The sessions without their shared texts.
     pub sessions: SessionsSpec,
-    /// Tools, system prompt and instructions of a team: all its sessions begin with them.
+    /// Texts of teams, such as tools and instructions, each shared by the team's sessions. None: no
+    /// such part.
     pub team_prefixes: Option<SharedTexts>,
-    /// The document that a session is about.
+    /// Documents, of which each session is about one. None: no such part.
     pub documents: Option<SharedTexts>,
-    /// How many tenants the sessions belong to.
+    /// The number of tenants. Each session belongs to one, at random.
     pub tenants: u32,
-    /// The exponent of Zipf's law by which the sessions are dealt to tenants; 0 deals evenly.
+    /// The exponent of Zipf's law for the tenants' shares of the sessions. With 0 all are equal.
     pub tenant_zipf: f64,
 }
 
@@ -26,32 +28,37 @@ pub struct WorkloadSpec {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionsSpec {
+    /// The name in reports.
     pub name: String,
-    /// How many requests in all; the last session is cut to fit.
+    /// The number of requests of a run. The last session is cut to fit.
     pub requests: u64,
+    /// The arrivals of sessions.
     pub arrivals: Arrivals,
-    /// Different system prompts; each session has one of them.
+    /// The number of different system prompts. Each session has one of them.
     pub system_prompts: u64,
+    /// The length of a system prompt.
     pub system_tokens: u32,
-    /// Of a session that branches: levels.
+    /// Turns of a session; in a branching session, levels.
     pub turns: Amount,
-    /// None: each turn goes on with the one before it.
+    /// How the session branches. None: each turn continues the one before it.
     pub branching: Option<Branching>,
-    /// What the user, or a tool for it, adds in a turn.
+    /// Tokens that the user or a tool adds in a turn.
     pub user_tokens: Amount,
+    /// Tokens of an answer.
     pub output_tokens: Amount,
-    /// To the next message, from what `think_from` says.
+    /// Seconds before the next message, counted from `think_from`.
     pub think_s: Amount,
+    /// The start of the think time.
     pub think_from: ThinkFrom,
-    /// A session ends before a prompt and its answer would pass this.
+    /// The longest prompt and answer together. A session ends before a turn that would pass it.
     pub max_context_tokens: u32,
 }
 
-/// A workload as its file has it: all in one table, because serde can't flatten a table and still
-/// name the line of an unknown field.
+/// The one table of a workload file. Serde cannot flatten a table and still give the line of an
+/// unknown field, so this struct repeats the fields of [`SessionsSpec`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct WorkloadFile {
     name: String,
     requests: u64,
     arrivals: Arrivals,
@@ -76,44 +83,44 @@ struct Written {
     max_context_tokens: u32,
 }
 
-/// Where a think time begins. Either way a message waits for the answer to the one before.
+/// The start of a think time. In both cases a message waits for the answer to the one before it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkFrom {
-    /// At the end of the answer: a slow fleet slows its users down.
+    /// At the end of the answer. Users of a slow fleet send less.
     #[default]
     Answer,
-    /// At the message before: users keep their own pace while answers come in time, so that two
-    /// fleets hear the same messages at the same times.
+    /// At the message before. If answers come before the think time ends, the send times do not
+    /// depend on the fleet.
     Message,
 }
 
-impl From<Written> for WorkloadSpec {
-    fn from(written: Written) -> Self {
+impl From<WorkloadFile> for WorkloadSpec {
+    fn from(file: WorkloadFile) -> Self {
         Self {
             sessions: SessionsSpec {
-                name: written.name,
-                requests: written.requests,
-                arrivals: written.arrivals,
-                system_prompts: written.system_prompts,
-                system_tokens: written.system_tokens,
-                turns: written.turns,
-                branching: written.branching,
-                user_tokens: written.user_tokens,
-                output_tokens: written.output_tokens,
-                think_s: written.think_s,
-                think_from: written.think_from,
-                max_context_tokens: written.max_context_tokens,
+                name: file.name,
+                requests: file.requests,
+                arrivals: file.arrivals,
+                system_prompts: file.system_prompts,
+                system_tokens: file.system_tokens,
+                turns: file.turns,
+                branching: file.branching,
+                user_tokens: file.user_tokens,
+                output_tokens: file.output_tokens,
+                think_s: file.think_s,
+                think_from: file.think_from,
+                max_context_tokens: file.max_context_tokens,
             },
-            team_prefixes: written.team_prefixes,
-            documents: written.documents,
-            tenants: written.tenants.unwrap_or(1),
-            tenant_zipf: written.tenant_zipf.unwrap_or(0.0),
+            team_prefixes: file.team_prefixes,
+            documents: file.documents,
+            tenants: file.tenants.unwrap_or(1),
+            tenant_zipf: file.tenant_zipf.unwrap_or(0.0),
         }
     }
 }
 
-impl From<WorkloadSpec> for Written {
+impl From<WorkloadSpec> for WorkloadFile {
     fn from(spec: WorkloadSpec) -> Self {
         let WorkloadSpec { sessions, team_prefixes, documents, tenants, tenant_zipf } = spec;
         Self {
@@ -137,20 +144,20 @@ impl From<WorkloadSpec> for Written {
     }
 }
 
-/// How a session branches: a search through ideas, or agents that work side by side and hand over.
+/// The branches of a session, as in a tree search or with agents that work in parallel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branching {
-    /// In how many ways each context is gone on with, all at once.
+    /// Branches that continue each context of a level, all at once.
     pub branches: u32,
-    /// How many of a level's contexts, drawn by lot, the next level goes on with.
+    /// Contexts, chosen at random, that the next level continues.
     pub keep: u32,
-    /// Turns of a branch in a level, each with the ones before it in its prompt.
+    /// Turns of a branch in a level.
     pub turns: u32,
 }
 
 impl Branching {
-    /// Of each number.
+    /// The largest value of each field.
     const MOST: u32 = 1_024;
 
     fn check(self) -> Result<(), String> {
@@ -164,28 +171,30 @@ impl Branching {
     }
 }
 
-/// Texts of which each session has one, some of them in more sessions than others.
+/// Texts that sessions share. Each session has one of them.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedTexts {
-    /// How many different ones.
+    /// The number of different texts.
     pub count: u32,
-    /// The length of each; cut to half the context that is left, so that there is room for turns.
+    /// The length of a text. It is cut to half of the remaining context, so that turns have room.
     pub tokens: Amount,
-    /// The exponent of Zipf's law: the n-th is in n^-zipf times as many sessions as the first; 0
-    /// makes all equally popular.
+    /// The exponent of Zipf's law: text n, from 1, is in n^-zipf times as many sessions as the first.
+    /// With 0 all texts are equally popular.
     pub zipf: f64,
-    /// Whether each tenant has so many texts of its own, or all draw from the same ones.
+    /// Whether each tenant has `count` texts, or all tenants share the same ones.
     #[serde(default)]
     pub of: TextsOf,
 }
 
-/// Whose shared texts are.
+/// The owner of shared texts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextsOf {
+    /// Each tenant has separate texts.
     #[default]
     Tenant,
+    /// All tenants share the same texts.
     Everybody,
 }
 
@@ -193,18 +202,21 @@ pub enum TextsOf {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
+    /// The mean.
     pub mean: f64,
-    /// Standard deviation over mean; 0 makes it constant.
+    /// Standard deviation divided by mean. With 0 the amount is constant.
     pub cv: f64,
 }
 
 impl Amount {
+    /// Draws an amount.
     pub fn draw(&self, rng: &mut Rng) -> f64 {
         if self.cv == 0.0 { self.mean } else { rng.lognormal(self.mean, self.cv) }
     }
 
+    /// Draws a whole number, at least 1.
     pub fn draw_count(&self, rng: &mut Rng) -> u32 {
-        // A draw beyond 2^31 is cut by `max_context_tokens` anyway.
+        // `max_context_tokens` cuts lengths far below 2^31.
         libm::round(self.draw(rng)).clamp(1.0, f64::from(i32::MAX)) as u32
     }
 
@@ -214,19 +226,23 @@ impl Amount {
         }
         let Self { mean, cv } = self;
         Err(format!(
-            "mean {mean} and cv {cv}, expected a mean of at least {least} and a cv of 0 to 100"
+            "mean {mean} and cv {cv}, expected a mean from {least} to 1e9 and a cv from 0 to 100"
         ))
     }
 }
 
+/// A value that a workload file must not have.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
 pub struct SpecError {
+    /// The key in the file.
     pub field: &'static str,
+    /// The value and what was expected.
     pub why: String,
 }
 
 impl WorkloadSpec {
+    /// Checks all fields. The error is the first bad one.
     pub fn check(&self) -> Result<(), SpecError> {
         self.sessions.check()?;
         for (field, texts) in [("team_prefixes", self.team_prefixes), ("documents", self.documents)]
@@ -244,11 +260,12 @@ impl WorkloadSpec {
         Ok(())
     }
 
+    /// The tenants and their shares of the sessions.
     pub fn tenants(&self) -> Tenants {
         Tenants::new(self.tenants, self.tenant_zipf)
     }
 
-    /// The shared texts in the order of the prompt.
+    /// The shared texts, in their order in a prompt.
     pub fn shared(&self) -> Vec<SharedTexts> {
         [self.team_prefixes, self.documents].into_iter().flatten().collect()
     }
@@ -267,16 +284,18 @@ impl SharedTexts {
 }
 
 impl SessionsSpec {
-    /// A system prompt by its number, below `system_prompts`: the operator's own text.
+    /// The text of a system prompt, which belongs to the operator. `number` is below
+    /// `system_prompts`.
     pub fn system_prompt(&self, seed: u64, number: u64) -> Segment {
         let seed = hash_words(&[seed, 1, number, 0]);
         Segment::Text { seed, tokens: self.system_tokens }
     }
 
+    /// Checks all fields. The error is the first bad one.
     pub fn check(&self) -> Result<(), SpecError> {
         let err = |field, why: String| Err(SpecError { field, why });
         if self.name.is_empty() {
-            return err("name", "empty, expected one".into());
+            return err("name", "empty, expected a name".into());
         }
         if !(1..=100_000_000).contains(&self.requests) {
             return err("requests", format!("{}, expected 1 to 100000000", self.requests));
@@ -302,7 +321,7 @@ impl SessionsSpec {
         let least = self.system_tokens.saturating_add(2);
         if self.max_context_tokens < least || self.max_context_tokens > 1 << 30 {
             let why = format!(
-                "{}, expected {least} (system_tokens and one of each) to {}",
+                "{}, expected {least} (system_tokens + 2) to {}",
                 self.max_context_tokens,
                 1 << 30
             );
@@ -338,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn specs_that_cannot_be_are_refused_by_field() {
+    fn invalid_specs_are_rejected_by_field() {
         assert_eq!(good().check(), Ok(()));
         type Spoil = fn(&mut SessionsSpec);
         let bad: [(&str, Spoil); 10] = [
@@ -365,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_texts_that_cannot_be_are_refused_by_field() {
+    fn invalid_shared_texts_are_rejected_by_field() {
         let texts = good().documents.unwrap();
         let bad = [
             SharedTexts { count: 0, ..texts },
@@ -382,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_cannot_be_are_refused_by_field() {
+    fn invalid_tenants_are_rejected_by_field() {
         for tenants in [0, Tenants::MOST + 1] {
             assert_eq!(WorkloadSpec { tenants, ..good() }.check().unwrap_err().field, "tenants");
         }

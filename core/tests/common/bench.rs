@@ -1,4 +1,4 @@
-//! An engine that is driven by hand, and what came out of it.
+//! An engine that a test drives by hand, and its outputs.
 
 use super::{round_profile, spill, work};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub fn at(ns: u64) -> Instant {
     Instant::from_nanos(ns)
 }
 
-/// What came out for one request, in nanoseconds.
+/// The outputs of one request, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Seen {
     pub admitted: Option<u64>,
@@ -39,7 +39,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(profile: Profile) -> Self {
-        profile.check().expect("a profile that can be");
+        profile.check().expect("a valid profile");
         let scope = ScopePlan::new("", "", "", profile.block_size);
         Self { engine: Engine::new(WorkerId(0), 1, profile), scope, seen: BTreeMap::new() }
     }
@@ -48,7 +48,7 @@ impl Bench {
         work(id, &self.scope, prompt, output)
     }
 
-    /// Everything due before `ns` happens first, what is due at `ns` afterwards.
+    /// Submits a request. Work due before `ns` is done first, work due at `ns` afterwards.
     pub fn submit(&mut self, ns: u64, id: u64, prompt: &[Segment], output: u32) {
         self.run_before(ns);
         self.engine.submit(at(ns), self.work(id, prompt, output)).unwrap();
@@ -86,7 +86,7 @@ impl Bench {
                     | Output::Prefilled { .. }
                     | Output::Pull { .. }
                     | Output::HandedOver { .. } => {
-                        panic!("there is nobody else")
+                        panic!("an output for another worker, in a test with one")
                     }
                     Output::Finished { id, at, cached_tokens, .. } => {
                         let seen = self.seen.entry(id.0).or_default();
@@ -117,11 +117,11 @@ pub fn times(seen: &BTreeMap<u64, Seen>, id: u64) -> (u64, u64) {
     (seen.first.expect("a first token"), seen.finished.expect("an end"))
 }
 
-/// 101 blocks of HBM. A (400 tokens) is computed at 0 and pushed out by B at 10 ms.
+/// HBM has 101 blocks. A (400 tokens) is computed at 0, and B evicts it at 10 ms.
 pub fn with_a_in_the_host_tier(loads: Loads) -> Bench {
     let mut profile = round_profile(4);
     profile.hbm_tokens = Some(404);
-    // 0.1 GB/s: 10 µs a token; 500 µs latency.
+    // 0.1 GB/s is 10 µs a token; the latency is 500 µs.
     profile.tiers = vec![spill("host", 1_000, 0.1, 500.0, loads)];
     let mut bench = Bench::new(profile);
     bench.submit(0, 100, &[text(1, 400)], 1);

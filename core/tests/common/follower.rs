@@ -1,4 +1,4 @@
-//! A router's view of a store: its events and nothing else.
+//! A router's index that follows a store's events, and nothing else.
 
 use warmpath_core::engine::store::BlockStore;
 use warmpath_core::event::{KvBatch, Snapshot};
@@ -21,7 +21,7 @@ impl Default for Follower {
 }
 
 impl Follower {
-    /// The events alone must lead a router to the same contents.
+    /// Applies the store's events. The index must then have the store's contents.
     pub fn follow(&mut self, store: &mut BlockStore) {
         self.seq += 1;
         let events = store.take_events();

@@ -1,7 +1,7 @@
-//! What the tests of this folder share: seeds that name themselves, texts that branch, and a
-//! worker with round numbers.
+//! Common parts of the tests: seeds that are printed on failure, texts that branch, and a worker
+//! with round numbers.
 
-// Each test file uses a part of it.
+// Each test file uses only a part of it.
 #![allow(dead_code)]
 
 pub mod bench;
@@ -22,7 +22,7 @@ use warmpath_core::routing::policy::{PolicyConfig, WaitForRoom};
 use warmpath_core::runs::ANCHOR;
 use warmpath_core::tokens::{Segment, materialize};
 
-/// Runs `case` for each seed; a failure names its seed, so that it can be run alone.
+/// Runs `case` for each seed. A failure prints its seed, so that it can be repeated alone.
 pub fn for_seeds(seeds: std::ops::Range<u64>, case: impl Fn(&mut Rng)) {
     for seed in seeds {
         let mut rng = Rng::named(seed, &[]);
@@ -58,7 +58,7 @@ pub enum Form {
     Written,
 }
 
-/// Texts that branch off each other at random places.
+/// Texts that share a beginning and branch at random places.
 #[derive(Debug)]
 pub struct Texts {
     pub block_size: u32,
@@ -98,12 +98,12 @@ impl Texts {
         &self.chains[rng.below(self.chains.len() as u64) as usize]
     }
 
-    /// One with at least one full block.
+    /// A random chain with at least one full block.
     pub fn pick_full(&self, rng: &mut Rng) -> Option<&Arc<Chain>> {
         (0..20).map(|_| self.pick(rng)).find(|chain| chain.blocks() > 0)
     }
 
-    /// The first tokens of a random text; at least one.
+    /// The first tokens of a random text, at least one.
     pub fn prompt(&self, rng: &mut Rng) -> TokenBlocks {
         let chain = self.pick(rng);
         TokenBlocks::new(Arc::clone(chain), between(rng, 1, chain.tokens()))
@@ -128,7 +128,7 @@ pub fn run(chain: &Arc<Chain>, start: u32, end: u32) -> BlockRun {
     BlockRun { chain: Arc::clone(chain), start, end }
 }
 
-/// The same run as it comes off the wire: names from the last anchor before it, nothing earlier.
+/// The same run as it arrives from the wire, with names only from the last anchor before it.
 pub fn off_the_wire(run: &BlockRun) -> BlockRun {
     let before = run.start.max(1) - 1;
     let base = before - before % ANCHOR;
@@ -137,8 +137,8 @@ pub fn off_the_wire(run: &BlockRun) -> BlockRun {
     BlockRun { chain, start: run.start, end: run.end }
 }
 
-/// Round numbers: a step takes 1 ms, and 10 µs more for each token above the first hundred.
-/// Context, pairs and sequences cost nothing unless a test says so.
+/// A profile with round numbers: a step takes 1 ms, and 10 µs more for each token above 100.
+/// Context, pairs and sequences cost nothing unless a test sets them.
 pub fn round_profile(block_size: u32) -> Profile {
     Profile {
         name: "round".into(),
@@ -171,8 +171,8 @@ pub fn linear(profile: &mut Profile) -> &mut LinearStep {
     }
 }
 
-/// A tier that takes what HBM throws out. With 1,000 bytes a token and `gb_s` of bandwidth, a token
-/// takes `1000 / gb_s` ns; writing takes no time worth counting.
+/// A tier that takes the blocks HBM evicts. With 1,000 bytes a token and `gb_s` of bandwidth, a
+/// token takes `1000 / gb_s` ns to load. Writing takes almost no time.
 pub fn spill(name: &str, tokens: u64, gb_s: f64, latency_us: f64, loads: Loads) -> TierSpec {
     TierSpec {
         pieces: None,
@@ -196,11 +196,11 @@ pub fn work(id: u64, scope: &ScopePlan, text: &[Segment], output: u32) -> Work {
     Work::new(RequestId(id), None, &chain, (prompt, output), TokenSource::new(whole.into()))
 }
 
-/// Behind HBM: how many blocks, and how they come.
+/// The tiers behind HBM: blocks, and when they are written.
 pub type Behind = Vec<(u64, Fill)>;
 
-/// 1 µs a token to load against 10 µs to compute, after 50 µs of latency; each further tier is so much
-/// slower.
+/// A token takes 1 µs to load after 50 µs of latency, and 10 µs to compute. Each further tier is
+/// slower: twice, three times.
 pub fn tiered(block_size: u32, hbm_blocks: u64, behind: &Behind, loads: Loads) -> Profile {
     let size = u64::from(block_size);
     let mut profile = round_profile(block_size);
@@ -211,11 +211,12 @@ pub fn tiered(block_size: u32, hbm_blocks: u64, behind: &Behind, loads: Loads) -
         tier.fill = fill;
         profile.tiers.push(tier);
     }
-    profile.check().expect("a profile that can be");
+    profile.check().expect("a valid profile");
     profile
 }
 
-/// A worker as a router hears of it: blocks of 10, 10 µs a token to compute, nothing behind HBM.
+/// A worker as a router knows it: blocks of 10 tokens, 10 µs to compute a token, no tier behind
+/// HBM.
 pub fn joined(worker: u32) -> WorkerInfo {
     WorkerInfo {
         worker: WorkerId(worker),

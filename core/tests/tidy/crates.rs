@@ -25,10 +25,16 @@ fn crates_depend_only_downwards() {
     let wire = ["tokio", "tonic", "prost", "vllm-proto", "warmpath-proto"];
     let shells = ["warmpath-router", "warmpath-worker-sim", "warmpath-loadgen"];
     let all = [&wire[..], &shells[..]].concat();
-    let rules: [(&str, &[&str], &[&str]); 6] = [
+    let rules: [(&str, &[&str], &[&str]); 8] = [
         ("core", &every, &[&all[..], &["warmpath-sim"]].concat()),
         ("sim", &every, &all),
         ("proto", &built, &[&shells[..], &["warmpath-sim"]].concat()),
+        (
+            "launch",
+            &built,
+            &[&shells[..], &["tonic", "prost", "warmpath-proto", "warmpath-sim"]].concat(),
+        ),
+        ("sheet", &every, &[&all[..], &["warmpath-core", "warmpath-sim"]].concat()),
         ("router", &built, &["warmpath-worker-sim", "warmpath-sim", "warmpath-loadgen"]),
         ("worker-sim", &built, &["warmpath-router", "warmpath-sim", "warmpath-loadgen"]),
         ("loadgen", &built, &["rand"]),

@@ -212,13 +212,16 @@ impl Reader {
                 }
                 TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
                 other => {
-                    // `crate::a::$b` and `crate::a::{..}` name more than what stands here.
+                    // `crate::a::$b` and `crate::a::{..}` name more than what stands here, and
+                    // `pub(in crate::a)` uses nothing of it.
                     let whole = core::mem::take(&mut path);
                     if colons != 2 {
                         self.named(whole);
                     }
                     colons = 0;
-                    if let TokenTree::Group(group) = other {
+                    if let TokenTree::Group(group) = other
+                        && !group.stream().to_string().starts_with("in crate")
+                    {
                         self.tokens(group.stream());
                     }
                 }

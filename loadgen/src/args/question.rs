@@ -1,38 +1,41 @@
-//! What a study is asked about: a workload, a fleet, prices and an SLO.
+//! The flags that `sharing`, `advise` and `generations` share: a workload, a fleet, prices and an SLO.
 
 use super::{Prices, TraceArgs, What};
 use clap::Args;
 use std::path::PathBuf;
 
+/// What a study is about.
 #[derive(Debug, Args)]
 pub struct Question {
-    /// A scenario file (TOML) with a pool and devices; without it the built-in one
-    /// (deploy/scenarios/sharing.toml)
+    /// Scenario file (TOML) with a pool and devices [default: the built-in
+    /// deploy/scenarios/sharing.toml]
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
     #[command(flatten)]
     pub trace: Option<TraceArgs>,
-    /// A workload by name, or a workload file (TOML); the scenario's unless given
+    /// Workload: a name, or a workload file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
-    /// Deals the sessions to so many tenants
+    /// Number of tenants; sessions are assigned at random [default: the workload's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub tenants: Option<u32>,
-    /// Workers in the fleet; 4 for recorded sessions unless given
+    /// Number of workers [default: the scenario's; 4 for recorded sessions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub workers: Option<u32>,
-    /// A worker profile by name, or a profile file (TOML)
+    /// Worker profile: a name, or a profile file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Plays the first so many requests alone, whole sessions; 6000 of recorded sessions unless given
+    /// Plays only the first N requests; recorded sessions stay whole [default: all; 6000 of recorded
+    /// sessions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
-    #[arg(long, value_name = "N", help = "Seed of everything that is drawn")]
+    /// Seed for everything that is random [default: the scenario's]
+    #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Seconds to the first token that 90 % of the requests must keep
+    /// SLO: seconds to the first token, for 90 % of the requests [default: the scenario's]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub ttft: Option<f64>,
-    /// Seconds for each further token
+    /// SLO: seconds for each further token, for 90 % of the requests [default: the scenario's]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub tpot: Option<f64>,
     #[command(flatten)]
@@ -46,7 +49,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// The same as flags of a run.
+    /// The same as the flags of a run, with costs.
     pub fn what(&self) -> What {
         What {
             scenario: self.scenario.clone(),

@@ -1,4 +1,4 @@
-//! Which trace to play, and how.
+//! The flags for a trace.
 
 use super::values::{parse_count, parse_seconds};
 use clap::Args;
@@ -7,26 +7,26 @@ use std::path::PathBuf;
 use warmpath_core::workload::arrivals::TraceArrivals;
 use warmpath_core::workload::trace::Format;
 
-/// A trace to play instead of a workload. All of them are absent unless the file is named.
+/// A trace to play instead of a workload. The other flags need `--trace`.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// A trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), Azure's
-    /// CSV, or Dynamo's request traces (JSONL), gzipped or not
-    // Not required by itself; the flags below require it.
+    /// Trace to play instead of a workload: Mooncake's JSONL, coding-agent sessions (JSONL), Azure's
+    /// CSV, or Dynamo's request traces (JSONL), plain or gzipped
+    // clap would require a field that is no option. The flags below require it.
     #[arg(id = "trace", long = "trace", value_name = "FILE", required = false)]
     #[arg(conflicts_with = "workload")]
     pub file: PathBuf,
-    /// The trace's format: mooncake, coding-agents, azure or dynamo; told from the file unless given
+    /// Format of the trace: mooncake, coding-agents, azure or dynamo [default: detected from the file]
     #[arg(long, value_name = "NAME", requires = "trace")]
     pub format: Option<Format>,
-    /// When a trace's requests come: recorded (the default), or with drawn gaps of the same mean:
-    /// poisson, constant or gamma:CV
+    /// Arrival times of the trace's requests: recorded, or drawn with the same mean gap: poisson,
+    /// constant or gamma:CV [default: recorded]
     #[arg(long, value_name = "KIND", requires = "trace")]
     pub arrivals: Option<TraceArrivals>,
-    /// Recorded sessions under way at once, in a closed loop; 64 unless given
+    /// Recorded sessions that run at the same time, in a closed loop [default: 64]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU32>, requires = "trace")]
     pub sessions: Option<NonZeroU32>,
-    /// The longest that a recorded session thinks between answer and next request; 60 unless given
+    /// Longest pause of a recorded session between an answer and its next request [default: 60]
     #[arg(long, value_name = "SECONDS", requires = "trace", value_parser = parse_seconds)]
     pub think_cap: Option<f64>,
 }

@@ -1,11 +1,12 @@
-//! Values of flags, and what each must be.
+//! How the values of flags are read, and what each must be.
 
 use std::str::FromStr;
 use warmpath_core::sharing::Tenants;
 
-/// The least and the greatest.
+/// The lowest and the highest speedup, as routers and workers take it.
 pub const SPEEDUPS: (f64, f64) = (1e-3, 1e4);
 
+/// Value of `--hbm-tokens`. None: unlimited.
 #[derive(Clone, Copy, Debug)]
 pub struct HbmTokens(pub Option<u64>);
 
@@ -18,12 +19,12 @@ pub fn parse_tokens(text: &str) -> Result<HbmTokens, String> {
     if tokens == 0 { Err(expected.into()) } else { Ok(HbmTokens(Some(tokens))) }
 }
 
-/// Times a rate: from a millionth to a million.
+/// A factor for an arrival rate: from a millionth to a million.
 pub fn parse_scale(text: &str) -> Result<f64, String> {
     parse_within(text, 1e-6, 1e6)
 }
 
-/// As routers and workers take it.
+/// Model seconds per wall second.
 pub fn parse_speedup(text: &str) -> Result<f64, String> {
     parse_within(text, SPEEDUPS.0, SPEEDUPS.1)
 }

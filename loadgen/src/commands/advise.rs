@@ -1,4 +1,4 @@
-//! `advise`: the command of [`crate::studies::advise`].
+//! `loadgen advise`: the command of [`crate::studies::advise`].
 
 use crate::args::Question;
 use crate::play::Progress;
@@ -6,29 +6,31 @@ use crate::studies::advise::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// A cluster that shares, users' own devices, or both: which, at what cost, and what would turn
-/// the answer round
+/// Advises which is cheapest for a workload: a cluster that shares KV cache, users' own devices, or
+/// both; with costs and with what would change the answer
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, for ten million requests a month:
+  loadgen advise --workload chat --monthly-requests 10_000_000")]
 pub struct Args {
     #[command(flatten)]
     pub question: Question,
-    /// Requests a month; unless given, what the workload's own rate makes if it is the peak's
+    /// Requests per month [default: from the workload's rate, taken as the rate at the peak]
     #[arg(long, value_name = "N", value_parser = parse_amount)]
     pub monthly_requests: Option<f64>,
-    /// The busiest time's rate over the month's mean
+    /// Rate at the busiest time, divided by the mean rate of the month
     #[arg(long, value_name = "X", default_value_t = 3.0, value_parser = parse_peak)]
     pub peak: f64,
-    /// People behind the requests, each with a device; one for each 1000 requests a month unless given
+    /// Number of users, each with a device [default: one per 1000 requests per month]
     #[arg(long, value_name = "N", value_parser = parse_amount)]
     pub users: Option<f64>,
-    /// The users' devices: a profile by name, or a profile file (TOML)
+    /// Profile of the users' devices: a name, or a profile file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub device_profile: Option<String>,
-    /// Of a device's price and idle power, what is charged: 0, its users have it anyway, to 1, it was
-    /// bought for this; the price sheet's unless given
+    /// Share of a device's price and idle power that is charged: from 0 (users own it anyway) to 1
+    /// (bought for this) [default: the price sheet's]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub charged_share: Option<f64>,
-    /// Seeds over which the bands go; 3 unless given, and 1 for a trace, which is the same with each
+    /// Number of seeds that a band covers [default: 3; 1 for a trace, which is the same for each seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub seeds: Option<u64>,
 }

@@ -1,4 +1,5 @@
-//! `compare`: each policy live, then the same requests in virtual time, then the whole workload.
+//! `loadgen compare`: each policy on a live fleet, then the same requests in virtual time, then the
+//! whole workload in virtual time.
 
 use super::finish::{self, About};
 use crate::args::What;
@@ -12,22 +13,27 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Wall seconds of a trace that the live leg plays unless told otherwise.
+/// Wall seconds of a trace that the live leg plays by default.
 const LIVE_SECONDS: f64 = 8.0;
 
 /// Runs each policy on a live gRPC fleet in this process and in virtual time, and prints one table
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, with 200 live requests for each policy:
+  loadgen compare --workload chat --policies round-robin,kv-aware --live-requests 200
+
+The table has three modes: live (real sockets), sim-slice (the same requests in virtual time), sim
+(the whole workload in virtual time). live and sim-slice should agree.")]
 pub struct Args {
     #[command(flatten)]
     pub what: What,
-    /// Requests of the live leg; 0 leaves it out. Default: the scenario's, of a trace what it sends in
-    /// 8 s; none with several seeds or rates
+    /// Number of live requests for each policy; 0: no live run [default: the scenario's; of a trace,
+    /// what it sends in 8 wall seconds; 0 with several seeds or rates]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64>)]
     pub live_requests: Option<u64>,
-    /// Model seconds a wall second in the live leg
+    /// Model seconds per wall second in live runs, 0.001 to 10000 [default: the scenario's]
     #[arg(long, value_name = "X", value_parser = parse_speedup)]
     pub speedup: Option<f64>,
-    /// Writes each live router's log as DIR/POLICY.jsonl, for `loadgen replay`
+    /// Writes the record of each live router to DIR/LABEL.jsonl, for `loadgen replay`
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
 }
@@ -42,7 +48,7 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
     finish::finish(setup, results, &about, files)
 }
 
-/// Each policy live, then the same requests in virtual time, then the whole workload.
+/// Plays each policy live, then the same requests in virtual time, then the whole workload.
 fn compare(
     args: &Args,
     setup: &Setup,
@@ -62,7 +68,9 @@ fn compare(
         [("--record", args.record.is_some()), ("--speedup", args.speedup.is_some())]
     {
         if given && no_live {
-            return Err(bad(format!("{flag}: there is no live leg for it; see --live-requests")));
+            return Err(bad(format!(
+                "{flag}: there is no live leg, expected --live-requests above 0"
+            )));
         }
     }
     let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
@@ -113,7 +121,7 @@ fn compare(
     of_runs(runs, setup, &prepared, options, progress)
 }
 
-/// Why a set-up has no live leg, where it has none.
+/// Why a set-up has no live leg. None: it may have one.
 fn only_virtual(setup: &Setup) -> Option<&'static str> {
     let reasons = [
         (setup.devices.is_some(), "devices run in virtual time only"),

@@ -1,4 +1,4 @@
-//! `explain`: why a running router sent a request where it did, as a receipt.
+//! `loadgen explain`: why a running router chose a worker for a request.
 
 use crate::files::check_target;
 use anyhow::{Result, anyhow};
@@ -10,17 +10,18 @@ use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{Candidate, ExplainRequest, ExplainResponse};
 use warmpath_proto::{status, transport};
 
-/// Says why a running router sent a request where it did
+/// Prints why a running router chose a worker for a request
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, with the admin listener of the router on port 50052:
+  loadgen explain --target http://127.0.0.1:50052 lg-7-12")]
 pub struct Args {
-    /// The router's admin listener: http://HOST:PORT
+    /// Address of the router's admin listener: http://HOST:PORT
     #[arg(long, value_name = "URL")]
     target: String,
-    /// The request, by its client's name for it or by what the router answered in
-    /// x-warmpath-request-id
+    /// Id of the request: the client's, or the one in the router's header x-warmpath-request-id
     #[arg(value_name = "REQUEST_ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: String,
-    /// Whose it is, by the tenant's name; needed where several have one of that name
+    /// Name of the tenant that sent it; needed if several tenants used the id
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     tenant: String,
 }
@@ -47,7 +48,7 @@ fn receipt(answer: &ExplainResponse) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut header = vec!["candidate", "queue s", "prefill s", "load s", "total s", "overlap"];
-    // Where nobody would fetch, nothing is said of it.
+    // The column for peer fetches stands there only if a candidate would make one.
     let pulls = answer.candidates.iter().any(|candidate| candidate.pull.is_some());
     header.extend(pulls.then_some("pull"));
     table.add_row(header);
@@ -84,7 +85,7 @@ fn receipt(answer: &ExplainResponse) -> String {
     )
 }
 
-/// Overlap in blocks, HBM first, tiers behind it after a plus.
+/// The cells of a candidate. Overlap is in blocks: HBM, then each further tier after a plus.
 fn row(candidate: &Candidate) -> Vec<String> {
     let mut row = vec![format!("w{}", candidate.number)];
     match &candidate.terms {

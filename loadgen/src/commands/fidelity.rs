@@ -1,4 +1,4 @@
-//! `fidelity`: the command of [`crate::fidelity`].
+//! `loadgen fidelity`: the command of [`crate::fidelity`].
 
 use crate::fidelity;
 use anyhow::Result;
@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 /// Compares the timing model with measurements
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  loadgen fidelity --reference reference --json fidelity.json")]
 pub struct Args {
     /// A folder of more measurements than the program carries: steps.csv (whole steps),
     /// engine_steps.csv, kernels.csv, served_latency.csv, decode_anchors.csv, kv_transfer.csv,

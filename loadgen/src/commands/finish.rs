@@ -1,4 +1,4 @@
-//! How a command that plays ends: tables, files, exit status.
+//! The end of a command that plays: tables, files, exit status.
 
 use crate::args::What;
 use crate::figures::Results;
@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// The files that the flags name.
+/// The output files that the flags name.
 pub fn files(what: &What) -> Result<OutputFiles> {
     OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())
 }
 
-/// What stands above and below the tables.
+/// What is printed above and below the tables.
 pub struct About {
     pub title: String,
     pub slo: Slo,
@@ -36,8 +36,8 @@ impl About {
     }
 }
 
-/// Prints the tables and writes the files. A run that is not valid, or that answered nothing, is a
-/// failure.
+/// Prints the tables and writes the files. The exit status is a failure if a run is not valid or
+/// answered no request.
 pub fn finish(
     config: impl Serialize,
     results: Results,

@@ -1,4 +1,4 @@
-//! `generations`: the command of [`crate::studies::generations`].
+//! `loadgen generations`: the command of [`crate::studies::generations`].
 
 use crate::args::Question;
 use crate::play::Progress;
@@ -6,12 +6,14 @@ use crate::studies::generations::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// One workload on the chips of several generations: tokens a second, and what they cost
+/// Compares chips of several generations on one workload: tokens per second, and their cost
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, three devices, with a price for one of them:
+  loadgen generations --workload chat --devices h100,h200,b200 --price b200=6.50")]
 pub struct Args {
     #[command(flatten)]
     pub question: Question,
-    /// Devices to compare; the first is what the others are held against
+    /// Devices to compare, separated by commas; the others are compared with the first
     #[arg(
         long,
         value_name = "A,B,...",
@@ -19,7 +21,7 @@ pub struct Args {
         default_value = "b200,gb300,vera-rubin,h200,h100,mi300x,tpu7x,trainium3"
     )]
     pub devices: Vec<String>,
-    /// The least share of its maker's peaks that a device without measurements is credited with
+    /// Lowest efficiency assumed for a device without measurements, as a share of its maker's peaks
     #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
     pub realization: f64,
 }

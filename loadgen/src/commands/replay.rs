@@ -1,4 +1,4 @@
-//! `replay`: repeats a router's log.
+//! `loadgen replay`: repeats the record of a router.
 
 use crate::files::{bad, read};
 use anyhow::{Result, bail};
@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use warmpath_core::routing::record::{ReplayError, replay};
 
-/// Repeats a router's recorded log and checks that every decision comes out the same
+/// Repeats the record of a router and checks that every decision is the same
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, with a record of a simulated router:
+  loadgen sim --policies kv-aware --record records
+  loadgen replay records/kv-aware.jsonl")]
 pub struct Args {
-    /// A log that a router wrote with --record
+    /// Record that a router wrote with --record (JSONL)
     #[arg(value_name = "LOG")]
     pub log: PathBuf,
 }
@@ -32,7 +35,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
         Err(error @ ReplayError::Differs { .. }) => bail!("{name}: {error}"),
         Err(error) => {
-            // Each line is JSON of its own, so the column is the place in it.
+            // Each line is a JSON text, so "line 1" would mislead and the column says where.
             let why = error.to_string().replace(" at line 1 column ", " at column ");
             Err(bad(format!("{name}: {why}")))
         }

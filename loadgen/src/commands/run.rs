@@ -1,4 +1,4 @@
-//! `run`: drives a router that already runs, whatever stands behind it.
+//! `loadgen run`: sends requests to a router that is already running.
 
 use super::finish::{self, About};
 use crate::args::TraceArgs;
@@ -26,63 +26,66 @@ use warmpath_core::report::{Figures, Slo};
 use warmpath_core::sharing::{Scopes, Sharing};
 use warmpath_core::workload::trace::Pace;
 
-/// Drives a router that already runs
+/// Sends a workload or a trace to a running router and reports what came back
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, 500 requests at twice the workload's rate:
+  loadgen run --target http://127.0.0.1:50051 --workload chat --rate-scale 2 --requests 500")]
 pub struct Args {
-    /// The router: http://HOST:PORT
+    /// Address of the router: http://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub target: String,
     #[command(flatten)]
     pub what: RunWhat,
 }
 
-/// What to send to a router whose fleet and policy are its own business.
+/// What to send. The router has its own fleet and policy.
 #[derive(Debug, clap::Args)]
 pub struct RunWhat {
     #[command(flatten)]
     pub trace: Option<TraceArgs>,
-    /// A workload by name, or a workload file (TOML)
+    /// Workload: a name, or a workload file (TOML)
     #[arg(long, value_name = "NAME", default_value = "assistant")]
     pub workload: String,
-    /// Whom it plays: a TOML file with a `[[tenants]]` table for each, as the router's own has, of name
-    /// and token, token_file or token_env. Sessions are dealt to them
+    /// Tenants to send requests for: a TOML file with one [[tenants]] table each, of name and token,
+    /// token_file or token_env, as in the router's file. Sessions are assigned to them at random
     #[arg(long, value_name = "FILE")]
     pub tenants_file: Option<PathBuf>,
-    /// Stops after so many requests
+    /// Stops after N requests [default: the whole workload]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
     pub requests: Option<NonZeroU64>,
-    /// Times the workload's own arrival rate
+    /// Multiplies the workload's arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
-    /// Spreads the requests of one trace timestamp over the time to the next
+    /// Spreads the requests of one trace timestamp over the time until the next timestamp
     #[arg(long)]
     pub tick_jitter: bool,
-    /// Model seconds a wall second. Unless given, what the target says it runs at, and 1 for real
-    /// engines, which say nothing
+    /// Model seconds per wall second [default: what the router reports; 1 for real engines, which
+    /// report none]
     #[arg(long, value_name = "X", value_parser = parse_speedup)]
     pub speedup: Option<f64>,
-    /// Fails answers that are not the token stream of warmpath's simulated workers
+    /// Counts an answer as failed unless it is the token stream of warmpath's simulated workers
     #[arg(long)]
     pub check_tokens: bool,
-    #[arg(long, value_name = "N", value_parser = parse_whole::<u64>, default_value_t = 1, help = "Seed of everything that is drawn")]
+    /// Seed for everything that is random
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64>, default_value_t = 1)]
     pub seed: u64,
-    /// Goes into every text, so that a run finds nothing that an earlier one left in the target's
-    /// caches; a fresh one unless given, and printed. The same again sends the same texts
+    /// Number that is mixed into every text, so that the router's caches hold nothing of earlier runs.
+    /// The same number sends the same texts again [default: a new one, which is printed]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub nonce: Option<u32>,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Writes one row a request as Parquet
+    /// Writes one row per request as Parquet
     #[arg(long, value_name = "FILE")]
     pub parquet: Option<PathBuf>,
 }
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(600);
-/// Requests whose TTFT and TPOT stay within this count as good.
+/// Requests with a TTFT and TPOT up to this count as good.
 pub const SLO: Slo = Slo { ttft_s: 2.0, tpot_s: 0.1 };
 
-/// What the JSON says of how it came about.
+/// The configuration of a run, for its report.
 #[derive(Debug, Serialize)]
 pub struct RunConfig {
     pub target: String,
@@ -93,7 +96,7 @@ pub struct RunConfig {
     pub seed: u64,
     pub nonce: u32,
     pub slo: Slo,
-    /// As the target says.
+    /// As the target reports it.
     pub block_size: u32,
 }
 
@@ -144,13 +147,13 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let Target { block_size, speedup } = runtime.block_on(target_of(&args.target, &identities))?;
     let speedup = match (what.speedup, speedup) {
         (Some(given), Some(own)) if given != own => {
-            let why = format!("{given}, but what is behind {} runs at {own}", args.target);
-            return Err(bad(format!("--speedup: {why}; leave the flag out to follow it")));
+            let why = format!("{given}, but the workers behind {} run at {own}", args.target);
+            return Err(bad(format!("--speedup: {why}, expected that or no flag")));
         }
         (given, own) => given.or(own).unwrap_or(1.0),
     };
     let nonce = what.nonce.unwrap_or_else(fresh_nonce);
-    // Who shares with whom is the target's business; whose each session is, is ours.
+    // The target decides who shares KV cache. The load generator decides which tenant owns a session.
     let operator = ScopePlan::new("", "run", "", block_size);
     let prepared = source.prepare(&Scopes::new(&operator, Sharing::default(), source.tenants()));
     let pace = Pace {
@@ -192,7 +195,7 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         seed: what.seed,
         rate_scale: what.rate_scale,
     };
-    // The target's own engines decide.
+    // The profiles are those of the target's engines, which it does not report.
     let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
     let rows = driven.recorder.take_rows();
     let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
@@ -212,7 +215,7 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     Ok((config, report))
 }
 
-/// What a reader of the figures must know of them.
+/// What a reader must know about the figures.
 pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
     let nonce = config.nonce;
     let mut notes = vec![format!(
@@ -230,8 +233,8 @@ pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
     notes
 }
 
-/// Different for every run, and short enough to be typed again.
+/// A number that differs from run to run and is short enough to type.
 fn fresh_nonce() -> u32 {
-    // The standard library seeds its hashers from the system's randomness.
+    // The standard library seeds its hashers with randomness from the system.
     RandomState::new().hash_one("nonce") as u32
 }

@@ -1,4 +1,4 @@
-//! `sharing`: the command of [`crate::studies::sharing`].
+//! `loadgen sharing`: the command of [`crate::studies::sharing`].
 
 use crate::args::Question;
 use crate::play::Progress;
@@ -6,13 +6,16 @@ use crate::studies::sharing::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// What each kind of sharing is worth on a workload: from users' own devices to a shared pool
+/// Measures what each kind of sharing is worth on a workload, from users' own devices to a shared
+/// pool
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, a ladder of what is shared, for 20 tenants:
+  loadgen sharing --workload enterprise-kb --tenants 20")]
 pub struct Args {
     #[command(flatten)]
     pub question: Question,
-    /// Instead of the ladder: where a shared pool makes a fleet five times as fast, by share of reused
-    /// tokens, context, bandwidth, fleet size and memory
+    /// Instead of the ladder: searches where a shared pool makes a fleet five times as fast, by share
+    /// of reused tokens, prompt length, pool bandwidth, fleet size and memory
     #[arg(long)]
     pub sweep: bool,
 }

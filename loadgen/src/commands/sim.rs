@@ -1,4 +1,4 @@
-//! `sim`: each policy in virtual time alone.
+//! `loadgen sim`: each policy in virtual time.
 
 use super::finish::{self, About};
 use crate::args::What;
@@ -10,12 +10,16 @@ use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs each policy in virtual time alone
+/// Runs each policy in virtual time and prints one table
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example, two policies at three arrival rates with five seeds:
+  loadgen sim --workload chat --policies round-robin,kv-aware --rates 0.5,1,2 --seeds 5
+
+Without flags it plays the workload assistant on 16 workers.")]
 pub struct Args {
     #[command(flatten)]
     pub what: What,
-    /// Writes each simulated router's log as DIR/POLICY.jsonl, for `loadgen replay`
+    /// Writes the record of each simulated router to DIR/LABEL.jsonl, for `loadgen replay`
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
 }
@@ -30,11 +34,11 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
     finish::finish(setup, results, &about, files)
 }
 
-/// The whole workload under each policy, or a grid of them.
+/// Plays the whole workload under each policy, or a grid of rates and seeds.
 fn all(args: &Args, setup: &Setup, options: &RunOptions, progress: &Progress) -> Result<Results> {
     let prepared = setup.source.prepare(&scope(setup));
     if setup.is_grid() && args.record.is_some() {
-        return Err(bad("--record: writes one log a policy, expected one seed and one rate"));
+        return Err(bad("--record: writes one record per policy, expected one seed and one rate"));
     }
     let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
     let total = prepared.workload(pace).total();

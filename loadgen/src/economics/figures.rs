@@ -1,4 +1,4 @@
-//! Energy and money of a run, by the rules of `docs/economics.md`.
+//! Energy and cost of a run, by the rules of `docs/economics.md`.
 
 use super::Sheet;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use warmpath_core::id::WorkerId;
 use warmpath_core::report::{Account, Figures, Rates, Recorder, Spent, Spread};
 use warmpath_core::time::Duration;
 
-/// What a run drew and cost. NaN, null in JSON: power or price of a chip is not known.
+/// Energy and cost of a run. NaN (null in JSON): the power or price of a chip is unknown.
 #[derive(Clone, Debug, Serialize)]
 pub struct Economics {
     pub parts: Vec<Part>,
@@ -17,18 +17,18 @@ pub struct Economics {
     pub served: Served,
     pub usd_per_m: PerMillion,
     pub kwh_per_m: PerMillion,
-    /// Of a request, idle time left out.
+    /// Per request, without idle time.
     pub usd_per_request: Spread,
 }
 
-/// Workers that are alike, the devices, or the pool.
+/// A group of workers, the devices, or the pool.
 #[derive(Clone, Debug, Serialize)]
 pub struct Part {
     pub name: String,
     pub count: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
-    /// Attributed to requests.
+    /// Energy and cost that belong to requests.
     pub busy: Spent,
     pub idle: Spent,
 }
@@ -56,7 +56,7 @@ impl Served {
         Self {
             prompt_computed: figures.prefill_tokens_computed,
             prompt_reused: figures.prefill_tokens_cached,
-            // A rate over a time: a whole number but for a rounding.
+            // A rate times a duration, so a whole number except for rounding.
             output: (figures.throughput.output_tokens_per_s * figures.duration_s).round() as u64,
         }
     }
@@ -66,13 +66,13 @@ impl Served {
     }
 }
 
-/// The whole, idle time included, over a million tokens. None: there were none.
+/// The total, with idle time, per million tokens. None: there were no tokens.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct PerMillion {
-    /// Of prompts and answers, computed or reused.
+    /// Prompts and answers, computed or reused.
     pub served: Option<f64>,
     pub output: Option<f64>,
-    /// Of prompts and answers, reused tokens left out.
+    /// Prompts and answers, without reused tokens.
     pub computed: Option<f64>,
 }
 
@@ -87,22 +87,22 @@ impl PerMillion {
     }
 }
 
-/// A side of a run that has rates of its own.
+/// Workers or devices with the same rates.
 #[derive(Debug)]
 pub struct Side<'a> {
     pub name: &'a str,
     pub profile: &'a Profile,
     pub rates: Rates,
-    /// Its workers' numbers begin here.
+    /// Number of its first worker.
     pub first: u32,
-    /// Also those that were never used.
+    /// Includes workers that were never used.
     pub count: u32,
     pub engines: &'a [EngineStats],
     pub recorder: &'a Recorder,
 }
 
 impl Economics {
-    /// `pool_tb`: room of a shared pool, if there is one. `span`: how long everything was there.
+    /// `pool_tb`: capacity of the shared pool, if there is one. `span`: how long the fleet existed.
     pub fn of(sides: &[Side<'_>], pool_tb: Option<f64>, span: Duration, sheet: &Sheet) -> Self {
         let mut parts = Vec::new();
         let mut usd = Vec::new();
@@ -142,7 +142,7 @@ impl Side<'_> {
     }
 }
 
-/// Groups of a fleet share a recorder.
+/// Groups of a fleet share a recorder, which is counted once.
 fn served(sides: &[Side<'_>]) -> Served {
     let mut sum = Served::default();
     for (i, side) in sides.iter().enumerate() {
@@ -157,7 +157,7 @@ fn served(sides: &[Side<'_>]) -> Served {
     sum
 }
 
-/// A pool is there whether or not anybody uses it.
+/// A pool costs the same whether it is used or not.
 fn pool(tb: f64, span: Duration, sheet: &Sheet) -> Part {
     let hours = span.as_secs_f64() / 3600.0;
     let site = &sheet.site;

@@ -1,4 +1,4 @@
-//! What serving costs, in energy and in money.
+//! Energy and cost of serving.
 
 mod figures;
 mod sheet;

@@ -1,4 +1,4 @@
-//! The price sheet: what a site, its power and other people's services cost.
+//! The price sheet: what a site, its power and API services cost.
 
 use crate::files::{bad, bad_field, parse_toml, read};
 use anyhow::Result;
@@ -15,7 +15,7 @@ const DEFAULT: &str = include_str!("../../../deploy/economics.toml");
 #[serde(deny_unknown_fields)]
 pub struct Sheet {
     pub site: Site,
-    /// Chips by their device's name.
+    /// USD per chip and hour, by the device's name.
     #[serde(default)]
     pub usd_per_hour: BTreeMap<String, f64>,
     pub user: User,
@@ -26,7 +26,7 @@ pub struct Sheet {
 #[serde(deny_unknown_fields)]
 pub struct Site {
     pub overhead: f64,
-    /// Of the host, for each chip.
+    /// Power of the host per chip.
     pub host_watts: f64,
     pub idle_host_watts: f64,
     pub usd_per_kwh: f64,
@@ -41,26 +41,26 @@ pub struct User {
     pub charged_share: f64,
 }
 
-/// A service, by the million tokens.
+/// An API service. Prices are USD per million tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
     pub name: String,
     pub input: f64,
-    /// Of the input, what the service found in its cache.
+    /// Input tokens that the service found in its cache.
     pub cached: f64,
     pub output: f64,
 }
 
 impl Api {
-    /// Of so many tokens of each kind.
+    /// Cost in USD of this many tokens of each kind.
     pub fn usd(&self, computed: f64, cached: f64, output: f64) -> f64 {
         (self.input * computed + self.cached * cached + self.output * output) / 1e6
     }
 }
 
 impl Sheet {
-    /// The one that comes with the program, or a file.
+    /// Reads the price sheet `path`, or the built-in one.
     pub fn load(path: Option<&Path>) -> Result<Self> {
         let (origin, text) = match path {
             Some(path) => (path.display().to_string(), read(path)?),
@@ -101,19 +101,19 @@ impl Sheet {
         Ok(())
     }
 
-    /// Prices of a command line: `h100=2.50`.
+    /// Overrides prices with those of the command line, such as `h100=2.50`.
     pub fn set_prices(&mut self, prices: &[(String, f64)]) {
         self.usd_per_hour.extend(prices.iter().cloned());
     }
 
-    /// What workers of a cluster take; where power or price of their chips is unknown, NaN.
+    /// Power and cost of cluster workers. NaN: unknown for their chips.
     pub fn cluster(&self, hardware: &Hardware) -> Rates {
         let site = &self.site;
         let chips = f64::from(hardware.chips);
         let known = |value: Option<f64>| value.unwrap_or(f64::NAN);
         let priced = self.usd_per_hour.get(&hardware.device).copied().or(hardware.usd_per_hour);
         let rate = |watts: f64| {
-            // Who buys pays for the power as well.
+            // The buyer of a chip pays for its power too.
             let bought = hardware.purchase.map(|purchase| {
                 purchase.usd_per_hour() + watts / 1e3 * site.overhead * site.usd_per_kwh
             });
@@ -126,15 +126,15 @@ impl Sheet {
         }
     }
 
-    /// What a user's own device takes: nothing but its power while it computes, and of all the rest the
-    /// charged share.
+    /// Power and cost of a user's own device: its power while it computes, and the charged share of
+    /// everything else.
     pub fn device(&self, hardware: &Hardware) -> Rates {
         let User { usd_per_kwh, charged_share: share } = self.user;
         let chips = f64::from(hardware.chips);
         let known = |value: Option<f64>| value.unwrap_or(f64::NAN) * chips;
         let (watts, idle_watts) = (known(hardware.watts), known(hardware.idle_watts));
         let purchase = hardware.purchase.map(|purchase| purchase.usd_per_hour());
-        // What is charged for nothing need not be known.
+        // A value whose charged share is 0 need not be known.
         let owned = if share > 0.0 { share * known(purchase) } else { 0.0 };
         let idle_power = if share > 0.0 { share * idle_watts / 1e3 * usd_per_kwh } else { 0.0 };
         Rates {
@@ -145,7 +145,7 @@ impl Sheet {
     }
 }
 
-/// `NAME=USD`, for a command line.
+/// Reads `NAME=USD` of a command line.
 pub fn parse_price(text: &str) -> Result<(String, f64), String> {
     let expected =
         || "expected NAME=USD, a device and the price of its chip for an hour".to_owned();
@@ -157,7 +157,7 @@ pub fn parse_price(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), usd))
 }
 
-/// A device by the name that a price is for.
+/// Checks that each price names a device.
 pub fn check_devices(prices: &[(String, f64)]) -> Result<()> {
     for (name, _) in prices {
         warmpath_worker_sim::profiles::device(name, Path::new(""))

@@ -52,7 +52,7 @@ pub fn evaluate(profile: &Profile, rows: &[OffloadRow]) -> Vec<Loading> {
 }
 
 /// The time to the first token of `new` tokens behind a prefix that another prompt drove out of HBM, or that
-/// nobody has computed.
+/// is new.
 fn first_token_ms(profile: &Profile, prefix: u32, new: u32, seen: bool) -> f64 {
     let mut profile = profile.clone();
     profile.hbm_tokens = Some(u64::from(prefix + SPARE_TOKENS));

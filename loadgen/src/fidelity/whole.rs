@@ -54,7 +54,7 @@ impl Whole {
     pub fn physics(&self, device: &Device, model: &Model) -> Option<Physics> {
         let mut device = device.in_engine(self.placement.precision);
         if self.placement.tp > 1 && self.row.devices.is_none_or(|devices| devices == 1) {
-            // One device did its part alone: nothing was sent, nobody was waited for.
+            // One device did its part alone: nothing was sent, and it waited for no other.
             device.link_gb_s = Some(1e9);
             device.all_reduce.launch_us = 0.0;
             device.host.tensor_parallel_ms = 0.0;

@@ -15,27 +15,27 @@ pub struct Capacity {
     pub policy: NamedPolicy,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// What is enough, as a share.
+    /// The share of requests that must meet the SLO.
     pub within_slo: f64,
-    /// None where a seed has none, or has no end.
+    /// None: the search of at least one seed ended at a bound.
     pub rate_scale: Option<Estimate>,
     pub offered_requests_per_s: Option<Estimate>,
-    /// By seed.
+    /// One entry per seed.
     pub found: Vec<Found>,
 }
 
-/// What a search ended with.
+/// How a search ended.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
     At {
         rate_scale: f64,
         offered_requests_per_s: f64,
-        /// The workload is too short to say that the rate could be kept up.
+        /// The workload is too short to show that the fleet can sustain the rate.
         short: bool,
     },
-    /// Even the highest rate that is tried is met.
+    /// The fleet meets the SLO even at the highest rate that is tried.
     AtLeast { rate_scale: f64 },
-    /// Even the lowest rate that is tried is missed: the SLO can't be met by waiting longer.
+    /// The fleet misses the SLO even at the lowest rate that is tried, so waiting is not the reason.
     Nowhere { rate_scale: f64, within_slo: f64 },
 }

@@ -1,25 +1,25 @@
-//! What came out by class, of a workload that has several.
+//! Figures per class of a mixed workload.
 
 use serde::Serialize;
 use warmpath_core::report::{Answered, Recorder, Slo, Spread};
 use warmpath_core::workload::mixed::class_of;
 
-/// A class, on devices and on workers together.
+/// One class, over devices and workers.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassFigures {
     pub name: String,
-    /// Answered.
+    /// Answered requests.
     pub requests: u64,
-    /// Of these, by users' own devices.
+    /// Those of them that users' own devices answered.
     pub on_devices: u64,
-    /// Of those that were answered. One that was not has no class.
+    /// Share of the answered requests. A request that failed has no class.
     pub within_slo: f64,
     pub hit_rate: f64,
     pub ttft_s: Spread,
     pub tpot_mean_s: f64,
 }
 
-/// In the order of the workload's file; none where there is one class.
+/// In the order of the workload's file. Empty if the workload is not mixed.
 pub fn class_figures(
     names: Vec<&str>,
     slo: &Slo,

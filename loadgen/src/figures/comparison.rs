@@ -1,4 +1,4 @@
-//! Policies against a baseline, over seeds.
+//! Policies compared with a baseline, over seeds.
 
 use super::policy::as_keys;
 use super::run::RunReport;
@@ -6,7 +6,7 @@ use super::stats::Estimate;
 use serde::Serialize;
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// A policy at one rate, over all seeds.
+/// One policy at one rate, over all seeds.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     #[serde(flatten, serialize_with = "as_keys")]
@@ -23,15 +23,15 @@ pub struct Comparison {
     pub e2e_mean_s: Estimate,
     pub within_slo_percent: Estimate,
     pub balance_max_over_mean: Estimate,
-    /// Against the baseline, seed by seed; None for the baseline itself.
+    /// Difference to the baseline, seed by seed. None for the baseline itself.
     pub hit_points: Option<Estimate>,
     pub ttft_change_percent: Option<Estimate>,
 }
 
-/// Each policy at each rate against the baseline at the same rate, seed by seed: what the seeds
-/// share cancels out.
+/// Compares each policy at each rate with the baseline at the same rate, seed by seed. Effects that
+/// the seeds have in common cancel out.
 ///
-/// `variant`: of the scenario, where it has several.
+/// `variant`: the variant of the scenario, if it has several.
 pub fn compare_to(
     baseline: &NamedPolicy,
     policies: &[NamedPolicy],

@@ -1,20 +1,20 @@
-//! Users' own devices beside the workers: what each side did.
+//! Figures of users' own devices beside the workers.
 
 use serde::Serialize;
 use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::Figures;
 
-/// The sides of a run in which users' own devices served.
+/// The two sides of a run in which users' own devices serve.
 #[derive(Debug, Serialize)]
 pub struct DeviceReport {
     pub profile: String,
     pub profile_standing: Standing,
     pub count: u32,
-    /// Devices whose users asked for anything.
+    /// Devices whose users sent at least one request.
     pub used: u32,
-    /// Share of the time in which a device computed, mean over all.
+    /// Share of the time in which a device computed, mean over all devices.
     pub utilisation: f64,
     pub devices: Figures,
-    /// None where nothing goes to the workers.
+    /// None: no request goes to the workers.
     pub cluster: Option<Figures>,
 }

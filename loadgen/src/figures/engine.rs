@@ -3,52 +3,53 @@
 use serde::Serialize;
 use warmpath_sim::FailedFetches;
 
-/// What only the engines know.
+/// Figures that only simulated engines report.
 #[derive(Debug, Serialize)]
 pub struct EngineFigures {
     /// Share of the time in which a worker computed, over all workers.
     pub utilisation: f64,
     pub steps: u64,
     pub preemptions: u64,
-    /// Computed again after a preemption, on top of the prefill tokens.
+    /// Tokens that were computed again after a preemption. They are not part of the prefill tokens.
     pub recomputed_tokens: u64,
-    /// Seconds that requests waited for loads and fetches, all together.
+    /// Seconds that requests waited for loads and fetches, summed.
     pub load_wait_s: f64,
-    /// From pools and peers, and how often that failed and was computed instead.
+    /// Bytes fetched from pools and peers, and the number of fetches that failed and were computed
+    /// instead.
     pub fetched_bytes: f64,
     pub failed_fetches: u64,
-    /// Why they failed.
+    /// The reasons for which they failed.
     pub failed_fetches_by: FailedFetches,
-    /// Where some workers compute prompts that others answer.
+    /// KV transfers. None: each worker does prefill and decode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverFigures>,
-    /// Blocks that at least one worker holds at the end, and copies of them in all workers.
+    /// Blocks that at least one worker holds at the end, and their copies in all workers.
     pub resident_blocks: u64,
     pub resident_copies: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolFigures>,
-    /// What workers lent to each other, where they do.
+    /// Peer fetches. None: workers do not fetch from each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peers: Option<PeerFigures>,
-    /// What crossed the links of the tiers behind HBM, all workers together.
+    /// Traffic of the tiers behind HBM, over all workers.
     pub tiers: Vec<TierFigures>,
-    /// Blocks the router believed would be found, where its policy looks.
+    /// Blocks that the router expected to be cached. 0 for a policy that does not look.
     pub overlap_blocks: u64,
 }
 
-/// KV that went from workers that compute prompts to workers that answer them.
+/// KV transfers from prefill workers to decode workers.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct HandoverFigures {
     pub tokens: u64,
-    /// These tokens' KV; no block is rounded up.
+    /// Bytes of these tokens' KV. Blocks are not rounded up.
     pub bytes: u64,
-    /// Share of the time in which anything was on its way, over all workers that prefill.
+    /// Share of the time in which a transfer was under way, over all prefill workers.
     pub link_utilisation: f64,
-    /// Seconds that requests waited for it, all together.
+    /// Seconds that requests waited for it, summed.
     pub wait_s: f64,
-    /// Hand-overs that failed, so that the prompts were computed by who answered.
+    /// Transfers that failed. The decode worker computed these prompts.
     pub failed: u64,
-    /// Prompts that were computed and held, and that nobody came for in time.
+    /// Prompts whose KV was held and that no decode worker fetched in time.
     pub expired: u64,
 }
 
@@ -57,15 +58,15 @@ pub struct HandoverFigures {
 pub struct PoolFigures {
     pub sent_bytes: f64,
     pub stored_bytes: f64,
-    /// Put, and there already.
+    /// Blocks that were put and that the pool already had.
     pub known_bytes: f64,
-    /// Put, and not kept: writes had fallen behind, or there was no room.
+    /// Blocks that were put and not kept: writes had fallen behind, or there was no room.
     pub refused_bytes: f64,
-    /// Share of the time in which it sent anything.
+    /// Share of the time in which the pool sent anything.
     pub link_utilisation: f64,
 }
 
-/// What workers lent to each other, over all of them.
+/// Peer fetches, over all workers.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct PeerFigures {
     pub sent_bytes: f64,
@@ -79,16 +80,17 @@ pub struct TierFigures {
     pub name: String,
     pub loaded_bytes: f64,
     pub stored_bytes: f64,
-    /// What would have been stored, but for writes that had fallen behind.
+    /// Bytes that were not stored because writes had fallen behind.
     pub shed_bytes: f64,
     /// Share of the time in which a load was under way, over all workers.
     pub load_link_utilisation: f64,
 }
 
-/// The same of a live run, over the requests that were answered.
+/// KV transfers of a live run, over the answered requests.
 #[derive(Clone, Copy, Default, Debug, Serialize)]
 pub struct LiveHandover {
-    /// For which KV came; of the others the prompts were computed by who answered, or nobody else was to.
+    /// Requests whose KV arrived. The other prompts were computed by the decode worker, or needed no
+    /// transfer.
     pub requests: u64,
     pub tokens: u64,
     pub bytes: u64,

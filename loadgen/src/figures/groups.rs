@@ -1,4 +1,4 @@
-//! The groups of a mixed fleet, and what each did.
+//! Figures per group of a mixed fleet.
 
 use serde::Serialize;
 use warmpath_core::engine::EngineStats;
@@ -15,16 +15,17 @@ pub struct GroupFigures {
     pub role: Role,
     pub profile: String,
     pub profile_validated: bool,
-    /// What its times rest on, and how far off they may be.
+    /// The basis of the profile's times, and their error band.
     pub profile_standing: Standing,
-    /// Where the room for KV was given: the tokens that memory and weights would leave.
+    /// If the scenario gives the room for KV: the tokens that device memory minus weights would
+    /// leave.
     pub profile_hbm_tokens_computed: Option<u64>,
-    /// Virtual time only.
+    /// In virtual time only.
     #[serde(flatten)]
     pub work: Option<GroupWork>,
 }
 
-/// What the workers of a fleet did, in their order, and for how long.
+/// What the workers of a fleet did, in the order of the fleet, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
     pub engines: &'a [EngineStats],
@@ -32,14 +33,15 @@ pub struct Work<'a> {
     pub seconds: f64,
 }
 
-/// What the workers of a group did, all together.
+/// What the workers of a group did, summed.
 #[derive(Debug, Serialize)]
 pub struct GroupWork {
     /// Share of the time in which a worker computed.
     pub utilisation: f64,
     pub prefill_tokens: u64,
     pub output_tokens: u64,
-    /// KV that left for workers that answer, and the share of the time in which any was on its way.
+    /// KV that was sent to decode workers, and the share of the time in which a transfer was under
+    /// way.
     pub handed_over_bytes: u64,
     pub handover_link_utilisation: f64,
 }
@@ -61,7 +63,7 @@ impl GroupWork {
 }
 
 impl GroupFigures {
-    /// Each of `groups`, with what its workers did where that is known.
+    /// The figures of each group. `work`: what its workers did, if that is known.
     pub fn of(groups: &[Group], work: Option<Work<'_>>) -> Vec<Self> {
         let mut begin = 0;
         let of = |group: &Group| {

@@ -1,5 +1,5 @@
-//! What runs report: data, and what is computed from the statistics of a run. Nothing here plays
-//! or draws.
+//! The figures that runs report: data, and what is computed from the statistics of a run. Nothing in
+//! this folder plays or renders.
 
 mod capacity;
 mod classes;

@@ -3,7 +3,7 @@
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// How a row of a table is called: its policy, and its variant if there are several.
+/// The name of a table row: the policy's label, and the variant if there are several.
 pub fn label(policy: Option<&NamedPolicy>, variant: Option<&str>) -> String {
     let policy = policy.map_or("(the target's)", |policy| policy.label.as_str());
     match variant {
@@ -12,9 +12,9 @@ pub fn label(policy: Option<&NamedPolicy>, variant: Option<&str>) -> String {
     }
 }
 
-/// What the record of a run is called in its folder.
+/// The file name of a run's record.
 pub fn record_name(policy: &NamedPolicy, variant: Option<&str>) -> String {
-    // A label is free, a path is not.
+    // A label may contain any character, a file name may not.
     let plain = |name: &str| name.replace(['/', '\\'], "_");
     match variant {
         Some(variant) => format!("{}.{}.jsonl", plain(&policy.label), plain(variant)),
@@ -22,7 +22,7 @@ pub fn record_name(policy: &NamedPolicy, variant: Option<&str>) -> String {
     }
 }
 
-/// What a request is called on the wire, where several load generators may be at work.
+/// The id of a request on the wire. The nonce tells load generators apart.
 pub fn wire_name(nonce: Option<u32>, id: RequestId) -> String {
     match nonce {
         Some(nonce) => format!("lg-{nonce}-{}", id.0),

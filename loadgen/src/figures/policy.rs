@@ -4,13 +4,13 @@ use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// The JSON keys of a policy: `policy` is the rule's name; `label`, where it differs from the name;
-/// `parameters`, those that differ from the rule's defaults.
+/// The JSON keys of a policy. `policy` is the name of the rule. `label` is there if it differs from
+/// the name, `parameters` if some differ from the rule's defaults.
 pub fn as_keys<S: Serializer>(policy: &NamedPolicy, serializer: S) -> Result<S::Ok, S::Error> {
     Keys::of(Some(policy)).serialize(serializer)
 }
 
-/// The same of a run whose policy is the target's own: `policy` is null.
+/// The same for a run that may have no known policy: then `policy` is null.
 pub fn as_keys_if_known<S: Serializer>(
     policy: &Option<NamedPolicy>,
     serializer: S,

@@ -1,30 +1,30 @@
-//! What a command's runs came to, all together.
+//! The results of all runs of a command.
 
 use super::capacity::Capacity;
 use super::comparison::Comparison;
 use super::run::RunReport;
 use serde::Serialize;
 
-/// What came out.
+/// The results of a command.
 #[derive(Debug, Default, Serialize)]
 pub struct Results {
     pub runs: Vec<RunReport>,
-    /// With several seeds or rates: each policy against the baseline.
+    /// Each policy against the baseline, if there are several seeds or rates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Comparison>,
     /// With `--capacity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub capacities: Vec<Capacity>,
-    /// What a reader of the table must know besides.
+    /// Notes for the reader of the table.
     #[serde(skip)]
     pub notes: Vec<String>,
-    /// Whether the table says whose work the hits were.
+    /// Whether the table says whose earlier work the hits reuse.
     #[serde(skip)]
     pub by_owner: bool,
 }
 
 impl Results {
-    /// Those of another variant come behind.
+    /// Appends the results of another variant.
     pub fn extend(&mut self, other: Self) {
         self.runs.extend(other.runs);
         self.comparisons.extend(other.comparisons);
@@ -35,7 +35,7 @@ impl Results {
         self.notes.extend(new);
     }
 
-    /// Live legs stand before the grid.
+    /// Puts live runs before the grid.
     pub fn with_live(mut self, mut live: Vec<RunReport>) -> Self {
         live.append(&mut self.runs);
         Self { runs: live, ..self }

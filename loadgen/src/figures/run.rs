@@ -1,4 +1,4 @@
-//! What one run reports: one row of the main table, one object of the JSON.
+//! The figures of one run: one row of the main table, one object of the JSON.
 
 use super::classes::ClassFigures;
 use super::devices::DeviceReport;
@@ -12,7 +12,7 @@ use warmpath_core::engine::physics::Standing;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// Which run: what it played, and how.
+/// Which run it is: what it played, and how.
 #[derive(Clone, Debug)]
 pub struct RunId {
     pub policy: Option<NamedPolicy>,
@@ -23,8 +23,8 @@ pub struct RunId {
     pub rate_scale: f64,
 }
 
-/// The profiles of the workers, and what their times rest on. The default is that of a target whose
-/// engines are its own.
+/// The profiles of the workers, and the basis of their times. The default is that of a router that
+/// runs elsewhere: its profiles are unknown.
 #[derive(Debug, Default)]
 pub struct Profiles {
     pub names: Option<String>,
@@ -36,7 +36,7 @@ pub struct Profiles {
 }
 
 impl RunReport {
-    /// A valid run, without what only live or only simulated runs have.
+    /// A valid run. What only live or only simulated runs have is empty.
     pub fn new(id: RunId, profiles: Profiles, figures: Figures, wall_s: f64) -> Self {
         let RunId { policy, variant, mode, workload, seed, rate_scale } = id;
         Self {
@@ -69,8 +69,7 @@ impl RunReport {
         }
     }
 
-    /// The same run with what it measured on the wire. `invalid_because`: why its figures cannot be
-    /// used.
+    /// Adds what was measured on the wire. `invalid_because`: why the figures cannot be used.
     #[must_use]
     pub fn with_live(
         self,
@@ -97,10 +96,10 @@ impl RunReport {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub enum Mode {
-    /// Real processes' code on real sockets, against the wall clock.
+    /// The real router and workers in this process, on real sockets and the wall clock.
     #[serde(rename = "live")]
     Live,
-    /// The requests of the live leg in virtual time.
+    /// The requests of the live run in virtual time.
     #[serde(rename = "sim-slice")]
     SimSlice,
     /// The whole workload in virtual time.
@@ -118,92 +117,93 @@ impl Mode {
     }
 }
 
-/// One policy in one mode. All times in seconds of model time unless the name says wall.
+/// One policy in one mode. Times are seconds of model time unless the name says wall.
 #[derive(Debug, Serialize)]
 pub struct RunReport {
-    /// None where the policy is the target's own business.
+    /// None: the target has its own policy.
     #[serde(flatten, serialize_with = "as_keys_if_known")]
     pub policy: Option<NamedPolicy>,
-    /// Of the scenario, where it has several.
+    /// The variant of the scenario, if it has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     pub mode: Mode,
     pub workload: String,
-    /// Those of all groups; none where the target's own engines decide.
+    /// Names of all profiles. None: the target has its own engines.
     pub profile: Option<String>,
-    /// Whether the profile's times were held against measurements.
+    /// Whether the profile's times were compared with measurements.
     pub profile_validated: bool,
-    /// Names of the tiers that `hit_rate_by_tier` counts; none where no worker says.
+    /// Names of the tiers that `hit_rate_by_tier` counts. Empty if no worker reports them.
     pub tiers: Vec<String>,
-    /// What its times rest on, and how far off they may be.
+    /// The basis of the profile's times, and their error band.
     pub profile_standing: Option<Standing>,
-    /// Where the room for KV was given: the tokens that memory and weights would leave.
+    /// If the scenario gives the room for KV: the tokens that device memory minus weights would
+    /// leave.
     pub profile_hbm_tokens_computed: Option<u64>,
-    /// Of a mixed fleet: each of its groups, with what its profile rests on.
+    /// The groups of a mixed fleet, each with the basis of its profile.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupFigures>,
     #[serde(flatten)]
     pub figures: Figures,
-    /// The router's own wall seconds a request, from the decoded request to the upstream call. Only
-    /// where there is a real router, and it says so.
+    /// Wall seconds that the router itself took per request, from the decoded request to the call of
+    /// the worker. None: no live router, or it does not report them.
     pub router_overhead_s: Option<Spread>,
     pub speedup: Option<f64>,
-    /// Virtual time only.
+    /// In virtual time only.
     pub engine: Option<EngineFigures>,
-    /// What users' own devices and the workers each did; the figures above are of both together.
+    /// The devices and the workers apart. The figures above cover both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DeviceReport>,
-    /// Virtual time only, of a workload that has several.
+    /// In virtual time, for a mixed workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassFigures>,
-    /// Virtual time only, where prices are given.
+    /// In virtual time, if prices are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub economics: Option<Economics>,
     pub valid: bool,
     pub invalid_because: Option<String>,
-    /// Live only.
+    /// For live runs only.
     pub live: Option<LiveFigures>,
     pub wall_s: f64,
     pub seed: u64,
-    /// What its texts were salted with.
+    /// The number that was mixed into its texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<u32>,
-    /// Times the workload's own arrival rate.
+    /// Factor for the workload's arrival rate.
     pub rate_scale: f64,
-    /// While as many come as ever will; 0 where nobody looked.
+    /// Requests per second during the steady part of the arrivals. 0: not computed.
     #[serde(skip)]
     pub steady_requests_per_s: f64,
-    /// A row a request, where they are kept for a file.
+    /// One row per request, if a file of them is written.
     #[serde(skip)]
     pub rows: Vec<Row>,
 }
 
-/// What only a live run has.
+/// Figures that only a live run has.
 #[derive(Clone, Debug, Serialize)]
 pub struct LiveFigures {
     /// Wall seconds by which requests were sent late.
     pub send_lateness_s: Spread,
     #[serde(skip)]
     pub router_overhead_s: Option<Spread>,
-    /// KV that went from workers that compute prompts to workers that answer them, as those say.
+    /// KV transfers from prefill workers to decode workers, as the workers report them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<LiveHandover>,
     /// Workers that served at least one request.
     pub workers: u32,
-    /// The first few failures in full.
+    /// The first few failures, with their messages.
     pub failures: Vec<String>,
     #[serde(skip)]
     pub tier_names: Vec<String>,
-    /// Whether the user ended it before all requests had ended.
+    /// Whether the user stopped the run before all requests had ended.
     pub interrupted: bool,
-    /// The answer whose first token took longest.
+    /// The answer with the longest TTFT.
     pub slowest: Option<Slowest>,
 }
 
-/// A request to look closer at.
+/// A request that is worth a closer look.
 #[derive(Clone, Debug, Serialize)]
 pub struct Slowest {
-    /// Its name on the wire.
+    /// Its id on the wire.
     pub request_id: String,
     pub ttft_s: f64,
 }

@@ -1,4 +1,4 @@
-//! Means over seeds and how far they can be trusted.
+//! Means over seeds, and their confidence intervals.
 
 use serde::Serialize;
 
@@ -18,14 +18,14 @@ const T95: [f64; 30] = [
 ];
 
 impl Estimate {
-    /// By Student's t: the values must be independent draws, such as one a seed.
+    /// By Student's t. The values must be independent draws, for example one per seed.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n.max(1) as f64;
         let half_width_95 = (n > 1).then(|| {
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             let deviation = (squares / (n - 1) as f64).sqrt();
-            // Beyond the table the normal quantile is off by less than 4 %.
+            // Beyond the table the normal quantile differs by less than 4 %.
             let t = T95.get(n - 2).copied().unwrap_or(2.0);
             t * deviation / (n as f64).sqrt()
         });

@@ -1,4 +1,4 @@
-//! Every run of a command: single ones or a grid, and the capacities.
+//! All runs of a command: single runs or a grid, and the capacities.
 
 use super::options::RunOptions;
 use super::progress::Progress;
@@ -7,7 +7,7 @@ use crate::figures::{Results, RunReport, compare_to};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 
-/// Single runs, and the capacities if they are asked for.
+/// The results of single runs, with the capacities if `--capacity` is given.
 pub fn of_runs(
     runs: Vec<RunReport>,
     setup: &Setup,
@@ -24,7 +24,7 @@ pub fn of_runs(
     Ok(Results { runs, comparisons: Vec::new(), capacities, notes, by_owner })
 }
 
-/// Every policy at every rate with every seed, compared.
+/// Plays every policy at every rate with every seed, and compares them.
 pub fn of_grid(
     setup: &Setup,
     prepared: &Prepared<'_>,

@@ -1,4 +1,4 @@
-//! The highest rate at which enough requests meet the SLO, found by halving.
+//! The highest rate at which enough requests meet the SLO, found by bisection.
 
 use super::options::{Cell, RunOptions};
 use super::parallel;
@@ -10,16 +10,17 @@ use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// How many times longer than its file says a workload is played at most.
+/// A workload is played at most this many times as long as its file says.
 const LONGEST: f64 = 32.0;
 const LOWEST: f64 = 1.0 / 64.0;
 const HIGHEST: f64 = 256.0;
-/// Arrivals must go on for so many times what comes after them, or the rate is not sustained.
+/// A rate counts as sustained if arrivals last at least this many times as long as what comes after
+/// them.
 const SETTLED: f64 = 4.0;
-/// Halvings between a rate that meets the SLO and twice that rate: within 1 %.
+/// Halvings between a rate that meets the SLO and twice that rate, so that the result is within 1 %.
 const HALVINGS: u32 = 7;
 
-/// One capacity a policy, over all seeds.
+/// One capacity per policy, over all seeds.
 pub fn find(
     setup: &Setup,
     prepared: &Prepared<'_>,
@@ -57,7 +58,7 @@ fn summary(options: &RunOptions, policy: &NamedPolicy, found: &[Found]) -> Capac
             Found::AtLeast { .. } | Found::Nowhere { .. } => None,
         })
         .collect();
-    // An interval over seeds means something only where every seed has a capacity.
+    // An interval over seeds needs a capacity of each seed.
     let (rate_scale, offered_requests_per_s) = match rates {
         Some(rates) => {
             let (scales, rates): (Vec<f64>, Vec<f64>) = rates.into_iter().unzip();
@@ -80,43 +81,44 @@ fn of_seed(
     let bounds = Bounds { start: 1.0, least: LOWEST, most: HIGHEST, halvings: HALVINGS };
     let run_at = |rate_scale: f64| {
         let cell = Cell { policy, rate_scale, seed, limit: None, options };
-        // At a multiple of the rate the workload goes on as long as at its own.
+        // At a multiple of the rate the workload lasts as long as at its own rate.
         let prepared = prepared.stretched(rate_scale.min(LONGEST));
         Ok(Some(simulate(setup, &prepared, cell, None, &mut |_| ())?))
     };
     Ok(search(bounds, |load, _| run_at(load))?.0)
 }
 
-/// The most by which a load above the one that was found may still be met, as a share of it.
+/// The largest share by which a load above the found one may still meet the SLO.
 pub fn step(bounds: Bounds) -> f64 {
     1.0 / f64::from(1 << bounds.halvings)
 }
 
-/// Whether enough requests meet the SLO, of each class of the workload.
+/// Whether enough requests meet the SLO, in total and in each class of the workload.
 fn keeps_slo(run: &RunReport) -> bool {
     let classes = run.classes.iter().map(|class| class.within_slo);
     classes.chain([run.figures.within_slo]).all(|within| within >= ENOUGH)
 }
 
-/// Where a search looks, in multiples of the workload's own load.
+/// The range of a search, in multiples of the workload's own load.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub start: f64,
     pub least: f64,
     pub most: f64,
-    /// Between a load that meets the SLO and twice that load.
+    /// Number of halvings between a load that meets the SLO and twice that load.
     pub halvings: u32,
 }
 
-/// The highest load at which enough requests meet the SLO, and the run at it. `run_at` may give up a run
-/// in which too few do, unless it is told that the run is wanted to its end.
+/// Finds the highest load at which enough requests meet the SLO, and the run at it. `run_at` gets the
+/// load, and whether the run must be played to its end. If not, it may return None for a run that
+/// misses the SLO.
 pub fn search(
     bounds: Bounds,
     mut run_at: impl FnMut(f64, bool) -> Result<Option<RunReport>>,
 ) -> Result<(Found, Option<RunReport>)> {
     let mut low: Option<(f64, RunReport)> = None;
     let mut high = bounds.start;
-    // First a rate that is met and twice of it that is not.
+    // First a rate that meets the SLO, and twice that rate, which does not.
     while let Some(run) = run_at(high, false)?.filter(keeps_slo) {
         if high >= bounds.most {
             return Ok((Found::AtLeast { rate_scale: high }, Some(run)));
@@ -144,7 +146,7 @@ pub fn search(
             None => high = middle,
         }
     }
-    // A fleet that is still filling up, or is left to drain, is not at the rate that it is offered.
+    // While the fleet fills up or drains, it does not work at the offered rate.
     let figures = &run.figures;
     let short = figures.arrivals_s
         < SETTLED * figures.e2e_s.mean.max(figures.duration_s - figures.arrivals_s);

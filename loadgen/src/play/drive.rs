@@ -1,8 +1,8 @@
-//! The live client: sends a workload to a router over gRPC and records what comes back.
+//! The live client: sends a workload to a router over gRPC and records the answers.
 //!
-//! A thread of its own keeps the schedule, since a speedup multiplies every wall-clock error and
-//! tokio's timers tick in milliseconds. Latency counts from the instant a request should have been
-//! sent, however late it was.
+//! The schedule has its own thread, since a speedup multiplies every error of the wall clock and
+//! tokio's timers tick in milliseconds. Latency counts from the time at which a request was due, not
+//! from the time at which it was sent.
 
 use crate::figures::{LiveFigures, LiveHandover, Slowest, wire_name};
 use crate::play::identities::Identities;
@@ -29,23 +29,23 @@ use warmpath_proto::vllm::{
     finish_info::FinishReason, generate_request::Prompt,
 };
 
-/// Connections to the router. One is a bottleneck and a single point of failure; more than a few
-/// gain nothing on loopback.
+/// Connections to the router. One is a bottleneck and a single point of failure. More than a few gain
+/// nothing on loopback.
 const CONNECTIONS: usize = 4;
 const WINDOW: u32 = 64 << 20;
-/// How long an interrupted run waits for the answers that are under way, in wall time.
+/// Wall time that an interrupted run waits for answers that have begun.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub speedup: f64,
-    /// Whether every answer must be the token stream that its prompt determines.
+    /// Whether each answer must be the token stream that its prompt determines.
     pub check_tokens: bool,
     /// Wall time after which a request counts as failed.
     pub timeout: Duration,
-    /// Goes into every text and every request's name.
+    /// Mixed into every text and into every request id.
     pub nonce: Option<u32>,
-    /// Whether the recorder keeps a row a request.
+    /// Whether the recorder keeps one row per request.
     pub rows: bool,
 }
 
@@ -56,7 +56,8 @@ pub struct Driven {
 }
 
 /// Sends the whole workload and waits for every answer. When `interrupt` ends, nothing more is sent,
-/// and what is under way has [`DRAIN_LIMIT`] to end. `progress` hears how many have ended.
+/// and answers that have begun have [`DRAIN_LIMIT`] to end. `progress` gets the number of ended
+/// requests.
 pub async fn drive(
     target: &str,
     workload: Workload,
@@ -89,7 +90,7 @@ pub async fn drive(
     let interrupted = events.clone();
     let listening = tokio::spawn(async move {
         interrupt.await;
-        // Nobody hears it any more once the last request has ended.
+        // After the last request the receiver is gone, which is fine.
         let _ = interrupted.send(Event::Interrupted);
     });
     let schedule = Schedule { context, workload, runtime, events, heard, give_up };
@@ -109,7 +110,7 @@ struct Shared {
     recorder: Recorder,
     lateness_s: Vec<f64>,
     overhead_s: Vec<f64>,
-    /// The first failures in full, for the person who reads the report.
+    /// The first failures, with their messages, for the reader of the report.
     failures: Vec<String>,
     tier_names: Vec<String>,
     handover: Option<LiveHandover>,
@@ -143,12 +144,12 @@ struct Client {
     channels: Vec<Channel>,
     options: Options,
     identities: Identities,
-    /// Whether nobody waits for answers any more.
+    /// Becomes true when the run stops waiting for answers.
     given_up: watch::Receiver<bool>,
     shared: Arc<Mutex<Shared>>,
 }
 
-/// What the schedule waits for besides the time of the next request.
+/// What the schedule waits for, besides the time of the next request.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Ended(RequestId),
@@ -165,9 +166,9 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Gives whether it was interrupted.
+    /// Returns whether the run was interrupted.
     fn keep(mut self, progress: &dyn Fn(u64)) -> bool {
-        // A little time to breathe before the first request, so that it is not late by the set-up.
+        // Some time before the first request, so that setting up does not delay it.
         let origin = Instant::now() + Duration::from_millis(20);
         let clock = ModelClock::new(origin, self.context.options.speedup);
         let mut total = self.workload.total();
@@ -214,7 +215,7 @@ impl Schedule {
         self.runtime.spawn(async move {
             let id = work.request.id;
             one_request(context, channel, &clock, at, work).await;
-            // The schedule outlives its requests.
+            // The receiver outlives all requests.
             let _ = events.send(Event::Ended(id));
         });
     }
@@ -305,9 +306,9 @@ impl Client {
 struct Ended {
     worker: WorkerId,
     cached: Cached,
-    /// Of the tiers that the worker tells apart.
+    /// Names of the tiers that the worker reports.
     tier_names: Vec<String>,
-    /// KV that another worker handed over for it.
+    /// KV that a prefill worker transferred for it.
     moved: Option<Moved>,
 }
 
@@ -367,7 +368,7 @@ async fn stream(
     Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
 }
 
-/// What the worker says it found, and the names of the tiers it tells apart.
+/// The cached tokens and the names of the tiers that the worker reports.
 fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
     let tokens = finish.num_cached_tokens.unwrap_or(0);
     let mut cached = Cached { tokens, by_tier: [0; ORIGINS] };

@@ -4,7 +4,7 @@ use crate::economics::{Economics, Side};
 use crate::setup::Setup;
 use warmpath_sim::Outcome;
 
-/// None where no prices are given, or no chips are known that could have one.
+/// None: no prices are given, or a profile has no chips that could have one.
 pub fn economics(setup: &Setup, outcome: &Outcome) -> Option<Economics> {
     let sheet = setup.prices.as_ref()?;
     let mut sides = Vec::new();

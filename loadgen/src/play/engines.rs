@@ -1,4 +1,4 @@
-//! What engines, pool and links did, from their statistics.
+//! What the engines, the pool and the links did, from their statistics.
 
 use crate::figures::{HandoverFigures, PeerFigures, PoolFigures, TierFigures};
 use crate::setup::{Fleet, Setup};
@@ -10,7 +10,7 @@ use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::time::Duration;
 
-/// What went from workers that compute prompts to those that answer.
+/// KV transfers from prefill workers to decode workers. None: each worker does both.
 pub fn handover_figures(
     setup: &Setup,
     workers: &[HandoverStats],
@@ -53,13 +53,13 @@ pub fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> Poo
     }
 }
 
-/// None where nobody lends.
+/// None: no worker fetches from a peer.
 pub fn peer_figures(fleet: &Fleet, loans: &[LoanStats], offered_s: f64) -> Option<PeerFigures> {
     let lends = fleet.profiles().into_iter().any(|profile| profile.peers.is_some());
     if !lends || offered_s <= 0.0 {
         return None;
     }
-    // Where anything is lent, blocks have the same bytes throughout the fleet.
+    // In a fleet with peer fetches, a block has the same bytes everywhere.
     let blocks: u64 = loans.iter().map(|loan| loan.blocks).sum();
     let sending: f64 = loans.iter().map(|loan| loan.sending.as_secs_f64()).sum();
     Some(PeerFigures {

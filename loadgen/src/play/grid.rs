@@ -1,4 +1,4 @@
-//! Many worlds at once: every policy at every rate with every seed, on all cores.
+//! A grid of runs on all cores: every policy at every rate with every seed.
 
 use super::options::{Cell, RunOptions};
 use super::parallel;
@@ -9,7 +9,7 @@ use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// In the order rate, policy, seed.
+/// The runs in the order rate, policy, seed.
 pub fn cells<'a>(setup: &'a Setup, options: &'a RunOptions) -> Vec<Cell<'a>> {
     let mut cells = Vec::new();
     for &rate_scale in &setup.rates {
@@ -21,7 +21,7 @@ pub fn cells<'a>(setup: &'a Setup, options: &'a RunOptions) -> Vec<Cell<'a>> {
     cells
 }
 
-/// Plays all cells and gives their reports in the same order.
+/// Plays all cells. The reports are in the order of the cells.
 pub fn play(
     setup: &Setup,
     prepared: &Prepared<'_>,

@@ -1,5 +1,5 @@
-//! Who a live run plays: each tenant's requests carry its bearer token, and a router tells them apart by
-//! nothing else.
+//! The tenants that a live run sends requests for. Each request carries the bearer token of its
+//! tenant. The router tells tenants apart by nothing else.
 
 use crate::files::{bad, bad_field, parse_toml, read};
 use crate::setup::Setup;
@@ -17,14 +17,14 @@ use warmpath_router::public::PublicPrefix;
 use warmpath_router::secret::Secret;
 use warmpath_router::tenants::{self, TenantConfig, TenantEntry};
 
-/// System prompts that a fleet of this process declares public, at most.
+/// The largest number of public system prompts of a fleet in this process.
 const MOST_PREFIXES: u64 = 1_024;
 
-/// A bearer token by tenant; none where nobody asks for one.
+/// A bearer token per tenant. Empty: the router asks for none.
 #[derive(Clone, Default)]
 pub struct Identities(Arc<[MetadataValue<Ascii>]>);
 
-/// A `--tenants-file`.
+/// The content of a `--tenants-file`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -60,7 +60,7 @@ impl Identities {
         self.0.len()
     }
 
-    /// The message as this tenant's.
+    /// The message as a request of the tenant.
     pub fn sign<T>(&self, tenant: TenantId, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         if let Some(header) = self.0.get(tenant.0 as usize) {
@@ -89,7 +89,7 @@ pub fn configure(config: &mut RouterConfig, setup: &Setup) -> Result<Identities>
     if count == 1 {
         return Ok(Identities::default());
     }
-    // The standard library seeds its hashers from the system's randomness.
+    // The standard library seeds its hashers with randomness from the system.
     let random = || format!("{:016x}{:016x}", fresh(1), fresh(2));
     config.secret = Some(Secret::new(random()));
     let groups = setup.sharing.groups.filter(|_| setup.sharing.scope == SharingScope::Group);

@@ -1,11 +1,11 @@
-//! Ending a live run early.
+//! Ctrl-c in a live run.
 
 use tokio::signal::unix::{self, SignalKind};
 
-/// As shells have it: 128 and the number of SIGINT.
+/// The exit status of shells: 128 plus the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Ends at the first ctrl-c or SIGTERM. From then on another one ends the program at once.
+/// Returns at the first ctrl-c or SIGTERM. After that, another one ends the program at once.
 pub async fn interrupted() {
     signal().await;
     eprintln!("interrupted: waiting for the answers under way; ctrl-c again ends at once");
@@ -25,7 +25,7 @@ async fn signal() {
     tokio::select! {
         Ok(()) = tokio::signal::ctrl_c() => {}
         Some(()) = terminated => {}
-        // Where no signal can be heard, none comes.
+        // If signals cannot be received, wait forever.
         else => std::future::pending().await,
     }
 }

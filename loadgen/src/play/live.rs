@@ -1,4 +1,4 @@
-//! The live leg of a comparison: one policy on a fleet in this process.
+//! The live run of a comparison: one policy on a fleet in this process.
 
 use super::drive::{self, Driven, Options};
 use super::local_fleet::LocalFleet;

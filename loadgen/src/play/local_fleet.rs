@@ -1,4 +1,4 @@
-//! A fleet in this process: a router, its workers and the pool that they share, the code of the real
+//! A fleet in this process: a router, its workers and their pool. They are the code of the real
 //! binaries on real loopback sockets.
 
 use crate::play::identities::{self, Identities};
@@ -20,7 +20,7 @@ const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
 pub struct LocalFleet {
     pub target: String,
-    /// Of the tenants that the router knows.
+    /// Tokens of the tenants that the router knows.
     pub identities: Identities,
     stop_router: watch::Sender<bool>,
     stop_workers: watch::Sender<bool>,
@@ -30,7 +30,7 @@ pub struct LocalFleet {
 }
 
 impl LocalFleet {
-    /// Returns when every worker has joined the router, and the router follows the pool.
+    /// Returns when every worker has joined the router and the router follows the pool.
     pub async fn start(
         setup: &Setup,
         policy: PolicyConfig,
@@ -101,8 +101,8 @@ impl LocalFleet {
     }
 }
 
-/// A pool with a runtime of its own, so that what it times does not wait behind the fleet's calls, and
-/// so that it can be killed like a process.
+/// A pool with its own tokio runtime, so that its timers do not wait behind the fleet's calls and it
+/// can be killed like a process.
 struct PoolProcess {
     address: SocketAddr,
     runtime: Option<Runtime>,
@@ -111,7 +111,7 @@ struct PoolProcess {
 }
 
 impl PoolProcess {
-    /// None where no worker has a way to a pool.
+    /// None: no worker has a link to a pool.
     async fn start(setup: &Setup, speedup: f64) -> Result<Option<Self>> {
         let user = setup.fleet.profiles().into_iter().find(|profile| profile.pool.is_some());
         let Some((profile, spec)) = user.zip(setup.pool.clone()) else { return Ok(None) };
@@ -143,7 +143,7 @@ impl PoolProcess {
         served?
     }
 
-    /// No goodbye: its sockets close, and that is all anyone hears.
+    /// Ends the pool without a shutdown: its sockets close.
     fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -151,7 +151,7 @@ impl PoolProcess {
     }
 }
 
-/// A runtime must not be waited for where others run.
+/// Dropping a runtime blocks, which is not allowed inside another runtime.
 impl Drop for PoolProcess {
     fn drop(&mut self) {
         self.kill();
@@ -163,6 +163,6 @@ async fn listen() -> Result<TcpListener> {
 }
 
 async fn wait_for(mut stopped: watch::Receiver<bool>) {
-    // A sender that is gone stops it too.
+    // A dropped sender means stop too.
     let _ = stopped.wait_for(|&stop| stop).await;
 }

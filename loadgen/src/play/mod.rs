@@ -1,4 +1,4 @@
-//! Playing a set-up: live, in virtual time, at many rates and seeds, up to its capacity.
+//! Playing a set-up: live, in virtual time, at many rates and seeds, and up to its capacity.
 
 mod all;
 pub mod capacity;

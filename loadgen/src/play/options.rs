@@ -1,19 +1,19 @@
-//! What a run chooses for itself, beside its set-up.
+//! The choices of a run that are not part of its set-up.
 
 use crate::setup::Setup;
 use warmpath_core::routing::policy::NamedPolicy;
 use warmpath_core::workload::trace::Pace;
 
-/// Choices that all runs of one command share.
+/// Choices that are the same for all runs of one command.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
-    /// The variant of the scenario that is played, where it has several.
+    /// The variant of the scenario, if it has several.
     pub variant: Option<String>,
-    /// Whether a row a request is kept for a file.
+    /// Whether to keep one row per request.
     pub rows: bool,
-    /// Share of the requests, the first ones, that are played without being counted.
+    /// Share of the requests, from the first one, that are played and not counted.
     pub warm_up: f64,
-    /// Whether a run stops as soon as too few of its requests can be within the SLO.
+    /// Whether a run ends as soon as too few of its requests can meet the SLO.
     pub give_up: bool,
 }
 
@@ -23,13 +23,13 @@ pub struct Cell<'a> {
     pub policy: &'a NamedPolicy,
     pub rate_scale: f64,
     pub seed: u64,
-    /// Only so many requests, for parity with a live leg.
+    /// Number of requests, to match a live run. None: the whole workload.
     pub limit: Option<u64>,
     pub options: &'a RunOptions,
 }
 
 impl<'a> Cell<'a> {
-    /// The first rate and seed of a set-up, which its live leg has too.
+    /// The first rate and the first seed of a set-up. The live run has the same.
     pub fn first(
         setup: &Setup,
         policy: &'a NamedPolicy,

@@ -1,5 +1,5 @@
-//! A pool that goes away in the middle of a live run. No request fails, and none has its first token
-//! later than without a pool by more than the transfer timeout and what its prompt takes to compute.
+//! A pool disappears in the middle of a live run. No request fails. No first token is later than
+//! without a pool by more than the transfer timeout plus the time to compute the prompt.
 
 use crate::args::TraceArgs;
 use crate::play::drive::{self, Driven, Options};
@@ -33,18 +33,18 @@ const SPEEDUP: f64 = 5.0;
 const BLOCK: u32 = 512;
 const WORKERS: u32 = 2;
 const REQUESTS: u64 = 100;
-/// Model seconds between two requests.
+/// Model seconds from one request to the next.
 const APART_S: f64 = 0.15;
-/// When the pool goes away: a good third of the way, when all that is read has been computed.
+/// When the pool disappears: after a third of the run, when all prompts have been computed once.
 const GONE_AFTER: Duration = Duration::from_millis(1_200);
-/// Of the profile, in model seconds.
+/// The profile's transfer timeout, in model seconds.
 const TIMEOUT_S: f64 = 1.0;
-/// A prompt of 5 blocks: 50 µs a token, and a step's base.
+/// Time to compute a prompt of 5 blocks, in model seconds: 50 µs per token, and the base of a step.
 const RECOMPUTE_S: f64 = 0.14;
-/// What a busy machine may add to a request, in model seconds: 120 ms on the wall.
+/// What a busy machine may add to a request, in model seconds: 120 ms of wall time.
 const NOISE_S: f64 = 0.6;
 
-/// Room for little in HBM, and for everything in the pool, which it has to wait for.
+/// Little room in HBM, and room for everything in the pool.
 fn profile(pool: bool) -> Profile {
     Profile {
         name: "test".into(),
@@ -75,8 +75,8 @@ fn profile(pool: bool) -> Profile {
     }
 }
 
-/// Thirteen prompts of four common blocks and one of their own, in turn: more than HBM keeps until the
-/// next time.
+/// Thirteen prompts in turn, each of four common blocks and one of its own: more than HBM keeps until
+/// a prompt comes again.
 fn workload() -> Workload {
     let folder = tempfile::tempdir().expect("a folder for files");
     let file = folder.path().join("trace.jsonl");
@@ -100,7 +100,7 @@ fn workload() -> Workload {
     source.prepare(&scopes).workload(pace)
 }
 
-/// What stands between the workers and the pool: it passes on what it gets, until it does not.
+/// A proxy between the workers and the pool. It forwards bytes until it is shut.
 struct Door {
     url: String,
     shut: watch::Sender<bool>,
@@ -150,7 +150,7 @@ async fn pump(from: OwnedReadHalf, to: OwnedWriteHalf, mut shut: watch::Receiver
         match count {
             Some(0) => return,
             Some(_) => {}
-            // Both sockets stay open, and nobody hears anything any more.
+            // Both sockets stay open and carry nothing more.
             None => std::future::pending().await,
         }
         let count = count.unwrap_or(0);
@@ -168,16 +168,16 @@ async fn pump(from: OwnedReadHalf, to: OwnedWriteHalf, mut shut: watch::Receiver
     }
 }
 
-/// How the pool goes away.
+/// How the pool disappears.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Outage {
-    /// Its process dies: its sockets close.
+    /// Its process dies and its sockets close.
     Killed,
-    /// It keeps its connections, takes new ones, and answers nothing.
+    /// It keeps its connections, accepts new ones, and answers nothing.
     Silent,
 }
 
-/// A pool with a runtime of its own, so that it can be killed like a process.
+/// A pool with its own tokio runtime, so that it can be killed like a process.
 struct Process(Option<Runtime>);
 
 impl Drop for Process {
@@ -218,7 +218,7 @@ fn start_pool() -> (Process, SocketAddr) {
     (Process(Some(runtime)), address)
 }
 
-/// The run's answers by request. None: the workers have no pool.
+/// The answers of a run by request. None: the workers have no pool.
 async fn run(outage: Option<Outage>) -> BTreeMap<RequestId, Answered> {
     let pool = outage.map(|_| start_pool());
     let door = match &pool {
@@ -309,7 +309,7 @@ async fn a_pool_that_goes_away_fails_nobody_and_holds_nobody_up_for_long() {
         let after = with.values().filter(|a| sent_s(a) > gone_at_s + 0.5).filter(from_pool).count();
         assert_eq!(after, 0, "{outage:?}: nothing comes from a pool that is gone");
         if outage == Outage::Silent {
-            // Or the outage met nobody, and the bound above says nothing.
+            // Otherwise no request was affected, and the bound above shows nothing.
             assert!(most > TIMEOUT_S / 2.0, "somebody waited for what never came: {most:.3} s");
         }
     }

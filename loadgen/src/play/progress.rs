@@ -1,18 +1,18 @@
-//! Progress bars on standard error; silent where nobody watches.
+//! Progress bars on standard error. Without a terminal there are none.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 #[derive(Debug, Default)]
 pub struct Progress;
 
-/// One leg's bar; gone when dropped.
+/// The bar of one run. Dropping it removes it.
 #[derive(Debug)]
 pub struct Bar(ProgressBar);
 
 impl Progress {
-    /// `what` is counted.
+    /// Starts a bar. `what` is the unit.
     pub fn start(&self, total: u64, label: &str, what: &str) -> Bar {
-        // A bar draws only on a terminal, and at most ten times a second.
+        // A bar draws only on a terminal, at most ten times per second.
         let bar =
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
         let template = format!(

@@ -1,15 +1,15 @@
-//! Whether the rows of all requests fit into memory.
+//! Whether the rows of all requests fit in memory.
 
 use super::options::RunOptions;
 use crate::files::bad;
 use crate::setup::Setup;
 use anyhow::Result;
 
-/// Rows are kept until the last run has ended, at some 130 bytes each: about a gigabyte.
+/// Rows are kept until the last run has ended, at about 130 bytes each: about a gigabyte.
 const MOST_ROWS: u64 = 8_000_000;
 
-/// Refuses what would not fit into memory, before the work begins. `total`: requests of the
-/// workload; `live`: those of a live leg, which are simulated too.
+/// Rejects a command whose rows would not fit in memory, before it plays. `total`: requests of the
+/// workload. `live`: requests of a live run, which are also simulated.
 pub fn check(setup: &Setup, options: &RunOptions, total: u64, live: u64) -> Result<()> {
     let runs = setup.rates.len() as u64 * setup.seeds;
     let rows = (total * runs + 2 * live) * setup.policies.len() as u64;

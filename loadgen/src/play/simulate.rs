@@ -20,7 +20,7 @@ use warmpath_core::routing::record::Entry;
 use warmpath_core::sharing::Scopes;
 use warmpath_sim::{DeviceOutcome, Observers, RunError};
 
-/// Who shares with whom, which is the same in all runs of a set-up.
+/// Who shares KV cache. All runs of a set-up have the same.
 pub fn scope(setup: &Setup) -> Scopes {
     let operator = ScopePlan::new("", "sim", "", setup.fleet.profile().block_size);
     Scopes::new(&operator, setup.sharing, setup.source.tenants())
@@ -36,9 +36,9 @@ pub fn simulate(
     let started = Instant::now();
     let Cell { policy, rate_scale, seed, limit, options } = cell;
     let workload = prepared.workload(cell.pace(setup));
-    let mut log = record
-        .map(|folder| Log::create(folder, policy, options.variant.as_deref(), seed))
-        .transpose()?;
+    let (variant, queue) = (options.variant.as_deref(), setup.queue_limits());
+    let log = record.map(|folder| Log::create(folder, policy, variant, seed, queue));
+    let mut log = log.transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {
             log.push(entry);
@@ -71,7 +71,8 @@ pub fn simulate(
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
     let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
     outcome.recorder.forget_first(options.warm_up);
-    // How evenly the router spread its work says nothing of a fleet that is not all the router's.
+    // If devices serve a part of the requests, the balance of the workers says nothing about the
+    // router.
     let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
@@ -82,7 +83,7 @@ pub fn simulate(
         preemptions: sum(|stats| stats.preemptions),
         recomputed_tokens: sum(|stats| stats.recomputed_tokens),
         load_wait_s: outcome.engines.iter().map(|stats| stats.load_wait.as_secs_f64()).sum(),
-        // Where anything is fetched, blocks have the same bytes throughout the fleet.
+        // In a fleet with fetches, a block has the same bytes everywhere.
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
         failed_fetches_by: outcome.failed_fetches,
@@ -122,7 +123,7 @@ pub fn simulate(
     })
 }
 
-/// The profiles of a fleet, and what its groups did where that is known.
+/// The profiles of a fleet. `work`: what its groups did, if that is known.
 pub fn profiles(fleet: &Fleet, work: Option<Work<'_>>) -> Profiles {
     let groups = match fleet {
         Fleet::Alike { .. } => Vec::new(),
@@ -138,12 +139,12 @@ pub fn profiles(fleet: &Fleet, work: Option<Work<'_>>) -> Profiles {
     }
 }
 
-/// A run that was broken off: too few of its requests could be within the SLO.
+/// The run was ended early: too few of its requests can meet the SLO.
 #[derive(Debug, thiserror::Error)]
 #[error("too few requests can be within the SLO")]
 pub struct GivenUp;
 
-/// Whether more requests have missed the SLO than may.
+/// Tells when more requests have missed the SLO than may miss it.
 fn hopeless(setup: &Setup, total: u64) -> impl FnMut(&Recorder) -> bool {
     let slo = setup.slo;
     let (mut seen, mut missed) = (0, 0);
@@ -155,7 +156,7 @@ fn hopeless(setup: &Setup, total: u64) -> impl FnMut(&Recorder) -> bool {
     }
 }
 
-/// The sides apart; `workers` has both together from then on.
+/// The figures of each side. After that, `workers` holds the requests of both.
 fn sides(
     users: &DevicesSetup,
     setup: &Setup,

@@ -1,4 +1,4 @@
-//! What must be known of a running router before it is driven.
+//! What the client must know about a running router before it sends requests.
 
 use super::identities::Identities;
 use anyhow::{Context, Result, bail};
@@ -8,19 +8,19 @@ use warmpath_proto::control::SPEEDUP;
 use warmpath_proto::vllm::GetServerInfoRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
-/// How long a target may take to come up.
+/// How long a router may take to answer, and to have a worker.
 const START_LIMIT: Duration = Duration::from_secs(5);
 
-/// What must be known of a target before it is driven.
+/// What a running router reports.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// The figures count in the target's blocks.
+    /// Tokens in a KV block.
     pub block_size: u32,
-    /// Only simulated workers have one.
+    /// Model seconds per wall second. None: real engines.
     pub speedup: Option<f64>,
 }
 
-/// A router that was just started has no workers yet, so it gets a while.
+/// Asks the router. One that was just started has no workers yet, so it is asked for a while.
 pub async fn target_of(target: &str, identities: &Identities) -> Result<Target> {
     let begun = Instant::now();
     loop {

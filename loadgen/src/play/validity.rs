@@ -1,11 +1,11 @@
-//! Why a live run's figures cannot be used.
+//! Reasons why the figures of a live run cannot be used.
 
 use warmpath_core::report::Figures;
 
-/// What a live leg may be late by, as a share of its mean TTFT.
+/// Largest mean lateness, as a share of the mean TTFT.
 const LATENESS_LIMIT: f64 = 0.05;
 
-/// Whether so many requests failed that the figures speak of the others only.
+/// A reason if more than 1 % of the requests failed.
 pub fn too_few(figures: &Figures) -> Option<String> {
     (figures.errors * 100 > figures.offered).then(|| {
         format!(
@@ -15,7 +15,7 @@ pub fn too_few(figures: &Figures) -> Option<String> {
     })
 }
 
-/// Whether a live run's own lateness, in model seconds, spoils its TTFT.
+/// A reason if requests were sent too late, in model seconds.
 pub fn too_late(lateness_s: f64, mean_ttft_s: f64) -> Option<String> {
     (lateness_s > LATENESS_LIMIT * mean_ttft_s).then(|| {
         format!(

@@ -1,11 +1,11 @@
-//! The variants of a set-up, one after the other.
+//! The variants of a set-up.
 
 use super::options::RunOptions;
 use crate::figures::Results;
 use crate::setup::{Fleet, Setup};
 use anyhow::Result;
 
-/// Plays each variant of a set-up, or the set-up itself where it has none.
+/// Plays each variant of a set-up in turn, or the set-up itself if it has none.
 pub fn each(
     setup: &Setup,
     options: &RunOptions,

@@ -1,4 +1,4 @@
-//! Devices of the users in a scenario, and what they and the workers each did.
+//! Users' own devices in a scenario.
 
 use super::names::load_profile;
 use super::source::Source;
@@ -15,9 +15,9 @@ use warmpath_sim::{Classes, DeviceFleet, Stays};
 #[serde(deny_unknown_fields)]
 pub struct DevicesFile {
     pub profile: String,
-    /// Whose sessions they are. None: each session is a user of its own.
+    /// Number of users that own the sessions. None: each session has its own user.
     pub users: Option<u32>,
-    /// As in [`StaysSetup`], and so the two below.
+    /// As in [`StaysSetup`], like the two keys below.
     pub up_to_tokens: Option<u32>,
     pub classes: Option<Vec<String>>,
     pub tenants: Option<Vec<u32>>,
@@ -31,21 +31,22 @@ pub struct DevicesSetup {
     pub stays: StaysSetup,
 }
 
-/// What stays on the device of its user: what each rule that is given lets; without any, everything.
+/// Which requests stay on the device of their user: those that each given rule allows. Without rules,
+/// all.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct StaysSetup {
-    /// Prompts of up to so many tokens.
+    /// Prompts of up to this many tokens.
     pub up_to_tokens: Option<u32>,
-    /// Of a mixed workload, by name.
+    /// Names of classes of a mixed workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
-    /// By number.
+    /// Numbers of tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenants: Option<Vec<u32>>,
 }
 
 impl DevicesFile {
-    /// `block_size`: that of the workload. An error names the field and what was expected.
+    /// `block_size` is that of the workload. An error names the field and what was expected.
     pub fn resolve(
         &self,
         block_size: u32,
@@ -119,7 +120,7 @@ impl StaysSetup {
         }
     }
 
-    /// For a title; nothing where everything stays.
+    /// The rules in words, for a title. Empty if every request stays.
     pub fn described(&self) -> String {
         let tokens = self.up_to_tokens.map(|most| format!(" up to {most} prompt tokens"));
         let classes = self.classes.as_ref().map(|names| format!(" of {}", names.join(", ")));
@@ -149,7 +150,8 @@ impl DevicesSetup {
         DeviceFleet { profile: profile.clone(), users: *users, stays: stays.stays(source) }
     }
 
-    /// Also those whose users never asked for anything; `used`: the others.
+    /// Number of devices, including those whose users sent no request. `used`: devices that served
+    /// one.
     pub fn count(&self, used: usize) -> u32 {
         self.users.unwrap_or(used as u32)
     }

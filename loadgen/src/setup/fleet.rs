@@ -11,23 +11,23 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::event::Role;
 use warmpath_sim::{Group, check_fleet};
 
-/// What a router can name.
+/// The router's worker numbers have 16 bits.
 const MOST_WORKERS: u32 = 65_535;
 
-/// A `[[group]]` of a scenario file: workers that are alike.
+/// One `[[group]]` of a scenario file: workers of one profile.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupFile {
-    /// The profile's name unless given.
+    /// Default: the profile's name.
     pub name: Option<String>,
     pub workers: u32,
     pub profile: String,
-    /// What of a request its workers do; both unless given.
+    /// What its workers do for a request. Default: prefill and decode.
     #[serde(default)]
     pub role: Role,
 }
 
-/// Who serves, as it stands in a report's configuration.
+/// The workers, as in the configuration of a report.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Fleet {
@@ -36,7 +36,7 @@ pub enum Fleet {
         profile: Box<Profile>,
     },
     Mixed {
-        /// Of all groups.
+        /// Workers in all groups.
         workers: u32,
         groups: Vec<Group>,
     },
@@ -47,7 +47,7 @@ impl Fleet {
         Self::Alike { workers, profile: Box::new(profile) }
     }
 
-    /// The groups of a scenario file. Profiles that are files lie in `folder`.
+    /// The groups of a scenario file. `folder` is where profile files lie.
     pub fn mixed(files: &[GroupFile], folder: &Path) -> Result<Self> {
         let group = |file: &GroupFile| {
             let profile = load_profile(&file.profile, folder)?;
@@ -64,7 +64,7 @@ impl Fleet {
         }
     }
 
-    /// As many workers of each kind; nothing where there are several.
+    /// Sets the number of workers. Does nothing if there are several groups.
     pub const fn set_workers(&mut self, count: u32) {
         if let Self::Alike { workers, .. } = self {
             *workers = count;
@@ -78,7 +78,7 @@ impl Fleet {
         }
     }
 
-    /// The profile of the first worker. Block size and model are those of all.
+    /// The profile of the first worker. All workers have its block size and model.
     pub fn profile(&self) -> &Profile {
         match self {
             Self::Alike { profile, .. } => profile,
@@ -86,7 +86,7 @@ impl Fleet {
         }
     }
 
-    /// Each group's profile, to be changed.
+    /// The profile of each group.
     pub fn profiles_mut(&mut self) -> Vec<&mut Profile> {
         match self {
             Self::Alike { profile, .. } => vec![profile],
@@ -103,7 +103,7 @@ impl Fleet {
         }
     }
 
-    /// The profile of each worker, in order.
+    /// The profile of each worker, in the order of the fleet.
     pub fn each_worker(&self) -> Vec<&Profile> {
         match self {
             Self::Alike { workers, profile } => vec![profile; *workers as usize],
@@ -114,13 +114,13 @@ impl Fleet {
         }
     }
 
-    /// The role of each worker, in order.
+    /// The role of each worker, in the order of the fleet.
     pub fn each_role(&self) -> Vec<Role> {
         let groups = self.groups();
         groups.iter().flat_map(|group| vec![group.role; group.workers as usize]).collect()
     }
 
-    /// `text` is the scenario file's, for a complaint that names a line.
+    /// `origin` and `text` are the scenario file's, for errors.
     pub fn check(
         &self,
         pool: bool,
@@ -140,7 +140,8 @@ impl Fleet {
         check_fleet(groups, pool, handover).map_err(|error| bad(format!("{origin}: {error}")))
     }
 
-    /// Names of the tiers, in their order; those that differ between groups side by side.
+    /// Names of the tiers, in order. If groups differ at a place, both names stand there with a
+    /// slash.
     pub fn tier_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for profile in self.profiles() {
@@ -155,7 +156,7 @@ impl Fleet {
         names
     }
 
-    /// "4 workers of profile a", "4 workers of profile a and 2 of b".
+    /// In words: "4 workers of profile a", "4 workers of profile a and 2 of b".
     pub fn title(&self) -> String {
         let groups = self.groups();
         let rest = groups.iter().skip(1);
@@ -165,17 +166,17 @@ impl Fleet {
         format!("{} workers of profile {}{rest}", first.workers, first.profile.name)
     }
 
-    /// Whether some workers do only a part of what requests need.
+    /// Whether some workers do only prefill or only decode.
     pub fn shares_requests(&self) -> bool {
         self.groups().iter().any(|group| !group.role.is_both())
     }
 
-    /// How many workers there are, where the work of one can be compared with that of another.
+    /// Number of workers. None: their roles differ, so that their loads cannot be compared.
     pub fn comparable_workers(&self) -> Option<u32> {
         (!self.shares_requests()).then(|| self.workers())
     }
 
-    /// What a report says of the profiles, all together: names, and whether all were validated.
+    /// Names of all profiles, for a report.
     pub fn profile_names(&self) -> String {
         let mut names: Vec<&str> = Vec::new();
         for profile in self.profiles() {
@@ -190,7 +191,7 @@ impl Fleet {
         self.profiles().iter().all(|profile| profile.validated)
     }
 
-    /// Where there is one profile; groups have theirs each.
+    /// None: groups have a profile each.
     pub fn standing(&self) -> Option<Standing> {
         match self {
             Self::Alike { profile, .. } => Some(profile.standing()),

@@ -1,9 +1,10 @@
-//! Scenario file and flags, resolved once into what a run needs. Nothing here plays.
+//! Scenario file and flags, read once into an immutable [`Setup`]. Nothing in this folder plays.
 
 mod devices;
 mod fleet;
 mod names;
 mod policies;
+mod queue;
 mod scenario;
 #[expect(clippy::module_inception, reason = "the set-up is what the folder is for")]
 mod setup;

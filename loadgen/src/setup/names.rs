@@ -1,4 +1,4 @@
-//! Things that are known by name, or lie in a file.
+//! Values that are either a built-in name or a file.
 
 use crate::files::bad;
 use anyhow::Result;
@@ -6,7 +6,7 @@ use std::path::Path;
 use warmpath_core::engine::profile::Profile;
 use warmpath_worker_sim::profiles;
 
-/// A profile by name, or a file in `folder`.
+/// A built-in profile by name, or a profile file in `folder`.
 pub fn load_profile(name: &str, folder: &Path) -> Result<Profile> {
     profiles::load(name, folder).map_err(bad)
 }

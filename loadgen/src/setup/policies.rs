@@ -1,42 +1,67 @@
-//! The policies of a comparison: from the command line, or from the scenario file.
+//! The policies of a comparison, from the command line or from the scenario file.
 
-use crate::files::{bad, bad_field};
+use crate::files::{bad, bad_field, bad_place};
 use anyhow::Result;
 use serde::{Deserialize, Serialize, Serializer};
-use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig, check_labels, parse_policies};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::Spanned;
+use warmpath_core::routing::policy::{
+    NamedPolicy, PolicyConfig, PolicyError, check_labels, parse_policies,
+};
 
-/// A `[[policy]]` of a scenario file.
+/// One `[[policy]]` table of a scenario file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
-    /// The rule.
-    pub name: String,
-    /// What reports call it. The canonical spelling unless given.
-    pub label: Option<String>,
-    /// Values of the rule's parameters, those that differ from its defaults.
+    /// Name of the rule.
+    name: Spanned<String>,
+    /// The name in reports. Default: the rule with its parameters.
+    label: Option<Spanned<String>>,
+    /// Parameters of the rule. The others have their defaults.
     #[serde(default)]
-    pub parameters: toml::Table,
+    parameters: BTreeMap<String, Spanned<toml::Value>>,
 }
 
+/// The bytes of the file that are wrong, and why.
+type Fault = (Range<usize>, String);
+
 impl PolicyFile {
-    fn resolve(&self) -> Result<NamedPolicy, String> {
+    fn resolve(&self) -> Result<NamedPolicy, Fault> {
         let text = |value: &toml::Value| match value {
             toml::Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let given: Vec<(&str, String)> =
-            self.parameters.iter().map(|(key, value)| (key.as_str(), text(value))).collect();
-        let given = given.iter().map(|(key, value)| (*key, value.as_str()));
-        let policy = PolicyConfig::with(&self.name, given).map_err(|error| error.to_string())?;
-        let label = self.label.clone().unwrap_or_else(|| policy.to_string());
-        if label.trim().is_empty() {
-            return Err("label: empty, expected a name".to_owned());
-        }
+        let given = self.parameters.iter().map(|(key, value)| (key, text(value.get_ref())));
+        let policy = PolicyConfig::with(self.name.get_ref(), given)
+            .map_err(|error| (self.place_of(&error), error.to_string()))?;
+        let label = match &self.label {
+            Some(label) if label.get_ref().trim().is_empty() => {
+                return Err((label.span(), "empty, expected a name".to_owned()));
+            }
+            Some(label) => label.get_ref().clone(),
+            None => policy.to_string(),
+        };
         Ok(NamedPolicy { label, policy })
+    }
+
+    /// Where the file says what the error is about.
+    fn place_of(&self, error: &PolicyError) -> Range<usize> {
+        let parameter = match error {
+            PolicyError::UnknownParameter { given, .. } => self.parameters.get(given),
+            PolicyError::BadValue { parameter, .. } => self.parameters.get(*parameter),
+            _ => None,
+        };
+        parameter.map_or_else(|| self.name.span(), Spanned::span)
+    }
+
+    /// Where the file gives the label, or the name that the label follows from.
+    fn place_of_label(&self) -> Range<usize> {
+        self.label.as_ref().unwrap_or(&self.name).span()
     }
 }
 
-/// The policies of `--policies`.
+/// Reads the value of `--policies`.
 pub fn of_flag(list: &str) -> Result<Vec<NamedPolicy>> {
     if list.trim() == "all" {
         return Ok(PolicyConfig::ALL.iter().map(|&policy| policy.into()).collect());
@@ -47,37 +72,41 @@ pub fn of_flag(list: &str) -> Result<Vec<NamedPolicy>> {
     Ok(policies)
 }
 
-/// The policies of a scenario file: `policies`, or `[[policy]]` tables.
+/// The policies of a scenario file: `policies = [...]`, or `[[policy]]` tables. `origin` and `text`
+/// are the file's, for errors.
 pub fn of_file(
     spelled: Option<&[PolicyConfig]>,
     tables: &[PolicyFile],
     origin: &str,
     text: &str,
 ) -> Result<Vec<NamedPolicy>> {
-    let err = |field: &str, why: &str| bad_field(origin, text, field, why);
-    let (field, policies) = match (spelled, tables) {
-        (Some(_), [_, ..]) => {
-            return Err(err("policies", "stands beside [[policy]], expected one of the two"));
-        }
+    let err = |why: &str| bad_field(origin, text, "policies", why);
+    match (spelled, tables) {
+        (Some(_), [_, ..]) => Err(err("stands beside [[policy]], expected one of the two")),
+        (Some([]), []) => Err(err("none, expected at least one")),
+        (None, []) => Err(err("missing, expected policies = [...] or at least one [[policy]]")),
         (Some(spelled), []) => {
-            ("policies", spelled.iter().map(|&policy| policy.into()).collect::<Vec<_>>())
+            let policies: Vec<NamedPolicy> = spelled.iter().map(|&policy| policy.into()).collect();
+            check_labels(&policies).map_err(|error| err(&error.to_string()))?;
+            Ok(policies)
         }
         (None, tables) => {
-            let resolve = |table: &PolicyFile| {
-                table.resolve().map_err(|why| err("policy", &format!("\"{}\": {why}", table.name)))
-            };
-            ("policy", tables.iter().map(resolve).collect::<Result<Vec<_>>>()?)
+            of_tables(tables).map_err(|(span, why)| bad_place(origin, text, span, &why))
         }
-    };
-    if policies.is_empty() {
-        let why = "missing, expected policies = [..] or at least one [[policy]]";
-        return Err(bad(format!("{origin}: policies: {why}")));
     }
-    check_labels(&policies).map_err(|error| err(field, &error.to_string()))?;
+}
+
+fn of_tables(tables: &[PolicyFile]) -> Result<Vec<NamedPolicy>, Fault> {
+    let mut policies = Vec::new();
+    for table in tables {
+        policies.push(table.resolve()?);
+        check_labels(&policies).map_err(|error| (table.place_of_label(), error.to_string()))?;
+    }
     Ok(policies)
 }
 
-/// As they are spelled; one whose label is another, with its label.
+/// Serializes policies as they are spelled. A policy whose label differs from its spelling becomes an
+/// object of label and policy.
 pub fn as_spelled<S: Serializer>(
     policies: &[NamedPolicy],
     serializer: S,
@@ -85,7 +114,7 @@ pub fn as_spelled<S: Serializer>(
     serializer.collect_seq(policies.iter().map(Spelled))
 }
 
-/// The label of one of them.
+/// Serializes a policy as its label.
 pub fn as_label<S: Serializer>(policy: &NamedPolicy, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&policy.label)
 }

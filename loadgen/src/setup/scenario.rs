@@ -1,9 +1,10 @@
-//! A scenario as it stands in its file.
+//! The scenario file.
 
 use super::devices::DevicesFile;
 use super::fleet::{Fleet, GroupFile};
 use super::names::load_profile;
 use super::policies::PolicyFile;
+use super::queue::QueueSetup;
 use super::variant::Variant;
 use crate::args::What;
 use crate::files::{bad, bad_field};
@@ -14,23 +15,21 @@ use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::queue::QueueLimits;
 use warmpath_core::sharing::Sharing;
-use warmpath_core::time::Duration;
 use warmpath_sim::{Fault, Network};
 
-/// A scenario as it stands in its file.
+/// A scenario, as its file gives it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioFile {
     pub name: String,
     pub workers: Option<u32>,
     pub profile: Option<String>,
-    /// Instead of the two: workers that are alike, group by group.
+    /// Workers of several profiles, instead of `workers` and `profile`.
     #[serde(default, rename = "group")]
     pub groups: Vec<GroupFile>,
     pub workload: String,
-    /// Policies as they are spelled. Instead of it: [[policy]] tables.
+    /// Policies as strings. Or [[policy]] tables.
     pub policies: Option<Vec<PolicyConfig>>,
     #[serde(default, rename = "policy")]
     pub policy_tables: Vec<PolicyFile>,
@@ -38,68 +37,37 @@ pub struct ScenarioFile {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
-    /// How much the router holds, where a policy holds requests.
-    #[serde(default)]
-    pub queue: Queue,
-    /// What the workers share, where their profile has a way to it.
+    /// Limits for requests that the policy holds.
+    pub queue: Option<QueueSetup>,
+    /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
-    /// What goes wrong with it.
+    /// Faults of the pool.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
-    /// The way of KV from groups that prefill to groups that decode.
+    /// The KV transfer from prefill workers to decode workers.
     pub handover: Option<HandoverLink>,
-    /// Devices of the users, beside the workers or in their place.
+    /// Users' own devices, beside the workers or instead of them.
     pub devices: Option<DevicesFile>,
-    /// Who shares KV cache with whom.
+    /// Who shares KV cache.
     #[serde(default)]
     pub sharing: Sharing,
-    /// The profile with parts left out, to be compared.
+    /// Variants of the profile, which are compared.
     #[serde(default, rename = "variant")]
     pub variants: Vec<Variant>,
 }
 
-/// The live leg.
+/// How the live run of `compare` is played.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Live {
     pub speedup: f64,
-    /// Requests of the workload. None: what a trace brings in eight wall seconds.
+    /// Number of requests. None: the whole workload; of a trace, what it sends in eight wall seconds.
     pub requests: Option<u64>,
 }
 
-/// `[queue]` of a scenario file. What is not given is the router's default.
-#[derive(Clone, Copy, Default, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Queue {
-    pub requests: Option<u32>,
-    pub prompt_tokens: Option<u64>,
-    pub longest_wait_s: Option<f64>,
-}
-
-impl Queue {
-    /// An error names the field and what was expected.
-    pub fn resolve(&self) -> Result<QueueLimits, (&'static str, String)> {
-        let own = QueueLimits::default();
-        let longest_wait = match self.longest_wait_s {
-            None => own.longest_wait,
-            Some(seconds) if (1e-3..=86_400.0).contains(&seconds) => {
-                Duration::from_secs_f64(seconds)
-            }
-            Some(seconds) => {
-                let why = format!("{seconds}, expected seconds from 0.001 to 86400");
-                return Err(("longest_wait_s", why));
-            }
-        };
-        Ok(QueueLimits {
-            requests: self.requests.unwrap_or(own.requests),
-            prompt_tokens: self.prompt_tokens.unwrap_or(own.prompt_tokens),
-            longest_wait,
-        })
-    }
-}
-
 impl ScenarioFile {
-    /// Who serves. Profiles that the file names as files lie in `folder`, those of flags here.
+    /// The workers. Profile files named in the scenario lie in `folder`, those of flags in the
+    /// current folder.
     pub fn fleet(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
         if !self.groups.is_empty() {
             return self.mixed(what, origin, text, folder);

@@ -1,9 +1,10 @@
-//! From scenario file and flags to everything a run needs. What is resolved here is printed whole in
-//! the JSON report, so that a result carries all that made it.
+//! Everything that a run needs, from the scenario file and the flags. The JSON report contains all of
+//! it, so that a result says how it was made.
 
 use super::devices::DevicesSetup;
 use super::fleet::Fleet;
 use super::policies;
+use super::queue::QueueSetup;
 use super::scenario::{Live, ScenarioFile};
 use super::source::Source;
 use super::variant::Variant;
@@ -17,18 +18,18 @@ use std::path::Path;
 use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
+use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
-use warmpath_core::routing::queue::QueueLimits;
 use warmpath_core::sharing::Sharing;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
 const DEFAULT_SCENARIO: &str = include_str!("../../../deploy/scenarios/default.toml");
 const TRACE_SCENARIO: &str = include_str!("../../../deploy/scenarios/trace.toml");
 
-/// An hour.
+/// One hour.
 const MOST_REPORT_MS: u64 = 3_600_000;
 
-/// Everything resolved.
+/// A scenario with the flags applied.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setup {
     pub scenario: String,
@@ -37,38 +38,38 @@ pub struct Setup {
     #[serde(serialize_with = "policies::as_spelled")]
     pub policies: Vec<NamedPolicy>,
     pub source: Source,
-    /// Each times the workload's own arrival rate. The live leg runs the first.
+    /// Factors for the workload's arrival rate. The live run uses the first.
     pub rates: Vec<f64>,
     pub tick_jitter: bool,
     pub seed: u64,
-    /// How many, from `seed` on. The live leg runs the first.
+    /// Number of seeds, from `seed` on. The live run uses the first.
     pub seeds: u64,
-    /// What the other policies are compared with, where there are several seeds or rates.
+    /// The policy that the others are compared with.
     #[serde(serialize_with = "policies::as_label")]
     pub baseline: NamedPolicy,
-    /// Whether each policy's capacity at the SLO is searched for.
+    /// Whether to find each policy's capacity at the SLO.
     pub capacity: bool,
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
-    /// How much the router holds, where a policy holds requests. Shown where it is not the default.
-    #[serde(skip_serializing_if = "is_default")]
-    pub queue: QueueLimits,
-    /// What the workers share, where their profile has a way to it.
+    /// Limits for requests that the policy holds. None: the router's defaults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueSetup>,
+    /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
-    /// What goes wrong with it.
+    /// Faults of the pool.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// The way of KV from groups that prefill to groups that decode.
+    /// The KV transfer from prefill workers to decode workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverLink>,
-    /// Devices of the users, beside the workers or in their place.
+    /// Users' own devices, beside the workers or instead of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DevicesSetup>,
-    /// What energy and money are reckoned with. None: they are not.
+    /// Prices for energy and cost. None: neither is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<Sheet>,
-    /// Who shares KV cache with whom.
+    /// Who shares KV cache.
     pub sharing: Sharing,
     pub variants: Vec<Variant>,
 }
@@ -81,7 +82,7 @@ impl Setup {
         }
     }
 
-    /// On a scenario that comes with the program, unless another is named.
+    /// Uses the built-in scenario unless the flags name a file. `name` names it in errors.
     pub fn resolve_on(what: &What, name: &str, built_in: &str) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
             Some(path) => (path.display().to_string(), read(path)?, path.parent()),
@@ -112,7 +113,7 @@ impl Setup {
         if let Some(size) = what.block_size.or(source.own_block_size()) {
             fleet.profiles_mut().into_iter().for_each(|profile| profile.set_block_size(size));
         }
-        // After the block size, which the room for KV follows from.
+        // After the block size, since the room for KV depends on it.
         if let Some(tokens) = what.hbm_tokens {
             fleet.profiles_mut().into_iter().for_each(|profile| profile.hbm_tokens = tokens.0);
         }
@@ -187,6 +188,9 @@ impl Setup {
             let why = format!("{}, expected 0 or more", file.network.hop_us);
             return Err(bad_field(&origin, &text, "network.hop_us", &why));
         }
+        if let Some(queue) = &file.queue {
+            queue.check(&origin, &text)?;
+        }
         if !(1..=MOST_REPORT_MS).contains(&file.network.report_every_ms) {
             let why = format!("{}, expected 1 to {MOST_REPORT_MS}", file.network.report_every_ms);
             return Err(bad_field(&origin, &text, "network.report_every_ms", &why));
@@ -197,10 +201,6 @@ impl Setup {
                 return Err(bad_field(&origin, &text, field, &why));
             }
         }
-        let queue = file
-            .queue
-            .resolve()
-            .map_err(|(field, why)| bad_field(&origin, &text, &format!("queue.{field}"), &why))?;
         if what.trace.is_some() {
             live.requests = None;
         }
@@ -218,7 +218,7 @@ impl Setup {
             live,
             slo: file.slo,
             network: file.network,
-            queue,
+            queue: file.queue,
             pool: file.pool,
             faults: file.faults,
             handover: file.handover,
@@ -231,24 +231,24 @@ impl Setup {
         })
     }
 
-    /// What a reader of the figures must know of the workload and of who shares KV cache.
+    /// Notes for the reader of the figures: about the workload, and about who shares KV cache.
     pub fn notes(&self) -> Vec<String> {
         let tenants = self.source.tenants().count();
         let shared = || format!("KV cache is shared within: {}; tenants: {tenants}.", self.sharing);
         self.source.note().into_iter().chain(self.has_tenants().then(shared)).collect()
     }
 
-    /// Whether anybody is kept apart, or could be.
+    /// Whether tenants are kept apart, or could be.
     pub fn has_tenants(&self) -> bool {
         self.sharing != Sharing::default() || self.source.tenants().count() > 1
     }
 
-    /// Whether there is more than one run a policy.
+    /// Whether each policy has more than one run.
     pub fn is_grid(&self) -> bool {
         self.seeds > 1 || self.rates.len() > 1
     }
 
-    /// Who serves.
+    /// The workers and devices in words.
     pub fn title(&self) -> String {
         match &self.devices {
             None => self.fleet.title(),
@@ -273,14 +273,19 @@ impl Setup {
         self.devices.as_ref().is_some_and(|devices| devices.stays.all())
     }
 
+    /// Limits for requests that the policy holds.
+    pub fn queue_limits(&self) -> QueueLimits {
+        self.queue.unwrap_or_default().limits()
+    }
+
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
-            // Where everything goes to the devices, nobody else is there.
+            // If every request goes to the devices, there are no workers.
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
-            queue: self.queue,
+            queue: self.queue_limits(),
             pool: self.pool.clone(),
-            // Where a pool is left out of a copy, nothing of it can fail.
+            // A variant without the pool has no faults of it.
             faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },
             handover: self.handover,
             devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
@@ -290,11 +295,7 @@ impl Setup {
     }
 }
 
-/// The first item that stands in a list twice.
+/// The first item that occurs twice.
 fn twice<T: PartialEq>(items: &[T]) -> Option<&T> {
     items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| item)
-}
-
-fn is_default(limits: &QueueLimits) -> bool {
-    *limits == QueueLimits::default()
 }

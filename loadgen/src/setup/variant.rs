@@ -1,29 +1,28 @@
-//! Variants of one scenario: its profile with parts of the memory hierarchy left out, or with another pool,
-//! side by side.
+//! Variants of one scenario: its profile without parts of the memory hierarchy, or with another pool.
 
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::{PoolLink, Profile};
 use warmpath_core::pool::PoolSpec;
 
-/// A `[[variant]]` of a scenario file: what it keeps of the profile.
+/// One `[[variant]]` of a scenario file: which parts of the profile it keeps.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     pub name: String,
-    /// Names of the tiers behind HBM that it has.
+    /// Names of the tiers behind HBM that it keeps.
     pub tiers: Vec<String>,
     /// Whether its workers use the shared pool, and fetch from each other.
     pub pool: bool,
     pub peers: bool,
-    /// Whether what the scenario says goes wrong goes wrong here.
+    /// Whether the faults of the scenario happen in this variant.
     #[serde(default = "yes")]
     pub faults: bool,
-    /// What stands where the scenario's pool does; only with `pool`.
+    /// A pool that replaces the scenario's. Needs `pool = true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<OtherPool>,
 }
 
-/// `[variant.instead]`: a pool of other numbers, and the workers' way to it in place of their profile's.
+/// `[variant.instead]`: another pool, and the workers' link to it instead of their profile's.
 #[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtherPool {
@@ -36,7 +35,8 @@ const fn yes() -> bool {
 }
 
 impl Variant {
-    /// The profile with what the variant keeps; an error names the field and what was expected.
+    /// The profile with the parts that the variant keeps. An error names the field and what was
+    /// expected.
     pub fn of(&self, whole: &Profile, has_pool: bool) -> Result<Profile, String> {
         let known: Vec<&str> = whole.tiers.iter().map(|tier| tier.name.as_str()).collect();
         if let Some(name) = self.tiers.iter().find(|name| !known.contains(&name.as_str())) {
@@ -78,7 +78,7 @@ impl Variant {
         Ok(profile)
     }
 
-    /// The pool that its workers use, where the scenario's is `own`.
+    /// The pool of the variant. `own`: the scenario's.
     pub fn pool(&self, own: Option<&PoolSpec>) -> Option<PoolSpec> {
         self.instead.as_ref().map(|other| &other.pool).or(own).cloned()
     }

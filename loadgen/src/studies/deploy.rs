@@ -1,4 +1,4 @@
-//! A model on a device, where a scenario names another deployment than the one that is wanted.
+//! A model on a device, for studies that need another deployment than the scenario's.
 
 use crate::files::bad;
 use std::path::Path;
@@ -6,11 +6,11 @@ use warmpath_core::engine::physics::{Deployment, Device, Model};
 use warmpath_core::engine::profile::Profile;
 use warmpath_worker_sim::profiles;
 
-/// Room for KV that a worker must have, in tokens, or it is made of more chips.
+/// Tokens of KV that a worker must have room for. A worker with less gets more chips.
 const LEAST_TOKENS: u64 = 200_000;
 
-/// The model on as few chips of the device as leave room for KV, in HBM alone. What is not said
-/// otherwise is as in `of`.
+/// The model on the fewest chips of the device that leave room for KV, with HBM alone. Everything
+/// else is as in `of`.
 pub fn on_fewest_chips(
     device: &Device,
     model: &Model,
@@ -40,7 +40,7 @@ pub fn on_fewest_chips(
     Err(format!("{} for {}: {why}", device.name, model.name))
 }
 
-/// The device, model and deployment that a profile was made from, where it was made from such.
+/// The device, model and deployment of a profile. An error: the profile was not made from these.
 pub fn made_from(profile: &Profile) -> Result<(Device, Model, &Deployment), String> {
     let Some(calibrated) = profile.step.calibrated() else {
         return Err(format!("profile {}: made up, expected one of a device", profile.name));
@@ -51,7 +51,7 @@ pub fn made_from(profile: &Profile) -> Result<(Device, Model, &Deployment), Stri
     Ok((device, model, deployment))
 }
 
-/// The profile of a device that is so many times as fast, in computing and in reading.
+/// The profile of a device that computes and reads `times` as fast.
 pub fn with_speed(profile: &Profile, times: f64) -> anyhow::Result<Profile> {
     let (device, model, deployment) = made_from(profile).map_err(bad)?;
     let device = Device { realization: device.realization * times, ..device };

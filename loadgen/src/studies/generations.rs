@@ -1,6 +1,6 @@
-//! `loadgen generations`: one workload and one model on the chips of several generations and makers, by
-//! tokens a second and cost. What nobody measured is a band: between a share of its maker's peaks
-//! (`--realization`) and all of them.
+//! `loadgen generations`: one workload and one model on chips of several generations and makers, by
+//! tokens per second and cost. A device without measurements is a band: from a share of its maker's
+//! peaks (`--realization`) to all of them.
 
 use crate::args::Question;
 use crate::files::bad;
@@ -24,7 +24,7 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_worker_sim::profiles;
 
 const SCHEMA: &str = "warmpath.generations.v1";
-/// Chips of each fleet, however many make a worker.
+/// Chips of each fleet. A worker has one or more of them.
 const CHIPS: u32 = 8;
 
 #[derive(Debug, Serialize)]
@@ -35,7 +35,8 @@ struct Report<'a> {
     rows: &'a [Row],
 }
 
-/// A device; ranges from the least to the whole of its realization, alike where it was measured.
+/// One device. A range goes from the lowest to the full realization; both are equal for a measured
+/// device.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
     device: String,
@@ -44,12 +45,12 @@ struct Row {
     validated: bool,
     because: String,
     usd_per_chip_hour: Option<f64>,
-    /// Served within the SLO by a chip in a second; 0 where no load meets it.
+    /// Tokens served within the SLO, per chip and second. 0: no load meets the SLO.
     tokens_per_s_per_chip: [f64; 2],
-    /// Of a million tokens served. The first belongs to the first of the tokens above.
+    /// Per million tokens served. The first value belongs to the first of the tokens above.
     usd_per_m_served: [Option<f64>; 2],
     kwh_per_m_served: [Option<f64>; 2],
-    /// The price of a chip's hour at which it serves for what the first device does.
+    /// The price of a chip and hour at which this device serves at the cost of the first device.
     break_even_usd_per_hour: [Option<f64>; 2],
 }
 
@@ -59,7 +60,7 @@ struct Case {
     profile: Profile,
 }
 
-/// What is asked.
+/// What to compare.
 #[derive(Debug)]
 pub struct Params<'a> {
     pub question: &'a Question,
@@ -128,8 +129,8 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model on as few chips of a device as leave room for KV, in the narrowest format that doubles its
-/// speed.
+/// The model on the fewest chips of a device that leave room for KV, in the narrowest number format
+/// that doubles its speed.
 fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Result<Case> {
     let peaks = device.peak_tflops;
     let precision = match (peaks.fp4, peaks.fp8) {
@@ -173,7 +174,7 @@ fn row(whole: &Setup, case: &Case, ends: [Found; 2], base_usd_per_m: Option<f64>
         .profile
         .hardware()
         .map(|chips| sheet.cluster(chips).busy.usd_per_hour / f64::from(chips.chips));
-    // What an hour of a chip serves, at the base's price of a million tokens.
+    // What a chip serves in an hour, at the first device's cost per million tokens.
     let break_even = |found: Found| base_usd_per_m.map(|usd| usd * found.tokens * 3600.0 / 1e6);
     Row {
         device: case.device.name.clone(),

@@ -1,5 +1,5 @@
-//! A fleet at a load, and at the highest load that it serves within the SLO: what `sharing`, `advise` and
-//! `generations` compare.
+//! A fleet at a given load, and at the highest load within the SLO. `sharing`, `advise` and
+//! `generations` compare these.
 
 use crate::economics::{Economics, Served};
 use crate::figures::{Found, RunReport};
@@ -10,22 +10,23 @@ use crate::setup::Setup;
 use anyhow::Result;
 use serde::Serialize;
 
-/// How many times longer than its file says a workload is played at most, and how many requests.
+/// A workload is played at most this many times as long as its file says, and with at most this many
+/// requests.
 const LONGEST: f64 = 8.0;
 const MOST_REQUESTS: f64 = 24_000.0;
 
-/// Within 6 % of the load that is still met.
+/// The found load is within 6 % of the highest one.
 pub const BOUNDS: Bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 256.0, halvings: 4 };
 
-/// Plays the whole workload at so many times its own load: its rate, or in a closed loop its sessions.
-/// The first policy alone.
+/// Plays the whole workload with the first policy. `load` multiplies the arrival rate, or the number
+/// of sessions of a closed loop.
 pub fn run_at(setup: &Setup, load: f64) -> Result<RunReport> {
     play(setup, &RunOptions::default(), &setup.source.prepare(&scope(setup)), load)
 }
 
-/// The highest load within the SLO.
+/// Finds the highest load within the SLO.
 pub fn at_slo(setup: &Setup, bounds: Bounds) -> Result<AtSlo> {
-    // A closed loop has no fewer than one session.
+    // A closed loop has at least one session.
     let least = setup.source.concurrency().map_or(bounds.least, |n| 1.0 / f64::from(n));
     let bounds = Bounds { least: bounds.least.max(least), ..bounds };
     let whole_run = RunOptions::default();
@@ -64,16 +65,16 @@ fn play(
     Ok(RunReport { rate_scale: load, ..run })
 }
 
-/// What a search for the highest load within the SLO came to.
+/// The result of a search for the highest load within the SLO.
 #[derive(Debug)]
 pub struct AtSlo {
     pub found: Found,
-    /// None where no load meets it.
+    /// None: no load meets the SLO.
     pub run: Option<RunReport>,
 }
 
 impl AtSlo {
-    /// Times the workload's own load.
+    /// The found load, as a multiple of the workload's own.
     pub fn load(&self) -> Option<f64> {
         self.run.as_ref().map(|run| run.rate_scale)
     }
@@ -82,8 +83,8 @@ impl AtSlo {
         self.run.as_ref().map(|run| Throughput::of(run, chips))
     }
 
-    /// What a million tokens served, and a million answered, cost while as many requests come as ever
-    /// will. None: no price is known, or no load is within the SLO.
+    /// USD per million tokens served, and per million output tokens, during the steady part of the
+    /// arrivals. None: a price is unknown, or no load is within the SLO.
     pub fn usd_per_m(&self) -> Option<[f64; 2]> {
         let run = self.run.as_ref()?;
         let usd_per_s = self.economics()?.total.usd / run.figures.duration_s;
@@ -97,7 +98,7 @@ impl AtSlo {
     }
 }
 
-/// Tokens that are served in a second by a chip.
+/// Tokens served per chip and second.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Throughput {
     pub requests_per_s: f64,
@@ -126,7 +127,7 @@ impl Throughput {
     }
 }
 
-/// Chips of the whole fleet of workers. A made-up worker counts as one.
+/// Chips of all workers. A worker of a made-up profile counts as one.
 pub fn chips(setup: &Setup) -> u32 {
     setup.fleet.groups().iter().map(|group| group.workers * chips_each(&group.profile)).sum()
 }

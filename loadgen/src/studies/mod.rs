@@ -1,4 +1,5 @@
-//! Questions that take many runs: what sharing is worth, cluster or devices, which generation of chips.
+//! Questions that take many runs: what sharing is worth, cluster or devices, which generation of
+//! chips.
 
 pub mod advise;
 mod deploy;

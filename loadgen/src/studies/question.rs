@@ -1,4 +1,4 @@
-//! A question, resolved into a set-up.
+//! The set-up of a study.
 
 use crate::args::Question;
 use crate::files::bad;
@@ -7,11 +7,11 @@ use crate::setup::Setup;
 use anyhow::Result;
 
 const SCENARIO: &str = include_str!("../../../deploy/scenarios/sharing.toml");
-/// Recorded sessions are long, and they are played many times.
+/// Recorded sessions are long, and a study plays them many times.
 const RECORDED_REQUESTS: u64 = 6_000;
 const RECORDED_WORKERS: u32 = 4;
 
-/// Everything resolved; costs are always reckoned.
+/// The set-up of a question. Costs are always computed.
 pub fn resolve(question: &Question) -> Result<Setup> {
     let mut setup = Setup::resolve_on(&question.what(), "built-in sharing scenario", SCENARIO)?;
     if setup.fleet.groups().len() > 1 {
@@ -31,7 +31,7 @@ pub fn resolve(question: &Question) -> Result<Setup> {
     Ok(setup)
 }
 
-/// The files that the flags name.
+/// The output files that the flags name.
 pub fn files(question: &Question) -> Result<OutputFiles> {
     OutputFiles::at(question.json.as_deref(), question.csv.as_deref(), None)
 }

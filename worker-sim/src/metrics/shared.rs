@@ -1,9 +1,7 @@
-//! What moves between workers and a pool. Times are wall seconds, counts are blocks unless the name
-//! says otherwise.
+//! What moves between workers and a pool. Times are wall seconds. Counts are blocks, unless the
+//! name says otherwise.
 
-use crate::config::WorkerConfig;
 use crate::feed::Feed;
-use crate::pool::PoolConfig;
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
@@ -42,7 +40,7 @@ pub fn describe() {
     describe_counter!("warmpath_pool_watchers_dropped_total", "Feeds whose reader fell behind");
 }
 
-/// What a worker has from others.
+/// What a worker fetches from others and puts into the pool.
 pub struct RemoteMetrics {
     engine: String,
     put: Counter,
@@ -56,12 +54,12 @@ impl std::fmt::Debug for RemoteMetrics {
 }
 
 impl RemoteMetrics {
-    /// A recorder must be installed before, or nothing is counted.
-    pub fn new(config: &WorkerConfig) -> Self {
-        let engine = config.name.clone();
+    /// Install a recorder before, or nothing is counted.
+    pub fn new(worker: &str) -> Self {
+        let engine = worker.to_owned();
         Self {
             put: counter!("warmpath_worker_pool_put_blocks_total", "engine" => engine.clone()),
-            dropped: dropped_puts(config),
+            dropped: dropped_puts(worker),
             engine,
         }
     }
@@ -90,19 +88,21 @@ impl RemoteMetrics {
         }
     }
 
-    /// Whether the pool took note of so many blocks.
+    /// Counts blocks of a put. `taken`: the pool accepted them.
     pub fn put(&self, blocks: u32, taken: bool) {
         let counter = if taken { &self.put } else { &self.dropped };
         counter.increment(u64::from(blocks));
     }
 }
 
-pub fn dropped_puts(config: &WorkerConfig) -> Counter {
-    counter!("warmpath_worker_pool_dropped_blocks_total", "engine" => config.name.clone())
+/// Blocks of this worker that were not put into the pool.
+pub fn dropped_puts(worker: &str) -> Counter {
+    counter!("warmpath_worker_pool_dropped_blocks_total", "engine" => worker.to_owned())
 }
 
-pub fn lent(config: &WorkerConfig) -> Counter {
-    counter!("warmpath_worker_lent_blocks_total", "engine" => config.name.clone())
+/// Blocks that peers asked this worker for.
+pub fn lent(worker: &str) -> Counter {
+    counter!("warmpath_worker_lent_blocks_total", "engine" => worker.to_owned())
 }
 
 /// What a pool does.
@@ -123,9 +123,9 @@ pub struct PoolMetrics {
 }
 
 impl PoolMetrics {
-    /// A recorder must be installed before, or nothing is counted.
-    pub fn new(config: &PoolConfig) -> Self {
-        let labels = [("pool", config.name.clone())];
+    /// Install a recorder before, or nothing is counted.
+    pub fn new(pool: &str) -> Self {
+        let labels = [("pool", pool.to_owned())];
         let counted = |name: &'static str| counter!(name, &labels);
         Self {
             counted: PoolStats::default(),
@@ -144,7 +144,7 @@ impl PoolMetrics {
         }
     }
 
-    /// By how much the pool's thread came after an instant that was due.
+    /// How late the pool's thread was for an instant that was due.
     pub fn lateness(&self, late: Duration) {
         self.lateness.record(late.as_secs_f64());
     }

@@ -1,46 +1,22 @@
-//! The pool's heart on its thread: it alone times what it sends.
+//! The pool on its thread. It alone times the blocks that it sends.
 
+use super::command::Command;
 use super::config::PoolConfig;
 use crate::feed::{Announces, Feed, FeedItem, Intervals};
-use crate::lend::{Reply, Sending};
+use crate::lend::{Holds, Sending};
 use crate::metrics::PoolMetrics;
-use crate::turns::{self, Heart};
+use crate::turns::{self, Timed};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant as WallInstant};
-use tokio::sync::{mpsc, oneshot};
-use warmpath_core::block::BlockRun;
+use tokio::sync::oneshot;
 use warmpath_core::event::{Digest, KvBatch, KvEvent, LoadReport, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, WorkerId};
 use warmpath_core::pool::{Pool, PoolOutput};
-use warmpath_core::request::Owner;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::convert::PoolInfo;
 
-/// What a pool calls itself; a router gives it a number of its own.
+/// A pool's own number. A router numbers its pools itself.
 const ITSELF: PoolId = PoolId(0);
-
-#[derive(Debug)]
-pub enum Command {
-    Put(BlockRun, Option<Owner>),
-    Get {
-        run: BlockRun,
-        reply: Reply,
-    },
-    Lookup {
-        prompt: BlockRun,
-        reply: oneshot::Sender<Held>,
-    },
-    Watch(mpsc::Sender<FeedItem>),
-    /// Send nothing new; stop when all that was begun has left, or at this instant.
-    Drain(WallInstant),
-}
-
-/// How much of a prompt is there, and how fast a block would leave.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Held {
-    pub blocks: u32,
-    pub ns_per_block: f64,
-}
 
 struct Driver {
     pool: Pool,
@@ -49,7 +25,8 @@ struct Driver {
     sending: Sending,
     outputs: Vec<PoolOutput>,
     feed: Feed,
-    /// Of all that was announced: a pool holds too much to be summed up each time.
+    /// Of all blocks that were announced. It is kept up to date: a pool holds too many blocks to
+    /// add them up each time.
     digest: Digest,
     metrics: PoolMetrics,
     drain_until: Option<WallInstant>,
@@ -83,13 +60,13 @@ pub fn start(
         outputs: Vec::new(),
         feed: Feed::new(WallInstant::now(), intervals),
         digest: Digest::default(),
-        metrics: PoolMetrics::new(config),
+        metrics: PoolMetrics::new(&config.name),
         drain_until: None,
     };
     turns::start(format!("pool-{}", config.name), driver, done)
 }
 
-impl Heart for Driver {
+impl Timed for Driver {
     type Command = Command;
 
     fn next_wake(&self) -> Option<WallInstant> {
@@ -127,8 +104,8 @@ impl Heart for Driver {
             }
             Command::Lookup { prompt, reply } => {
                 let blocks = self.pool.present(&prompt).min(prompt.end);
-                // Whoever asked may have gone away.
-                let _ = reply.send(Held { blocks, ns_per_block: self.pool.ns_per_block() });
+                // The caller may be gone.
+                let _ = reply.send(Holds { blocks, ns_per_block: self.pool.ns_per_block() });
             }
             Command::Watch(watcher) => {
                 let own = Own { pool: &self.pool, info: self.info, digest: self.digest };
@@ -171,7 +148,7 @@ fn take_into_account(digest: &mut Digest, batch: &KvBatch) {
     }
 }
 
-/// What a pool tells its watchers.
+/// A pool, as its watchers see it.
 struct Own<'a> {
     pool: &'a Pool,
     info: PoolInfo,
@@ -187,7 +164,7 @@ impl Announces for Own<'_> {
         self.pool.snapshot()
     }
 
-    /// In the words for workers: what runs is what is being sent.
+    /// A report has the fields of a worker's. Running requests are gets that are being sent.
     fn report(&self) -> LoadReport {
         let (epoch, seq) = self.pool.position();
         let mut blocks_by_tier = [0; MAX_TIERS];
@@ -213,20 +190,22 @@ impl Announces for Own<'_> {
 mod tests {
     use super::*;
     use crate::config::tests::profile;
+    use warmpath_core::block::BlockRun;
     use warmpath_core::block::hash_blocks;
     use warmpath_core::engine::profile::{Fill, Loads, PoolLink};
     use warmpath_core::engine::store::eviction::EvictionRule;
     use warmpath_core::id::TenantId;
     use warmpath_core::pool::PoolSpec;
+    use warmpath_core::request::Owner;
     use warmpath_core::routing::index::PrefixIndex;
     use warmpath_core::runs::ANCHOR;
     use warmpath_core::time::Instant;
     use warmpath_proto::convert::{self, SnapshotReader};
     use warmpath_proto::generate::scope;
 
-    /// Off the wire each put names its whole text. What is kept of it is what its own blocks need.
+    /// A put from the wire names its whole text. Only the names that its own blocks need are kept.
     #[test]
-    fn names_that_are_kept_grow_with_the_text_and_not_with_its_square() {
+    fn kept_names_grow_linearly_with_the_text() {
         let spec = PoolSpec {
             tokens: 1_000_000,
             gb_s: 1.0,
@@ -252,7 +231,7 @@ mod tests {
             for start in (0..2_000).step_by(8) {
                 put(&text[..(start as usize + 8) * 16], start);
             }
-            // Texts that part with it in the middle of what was put.
+            // Texts that branch off in the middle of the blocks that were put.
             for block in (3..2_000).step_by(100) {
                 let other = [&text[..block * 16], &[1; 160]].concat();
                 put(&other, block as u32 - 2);
@@ -263,7 +242,7 @@ mod tests {
             let kept: u32 = snapshot.runs.iter().map(|(_, run)| run.end - run.chain.base()).sum();
             let most = blocks + ANCHOR * snapshot.runs.len() as u32;
             assert!(kept <= most, "{kept} names for {blocks} blocks in {}", snapshot.runs.len());
-            // And that is enough for whoever follows it.
+            // And a router that follows the pool needs no more.
             let mut reader = SnapshotReader::new(ITSELF, 16);
             for chunk in convert::snapshot_to_wire(&snapshot) {
                 if let Some(read) = reader.push(&chunk).unwrap() {
@@ -274,7 +253,7 @@ mod tests {
         }
     }
 
-    /// Blocks come and go, and the digest that is kept is that of what is held.
+    /// Blocks come and go, and the kept digest is always the digest of the store.
     #[test]
     fn the_kept_digest_is_that_of_the_store() {
         let spec = PoolSpec {

@@ -1,16 +1,16 @@
-//! A context-memory pool on the wire: blocks that belong to no worker, and the clock that times what it
-//! sends.
+//! A context-memory pool as a process: blocks that belong to no worker, and the clock that times
+//! their sending.
 //!
 //! - `config`: what its process is made of.
-//! - `driver`: the pool on a thread of its own, woken when something is due.
-//! - `service`: `warmpath.v1.Pool`.
-//! - `server`: listening, draining, stopping.
+//! - `command`, `driver`: the pool on a thread of its own.
+//! - `front`: what workers and routers speak with it.
+//! - `server`: its parts put together, listening, draining, stopping.
 
+mod command;
 mod config;
 mod driver;
+mod front;
 mod server;
-mod service;
 
 pub use config::PoolConfig;
-pub(crate) use driver::Held;
 pub use server::serve;

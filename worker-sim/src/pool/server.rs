@@ -1,20 +1,21 @@
-//! Listening, draining, stopping.
+//! A pool's process: its parts put together, listening, draining, stopping.
 
+use super::command::Command;
 use super::config::PoolConfig;
-use super::driver::{self, Command};
-use super::service::PoolService;
-use crate::server::{Process, ServeError, epoch_now};
+use super::driver;
+use super::front::grpc::PoolService;
+use crate::epoch::epoch_now;
+use crate::front::grpc::listener::GrpcFront;
+use crate::lifecycle::Lifecycle;
+use crate::serve_error::ServeError;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use warmpath_proto::probes;
-use warmpath_proto::transport::{MAX_GENERATE_BYTES, PENDING_RESETS};
-use warmpath_proto::v1::pool_server::PoolServer;
 
-/// Serves until `shutdown`, then drains: nothing new is taken or sent, and what is being sent may leave
-/// within the configured time. A pool that comes back has forgotten everything.
+/// Serves until `shutdown`, then drains: it accepts and sends nothing new, and blocks that are
+/// being sent may leave within the configured time. A pool forgets everything when it restarts.
 pub async fn serve(
     listener: TcpListener,
     config: PoolConfig,
@@ -23,18 +24,19 @@ pub async fn serve(
     config.check()?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let (done, stopped) = oneshot::channel();
-    let commands = driver::start(&config, epoch_now(), done)?;
     let service = PoolService {
         agreement: Arc::new(config.agreement()),
-        commands,
+        commands: driver::start(&config, epoch_now(), done)?,
         draining: Arc::new(AtomicBool::new(false)),
     };
-    let pool = PoolServer::new(service.clone()).max_decoding_message_size(MAX_GENERATE_BYTES);
-    let (health, server) = probes::server(PENDING_RESETS)?;
-    let process = Process { health, draining: &service.draining, name: &config.name };
+    let front = GrpcFront::pool(service.clone())?;
+    let unhealthy = front.unhealthy();
+    let (close, closed) = oneshot::channel();
+    let server = front.serve(listener, closed);
     let drain = || {
-        // Fails only if the pool has stopped, which shows of itself.
+        // Fails only if the pool has stopped, and that ends the process anyway.
         let _ = service.commands.send(Command::Drain(Instant::now() + drain_timeout));
     };
-    process.serve(server.add_service(pool), listener, (shutdown, stopped), drain).await
+    let lifecycle = Lifecycle { name: &config.name, draining: &service.draining };
+    lifecycle.run((server, close), unhealthy, (shutdown, stopped), drain).await?.ok()
 }

@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(LLAMA.walk(512, 10_000, 10_512), 428.0 * 10_512.0);
         // 256 tiles: two each.
         assert_eq!(LLAMA.walk(1024, 10_000, 11_024), 428.0 * 21_024.0);
-        // Somebody else's context is longer.
+        // Another sequence's context is longer.
         assert_eq!(LLAMA.walk(512, 0, 75_000), 428.0 * 75_000.0);
     }
 }

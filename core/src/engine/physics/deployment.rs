@@ -1,49 +1,61 @@
-//! The third row: how a model is served on a device. Rows make a [`Profile`].
+//! A deployment: how a model is served on a device.
 
+use super::error::BuildError;
 use super::host::FrontEnd;
 use super::precision::{KvDtype, Precision};
-use super::{Calibrated, Device, Hardware, MemoryPlan, Model, Physics, Placement};
-use crate::engine::profile::{PeerLink, PoolLink, Profile, StepTime, TierSpec};
-use crate::engine::store::eviction::EvictionRule;
+use super::step::Placement;
+use crate::engine::tiers::EvictionRule;
+use crate::engine::tiers::{PeerLink, PoolLink, TierSpec};
 use serde::{Deserialize, Serialize};
 
-/// The most tokens a step may have: the table by tokens is kept in memory.
+/// The largest `max_num_batched_tokens`; the table by tokens has one entry for each.
 const MOST_BATCHED_TOKENS: u32 = 131_072;
+/// The largest `max_num_seqs`.
 const MOST_SEQS: u32 = 65_536;
 
-/// A profile file that names its device and its model.
+/// A file in `deploy/profiles` that names a device and a model.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
+    /// Name of the profile.
     pub name: String,
+    /// Name of the device file.
     pub device: String,
+    /// Name of the model file.
     pub model: String,
     /// Devices in the tensor-parallel group.
     pub tp: u32,
+    /// Format of the weights.
     pub precision: Precision,
+    /// Format of the KV cache.
     pub kv_dtype: KvDtype,
+    /// The most sequences in one step.
     pub max_num_seqs: u32,
+    /// The most tokens in one step.
     pub max_num_batched_tokens: u32,
-    /// Tokens a KV block. A hybrid keeps a state at each block's end, so there it is hundreds.
+    /// Tokens of a KV block. Hundreds for a hybrid model, which keeps a state at each block's end.
     pub block_size: u32,
-    /// Share of HBM that the engine may use.
+    /// Part of HBM that the engine may use, up to 1.
     #[serde(default = "default_utilisation")]
     pub memory_utilisation: f64,
-    /// Of each device, held back for activations, graphs and the runtime, in 10^9 bytes.
+    /// Memory of each device held back for activations, graphs and the runtime, in 10^9 bytes.
     #[serde(default = "default_activation_gb")]
     pub activation_gb: f64,
-    /// Room for KV in HBM in tokens, in place of what memory and weights leave.
+    /// Room for KV in HBM, in tokens. None: what the weights leave.
     pub hbm_tokens: Option<u64>,
     /// How requests come to the engine.
     #[serde(default)]
     pub front_end: FrontEnd,
-    /// As in [`Profile`], and so the three below.
+    /// As in [`Profile`](crate::engine::profile::Profile), like the next three.
     #[serde(default)]
     pub eviction: EvictionRule,
+    /// The tiers behind HBM.
     #[serde(default, rename = "tier")]
     pub tiers: Vec<TierSpec>,
+    /// The link to a shared pool.
     #[serde(default)]
     pub pool: Option<PoolLink>,
+    /// The link to other workers.
     #[serde(default)]
     pub peers: Option<PeerLink>,
 }
@@ -53,28 +65,14 @@ const fn default_utilisation() -> f64 {
     0.9
 }
 
-/// What makes a vLLM pod of Qwen3-32B on two H100 hold the 307,328 tokens it reports
+/// With it, a vLLM pod of Qwen3-32B on two H100 gets the 307,328 tokens that it reports
 /// (llm-d-kv-cache, benchmarking/73-capacity).
 const fn default_activation_gb() -> f64 {
     3.9
 }
 
-/// A field of a row that can't be, or that does not fit the other rows.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{field}: {why}")]
-pub struct BuildError {
-    pub field: String,
-    pub why: String,
-}
-
-impl BuildError {
-    pub fn new(field: impl Into<String>, why: String) -> Self {
-        Self { field: field.into(), why }
-    }
-}
-
 impl Deployment {
-    /// As vLLM serves unless told otherwise. Names are the caller's to set.
+    /// vLLM's defaults on `tp` devices. The caller sets the names.
     pub const fn new(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Self {
         Self {
             name: String::new(),
@@ -97,11 +95,12 @@ impl Deployment {
         }
     }
 
+    /// The part of the deployment that a step's time depends on.
     pub const fn placement(&self) -> Placement {
         Placement { tp: self.tp, precision: self.precision, kv: self.kv_dtype }
     }
 
-    fn check(&self) -> Result<(), BuildError> {
+    pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
         let err = |field: &str, why: String| Err(BuildError::new(field, why));
         if !(1..=1024).contains(&self.tp) {
             return err("tp", format!("{}, expected 1 to 1024 devices", self.tp));
@@ -126,49 +125,5 @@ impl Deployment {
             return err("activation_gb", format!("{}, expected 0 or more", self.activation_gb));
         }
         Ok(())
-    }
-}
-
-impl Profile {
-    /// A worker from its three rows.
-    pub fn build(
-        device: &Device,
-        model: &Model,
-        deployment: &Deployment,
-    ) -> Result<Self, BuildError> {
-        deployment.check()?;
-        let memory = MemoryPlan::new(device, model, deployment)?;
-        let in_engine = device.in_engine(deployment.precision);
-        let physics = Physics::new(&in_engine, model, deployment.placement())?;
-        let front_end = device.front_end.unwrap_or_else(|| deployment.front_end.times());
-        let standing = device.standing(deployment.precision, &model.name, model.family);
-        let validated = standing.validated;
-        let (name, hardware) = (model.name.clone(), Hardware::new(device, deployment.tp));
-        let step = Calibrated::new(
-            physics,
-            front_end,
-            name,
-            deployment.clone(),
-            memory,
-            standing,
-            hardware,
-        );
-        let mut profile = Self {
-            name: deployment.name.clone(),
-            validated,
-            block_size: deployment.block_size,
-            hbm_tokens: deployment.hbm_tokens,
-            kv_bytes_per_token: 0,
-            max_num_seqs: deployment.max_num_seqs,
-            max_num_batched_tokens: deployment.max_num_batched_tokens,
-            step: StepTime::Calibrated(step),
-            eviction: deployment.eviction,
-            tiers: deployment.tiers.clone(),
-            pool: deployment.pool,
-            peers: deployment.peers,
-        };
-        profile.set_block_size(deployment.block_size);
-        profile.check().map_err(|error| BuildError::new(error.field, error.why))?;
-        Ok(profile)
     }
 }

@@ -1,56 +1,61 @@
-//! One accelerator: what its data sheet says, and the constants fitted to measurements on it.
+//! A device: the data sheet of an accelerator, and the constants fitted to measurements on it.
 
-use super::hardware::{Purchase, Sustained};
+use super::constants::{AllReduce, Attention, Constants, PerKv};
+use super::error::BuildError;
 use super::host::{FrontEndTimes, Host};
 use super::in_engine::InEngine;
+use super::model::Family;
 use super::precision::{KvDtype, Math, Precision};
-use super::{BuildError, Family};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A file in `deploy/profiles/devices`. Sections that are left out take [`Constants::default`] and
-/// the like: what a device without measurements is credited with.
+/// A file in `deploy/profiles/devices`. A section that is missing takes its defaults, such as
+/// [`Constants::default`]: the efficiency assumed for a device without measurements.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
+    /// Name of the device.
     pub name: String,
-    /// What else measurements call it.
+    /// Other names of the device in measurements.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Dense peaks, in 10^12 operations a second.
+    /// Peak rates of dense matrix products, in 10^12 operations a second.
     pub peak_tflops: Peaks,
-    /// In 10^9 bytes, as the driver reports it.
+    /// Memory in 10^9 bytes, as the driver reports it.
     pub hbm_gb: f64,
-    /// In 10^12 bytes a second.
+    /// Memory bandwidth in 10^12 bytes a second.
     pub hbm_tb_s: f64,
-    /// To the other devices of a tensor-parallel group, in 10^9 bytes a second and direction.
-    /// Without it there is no such group.
+    /// Link to the other devices of a tensor-parallel group, in 10^9 bytes a second in each
+    /// direction. None: no such group is possible.
     pub link_gb_s: Option<f64>,
-    /// While it computes: its rated power, unless something was measured.
+    /// Power under load, in watts: the rated power unless a figure was measured.
     pub watts: Option<f64>,
-    /// With a model loaded and nothing to do.
+    /// Power with a model loaded and no work, in watts.
     pub idle_watts: Option<f64>,
-    /// What it is rented for, with its host, power and cooling.
+    /// Rent in US dollars an hour, with host, power and cooling.
     pub usd_per_hour: Option<f64>,
-    /// What it is bought for, where it is not rented.
+    /// Purchase, if it is not rented.
     pub purchase: Option<Purchase>,
-    /// What lasting load does to its rates; None: nothing.
+    /// Thermal throttling under sustained load; None: none.
     pub sustained: Option<Sustained>,
-    /// Share of the peaks above that the device keeps up for long: clocks under load and heat.
+    /// Part of the peaks that the device sustains, given its clocks under load and heat.
     pub realization: f64,
-    /// How far off times may be where nothing was measured, in percent either way.
+    /// Error of times without measurements, in percent either way.
     #[serde(default = "default_band")]
     pub band_percent: f64,
-    /// The decode kernel of latent attention computes so many heads, even where a device has fewer.
+    /// Fewest heads that the decode kernel of latent attention computes, also for fewer real ones.
     #[serde(default = "default_latent_heads")]
     pub latent_heads: u32,
     /// Where attention kernels of FlashAttention 3 run, whose way of giving out work is known. None:
     /// attention spreads evenly.
     pub multiprocessors: Option<u32>,
+    /// Constants of attention.
     #[serde(default)]
     pub attention: Attention,
+    /// Constants of all-reduces.
     #[serde(default)]
     pub all_reduce: AllReduce,
+    /// Time of the serving engine in each step.
     #[serde(default)]
     pub host: Host,
     /// Of the device's own server, whatever a deployment says; None: of the deployment's.
@@ -63,11 +68,15 @@ pub struct Device {
     pub precision: BTreeMap<Precision, Constants>,
 }
 
+/// Peak rates of dense matrix products by number format, in 10^12 operations a second.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peaks {
+    /// 16-bit floats.
     pub bf16: f64,
+    /// 8-bit floats; None: not supported.
     pub fp8: Option<f64>,
+    /// 4-bit floats; None: not supported.
     pub fp4: Option<f64>,
 }
 
@@ -79,154 +88,35 @@ const fn default_latent_heads() -> u32 {
     64
 }
 
-/// Attention over keys and values of several heads.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Attention {
-    /// Each layer of a step with prompts in it.
-    pub prefill_launch_us: f64,
-    /// Each layer of a step in which somebody decodes.
-    pub decode_launch_us: f64,
-    /// Keys that each new token costs beyond those it attends to: tiles are computed whole.
-    pub extra_keys: f64,
-    /// Times `compute` where heads are 64 wide or less: they fill the matrix units by half.
-    pub narrow_heads: f64,
-    /// Decode over compressed keys and values (MLA): share of the BF16 peak, in products of
-    /// `latent_heads` heads.
-    pub latent_compute: f64,
-    pub bf16: PerKv,
-    pub fp8: PerKv,
-}
-
-/// What depends on how keys and values are stored.
+/// A purchase. The price is spread evenly over the hours of use.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PerKv {
-    /// Prefill attention's share of the BF16 peak.
-    pub compute: f64,
-    /// Decode attention's share of the HBM bandwidth.
-    pub bandwidth: f64,
+pub struct Purchase {
+    /// Price in US dollars.
+    pub usd: f64,
+    /// Years of use, all hours counted.
+    pub years: f64,
 }
 
-/// A switched all-reduce: each device sends the message once, whatever their number.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AllReduce {
-    pub launch_us: f64,
-    /// Share of the link's bandwidth both ways.
-    pub efficiency: f64,
+impl Purchase {
+    const HOURS_A_YEAR: f64 = 8_766.0;
+
+    /// The price of an hour of use, in US dollars.
+    pub fn usd_per_hour(&self) -> f64 {
+        self.usd / (self.years * Self::HOURS_A_YEAR)
+    }
 }
 
-/// Kernels that depend on the weights' format.
-#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Constants {
-    pub gemm: Gemm,
-    pub elementwise: Elementwise,
-    pub moe: Moe,
-    /// What they were fitted to. None: nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fitted: Option<Fitted>,
-}
-
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Gemm {
-    /// Share of the peak.
-    pub compute: f64,
-    /// Share of the HBM bandwidth.
-    pub bandwidth: f64,
-    pub launch_us: f64,
-    /// How sharply computing takes over from reading: the power in (a^q + b^q)^(1/q).
-    pub sharpness: f64,
-    /// More for each product of a step with a single token (a slow kernel is chosen).
-    pub single_token_us: f64,
-    /// Times the traffic of converting activations to a narrower format.
-    pub conversion: f64,
-}
-
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Elementwise {
-    /// Each layer.
-    pub launch_us: f64,
-    /// Times the traffic of norms, residuals and activations.
-    pub traffic: f64,
-}
-
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Moe {
-    pub compute: f64,
-    pub bandwidth: f64,
-    /// Each layer of experts.
-    pub launch_us: f64,
-    pub sharpness: f64,
-    /// Times the traffic of sending each token's copies to its experts and adding them up again.
-    pub traffic: f64,
-}
-
-/// What constants were fitted to, and how well they fit.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Thermal throttling: a chip that can't shed its heat lowers its clocks. Its warmth grows by a
+/// second for each second that it computes, up to `after_s`, and shrinks by a second for each
+/// second that it rests. A step that starts at warmth `after_s` runs at `factor` of the full rates.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fitted {
-    pub models: Vec<String>,
-    pub families: Vec<Family>,
-    /// Steps.
-    pub rows: u32,
-    /// Over all these steps.
-    pub median_percent: f64,
-    pub p95_percent: f64,
-}
-
-// The defaults below are what a device without measurements is credited with: 0.45 of the compute
-// peak and 0.70 of the bandwidth for products, the other constants as fitted over all measured
-// devices at once. docs/fidelity.md says with which error.
-
-impl Default for Attention {
-    fn default() -> Self {
-        let per_kv = PerKv { compute: 0.45, bandwidth: 0.70 };
-        Self {
-            prefill_launch_us: 27.0,
-            decode_launch_us: 12.0,
-            extra_keys: 650.0,
-            narrow_heads: 0.75,
-            latent_compute: 0.35,
-            bf16: per_kv,
-            fp8: per_kv,
-        }
-    }
-}
-
-impl Default for AllReduce {
-    fn default() -> Self {
-        Self { launch_us: 5.3, efficiency: 0.4 }
-    }
-}
-
-impl Default for Gemm {
-    fn default() -> Self {
-        Self {
-            compute: 0.45,
-            bandwidth: 0.70,
-            launch_us: 6.0,
-            sharpness: 2.5,
-            single_token_us: 0.0,
-            conversion: 2.0,
-        }
-    }
-}
-
-impl Default for Elementwise {
-    fn default() -> Self {
-        Self { launch_us: 8.7, traffic: 1.0 }
-    }
-}
-
-impl Default for Moe {
-    fn default() -> Self {
-        Self { compute: 0.35, bandwidth: 0.70, launch_us: 40.0, sharpness: 1.1, traffic: 4.0 }
-    }
+pub struct Sustained {
+    /// Seconds of computing until the clocks drop.
+    pub after_s: f64,
+    /// Part of the full rates that remains, above 0.
+    pub factor: f64,
 }
 
 impl Device {
@@ -254,17 +144,19 @@ impl Device {
     }
 }
 
-/// Whether times rest on measurements of this device, precision and kind of model.
+/// Whether times rest on measurements, and how far off they may be.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Standing {
+    /// Whether this device, precision and model family was measured.
     pub validated: bool,
-    /// How far off times may be, in percent either way. None where nobody can say.
+    /// Error of times, in percent either way; None: unknown.
     pub band_percent: Option<f64>,
     /// What was measured, or what was not.
     pub because: String,
 }
 
 impl Device {
+    /// Sustained operations in a nanosecond.
     pub(super) fn flops_per_ns(&self, math: Math, precision: Precision) -> Result<f64, BuildError> {
         let peak = match math {
             Math::Bf16 => Some(self.peak_tflops.bf16),
@@ -280,10 +172,12 @@ impl Device {
         Ok(peak * 1e3 * self.realization)
     }
 
+    /// Sustained bytes of HBM in a nanosecond.
     pub(super) fn bytes_per_ns(&self) -> f64 {
         self.hbm_tb_s * 1e3 * self.realization
     }
 
+    /// The constants of attention for a format of keys and values.
     pub(super) const fn per_kv(&self, kv: KvDtype) -> PerKv {
         match kv {
             KvDtype::Bf16 => self.attention.bf16,
@@ -291,7 +185,8 @@ impl Device {
         }
     }
 
-    /// The precision's own constants, else those of the nearest that has some, else the defaults.
+    /// The constants of a precision. If it has none, those of the nearest kernel family that has
+    /// some ([`Precision::stand_in`]), else the defaults.
     pub fn constants(&self, precision: Precision) -> Constants {
         let mut next = Some(precision);
         while let Some(candidate) = next {
@@ -304,7 +199,7 @@ impl Device {
         Constants::default()
     }
 
-    /// Whether times of a model of this family rest on measurements.
+    /// Whether times of a model rest on measurements.
     pub fn standing(&self, precision: Precision, model: &str, family: Family) -> Standing {
         let unvalidated =
             |band, because| Standing { validated: false, band_percent: Some(band), because };
@@ -328,13 +223,16 @@ impl Device {
             None => "prefill behind a cached prefix is modelled".to_owned(),
         };
         let because = format!("{precision} on {}: {rows} steps of {models}; {prefix}", self.name);
-        // A model that was not among the measured ones is off as far as those left out of a fit.
+        // An unmeasured model is off by as much as models left out of a fit: `docs/fidelity.md`.
         let known = fitted.models.iter().any(|known| known == model);
         let band_percent = if known { fitted.p95_percent } else { fitted.p95_percent.max(25.0) };
         Standing { validated: true, band_percent: Some(band_percent), because }
     }
 
-    /// Every figure is one that can be.
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
         let positive = [
             ("peak_tflops.bf16", self.peak_tflops.bf16),
@@ -382,45 +280,5 @@ impl Device {
         }
         self.in_engine.check()?;
         self.precision.iter().try_for_each(|(&precision, constants)| constants.check(precision))
-    }
-}
-
-impl Constants {
-    fn check(&self, precision: Precision) -> Result<(), BuildError> {
-        let err = |field: &str, value: f64, expected: &str| {
-            let field = format!("precision.{precision}.{field}");
-            Err(BuildError::new(field, format!("{value}, expected {expected}")))
-        };
-        let Self { gemm, elementwise, moe, .. } = self;
-        for (field, value) in [
-            ("gemm.compute", gemm.compute),
-            ("gemm.bandwidth", gemm.bandwidth),
-            ("moe.compute", moe.compute),
-            ("moe.bandwidth", moe.bandwidth),
-        ] {
-            if !(value > 0.0 && value < 1e3) {
-                return err(field, value, "more than 0");
-            }
-        }
-        for (field, value) in [("gemm.sharpness", gemm.sharpness), ("moe.sharpness", moe.sharpness)]
-        {
-            if !(0.2..=50.0).contains(&value) {
-                return err(field, value, "0.2 to 50");
-            }
-        }
-        for (field, value) in [
-            ("gemm.launch_us", gemm.launch_us),
-            ("gemm.single_token_us", gemm.single_token_us),
-            ("gemm.conversion", gemm.conversion),
-            ("elementwise.launch_us", elementwise.launch_us),
-            ("elementwise.traffic", elementwise.traffic),
-            ("moe.launch_us", moe.launch_us),
-            ("moe.traffic", moe.traffic),
-        ] {
-            if !(0.0..1e6).contains(&value) {
-                return err(field, value, "0 or more");
-            }
-        }
-        Ok(())
     }
 }

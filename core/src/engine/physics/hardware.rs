@@ -1,50 +1,29 @@
-//! What the chips of a worker draw and cost, as their row says.
+//! Power and price of a worker's chips.
 
-use super::Device;
-use serde::{Deserialize, Serialize};
+use super::device::{Device, Purchase, Sustained};
+use serde::Serialize;
 
-/// A device that is bought. Its price is spread evenly over the hours of its life.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Purchase {
-    pub usd: f64,
-    /// How long it is in use, all hours counted.
-    pub years: f64,
-}
-
-impl Purchase {
-    const HOURS_A_YEAR: f64 = 8_766.0;
-
-    pub fn usd_per_hour(&self) -> f64 {
-        self.usd / (self.years * Self::HOURS_A_YEAR)
-    }
-}
-
-/// What lasting load does: a chip that can't shed its heat lowers its clocks. It warms up by a second
-/// for each second it computes, to at most `after_s`, and cools down by a second for each it does not;
-/// where it begins to compute at `after_s`, its rates are `factor` of what they are when it is cool.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sustained {
-    pub after_s: f64,
-    pub factor: f64,
-}
-
-/// The chips of one worker.
+/// The chips of one worker, from their device file.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Hardware {
+    /// Name of the device.
     pub device: String,
+    /// Number of devices.
     pub chips: u32,
-    /// Of each chip, and so the next three.
+    /// Power of each chip under load, in watts.
     pub watts: Option<f64>,
+    /// Power of each chip with a model loaded and no work, in watts.
     pub idle_watts: Option<f64>,
+    /// Rent of each chip, in US dollars an hour.
     pub usd_per_hour: Option<f64>,
+    /// Purchase of each chip, if it is not rented.
     pub purchase: Option<Purchase>,
+    /// Thermal throttling of each chip; None: none.
     pub sustained: Option<Sustained>,
 }
 
 impl Hardware {
-    pub(super) fn new(device: &Device, chips: u32) -> Self {
+    pub(in crate::engine) fn new(device: &Device, chips: u32) -> Self {
         Self {
             device: device.name.clone(),
             chips,

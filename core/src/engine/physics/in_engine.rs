@@ -4,7 +4,7 @@
 //! works for seconds they do not. Some engines have other kernels than the tables describe. A device's file
 //! says how far measured whole steps and served systems are from the constants of its single kernels.
 
-use super::BuildError;
+use super::error::BuildError;
 use super::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,36 +1,84 @@
-//! Single kernels, in the same forms as whole steps: what constants are first fitted to.
+//! Single kernels, with the same forms as whole steps. Constants are first fitted to them.
 
-use super::BuildError;
 use super::device::Device;
+use super::error::BuildError;
 use super::model::{Experts, Product, Weights};
 use super::precision::{KvDtype, Precision};
-use super::step::Hardware;
+use super::step::KernelRates;
 
-/// One kernel as it is measured.
+/// One kernel of a microbenchmark.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kernel {
-    /// `tokens` rows times a matrix of `input` by `output`.
-    Gemm { precision: Precision, tokens: u32, input: u32, output: u32 },
-    /// `batch` prompts of `tokens` tokens, nothing cached.
-    PrefillAttention { kv: KvDtype, heads: u32, head_size: u32, batch: u32, tokens: u32 },
-    /// `batch` sequences that read `context` tokens each.
-    DecodeAttention { kv: KvDtype, kv_heads: u32, head_size: u32, batch: u32, context: u32 },
-    /// `tokens` tokens through a layer of experts of which this device has every `devices`th part.
-    Experts { precision: Precision, tokens: u32, hidden: u32, experts: Experts, devices: u32 },
-    /// A message of so many bytes.
-    AllReduce { bytes: f64 },
+    /// A matrix product: `tokens` rows times a matrix of `input` by `output`.
+    Gemm {
+        /// Format of the weights.
+        precision: Precision,
+        /// Rows.
+        tokens: u32,
+        /// Matrix size that is summed over.
+        input: u32,
+        /// Matrix size of the result.
+        output: u32,
+    },
+    /// Prefill attention of `batch` prompts, none of them cached.
+    PrefillAttention {
+        /// Format of keys and values.
+        kv: KvDtype,
+        /// Query heads.
+        heads: u32,
+        /// Width of a head.
+        head_size: u32,
+        /// Prompts.
+        batch: u32,
+        /// Tokens of each prompt.
+        tokens: u32,
+    },
+    /// Decode attention of `batch` sequences.
+    DecodeAttention {
+        /// Format of keys and values.
+        kv: KvDtype,
+        /// Heads with keys and values.
+        kv_heads: u32,
+        /// Width of a head.
+        head_size: u32,
+        /// Sequences.
+        batch: u32,
+        /// Tokens that each of them reads.
+        context: u32,
+    },
+    /// A layer of experts, divided over `devices`; this is one device's part.
+    Experts {
+        /// Format of the weights.
+        precision: Precision,
+        /// Tokens.
+        tokens: u32,
+        /// Width of the residual stream.
+        hidden: u32,
+        /// Sizes of the experts.
+        experts: Experts,
+        /// Devices.
+        devices: u32,
+    },
+    /// An all-reduce.
+    AllReduce {
+        /// Size of the message.
+        bytes: f64,
+    },
 }
 
 impl Kernel {
-    /// In nanoseconds.
+    /// Its time on a device, in nanoseconds.
+    ///
+    /// # Errors
+    /// If the device has no peak for the precision.
     pub fn ns(&self, device: &Device) -> Result<f64, BuildError> {
         match *self {
             Self::Gemm { precision, tokens, input, output } => {
                 let [input, output] = [input, output].map(f64::from);
                 let product = Product { layers: 1.0, input, output, weights: Weights::Linear };
                 let constants = device.constants(precision);
-                let hardware = Hardware { device, constants: &constants, precision };
-                Ok(hardware.term(&product)?.at(f64::from(tokens)))
+                let rates = KernelRates { device, constants: &constants, precision };
+                Ok(rates.term(&product)?.at(f64::from(tokens)))
             }
             Self::PrefillAttention { kv, heads, head_size, batch, tokens } => {
                 let attention = &device.attention;
@@ -50,8 +98,8 @@ impl Kernel {
             }
             Self::Experts { precision, tokens, hidden, experts, devices } => {
                 let constants = device.constants(precision);
-                let hardware = Hardware { device, constants: &constants, precision };
-                Ok(hardware.experts(hidden, &experts, devices)?.at(f64::from(tokens)))
+                let rates = KernelRates { device, constants: &constants, precision };
+                Ok(rates.experts(hidden, &experts, devices)?.at(f64::from(tokens)))
             }
             Self::AllReduce { bytes } => {
                 let link = device.link_gb_s.unwrap_or(1.0) * device.all_reduce.efficiency;

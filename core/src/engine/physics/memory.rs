@@ -1,26 +1,31 @@
-//! How much KV cache fits beside the weights.
+//! The room for KV cache that the weights leave.
 
-use super::{BuildError, Deployment, Device, Model};
+use super::deployment::Deployment;
+use super::device::Device;
+use super::error::BuildError;
+use super::model::Model;
 use serde::Serialize;
 
-/// The memory of all devices of a worker together, in bytes.
+/// The memory of all devices of a worker together.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct MemoryPlan {
+    /// Bytes of HBM.
     pub hbm_bytes: f64,
+    /// Bytes of weights.
     pub weight_bytes: f64,
-    /// Held back for activations, graphs and the runtime.
+    /// Bytes held back for activations, graphs and the runtime.
     pub activation_bytes: f64,
-    /// What each further token of a sequence needs.
+    /// KV bytes of each further token of a sequence.
     pub growing_bytes_per_token: f64,
-    /// What each block holds besides its tokens: a recurrent state, so that a prefix can be taken
-    /// up again at its end.
+    /// Bytes of each block besides its tokens: the recurrent state at its end, from which a prefix
+    /// can be continued.
     pub checkpoint_bytes_per_block: f64,
-    /// What a running sequence needs however long it is: full windows and a state.
+    /// Bytes of a running sequence at any length: full sliding windows and a recurrent state.
     pub constant_bytes_per_sequence: f64,
 }
 
 impl MemoryPlan {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         device: &Device,
         model: &Model,
         deployment: &Deployment,
@@ -43,8 +48,8 @@ impl MemoryPlan {
             return Err(BuildError::new(
                 "tp",
                 format!(
-                    "{tp}, the weights of {:.0} GB and {:.0} GB for activations leave nothing of the \
-                 {:.0} GB that {tp} x {} may use",
+                    "{tp}, weights of {:.0} GB and activations of {:.0} GB do not fit the {:.0} GB that \
+                     {tp} x {} may use",
                     weight_bytes / 1e9,
                     plan.activation_bytes / 1e9,
                     usable / 1e9,
@@ -55,15 +60,17 @@ impl MemoryPlan {
         Ok(plan)
     }
 
-    pub(super) fn free_bytes(&self, utilisation: f64) -> f64 {
+    /// Bytes left for KV, if the engine may use this part of HBM.
+    pub(in crate::engine) fn free_bytes(&self, utilisation: f64) -> f64 {
         self.hbm_bytes * utilisation - self.weight_bytes - self.activation_bytes
     }
 
+    /// Bytes of a block of `block_size` tokens.
     pub fn block_bytes(&self, block_size: u32) -> f64 {
         f64::from(block_size) * self.growing_bytes_per_token + self.checkpoint_bytes_per_block
     }
 
-    /// Blocks that each running sequence holds for what does not grow.
+    /// Blocks that hold the constant part of a running sequence.
     pub fn constant_blocks(&self, block_size: u32) -> u32 {
         libm::ceil(self.constant_bytes_per_sequence / self.block_bytes(block_size)) as u32
     }

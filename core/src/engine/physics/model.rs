@@ -1,6 +1,6 @@
-//! One language model: the sizes that its times and its memory follow from.
+//! A language model: the sizes that its times and its memory follow from.
 
-use super::BuildError;
+use super::error::BuildError;
 use super::precision::{KvDtype, Precision};
 use serde::{Deserialize, Serialize};
 
@@ -8,41 +8,47 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
+    /// Name of the model.
     pub name: String,
-    /// What else measurements call it; a part of a name after the last `/` is enough.
+    /// Other names of the model in measurements. The part after the last `/` is enough.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// The kinds of kernels it needs.
     pub family: Family,
     /// Width of the residual stream.
     pub hidden: u32,
+    /// Number of tokens in the vocabulary.
     pub vocab: u32,
-    /// Whether input embedding and output layer are one matrix.
+    /// Whether input embedding and output layer share one matrix.
     #[serde(default)]
     pub tied_embeddings: bool,
-    /// Layers that attend to everything before.
+    /// Layers with full attention.
     #[serde(default)]
     pub attention: Option<Layers>,
-    /// Layers that attend to a window.
+    /// Layers with a sliding window.
     #[serde(default)]
     pub windowed: Option<Layers>,
     /// Layers with latent attention (MLA).
     #[serde(default)]
     pub latent: Option<LatentAttention>,
-    /// Layers with a recurrent state in place of attention.
+    /// Layers with a recurrent state instead of attention.
     #[serde(default)]
     pub recurrent: Option<Recurrent>,
-    /// Feed-forward blocks that every token goes through; shared experts too.
+    /// Feed-forward blocks that every token uses; shared experts too.
     #[serde(default)]
     pub dense: Vec<Dense>,
+    /// Feed-forward blocks with experts.
     #[serde(default)]
     pub experts: Option<Experts>,
 }
 
-/// What kinds of kernels a model needs. Measurements of one kind say little about another.
+/// The kinds of kernels that a model needs. Measurements of one family say little about another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
+    /// Full attention and dense feed-forward blocks.
     Dense,
+    /// Full attention and experts.
     Moe,
     /// Experts and sliding windows.
     WindowedMoe,
@@ -52,96 +58,116 @@ pub enum Family {
     HybridMoe,
 }
 
+/// Attention layers of one shape.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layers {
+    /// Number of layers.
     pub layers: u32,
+    /// Query heads.
     pub heads: u32,
+    /// Heads with keys and values.
     pub kv_heads: u32,
+    /// Width of a head.
     pub head_size: u32,
-    /// Tokens, the own one included. For windowed layers only.
+    /// Sliding window in tokens, the new token included. None for full attention.
     #[serde(default)]
     pub window: Option<u32>,
 }
 
+/// Latent attention (MLA, DeepSeek-V2, arXiv 2405.04434).
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatentAttention {
+    /// Number of layers.
     pub layers: u32,
+    /// Query heads.
     pub heads: u32,
+    /// Rank of the compressed queries.
     pub query_rank: u32,
+    /// Rank of the compressed keys and values, which are cached.
     pub kv_rank: u32,
-    /// Of a key, the part that carries the position; shared by all heads.
+    /// Width of the part of a key with the position; all heads share it.
     pub rope_size: u32,
-    /// Of a key, the rest.
+    /// Width of the rest of a key, for each head.
     pub nope_size: u32,
+    /// Width of a value, for each head.
     pub value_size: u32,
 }
 
+/// Layers with a recurrent state (Mamba-2, arXiv 2405.21060).
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recurrent {
+    /// Number of layers.
     pub layers: u32,
     /// Width inside the layer (`d_inner`).
     pub width: u32,
-    /// Of each channel (`d_state`).
+    /// State of each channel (`d_state`).
     pub state_size: u32,
+    /// Groups of channels that share their projections B and C (`n_groups`).
     pub groups: u32,
+    /// Heads.
     pub heads: u32,
-    /// Taps of the convolution before it.
+    /// Taps of the convolution before the state (`d_conv`).
     pub conv_width: u32,
-    /// Of the state as it is kept: 2 in BF16.
+    /// Bytes of each number of the state: 2 in BF16.
     pub state_bytes: u32,
 }
 
+/// Dense feed-forward blocks of one width.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dense {
+    /// Number of layers.
     pub layers: u32,
-    /// Width between the up and the down projection.
+    /// Width between up and down projection.
     pub width: u32,
 }
 
+/// Feed-forward blocks with experts.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experts {
+    /// Number of layers.
     pub layers: u32,
+    /// Experts in each layer.
     pub experts: u32,
-    /// How many each token goes to.
+    /// Experts that each token uses.
     pub per_token: u32,
+    /// Width between up and down projection of one expert.
     pub width: u32,
 }
 
-/// A matrix product's weights in all layers that have it.
+/// The matrix of a product, in all layers that have it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Product {
     pub layers: f64,
-    /// The side that is summed over.
+    /// The size that is summed over.
     pub input: f64,
     pub output: f64,
     pub weights: Weights,
 }
 
-/// Which format a product's weights are multiplied in.
+/// The format in which a product's weights are multiplied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Weights {
-    /// That of the linear layers.
+    /// The format of the linear layers.
     Linear,
-    /// The projections of latent attention: multiplied in BF16, as NVFP4 checkpoints keep them and as
-    /// engines absorb them into the attention of FP8 ones.
+    /// BF16: projections of latent attention. NVFP4 checkpoints keep them so, and engines absorb
+    /// them into the attention of FP8 ones.
     Latent,
-    /// BF16: routers and output layers.
+    /// BF16: expert routers and output layers.
     Plain,
 }
 
 impl Layers {
-    /// Heads whose keys and values one of `tp` devices holds: they are copied where there are fewer
-    /// heads than devices.
+    /// KV heads on one of `tp` devices. Fewer heads than devices are copied.
     pub(super) fn kv_heads_each(&self, tp: u32) -> f64 {
         (f64::from(self.kv_heads) / f64::from(tp)).max(1.0)
     }
 
-    /// Of one layer on one of `tp` devices.
+    /// KV bytes of a token in one layer, on one of `tp` devices.
     pub(super) fn kv_bytes_each(&self, kv: KvDtype, tp: u32) -> f64 {
         2.0 * self.kv_heads_each(tp) * f64::from(self.head_size) * kv.bytes()
     }
@@ -158,7 +184,7 @@ impl Layers {
 }
 
 impl LatentAttention {
-    /// Of one layer; every device holds all of it.
+    /// KV bytes of a token in one layer. Every device holds all of them.
     pub(super) fn kv_bytes(&self, kv: KvDtype) -> f64 {
         f64::from(self.kv_rank + self.rope_size) * kv.bytes()
     }
@@ -192,7 +218,7 @@ impl Recurrent {
         ]
     }
 
-    /// State and convolution of one sequence, over all layers and devices.
+    /// Bytes of one sequence's state and convolution, over all layers and devices.
     pub fn sequence_bytes(&self) -> f64 {
         let state = f64::from(self.width) * f64::from(self.state_size);
         let channels = f64::from(self.width) + 2.0 * f64::from(self.groups * self.state_size);
@@ -202,6 +228,7 @@ impl Recurrent {
 }
 
 impl Model {
+    /// Number of layers with attention or a state.
     pub(super) fn layers(&self) -> f64 {
         let of = |layers: Option<u32>| f64::from(layers.unwrap_or(0));
         of(self.attention.map(|group| group.layers))
@@ -210,7 +237,7 @@ impl Model {
             + of(self.recurrent.map(|group| group.layers))
     }
 
-    /// The products of every token, on one of `tp` devices.
+    /// The matrix products of every token, on one of `tp` devices.
     pub(super) fn products(&self, tp: u32) -> Vec<Product> {
         let hidden = f64::from(self.hidden);
         let mut products = Vec::new();
@@ -233,7 +260,7 @@ impl Model {
         products
     }
 
-    /// Weights on one of `tp` devices, in bytes.
+    /// Bytes of weights on one of `tp` devices.
     pub fn weight_bytes_each(&self, precision: Precision, tp: u32) -> f64 {
         let linear = precision.linear().weight_bytes;
         let products: f64 = self
@@ -257,7 +284,7 @@ impl Model {
         })
     }
 
-    /// All parameters, and those that one token uses (embeddings left out).
+    /// Number of all parameters, and of those that one token uses (without embeddings).
     pub fn parameters(&self) -> (f64, f64) {
         let products: f64 =
             self.products(1).iter().map(|one| one.layers * one.input * one.output).sum();
@@ -270,7 +297,7 @@ impl Model {
         (products + experts + matrices * output, products + used + output)
     }
 
-    /// What each further token adds to the KV cache of `tp` devices together, in bytes.
+    /// KV bytes of each further token, over all `tp` devices.
     pub fn growing_bytes_per_token(&self, kv: KvDtype, tp: u32) -> f64 {
         let full = self
             .attention
@@ -279,8 +306,7 @@ impl Model {
         (full + latent) * f64::from(tp)
     }
 
-    /// What a sequence needs once, however long it is: windows that are full, in bytes over all
-    /// devices.
+    /// Bytes of a sequence's full sliding windows, over all `tp` devices.
     pub fn window_bytes(&self, kv: KvDtype, tp: u32) -> f64 {
         self.windowed.map_or(0.0, |group| {
             let tokens = f64::from(group.window.unwrap_or(0));
@@ -288,16 +314,17 @@ impl Model {
         })
     }
 
-    /// The recurrent state of one sequence, in bytes over all devices.
+    /// Bytes of a sequence's recurrent state, over all devices.
     pub fn state_bytes(&self) -> f64 {
         self.recurrent.map_or(0.0, |state| state.sequence_bytes())
     }
 
+    /// The sliding window in tokens.
     pub(super) fn window(&self) -> Option<u32> {
         self.windowed.and_then(|group| group.window)
     }
 
-    /// Whether `name` means this model: its name or an alias, in any case, with or without the
+    /// Whether `name` is the model's name or an alias, in upper or lower case, with or without the
     /// organisation before it.
     pub fn is_called(&self, name: &str) -> bool {
         let short = name.rsplit('/').next().unwrap_or(name);
@@ -305,6 +332,10 @@ impl Model {
         known().any(|known| known.eq_ignore_ascii_case(short) || known.eq_ignore_ascii_case(name))
     }
 
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
         let err = |field: &str, why: &str| Err(BuildError::new(field, why.to_owned()));
         if self.hidden == 0 {

@@ -2,26 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the weights of the linear layers are stored and multiplied. Embeddings, the output layer and
-/// the routers of experts stay in BF16, as the published checkpoints have them.
+/// Format in which the weights of linear layers are stored and multiplied. Embeddings, output
+/// layer and expert routers stay in BF16, as in published checkpoints.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
+    /// 16-bit floats.
     Bf16,
-    /// One scale a tensor or a channel.
+    /// 8-bit floats with one scale for each tensor or channel.
     Fp8,
-    /// Blocks of 128 x 128 with a scale each (DeepSeek's format); a kernel family of its own.
+    /// 8-bit floats with a scale for each block of 128 x 128 (DeepSeek's format). It has its own
+    /// kernels.
     Fp8Block,
+    /// 4-bit floats with an 8-bit scale for each 16.
     Nvfp4,
-    /// Experts in MXFP4 multiplied in BF16; everything else in BF16 (gpt-oss).
+    /// Experts in 4-bit floats, multiplied in BF16; all else in BF16 (gpt-oss).
     Mxfp4,
-    /// Eight-bit integers with group scales, multiplied in 16 bits (MLX, llama.cpp).
+    /// 8-bit integers with group scales, multiplied in 16 bits (MLX, llama.cpp).
     Int8,
-    /// Four-bit integers with group scales, multiplied in 16 bits (MLX, llama.cpp).
+    /// 4-bit integers with group scales, multiplied in 16 bits (MLX, llama.cpp).
     Int4,
 }
 
-/// Bytes of a weight, of an activation, and which peak multiplies them.
+/// Bytes of a weight and of an activation, and the peak rate that multiplies them.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Format {
     pub weight_bytes: f64,
@@ -29,6 +32,7 @@ pub(super) struct Format {
     pub math: Math,
 }
 
+/// The number format of a multiplication.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Math {
     Bf16,
@@ -40,9 +44,11 @@ pub(super) const BF16: Format =
     Format { weight_bytes: 2.0, activation_bytes: 2.0, math: Math::Bf16 };
 
 impl Precision {
+    /// All formats, in the order of their declaration.
     pub const ALL: [Self; 7] =
         [Self::Bf16, Self::Fp8, Self::Fp8Block, Self::Nvfp4, Self::Mxfp4, Self::Int8, Self::Int4];
 
+    /// The name in profile files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bf16 => "bf16",
@@ -55,7 +61,8 @@ impl Precision {
         }
     }
 
-    /// Whose constants stand in where this one has none on a device: the nearest kernel family.
+    /// The precision whose constants are used if a device has none for this one: the nearest kernel
+    /// family.
     pub const fn stand_in(self) -> Option<Self> {
         match self {
             Self::Bf16 => None,
@@ -64,26 +71,27 @@ impl Precision {
         }
     }
 
-    /// Of the linear layers outside the experts.
+    /// The format of linear layers outside the experts.
     pub(super) const fn linear(self) -> Format {
         match self {
             Self::Bf16 | Self::Mxfp4 => BF16,
             Self::Fp8 | Self::Fp8Block => {
                 Format { weight_bytes: 1.0, activation_bytes: 1.0, math: Math::Fp8 }
             }
-            // Four bits and a scale of eight for each sixteen.
+            // 4 bits, and a scale of 8 bits for each 16 values.
             Self::Nvfp4 => {
                 Format { weight_bytes: 0.5625, activation_bytes: 0.5625, math: Math::Fp4 }
             }
-            // A 16-bit scale and offset for each group of 64, as MLX stores them.
+            // A 16-bit scale and offset for each group of 64 values, as MLX stores them.
             Self::Int8 => Format { weight_bytes: 1.0625, activation_bytes: 2.0, math: Math::Bf16 },
             Self::Int4 => Format { weight_bytes: 0.5625, activation_bytes: 2.0, math: Math::Bf16 },
         }
     }
 
+    /// The format of the experts.
     pub(super) const fn experts(self) -> Format {
         match self {
-            // Four bits and a scale of eight for each 32; activations stay in 16 bits.
+            // 4 bits, and a scale of 8 bits for each 32 values. Activations stay in 16 bits.
             Self::Mxfp4 => {
                 Format { weight_bytes: 0.53125, activation_bytes: 2.0, math: Math::Bf16 }
             }
@@ -98,15 +106,18 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// How keys and values are stored.
+/// Format of keys and values in the KV cache.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KvDtype {
+    /// 16-bit floats.
     Bf16,
+    /// 8-bit floats.
     Fp8,
 }
 
 impl KvDtype {
+    /// Bytes of one number.
     pub const fn bytes(self) -> f64 {
         match self {
             Self::Bf16 => 2.0,
@@ -114,6 +125,7 @@ impl KvDtype {
         }
     }
 
+    /// The name in profile files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bf16 => "bf16",

@@ -1,39 +1,44 @@
-//! The time of one step: what a device and a model make of a step's shape.
+//! The time of one step: the terms of a device and a model, applied to the step's shape.
 //!
-//! [`Physics::new`] sums over layers once; after that a step is a few terms. The forms, with `T`
-//! tokens in the step, `F` the peak and `B` the bandwidth of HBM:
+//! [`Physics::new`] sums over layers once; after that a step is a few terms. They are roofline
+//! models (Williams et al., "Roofline", CACM 2009) with a soft corner and fitted constants
+//! (`docs/fidelity.md`). With `T` tokens in the step, peak rate `F` and HBM bandwidth `B`:
 //!
-//! - products: `smax(2 T K N / (F e_c), (K N w + T (K a + 2 N)) / (B e_m)) + launch`, for each
-//!   matrix of `K` by `N`, where `smax(a, b) = (a^q + b^q)^(1/q)`: a product computes or reads,
-//!   whichever takes longer, with a soft corner between them; and converting activations to a
-//!   narrower format, which overlaps with neither.
-//! - prefill attention: `4 H d (Q + extra T) / (F e_a)`: each pair of a new token and one it
-//!   attends to, and whole tiles at the edges.
-//! - decode attention: each sequence's keys and values are read: `2 KV d s / (B e_kv)` a token. With
-//!   latent attention every device reads all of it, and multiplies for `padded_heads` heads.
-//! - experts: as products, with `E (1 - (1 - k / E)^T)` experts' weights read, and the traffic of
-//!   each token's `k` copies.
-//! - all-reduces, two a layer: `launch + 2 T d / (link e_b)`.
-//! - elementwise, a layer: `launch + c 2 T (8 d + 3 width) / B`.
+//! - matrix products: `smax(2 T K N / (F e_c), (K N w + T (K a + 2 N)) / (B e_m)) + launch` for
+//!   each matrix of `K` by `N`, with `w` bytes a weight and `a` an activation. `smax(a, b) =
+//!   (a^q + b^q)^(1/q)`: a product computes or reads, whichever takes longer. Converting
+//!   activations to a narrower format overlaps with neither and is added.
+//! - prefill attention: `4 H d (Q + extra T) / (F e_a)` for `H` heads of width `d` and `Q` pairs of
+//!   a new token and one it attends to. `extra` is for whole tiles at the edges.
+//! - decode attention: `2 KV d s / (B e_kv)` for each token of context, with `KV` heads and `s`
+//!   bytes a number. With latent attention every device reads all of it, and multiplies for at
+//!   least [`Device::latent_heads`] heads.
+//! - experts: as products. `E (1 - (1 - k / E)^T)` of `E` experts are read if each token uses `k`,
+//!   and each token's `k` copies are moved.
+//! - all-reduces, two for each layer: `launch + 2 T d / (link e_b)`, with residual width `d`.
+//! - elementwise kernels of each layer: `launch + c 2 T (8 d + 3 width) / B`.
 
-use super::BuildError;
 use super::balance::Tiles;
-use super::device::{Constants, Device};
+use super::constants::Constants;
+use super::device::Device;
+use super::error::BuildError;
 use super::host::{Host, Joining, Launch, corner};
 use super::model::{Experts, Layers, Model, Product, Weights};
 use super::precision::{BF16, KvDtype, Precision};
-use crate::engine::profile::StepShape;
+use super::shape::StepShape;
 
-/// How a model lies on a device.
+/// How a model is placed on devices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Placement {
     /// Devices in the tensor-parallel group.
     pub tp: u32,
+    /// Format of the weights.
     pub precision: Precision,
+    /// Format of the KV cache.
     pub kv: KvDtype,
 }
 
-/// A step's time in terms of its shape. All times in nanoseconds.
+/// The terms of a step's time, all in nanoseconds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Physics {
     products: Vec<Term>,
@@ -45,13 +50,13 @@ pub struct Physics {
     decode_launch: f64,
     pub(super) per_pair: f64,
     pub(super) per_window_pair: f64,
-    /// Whole tiles at the edges of prefill attention.
+    /// Whole tiles at the edges of prefill attention, for each new token.
     pub(super) edge_per_token: f64,
     pub(super) per_context_token: f64,
     pub(super) per_window_token: f64,
     /// Keys and values that a prompt's chunk reads, for each token that is there.
     per_prompt_token: f64,
-    /// Reading and writing recurrent states.
+    /// Reading and writing a recurrent state, for each decoding sequence.
     per_decoding: f64,
     pub(super) window: Option<u32>,
     /// How attention spreads over the device; None: evenly.
@@ -59,7 +64,7 @@ pub struct Physics {
     host: HostTime,
 }
 
-/// `fixed + n x each`
+/// A linear function: `fixed + n * each`.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub(super) struct Line {
     pub fixed: f64,
@@ -89,7 +94,7 @@ struct HostTime {
     captured_tokens: u32,
 }
 
-/// A matrix product in so many layers.
+/// A matrix product, in all layers that have it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Term {
     layers: f64,
@@ -102,6 +107,7 @@ pub(super) struct Term {
     conversion_per_token: f64,
 }
 
+/// The layers of experts.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct ExpertTerm {
     layers: f64,
@@ -114,18 +120,25 @@ pub(super) struct ExpertTerm {
     sharpness: f64,
 }
 
-/// A step's time by what it is spent on, in nanoseconds.
+/// The kernel time of a step by kind of kernel, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Split {
+    /// Matrix products of layers and output.
     pub products: f64,
+    /// Attention of prompt tokens.
     pub prefill_attention: f64,
+    /// Attention of decoding sequences.
     pub decode_attention: f64,
+    /// Layers of experts.
     pub experts: f64,
+    /// All-reduces of a tensor-parallel group.
     pub all_reduces: f64,
+    /// Norms, residuals and activations.
     pub elementwise: f64,
 }
 
 impl Split {
+    /// The sum.
     pub fn total(&self) -> f64 {
         self.products
             + self.prefill_attention
@@ -163,10 +176,14 @@ impl ExpertTerm {
 }
 
 impl Physics {
+    /// The terms of a model on a device.
+    ///
+    /// # Errors
+    /// If the device lacks a peak for the precision, or a link for more than one device.
     pub fn new(device: &Device, model: &Model, placement: Placement) -> Result<Self, BuildError> {
         let Placement { tp, precision, .. } = placement;
         let constants = device.constants(precision);
-        let hardware = Hardware { device, constants: &constants, precision };
+        let rates = KernelRates { device, constants: &constants, precision };
         let products = model.products(tp);
         let output = Product {
             layers: 1.0,
@@ -174,12 +191,12 @@ impl Physics {
             output: f64::from(model.vocab) / f64::from(tp),
             weights: Weights::Plain,
         };
-        let terms: Result<_, _> = products.iter().map(|product| hardware.term(product)).collect();
-        let experts = model.experts.map(|one| hardware.experts(model.hidden, &one, tp));
+        let terms: Result<_, _> = products.iter().map(|product| rates.term(product)).collect();
+        let experts = model.experts.map(|one| rates.experts(model.hidden, &one, tp));
         let bytes_per_ns = device.bytes_per_ns();
         let mut physics = Self {
             products: terms?,
-            output: hardware.term(&output)?,
+            output: rates.term(&output)?,
             experts: experts.transpose()?,
             all_reduce: all_reduce(device, model, tp)?,
             elementwise: elementwise(&constants, model, tp, bytes_per_ns),
@@ -196,11 +213,11 @@ impl Physics {
             tiles: None,
             host: HostTime::new(&device.host, model.layers(), tp),
         };
-        hardware.attention(model, placement, &mut physics)?;
+        rates.attention(model, placement, &mut physics)?;
         Ok(physics)
     }
 
-    /// Kernels alone, without what the serving engine adds.
+    /// The kernel time of a step, without the serving engine's time.
     pub fn split(&self, shape: &StepShape) -> Split {
         let tokens = f64::from(shape.tokens);
         Split {
@@ -217,14 +234,14 @@ impl Physics {
         self.products.iter().map(|term| term.at(tokens)).sum()
     }
 
-    /// All that depends on the number of tokens alone.
+    /// The time that depends only on the number of tokens.
     pub(super) fn of_tokens(&self, tokens: u32) -> f64 {
         let n = f64::from(tokens);
         let experts = self.experts.as_ref().map_or(0.0, |experts| experts.at(n));
         self.products(n) + experts + self.all_reduce.at(n) + self.elementwise.at(n)
     }
 
-    /// The output layer, for so many sampled sequences.
+    /// The time of the output layer, for this number of sequences.
     pub(super) fn output(&self, seqs: f64) -> f64 {
         self.output.at(seqs)
     }
@@ -247,7 +264,7 @@ impl Physics {
         if shape.decoding > 0 { self.decode_launch } else { 0.0 }
     }
 
-    /// Reading the context of those who decode, and their states.
+    /// The time to read the context and the states of decoding sequences.
     fn reading(&self, shape: &StepShape) -> f64 {
         shape.context as f64 * self.per_context_token
             + shape.window_context as f64 * self.per_window_token
@@ -329,25 +346,26 @@ impl Physics {
         self.host.after.each += ns;
     }
 
-    /// Of sliding-window layers, in tokens; 0 where there are none.
+    /// The sliding window in tokens; 0 without such layers.
     pub fn window(&self) -> u32 {
         self.window.unwrap_or(0)
     }
 
-    /// Each step with a prompt in it has this, however short the prompt.
+    /// The launch time of prefill attention, in each step with a prompt of any length.
     pub(super) const fn prefill_launch(&self) -> f64 {
         self.prefill_launch
     }
 }
 
-/// A device with the constants of one precision.
-pub(super) struct Hardware<'a> {
+/// A device with its constants for one precision.
+pub(super) struct KernelRates<'a> {
     pub device: &'a Device,
     pub constants: &'a Constants,
     pub precision: Precision,
 }
 
-impl Hardware<'_> {
+impl KernelRates<'_> {
+    /// The term of a matrix product.
     pub fn term(&self, product: &Product) -> Result<Term, BuildError> {
         let plain;
         let (format, gemm) = match product.weights {
@@ -376,7 +394,7 @@ impl Hardware<'_> {
         })
     }
 
-    /// Experts of which each device has every `devices`th part.
+    /// The term of the experts, divided over `devices`.
     pub fn experts(
         &self,
         hidden: u32,
@@ -443,14 +461,14 @@ impl Hardware<'_> {
             let read = latent.kv_bytes(kv) / bytes_per_ns;
             physics.per_context_token += layers * multiply.max(read);
         }
-        // Read and written in each step.
+        // A state is read and written in each step.
         let state = 2.0 * model.state_bytes() / f64::from(tp);
         physics.per_decoding = state / (self.device.bytes_per_ns() * attention.bf16.bandwidth);
         Ok(())
     }
 }
 
-impl Hardware<'_> {
+impl KernelRates<'_> {
     /// How a group of layers lies on the device, where a pair of a token and a key takes `pair`.
     fn tiles(&self, group: &Layers, tp: u32, pair: f64) -> Option<Tiles> {
         let multiprocessors = f64::from(self.device.multiprocessors?);

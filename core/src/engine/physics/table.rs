@@ -1,16 +1,19 @@
-//! The physics made fast enough for the inner loop, and what a report says of it.
+//! A step's time with tables, fast enough for the engine's loop, and its sources for reports.
 
+use super::deployment::Deployment;
+use super::device::Standing;
+use super::hardware::Hardware;
 use super::host::{FrontEndTimes, Joining, Launch};
+use super::memory::MemoryPlan;
+use super::shape::StepShape;
 use super::step::Physics;
-use super::{Deployment, Hardware, MemoryPlan, Standing};
-use crate::engine::profile::StepShape;
 use crate::event::PrefillCost;
 use crate::time::Duration;
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
 
-/// A step's time from device, model and deployment, with what depends on counts alone tabulated.
-/// Cheap to clone.
+/// The time of a step on a device, with a table of all parts that depend only on counts. A clone
+/// shares the tables.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Calibrated(Arc<Inner>);
 
@@ -18,20 +21,20 @@ pub struct Calibrated(Arc<Inner>);
 struct Inner {
     physics: Physics,
     front_end: FrontEndTimes,
-    /// Its own name, whatever a deployment calls it.
+    /// Name of the model file, not the deployment's alias.
     model: String,
     deployment: Deployment,
     memory: MemoryPlan,
     standing: Standing,
     hardware: Hardware,
-    /// By tokens in the step.
+    /// Nanoseconds of kernels, by tokens in the step.
     tokens: Vec<f64>,
-    /// The output layer, by sampled sequences.
+    /// Nanoseconds of the output layer, by sequences in the step.
     output: Vec<f64>,
 }
 
 impl Calibrated {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         mut physics: Physics,
         front_end: FrontEndTimes,
         model: String,
@@ -58,6 +61,7 @@ impl Calibrated {
         Self(Arc::new(inner))
     }
 
+    /// Name of the model.
     pub fn model(&self) -> &str {
         &self.0.model
     }
@@ -108,6 +112,7 @@ impl Calibrated {
         self.0.physics.tiles.is_some()
     }
 
+    /// The sliding window in tokens; 0 without such layers.
     pub fn window(&self) -> u32 {
         self.0.physics.window.unwrap_or(0)
     }
@@ -119,11 +124,11 @@ impl Calibrated {
         Duration::from_nanos_f64(ms * 1e6)
     }
 
-    /// A few numbers for a router, about chunks as long as a step may be.
+    /// The costs for a router's estimates, for chunks of `max_num_batched_tokens`.
     pub fn prefill_cost(&self) -> PrefillCost {
         let Inner { physics, deployment, tokens, output, .. } = &*self.0;
         let chunk = deployment.max_num_batched_tokens;
-        // Exact for a whole chunk and for a short one; between them the time is nearly straight.
+        // Exact for a whole chunk and for a short one. Between them the time is almost linear.
         let short = chunk.div_ceil(16);
         let slope = if chunk > short {
             (tokens[chunk as usize] - tokens[short as usize]) / f64::from(chunk - short)
@@ -147,27 +152,32 @@ impl Calibrated {
         }
     }
 
+    /// The terms of the step time.
     pub fn physics(&self) -> &Physics {
         &self.0.physics
     }
 
+    /// The deployment it was built from.
     pub fn deployment(&self) -> &Deployment {
         &self.0.deployment
     }
 
+    /// The memory of the worker's devices.
     pub fn memory(&self) -> &MemoryPlan {
         &self.0.memory
     }
 
+    /// What the times rest on.
     pub fn standing(&self) -> &Standing {
         &self.0.standing
     }
 
+    /// Power and price of the worker's chips.
     pub fn hardware(&self) -> &Hardware {
         &self.0.hardware
     }
 
-    /// Room for KV in HBM in whole blocks of so many tokens, in tokens.
+    /// Room for KV in HBM, in tokens: whole blocks of `block_size` tokens.
     pub fn hbm_tokens(&self, block_size: u32) -> u64 {
         let Inner { memory, deployment, .. } = &*self.0;
         let free = memory.free_bytes(deployment.memory_utilisation).max(0.0);
@@ -176,7 +186,7 @@ impl Calibrated {
 }
 
 impl core::fmt::Debug for Inner {
-    /// Without the tables, which follow from the rest.
+    /// Leaves out the tables, because they follow from the rest.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Calibrated")
             .field("deployment", &self.deployment)

@@ -1,91 +1,12 @@
-//! What lies behind HBM: tiers of the worker's own, and the ways to what others have.
+//! The costs and the checks of a profile's tiers and links.
 
-use super::{Profile, ProfileError};
-use crate::engine::store::Offer;
-use crate::engine::store::eviction::EvictionRule;
+use super::error::ProfileError;
+use super::row::Profile;
+use crate::engine::tiers::Offer;
+use crate::engine::tiers::{Loads, TierSpec};
 use crate::event::{FetchCost, TierCost};
 use crate::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
 use crate::time::Duration;
-use serde::{Deserialize, Serialize};
-
-/// A tier behind HBM, private to the worker: host memory, a local disk.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TierSpec {
-    /// What reports call it: "host", "disk".
-    pub name: String,
-    /// Room, in tokens.
-    pub tokens: u64,
-    /// Of the link to HBM, in GB/s (10^9 bytes), shared by all loads under way.
-    pub load_gb_s: f64,
-    /// Of the link from HBM.
-    pub store_gb_s: f64,
-    /// What a load or a store is copied in. None: so large that the rates above hold.
-    #[serde(default)]
-    pub pieces: Option<Pieces>,
-    /// Of each load, beside its time on the link.
-    pub latency_us: f64,
-    /// What leaves it first.
-    pub eviction: EvictionRule,
-    pub fill: Fill,
-    pub loads: Loads,
-}
-
-/// Blocks are copied in pieces, each of which takes a time to begin: 64 KiB is one layer of one block of
-/// 16 tokens of Llama-3.1-8B in BF16.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pieces {
-    /// Of one device, in 1,024 bytes.
-    pub kib: f64,
-    /// To begin one, in microseconds.
-    pub each_us: f64,
-}
-
-/// How a worker uses a pool that it shares with others.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PoolLink {
-    /// Of the worker's own link to it, in GB/s; what all workers share is the pool's.
-    pub gb_s: f64,
-    /// Of each fetch, beside its time on the link.
-    pub latency_us: f64,
-    /// When blocks are put into it: as they are computed, or when they leave the worker.
-    pub fill: Fill,
-    pub loads: Loads,
-    /// After which a fetch is given up and computed instead.
-    pub timeout_ms: f64,
-}
-
-/// How a worker fetches from its peers. What lies behind the lender's HBM leaves at the same rate: the
-/// network reads it without the lender's own link, which holds for host memory and flatters a disk.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerLink {
-    /// Out of each worker, in GB/s, shared by all that fetch from it.
-    pub gb_s: f64,
-    pub latency_us: f64,
-    pub loads: Loads,
-    pub timeout_ms: f64,
-}
-
-/// When blocks come to a tier.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fill {
-    /// When they leave the tier before it. They leave it again for HBM: a block is in one place.
-    Spill,
-    /// As soon as they are computed. They stay when they are loaded.
-    WriteThrough,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loads {
-    Always,
-    /// Where waiting for the link and the transfer takes less time than computing the tokens.
-    WhenCheaper,
-}
 
 impl Profile {
     /// Names of the tiers, HBM first.
@@ -94,6 +15,7 @@ impl Profile {
         core::iter::once("hbm").chain(behind).collect()
     }
 
+    /// The cost of each tier behind HBM, for a router's estimates.
     pub fn tier_costs(&self) -> Vec<TierCost> {
         let cost = |(i, tier): (usize, &TierSpec)| TierCost {
             tier: TierId(i as u8 + 1),
@@ -113,6 +35,7 @@ impl Profile {
         })
     }
 
+    /// The cost of a fetch from the pool; None without a pool.
     pub fn pool_cost(&self) -> Option<FetchCost> {
         self.pool.map(|pool| FetchCost {
             latency_ns: pool.latency_us * 1e3,
@@ -120,6 +43,7 @@ impl Profile {
         })
     }
 
+    /// The cost of a fetch from a peer; None without a peer link.
     pub fn peer_cost(&self) -> Option<FetchCost> {
         self.peers.map(|peers| FetchCost {
             latency_ns: peers.latency_us * 1e3,
@@ -127,8 +51,8 @@ impl Profile {
         })
     }
 
-    /// What a pool could send of a prompt of which it has so many blocks, where a block leaves it in
-    /// so many nanoseconds now. None: the profile has no way to a pool.
+    /// The offer of a pool that has `blocks` blocks of a prompt, and now sends a block in
+    /// `ns_per_block`. None: the profile has no link to a pool.
     pub fn pool_offer(&self, from: PoolId, blocks: u32, ns_per_block: f64) -> Option<Offer> {
         let (link, cost) = self.pool.zip(self.pool_cost())?;
         Some(Offer {
@@ -140,7 +64,7 @@ impl Profile {
         })
     }
 
-    /// The same for a peer.
+    /// The offer of a peer that has `blocks` blocks of a prompt. None: no peer link.
     pub fn peer_offer(&self, from: WorkerId, blocks: u32) -> Option<Offer> {
         let (link, cost) = self.peers.zip(self.peer_cost())?;
         Some(Offer {
@@ -152,7 +76,7 @@ impl Profile {
         })
     }
 
-    /// How long a fetch from such a source is waited for.
+    /// The timeout of a fetch from this source.
     pub fn fetch_timeout(&self, from: SourceId) -> Duration {
         let ms = match from {
             SourceId::Pool(_) => self.pool.map(|pool| pool.timeout_ms),
@@ -161,11 +85,12 @@ impl Profile {
         Duration::from_nanos_f64(ms.unwrap_or_default() * 1e6)
     }
 
-    /// What a block takes out of this worker alone, in nanoseconds.
+    /// Nanoseconds to send one block to a peer, if no other is under way.
     pub fn lend_ns_per_block(&self) -> f64 {
         self.peers.map_or(0.0, |peers| self.block_bytes() / peers.gb_s)
     }
 
+    /// Checks tiers and links.
     pub(super) fn check_hierarchy(&self) -> Result<(), ProfileError> {
         let err = |field, why: String| Err(ProfileError { field, why });
         if self.tiers.len() >= MAX_TIERS {
@@ -232,7 +157,7 @@ impl TierSpec {
         let namesakes = profile.tiers.iter().filter(|tier| tier.name == self.name).count();
         let taken = ["", "hbm", "pool", "peers"].contains(&self.name.as_str());
         if taken || namesakes > 1 {
-            let why = "expected a name of its own, not \"hbm\", \"pool\" or \"peers\"";
+            let why = "expected a unique name other than \"hbm\", \"pool\" and \"peers\"";
             return err("tier.name", why.into());
         }
         Ok(())

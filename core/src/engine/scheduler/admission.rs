@@ -1,6 +1,7 @@
-//! Who waits comes to run: blocks for all of its prompt, then its prompt chunk by chunk.
+//! Admission: blocks for a whole prompt, then its tokens chunk by chunk.
 
-use super::{Plan, Scheduler};
+use super::plan::Plan;
+use super::queues::Scheduler;
 use crate::engine::profile::Profile;
 use crate::engine::sequence::{Handover, SeqKey, State};
 use crate::engine::store::{Acquired, BlockStore, Hit};
@@ -9,6 +10,7 @@ use crate::time::Instant;
 use smallvec::SmallVec;
 
 impl Scheduler {
+    /// Adds the next chunk of a prompt to the step, up to `budget` tokens.
     pub(super) fn take_chunk(
         &mut self,
         now: Instant,
@@ -25,19 +27,20 @@ impl Scheduler {
             return;
         }
         *budget -= tokens;
-        if seq.handover == Handover::Taken {
-            // All of its KV is here: the last token is computed as a decode step computes one.
+        if seq.handover == Handover::Used {
+            // All KV has arrived: the last token is computed as a decode step computes one.
             plan.shape.add_decode(seq.target, window);
         } else {
             plan.shape.add_prompt(tokens, seq.computed, window);
             plan.prefill_tokens += tokens;
         }
         plan.chunks.push((key, tokens));
-        // Named as soon as they are scheduled: what comes later in the same step may use them.
+        // Named when scheduled, so a later prompt in the same step can share them.
         let filled = (seq.computed + tokens) / block_size;
-        store.commit(now, seq.lease.as_mut().expect("running on a lease"), filled);
+        store.commit(now, seq.lease.as_mut().expect("the lease of a running sequence"), filled);
     }
 
+    /// Admits sequences in order of their places, until one has no room.
     pub(super) fn admit(
         &mut self,
         (now, planned): (Instant, Instant),
@@ -104,7 +107,7 @@ impl Scheduler {
                     continue;
                 }
             }
-            self.take_what_landed(now, key, store, size);
+            self.use_arrived_kv(now, key, store, size);
             self.admissions += 1;
             let order = self.admissions;
             self.get_mut(key).state = State::Prefilling(order);
@@ -114,12 +117,12 @@ impl Scheduler {
         }
     }
 
-    /// The KV that another handed over gets its names, all but what the last token computes.
-    fn take_what_landed(&mut self, now: Instant, key: SeqKey, store: &mut BlockStore, size: u32) {
+    /// Names the blocks that arrived from the prefill worker, all but the last token.
+    fn use_arrived_kv(&mut self, now: Instant, key: SeqKey, store: &mut BlockStore, size: u32) {
         let seq = self.get_mut(key);
-        if seq.handover == Handover::Landed {
-            seq.handover = Handover::Taken;
-            let lease = seq.lease.as_mut().expect("who was handed blocks holds a lease");
+        if seq.handover == Handover::Arrived {
+            seq.handover = Handover::Used;
+            let lease = seq.lease.as_mut().expect("the lease of an admitted sequence");
             store.commit(now, lease, seq.target / size);
             seq.computed = seq.target - 1;
         }

@@ -1,25 +1,25 @@
-//! Who waits for blocks that are on their way.
+//! Admitted sequences that wait for loads, fetches and KV transfers.
 
-use super::Scheduler;
+use super::queues::Scheduler;
 use crate::engine::sequence::{Handover, SeqKey, State};
 use crate::engine::store::BlockStore;
 use crate::id::{RequestId, TransferId, WorkerId};
 use crate::time::{Duration, Instant};
 
 impl Scheduler {
-    /// A transfer has ended: who waited for it may run, in the order they came.
-    pub fn loaded(&mut self, now: Instant, transfer: TransferId) {
+    /// Ends a transfer. Sequences that waited only for it can run.
+    pub fn load_ended(&mut self, now: Instant, transfer: TransferId) {
         for key in self.loading.remove(&transfer).unwrap_or_default() {
-            let waited = self.came(now, key);
+            let waited = self.wait_ended(now, key);
             self.load_wait += waited;
         }
     }
 
-    /// One thing that a sequence waited for is over. How long it has waited, if that was the last.
-    fn came(&mut self, now: Instant, key: SeqKey) -> Duration {
+    /// Ends one wait of a sequence. Returns how long it has waited, if that was the last.
+    fn wait_ended(&mut self, now: Instant, key: SeqKey) -> Duration {
         let seq = self.get_mut(key);
         let State::Loading(left, since) = seq.state else {
-            unreachable!("it waits for a transfer")
+            unreachable!("a sequence that waits for a transfer")
         };
         if left > 1 {
             seq.state = State::Loading(left - 1, since);
@@ -32,38 +32,38 @@ impl Scheduler {
         now.since(since)
     }
 
-    /// A hand-over has ended: it came, or the prompt must be computed.
-    pub fn handed(&mut self, now: Instant, key: SeqKey, came: bool) {
+    /// Ends a KV transfer. If it failed, the prompt is computed here.
+    pub fn kv_transfer_ended(&mut self, now: Instant, key: SeqKey, came: bool) {
         let seq = self.get_mut(key);
-        // One that gave its blocks back waits for nothing.
+        // A sequence that has returned its blocks no longer waits.
         if seq.handover == Handover::Pulling {
-            seq.handover = if came { Handover::Landed } else { Handover::None };
-            let waited = self.came(now, key);
+            seq.handover = if came { Handover::Arrived } else { Handover::None };
+            let waited = self.wait_ended(now, key);
             self.handover_wait += waited;
         }
     }
 
-    /// Hand-overs to be asked for since the last call.
+    /// Takes the KV transfers to request since the last call.
     pub fn take_pulls(&mut self) -> Vec<(RequestId, WorkerId, u32)> {
         core::mem::take(&mut self.pulls)
     }
 
-    /// A transfer will not come: who waited for it gives back what it holds and waits at its old
-    /// place, to be admitted without what others offer.
-    pub fn not_loaded(&mut self, now: Instant, transfer: TransferId, store: &mut BlockStore) {
+    /// Ends a transfer that failed. Sequences that waited for it return their blocks and wait again
+    /// at their old place. They will be admitted without offers.
+    pub fn load_failed(&mut self, now: Instant, transfer: TransferId, store: &mut BlockStore) {
         for key in self.loading.remove(&transfer).unwrap_or_default() {
             for waiting in self.loading.values_mut() {
                 waiting.retain(|&other| other != key);
             }
             let seq = self.get_mut(key);
             let State::Loading(_, since) = seq.state else {
-                unreachable!("it waits for a transfer")
+                unreachable!("a sequence that waits for a transfer")
             };
-            store.release(seq.lease.take().expect("who loads holds a lease"));
+            store.release(seq.lease.take().expect("the lease of a loading sequence"));
             seq.offers.clear();
             seq.handover = Handover::None;
             (seq.state, seq.computed) = (State::Waiting, 0);
-            // What it found counts anew, unless it has answered in part.
+            // Its hit is counted again, unless it has made answer tokens.
             seq.found_less = seq.generated == 0;
             let place = seq.place;
             self.waiting.insert(place, key);

@@ -1,13 +1,70 @@
-//! What of a chain is there, and where.
+//! Looks a prompt up in the store, and plans which of its blocks to load or fetch.
 
-use super::{BlockStore, Run};
-use crate::block::Chain;
+use super::block_store::BlockStore;
+use super::run::Run;
+use crate::block::{BlockRun, Chain};
+use crate::engine::profile::Loads;
+use crate::engine::tiers::Offer;
+use crate::event::PrefillCost;
 use crate::runs::NodeId;
 use crate::time::Instant;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// The runs of a chain from the root, each with the block up to which it agrees with the chain.
+pub(super) type Path = SmallVec<[(NodeId, u32); 16]>;
+
+/// The cached part of a chain.
+#[derive(Default, Debug)]
+pub(super) struct Found {
+    /// All runs of the chain, in every tier.
+    pub path: Path,
+    /// Blocks from the start that are in HBM or on the way there.
+    pub coming: u32,
+    /// Whether a pool or a peer sends some of them.
+    pub fetching: bool,
+    /// Those of them that no lease holds.
+    pub idle_hbm: u64,
+    /// The blocks after them, from the nearest tier to the farthest.
+    pub behind: SmallVec<[Segment; 3]>,
+}
+
+/// Consecutive blocks of a chain in one tier.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub tier: usize,
+    pub blocks: u32,
+    /// The block after the last, counted from the start of the chain.
+    pub end: u32,
+    /// When the newest copy to the tier is complete.
+    pub ready_at: Instant,
+}
+
+impl Found {
+    fn add_behind(&mut self, run: &Run, blocks: u32, end: u32) {
+        let tier = run.tiers.trailing_zeros() as usize;
+        match self.behind.last_mut().filter(|last| last.tier == tier) {
+            Some(last) => {
+                last.blocks += blocks;
+                last.end = end;
+                last.ready_at = last.ready_at.max(run.ready_at);
+            }
+            None => self.behind.push(Segment { tier, blocks, end, ready_at: run.ready_at }),
+        }
+    }
+}
+
+/// Which blocks to move to HBM.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Load from the worker's tiers up to this block.
+    pub end: u32,
+    /// Fetch the blocks after it.
+    pub offer: Option<Offer>,
+}
+
 impl BlockStore {
+    /// Looks up the first `limit` blocks of a chain.
     pub(super) fn find(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Found {
         let mut found = Found { path: self.path(chain, from, limit), ..Found::default() };
         let mut start = 0;
@@ -16,20 +73,21 @@ impl BlockStore {
             let (run, blocks) = (&self.tree.get(id).value, end - start);
             if run.in_hbm() || run.loading.is_some() {
                 found.coming = end;
-                found.fetching |= run.loading.is_some_and(|id| self.comes_from_outside(id));
+                found.fetching |= run.loading.is_some_and(|id| self.is_fetch(id));
                 if run.pins == 0 {
                     found.idle_hbm += u64::from(blocks);
                 }
             } else {
-                found.lies_behind(run, blocks, end);
+                found.add_behind(run, blocks, end);
             }
             start = end;
         }
         found
     }
 
-    /// The first `limit` blocks of a chain, as far as they are here or on their way. Those before
-    /// `from` are expected to be: where they are found by name, nothing before them is compared.
+    /// The path of the first `limit` blocks, as far as they are cached or under way. The caller
+    /// expects the blocks before `from` to be cached: if the index knows them by name, they are
+    /// not compared.
     pub(super) fn path(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
         let mut path = self.path_up(chain, from, limit);
         loop {
@@ -45,7 +103,7 @@ impl BlockStore {
         }
     }
 
-    /// The path to the run that holds the block before `from`, if that one is registered.
+    /// The path to the run with the block before `from`, if that block is indexed.
     fn path_up(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
         let mut path = Path::new();
         let Some(last) = self.run_before(chain, from) else { return path };
@@ -60,9 +118,9 @@ impl BlockStore {
         path
     }
 
-    /// How far the path ends that [`BlockStore::path`] gives, without a look at what it may begin
-    /// with.
-    pub(super) fn reach(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
+    /// The end of [`BlockStore::path`] in blocks. Does not walk the part before `from` if that is
+    /// indexed.
+    fn path_end(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
         let known = self.run_before(chain, from);
         let mut last = known.map(|id| (id, self.tree.agreed(id, chain, from, limit)));
         loop {
@@ -77,48 +135,77 @@ impl BlockStore {
         }
     }
 
-    /// The run that holds the block before `from`, if that one is registered.
+    /// The run with the block before `from`, if that block is indexed.
     fn run_before(&self, chain: &Arc<Chain>, from: u32) -> Option<NodeId> {
         self.tree.registered(chain, from.checked_sub(1)?)
     }
-}
 
-/// The runs of a chain from the root on, each with the block up to which it agrees.
-pub(super) type Path = SmallVec<[(NodeId, u32); 16]>;
-
-/// How far a chain is there.
-#[derive(Default, Debug)]
-pub(super) struct Found {
-    pub path: Path,
-    /// In HBM or on the way there, in blocks from the start.
-    pub coming: u32,
-    /// Some of that comes from others.
-    pub fetching: bool,
-    /// Of that, what nobody holds yet.
-    pub idle_hbm: u64,
-    /// What lies behind it, from the nearest tier to the farthest.
-    pub behind: SmallVec<[Segment; 3]>,
-}
-
-/// A stretch of a chain in one tier.
-#[derive(Debug)]
-pub(super) struct Segment {
-    pub tier: usize,
-    pub blocks: u32,
-    pub end: u32,
-    pub there_at: Instant,
-}
-
-impl Found {
-    fn lies_behind(&mut self, run: &Run, blocks: u32, end: u32) {
-        let tier = run.tiers.trailing_zeros() as usize;
-        match self.behind.last_mut().filter(|last| last.tier == tier) {
-            Some(last) => {
-                last.blocks += blocks;
-                last.end = end;
-                last.there_at = last.there_at.max(run.there_at);
-            }
-            None => self.behind.push(Segment { tier, blocks, end, there_at: run.there_at }),
+    /// How many blocks of a run's path are cached, from the start of its chain. Blocks under way
+    /// do not count.
+    pub fn present(&self, run: &BlockRun) -> u32 {
+        if self.transfers.all.is_empty() {
+            return self.path_end(&run.chain, run.start, run.end);
         }
+        self.present_of(&self.path(&run.chain, run.start, run.end))
+    }
+
+    pub(super) fn present_of(&self, path: &Path) -> u32 {
+        let is_here = |&&(id, _): &&(NodeId, u32)| self.tree.get(id).value.tiers != 0;
+        path.iter().take_while(is_here).last().map_or(0, |&(_, end)| end)
+    }
+
+    /// What to load and fetch: the end that saves the most time against computing. The load time
+    /// of each block of one source is the same, and each block costs more to compute than the one
+    /// before. So only the ends of tiers and of offers can be the best.
+    pub(super) fn plan(
+        &self,
+        now: Instant,
+        found: &Found,
+        limit: u32,
+        (block_size, cost): (u32, &PrefillCost),
+        offers: &[Offer],
+    ) -> Plan {
+        let mut best = Plan { end: found.coming, offer: None };
+        // The fetch under way may fail; a load after it would then be useless.
+        if found.fetching {
+            return best;
+        }
+        let gain = |end: u32, waits: f64| {
+            let new = (end - found.coming) * block_size;
+            let computed = cost.estimate(new, found.coming * block_size);
+            computed.as_nanos() as f64 - waits
+        };
+        // Where loading may stop, and the time until all blocks before are in HBM. A tier with
+        // `Loads::Always` is always loaded to its end.
+        let mut ends: SmallVec<[(u32, f64); 4]> = SmallVec::from_slice(&[(found.coming, 0.0)]);
+        let (mut waits, mut forced) = (0.0_f64, true);
+        for segment in &found.behind {
+            let tier = &self.tiers[segment.tier];
+            let written = segment.ready_at.since(now).as_nanos() as f64;
+            waits = waits.max(tier.load_estimate(now, segment.blocks) + written);
+            forced &= tier.loads == Loads::Always;
+            if forced {
+                ends.clear();
+            }
+            ends.push((segment.end, waits));
+        }
+        let mut best_rank = (false, f64::NEG_INFINITY);
+        let mut consider = |always: bool, gain: f64, plan: Plan| {
+            if (always, gain) > best_rank {
+                (best, best_rank) = (plan, (always, gain));
+            }
+        };
+        for &(end, waits) in &ends {
+            consider(false, gain(end, waits), Plan { end, offer: None });
+            for offer in offers {
+                let to = offer.blocks.min(limit);
+                if to > end {
+                    let waits = waits.max(offer.estimate(to - end));
+                    let offer = Some(Offer { blocks: to, ..*offer });
+                    consider(offer.is_some_and(|o| o.always), gain(to, waits), Plan { end, offer });
+                }
+            }
+        }
+        best
     }
 }

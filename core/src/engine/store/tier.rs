@@ -1,36 +1,38 @@
-//! One tier: its room, what leaves it first, and the links to and from it.
+//! One tier: its room, its eviction order, and the links to and from HBM.
 
-use super::eviction::{Eviction, EvictionRule, Idle};
+use super::eviction::{self, Eviction, EvictionRule, Idle};
 use crate::engine::profile::{Fill, Loads, Profile, TierSpec};
 use crate::id::TransferId;
 use crate::link::FairLink;
 use crate::time::{Duration, Instant};
 use serde::Serialize;
 
-/// How much may wait to be written to a tier. What would wait longer is not written: a cache that
-/// falls behind sheds.
+/// The longest backlog of writes to a tier. A write beyond it is dropped.
 const LONGEST_BACKLOG: Duration = Duration::from_millis(1_000);
 
-/// What has crossed a tier's links since the engine began.
+/// Blocks that have moved between a tier and HBM since the engine started.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Traffic {
+    /// Blocks loaded to HBM.
     pub loaded_blocks: u64,
+    /// Blocks written to the tier.
     pub stored_blocks: u64,
-    /// Blocks that were turned away for the backlog, or for want of room that nobody holds.
+    /// Blocks that were not written, because the backlog was too long or all room was pinned.
     pub shed_blocks: u64,
-    /// Time in which at least one load was under way.
+    /// Time with at least one load under way.
     pub loading: Duration,
 }
 
+/// One tier of a store.
 #[derive(Debug)]
 pub(super) struct Tier {
-    /// In blocks; None: without limit.
+    /// In blocks; None: no limit.
     pub capacity: Option<u64>,
-    /// Blocks with a name.
+    /// Named blocks.
     pub resident: u64,
-    /// Of those, blocks that nobody holds.
+    /// The part of them that no lease holds.
     pub idle: u64,
-    /// Empty until something had to leave for the first time: many a pool is never full.
+    /// The eviction order. Empty until the tier is full for the first time, which many never are.
     pub order: Box<dyn Eviction>,
     pub was_full: bool,
     pub fill: Fill,
@@ -39,19 +41,19 @@ pub(super) struct Tier {
     pub latency: Duration,
     pub load_ns_per_block: f64,
     store_ns_per_block: f64,
-    /// When all that waits to be written is written.
+    /// When all queued writes are done.
     written_at: Instant,
     pub traffic: Traffic,
 }
 
 impl Tier {
-    /// Room alone, without links.
+    /// A memory without links, of `capacity` blocks.
     pub fn room(capacity: Option<u64>, eviction: EvictionRule, block_size: u32) -> Self {
         Self {
             capacity,
             resident: 0,
             idle: 0,
-            order: eviction.build(capacity, block_size),
+            order: eviction::build(eviction, capacity, block_size),
             was_full: false,
             fill: Fill::Spill,
             loads: Loads::Always,
@@ -64,6 +66,7 @@ impl Tier {
         }
     }
 
+    /// A tier behind HBM.
     pub fn behind(spec: &TierSpec, profile: &Profile) -> Self {
         let block_size = profile.block_size;
         let capacity = Some(spec.tokens / u64::from(block_size));
@@ -78,10 +81,12 @@ impl Tier {
         }
     }
 
+    /// Blocks above the capacity.
     pub fn over(&self) -> u64 {
         self.resident.saturating_sub(self.capacity.unwrap_or(u64::MAX))
     }
 
+    /// Adds a run that no lease holds to the order.
     pub fn put(&mut self, run: Idle) {
         self.idle += u64::from(run.blocks);
         if self.was_full {
@@ -89,6 +94,7 @@ impl Tier {
         }
     }
 
+    /// Removes a run from the order.
     pub fn take(&mut self, run: &Idle) {
         self.idle -= u64::from(run.blocks);
         if self.was_full {
@@ -96,18 +102,20 @@ impl Tier {
         }
     }
 
-    /// Whether it wants, fits and keeps up with copies of new blocks.
+    /// Whether the tier takes copies of `blocks` new blocks: it is written through, they fit, and
+    /// its writes are not behind.
     pub fn takes_copy(&self, now: Instant, blocks: u32) -> bool {
         let held = self.resident - self.idle + u64::from(blocks);
         let fits = self.capacity.is_none_or(|capacity| held <= capacity);
         self.fill == Fill::WriteThrough && fits && self.keeps_up(now)
     }
 
+    /// Whether the backlog of writes is short enough for more.
     pub fn keeps_up(&self, now: Instant) -> bool {
         self.written_at.since(now) < LONGEST_BACKLOG
     }
 
-    /// Books the writing of so many blocks, and says when they are there.
+    /// Queues a write of `blocks` blocks. Returns when it is done.
     pub fn write(&mut self, now: Instant, blocks: u32) -> Instant {
         self.traffic.stored_blocks += u64::from(blocks);
         let span = Duration::from_nanos_f64(f64::from(blocks) * self.store_ns_per_block);
@@ -115,7 +123,7 @@ impl Tier {
         self.written_at
     }
 
-    /// Nanoseconds until so many blocks would be here.
+    /// Nanoseconds to load `blocks` blocks from now.
     pub fn load_estimate(&self, now: Instant, blocks: u32) -> f64 {
         let work = f64::from(blocks) * self.load_ns_per_block;
         self.link.estimate(now, work) + self.latency.as_nanos() as f64

@@ -1,29 +1,30 @@
-//! What must hold of an index, whatever was done to it.
+//! The invariants of an index.
 
-use super::PrefixIndex;
+use super::state::PrefixIndex;
 use crate::id::{MAX_TIERS, SourceId};
 use crate::runs::Tally;
 use std::collections::BTreeMap;
 
 impl PrefixIndex {
-    /// For tests: the forest is sound, and nothing is kept that nobody holds.
+    /// Panics unless the tree is consistent and each run has a holder. For tests.
     pub fn check(&self) {
         self.tree.check();
         for (slot, kept) in self.digests.iter().flatten().enumerate() {
-            assert_eq!(*kept, self.summed_up(slot as u16), "the kept digest of slot {slot}");
+            assert_eq!(*kept, self.computed_digest(slot as u16), "digest of slot {slot}");
         }
         for (_, node) in self.tree.iter() {
-            assert!(node.children > 0 || !node.value.is_empty(), "a run without holder is kept");
-            assert!(node.value.is_sorted_by(|a, b| a.slot < b.slot), "holders out of order");
+            assert!(node.children > 0 || !node.value.is_empty(), "run without a holder");
+            assert!(node.value.is_sorted_by(|a, b| a.slot < b.slot), "holders are not sorted");
         }
     }
 
-    /// At rest: of each source the index holds what that says it has in each tier, and nothing else.
+    /// Panics unless the index has the blocks that each source holds in each tier, and no others. Only
+    /// valid when no batch is on the way.
     pub fn check_against(&self, truths: impl Iterator<Item = (SourceId, [Tally; MAX_TIERS])>) {
-        let believed = self.tallies();
+        let indexed = self.tallies();
         for (source, held) in truths {
-            let believed = believed.get(&source).copied().unwrap_or_default();
-            assert_eq!(believed, held, "blocks of {source} by tier: in the index, and there");
+            let indexed = indexed.get(&source).copied().unwrap_or_default();
+            assert_eq!(indexed, held, "blocks of {source} by tier: index, source");
         }
     }
 

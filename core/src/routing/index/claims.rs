@@ -1,8 +1,8 @@
-//! Sources come to hold blocks and give them up: nodes are split where holders differ, and joined
-//! where they don't any more.
+//! Adds and removes the claims of sources on blocks. Nodes are split where holders differ, and
+//! joined where holders are equal again.
 
 use super::digests::Change;
-use super::{Holder, Holders, PrefixIndex};
+use super::state::{Holder, Holders, PrefixIndex};
 use crate::block::{BlockRun, Chain};
 use crate::id::TierId;
 use crate::runs::{ANCHOR, NodeId, anchor_above};
@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl PrefixIndex {
-    /// On failure, the depth whose parent is missing.
+    /// Adds a claim on a run. The error is the first block of a run whose parent is missing.
     pub(super) fn store(&mut self, slot: u16, tier: TierId, run: &BlockRun) -> Result<(), u32> {
         if run.is_empty() {
             return Ok(());
@@ -19,12 +19,12 @@ impl PrefixIndex {
             0 => (None, Arc::clone(&run.chain)),
             start => {
                 let above = self.tree.locate(&run.chain, start - 1).ok_or(start)?;
-                (Some(above), self.known_above(above, run).ok_or(start)?)
+                (Some(above), self.verified_chain(above, run).ok_or(start)?)
             }
         };
         let mut depth = run.start;
         while depth < run.end {
-            // What comes next on the way is either inside the parent, or a node below it.
+            // The next block is inside the parent, or in a node below it.
             let inside = parent.filter(|&id| self.tree.get(id).end > depth);
             let next = match inside {
                 Some(id) => {
@@ -48,16 +48,16 @@ impl PrefixIndex {
             }
         }
         if let Some(last) = parent {
-            self.tidy(last, run.start);
+            self.join_path(last, run.start);
         }
         Ok(())
     }
 
-    /// The chain of a run below a node, with no names before the run but those that are the node's path's
-    /// too. None if one is not: whoever sends such a run is wrong, and others would be taken for what it
-    /// says when nodes are joined.
-    fn known_above(&self, above: NodeId, run: &BlockRun) -> Option<Arc<Chain>> {
-        // A described text can't be wrong about itself.
+    /// The chain of a run below the node `above`. None if the chain has other hashes before the run
+    /// than the path of that node: the sender is wrong, and a join would spread the wrong hashes to
+    /// the blocks of other sources.
+    fn verified_chain(&self, above: NodeId, run: &BlockRun) -> Option<Arc<Chain>> {
+        // The hashes of a described text are computed here, so they need no check.
         if run.chain.is_described() || Arc::ptr_eq(&self.tree.get(above).chain, &run.chain) {
             return Some(Arc::clone(&run.chain));
         }
@@ -74,10 +74,10 @@ impl PrefixIndex {
         Some(chain)
     }
 
-    /// Joins what nobody tells apart any more, on the path that ends with a node: it with what
-    /// follows, and each node that begins at block `start` or behind it with the one before. Without
-    /// it a prompt would fall into a node for each time that a part of it was thrown out.
-    fn tidy(&mut self, last: NodeId, start: u32) {
+    /// Joins nodes with equal holders on the path that ends with `last`: `last` with its child, and
+    /// each node that starts at block `start` or later with its parent. Without it a prompt would
+    /// become one more node each time a part of it is evicted.
+    fn join_path(&mut self, last: NodeId, start: u32) {
         let mut id = match self.tree.only_child(last) {
             Some(child) if self.are_alike(last, child) => self.tree.join(last),
             _ => last,
@@ -90,13 +90,14 @@ impl PrefixIndex {
         }
     }
 
-    /// Whether the same sources hold a node and its child, whose chain names the blocks of both.
+    /// Whether a node and its child can be joined: equal holders, and the child's chain has the
+    /// hashes of both.
     fn are_alike(&self, parent: NodeId, child: NodeId) -> bool {
         let (parent, child) = (self.tree.get(parent), self.tree.get(child));
         parent.value == child.value && child.chain.base() <= parent.start
     }
 
-    /// Adds a claim on blocks `from..to` of a node, and gives back the node that ends at `to`.
+    /// Adds a claim on blocks `from..to` of a node, and returns the node that ends at `to`.
     fn mark(&mut self, id: NodeId, from: u32, to: u32, slot: u16, tier: TierId) -> NodeId {
         let bit = 1 << tier.0;
         let node = self.tree.get(id);
@@ -104,7 +105,7 @@ impl PrefixIndex {
             return id;
         }
         let part = self.isolate(id, from, to);
-        self.note(slot, tier, part, Change::Came);
+        self.update_digest(slot, tier, part, Change::Added);
         let holders = &mut self.tree.get_mut(part).value;
         match holders.binary_search_by_key(&slot, |holder| holder.slot) {
             Ok(i) => holders[i].tiers |= bit,
@@ -113,7 +114,7 @@ impl PrefixIndex {
         part
     }
 
-    /// Splits a node until `from..to` of it is a node of its own.
+    /// Splits a node so that its blocks `from..to` are one node, and returns that node.
     fn isolate(&mut self, id: NodeId, from: u32, to: u32) -> NodeId {
         if from > self.tree.get(id).start {
             self.tree.split(id, from);
@@ -121,7 +122,7 @@ impl PrefixIndex {
         if to < self.tree.get(id).end { self.tree.split(id, to) } else { id }
     }
 
-    /// New blocks at the end of a path: they lengthen its last node where nobody could tell.
+    /// Adds new blocks at the end of a path. Extends the last node if it has no other holder.
     fn grow(
         &mut self,
         parent: Option<NodeId>,
@@ -132,7 +133,7 @@ impl PrefixIndex {
         tier: TierId,
     ) -> NodeId {
         let claim = Holder { slot, tiers: 1 << tier.0 };
-        self.note_run(slot, tier, chain, (start, end), Change::Came);
+        self.update_digest_run(slot, tier, chain, (start, end), Change::Added);
         if let Some(id) = parent {
             let node = self.tree.get(id);
             let alike = node.value.as_slice() == [claim] && node.children == 0;
@@ -141,9 +142,9 @@ impl PrefixIndex {
                     self.tree.extend(id, end);
                     return id;
                 }
-                // Each event off the wire has a chain of its own, and an answer comes block by
-                // block. Short runs are written anew as one, so that an answer is not a node a
-                // block; the limit bounds what is copied.
+                // Each event from a worker has its own chain, and an answer grows block by block.
+                // Short runs are merged into one chain; otherwise each block of an answer would be a
+                // node. The limit bounds the copying.
                 if end - node.start <= ANCHOR {
                     let own = (node.start..node.end).map(|block| node.chain.hash(block));
                     let hashes = own.chain((start..end).map(|block| chain.hash(block))).collect();
@@ -164,7 +165,7 @@ impl PrefixIndex {
         }
         let bit = 1 << tier.0;
         let Some((deepest, end)) = self.deepest(run) else { return };
-        // From the far end, so that a node is childless when its turn comes.
+        // From the last block back, so that each node has lost its children when it is removed.
         let mut parts: SmallVec<[NodeId; 8]> = SmallVec::new();
         let mut next = Some(deepest);
         while let Some(id) = next {
@@ -173,11 +174,11 @@ impl PrefixIndex {
             next = node.parent.filter(|_| node.start > run.start);
             if holds(&node.value, slot, tier) {
                 let part = self.isolate(id, from, to);
-                self.note(slot, tier, part, Change::Went);
+                self.update_digest(slot, tier, part, Change::Removed);
                 parts.push(part);
             }
         }
-        // What is left of the path: up to the deepest part that others hold still.
+        // The path now ends with the deepest part that has other holders.
         let (mut left, mut stays) = (None, false);
         for &id in &parts {
             let kept = self.drop_claim(id, slot, bit);
@@ -186,12 +187,12 @@ impl PrefixIndex {
             }
         }
         if let Some(left) = left {
-            self.tidy(left, run.start);
+            self.join_path(left, run.start);
         }
     }
 
-    /// What a source held in one tier lies in another now, which costs a fraction of storing and
-    /// removing it. False, and nothing has changed, if it did not hold all of it there.
+    /// Moves a source's claim on a run from one tier to another, much cheaper than storing and
+    /// removing. Returns false and changes nothing if the source did not hold the whole run.
     pub(super) fn shift(&mut self, slot: u16, run: &BlockRun, from: TierId, to: TierId) -> bool {
         let Some((deepest, end)) = self.deepest(run) else { return false };
         if end < run.end || !self.is_held(deepest, run.start, slot, from) {
@@ -206,19 +207,19 @@ impl PrefixIndex {
             let (from_block, to_block) = (node.start.max(run.start), node.end.min(run.end));
             next = node.parent.filter(|_| node.start > run.start);
             let part = self.isolate(id, from_block, to_block);
-            self.note(slot, from, part, Change::Went);
+            self.update_digest(slot, from, part, Change::Removed);
             if !holds(&self.tree.get(part).value, slot, to) {
-                self.note(slot, to, part, Change::Came);
+                self.update_digest(slot, to, part, Change::Added);
             }
             move_claim(&mut self.tree.get_mut(part).value, slot, from, to);
             last.get_or_insert(part);
         }
-        self.tidy(last.expect("the run has blocks"), run.start);
+        self.join_path(last.expect("the run has blocks"), run.start);
         true
     }
 
-    /// The same where a prompt moves piece by piece, the last first: the end of a node becomes part
-    /// of what moved before it.
+    /// The same for a prompt that moves piece by piece from its end: the end of a node joins the
+    /// child that moved before.
     fn shift_end(
         &mut self,
         id: NodeId,
@@ -239,16 +240,16 @@ impl PrefixIndex {
         if fits {
             let (chain, had) = (Arc::clone(&node.chain), holds(&node.value, slot, to));
             let blocks = (run.start, run.end);
-            self.note_run(slot, from, &chain, blocks, Change::Went);
+            self.update_digest_run(slot, from, &chain, blocks, Change::Removed);
             if !had {
-                self.note_run(slot, to, &chain, blocks, Change::Came);
+                self.update_digest_run(slot, to, &chain, blocks, Change::Added);
             }
             self.tree.hand_down(id, run.start);
         }
         fits
     }
 
-    /// Whether a source holds a node in a tier, and the path before it back to block `start`.
+    /// Whether a source holds a node and the path above it back to block `start`, in one tier.
     fn is_held(&self, last: NodeId, start: u32, slot: u16, tier: TierId) -> bool {
         let mut next = Some(last);
         while let Some(id) = next {
@@ -261,8 +262,8 @@ impl PrefixIndex {
         true
     }
 
-    /// How far a run is here, and the node that holds its last block that is. What a source removes
-    /// ends with a node as a rule, and is found at once.
+    /// The node with the last block of a run that the tree has, and the block after it. A removed run
+    /// usually ends with a node, so the first look-up finds it.
     fn deepest(&self, run: &BlockRun) -> Option<(NodeId, u32)> {
         if let Some(id) = self.tree.registered(&run.chain, run.end - 1) {
             return Some((id, run.end));
@@ -277,7 +278,8 @@ impl PrefixIndex {
         Some((id, end))
     }
 
-    /// Gives back the node, or if it is gone the deepest one above that is left.
+    /// Removes tiers from a source's claim on a node, and then the nodes without a holder. Returns the
+    /// node or, if it was removed, the deepest node left above it.
     pub(super) fn drop_claim(&mut self, id: NodeId, slot: u16, bits: u8) -> Option<NodeId> {
         let holders = &mut self.tree.get_mut(id).value;
         if let Ok(i) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
@@ -303,7 +305,7 @@ fn holds(holders: &Holders, slot: u16, tier: TierId) -> bool {
     holders.iter().any(|holder| holder.slot == slot && holder.tiers & 1 << tier.0 != 0)
 }
 
-/// Of a source that holds it.
+/// Moves the claim of a source that is one of the holders.
 fn move_claim(holders: &mut Holders, slot: u16, from: TierId, to: TierId) {
     for holder in holders.iter_mut().filter(|holder| holder.slot == slot) {
         holder.tiers = holder.tiers & !(1 << from.0) | 1 << to.0;

@@ -1,6 +1,6 @@
-//! What each source is taken to hold, in sum, for who compares it with what the source says.
+//! The digest of each source's blocks, to be compared with the digest that the source reports.
 
-use super::PrefixIndex;
+use super::state::PrefixIndex;
 use crate::block::{BlockRun, Chain};
 use crate::event::Digest;
 use crate::id::{MAX_TIERS, SourceId, TierId};
@@ -9,27 +9,27 @@ use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
-    Came,
-    Went,
+    Added,
+    Removed,
 }
 
 impl PrefixIndex {
-    /// Keeps digests as blocks come and go, so that asking for one costs nothing.
+    /// An empty index that updates digests with each batch, so that reading one costs nothing.
     pub fn with_digests() -> Self {
         Self { digests: Some(Vec::new()), ..Self::default() }
     }
 
-    /// A summary of what a source is taken to hold. Where none are kept it is worked out, from every
-    /// block.
+    /// The digest of the blocks that the index has for a source. Without [`Self::with_digests`] it is
+    /// computed from every block.
     pub fn digest(&self, source: SourceId) -> Digest {
         let Some(state) = self.sources.get(&source) else { return Digest::default() };
         match &self.digests {
             Some(kept) => kept.get(usize::from(state.slot)).copied().unwrap_or_default(),
-            None => self.summed_up(state.slot),
+            None => self.computed_digest(state.slot),
         }
     }
 
-    pub(super) fn summed_up(&self, slot: u16) -> Digest {
+    pub(super) fn computed_digest(&self, slot: u16) -> Digest {
         let mut digest = Digest::default();
         for (_, node) in self.tree.iter() {
             let run = node.run(node.start, node.end);
@@ -44,16 +44,17 @@ impl PrefixIndex {
         digest
     }
 
-    /// A source's claim on a node comes or goes.
-    pub(super) fn note(&mut self, slot: u16, tier: TierId, id: NodeId, change: Change) {
+    /// Updates a source's digest by a node.
+    pub(super) fn update_digest(&mut self, slot: u16, tier: TierId, id: NodeId, change: Change) {
         if self.digests.is_some() {
             let node = self.tree.get(id);
             let (chain, start, end) = (Arc::clone(&node.chain), node.start, node.end);
-            self.note_run(slot, tier, &chain, (start, end), change);
+            self.update_digest_run(slot, tier, &chain, (start, end), change);
         }
     }
 
-    pub(super) fn note_run(
+    /// Updates a source's digest by a run.
+    pub(super) fn update_digest_run(
         &mut self,
         slot: u16,
         tier: TierId,
@@ -61,23 +62,23 @@ impl PrefixIndex {
         (start, end): (u32, u32),
         change: Change,
     ) {
-        let Some(digest) = self.kept(slot) else { return };
+        let Some(digest) = self.digest_mut(slot) else { return };
         let mut part = Digest::default();
         part.add(tier, &BlockRun { chain: Arc::clone(chain), start, end });
         digest.xor ^= part.xor;
         match change {
-            Change::Came => digest.blocks += part.blocks,
-            Change::Went => digest.blocks -= part.blocks,
+            Change::Added => digest.blocks += part.blocks,
+            Change::Removed => digest.blocks -= part.blocks,
         }
     }
 
-    pub(super) fn note_clear(&mut self, slot: u16) {
-        if let Some(digest) = self.kept(slot) {
+    pub(super) fn clear_digest(&mut self, slot: u16) {
+        if let Some(digest) = self.digest_mut(slot) {
             *digest = Digest::default();
         }
     }
 
-    fn kept(&mut self, slot: u16) -> Option<&mut Digest> {
+    fn digest_mut(&mut self, slot: u16) -> Option<&mut Digest> {
         let digests = self.digests.as_mut()?;
         let least = usize::from(slot) + 1;
         if digests.len() < least {

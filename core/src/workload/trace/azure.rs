@@ -1,20 +1,22 @@
 //! The format of Azure's public LLM inference traces (2023 and 2024): a CSV of arrival times and
-//! lengths. It says nothing of what is equal, so every prompt is its own text and nothing can hit.
+//! lengths. It does not tell which prompts share text, so no two prompts do and caches never hit.
 //!
 //! ```text
 //! TIMESTAMP,ContextTokens,GeneratedTokens
 //! 2023-11-16 18:15:46.6805900,374,44
 //! ```
 
+use super::error::TraceError;
 use super::line::{MAX_MS, MAX_TOKENS, numbered, shorten};
-use super::{Recorded, TraceError};
+use super::replay::Recorded;
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 
+/// The columns of the header line.
 pub const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
 
-/// Reads all lines; the first bad one ends it. Times count from the earliest and need not ascend:
-/// whoever plays them sorts. An answer of 0 tokens is played as 1, the least there is.
+/// Reads all lines. The error is the first bad line. Times count from the earliest one and may be in
+/// any order; the replay sorts them. An answer of 0 tokens counts as 1, the shortest answer.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
     let mut lines = numbered(lines);
     let (line, header) = lines.next().ok_or(TraceError::Empty)?;
@@ -30,7 +32,8 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, T
     }
     match requests.iter().map(|request| request.at_ms).max() {
         Some(span) if span > MAX_MS => {
-            Err(err(line, COLUMNS[0], format!("{span} ms in all, expected at most {MAX_MS}")))
+            let why = format!("{span} ms from first to last, expected at most {MAX_MS}");
+            Err(err(line, COLUMNS[0], why))
         }
         _ => Ok(requests),
     }
@@ -61,8 +64,8 @@ fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
     Ok(Recorded { at_ms, prompt: vec![Segment::Text { seed, tokens }], output_tokens })
 }
 
-/// Milliseconds since 1970; a fraction may have any number of digits, and the zone, where there is
-/// one, is that of Greenwich.
+/// Milliseconds since 1970. The fraction may have any number of digits. The time zone is UTC, written
+/// or not.
 fn parse_time(text: &str) -> Option<u64> {
     let text = text.strip_suffix("+00:00").or(text.strip_suffix('Z')).unwrap_or(text);
     let (date, time) = text.split_once([' ', 'T'])?;
@@ -99,7 +102,7 @@ fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
     parts.next().is_none().then_some(all)
 }
 
-/// Of the Gregorian calendar, counting years from March so that a leap day ends one.
+/// Days in the Gregorian calendar. Years are counted from March, so that a leap day is the last day.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
     let year = if month <= 2 { year - 1 } else { year };
     let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -126,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
-        // From `date -u +%s`.
+    fn times_are_converted_by_the_calendar() {
+        // Expected values from `date -u +%s`.
         for (text, seconds) in [
             ("1970-01-01 00:00:00", 0),
             ("2000-02-29 12:00:00", 951_825_600),
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_named_by_line_and_field() {
+    fn errors_have_line_and_field() {
         let cases = [
             ("yesterday,1,1", "line 3: TIMESTAMP: \"yesterday\", expected YYYY-MM-DD HH:MM:SS"),
             ("2023-11-16 18:15:46,-1,1", "line 3: ContextTokens: \"-1\", expected a whole number"),

@@ -1,5 +1,5 @@
-//! Sessions of coding agents, in the form that kv-cache-tester's recordings are converted to: one
-//! session a line. (Folded here for reading.)
+//! Sessions of coding agents, converted from the recordings of kv-cache-tester. Each line is one
+//! session; the example is wrapped for reading.
 //!
 //! ```text
 //! {"session": "s1", "bs": 64, "scope": "local", "requests": [
@@ -8,20 +8,20 @@
 //!   {"t_ms": 9500, "in": 260, "out": 9, "think_ms": 8600, "api_ms": 700, "runs": [[1, 4]]}]}
 //! ```
 //!
-//! `runs` are the ids of the prompt's full blocks of `bs` tokens, as `[first id, count]`; equal ids
-//! mean equal tokens and an equal prefix. They are local to the session, so nothing is known of
-//! what two sessions share, although both name the size of their tools and system prompt
-//! (`tool_tokens`, `system_tokens`): those fields, `model`, `stop` and whatever else there is are
-//! not read. What an answer holds is not known either: the next prompt's blocks are new text.
+//! `runs` are the ids of the prompt's full blocks of `bs` tokens, as `[first id, count]`. Equal ids
+//! mean equal tokens and an equal prefix. Ids are local to the session, so it is not known what two
+//! sessions share. The text of an answer is not known either, so the blocks of the next prompt are
+//! new text. Other fields (`tool_tokens`, `system_tokens`, `model`, `stop`) are ignored.
 //!
-//! A sub-agent (`sub`) works through requests of its own. In the recordings `t_ms` is when it gave
-//! its result back and `duration_ms` how long it took: such sub-agents begin together, within a
-//! second of the answer before them, and the main agent's next request always comes after the last
-//! of them ended. So it waits for them, and thinks from there. Where `duration_ms` is null, `t_ms`
-//! is the start and the main agent goes on meanwhile: so does the replay, and nobody waits.
+//! A sub-agent (`sub`) has requests of its own. With a `duration_ms`, `t_ms` is when the sub-agent
+//! returned its result. In the recordings such sub-agents start together, within a second of the
+//! answer before them, and the main agent's next request comes after the last of them has ended. So
+//! that request waits for them, and its think time starts there. If `duration_ms` is null, `t_ms` is
+//! the start of the sub-agent; the main agent continues at once and does not wait for it.
 
+use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
-use super::{RecordedRequest, RecordedSession, TraceError};
+use super::session_replay::{RecordedRequest, RecordedSession};
 use crate::rng::hash_words;
 use crate::time::Duration;
 use crate::tokens::Segment;
@@ -32,7 +32,8 @@ use std::collections::BTreeMap;
 const MAX_BLOCK: u64 = 1 << 16;
 const MAX_ID: u64 = 1 << 53;
 
-/// Reads all lines; the first bad one ends it. Gives the sessions and their common block size.
+/// Reads all lines. The error is the first bad line. Returns the sessions and their block size in
+/// tokens.
 pub fn read<'a>(
     lines: impl Iterator<Item = &'a str>,
 ) -> Result<(Vec<RecordedSession>, u32), TraceError> {
@@ -44,7 +45,8 @@ pub fn read<'a>(
         let fields = Fields::new(line, &object);
         let name = fields.text("session")?;
         if let Some(before) = names.insert(name.to_owned(), line) {
-            return Err(fields.err("session", format!("{name:?} stands on line {before} already")));
+            let why = format!("{name:?} is on line {before} too, expected a unique name");
+            return Err(fields.err("session", why));
         }
         let scope = fields.text("scope")?;
         if scope != "local" {
@@ -63,16 +65,16 @@ pub fn read<'a>(
     Ok((sessions, common.ok_or(TraceError::Empty)?))
 }
 
-/// One session in the making.
+/// One session so far.
 struct Reader {
     block: u32,
-    /// Of the session's name: ids of two sessions never name the same text.
+    /// A hash of the session's name, so that equal ids of two sessions are different texts.
     seed: u64,
     requests: Vec<RecordedRequest>,
     agents: u32,
 }
 
-/// A request and when its answer ended in the recording.
+/// A request, and the end of its answer in the recording.
 #[derive(Clone, Copy)]
 struct Ended {
     index: u32,
@@ -88,7 +90,7 @@ impl Reader {
     fn main(&mut self, session: &Fields<'_>) -> Result<(), TraceError> {
         let mut last: Option<Ended> = None;
         let mut earliest_ms = 0;
-        // The sub-agents since the last request that the next one waits for.
+        // The last requests of the sub-agents that the next request waits for.
         let mut awaited: SmallVec<[u32; 1]> = SmallVec::new();
         let mut awaited_ms = 0;
         for (i, value) in items(session)?.iter().enumerate() {
@@ -106,7 +108,7 @@ impl Reader {
             let think_ms = match (last, awaited.is_empty()) {
                 (None, true) => 0,
                 (Some(_), true) => think_ms,
-                // The recorded think time holds what the sub-agents took.
+                // The recorded think time includes the time of the sub-agents.
                 (_, false) => at_ms.saturating_sub(awaited_ms),
             };
             let mut after = std::mem::take(&mut awaited);
@@ -116,7 +118,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives its end if the main agent waits for it.
+    /// Reads a sub-agent. Returns its last request if the main agent waits for it.
     fn sub_agent(
         &mut self,
         sub: &Fields<'_>,
@@ -167,12 +169,12 @@ impl Reader {
             .into_iter()
             .map(|(first, blocks)| text(first, blocks * self.block))
             .collect();
-        // A partial block has no id, so nobody else has its text.
+        // A partial block has no id, so no other prompt shares it.
         let tail = text(MAX_ID + u64::from(index), input % self.block);
         prompt.extend(Some(tail).filter(|tail| tail.tokens() > 0));
         self.requests.push(RecordedRequest {
             prompt,
-            // Some answers were cut off before their first token; 1 is the least there is.
+            // Some answers were cut off before their first token. The shortest answer is 1.
             output_tokens: output.max(1) as u32,
             service: Duration::from_millis(api_ms),
             agent,
@@ -191,20 +193,20 @@ fn items<'a>(fields: &Fields<'a>) -> Result<&'a [Value], TraceError> {
     Ok(items)
 }
 
-/// The start of a request, which must not lie before that of the one before it: the order of the
-/// list is the order of the turns.
+/// The start of a request, at or after the start of the one before it, because the list is in the
+/// order of the turns.
 fn ascending(fields: &Fields<'_>, earliest_ms: &mut u64) -> Result<u64, TraceError> {
     let at_ms = fields.number("t_ms", 0, MAX_MS)?;
     if at_ms < *earliest_ms {
-        let why = format!("{at_ms}, expected at least {earliest_ms} as in the request before");
+        let why = format!("{at_ms}, expected {earliest_ms} or more, as in the request before");
         return Err(fields.err("t_ms", why));
     }
     *earliest_ms = at_ms;
     Ok(at_ms)
 }
 
-/// The runs as (first id, blocks), each as long as it can be. Then the same ids are always the same
-/// runs, and where two lists of ids part, so do their runs.
+/// The runs as (first id, blocks), with adjacent runs joined, so that equal ids give equal runs
+/// however the file cuts them.
 fn runs(fields: &Fields<'_>, needed: u32) -> Result<Vec<(u64, u32)>, TraceError> {
     let mut runs: Vec<(u64, u32)> = Vec::new();
     let mut blocks = 0;

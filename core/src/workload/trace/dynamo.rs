@@ -1,7 +1,6 @@
-//! The request traces that an NVIDIA Dynamo deployment writes (`dynamo.request.trace.v1`): one record a
-//! line, bare or as the `event` of a wrapper. A request is a `request_end` with what is needed to play it
-//! again; records of other types (tools, payloads) say nothing of one and are passed over. (Folded here
-//! for reading.)
+//! The request traces of NVIDIA Dynamo (`dynamo.request.trace.v1`). Each line is one record, bare or in
+//! the field `event` of a wrapper. A request is a record of type `request_end` with a `replay` object.
+//! Records of other types (tools, payloads) are skipped. The example is wrapped for reading.
 //!
 //! ```text
 //! {"schema": "dynamo.request.trace.v1", "event_type": "request_end", "event_time_unix_ms": 1800,
@@ -11,18 +10,21 @@
 //!      {"trace_block_size": 16, "input_length": 40, "input_sequence_hashes": [7, 9, 4]}}}
 //! ```
 //!
-//! Each hash names a block of the prompt and all blocks before it; the last may be partial. Equal hashes
-//! are equal text, across sessions too.
+//! Each hash covers a block of the prompt and all blocks before it. The last block may be partial. Equal
+//! hashes mean equal text, across sessions too.
 //!
-//! Requests without `agent_context` come when they were received. Where all have one, they are sessions:
-//! what a request waited for follows from the times, since nothing else says so. It waits for the latest
-//! answer of its own session that had ended when it came, and for those of its sub-agents that had ended
-//! since; a sub-agent's first request waits for the latest answer of the session that called it. From the
-//! last of those ends it thinks. A trace that is half of one kind and half of the other is refused, as
-//! Dynamo's own replay does.
+//! Requests without `agent_context` are played at their recorded times. If all requests have one, they
+//! are sessions, and the times tell what each request waited for. A request waits for the latest answer
+//! of its session that had ended when it came, and for the sub-agents that had ended since the request
+//! before. A sub-agent's first request waits for the latest answer of the session that called it. The
+//! think time starts at the last of those ends. A trace with both kinds of requests is rejected, as in
+//! Dynamo's own replay.
 
+use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
-use super::{Content, Recorded, RecordedRequest, RecordedSession, TraceError};
+use super::recording::Content;
+use super::replay::Recorded;
+use super::session_replay::{RecordedRequest, RecordedSession};
 use crate::hash::Map;
 use crate::rng::hash_words;
 use crate::time::Duration;
@@ -30,16 +32,17 @@ use crate::tokens::Segment;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the schemas of all versions begin with.
+/// The start of the schema names of all versions.
 pub const FAMILY: &str = "dynamo.request.trace.";
 const SCHEMA: &str = "dynamo.request.trace.v1";
 const MAX_BLOCK: u64 = 1 << 16;
-/// The year 3000.
+/// The year 3000, in milliseconds since 1970.
 const MAX_UNIX_MS: u64 = 32_503_680_000_000;
 
-/// Reads all lines; the first bad one ends it. Gives requests or sessions, and their common block size.
+/// Reads all lines. The error is the first bad line. Returns requests or sessions, and their block size
+/// in tokens.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), TraceError> {
-    let mut requests: Vec<Taken> = Vec::new();
+    let mut requests: Vec<ReadRequest> = Vec::new();
     let mut common: Option<(u32, bool)> = None;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (line, text) in numbered(lines) {
@@ -48,13 +51,13 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), 
         let record = if fields.has("schema") { fields } else { fields.object("event")? };
         let Some(request) = read_record(line, &record, &mut common)? else { continue };
         if let Some(before) = names.insert(request.name.clone(), line) {
-            let why = format!("{:?} stands on line {before} already", request.name);
+            let why = format!("{:?} is on line {before} too, expected a unique id", request.name);
             return Err(record.err("request.request_id", why));
         }
         requests.push(request);
     }
     let (block, in_sessions) = common.ok_or(TraceError::Empty)?;
-    // By line where the times are equal.
+    // A stable sort: requests of equal times stay in the order of their lines.
     requests.sort_by_key(|request| request.at_ms);
     let origin = requests.first().map_or(0, |request| request.at_ms);
     if let Some(last) = requests.last().filter(|last| last.at_ms - origin > MAX_MS) {
@@ -72,11 +75,11 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), 
 
 /// A request as its line has it.
 #[derive(Debug)]
-struct Taken {
+struct ReadRequest {
     line: usize,
     name: String,
-    /// Its session, and the one that called it.
     session: String,
+    /// The session that called this one.
     parent: Option<String>,
     at_ms: u64,
     ended_ms: u64,
@@ -85,12 +88,13 @@ struct Taken {
     hashes: Vec<u64>,
 }
 
-/// None: the record is of another type. `common`: the block size, and whether there are sessions.
+/// Reads a record. None: it is of another type. `common` has the block size of all requests, and
+/// whether they are in sessions.
 fn read_record(
     line: usize,
     record: &Fields<'_>,
     common: &mut Option<(u32, bool)>,
-) -> Result<Option<Taken>, TraceError> {
+) -> Result<Option<ReadRequest>, TraceError> {
     let schema = record.text("schema")?;
     if schema != SCHEMA {
         return Err(record.err("schema", format!("{schema:?}, expected {SCHEMA:?}")));
@@ -98,7 +102,7 @@ fn read_record(
     if record.text("event_type")? != "request_end" {
         return Ok(None);
     }
-    let in_session = record.says("agent_context");
+    let in_session = record.is_set("agent_context");
     let request = record.object("request")?;
     let replay = request.object("replay")?;
     let block = replay.number("trace_block_size", 1, MAX_BLOCK)? as u32;
@@ -108,24 +112,24 @@ fn read_record(
         return Err(replay.err("trace_block_size", why));
     }
     if in_session != in_sessions {
-        let why = if in_sessions { "missing, expected one" } else { "there, expected none" };
+        let why = if in_sessions { "missing, expected one" } else { "present, expected none" };
         return Err(record.err("agent_context", format!("{why} as in the requests before")));
     }
     let at_ms = request.number("request_received_ms", 0, MAX_UNIX_MS)?;
-    let ended_ms = if request.says("total_time_ms") {
+    let ended_ms = if request.is_set("total_time_ms") {
         at_ms + request.rounded("total_time_ms", 0, MAX_MS)?
     } else {
         record.number("event_time_unix_ms", at_ms, MAX_UNIX_MS)?
     };
     let (session, parent) = if in_session {
         let agent = record.object("agent_context")?;
-        let parent = agent.says("parent_session_id").then(|| agent.text("parent_session_id"));
+        let parent = agent.is_set("parent_session_id").then(|| agent.text("parent_session_id"));
         (agent.text("session_id")?.to_owned(), parent.transpose()?.map(str::to_owned))
     } else {
         (String::new(), None)
     };
     let input = replay.number("input_length", 1, MAX_TOKENS)? as u32;
-    Ok(Some(Taken {
+    Ok(Some(ReadRequest {
         line,
         name: request.text("request_id")?.to_owned(),
         session,
@@ -133,7 +137,7 @@ fn read_record(
         at_ms,
         ended_ms,
         input,
-        // Some answers were cut off before their first token; 1 is the least there is.
+        // Some answers were cut off before their first token. The shortest answer is 1.
         output: request.number("output_tokens", 0, MAX_TOKENS)?.max(1) as u32,
         hashes: hashes(&replay, input, block)?,
     }))
@@ -145,13 +149,13 @@ fn hashes(replay: &Fields<'_>, input: u32, block: u32) -> Result<Vec<u64>, Trace
     let needed = input.div_ceil(block) as usize;
     if values.len() != needed {
         let why = format!(
-            "{} hashes, {input} input tokens in blocks of {block} need {needed}",
+            "{} hashes, expected {needed} for {input} input tokens in blocks of {block}",
             values.len()
         );
         return Err(replay.err(FIELD, why));
     }
     let hash = |value: &serde_json::Value| {
-        let why = || format!("{}, expected a whole number of 64 bits", brief(value));
+        let why = || format!("{}, expected a whole number from 0 to 2^64 - 1", brief(value));
         value.as_u64().ok_or_else(|| replay.err(FIELD, why()))
     };
     values.iter().map(hash).collect()
@@ -161,15 +165,15 @@ fn text(hash: u64, tokens: u32) -> Segment {
     Segment::Text { seed: hash_words(&[0x4479_6e61, hash]), tokens }
 }
 
-impl Taken {
-    /// The prompt in stretches that end at these places, counted in blocks.
+impl ReadRequest {
+    /// The prompt in segments that end after these numbers of blocks.
     fn prompt(&self, block: u32, ends: impl Iterator<Item = usize>) -> Vec<Segment> {
         let mut from = 0;
-        let stretch = |to: usize| {
+        let segment = |to: usize| {
             let tokens = (to as u32 * block).min(self.input) - from as u32 * block;
             text(self.hashes[std::mem::replace(&mut from, to)], tokens)
         };
-        ends.map(stretch).collect()
+        ends.map(segment).collect()
     }
 
     fn recorded(&self, origin: u64, block: u32) -> Recorded {
@@ -181,12 +185,12 @@ impl Taken {
     }
 }
 
-/// Where prompts part or end. Between two such places they are one stretch, so that a long prompt in small
-/// blocks is no more than a few of them.
+/// The blocks after which prompts differ or end. The blocks between two of them are one segment, so a
+/// long prompt in small blocks is a few segments.
 struct Forks(BTreeSet<u64>);
 
 impl Forks {
-    fn of(requests: &[Taken]) -> Self {
+    fn of(requests: &[ReadRequest]) -> Self {
         let mut next: Map<u64, u64> = Map::default();
         let mut forks = BTreeSet::new();
         for request in requests {
@@ -205,8 +209,8 @@ impl Forks {
     }
 }
 
-/// The sessions that no other called, each with those that it called, by when they begin.
-fn sessions(requests: &[Taken], block: u32) -> Result<Vec<RecordedSession>, TraceError> {
+/// The sessions without a parent, each with its sub-agents, in the order of their starts.
+fn sessions(requests: &[ReadRequest], block: u32) -> Result<Vec<RecordedSession>, TraceError> {
     let forks = Forks::of(requests);
     let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
     for request in requests {
@@ -226,12 +230,13 @@ fn sessions(requests: &[Taken], block: u32) -> Result<Vec<RecordedSession>, Trac
     Ok(groups.into_iter().map(|group| RecordedSession { requests: group.requests }).collect())
 }
 
+/// The session without a parent that called this request's session, directly or not.
 fn root<'a>(
-    request: &'a Taken,
+    request: &'a ReadRequest,
     parents: &BTreeMap<&'a str, &'a str>,
 ) -> Result<&'a str, TraceError> {
     let mut session = request.session.as_str();
-    // As many steps as there are callers, or somebody calls himself.
+    // More steps than there are callers mean that a session is its own ancestor.
     for _ in 0..=parents.len() {
         match parents.get(session) {
             Some(parent) => session = parent,
@@ -239,15 +244,16 @@ fn root<'a>(
         }
     }
     let field = "agent_context.parent_session_id".into();
-    let why = format!("{:?} was called by itself, expected an end", request.session);
+    let session = &request.session;
+    let why = format!("{session:?} is its own ancestor, expected a session without a parent");
     Err(TraceError::Field { line: request.line, field, why })
 }
 
-/// A session with its sub-agents in the making.
+/// A session with its sub-agents so far.
 #[derive(Default)]
 struct Group<'a> {
     requests: Vec<RecordedRequest>,
-    /// By session: number, caller, and (end, which) of its requests.
+    /// The session and its sub-agents, by session id.
     agents: BTreeMap<&'a str, Agent<'a>>,
     begun_ms: u64,
 }
@@ -256,21 +262,22 @@ struct Group<'a> {
 struct Agent<'a> {
     number: u32,
     parent: Option<&'a str>,
-    /// When its latest request came.
+    /// The arrival of its latest request.
     latest_ms: u64,
+    /// Its requests: (end of the answer, index in the group).
     ended: Vec<(u64, u32)>,
 }
 
 impl Agent<'_> {
-    /// Its latest end by then.
+    /// The latest answer that had ended at `at_ms`.
     fn ended_by(&self, at_ms: u64) -> Option<(u64, u32)> {
         self.ended.iter().copied().filter(|&(ended_ms, _)| ended_ms <= at_ms).max()
     }
 }
 
 impl<'a> Group<'a> {
-    /// The next request by when it came.
-    fn push(&mut self, request: &'a Taken, block: u32, forks: &Forks) {
+    /// Adds the next request by arrival.
+    fn push(&mut self, request: &'a ReadRequest, block: u32, forks: &Forks) {
         let index = self.requests.len() as u32;
         if index == 0 {
             self.begun_ms = request.at_ms;
@@ -294,8 +301,8 @@ impl<'a> Group<'a> {
         });
     }
 
-    /// The answers that a request waits for: (end, which).
-    fn awaited(&self, request: &Taken) -> SmallVec<[(u64, u32); 1]> {
+    /// The answers that a request waits for: (end, index in the group).
+    fn awaited(&self, request: &ReadRequest) -> SmallVec<[(u64, u32); 1]> {
         let by_then = |agent: &Agent<'_>| agent.ended_by(request.at_ms);
         let Some(own) = self.agents.get(request.session.as_str()) else {
             let parent =

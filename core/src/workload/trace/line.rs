@@ -1,15 +1,15 @@
-//! What the readers of all formats share: lines and their numbers, and fields whose errors name the
-//! line, the field, what it was and what was expected.
+//! Lines and fields for the readers of all formats. An error has the line, the field, its value and
+//! what was expected.
 
-use super::TraceError;
+use super::error::TraceError;
 use serde_json::{Map, Value};
 
-/// More tokens than any prompt or answer has.
+/// The most tokens of a prompt or an answer, far above real ones.
 pub const MAX_TOKENS: u64 = 1 << 24;
-/// Ten years.
+/// Ten years in milliseconds.
 pub const MAX_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
 
-/// The lines with anything on them and their numbers. A byte order mark is no part of the first.
+/// The lines that are not blank, with their numbers from 1. A byte order mark is removed.
 pub fn numbered<'a>(
     lines: impl Iterator<Item = &'a str>,
 ) -> impl Iterator<Item = (usize, &'a str)> {
@@ -21,7 +21,7 @@ pub fn numbered<'a>(
 }
 
 pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, TraceError> {
-    // The line that serde counts is that of the text it is given, which is always its first.
+    // Serde counts lines within this one line, so its line number is always 1. Drop it.
     let why =
         |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
     serde_json::from_str(text).map_err(|error| TraceError::NotJson { line, why: why(error) })
@@ -31,7 +31,7 @@ pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, Trace
 #[derive(Debug)]
 pub struct Fields<'a> {
     line: usize,
-    /// Where in the line the object stands: empty, or as "requests\[3\].".
+    /// The path of the object in the line: empty, or like "requests\[3\].".
     within: String,
     object: &'a Map<String, Value>,
 }
@@ -41,7 +41,7 @@ impl<'a> Fields<'a> {
         Self { line, within: String::new(), object }
     }
 
-    /// The object that is item `i` of a list in this one.
+    /// The object that is item `i` of the list `field`.
     pub fn item(&self, field: &str, i: usize, value: &'a Value) -> Result<Self, TraceError> {
         let within = format!("{}{field}[{i}].", self.within);
         let object = value.as_object().ok_or_else(|| {
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
         Ok(Self { line: self.line, within, object })
     }
 
-    /// The object that is a field of this one.
+    /// The object in a field.
     pub fn object(&self, field: &str) -> Result<Self, TraceError> {
         let expected = "expected an object";
         let value = self.get(field, expected)?;
@@ -60,15 +60,17 @@ impl<'a> Fields<'a> {
         Ok(Self { line: self.line, within: format!("{}{field}.", self.within), object })
     }
 
+    /// An error about a field. `why` has the value and what was expected.
     pub fn err(&self, field: &str, why: String) -> TraceError {
         TraceError::Field { line: self.line, field: format!("{}{field}", self.within), why }
     }
 
-    /// Whether there is such a field with anything in it.
-    pub fn says(&self, field: &str) -> bool {
+    /// Whether there is such a field and it is not null.
+    pub fn is_set(&self, field: &str) -> bool {
         self.object.get(field).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether there is such a field, null or not.
     pub fn has(&self, field: &str) -> bool {
         self.object.contains_key(field)
     }
@@ -78,6 +80,7 @@ impl<'a> Fields<'a> {
         self.object.get(field).ok_or_else(missing)
     }
 
+    /// A whole number in a range.
     pub fn number(&self, field: &str, least: u64, most: u64) -> Result<u64, TraceError> {
         let expected = format!("expected a whole number from {least} to {most}");
         let value = self.get(field, &expected)?;
@@ -85,7 +88,7 @@ impl<'a> Fields<'a> {
         fits.ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))
     }
 
-    /// A number that may be missing or null.
+    /// A whole number that may be missing or null.
     pub fn maybe_number(
         &self,
         field: &str,
@@ -98,7 +101,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number that need not be whole, in whole ones.
+    /// A number with or without a fraction, rounded.
     pub fn rounded(&self, field: &str, least: u64, most: u64) -> Result<u64, TraceError> {
         let expected = format!("expected a number from {least} to {most}");
         let value = self.get(field, &expected)?;
@@ -108,12 +111,14 @@ impl<'a> Fields<'a> {
         Ok(libm::round(number) as u64)
     }
 
+    /// A string.
     pub fn text(&self, field: &str) -> Result<&'a str, TraceError> {
-        let value = self.get(field, "expected a text")?;
-        value.as_str().ok_or_else(|| self.err(field, format!("{}, expected a text", brief(value))))
+        let expected = "expected a string";
+        let value = self.get(field, expected)?;
+        value.as_str().ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))
     }
 
-    /// `of`: what it should be a list of.
+    /// A list. `of` names its items in the error.
     pub fn list(&self, field: &str, of: &str) -> Result<&'a [Value], TraceError> {
         let expected = format!("expected a list of {of}");
         match self.get(field, &expected)? {
@@ -123,12 +128,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A value as an error shows it.
+/// A value for an error text.
 pub fn brief(value: &Value) -> String {
     shorten(&value.to_string())
 }
 
-/// At most 40 characters of a text.
+/// The first 40 characters of a text.
 pub fn shorten(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((cut, _)) => format!("{}...", &text[..cut]),

@@ -1,22 +1,23 @@
-//! The Mooncake trace format (FAST'25 release): one JSON object a line with `timestamp` in
-//! milliseconds, `input_length` and `output_length` in tokens, and `hash_ids`, one id for each 512
-//! tokens of the prompt; equal ids mean equal tokens and an equal prefix before them.
+//! The Mooncake trace format (FAST'25 release). Each line is a JSON object with `timestamp` in
+//! milliseconds, `input_length` and `output_length` in tokens, and `hash_ids`: one id for each 512
+//! tokens of the prompt. Equal ids mean equal tokens and an equal prefix before them.
 //!
 //! ```text
 //! {"timestamp": 3000, "input_length": 700, "output_length": 40, "hash_ids": [0, 17]}
 //! ```
 
+use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
-use super::{Recorded, TraceError};
+use super::replay::Recorded;
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 use serde_json::Value;
 
-/// Tokens an id stands for.
+/// The tokens of one id.
 pub const TRACE_BLOCK: u32 = 512;
 
-/// Reads all lines; the first bad one ends it. Blank lines are passed over, and the times need not
-/// ascend: whoever plays them sorts.
+/// Reads all lines. The error is the first bad line. Blank lines are skipped. Times may be in any
+/// order; the replay sorts them.
 pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
     let requests: Vec<_> =
         numbered(lines).map(|(line, text)| read_line(line, text)).collect::<Result<_, _>>()?;
@@ -33,7 +34,7 @@ fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
     let needed = input.div_ceil(TRACE_BLOCK) as usize;
     if ids.len() != needed {
         let why = format!(
-            "{} ids, {input} input tokens in blocks of {TRACE_BLOCK} need {needed}",
+            "{} ids, expected {needed} for {input} input tokens in blocks of {TRACE_BLOCK}",
             ids.len()
         );
         return Err(fields.err("hash_ids", why));
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_named_by_line_and_field() {
+    fn errors_have_line_and_field() {
         let cases = [
             ("nonsense", "line 2: not a JSON object: expected ident at column 2"),
             ("[1]", "line 2: not a JSON object"),
@@ -95,7 +96,7 @@ mod tests {
             ),
             (
                 r#"{"timestamp":0,"input_length":513,"output_length":1,"hash_ids":[1]}"#,
-                "line 2: hash_ids: 1 ids, 513 input tokens in blocks of 512 need 2",
+                "line 2: hash_ids: 1 ids, expected 2 for 513 input tokens in blocks of 512",
             ),
             (
                 r#"{"timestamp":0,"input_length":5,"output_length":1,"hash_ids":[-3]}"#,
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_line_ends_and_order_do_not_matter() {
+    fn byte_order_mark_line_ends_and_time_order_do_not_matter() {
         let line = |at: u64| {
             format!(r#"{{"timestamp":{at},"input_length":5,"output_length":1,"hash_ids":[1]}}"#)
         };

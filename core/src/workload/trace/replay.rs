@@ -1,4 +1,4 @@
-//! Recorded requests with times of their own, played in an open loop.
+//! Recorded requests with given times, played in an open loop.
 
 use super::infer::Inference;
 use crate::block::{Chain, hash_segments};
@@ -16,13 +16,15 @@ use std::sync::Arc;
 /// One request as a trace has it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Recorded {
-    /// Milliseconds since the trace began.
+    /// Arrival, in milliseconds since the start of the trace.
     pub at_ms: u64,
+    /// The prompt.
     pub prompt: Vec<Segment>,
+    /// The length of the answer, at least 1.
     pub output_tokens: u32,
 }
 
-/// A trace with its blocks named, shared by all runs on it.
+/// A trace with its block hashes, used by all runs on it.
 #[derive(Debug)]
 pub struct Trace {
     scopes: Scopes,
@@ -34,10 +36,10 @@ pub struct Trace {
 struct Prepared {
     session: Option<SessionId>,
     tenant: TenantId,
-    /// How much of the prompt earlier requests of the session had.
+    /// Prompt tokens that earlier requests of the session had.
     known: u32,
     at_ms: u64,
-    /// To the next later timestamp: requests of one tick came somewhere in it.
+    /// The time to the next later timestamp. The request really came somewhere in it.
     tick_ms: u64,
     chain: Arc<Chain>,
     segments: Arc<[Segment]>,
@@ -46,7 +48,8 @@ struct Prepared {
 }
 
 impl Trace {
-    /// Without sessions each request is somebody else's; the tenants are those of the scopes.
+    /// A trace without sessions: each request comes from another user. The tenants are those of the
+    /// scopes.
     pub fn new(mut recorded: Vec<Recorded>, scopes: impl Into<Scopes>) -> Self {
         let scopes = scopes.into();
         recorded.sort_by_key(|request| request.at_ms);
@@ -81,14 +84,14 @@ impl Trace {
         Self { scopes, requests, arrivals: TraceArrivals::Recorded }
     }
 
-    /// Plays the requests with these gaps instead of the recorded times; the mean gap stays.
+    /// The same trace with these arrivals. Drawn gaps keep the mean gap.
     #[must_use]
     pub fn with_arrivals(self, arrivals: TraceArrivals) -> Self {
         Self { arrivals, ..self }
     }
 
-    /// Names the sessions of a trace that names none, from what its prompts share in blocks of
-    /// `block` tokens, and deals them to tenants. Times stay as they are.
+    /// The same trace with sessions inferred from the prefixes that prompts share in blocks of `block`
+    /// tokens. Each session belongs to one tenant. The times stay the same.
     #[must_use]
     pub fn with_inferred_sessions(mut self, block: u32) -> Self {
         let mut infer = Inference::new(block);
@@ -109,24 +112,28 @@ impl Trace {
         self
     }
 
+    /// The number of requests.
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
+    /// Whether the trace has no request.
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 }
 
-/// How a trace is played.
+/// The times at which a trace is played.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Pace {
-    /// Times the trace's own arrival rate.
+    /// Multiplies the arrival rate of the trace.
     pub rate_scale: f64,
-    /// Spreads the requests of one timestamp evenly at random over the time to the next.
+    /// Spreads the requests of one timestamp uniformly at random over the time to the next one. A
+    /// trace's timestamps may have a resolution of seconds.
     pub tick_jitter: bool,
+    /// The seed of drawn gaps and of the jitter.
     pub seed: u64,
-    /// Only the first so many requests.
+    /// The most requests to play, from the first. None: all.
     pub limit: Option<u64>,
 }
 
@@ -140,7 +147,8 @@ fn recorded_times(trace: &Trace, pace: Pace, count: usize) -> Vec<(Instant, u32)
     trace.requests.iter().zip(0..).take(count).map(time).collect()
 }
 
-/// Each time is the sum of the gaps before it, so a slice of a trace keeps the times of the whole.
+/// Each time is the sum of the gaps before it, so the first requests of a trace have the same times
+/// with and without a limit.
 fn drawn_times(trace: &Trace, gaps: Gaps, pace: Pace, count: usize) -> Vec<(Instant, u32)> {
     let (Some(first), Some(last)) = (trace.requests.first(), trace.requests.last()) else {
         return Vec::new();
@@ -156,15 +164,17 @@ fn drawn_times(trace: &Trace, gaps: Gaps, pace: Pace, count: usize) -> Vec<(Inst
     (0..).take(count).map(time).collect()
 }
 
+/// One run over a trace.
 #[derive(Clone, Debug)]
 pub struct Replay {
     trace: Arc<Trace>,
-    /// (when, which), in order.
+    /// (send time, index of the request), in order.
     schedule: Arc<[(Instant, u32)]>,
     next: usize,
 }
 
 impl Replay {
+    /// A run at this pace.
     pub fn new(trace: Arc<Trace>, pace: Pace) -> Self {
         let count = trace.len().min(pace.limit.unwrap_or(u64::MAX) as usize);
         let mut schedule: Vec<(Instant, u32)> = match trace.arrivals {
@@ -175,19 +185,22 @@ impl Replay {
         Self { trace, schedule: schedule.into(), next: 0 }
     }
 
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         self.schedule.len() as u64
     }
 
+    /// When the next request is to be sent. None: all are sent.
     pub fn next_send(&self) -> Option<Instant> {
         self.schedule.get(self.next).map(|&(at, _)| at)
     }
 
-    /// How many requests are due by `seconds`.
+    /// The number of requests in the first `seconds` seconds.
     pub fn due_within(&self, seconds: f64) -> u64 {
         self.schedule.partition_point(|(at, _)| at.as_secs_f64() <= seconds) as u64
     }
 
+    /// Takes the next request. Panics if all are sent.
     pub fn send(&mut self) -> Work {
         let (_, index) = self.schedule[self.next];
         self.next += 1;
@@ -257,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_of_one_instant_comes_at_once() {
+    fn requests_of_one_timestamp_stay_together() {
         let trace = trace(&[7, 7, 7]).with_arrivals("poisson".parse().unwrap());
         assert!(times(&Arc::new(trace), PACE).iter().all(|&(_, at)| at == 0.0));
     }
 
     #[test]
-    fn sessions_are_named_where_that_is_asked_for() {
+    fn sessions_are_inferred_on_demand() {
         let text = |ids: &[u64]| -> Vec<Segment> {
             ids.iter().map(|&seed| Segment::Text { seed, tokens: 16 }).collect()
         };

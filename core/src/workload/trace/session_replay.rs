@@ -1,8 +1,9 @@
-//! Recorded sessions, played in a closed loop: so many at a time, in the order of the file, each
-//! request as soon as those it waits for have been answered and its think time is over.
+//! Recorded sessions, played in a closed loop. A fixed number of sessions is active, in the order of
+//! the file. Each request is sent when the requests that it waits for are answered and its think time
+//! is over.
 //!
-//! Sessions have no times of their own, so how many run at once and how long a think time may last
-//! is the player's choice, and belongs beside every figure that comes of it.
+//! Recorded sessions have no arrival times. The number of active sessions and the longest think time
+//! are settings of the run, and reports state them beside the figures.
 
 use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
@@ -15,48 +16,52 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// One session as a trace has it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedSession {
-    /// In an order in which each comes after those it waits for.
+    /// The requests. Each one comes after the requests that it waits for.
     pub requests: Vec<RecordedRequest>,
 }
 
+/// One request of a recorded session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedRequest {
+    /// The prompt.
     pub prompt: Vec<Segment>,
+    /// The length of the answer, at least 1.
     pub output_tokens: u32,
-    /// How long the recorded service took.
+    /// The time from send to last token in the recording.
     pub service: Duration,
-    /// Whose conversation it is: 0 for the session's main agent, others for its sub-agents.
+    /// The agent: 0 for the session's main agent, others for its sub-agents.
     pub agent: u32,
-    /// The requests of this session whose end it waits for; none: it comes with the session.
+    /// The requests of this session that must end first, by index. Empty: it waits for none.
     pub after: SmallVec<[u32; 1]>,
-    /// From the last of those ends, or from the session's start.
+    /// The think time, from the last of those ends or from the start of the session.
     pub think: Duration,
 }
 
-/// Recorded sessions with all that a run needs to know of them, shared by all runs.
+/// A trace of recorded sessions, used by all runs on it.
 #[derive(Debug)]
 pub struct SessionTrace {
     scopes: Scopes,
-    /// How many sessions are under way at once.
+    /// The number of active sessions.
     at_a_time: u32,
     requests: Vec<Prepared>,
-    /// (request, who waits for it), ascending.
+    /// (request, a request that waits for it), ascending.
     waiters: Vec<(u32, u32)>,
-    /// Where each session's requests begin; one more than there are sessions.
+    /// The first request of each session, and the number of requests at the end.
     bounds: Vec<u32>,
-    /// When each request would be sent if every answer took what it took in the recording,
-    /// ascending.
+    /// The send time of each request if every answer took as long as in the recording, ascending.
     nominal: Vec<(Instant, u32)>,
 }
 
-/// Blocks are named when a request is sent: a few runs each, and a trace of long prompts stays
-/// small.
+/// A request without block hashes. They are computed when it is sent, which is cheap and keeps a
+/// trace of long prompts small.
 #[derive(Debug)]
 struct Prepared {
     session: u32,
-    /// Sub-agents share no history with the agent that called them: they are sessions to a router.
+    /// The session id that the router sees. A sub-agent has its own, because it shares no history
+    /// with the agent that called it.
     conversation: u64,
     segments: Arc<[Segment]>,
     prompt_tokens: u32,
@@ -67,15 +72,15 @@ struct Prepared {
 }
 
 impl SessionTrace {
-    /// `at_a_time`: sessions under way at once. No think time passes `think_cap`. Each recorded session
-    /// is one user's, its sub-agents included, and belongs to one tenant.
+    /// A trace with `at_a_time` active sessions, at least 1, and think times of at most `think_cap`.
+    /// Each recorded session with its sub-agents belongs to one user and one tenant.
     pub fn new(
         sessions: &[RecordedSession],
         scopes: impl Into<Scopes>,
         at_a_time: u32,
         think_cap: Duration,
     ) -> Self {
-        assert!(at_a_time > 0, "a closed loop of no sessions never begins");
+        assert!(at_a_time > 0, "a closed loop needs at least one active session");
         let mut trace = Self {
             scopes: scopes.into(),
             at_a_time,
@@ -123,16 +128,17 @@ impl SessionTrace {
             }
         }
         drop(replay);
-        let this = Arc::into_inner(this).expect("the replay is gone");
+        let this = Arc::into_inner(this).expect("the replay was dropped");
         Self { nominal, ..this }
     }
 
+    /// The number of requests.
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// How many requests would be sent by `seconds` if every answer took what it took when it was
-    /// recorded.
+    /// The number of requests sent in the first `seconds` seconds if every answer took as long as in
+    /// the recording.
     pub fn nominally_sent_within(&self, seconds: f64) -> u64 {
         self.nominal.partition_point(|(at, _)| at.as_secs_f64() <= seconds) as u64
     }
@@ -168,23 +174,24 @@ impl Prepared {
 #[derive(Clone, Debug)]
 pub struct SessionReplay {
     trace: Arc<SessionTrace>,
-    /// By request: whether this run sends it.
+    /// Whether this run sends each request.
     wanted: Arc<[bool]>,
     total: u64,
-    /// By request: ends that it still waits for.
+    /// The number of ends that each request still waits for.
     waits_for: Vec<u32>,
-    /// By session: wanted requests that have not ended.
+    /// The number of wanted requests of each session that have not ended.
     left: Vec<u32>,
-    /// By session that is under way.
+    /// The texts so far of each active session.
     seen: BTreeMap<u32, Seen>,
     next_session: u32,
+    /// The requests that wait for their time only: (time, request).
     armed: BTreeSet<(Instant, u32)>,
 }
 
 impl SessionReplay {
-    /// `limit`: only the first so many requests by their nominal times. Which they are does not
-    /// depend on how fast they are answered here, and a slice has as many sessions under way as
-    /// the whole.
+    /// A run of the first `limit` requests by the times of the recording. So the choice does not
+    /// depend on the answers of this run, and a limited run has as many active sessions as a whole
+    /// one.
     pub fn new(trace: Arc<SessionTrace>, limit: Option<u64>) -> Self {
         let count = trace.requests.len();
         let mut wanted = vec![true; count];
@@ -216,10 +223,12 @@ impl SessionReplay {
         replay
     }
 
+    /// The number of requests of the run.
     pub fn total(&self) -> u64 {
         self.total
     }
 
+    /// When the next request is to be sent. None: all are sent, or the next waits for an answer.
     pub fn next_send(&self) -> Option<Instant> {
         self.armed.first().map(|&(at, _)| at)
     }
@@ -228,11 +237,12 @@ impl SessionReplay {
         self.armed.pop_first().expect("a request is due").1
     }
 
+    /// Takes the next request. Panics if none is due.
     pub fn send(&mut self) -> Work {
         let index = self.pop();
         let request = &self.trace.requests[index as usize];
         let (id, user) = (RequestId(u64::from(index)), SessionId(u64::from(request.session)));
-        // Sub-agents that run side by side may overtake one another, so this is no property of the file.
+        // Parallel sub-agents may overtake one another, so this depends on the run.
         let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
         let known = self.seen.entry(request.session).or_default().tell(prompt);
         let scopes = &self.trace.scopes;
@@ -246,6 +256,7 @@ impl SessionReplay {
         Work { user: Some(user), ..work }
     }
 
+    /// A request that was sent has ended, answered or failed.
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let trace = Arc::clone(&self.trace);
         let index = id.0 as u32;
@@ -263,7 +274,7 @@ impl SessionReplay {
 
     fn begin(&mut self, now: Instant) {
         let rest = &self.left[self.next_session as usize..];
-        // A session of which this run wants nothing would hold its place for ever.
+        // Skip sessions without a wanted request: none of their requests would ever end.
         let Some(skipped) = rest.iter().position(|&left| left > 0) else { return };
         let session = self.next_session as usize + skipped;
         self.next_session = session as u32 + 1;
@@ -272,7 +283,7 @@ impl SessionReplay {
         }
     }
 
-    /// Arms a request that waits for nobody any more.
+    /// Arms a request if it waits for no other one.
     fn arm(&mut self, now: Instant, index: u32) {
         let i = index as usize;
         if self.waits_for[i] == 0 && self.wanted[i] {

@@ -1,4 +1,4 @@
-//! Several workloads at once, each a class of its own.
+//! A mix of several workloads, each a class.
 
 use super::{named, parse_workload};
 use crate::files::{bad_field, parse_toml};
@@ -11,7 +11,7 @@ use warmpath_core::workload::arrivals::Arrivals;
 use warmpath_core::workload::mixed::seed_of;
 use warmpath_core::workload::spec::WorkloadSpec;
 
-/// A file with `[[class]]` tables.
+/// A workload file with `[[class]]` tables.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MixFile {
@@ -28,20 +28,20 @@ const fn one() -> u32 {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClassFile {
-    /// The workload's unless given.
+    /// Default: the workload's name.
     name: Option<String>,
-    /// A name, or a file beside this one.
+    /// A built-in name, or a file beside this one.
     workload: String,
-    /// Times its own arrival rate; 1 unless given.
+    /// Factor for the arrival rate. Default: 1.
     rate: Option<f64>,
-    /// In place of its own number of them.
+    /// Replaces the number of requests.
     requests: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Mix {
     pub name: String,
-    /// Dealt to by all classes.
+    /// All classes share these tenants.
     pub tenants: u32,
     classes: Vec<Class>,
 }
@@ -52,13 +52,13 @@ struct Class {
     workload: WorkloadSpec,
 }
 
-/// Whether a workload file mixes others. What is no TOML is for others to refuse.
+/// Whether a workload file is a mix. A text that is not TOML is rejected elsewhere.
 pub fn is_mix(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("class"))
 }
 
 impl Mix {
-    /// `folder`: of the files that it names.
+    /// `folder` is where the files lie that it names.
     pub fn parse(origin: &str, text: &str, folder: &Path) -> Result<Self> {
         let file: MixFile = parse_toml(origin, text)?;
         let err = |field: &str, why: &str| bad_field(origin, text, field, why);
@@ -93,7 +93,7 @@ impl Mix {
         self.classes.iter().map(|class| class.workload.clone()).collect()
     }
 
-    /// Of each class the same part.
+    /// Keeps the same share of each class.
     pub fn limit(&mut self, requests: u64) {
         let all: u64 = self.classes.iter().map(|class| class.workload.sessions.requests).sum();
         for class in self.classes.iter_mut().filter(|_| requests < all) {
@@ -102,7 +102,7 @@ impl Mix {
         }
     }
 
-    /// The most that any class has.
+    /// The largest number of any class.
     pub fn operators_tokens(&self) -> u32 {
         let tokens = self.classes.iter().map(|class| class.workload.sessions.system_tokens);
         tokens.max().unwrap_or(0)
@@ -112,7 +112,7 @@ impl Mix {
         self.classes.iter().map(|class| class.workload.sessions.system_prompts).sum()
     }
 
-    /// Class by class.
+    /// Texts are numbered class by class.
     pub fn operators_text(&self, seed: u64, number: u64) -> Segment {
         let mut number = number;
         for (i, class) in (0..).zip(&self.classes) {

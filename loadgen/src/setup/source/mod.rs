@@ -1,4 +1,4 @@
-//! Where requests come from: a trace, a named workload, or a mixture of such.
+//! The source of requests: a trace, a workload, or a mix of workloads.
 
 mod mix;
 mod trace;
@@ -42,7 +42,7 @@ pub enum Source {
     Mix(Mix),
 }
 
-/// Where a workload's text comes from, the text, and the folder of the files that it names.
+/// The name of a workload for errors, its text, and the folder of the files that it names.
 fn named(name: &str, folder: &Path) -> Result<(String, String, PathBuf)> {
     match WORKLOADS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => Ok((format!("workload {name}"), (*text).to_owned(), PathBuf::new())),
@@ -68,7 +68,7 @@ impl Source {
             .map_err(|why| bad(format!("{}: {why}", args.file.display())))
     }
 
-    /// A workload by name, or a file in `folder`.
+    /// A built-in workload by name, or a workload file in `folder`.
     pub fn workload(name: &str, folder: &Path) -> Result<Self> {
         let (origin, text, beside) = named(name, folder)?;
         if mix::is_mix(&text) {
@@ -77,7 +77,7 @@ impl Source {
         parse_workload(&origin, &text).map(Self::Workload)
     }
 
-    /// What the classes of a mixed workload are called; of others there is one.
+    /// Names of the classes of a mixed workload. Empty for the other sources.
     pub fn classes(&self) -> Vec<&str> {
         match self {
             Self::Mix(mix) => mix.names(),
@@ -85,7 +85,7 @@ impl Source {
         }
     }
 
-    /// How many requests each of them has.
+    /// Number of requests of each class.
     pub fn class_requests(&self) -> Vec<u64> {
         let Self::Mix(mix) = self else { return Vec::new() };
         mix.specs().iter().map(|spec| spec.sessions.requests).collect()
@@ -99,7 +99,7 @@ impl Source {
         }
     }
 
-    /// Another number of tenants than its own.
+    /// Replaces the number of tenants.
     pub fn set_tenants(&mut self, tenants: u32) {
         match self {
             Self::Trace(trace) => trace.tenants = tenants,
@@ -116,8 +116,8 @@ impl Source {
         }
     }
 
-    /// Tokens at the start of each prompt that the operator wrote, and may declare public. No trace
-    /// says which.
+    /// Tokens at the start of each prompt that the operator wrote and may declare public. 0 for a
+    /// trace, which does not say.
     pub fn operators_tokens(&self) -> u32 {
         match self {
             Self::Trace(_) => 0,
@@ -126,7 +126,7 @@ impl Source {
         }
     }
 
-    /// How many different texts of the operator prompts begin with.
+    /// Number of different operator texts that prompts begin with.
     pub fn operators_texts(&self) -> u64 {
         match self {
             Self::Trace(_) => 0,
@@ -135,7 +135,7 @@ impl Source {
         }
     }
 
-    /// The token ids of one of them.
+    /// The token ids of one operator text.
     pub fn operators_text(&self, seed: u64, number: u64) -> Vec<u32> {
         match self {
             Self::Trace(_) => Vec::new(),
@@ -150,7 +150,7 @@ impl Source {
         }
     }
 
-    /// The block size a trace was recorded in.
+    /// The block size of the recording. None: not a trace, or its format has no blocks.
     pub fn own_block_size(&self) -> Option<u32> {
         match self {
             Self::Trace(trace) => trace.recording.own_block_size,
@@ -158,7 +158,7 @@ impl Source {
         }
     }
 
-    /// Sessions under way at once, where the next begins when one ends.
+    /// Sessions that run at the same time, in a closed loop. None: arrivals have times.
     pub const fn concurrency(&self) -> Option<u32> {
         match self {
             Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => Some(*sessions),
@@ -170,7 +170,8 @@ impl Source {
         }
     }
 
-    /// Another number of sessions at once; nothing where arrivals have times.
+    /// Replaces the number of sessions that run at the same time. Does nothing if arrivals have
+    /// times.
     pub const fn set_concurrency(&mut self, at_a_time: u32) {
         match self {
             Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => {
@@ -185,7 +186,7 @@ impl Source {
         }
     }
 
-    /// Leaves out what comes after the first so many requests; a recorded session stays whole.
+    /// Keeps the first `requests` requests. A recorded session stays whole.
     pub fn limit(&mut self, requests: u64) {
         match self {
             Self::Trace(trace) => Arc::make_mut(&mut trace.recording).limit(requests),
@@ -206,7 +207,7 @@ impl Source {
         }
     }
 
-    /// Whether there are recorded times for `--tick-jitter` to spread.
+    /// Checks that there are recorded times for `--tick-jitter` to spread.
     pub fn check_tick_jitter(&self) -> Result<()> {
         let why = match self {
             Self::Trace(TraceSource { play: Play::Open { arrivals }, .. }) => match arrivals {
@@ -223,7 +224,7 @@ impl Source {
         Err(bad(format!("--tick-jitter: {why}")))
     }
 
-    /// What a reader of the figures must know of where they come from.
+    /// A note for the reader of the figures about the source.
     pub fn note(&self) -> Option<String> {
         let Self::Trace(trace) = self else { return None };
         trace.recording.own_block_size.is_none().then(|| {
@@ -235,7 +236,7 @@ impl Source {
         })
     }
 
-    /// Prepares what all runs share, once.
+    /// Prepares once what all runs share.
     pub fn prepare(&self, scopes: &Scopes) -> Prepared<'_> {
         let kind = match self {
             Self::Trace(trace) => trace.prepare(scopes),
@@ -307,8 +308,8 @@ impl Prepared<'_> {
         self.source.name()
     }
 
-    /// With so many times the requests where they are drawn, so that a higher rate goes on as long. A
-    /// trace has the requests it has.
+    /// The same with `times` as many requests, so that a run at a higher rate lasts as long. A trace
+    /// keeps its requests.
     #[must_use]
     pub fn stretched(&self, times: f64) -> Self {
         let mut stretched = self.clone();
@@ -324,7 +325,7 @@ impl Prepared<'_> {
         stretched
     }
 
-    /// A fresh workload, from the start.
+    /// A new workload, from its start.
     pub fn workload(&self, pace: Pace) -> Workload {
         match &self.kind {
             Kind::Open(trace) => Workload::Trace(Replay::new(Arc::clone(trace), pace)),
@@ -345,8 +346,8 @@ impl Prepared<'_> {
         }
     }
 
-    /// How many requests a trace brings in the first `seconds` of model time; of recorded sessions,
-    /// how many there would be if they were answered as fast as when they were recorded.
+    /// Number of requests that a trace sends in the first `seconds` of model time. For recorded
+    /// sessions, as if they were answered as fast as in the recording.
     pub fn arrivals_within(&self, seconds: f64, pace: Pace) -> Option<u64> {
         match &self.kind {
             Kind::Open(trace) => {

@@ -1,4 +1,4 @@
-//! Traces, and how they are read and played.
+//! Traces: how they are read, and how they are played.
 
 use super::Kind;
 use crate::args::TraceArgs;
@@ -10,7 +10,7 @@ use warmpath_core::time::Duration;
 use warmpath_core::workload::arrivals::TraceArrivals;
 use warmpath_core::workload::trace::{Content, Format, Recording, SessionTrace, Trace};
 
-/// A trace that unpacks to more is not one that this program can hold.
+/// A larger trace would not fit in memory.
 const MAX_TRACE_BYTES: u64 = 4 << 30;
 const DEFAULT_SESSIONS: u32 = 64;
 const DEFAULT_THINK_CAP_S: f64 = 60.0;
@@ -21,11 +21,11 @@ pub struct TraceSource {
     pub format: Format,
     pub recording: Arc<Recording>,
     pub play: Play,
-    /// Its sessions are dealt to so many; no trace says whose they were.
+    /// Number of tenants. Sessions are assigned at random, since a trace does not name tenants.
     pub tenants: u32,
 }
 
-/// How a trace is played; which one follows from what the trace holds.
+/// How a trace is played. This follows from its content.
 #[derive(Clone, Copy, Debug)]
 pub enum Play {
     Open { arrivals: TraceArrivals },
@@ -63,7 +63,7 @@ impl TraceSource {
         Ok(Self { path: args.file.clone(), format, recording, play, tenants: 1 })
     }
 
-    /// The file's name without what says its format.
+    /// The file's name without its extensions.
     pub fn name(&self) -> String {
         let plain = if extension(&self.path) == "gz" {
             self.path.with_extension("")
@@ -113,7 +113,7 @@ fn detect(path: &Path, text: &str) -> Result<Format, String> {
     })
 }
 
-/// The text of a file, unpacked if it begins as gzip does. Truncated and torn archives are refused.
+/// The text of a file, unpacked if it is gzipped. A damaged archive is rejected.
 fn read_maybe_gzipped(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {

@@ -1,10 +1,10 @@
-//! A figure of several seeds.
+//! A figure over several seeds.
 
 use crate::play::capacity::{Bounds, step};
 use serde::Serialize;
 
-/// The mean over the seeds, and from the least to the most that it may be: what the seeds came to, and for
-/// a capacity the step within which it is looked for.
+/// The mean over the seeds, and the lowest and highest value that it may have. A capacity adds the
+/// step of its search to the highest value.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Band {
     pub mean: f64,
@@ -17,7 +17,7 @@ impl Band {
         Self { mean: value, low: value, high: value }
     }
 
-    /// The highest load that was met, of a search that ended within a step above it.
+    /// A load that was found by a search. The highest load lies within one step above it.
     pub fn found(load: f64, bounds: Bounds) -> Self {
         Self { high: load * (1.0 + step(bounds)), ..Self::exactly(load) }
     }
@@ -36,7 +36,7 @@ impl Band {
         self.low <= other.high && other.low <= self.high
     }
 
-    /// Of one or more.
+    /// The band of one or more seeds.
     pub fn over(seeds: impl IntoIterator<Item = Self>) -> Self {
         let seeds: Vec<Self> = seeds.into_iter().collect();
         let ends = |pick: fn(f64, f64) -> f64, of: fn(&Self) -> f64| {
@@ -49,7 +49,7 @@ impl Band {
         }
     }
 
-    /// Of seeds that may have none. None: one of them has none.
+    /// The same for seeds that may have no value. None: at least one has none.
     pub fn over_all(seeds: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         seeds.into_iter().collect::<Option<Vec<_>>>().map(Self::over)
     }

@@ -1,4 +1,4 @@
-//! The ways to serve a workload that are compared.
+//! The options that an advice compares.
 
 use serde::Serialize;
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     Cluster,
-    /// The cluster, with the devices' model.
+    /// The cluster, with the model of the devices.
     ClusterSameModel,
     Devices,
     SplitByLength,
     SplitByClass,
-    /// Nothing that was looked at keeps the SLO.
+    /// No option keeps the SLO.
     Nothing,
 }
 
@@ -28,7 +28,7 @@ impl Choice {
         }
     }
 
-    /// As the JSON has it.
+    /// The name in the JSON.
     pub const fn key(self) -> &'static str {
         match self {
             Self::ClusterSameModel => "cluster_same_model",

@@ -1,5 +1,5 @@
-//! What an advice rests on: what was simulated of the cluster, the devices and the split between them, and
-//! what the price sheet makes of their hours.
+//! The basis of an advice: simulations of the cluster, the devices and the splits between them, and
+//! the hourly prices from the price sheet.
 
 use super::band::Band;
 use super::choice::Choice;
@@ -15,46 +15,46 @@ use warmpath_core::report::Slo;
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
     pub slo: Slo,
-    /// Over which the bands go.
+    /// Number of seeds that the bands cover.
     pub seeds: u64,
-    /// What a request is made of, in tokens.
+    /// Mean tokens of a request.
     pub prompt_tokens: f64,
     pub output_tokens: f64,
-    /// While the workload plays at its own pace.
+    /// Rate of the workload as its file says.
     pub requests_per_s: f64,
-    /// A cluster with everything the scenario has, and what it would be if less were reused; by
-    /// ascending reuse, the last is the one that is advised.
+    /// Clusters that share more and more, by ascending reuse. The last has everything that the
+    /// scenario has; the advice is about it.
     pub clusters: Vec<Cluster>,
-    /// The devices' model on the cluster's chips, all shared.
+    /// The devices' model on the cluster's chips, with everything shared.
     pub same_model: Option<SameModel>,
-    /// Why there is none.
+    /// Why it was not simulated.
     pub no_same_model: Option<String>,
     pub devices: Devices,
-    /// By length, and where the workload has classes by those.
+    /// Splits by prompt length, and by class if the workload has classes.
     pub splits: Vec<Split>,
-    /// From a tier to one worker, above which loading the mean prompt's reused part is faster than
-    /// computing it.
+    /// From a tier to one worker: above this bandwidth, loading the reused part of the mean prompt is
+    /// faster than computing it.
     pub break_even_gb_s: Option<f64>,
 }
 
-/// At the highest load within the SLO.
+/// A cluster at its highest load within the SLO.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cluster {
     pub sharing: String,
-    /// Of prompt tokens; where no load is within the SLO, at the workload's own.
+    /// Share of prompt tokens. If no load is within the SLO: at the workload's own load.
     pub reused_share: f64,
-    /// None: with a seed or more no load is within the SLO.
+    /// None: with at least one seed, no load is within the SLO.
     pub requests_per_s_per_worker: Option<Band>,
-    /// With how many of the seeds there is none.
+    /// Number of seeds with which no load is within the SLO.
     pub seeds_without: u64,
     pub kwh_per_request: Option<f64>,
-    /// Whether the workload is too short to show that the load could be kept up.
+    /// Whether the workload is too short to show that the fleet can sustain the load.
     pub short: bool,
-    /// Where no load is within the SLO: the least that was tried.
+    /// A run at the lowest load that was tried, if no load is within the SLO.
     pub least: Option<Least>,
 }
 
-/// A run at the least load, which misses the SLO as well.
+/// A run at the lowest load, which misses the SLO too.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Least {
     pub within_slo: f64,
@@ -75,7 +75,7 @@ pub struct SameModel {
 #[derive(Clone, Debug, Serialize)]
 pub struct Devices {
     pub profile: String,
-    /// Of all requests; those that a device has no room for are not.
+    /// Share of all requests. Those that do not fit on a device count as missed.
     pub within_slo: Band,
     pub too_large: u64,
     pub requests: u64,
@@ -83,9 +83,9 @@ pub struct Devices {
     pub ttft_p90_s: f64,
     pub tpot_mean_s: f64,
     pub busy_s_per_request: Band,
-    /// The longest prompt of which nothing is cached that a device begins to answer in time.
+    /// The longest uncached prompt that a device begins to answer within the TTFT.
     pub longest_in_time: u32,
-    /// Of a workload that has several.
+    /// Per class, if the workload has several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassOnDevices>,
 }
@@ -93,35 +93,35 @@ pub struct Devices {
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassOnDevices {
     pub name: String,
-    /// Of its requests; those that a device has no room for are not.
+    /// Share of its requests. Those that do not fit on a device count as missed.
     pub within_slo: Band,
 }
 
-/// Some requests to the devices, the others to the cluster, at the highest load within the SLO.
+/// Some requests go to devices, the others to the cluster, at the highest load within the SLO.
 #[derive(Clone, Debug, Serialize)]
 pub struct Split {
     pub choice: Choice,
-    /// Which go to the devices.
+    /// Which requests go to devices.
     #[serde(flatten)]
     pub stays: StaysSetup,
-    /// Of requests.
+    /// Share of requests.
     pub share_on_devices: f64,
-    /// Of both sides together, by worker. None: no load is within the SLO.
+    /// Of both sides together, per worker. None: no load is within the SLO.
     pub requests_per_s_per_worker: Option<Band>,
-    /// Of all requests.
+    /// Seconds that devices compute, per request of the whole workload.
     pub busy_s_per_request: Band,
     pub short: bool,
 }
 
 impl Facts {
-    /// The cluster that is advised.
+    /// The cluster that the advice is about.
     pub fn whole(&self) -> Option<&Cluster> {
         self.clusters.last()
     }
 }
 
 impl Cluster {
-    /// The same over several seeds, at least one.
+    /// The same over one or more seeds.
     pub fn over(seeds: &[Self]) -> Self {
         let first = &seeds[0];
         let kwh: Vec<f64> = seeds.iter().filter_map(|seed| seed.kwh_per_request).collect();
@@ -140,12 +140,12 @@ impl Cluster {
 }
 
 impl Devices {
-    /// Whether they do, of each class, in the mean over the seeds.
+    /// Whether devices keep the SLO in each class, in the mean over the seeds.
     pub fn keep_slo(&self) -> bool {
         self.within().all(|(_, within)| within.mean >= ENOUGH)
     }
 
-    /// What is within the SLO: of all requests, which has no name, and of each class.
+    /// The share within the SLO: of all requests (no name), and of each class.
     pub fn within(&self) -> impl Iterator<Item = (Option<&str>, Band)> {
         let classes =
             self.classes.iter().map(|class| (Some(class.name.as_str()), class.within_slo));
@@ -178,7 +178,7 @@ impl ClassOnDevices {
 }
 
 impl Split {
-    /// None: with one of the seeds one side serves hardly anything.
+    /// None: with one of the seeds, one side serves almost nothing.
     pub fn over(seeds: Vec<Option<Self>>) -> Option<Self> {
         let seeds = seeds.into_iter().collect::<Option<Vec<Self>>>()?;
         Some(Self {
@@ -198,17 +198,17 @@ pub fn mean<T>(seeds: &[T], of: impl Fn(&T) -> f64) -> f64 {
     seeds.iter().map(of).sum::<f64>() / seeds.len().max(1) as f64
 }
 
-/// What the price sheet makes of chips, power and devices.
+/// Hourly prices of chips, power and devices, from the price sheet.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Rates {
-    /// Of a worker's chips.
+    /// All chips of a worker.
     pub worker_usd_per_hour: f64,
     pub chips_per_worker: u32,
-    /// Of what the fleet shares, by worker.
+    /// What the workers share, divided by the number of workers.
     pub pool_usd_per_hour: f64,
-    /// Of a device while it computes, power alone.
+    /// A device while it computes: its power.
     pub device_busy_usd_per_hour: f64,
-    /// Of a device that is charged whole: its price and its idle power, in every hour.
+    /// A device that is charged in full: its price and its idle power, in every hour.
     pub device_owned_usd_per_hour: f64,
 }
 

@@ -1,15 +1,15 @@
-//! A text whose every figure goes through [`Advice::figure`], so that it stands in the JSON with its name and
-//! its whole value. Names stand in quotes, and are no figures.
+//! A text whose figures all go through [`Advice::figure`], so that the JSON has each of them with a
+//! name and its full value. Names in quotes are not figures.
 
 use crate::report::amount;
 use serde::Serialize;
 
-/// A figure of the text.
+/// One figure of the text.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Figure {
     pub name: String,
     pub value: f64,
-    /// As it stands in the text.
+    /// As the text shows it.
     pub shown: String,
 }
 
@@ -30,7 +30,7 @@ impl Advice {
         format!("{text} %")
     }
 
-    /// With commas, whole.
+    /// A whole number with commas.
     pub fn count(&mut self, name: &str, value: f64) -> String {
         self.figure(name, value, with_commas(value))
     }

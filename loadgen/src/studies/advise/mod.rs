@@ -1,5 +1,5 @@
-//! `loadgen advise`: a cluster that shares KV cache, the users' own devices, or a split of
-//! both; what each costs a month, and what would turn the answer round.
+//! `loadgen advise`: a cluster that shares KV cache, users' own devices, or a split of both. What
+//! each costs per month, and what would change the answer.
 
 mod band;
 mod choice;
@@ -31,9 +31,9 @@ use std::process::ExitCode;
 use warmpath_core::sharing::{Sharing, SharingScope};
 
 const SCHEMA: &str = "warmpath.advice.v1";
-/// Some 50 on each of 20 working days.
+/// About 50 on each of 20 working days.
 const REQUESTS_PER_USER: f64 = 1_000.0;
-/// Of a workload that is drawn, unless given; what is recorded is the same with each.
+/// Default for a drawn workload. A trace is the same for each seed.
 const SEEDS: u64 = 3;
 
 #[derive(Debug, Serialize)]
@@ -45,7 +45,7 @@ struct Report<'a> {
     facts: &'a Facts,
     decision: &'a Decision,
     sensitivity: &'a [Sensitivity],
-    /// What is advised, played at the volume's peak.
+    /// The advised option, played at the peak rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     played: Option<&'a RunReport>,
     /// Every figure of the text.
@@ -57,12 +57,12 @@ struct Report<'a> {
 #[derive(Debug)]
 pub struct Params<'a> {
     pub question: &'a Question,
-    /// None: what the workload's own rate makes if it is the peak's.
+    /// None: from the workload's rate, taken as the rate at the peak.
     pub monthly_requests: Option<f64>,
-    /// The busiest time's rate over the month's mean.
+    /// Rate at the busiest time, divided by the mean rate of the month.
     pub peak: f64,
     pub users: Option<f64>,
-    /// The users' devices: a profile's name or file.
+    /// Profile of the users' devices: a name or a file.
     pub device_profile: Option<&'a str>,
     /// Share of a device's price and idle power that is charged, 0 to 1.
     pub charged_share: Option<f64>,
@@ -143,8 +143,8 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays what is advised at the volume's peak, on as many workers as that takes or in proportion to them.
-/// Devices alone were played when they were measured.
+/// Plays the advised option at the peak rate, with the workers that it takes, or with fewer workers
+/// and a rate in proportion. Devices alone were played when they were measured.
 fn played(
     setup: &Setup,
     facts: &Facts,
@@ -176,7 +176,7 @@ fn played(
         let stays = split.stays.clone();
         DevicesSetup { stays, ..devices }
     });
-    // As busy as each worker will be.
+    // Each worker is as busy as in the full fleet.
     let share = peak / (f64::from(chosen.workers) * rate);
     let load = share * rate * f64::from(workers) / facts.requests_per_s;
     setup.fleet.set_workers(workers);

@@ -1,4 +1,4 @@
-//! From what was measured and what things cost to what each option costs a month, and which to take.
+//! What each option costs per month, and which one to choose.
 
 use super::band::Band;
 use super::choice::Choice;
@@ -6,33 +6,33 @@ use super::facts::{Facts, Rates};
 use crate::economics::Api;
 use serde::Serialize;
 
-/// The largest fleet that the advised split is played on; a larger one is played in proportion.
+/// The largest fleet on which the advised option is played. A larger fleet is played in proportion.
 pub const MOST_WORKERS: u32 = 32;
 /// Seconds and hours of a mean month.
 pub const MONTH_S: f64 = 365.25 / 12.0 * 86_400.0;
 const MONTH_HOURS: f64 = MONTH_S / 3_600.0;
-/// A split is two systems to run: it must save so much of what the better of them costs alone.
+/// A split means running two systems: it must save this share of the cost of the better one alone.
 pub const SPLIT_SAVES: f64 = 0.10;
 
-/// What is not measured.
+/// The inputs that are not measured.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Inputs {
     pub monthly_requests: f64,
-    /// The busiest time's rate over the month's mean.
+    /// Rate at the busiest time, divided by the mean rate of the month.
     pub peak: f64,
-    /// Who each have a device.
+    /// Number of users. Each has a device.
     pub users: f64,
-    /// Of a device's price and idle power.
+    /// Share of a device's price and idle power that is charged.
     pub charged_share: f64,
-    /// Times the prices of the sheet.
+    /// Factors for the prices of the sheet.
     pub gpu_price: f64,
     pub power_price: f64,
     pub device_price: f64,
-    /// Times the throughput that was measured of a worker.
+    /// Factor for the measured throughput of a worker.
     pub gpu_speed: f64,
 }
 
-/// A way to serve the workload, at the volume that is asked about.
+/// An option at the given volume.
 #[derive(Clone, Debug, Serialize)]
 pub struct Alternative {
     pub choice: Choice,
@@ -41,12 +41,12 @@ pub struct Alternative {
     pub share_on_devices: f64,
     pub workers: u32,
     pub chips: u32,
-    /// How much of what the workers can do within the SLO the busiest time takes.
+    /// Share of the workers' capacity within the SLO that the busiest time takes.
     pub full_at_peak: Option<f64>,
     /// The band is that of whole workers. None: no number of chips keeps the SLO.
     pub usd_per_month: Option<Band>,
-    /// What a worker that is full at the peak, and devices, take for a request: the steps of whole workers
-    /// left out.
+    /// Cost of a request on a worker that is full at the peak, and on devices. The number of workers
+    /// is not rounded up.
     pub usd_per_request_full: Option<Band>,
     pub usd_per_request: Option<f64>,
     pub usd_per_m_served: Option<f64>,
@@ -59,14 +59,14 @@ pub struct Decision {
     pub api: Vec<ApiCost>,
 }
 
-/// What the same requests cost elsewhere, if its cache finds what the cluster's does.
+/// The cost of the same requests at an API service whose cache finds what the cluster's finds.
 #[derive(Clone, Debug, Serialize)]
 pub struct ApiCost {
     pub name: String,
     pub usd_per_month: f64,
     pub usd_per_request: f64,
-    /// Requests a month from which on the cluster is cheaper, but for the steps of whole workers. None:
-    /// it never is.
+    /// Requests per month from which on the cluster is cheaper, without rounding up workers. None: it
+    /// never is.
     pub passed_at_requests: Option<f64>,
     pub passed_at_usd_per_month: Option<f64>,
 }
@@ -101,13 +101,13 @@ pub fn decide(facts: &Facts, rates: &Rates, inputs: &Inputs, api: &[Api]) -> Dec
     Decision { choice, options, api }
 }
 
-/// What an option takes.
+/// What an option needs.
 struct Needs {
     keeps_slo: bool,
     share_on_devices: f64,
-    /// Requests a second of a worker of so many chips. None: it takes no workers.
+    /// Requests per second of a worker, and its chips. None: no workers.
     workers: Option<(Band, u32)>,
-    /// Of a device, for each request. None: it takes no devices.
+    /// Device seconds per request. None: no devices.
     busy_s: Option<Band>,
 }
 
@@ -127,7 +127,7 @@ fn alternative(
 ) -> Alternative {
     let on_devices = device_usd(needs, rates, inputs);
     let peak = inputs.monthly_requests / MONTH_S * inputs.peak;
-    // The more a worker serves, the fewer there are.
+    // Workers that serve more requests each are fewer.
     let of_workers = |count: &dyn Fn(f64) -> f64| match needs.workers {
         None => Some(on_devices),
         Some((rate, _)) if rate.mean.is_nan() => None,
@@ -162,7 +162,7 @@ fn alternative(
     }
 }
 
-/// A month of the devices.
+/// Cost of the devices in a month.
 fn device_usd(needs: &Needs, rates: &Rates, inputs: &Inputs) -> Band {
     let Some(busy_s) = needs.busy_s else { return Band::exactly(0.0) };
     let hour = rates.device_busy_usd_per_hour * inputs.power_price;
@@ -171,7 +171,7 @@ fn device_usd(needs: &Needs, rates: &Rates, inputs: &Inputs) -> Band {
     power.plus(owned * inputs.device_price * MONTH_HOURS)
 }
 
-/// An hour of a worker of so many chips, with its part of what the fleet shares.
+/// Cost of a worker of `chips` chips in an hour, with its part of what the fleet shares.
 fn chips_usd(rates: &Rates, inputs: &Inputs, chips: u32) -> f64 {
     worker_usd(rates, inputs) * f64::from(chips) / f64::from(rates.chips_per_worker)
 }
@@ -180,14 +180,14 @@ fn worker_usd(rates: &Rates, inputs: &Inputs) -> f64 {
     rates.worker_usd_per_hour * inputs.gpu_price + rates.pool_usd_per_hour
 }
 
-/// Of the cluster that is advised.
+/// Rate of the advised cluster.
 pub fn per_worker(facts: &Facts) -> Option<Band> {
     facts.whole()?.requests_per_s_per_worker
 }
 
-/// The cheapest that keeps the SLO; a split must be worth its trouble. The devices' model on the cluster is
-/// an answer only where it is one on the devices: against the cluster's own model it is cheaper for being
-/// smaller, and what its answers are worth is not known.
+/// The cheapest option that keeps the SLO. A split must save enough. The devices' model on the
+/// cluster may be chosen only if devices keep the SLO: it is cheaper than the cluster's own model
+/// because it is smaller, and the quality of its answers is not known.
 fn choose(options: &[Alternative]) -> Choice {
     let devices = options.iter().any(|of| of.choice == Choice::Devices && of.keeps_slo);
     let able = options.iter().filter(|of| of.keeps_slo);
@@ -204,7 +204,7 @@ fn api_cost(api: &Api, facts: &Facts, rates: &Rates, inputs: &Inputs) -> ApiCost
     let reused = facts.whole().map_or(0.0, |cluster| cluster.reused_share);
     let (prompt, output) = (facts.prompt_tokens, facts.output_tokens);
     let each = api.usd(prompt * (1.0 - reused), prompt * reused, output);
-    // One worker's month, against the requests that it serves in it.
+    // The cost of one worker in a month, and the requests that it serves in this time.
     let one = worker_usd(rates, inputs) * MONTH_HOURS;
     let serves = per_worker(facts).map(|rate| rate.mean * inputs.gpu_speed / inputs.peak * MONTH_S);
     let passed = Some(one / each).filter(|&from| serves.is_some_and(|serves| from <= serves));
@@ -217,16 +217,16 @@ fn api_cost(api: &Api, facts: &Facts, rates: &Rates, inputs: &Inputs) -> ApiCost
     }
 }
 
-/// Where a request on the cluster costs what another option does, whole workers left out.
+/// From where a request on the cluster costs less than with another option, without rounding up
+/// workers.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum BreakEven {
-    /// From this share of reused prompt tokens on it costs less: in a straight line between two shares
-    /// that were simulated.
+    /// From this share of reused prompt tokens on, interpolated between two simulated shares.
     From(f64),
-    /// At every share that was simulated it costs less.
+    /// At every simulated share.
     Always,
     Never,
-    /// No load is within the SLO at any of them.
+    /// No load is within the SLO at any simulated share.
     Unknown,
 }
 

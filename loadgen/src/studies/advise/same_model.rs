@@ -1,5 +1,5 @@
-//! The devices' model on the cluster's chips: what tells how much of a difference between cluster and
-//! devices is the model, and how much the place.
+//! The devices' model on the cluster's chips. It shows how much of a cost difference comes from the
+//! model, and how much from the location.
 
 use crate::setup::Fleet;
 use crate::setup::Setup;
@@ -7,9 +7,9 @@ use crate::studies::deploy::{made_from, on_fewest_chips};
 use warmpath_core::engine::physics::Deployment;
 use warmpath_core::engine::profile::Profile;
 
-/// The scenario with workers of the devices' model, in the cluster's number format, on as few chips each
-/// as leave room for its KV. A chip has the bytes behind HBM and the share of each link that it has in the
-/// scenario. An error says why there is no such fleet.
+/// The scenario with workers that run the devices' model, in the cluster's number format, on the
+/// fewest chips that leave room for its KV. Each chip keeps its share of the memory behind HBM and of
+/// the links. An error says why there is no such fleet.
 pub fn on_cluster(setup: &Setup) -> Result<Setup, String> {
     let whole = setup.fleet.profile();
     let device = &setup.devices.as_ref().expect("checked: the scenario has devices").profile;
@@ -18,7 +18,7 @@ pub fn on_cluster(setup: &Setup) -> Result<Setup, String> {
     if model.name == of.name {
         return Err(format!("the cluster runs it: both serve \"{}\"", model.name));
     }
-    // A hybrid's block is hundreds of tokens; a deployment says so for its own model.
+    // The block of a hybrid model has hundreds of tokens. Its deployment says so.
     let deployment = Deployment { block_size: whole.block_size, ..deployment.clone() };
     let (_, mut profile) = on_fewest_chips(&chip, &model, &deployment)?;
     let chips = chips(&profile) / chips(whole);
@@ -39,7 +39,7 @@ fn chips(profile: &Profile) -> f64 {
     f64::from(crate::studies::measure::chips_each(profile))
 }
 
-/// What lies behind HBM, with so many times the chips, and so many times the tokens in what they have.
+/// Copies the tiers and links behind HBM, scaled by the number of chips and by the tokens that fit.
 fn take_over(profile: &mut Profile, whole: &Profile, chips: f64, tokens: f64) {
     profile.tiers.clone_from(&whole.tiers);
     for tier in &mut profile.tiers {

@@ -1,5 +1,5 @@
-//! How an advice stands and falls with what went into it: each input is made twice and half as large, and the
-//! advice is made anew.
+//! How an advice depends on its inputs: each input is doubled and halved, and the advice is made
+//! again.
 
 use super::choice::Choice;
 use super::facts::{Facts, Rates};
@@ -12,20 +12,21 @@ use crate::studies::deploy;
 use anyhow::Result;
 use serde::Serialize;
 
-/// By how much each input is varied.
+/// The factor by which each input is varied.
 pub const FACTOR: f64 = 2.0;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Sensitivity {
     pub input: &'static str,
     pub cases: [Case; 2],
-    /// The largest factor between the monthly costs of what is advised then and now.
+    /// The largest factor between the monthly cost of the choice with the varied input and the cost
+    /// now.
     pub effect: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
-    /// What the input is then.
+    /// The varied input.
     pub what: String,
     pub choice: Choice,
     pub usd_per_month: Option<f64>,
@@ -37,7 +38,7 @@ impl Sensitivity {
     }
 }
 
-/// Most sensitive first: what turns the answer round, then by what it does to its cost.
+/// The most sensitive input first: those that change the choice, then by their effect on the cost.
 pub fn of(
     setup: &Setup,
     base: (&Facts, &Rates, &Inputs, &[Api]),
@@ -70,7 +71,7 @@ pub fn of(
             .map(|factor| case(times(factor), &again(&|inputs: &mut Inputs| vary(inputs, factor))));
         all.push((input, cases));
     }
-    // A share can't be made twice as large: the two ends of it.
+    // A share cannot be doubled, so its two ends are tried.
     let shares = [0.0, 1.0].map(|share| {
         case(share.to_string(), &again(&|inputs: &mut Inputs| inputs.charged_share = share))
     });
@@ -88,7 +89,7 @@ pub fn of(
         Ok(decided(&simulated::at_other_slo(facts, &setup)?, factor))
     };
     all.push(("TTFT of the SLO", [with_slo(1.0 / FACTOR)?, with_slo(FACTOR)?]));
-    // A device of a file is not known by its name.
+    // The speed of a device can be varied only if it is built in.
     let devices = &setup.devices.as_ref().expect("a scenario with devices").profile;
     if deploy::with_speed(devices, 1.0).is_ok() {
         let mut with_speed = |factor: f64| -> Result<Case> {

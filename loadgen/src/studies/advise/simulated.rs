@@ -1,4 +1,4 @@
-//! The simulations behind an advice, with several seeds.
+//! The simulations behind an advice, over several seeds.
 
 use super::band::Band;
 use super::choice::Choice;
@@ -18,10 +18,10 @@ use anyhow::Result;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::sharing::{Sharing, SharingScope};
 
-/// Requests of the side that is hardly there make no split.
+/// A side with a smaller share of the requests makes no split.
 const SPLIT_SHARE: (f64, f64) = (0.01, 0.99);
 
-/// Everything at the SLO of `setup`, with so many seeds from its own on.
+/// Everything at the SLO of `setup`, with `seeds` seeds from its own on.
 pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
     let within = |scope| Sharing { scope, public_prefixes: false, groups: None };
@@ -78,7 +78,7 @@ fn same_model(setup: &Setup, cluster: Cluster) -> SameModel {
     }
 }
 
-/// As measured before, but at another SLO and with one seed: of clusters those that are advised alone.
+/// The same at another SLO, with one seed. Of the clusters, only the advised ones are simulated.
 pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
     let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds: 1 };
@@ -103,7 +103,7 @@ pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
     Ok(Facts { slo: setup.slo, seeds: 1, clusters, same_model, devices, splits, ..facts.clone() })
 }
 
-/// As measured before, but with devices so many times as fast and with one seed.
+/// The same with devices that are `times` as fast, with one seed.
 pub fn with_device_speed(facts: &Facts, setup: &Setup, times: f64) -> Result<Facts> {
     let (devices, splits) = Sides::new(setup, faster(setup, times)?).alone(1)?;
     let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds: 1 };
@@ -112,7 +112,7 @@ pub fn with_device_speed(facts: &Facts, setup: &Setup, times: f64) -> Result<Fac
     Ok(Facts { devices, splits, ..facts.clone() })
 }
 
-/// A search begins where the one before it ended.
+/// A search starts where the previous one ended.
 fn near(facts: &Facts, setup: &Setup, cluster: Option<&Cluster>) -> Bounds {
     let rate = cluster.and_then(|cluster| cluster.requests_per_s_per_worker);
     let workers = f64::from(setup.fleet.workers());
@@ -120,7 +120,7 @@ fn near(facts: &Facts, setup: &Setup, cluster: Option<&Cluster>) -> Bounds {
     Bounds { start: load.clamp(BOUNDS.least, BOUNDS.most), ..BOUNDS }
 }
 
-/// All that the scenario has is shared.
+/// Everything that the scenario has is shared.
 fn whole(setup: &Setup) -> Sharing {
     let public_prefixes = setup.source.operators_tokens() > 0;
     Sharing { scope: SharingScope::Tenant, public_prefixes, groups: None }
@@ -129,7 +129,7 @@ fn whole(setup: &Setup) -> Sharing {
 fn cluster_of(setup: &Setup, sharing: Sharing) -> Setup {
     let mut setup = Setup { devices: None, sharing, ..setup.clone() };
     if sharing.scope == SharingScope::None {
-        // What nobody finds again needs no room.
+        // Without reuse, no memory behind HBM is needed.
         let mut profile = setup.fleet.profile().clone();
         profile.tiers.clear();
         (profile.pool, profile.peers) = (None, None);
@@ -156,7 +156,7 @@ impl<'a> Sides<'a> {
         Some(DevicesSetup { stays, ..self.devices.clone() })
     }
 
-    /// What they do alone, and the splits which that suggests.
+    /// What devices do alone, and the splits that follow from it.
     fn alone(&self, seeds: u64) -> Result<(Devices, Splits)> {
         let devices = self.staying(StaysSetup::default());
         let alone = Setup { devices, pool: None, ..self.setup.clone() };
@@ -186,13 +186,13 @@ impl Splits {
         self.0.iter().map(|split| plan.add(Job::Split(bounds), split)).collect()
     }
 
-    /// Those in which both sides serve something.
+    /// The splits in which both sides serve requests.
     fn take(&self, done: &mut AllDone, jobs: &[usize]) -> Vec<Split> {
         jobs.iter().filter_map(|&job| Split::over(done.take(job, Done::split))).collect()
     }
 }
 
-/// What is to be simulated, each with every seed.
+/// What to simulate, each with every seed.
 struct Plan {
     jobs: Vec<(Job, Setup)>,
     seed: u64,
@@ -214,11 +214,11 @@ enum Done {
     Own(Own),
 }
 
-/// By job, and there by seed.
+/// Results by job, then by seed.
 struct AllDone(Vec<Vec<Done>>);
 
 impl Plan {
-    /// The number by which its results are taken.
+    /// Adds a job. Its results are taken by the returned number.
     fn add(&mut self, job: Job, setup: &Setup) -> usize {
         self.jobs.push((job, setup.clone()));
         self.jobs.len() - 1
@@ -322,7 +322,7 @@ const fn short(found: &AtSlo) -> bool {
     matches!(found.found, Found::At { short: true, .. })
 }
 
-/// The least load that a search tried, where it missed the SLO too.
+/// A run at the lowest load that a search tried, if that missed the SLO.
 fn least(setup: &Setup, found: &AtSlo) -> Result<Option<Least>> {
     let Found::Nowhere { rate_scale, .. } = found.found else { return Ok(None) };
     let figures = run_at(setup, rate_scale)?.figures;
@@ -351,7 +351,7 @@ fn devices(setup: &Setup) -> Result<Devices> {
     })
 }
 
-/// What is within the SLO of each class, of all that was asked for.
+/// The share within the SLO of each class, out of all its requests.
 fn classes(setup: &Setup, run: &RunReport) -> Vec<ClassOnDevices> {
     let of = |(class, &asked): (&ClassFigures, &u64)| {
         let within = class.within_slo * class.requests as f64 / asked.max(1) as f64;
@@ -360,13 +360,13 @@ fn classes(setup: &Setup, run: &RunReport) -> Vec<ClassOnDevices> {
     run.classes.iter().zip(&setup.source.class_requests()).map(of).collect()
 }
 
-/// Of the devices of a run, all together.
+/// Seconds that all devices of a run computed.
 fn busy_s(run: &RunReport) -> f64 {
     let parts = run.economics.iter().flat_map(|economics| &economics.parts);
     parts.filter(|part| part.name == "devices").map(|part| part.busy.worker_s).sum()
 }
 
-/// None where one side serves hardly anything.
+/// None: one side serves almost nothing.
 fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
     let own = run_at(setup, 1.0)?;
     let on_devices = |run: &RunReport| {
@@ -391,14 +391,14 @@ fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
     }))
 }
 
-/// The scenario's devices, so many times as fast.
+/// The scenario's devices, `times` as fast.
 fn faster(setup: &Setup, times: f64) -> Result<DevicesSetup> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
     let profile = deploy::with_speed(&devices.profile, times)?;
     DevicesSetup::new(profile, devices.profile.block_size, devices.users, devices.stays)
 }
 
-/// The longest prompt that a device, cool and idle, has computed within so many seconds.
+/// The longest prompt that a cool and idle device computes within `seconds`.
 fn longest_in_time(profile: &Profile, seconds: f64) -> u32 {
     let cost = profile.prefill_cost();
     let takes =
@@ -412,7 +412,7 @@ fn longest_in_time(profile: &Profile, seconds: f64) -> u32 {
     low
 }
 
-/// None where nothing is reused.
+/// None: nothing is reused.
 fn break_even_gb_s(profile: &Profile, prompt: u32, reused: u32) -> Option<f64> {
     let reused = reused.min(prompt.saturating_sub(1));
     let cost = profile.prefill_cost();

@@ -1,4 +1,4 @@
-//! The advice in words.
+//! The advice as a text.
 
 mod assumed;
 mod break_even;
@@ -67,7 +67,7 @@ fn answer(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say("");
 }
 
-/// What the answer stands and falls with, or how far off it is.
+/// What the answer depends on, or how far the cluster is from the SLO.
 fn rests_on(advice: &mut Advice, asked: &Asked<'_>) {
     let Asked { facts, inputs, decision, .. } = asked;
     if decision.choice == Choice::Nothing
@@ -256,7 +256,7 @@ fn why(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say("");
 }
 
-/// What goes to the devices.
+/// Which requests go to devices, in words.
 fn which(advice: &mut Advice, split: &Split) -> String {
     match (&split.stays.classes, split.stays.up_to_tokens) {
         (Some(names), _) => format!("requests of class \"{}\"", names.join("\", \"")),
@@ -293,7 +293,7 @@ fn serves(advice: &mut Advice, key: &str, cluster: &Cluster, seeds: u64) -> Stri
     format!("{share} of prompt tokens reused, {rate}{short}.")
 }
 
-/// Which of the seeds it is that no load is within the SLO with; nothing where it is all of them.
+/// How many of the seeds have no load within the SLO. Empty if all of them.
 fn without(advice: &mut Advice, key: &str, without: u64, seeds: u64) -> String {
     if without == seeds {
         return String::new();
@@ -303,7 +303,7 @@ fn without(advice: &mut Advice, key: &str, without: u64, seeds: u64) -> String {
     format!(" with {without} of {seeds} seeds")
 }
 
-/// The mean over the seeds, and what it may be.
+/// The mean over the seeds, and its band.
 fn rate_of(advice: &mut Advice, key: &str, rate: Band) -> String {
     let name = format!("{key}.requests_per_s_per_worker");
     let mean = advice.amount(&name, rate.mean);
@@ -387,7 +387,7 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say("");
 }
 
-/// One row an option.
+/// One row per option.
 pub fn csv(decision: &Decision) -> String {
     let mut text =
         "option,chosen,keeps_slo,share_on_devices,workers,gpus,full_at_peak,usd_per_month,usd_per_month_low,\

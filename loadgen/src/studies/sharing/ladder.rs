@@ -1,18 +1,19 @@
-//! The rungs: the same workload on fleets that share more and more, and on users' own devices, each with its own cache alone.
+//! The rungs of the ladder: the same workload on fleets that share more and more, and on users' own
+//! devices.
 
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::setup::{DevicesSetup, StaysSetup};
 use warmpath_core::sharing::{Sharing, SharingScope};
 
-/// A fleet to be measured.
+/// A fleet to measure.
 #[derive(Clone, Debug)]
 pub struct Rung {
     pub name: &'static str,
     pub setup: Setup,
 }
 
-/// Rungs by what they add. What the scenario has not, they can't add.
+/// Names of the rungs. A rung is there if the scenario has what it adds.
 pub const DEVICES: &str = "users' devices";
 pub const NONE: &str = "no reuse";
 pub const SESSION: &str = "within a session";
@@ -21,7 +22,7 @@ pub const PUBLIC: &str = "+ public prefixes";
 pub const POOL: &str = "+ shared pool";
 pub const PULL: &str = "+ peer pull";
 
-/// From nothing to everything. `whole` has all parts.
+/// All rungs, from no reuse to everything. `whole` has all parts.
 pub fn rungs(whole: &Setup) -> Vec<Rung> {
     let mut rungs = Vec::new();
     if let Some(devices) = &whole.devices {
@@ -37,7 +38,7 @@ pub fn rungs(whole: &Setup) -> Vec<Rung> {
     rungs.push(Rung { name: SESSION, setup: parts.of(whole) });
     parts.scope = SharingScope::Tenant;
     rungs.push(Rung { name: TENANT, setup: parts.of(whole) });
-    // With one tenant its own scope holds the operator's prefixes already.
+    // With one tenant, the tenant's scope already holds the operator's prefixes.
     if whole.source.operators_tokens() > 0 && whole.source.tenants().count() > 1 {
         parts.public = true;
         rungs.push(Rung { name: PUBLIC, setup: parts.of(whole) });
@@ -63,12 +64,12 @@ pub fn rungs(whole: &Setup) -> Vec<Rung> {
     rungs
 }
 
-/// What a rung keeps.
+/// The parts that a rung keeps.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
     scope: SharingScope,
     public: bool,
-    /// The nearest so many.
+    /// Number of tiers, from the nearest.
     tiers: usize,
     pool: bool,
     peers: bool,

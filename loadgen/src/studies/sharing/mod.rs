@@ -1,5 +1,5 @@
-//! `loadgen sharing`: what each kind of sharing is worth on one workload, and where a shared pool makes a
-//! fleet five times as fast.
+//! `loadgen sharing`: what each kind of sharing is worth on a workload, and where a shared pool makes
+//! a fleet five times as fast.
 
 mod ladder;
 mod sweep;
@@ -24,7 +24,7 @@ use warmpath_core::id::ORIGINS;
 use warmpath_core::report::{ByOwner, Spread};
 
 const SCHEMA: &str = "warmpath.sharing.v1";
-/// What is claimed for a shared context-memory tier.
+/// The speed-up that is claimed for a shared context-memory tier.
 pub const CLAIM: f64 = 5.0;
 
 #[derive(Debug, Serialize)]
@@ -39,14 +39,14 @@ struct Report<'a> {
     sweep: Vec<Point>,
 }
 
-/// A rung at the workload's own load, and at the highest that it serves within the SLO.
+/// One rung at the workload's own load, and at its highest load within the SLO.
 #[derive(Debug, Serialize)]
 pub struct Measured {
     pub name: &'static str,
     pub profile: String,
     pub profile_validated: bool,
     pub tiers: Vec<String>,
-    /// Of the whole fleet; none where devices serve.
+    /// Chips of the whole fleet. 0 for users' devices.
     pub chips: u32,
     pub requests: u64,
     pub errors: u64,
@@ -56,30 +56,31 @@ pub struct Measured {
     pub ttft_s: Spread,
     pub tpot_s: Spread,
     pub within_slo: f64,
-    /// Times the workload's own load. None where devices serve: each serves one user.
+    /// The highest load within the SLO, as a multiple of the workload's own. None for users' devices:
+    /// each serves one user.
     pub capacity: Option<Found>,
     pub hit_rate_at_slo: Option<f64>,
-    /// At that load, by chip.
+    /// At that load, per chip.
     pub at_slo: Option<Throughput>,
-    /// Chips that the workload's own load takes, if throughput is in proportion to them.
+    /// Chips that the workload's own load needs, if throughput is proportional to chips.
     pub chips_needed: Option<u32>,
-    /// Of a million tokens served (prompts and answers), and of answers alone: at the highest load within
-    /// the SLO, of devices at the workload's own.
+    /// Per million tokens served (prompts and answers), and per million output tokens, at the highest
+    /// load within the SLO. For devices: at the workload's own load.
     pub usd_per_m_served: Option<f64>,
     pub usd_per_m_output: Option<f64>,
     pub kwh_per_m_served: Option<f64>,
 }
 
-/// Tokens served in a second by a chip within the SLO, of one rung over another.
+/// Tokens per second and chip within the SLO, of one rung divided by another.
 #[derive(Debug, Serialize)]
 pub struct Ratio {
     pub of: &'static str,
     pub over: &'static str,
     /// None: one of them serves nothing within the SLO.
     pub times: Option<f64>,
-    /// Whether the first of them serves anything within the SLO.
+    /// Whether the first rung serves anything within the SLO.
     pub serves: bool,
-    /// Whether the other does.
+    /// Whether the other rung does.
     pub over_serves: bool,
 }
 
@@ -87,7 +88,7 @@ pub struct Ratio {
 #[derive(Debug)]
 pub struct Params<'a> {
     pub question: &'a Question,
-    /// Where a shared pool makes a fleet five times as fast, instead of the ladder.
+    /// Instead of the ladder: searches where a shared pool makes a fleet five times as fast.
     pub sweep: bool,
 }
 
@@ -193,8 +194,8 @@ impl Measured {
     }
 }
 
-/// The claim of "5x" by what it may be meant against: the same fleet without the pool, one with HBM alone,
-/// and one that reuses nothing.
+/// The claim of "5x" against each fleet that it may be compared with: the same fleet without the
+/// pool, one with HBM alone, and one without reuse.
 fn ratios(rungs: &[Measured]) -> Vec<Ratio> {
     let place = |name: &str| rungs.iter().position(|rung| rung.name == name);
     let Some(pool) = place(POOL) else { return Vec::new() };

@@ -1,6 +1,6 @@
-//! Where a shared pool makes a fleet five times as fast. One question a session about one of many texts,
-//! all equally popular; without the pool the texts have the workers' HBM, with it the pool as well. One axis
-//! is varied at a time around a base point.
+//! Searches where a shared pool makes a fleet five times as fast. Each session asks one question
+//! about one of many texts, which are equally popular. Without the pool the texts are in the workers'
+//! HBM, with it in the pool too. One axis at a time is varied around a base point.
 
 use crate::figures::RunReport;
 use crate::play::Progress;
@@ -19,21 +19,21 @@ use warmpath_core::sharing::Sharing;
 use warmpath_core::workload::sessions::{Amount, Arrivals, SessionsSpec, ThinkFrom, WorkloadSpec};
 use warmpath_core::workload::spec::{SharedTexts, TextsOf};
 
-/// How often each text is asked about. In the first half all of them are met for the first time, and are
-/// computed; that half is played and not counted.
+/// Questions per text. In the first half each text is met and computed; that half is played and not
+/// counted.
 const VISITS: u64 = 24;
 const WARM_UP: f64 = 0.5;
 const ANSWER_TOKENS: f64 = 128.0;
 
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct At {
-    /// Of a prompt, what its text is.
+    /// Share of the prompt that is the text.
     pub reused_share: f64,
     pub prompt_tokens: f64,
     /// From the pool to each worker.
     pub gb_s: f64,
     pub workers: u32,
-    /// All texts over the HBM of all workers.
+    /// Size of all texts, divided by the HBM of all workers.
     pub working_set: f64,
 }
 
@@ -46,10 +46,10 @@ pub struct Point {
     pub at: At,
     pub hit_rate_without: f64,
     pub hit_rate_with: f64,
-    /// Requests a second within the SLO.
+    /// Requests per second within the SLO.
     pub without: f64,
     pub with: f64,
-    /// None where nothing is served within the SLO without the pool.
+    /// None: without the pool nothing is served within the SLO.
     pub times: Option<f64>,
 }
 
@@ -93,7 +93,7 @@ pub fn play(setup: &Setup, progress: &Progress) -> Result<Vec<Point>> {
     Ok(points.iter().zip(found.chunks(2)).map(point).collect())
 }
 
-/// Requests a second within the SLO, and the hit rate at them.
+/// Requests per second within the SLO, and the hit rate at this rate.
 fn highest(setup: &Setup, at: At, with: bool) -> Result<(f64, f64)> {
     let setup = fleet(setup, at, with);
     let prepared = setup.source.prepare(&scope(&setup));
@@ -125,7 +125,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
     let hbm = profile.hbm_tokens.unwrap_or(1 << 40) as f64 * f64::from(at.workers);
     let text = (at.reused_share * at.prompt_tokens).round();
     let count = (at.working_set * hbm / text).round().max(1.0);
-    // The pool holds all of it, and its own side is no bottleneck: each worker's way to it is.
+    // The pool holds all texts. Its own link is no bottleneck; the links of the workers are.
     let gb_s = at.gb_s * f64::from(at.workers);
     setup.pool = with.then_some(PoolSpec {
         tokens: (2.0 * count * at.prompt_tokens) as u64,
@@ -134,7 +134,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
         eviction: EvictionRule::Lru,
         tenant_quota: None,
     });
-    // What they could do if nothing were reused: a start for the search.
+    // The rate without any reuse, to start the search.
     let alone = profile.prefill_cost().estimate(at.prompt_tokens as u32, 0).as_secs_f64();
     let sessions_per_s = f64::from(at.workers) / alone;
     setup.fleet = Fleet::alike(at.workers, profile);

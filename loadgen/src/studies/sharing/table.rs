@@ -1,4 +1,4 @@
-//! The ladder and the sweep as a person reads them, and as CSV.
+//! The ladder and the sweep as tables and as CSV.
 
 use super::sweep::Point;
 use super::{CLAIM, DEVICES, Measured, Ratio};
@@ -76,7 +76,7 @@ fn reuse(rungs: &[Measured]) -> String {
     trimmed(&table)
 }
 
-/// Names of the origins of hits that any rung has, with their places.
+/// The origins of hits in any rung: names and places.
 fn tiers(rungs: &[Measured]) -> Vec<(String, usize)> {
     let most = rungs.iter().max_by_key(|rung| rung.tiers.len());
     let own = most.map_or(&[][..], |rung| &rung.tiers).iter().cloned().zip(0..);
@@ -268,7 +268,7 @@ pub fn sweep(points: &[Point]) -> String {
             None => "neither".to_owned(),
             Some(_) => String::new(),
         };
-        // Of a load that there is none of, no hit rate is known.
+        // Without a load there is no hit rate.
         let hit = |served: f64, rate: f64| match served > 0.0 {
             true => format!("{:.1}", rate * 100.0),
             false => "-".to_owned(),

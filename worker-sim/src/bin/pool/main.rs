@@ -5,8 +5,7 @@ mod cli;
 use clap::Parser;
 use cli::{Cli, Settings};
 use std::process::ExitCode;
-use warmpath_proto::process::{ended, log_to_stderr, run};
-use warmpath_proto::transport;
+use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
 use warmpath_worker_sim::{install_metrics, pool};
 
 #[tokio::main]
@@ -15,10 +14,10 @@ async fn main() -> ExitCode {
     run(cli::settings(Cli::parse()), serve_by).await
 }
 
-/// An error is one line about something that can't be had.
-async fn serve_by(Settings { config, places }: Settings) -> Result<ExitCode, String> {
-    let (listener, address) = places.take(install_metrics).await?;
-    let stopped = transport::stop_signal();
+/// Serves with the settings. An error is one line.
+async fn serve_by(Settings { config, listen }: Settings) -> Result<ExitCode, String> {
+    let (listener, address) = listen.bind(install_metrics).await?;
+    let stopped = stop_signal();
     tracing::info!(
         %address,
         pool = config.name,

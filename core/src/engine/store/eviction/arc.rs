@@ -1,12 +1,12 @@
-//! Adaptive replacement (Megiddo and Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache",
-//! FAST 2003), over runs.
+//! Adaptive replacement over runs (Megiddo and Modha, "ARC: A Self-Tuning, Low Overhead Replacement
+//! Cache", FAST 2003).
 //!
-//! What one request used and what several used stand apart, each least recently used first. Names
-//! of what was thrown out are remembered: where one of them comes back, its side was cut too short
-//! and gets more room. A flood of prompts that nobody repeats so flushes nothing that is shared.
+//! Runs that one request used and runs that several used are on two lists, each least recently used
+//! first. The rule remembers names of evicted blocks. If such a block comes back, its list was too
+//! short and gets more room. So a flood of prompts that are used once evicts no shared prompt.
 //!
-//! It differs from the paper where runs ask for it: only names some tokens apart are remembered, each
-//! for the blocks up to the next, and twice as many as the tier holds.
+//! The paper works on pages, this rule on runs. So it remembers one name every 512 tokens, which
+//! stands for the blocks up to the next one, and twice as many blocks as the tier holds.
 
 use super::order::Order;
 use super::{Eviction, Idle};
@@ -16,11 +16,13 @@ use crate::runs::NodeId;
 use ::lru::LruCache;
 use std::num::NonZeroUsize;
 
-/// Tokens between two names that are remembered.
+/// Tokens between two remembered names.
 const LANDMARK_TOKENS: u32 = 512;
 
 type Ghosts = LruCache<BlockHash, (), FixedState>;
 
+/// The state of the rule, in the paper's terms: `once` is T1, `again` T2, `gone_once` B1,
+/// `gone_again` B2, and `target` p.
 #[derive(Debug)]
 pub(super) struct Arc {
     capacity: f64,
@@ -28,7 +30,7 @@ pub(super) struct Arc {
     once: Order,
     once_blocks: u64,
     again: Order,
-    /// Blocks that may stand on the side of what was used once.
+    /// Wanted size of `once`, in blocks.
     target: f64,
     gone_once: Ghosts,
     gone_again: Ghosts,
@@ -56,7 +58,7 @@ impl Arc {
         }
     }
 
-    /// By how many blocks the target moves when a name of the first list comes back.
+    /// Blocks by which the target moves when a name of the list of length `back` comes back.
     fn step(&self, back: usize, other: usize) -> f64 {
         let weight = (other as f64 / (back + 1) as f64).max(1.0);
         weight * f64::from(self.stride)
@@ -74,20 +76,21 @@ impl Eviction for Arc {
     }
 
     fn take(&mut self, run: &Idle) {
-        let was_there = if run.reused {
+        let was_listed = if run.reused {
             self.again.take(run)
         } else {
             self.once_blocks -= u64::from(run.blocks);
             self.once.take(run)
         };
-        debug_assert!(was_there, "{run:?} was not put");
+        debug_assert!(was_listed, "{run:?} is not in the order");
     }
 
     fn victim(&mut self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId> {
         let once = self.once.first();
         let again = self.again.first();
         match (once, again) {
-            // What was used once never stands before what was used again; the reverse may be.
+            // Ancestors of a reused run are reused, so the first of `once` is a leaf. The first of
+            // `again` may have children in `once`.
             (Some(once), Some(again)) => {
                 let over = self.once_blocks as f64 > self.target;
                 Some(if over || !is_leaf(again) { once } else { again })
@@ -126,10 +129,10 @@ mod tests {
         BlockHash::from_wire(bits)
     }
 
-    /// Two of the once-used blocks come back after they were thrown out: room moves to their side,
-    /// and the least recently reused leaves next instead of the least recently used.
+    /// Two blocks that were used once come back after eviction. Their list gets more room, and the
+    /// least recently used of the reused blocks leaves next.
     #[test]
-    fn room_moves_to_the_side_that_was_cut_too_short() {
+    fn the_list_that_was_too_short_gets_more_room() {
         let mut tree = crate::runs::RunTree::<()>::default();
         let mut arc = Arc::new(4, 512);
         let ids: Vec<NodeId> = (0..3u128)
@@ -142,15 +145,15 @@ mod tests {
         for (used, &id) in ids.iter().enumerate() {
             arc.put(Idle { id, used: used as u64, end: 1, blocks: 1, reused: used == 0 });
         }
-        assert_eq!(arc.victim(&|_| true), Some(ids[1]), "the older of those used once");
+        assert_eq!(arc.victim(&|_| true), Some(ids[1]), "the older of the two used once");
         arc.forget(name(7), false);
         arc.forget(name(8), false);
-        assert!(!arc.recall(name(9)), "never seen");
+        assert!(!arc.recall(name(9)), "was never evicted");
         assert!(arc.recall(name(7)) && arc.recall(name(8)));
-        assert!(!arc.recall(name(8)), "it is back, not gone");
+        assert!(!arc.recall(name(8)), "it is cached again");
         assert_eq!(arc.target, 2.0);
-        assert_eq!(arc.victim(&|_| true), Some(ids[0]), "two once-used blocks may stay now");
-        assert_eq!(arc.victim(&|id| id != ids[0]), Some(ids[1]), "what lies behind it goes first");
+        assert_eq!(arc.victim(&|_| true), Some(ids[0]), "two blocks used once may stay now");
+        assert_eq!(arc.victim(&|id| id != ids[0]), Some(ids[1]), "its child leaves first");
         arc.forget(name(7), true);
         assert!(arc.recall(name(7)));
         assert_eq!(arc.target, 1.0);

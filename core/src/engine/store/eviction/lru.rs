@@ -1,9 +1,10 @@
-//! The least recently used first.
+//! Least recently used first.
 
 use super::order::Order;
 use super::{Eviction, Idle};
 use crate::runs::NodeId;
 
+/// The runs in the order of their last use.
 #[derive(Debug, Default)]
 pub(super) struct Lru {
     order: Order,
@@ -15,11 +16,11 @@ impl Eviction for Lru {
     }
 
     fn take(&mut self, run: &Idle) {
-        let was_there = self.order.take(run);
-        debug_assert!(was_there, "{run:?} was not put");
+        let was_listed = self.order.take(run);
+        debug_assert!(was_listed, "{run:?} is not in the order");
     }
 
-    /// The first is a leaf: whoever used what lies behind it used it too, and put the end first.
+    /// The first run is a leaf: a use of its child is also a use of it, and lists the child first.
     fn victim(&mut self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId> {
         let id = self.order.first()?;
         debug_assert!(is_leaf(id));

@@ -1,7 +1,7 @@
-//! Which blocks leave a full tier first. One rule a file.
+//! Eviction rules: which blocks leave a full tier first. One file for each rule.
 //!
-//! A rule sees runs, not blocks, and only those that nobody holds. Of what was last used together
-//! the end of the path goes first, so what stays is always a set of whole prefixes.
+//! A rule sees runs, not blocks, and only runs without a lease. Among runs that were last used
+//! together, the end of the path leaves first, so a tier always holds whole prefixes.
 
 mod arc;
 mod lru;
@@ -9,67 +9,61 @@ mod order;
 
 use crate::block::BlockHash;
 use crate::runs::NodeId;
-use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// A run of a tier that nobody holds.
+pub use crate::engine::tiers::EvictionRule;
+
+/// A run that no lease holds, as a rule sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
+    /// The run's node in the store's tree.
     pub id: NodeId,
-    /// When it was last used; grows with every use. A run's parent was never used before it.
+    /// A counter at its last use. A parent's is never smaller than its child's.
     pub used: u64,
-    /// The depth at which it ends, in blocks.
+    /// The depth of its end, in blocks.
     pub end: u32,
+    /// Its length in blocks.
     pub blocks: u32,
-    /// A second request has used it. Then all before it on the path was reused too.
+    /// Whether a second request has used it. Then all runs before it were reused too.
     pub reused: bool,
 }
 
-/// A rule that says what leaves.
+/// An eviction rule.
 pub trait Eviction: Debug + Send {
+    /// Adds a run: its last lease has ended, or it has come to the tier.
     fn put(&mut self, run: Idle);
 
-    /// Takes out a run that was put, with the same facts: it is held again, changes, or leaves.
+    /// Removes a run, with the same fields as when it was added: a lease holds it, or it changes or
+    /// leaves.
     fn take(&mut self, run: &Idle);
 
-    /// The next to leave. `is_leaf`: nothing in the tier goes on from this run; only such a run may
-    /// be chosen.
+    /// The run to evict next; None if there is none. It must satisfy `is_leaf`: no other run in the
+    /// tier continues it.
     fn victim(&mut self, is_leaf: &dyn Fn(NodeId) -> bool) -> Option<NodeId>;
 
-    /// How far apart, in blocks, the names are that the rule wants to hear of when they leave; None
-    /// if it remembers nothing of what is gone.
+    /// The distance in blocks between the names that [`Eviction::forget`] and [`Eviction::recall`]
+    /// receive; None if the rule remembers no evicted block.
     fn landmarks(&self) -> Option<u32> {
         None
     }
 
-    /// The block of this name was thrown out.
+    /// A block was evicted. `reused`: as in [`Idle`].
     fn forget(&mut self, name: BlockHash, reused: bool) {
         let _ = (name, reused);
     }
 
-    /// The block of this name has come; true if it was thrown out too early.
+    /// A block has come to the tier. Returns true if it was evicted too early.
     fn recall(&mut self, name: BlockHash) -> bool {
         let _ = name;
         false
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EvictionRule {
-    /// The least recently used first.
-    #[default]
-    Lru,
-    /// Adaptive: what was used once and what was used again, each least recently used first.
-    Arc,
-}
-
-impl EvictionRule {
-    pub fn build(self, capacity: Option<u64>, block_size: u32) -> Box<dyn Eviction> {
-        match (self, capacity) {
-            (Self::Arc, Some(blocks)) => Box::new(arc::Arc::new(blocks, block_size)),
-            // What is never full throws nothing out.
-            _ => Box::new(lru::Lru::default()),
-        }
+/// The rule for a tier of `capacity` blocks of `block_size` tokens; None: no limit.
+pub fn build(rule: EvictionRule, capacity: Option<u64>, block_size: u32) -> Box<dyn Eviction> {
+    match (rule, capacity) {
+        (EvictionRule::Arc, Some(blocks)) => Box::new(arc::Arc::new(blocks, block_size)),
+        // A tier without a limit never evicts.
+        _ => Box::new(lru::Lru::default()),
     }
 }

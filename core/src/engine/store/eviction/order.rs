@@ -1,90 +1,91 @@
 //! Runs in the order in which they leave.
 //!
-//! What is let go of now goes to the end, so nearly all of the order is a queue; the few that come in
-//! the middle (what is left of a run that was cut) wait in a heap beside it. A run that is taken out
-//! leaves its place behind, which is passed over when it comes to the front.
+//! A run that is released now goes to the end, so most of the order is a queue. A few runs belong
+//! in the middle: the rest of a run that was cut. They wait in a heap beside the queue. A run that
+//! is removed leaves its old place in the queue, which is skipped later.
 
 use super::Idle;
 use crate::runs::NodeId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// When it was used, what it ends at (the far end first), and which run it is.
+/// Last use, end (in reverse, so the deepest is first), node.
 type Place = (u64, u32, NodeId);
 
-/// No run has this place: none ends before its first block.
+/// The place of a run that is not in the order. A real run ends after its first block.
 const GONE: (u64, u32) = (u64::MAX, u32::MAX);
 
+/// An ordered set of runs.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// Where each run stands, by its id: [`GONE`], or the first two parts of its place.
-    stands: Vec<(u64, u32)>,
+    /// The place of each run by node index, without the node; or [`GONE`].
+    places: Vec<(u64, u32)>,
     runs: usize,
-    /// Ascending.
+    /// In ascending order.
     queue: VecDeque<Place>,
-    beside: BinaryHeap<Reverse<Place>>,
+    heap: BinaryHeap<Reverse<Place>>,
 }
 
 impl Order {
     pub fn put(&mut self, run: &Idle) {
         let place = place(run);
         let index = run.id.index();
-        if index >= self.stands.len() {
-            self.stands.resize(index + 1, GONE);
+        if index >= self.places.len() {
+            self.places.resize(index + 1, GONE);
         }
-        self.stands[index] = (place.0, place.1);
+        self.places[index] = (place.0, place.1);
         self.runs += 1;
         if self.queue.back().is_none_or(|last| *last <= place) {
             self.queue.push_back(place);
         } else if self.first_queued().is_none_or(|first| place <= first) {
-            // What is left of a run that was cut because it was the first.
+            // The rest of a run that was cut because it was the first.
             self.queue.push_front(place);
         } else {
-            self.beside.push(Reverse(place));
+            self.heap.push(Reverse(place));
         }
     }
 
-    /// Whether it was there, under the same facts.
+    /// Removes a run. Returns whether it was in the order with the same fields.
     pub fn take(&mut self, run: &Idle) -> bool {
         let (used, end, id) = place(run);
-        let stood = core::mem::replace(&mut self.stands[id.index()], GONE);
+        let old = core::mem::replace(&mut self.places[id.index()], GONE);
         self.runs -= 1;
-        if self.queue.len() + self.beside.len() > 4 * self.runs + 64 {
-            self.tidy();
+        if self.queue.len() + self.heap.len() > 4 * self.runs + 64 {
+            self.compact();
         }
-        stood == (used, end)
+        old == (used, end)
     }
 
-    /// The first to leave.
+    /// The run that leaves first.
     pub fn first(&mut self) -> Option<NodeId> {
         let queued = self.first_queued();
-        while let Some(&Reverse(first)) = self.beside.peek()
-            && !is_there(&self.stands, first)
+        while let Some(&Reverse(first)) = self.heap.peek()
+            && !is_current(&self.places, first)
         {
-            self.beside.pop();
+            self.heap.pop();
         }
-        let beside = self.beside.peek().map(|&Reverse(place)| place);
-        queued.into_iter().chain(beside).min().map(|(_, _, id)| id)
+        let heap = self.heap.peek().map(|&Reverse(place)| place);
+        queued.into_iter().chain(heap).min().map(|(_, _, id)| id)
     }
 
     fn first_queued(&mut self) -> Option<Place> {
         while let Some(&first) = self.queue.front()
-            && !is_there(&self.stands, first)
+            && !is_current(&self.places, first)
         {
             self.queue.pop_front();
         }
         self.queue.front().copied()
     }
 
-    /// Throws out the places of runs that are gone.
-    fn tidy(&mut self) {
-        let beside = core::mem::take(&mut self.beside).into_iter().map(|Reverse(place)| place);
-        self.queue.extend(beside);
-        let stands = &self.stands;
-        self.queue.retain(|&place| is_there(stands, place));
+    /// Removes the places of runs that are gone.
+    fn compact(&mut self) {
+        let heap = core::mem::take(&mut self.heap).into_iter().map(|Reverse(place)| place);
+        self.queue.extend(heap);
+        let places = &self.places;
+        self.queue.retain(|&place| is_current(places, place));
         let places = self.queue.make_contiguous();
         places.sort_unstable();
-        // A run that was put back where it stood has two places.
+        // A run that was added again at its old place is listed twice.
         let mut last = None;
         self.queue.retain(|&place| last.replace(place) != Some(place));
     }
@@ -94,8 +95,8 @@ const fn place(run: &Idle) -> Place {
     (run.used, !run.end, run.id)
 }
 
-fn is_there(stands: &[(u64, u32)], (used, end, id): Place) -> bool {
-    stands[id.index()] == (used, end)
+fn is_current(places: &[(u64, u32)], (used, end, id): Place) -> bool {
+    places[id.index()] == (used, end)
 }
 
 #[cfg(test)]
@@ -104,10 +105,9 @@ mod tests {
     use crate::rng::Rng;
     use std::collections::BTreeSet;
 
-    /// Against a sorted set, with runs that come back in the middle and runs that are put again
-    /// where they stood.
+    /// Compares with a sorted set. Some runs come back in the middle, some at their old place.
     #[test]
-    fn it_orders_as_a_sorted_set_does() {
+    fn the_order_is_that_of_a_sorted_set() {
         let ids = ids(40);
         let mut rng = Rng::named(1, &[3]);
         let (mut order, mut plain) = (Order::default(), BTreeSet::new());
@@ -136,7 +136,7 @@ mod tests {
             if rng.below(3) == 0 {
                 assert_eq!(order.first(), plain.first().map(|&(_, _, id)| id), "after {now}");
             }
-            assert!(order.queue.len() + order.beside.len() <= 4 * plain.len() + 65);
+            assert!(order.queue.len() + order.heap.len() <= 4 * plain.len() + 65);
         }
     }
 

@@ -20,7 +20,7 @@ fn a_line_becomes_a_session() {
     let lengths = |request: &RecordedRequest| -> Vec<u32> {
         request.prompt.iter().map(Segment::tokens).collect()
     };
-    // Two runs that touch are one, and what is over is a tail.
+    // Adjacent runs are joined, and the partial block is a tail.
     assert_eq!(lengths(first), [8, 2]);
     assert_eq!(lengths(second), [8, 4]);
     assert_eq!(first.prompt[0], second.prompt[0]);
@@ -32,7 +32,7 @@ fn a_line_becomes_a_session() {
 }
 
 #[test]
-fn sub_agents_wait_and_are_waited_for_as_recorded() {
+fn agents_and_sub_agents_wait_for_each_other_as_recorded() {
     let request = |t, think, api| {
         format!(r#"{{"t_ms":{t},"in":4,"out":1,"think_ms":{think},"api_ms":{api},"runs":[[1,1]]}}"#)
     };
@@ -45,7 +45,7 @@ fn sub_agents_wait_and_are_waited_for_as_recorded() {
         request(0, 0, 1_000),           // 0
         sub(6_000, "4000", &two),       // 1, 2: from 2,000 to 6,000
         sub(9_000, "7900", &two[..1]),  // 3: from 1,100 to 9,000
-        sub(3_000, "null", &two[..1]),  // 4: from 3,000, and nobody waits
+        sub(3_000, "null", &two[..1]),  // 4: from 3,000; no request waits for it
         request(9_500, 8_500, 100),     // 5: 500 after the last sub-agent
         request(9_700, 70, 100),        // 6
         sub(12_000, "2200", &two[..1]), // 7: from 9,800, as soon as 6 has ended
@@ -72,7 +72,7 @@ fn sub_agents_wait_and_are_waited_for_as_recorded() {
 }
 
 #[test]
-fn bad_lines_are_named_by_line_and_field() {
+fn errors_have_line_and_field() {
     let swap = |from: &str, to: &str| {
         let text = good().replace("\"a\"", "\"b\"");
         assert!(text.contains(from), "{from}");
@@ -82,18 +82,15 @@ fn bad_lines_are_named_by_line_and_field() {
         ("nonsense".to_owned(), "line 2: not a JSON object: "),
         (r#"{"session":"b""#.to_owned(), "line 2: not a JSON object: EOF"),
         ("[]".to_owned(), "line 2: not a JSON object: "),
-        (good(), "line 2: session: \"a\" stands on line 1 already"),
-        (swap("\"b\"", "7"), "line 2: session: 7, expected a text"),
+        (good(), "line 2: session: \"a\" is on line 1 too, expected a unique name"),
+        (swap("\"b\"", "7"), "line 2: session: 7, expected a string"),
         (swap("\"bs\":4", "\"bs\":0"), "line 2: bs: 0, expected a whole number from 1"),
         (swap("\"bs\":4", "\"bs\":8"), "line 2: bs: 8, expected 4 as in the lines before"),
         (swap("\"bs\":4,", ""), "line 2: bs: missing, expected a whole number from 1"),
         (swap("local", "global"), "line 2: scope: \"global\", expected \"local\""),
         (swap("\"requests\"", "\"turns\""), "line 2: requests: missing, expected a list"),
         (swap("{\"t_ms\":900", "5,{\"t_ms\":900"), "line 2: requests[1]: 5, expected an object"),
-        (
-            swap("\"t_ms\":0", "\"t_ms\":901"),
-            "line 2: requests[1].t_ms: 900, expected at least 901",
-        ),
+        (swap("\"t_ms\":0", "\"t_ms\":901"), "line 2: requests[1].t_ms: 900, expected 901 or more"),
         (swap("\"t_ms\":0", "\"t_ms\":\"x\""), "line 2: requests[0].t_ms: \"x\", expected"),
         (swap("\"in\":10", "\"in\":-10"), "line 2: requests[0].in: -10, expected"),
         (swap("\"in\":10", "\"in\":1e30"), "line 2: requests[0].in: 1e+30, expected"),
@@ -135,8 +132,8 @@ fn bad_lines_are_named_by_line_and_field() {
     }
 }
 
-/// Ids as agents leave them: mostly the history and more, sometimes the history cut and gone on
-/// with differently, seldom an earlier cut gone back to or a fresh start.
+/// Prompts as agents send them. Most extend the history, some cut it and continue differently, a few
+/// return to an earlier prompt or start anew.
 fn grown_ids(rng: &mut Rng, turns: u64) -> Vec<Vec<u64>> {
     let mut fresh = 1;
     let mut all: Vec<Vec<u64>> = Vec::new();
@@ -150,14 +147,14 @@ fn grown_ids(rng: &mut Rng, turns: u64) -> Vec<Vec<u64>> {
         let mut ids: Vec<u64> = base.into_iter().take(kept.min(1 << 20) as usize).collect();
         let more = rng.below(40);
         ids.extend(fresh..fresh + more);
-        // Sometimes the next new id touches the last one, sometimes not.
+        // At random, the next new id follows the last one or leaves a gap.
         fresh += more + rng.below(2);
         all.push(ids);
     }
     all
 }
 
-/// Written with runs cut at random places, as no reader should rely on how they are cut.
+/// The ids as runs that are cut at random places: the reader must not depend on the cuts.
 fn written(rng: &mut Rng, ids: &[u64]) -> String {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &id in ids {
@@ -169,9 +166,9 @@ fn written(rng: &mut Rng, ids: &[u64]) -> String {
     format!("{runs:?}").replace('(', "[").replace(')', "]")
 }
 
-/// What two prompts share must be what their ids say, for any block size that divides.
+/// Two prompts share the prefix that their ids share, with any block size that divides the trace's.
 #[test]
-fn shared_prefixes_are_those_of_the_ids() {
+fn prompts_share_the_prefix_of_their_ids() {
     let mut rng = Rng::named(5, &[]);
     let mut all: Vec<(u64, Vec<u64>)> = Vec::new();
     let mut lines = Vec::new();

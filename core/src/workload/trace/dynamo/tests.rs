@@ -3,7 +3,7 @@ use crate::block::{Chain, ScopePlan, hash_segments};
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// A record with what each test cares for.
+/// A record of type `request_end`.
 fn record(name: &str, context: &str, at: u64, took: f64, input: u32, hashes: &[u64]) -> String {
     format!(
         r#"{{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":{},{context}"request":{{"request_id":"{name}","output_tokens":5,"request_received_ms":{at},"total_time_ms":{took},"replay":{{"trace_block_size":16,"input_length":{input},"input_sequence_hashes":{hashes:?}}}}}}}"#,
@@ -19,7 +19,7 @@ fn of_session(session: &str, parent: Option<&str>) -> String {
 const TOOL: &str = r#"{"schema":"dynamo.request.trace.v1","event_type":"tool_end","tool":{}}"#;
 
 #[test]
-fn requests_without_a_session_come_when_they_were_received() {
+fn requests_without_a_session_have_their_recorded_times() {
     let wrapped =
         format!(r#"{{"timestamp":7,"event":{}}}"#, record("b", "", 900, 3.5, 40, &[7, 8, 9]));
     let text = format!(
@@ -31,7 +31,7 @@ fn requests_without_a_session_come_when_they_were_received() {
     assert_eq!((block, requests.len()), (16, 2));
     let lengths =
         |request: &Recorded| -> Vec<u32> { request.prompt.iter().map(Segment::tokens).collect() };
-    // A stretch a block, from which sessions can be inferred.
+    // One segment for each block, so that sessions can be inferred.
     assert_eq!((requests[0].at_ms, lengths(&requests[0])), (0, vec![16, 16, 8]));
     assert_eq!((requests[1].at_ms, lengths(&requests[1])), (600, vec![16, 4]));
     assert_eq!(requests[0].prompt[0], requests[1].prompt[0]);
@@ -45,7 +45,7 @@ fn read_sessions(lines: &[String]) -> Vec<RecordedSession> {
 }
 
 #[test]
-fn what_a_request_waited_for_follows_from_the_times() {
+fn the_times_tell_what_a_request_waited_for() {
     let main = of_session("m", None);
     let sub = |name| of_session(name, Some("m"));
     let lines = [
@@ -54,8 +54,8 @@ fn what_a_request_waited_for_follows_from_the_times() {
         record("y0", &sub("y"), 1_700, 2_300.4, 16, &[3]), // ends at 4,000
         record("x1", &sub("x"), 2_050, 950.0, 16, &[4]), // ends at 3,000
         record("m1", &main, 4_100, 100.0, 16, &[5]), // waits for both and m0
-        record("z0", &sub("z"), 4_150, 900.0, 16, &[6]), // called while m1 was under way
-        record("m2", &main, 4_200, 100.0, 16, &[7]), // z is not done, x and y are told of
+        record("z0", &sub("z"), 4_150, 900.0, 16, &[6]), // called while m1 was running
+        record("m2", &main, 4_200, 100.0, 16, &[7]), // z has not ended; m1 waited for x and y
         record("n0", &of_session("n", None), 1_100, 1.0, 16, &[8]),
     ];
     let sessions = read_sessions(&lines);
@@ -83,18 +83,18 @@ fn what_a_request_waited_for_follows_from_the_times() {
     assert_eq!(sessions[1].requests.len(), 1);
 }
 
-/// The end of a record without `total_time_ms` is when it was written.
+/// Without `total_time_ms`, the end of the answer is the time of the record.
 #[test]
-fn an_end_may_be_told_by_the_event() {
+fn the_time_of_the_record_can_give_the_end() {
     let line = record("a", &of_session("m", None), 1_000, 500.0, 16, &[1]);
     let line = line.replace(r#""total_time_ms":500,"#, "");
     assert!(!line.contains("total_time_ms"));
     assert_eq!(read_sessions(&[line])[0].requests[0].service, Duration::from_millis(501));
 }
 
-/// However prompts are cut into stretches, what two of them share is what their hashes say.
+/// Two prompts share the prefix that their hashes share, however they are cut into segments.
 #[test]
-fn shared_prefixes_are_those_of_the_hashes() {
+fn prompts_share_the_prefix_of_their_hashes() {
     let mut rng = Rng::named(11, &[]);
     let mut prompts: Vec<(Vec<u64>, u32)> = vec![];
     let mut fresh = 1;
@@ -103,7 +103,7 @@ fn shared_prefixes_are_those_of_the_hashes() {
             0 => Vec::new(),
             past => prompts[rng.below(past) as usize].0.clone(),
         };
-        // Never the last, which may be partial.
+        // Without the last block, which may be partial.
         let kept = rng.below((base.len() as u64).max(1)) as usize;
         let mut hashes = base[..kept].to_vec();
         let more = 1 + rng.below(30);
@@ -117,9 +117,9 @@ fn shared_prefixes_are_those_of_the_hashes() {
     };
     let lines: Vec<String> = prompts.iter().enumerate().map(line).collect();
     let sessions = read_sessions(&lines);
-    let stretches: usize = sessions.iter().map(|session| session.requests[0].prompt.len()).sum();
+    let segments: usize = sessions.iter().map(|session| session.requests[0].prompt.len()).sum();
     let blocks: usize = prompts.iter().map(|(hashes, _)| hashes.len()).sum();
-    assert!(stretches * 2 < blocks, "{stretches} stretches of {blocks} blocks");
+    assert!(segments * 2 < blocks, "{segments} segments for {blocks} blocks");
     for block in [16, 4] {
         let scope = ScopePlan::new("", "", "", block);
         let chains: Vec<Arc<Chain>> = sessions
@@ -138,7 +138,7 @@ fn shared_prefixes_are_those_of_the_hashes() {
 }
 
 #[test]
-fn bad_lines_are_named_by_line_and_field() {
+fn errors_have_line_and_field() {
     let good = |name: &str| record(name, &of_session("m", None), 1_000, 500.0, 20, &[1, 2]);
     let swap = |from: &str, to: &str| {
         let text = good("b");
@@ -155,10 +155,10 @@ fn bad_lines_are_named_by_line_and_field() {
         ),
         (
             swap("\"event_type\":\"request_end\",", ""),
-            "line 2: event_type: missing, expected a text",
+            "line 2: event_type: missing, expected a string",
         ),
-        (good("a"), "line 2: request.request_id: \"a\" stands on line 1 already"),
-        (swap("\"b\"", "7"), "line 2: request.request_id: 7, expected a text"),
+        (good("a"), "line 2: request.request_id: \"a\" is on line 1 too, expected a unique id"),
+        (swap("\"b\"", "7"), "line 2: request.request_id: 7, expected a string"),
         (swap("\"replay\"", "\"play\""), "line 2: request.replay: missing, expected an object"),
         (swap("\"request\":{", "\"request\":0,\"x\":{"), "line 2: request: 0, expected an object"),
         (
@@ -175,12 +175,12 @@ fn bad_lines_are_named_by_line_and_field() {
         ),
         (
             swap("\"input_length\":20", "\"input_length\":16"),
-            "line 2: request.replay.input_sequence_hashes: 2 hashes, 16 input tokens in blocks of 16 \
-             need 1",
+            "line 2: request.replay.input_sequence_hashes: 2 hashes, expected 1 for 16 input tokens \
+             in blocks of 16",
         ),
         (
             swap("[1, 2]", "[1, -2]"),
-            "line 2: request.replay.input_sequence_hashes: -2, expected a whole number of 64 bits",
+            "line 2: request.replay.input_sequence_hashes: -2, expected a whole number from 0",
         ),
         (
             swap("[1, 2]", "[1, 18446744073709551616]"),
@@ -212,11 +212,11 @@ fn bad_lines_are_named_by_line_and_field() {
         ),
         (
             swap("\"session_id\":\"m\"", "\"session_id\":null"),
-            "line 2: agent_context.session_id: null, expected a text",
+            "line 2: agent_context.session_id: null, expected a string",
         ),
         (
             swap("\"session_id\":\"m\"", "\"session_id\":\"n\",\"parent_session_id\":\"n\""),
-            "line 2: agent_context.parent_session_id: \"n\" was called by itself",
+            "line 2: agent_context.parent_session_id: \"n\" is its own ancestor, expected",
         ),
         (
             swap("\"request_received_ms\":1000", "\"request_received_ms\":1779163048815"),
@@ -231,7 +231,7 @@ fn bad_lines_are_named_by_line_and_field() {
     }
     let plain = record("p", "", 1_000, 500.0, 20, &[1, 2]);
     let error = read([plain.as_str(), first.as_str()].into_iter()).unwrap_err().to_string();
-    assert!(error.starts_with("line 2: agent_context: there, expected none as in"), "{error}");
+    assert!(error.starts_with("line 2: agent_context: present, expected none as in"), "{error}");
     for empty in ["", "\u{feff}", TOOL] {
         assert!(matches!(read(empty.lines()), Err(TraceError::Empty)));
     }

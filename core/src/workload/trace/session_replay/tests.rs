@@ -13,7 +13,7 @@ fn request(agent: u32, after: &[u32], think_ms: u64, service_ms: u64) -> Recorde
     }
 }
 
-/// Four turns, of which the third waits for a sub-agent's two.
+/// Four turns, of which the third waits for the two turns of a sub-agent.
 fn session() -> RecordedSession {
     let requests = vec![
         request(0, &[], 0, 100),
@@ -32,7 +32,8 @@ fn trace(sessions: usize, at_a_time: u32) -> Arc<SessionTrace> {
     Arc::new(SessionTrace::new(&sessions, &scope, at_a_time, Duration::from_millis(60_000)))
 }
 
-/// Answers every request `service_ms(id)` after it was due: (id, session, due in ms, ended in ms).
+/// Answers every request `service_ms(id)` after it was due. Returns (id, session, due in ms, ended in
+/// ms).
 fn play(mut replay: SessionReplay, service_ms: impl Fn(u64) -> u64) -> Vec<(u64, u64, u64, u64)> {
     let mut seen = Vec::new();
     let mut ends = BTreeSet::new();
@@ -67,7 +68,7 @@ fn requests_wait_for_answers_and_think_within_the_cap() {
 }
 
 #[test]
-fn nominal_times_are_those_of_the_recorded_service() {
+fn nominal_times_follow_the_recorded_service() {
     let trace = trace(2, 1);
     // 0, 1.1, 1.21, 1.52, 1.87 and 61.97 s, then the same again from 62.07 s.
     for (seconds, sent) in [(0.0, 1), (1.2, 2), (1.6, 4), (61.0, 5), (62.0, 6), (62.1, 7)] {
@@ -95,7 +96,7 @@ fn a_closed_loop_keeps_its_number_of_sessions_in_order() {
 }
 
 #[test]
-fn the_same_requests_whatever_the_service() {
+fn requests_do_not_depend_on_the_service_time() {
     let trace = trace(20, 4);
     for limit in [None, Some(1), Some(13), Some(60), Some(1_000)] {
         let run = |service: fn(u64) -> u64| {
@@ -113,14 +114,14 @@ fn the_same_requests_whatever_the_service() {
 }
 
 #[test]
-fn a_slice_has_as_many_sessions_under_way_as_the_whole() {
+fn a_limited_run_has_as_many_active_sessions_as_a_whole_one() {
     let seen = play(SessionReplay::new(trace(20, 4), Some(12)), |_| 100);
     let sessions: BTreeSet<u64> = seen.iter().map(|&(id, ..)| id / 6).collect();
     assert_eq!(sessions.len(), 4);
 }
 
 #[test]
-fn sub_agents_are_sessions_of_their_own() {
+fn a_sub_agent_has_its_own_session() {
     let seen = play(SessionReplay::new(trace(2, 2), None), |_| 100);
     let names: BTreeMap<u64, u64> = seen.iter().map(|&(id, session, ..)| (id, session)).collect();
     assert_eq!(names.into_values().collect::<Vec<_>>(), [0, 0, 1, 1, 0, 0, 2, 2, 3, 3, 2, 2]);

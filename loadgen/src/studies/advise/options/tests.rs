@@ -1,4 +1,4 @@
-//! What is chosen and what it costs, worked by hand.
+//! Choices and costs, computed by hand.
 
 use super::super::facts::{ClassOnDevices, Cluster, Devices, SameModel, Split};
 use super::*;
@@ -57,7 +57,7 @@ const RATES: Rates = Rates {
     device_owned_usd_per_hour: 0.1,
 };
 
-/// Ten requests a second in the mean, twenty at the peak.
+/// Ten requests per second in the mean, twenty at the peak.
 fn inputs() -> Inputs {
     Inputs {
         monthly_requests: 10.0 * MONTH_S,
@@ -136,11 +136,11 @@ fn the_devices_model_on_the_cluster_is_an_answer_where_it_is_one_on_devices() {
     let decision = decide(&facts(Some(4.0)), &RATES, &inputs(), &api());
     let same = &decision.options[1];
     assert_eq!((same.choice, same.workers, same.chips), (Choice::ClusterSameModel, 5, 5));
-    // 2.50 USD an hour for four requests a second.
+    // 2.50 USD per hour for four requests per second.
     near(same.usd_per_month.unwrap().mean, 5.0 * 2.5 * MONTH_HOURS);
     assert_eq!(decision.choice, Choice::Devices);
-    // Power a thousand times as dear: both models cost less on the cluster than the devices do. A hundred
-    // times: they cost less than the cluster's own model, and more than theirs there.
+    // Power at 1000 times the price: both models cost less on the cluster than the devices do. At 100
+    // times: the devices cost less than the cluster's own model, and more than their model there.
     for (power_price, else_best) in [(1e3, Choice::Cluster), (1e2, Choice::Devices)] {
         let dear = Inputs { power_price, ..inputs() };
         let choice = |rate| decide(&facts(rate), &RATES, &dear, &api()).choice;
@@ -173,7 +173,7 @@ fn a_band_of_rates_is_one_of_whole_workers_and_of_their_cost() {
 #[test]
 fn a_break_even_lies_between_what_was_simulated() {
     let (facts, inputs) = (facts(), inputs());
-    // A request costs 20 / 3600 USD with nothing reused and half of it with half reused.
+    // A request costs 20 / 3600 USD without reuse, and half of it with half of the tokens reused.
     let usd = |part: f64| part * 20.0 / 3600.0;
     let share = |facts: &Facts, part| break_even_share(facts, &RATES, &inputs, usd(part));
     let BreakEven::From(between) = share(&facts, 0.75) else { panic!("it lies between the two") };
@@ -190,7 +190,7 @@ fn a_price_is_passed_where_one_worker_is_paid_for() {
     let dear = vec![Api { name: "a".into(), input: 10.0, cached: 10.0, output: 10.0 }];
     let decision = decide(&facts(), &RATES, &inputs(), &dear);
     let cost = &decision.api[0];
-    // 0.01 USD a request; a worker's month is 10 USD an hour.
+    // 0.01 USD per request. A worker costs 10 USD per hour.
     near(cost.passed_at_requests.unwrap(), 1_000.0 * MONTH_HOURS);
     near(cost.passed_at_usd_per_month.unwrap(), 10.0 * MONTH_HOURS);
 }

@@ -1,4 +1,4 @@
-//! What an advice took for granted.
+//! The assumptions of an advice.
 
 use super::Asked;
 use crate::studies::advise::figures::Advice;

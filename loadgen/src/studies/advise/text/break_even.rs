@@ -74,7 +74,7 @@ fn passed(advice: &mut Advice, api: &ApiCost) {
     }
 }
 
-/// Up to which charged share devices are advised.
+/// The largest charged share at which devices are advised.
 fn charged(advice: &mut Advice, asked: &Asked<'_>) -> Option<String> {
     let Asked { facts, rates, inputs, sheet, decision, .. } = asked;
     let devices = decision.options.iter().find(|option| option.choice == Choice::Devices);
@@ -91,7 +91,7 @@ fn charged(advice: &mut Advice, asked: &Asked<'_>) -> Option<String> {
     } else if choice(1.0) == Choice::Devices {
         "they are advised even then".to_owned()
     } else {
-        // They cost more with each share, the others no less.
+        // A larger share makes devices dearer, and no other option cheaper.
         let (mut advised, mut not) = (0.0, 1.0);
         for _ in 0..40 {
             let middle = f64::midpoint(advised, not);

@@ -1,4 +1,4 @@
-//! What lies behind a difference between options, and which differences the runs can tell.
+//! The causes of a difference between options, and which differences the runs can show.
 
 use super::Asked;
 use crate::figures::ENOUGH;
@@ -21,7 +21,7 @@ fn option<'a>(asked: &'a Asked<'_>, choice: Choice) -> Option<&'a Alternative> {
     asked.decision.options.iter().find(|option| option.choice == choice)
 }
 
-/// How much dearer the cluster is than the devices for its model, and how much for where it stands.
+/// How much of the cluster's extra cost comes from its model, and how much from its location.
 fn model_or_place(advice: &mut Advice, asked: &Asked<'_>) {
     let usd = |choice| option(asked, choice)?.usd_per_request_full.map(|usd| usd.mean);
     let [cluster, same, devices] =
@@ -44,7 +44,7 @@ fn model_or_place(advice: &mut Advice, asked: &Asked<'_>) {
     }
 }
 
-/// Whether another option may cost as little as the one that is advised.
+/// Whether another option may cost as little as the advised one.
 fn told(advice: &mut Advice, asked: &Asked<'_>) {
     let chosen = asked.decision.choice;
     let band = |option: &Alternative| option.usd_per_month.filter(|_| option.keeps_slo);

@@ -1,0 +1,55 @@
+//! What a worker reports to routers: its costs, its load, its cache.
+
+use super::worker::Engine;
+use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
+
+impl Engine {
+    /// The current load. `seq` is that of the last batch of cache changes.
+    pub fn load_report(&self) -> LoadReport {
+        let (waiting, running) = self.scheduler.counts();
+        LoadReport {
+            worker: self.worker,
+            epoch: self.epoch,
+            seq: self.seq,
+            waiting: waiting + self.front_end.requests(),
+            running,
+            queued_prefill_tokens: self.scheduler.queued_prefill_tokens()
+                + self.front_end.prompt_tokens(),
+            blocks_by_tier: self.store.blocks_by_tier(),
+            digest: None,
+        }
+    }
+
+    /// A digest of the cache as of `seq` in [`Engine::load_report`]; None while changes wait to be
+    /// announced.
+    pub fn digest(&self) -> Option<Digest> {
+        (!self.store.has_events()).then(|| self.store.digest())
+    }
+
+    /// The whole cache as of the last announced batch; None while changes wait to be announced.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        (!self.store.has_events()).then(|| Snapshot {
+            source: self.worker.into(),
+            epoch: self.epoch,
+            seq: self.seq,
+            runs: self.store.contents(),
+        })
+    }
+
+    /// The constant facts: block size, room, limits, and costs for a router's estimates.
+    pub fn info(&self) -> WorkerInfo {
+        WorkerInfo {
+            worker: self.worker,
+            epoch: self.epoch,
+            block_size: self.profile.block_size,
+            total_blocks: self.profile.hbm_blocks(),
+            max_num_seqs: self.profile.max_num_seqs,
+            prefill: self.profile.prefill_cost(),
+            tiers: self.profile.tier_costs(),
+            pool: self.profile.pool_cost(),
+            peers: self.profile.peer_cost(),
+            role: self.handovers.role,
+            decode: self.decode_cost(),
+        }
+    }
+}

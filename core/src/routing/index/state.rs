@@ -1,0 +1,233 @@
+//! The index itself: updates from sources, and look-ups.
+
+use super::overlap::{Overlap, SourceOverlap};
+use crate::block::{BlockRun, TokenBlocks};
+use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
+use crate::id::{MAX_TIERS, SourceId};
+use crate::runs::{NodeId, RunTree};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An update that does not continue the updates before it. The caller must fetch a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SequenceGap {
+    /// A batch came before any snapshot of its source.
+    #[error("{source_id} sent a batch, expected a snapshot first")]
+    UnknownSource {
+        /// The sender.
+        source_id: SourceId,
+    },
+    /// A batch is missing, or the source has restarted.
+    #[error(
+        "{source_id} sent batch {got} of epoch {got_epoch}, expected batch {expected} of epoch \
+         {epoch}"
+    )]
+    Missing {
+        /// The sender.
+        source_id: SourceId,
+        /// The epoch of the updates so far.
+        epoch: u64,
+        /// The number of the next batch.
+        expected: u64,
+        /// The epoch that was sent.
+        got_epoch: u64,
+        /// The number that was sent.
+        got: u64,
+    },
+    /// A run does not start at a block that the index knows.
+    #[error("{source_id} stored a run at block {depth}, expected the block before it in the index")]
+    UnknownParent {
+        /// The sender.
+        source_id: SourceId,
+        /// The first block of the run.
+        depth: u32,
+    },
+}
+
+/// A source that holds a node: its slot in the source table, and a bit for each tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Holder {
+    pub(super) slot: u16,
+    pub(super) tiers: u8,
+}
+
+/// Ascending by slot.
+pub(super) type Holders = SmallVec<[Holder; 4]>;
+
+#[derive(Clone, Debug)]
+pub(super) struct SourceState {
+    pub(super) slot: u16,
+    epoch: u64,
+    seq: u64,
+}
+
+/// The blocks of all sources, kept up to date by their batches.
+#[derive(Clone, Debug)]
+pub struct PrefixIndex {
+    pub(super) tree: RunTree<Holders>,
+    pub(super) sources: BTreeMap<SourceId, SourceState>,
+    /// The source of each slot. Slots are not in the order of sources, so a look-up sorts its result.
+    pub(super) slots: Vec<Option<SourceId>>,
+    /// The digest of each slot. None: digests are computed on demand.
+    pub(super) digests: Option<Vec<Digest>>,
+}
+
+impl Default for PrefixIndex {
+    fn default() -> Self {
+        // An event has the hashes of its parent or of its last block.
+        let tree = RunTree::with_ends().with_anchors();
+        Self { tree, sources: BTreeMap::new(), slots: Vec::new(), digests: None }
+    }
+}
+
+impl PrefixIndex {
+    /// The number of runs in the tree. Memory grows with it.
+    pub fn runs(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Applies the next batch of a source. After an error, a snapshot of the source must follow: the
+    /// batch may be applied in part.
+    pub fn apply(&mut self, batch: &KvBatch) -> Result<(), SequenceGap> {
+        let source_id = batch.source;
+        let state =
+            self.sources.get_mut(&source_id).ok_or(SequenceGap::UnknownSource { source_id })?;
+        if (batch.epoch, batch.seq) != (state.epoch, state.seq + 1) {
+            return Err(SequenceGap::Missing {
+                source_id,
+                epoch: state.epoch,
+                expected: state.seq + 1,
+                got_epoch: batch.epoch,
+                got: batch.seq,
+            });
+        }
+        state.seq = batch.seq;
+        let slot = state.slot;
+        let mut events = batch.events.as_slice();
+        while let [event, rest @ ..] = events {
+            events = rest;
+            match event {
+                KvEvent::Stored { tier, run } => {
+                    if let [KvEvent::Removed { tier: left, run: same }, rest @ ..] = rest
+                        && tier != left
+                        && is_same_run(run, same)
+                        && self.shift(slot, run, *left, *tier)
+                    {
+                        events = rest;
+                        continue;
+                    }
+                    self.store(slot, *tier, run)
+                        .map_err(|depth| SequenceGap::UnknownParent { source_id, depth })?;
+                }
+                KvEvent::Removed { tier, run } => self.remove(slot, *tier, run),
+                KvEvent::Cleared => self.clear(slot),
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces all blocks of a source by those of a snapshot. After an error, another snapshot must
+    /// follow.
+    pub fn replace(&mut self, snapshot: &Snapshot) -> Result<(), SequenceGap> {
+        let source_id = snapshot.source;
+        self.forget(source_id);
+        let slot = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(source_id);
+        let slot = u16::try_from(slot).expect("fewer than 65,536 sources");
+        let state = SourceState { slot, epoch: snapshot.epoch, seq: snapshot.seq };
+        self.sources.insert(source_id, state);
+        for (tier, run) in &snapshot.runs {
+            self.store(slot, *tier, run)
+                .map_err(|depth| SequenceGap::UnknownParent { source_id, depth })?;
+        }
+        Ok(())
+    }
+
+    /// Different blocks on all workers, and copies of them. A block in several tiers of one worker is
+    /// one copy. Pools do not count.
+    pub fn copies(&self) -> (u64, u64) {
+        let is_worker = |holder: &&Holder| {
+            matches!(self.slots[holder.slot as usize], Some(SourceId::Worker(_)))
+        };
+        let (mut blocks, mut copies) = (0, 0);
+        for (_, node) in self.tree.iter() {
+            let workers = node.value.iter().filter(is_worker).count() as u64;
+            blocks += u64::from(node.len()) * workers.min(1);
+            copies += u64::from(node.len()) * workers;
+        }
+        (blocks, copies)
+    }
+
+    /// Removes a source and its blocks.
+    pub fn forget(&mut self, source: SourceId) {
+        if let Some(state) = self.sources.remove(&source) {
+            self.clear(state.slot);
+            self.slots[state.slot as usize] = None;
+        }
+    }
+
+    /// The last batch of a source that was applied: (epoch, seq).
+    pub fn position(&self, source: SourceId) -> Option<(u64, u64)> {
+        self.sources.get(&source).map(|state| (state.epoch, state.seq))
+    }
+
+    /// Writes to `out` how many reusable blocks of `prompt` each source holds without a gap.
+    pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
+        out.clear();
+        let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
+        let Overlap { entries, going } = out;
+        let mut depth = 0;
+        while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
+            let node = self.tree.get(id);
+            let covered = agreed - depth;
+            if depth == 0 {
+                for holder in &node.value {
+                    let source = self.slots[holder.slot as usize].expect("a holder is a source");
+                    going.push((holder.slot, entries.len() as u16));
+                    entries.push(SourceOverlap { source, by_tier: [0; MAX_TIERS], pending: 0 });
+                }
+            }
+            // Both lists are in the order of slots.
+            let mut holders = node.value.iter().peekable();
+            going.retain(|&(slot, entry)| {
+                while holders.next_if(|holder| holder.slot < slot).is_some() {}
+                let Some(holder) = holders.next_if(|holder| holder.slot == slot) else {
+                    return false;
+                };
+                let tier = holder.tiers.trailing_zeros() as usize;
+                entries[usize::from(entry)].by_tier[tier] += covered;
+                true
+            });
+            depth = agreed;
+            if agreed < node.end || going.is_empty() {
+                break;
+            }
+        }
+        going.clear();
+        entries.sort_unstable_by_key(|entry| entry.source);
+    }
+
+    fn clear(&mut self, slot: u16) {
+        let held = |(id, node): (NodeId, &crate::runs::Node<Holders>)| {
+            node.value.iter().any(|holder| holder.slot == slot).then_some((node.start, id))
+        };
+        let mut nodes: Vec<(u32, NodeId)> = self.tree.iter().filter_map(held).collect();
+        // Children before parents: a child starts deeper.
+        nodes.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, id) in nodes {
+            self.drop_claim(id, slot, u8::MAX);
+        }
+        self.clear_digest(slot);
+    }
+}
+
+/// Compares only the last hash of each run, because it covers all blocks before it.
+fn is_same_run(a: &BlockRun, b: &BlockRun) -> bool {
+    (a.start, a.end) == (b.start, b.end)
+        && !a.is_empty()
+        && (Arc::ptr_eq(&a.chain, &b.chain) || a.chain.hash(a.end - 1) == b.chain.hash(b.end - 1))
+}

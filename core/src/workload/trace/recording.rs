@@ -1,0 +1,78 @@
+//! A trace as its file has it.
+
+use super::error::TraceError;
+use super::replay::Recorded;
+use super::session_replay::RecordedSession;
+
+/// A trace as its file has it.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// The requests or sessions.
+    pub content: Content,
+    /// The size in tokens of the blocks that the trace compares. None: its prompts share nothing.
+    pub own_block_size: Option<u32>,
+}
+
+/// The content of a trace.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Requests with times.
+    Requests(Vec<Recorded>),
+    /// Sessions whose requests wait for one another.
+    Sessions(Vec<RecordedSession>),
+}
+
+impl Recording {
+    /// Keeps the first `requests` requests by time. Recorded sessions are kept whole, in the order of
+    /// the file, until they have at least that number.
+    pub fn limit(&mut self, requests: u64) {
+        match &mut self.content {
+            Content::Requests(all) => {
+                all.sort_by_key(|request| request.at_ms);
+                all.truncate(requests as usize);
+            }
+            Content::Sessions(sessions) => {
+                let mut before = 0;
+                sessions.retain(|session| {
+                    let kept = before < requests;
+                    before += session.requests.len() as u64;
+                    kept
+                });
+            }
+        }
+    }
+
+    /// The number of requests.
+    pub fn requests(&self) -> usize {
+        match &self.content {
+            Content::Requests(requests) => requests.len(),
+            Content::Sessions(sessions) => sessions.iter().map(|s| s.requests.len()).sum(),
+        }
+    }
+
+    /// Checks that a worker's block size divides the trace's, so that equal blocks of the trace are
+    /// equal blocks of the worker.
+    pub fn check_block_size(&self, block_size: u32) -> Result<(), TraceError> {
+        match self.own_block_size {
+            Some(trace_block) if block_size == 0 || !trace_block.is_multiple_of(block_size) => {
+                Err(TraceError::BlockSize { block_size, trace_block })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_sizes_must_divide() {
+        let recording =
+            |own_block_size| Recording { content: Content::Requests(Vec::new()), own_block_size };
+        let fits = |own, size| recording(own).check_block_size(size).is_ok();
+        assert!([1, 16, 64, 512].into_iter().all(|size| fits(Some(512), size)));
+        assert!([0, 3, 48, 1024].into_iter().all(|size| !fits(Some(512), size)));
+        assert!(fits(None, 48));
+    }
+}

@@ -1,0 +1,81 @@
+//! The addresses a process listens at: flags, rules and listeners.
+
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddr};
+use tokio::net::TcpListener;
+
+/// The flags for a process's addresses. Its settings file has fields with the same names.
+#[derive(clap::Args, Clone, Copy, Default, Debug)]
+pub struct ListenArgs {
+    /// The address to serve at; port 0 takes a free port [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// The address for Prometheus metrics; no metrics without it
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Allow addresses other than loopback; there is no TLS
+    #[arg(long)]
+    pub insecure_bind: bool,
+}
+
+impl ListenArgs {
+    /// These flags, with the values of `file` where a flag is missing.
+    #[must_use]
+    pub fn or(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            metrics_listen: self.metrics_listen.or(file.metrics_listen),
+            insecure_bind: self.insecure_bind || file.insecure_bind,
+        }
+    }
+
+    /// Starts the metrics server if it has an address, then listens. Returns the listener and its
+    /// address. An error is one line that names the setting and the address.
+    pub async fn bind<E: Display>(
+        self,
+        install_metrics: impl FnOnce(SocketAddr) -> Result<(), E>,
+    ) -> Result<(TcpListener, SocketAddr), String> {
+        let listen = self.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
+        for address in [Some(listen), self.metrics_listen].into_iter().flatten() {
+            may_bind(&address, self.insecure_bind)?;
+        }
+        if let Some(address) = self.metrics_listen {
+            let failed = |error| format!("metrics_listen: {address}: {error}");
+            install_metrics(address).map_err(failed)?;
+            tracing::info!(%address, "metrics");
+        }
+        bind("listen", listen).await
+    }
+}
+
+/// Listens at `address`. Returns the listener and the address it got. An error is one line that
+/// begins with `setting`, the setting's name.
+pub async fn bind(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let failed = |error| format!("{setting}: {address}: {error}");
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The processes have no TLS, so an address other than loopback needs `--insecure-bind` too. An
+/// error is one line.
+fn may_bind(address: &SocketAddr, insecure_bind: bool) -> Result<(), String> {
+    if address.ip().is_loopback() || insecure_bind {
+        return Ok(());
+    }
+    Err(format!("listen: {address} is not a loopback address, expected one or --insecure-bind"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_other_than_loopback_needs_a_second_flag() {
+        let address = |text: &str| text.parse().unwrap();
+        assert!(may_bind(&address("127.0.0.1:0"), false).is_ok());
+        assert!(may_bind(&address("[::1]:0"), false).is_ok());
+        assert!(may_bind(&address("0.0.0.0:80"), true).is_ok());
+        assert!(may_bind(&address("0.0.0.0:80"), false).unwrap_err().contains("0.0.0.0:80"));
+    }
+}

@@ -1,0 +1,73 @@
+//! What every process does before and after it serves: write logs, run with its settings, stop on a
+//! signal, exit with a status.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// The exit status of a process whose settings cannot be used, or that cannot have what they ask
+/// for.
+pub const UNUSABLE: u8 = 2;
+
+/// Writes logs to standard error, at the level that `RUST_LOG` sets (`info` if it is not set). Call
+/// this once.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal)
+        .init();
+}
+
+/// Prints one line to standard error and returns the status [`UNUSABLE`].
+pub fn unusable(line: &str) -> ExitCode {
+    eprintln!("{line}");
+    ExitCode::from(UNUSABLE)
+}
+
+/// Serves with the settings. An error in the settings, or from `serve`, is one line; the process
+/// then exits with [`UNUSABLE`].
+pub async fn run<S, F>(settings: Result<S, String>, serve: impl FnOnce(S) -> F) -> ExitCode
+where
+    F: Future<Output = Result<ExitCode, String>>,
+{
+    let served = match settings {
+        Ok(settings) => serve(settings).await,
+        Err(line) => Err(line),
+    };
+    served.unwrap_or_else(|line| unusable(&line))
+}
+
+/// The exit status of a process that has served. An error is logged.
+pub fn ended<E: Display>(served: Result<(), E>) -> ExitCode {
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A future that ends with SIGTERM or ctrl-c: the `shutdown` of a server. The signal handlers are
+/// installed when this function returns, so call it before you announce that the process is ready.
+/// Call it in a tokio runtime.
+pub fn stop_signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let handlers = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        // Without a handler, the signal ends the process at once. That is a stop too.
+        match handlers {
+            [Ok(mut terminated), Ok(mut interrupted)] => tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            },
+            [Ok(mut only), Err(_)] | [Err(_), Ok(mut only)] => {
+                only.recv().await;
+            }
+            [Err(_), Err(_)] => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Why a request went where it did, as a page: the decision, the candidates, the margin.
+
+use warmpath_proto::v1::{Candidate, ExplainResponse, Pull};
+use warmpath_sheet::{Column, Format, Page, Sheet, Value};
+
+/// What decides between candidates that cost the same.
+const TIE: &str = "fewer active requests decide, then chance";
+
+/// The decision in words, a row for each candidate, and how far ahead the chosen one was.
+pub fn explanation(answer: &ExplainResponse) -> Page {
+    let ExplainResponse { request_id, number, policy, rule, at_s, prompt_tokens, chosen, .. } =
+        answer;
+    let mut page = Page::default();
+    page.prose([
+        format!(
+            "{request_id} (r{number}), {prompt_tokens} prompt tokens, at {at_s:.3} s: w{chosen}"
+        ),
+        format!("by {policy}: {rule}"),
+    ]);
+    page.sheet(candidates(&answer.candidates));
+    page.prose([margin(answer)].into_iter().chain(decode(answer)));
+    page
+}
+
+/// A column for fetches stands only where some candidate would fetch.
+fn candidates(candidates: &[Candidate]) -> Sheet {
+    let fetches = candidates.iter().any(|candidate| candidate.pull.is_some());
+    let mut sheet = Sheet::new("", columns(fetches));
+    for candidate in candidates {
+        sheet.push(row(candidate, fetches));
+    }
+    sheet
+}
+
+fn columns(fetches: bool) -> Vec<Column> {
+    let seconds = |key: &'static str, heading: &'static str, meaning: &'static str| {
+        Column::number(key, heading, "s", meaning).format(Format::digits(6))
+    };
+    let mut columns = vec![
+        Column::text("worker", "worker", "A worker that could take the request."),
+        seconds(
+            "queue_s",
+            "queue s",
+            "Prefill work that is booked on the worker and not done yet.",
+        ),
+        seconds("prefill_s", "prefill s", "Time to compute what the worker does not hold."),
+        seconds("load_s", "load s", "Time to fetch what lies behind HBM, in a pool or on a peer."),
+        seconds("total_s", "total s", "The expected time to first token: the sum of the three."),
+        Column::number(
+            "active",
+            "active",
+            "requests",
+            "Requests under way on the worker before this one.",
+        ),
+        Column::text("overlap", "overlap", "Blocks of the prompt that the worker holds, by tier."),
+    ];
+    let pull =
+        "Blocks of the prompt that the worker would fetch, and the peer or pool that has them.";
+    columns.extend(fetches.then(|| Column::text("pull", "pull", pull)));
+    columns
+}
+
+fn row(candidate: &Candidate, fetches: bool) -> Vec<Value> {
+    let terms = candidate.terms.as_ref();
+    let pull = |pull: &Pull| format!("{} of {}", pull.blocks, pull.from);
+    let pull = fetches.then(|| Value::from(candidate.pull.as_ref().map(pull)));
+    let cells = [
+        format!("w{}", candidate.number).into(),
+        terms.map(|terms| terms.queue_s).into(),
+        terms.map(|terms| terms.prefill_s).into(),
+        terms.map(|terms| terms.load_s).into(),
+        terms.map(|terms| terms.total_s).into(),
+        candidate.active_requests.into(),
+        overlap(&candidate.overlap_by_tier).into(),
+    ];
+    cells.into_iter().chain(pull).collect()
+}
+
+/// Blocks by tier: "40 hbm + 3 tier1". None where the policy did not look.
+fn overlap(by_tier: &[u32]) -> Option<String> {
+    let tier = |i: usize| if i == 0 { "hbm".to_owned() } else { format!("tier{i}") };
+    let held = by_tier.iter().enumerate().filter(|&(i, &blocks)| blocks > 0 || i == 0);
+    let held: Vec<_> = held.map(|(i, blocks)| format!("{blocks} {}", tier(i))).collect();
+    (!held.is_empty()).then(|| held.join(" + "))
+}
+
+fn margin(answer: &ExplainResponse) -> String {
+    let chosen = answer.chosen;
+    match (answer.runner_up, answer.margin_s) {
+        (Some(second), Some(margin)) if margin > 0.0 => {
+            format!("w{chosen} before w{second} by {margin:.6} s")
+        }
+        (Some(second), Some(_)) => format!("w{chosen} before w{second}: as many seconds; {TIE}"),
+        _ if answer.candidates.len() == 1 => format!("w{chosen} was the only candidate"),
+        _ => format!("w{chosen} by the rule, which weighs no seconds"),
+    }
+}
+
+fn decode(answer: &ExplainResponse) -> Option<String> {
+    let (chosen, decode) = (answer.chosen, answer.decode?);
+    Some(format!("w{chosen} computes the prompt, w{decode} the answer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warmpath_proto::v1::Terms;
+    use warmpath_sheet::render;
+
+    fn answer() -> ExplainResponse {
+        let candidate =
+            |number, active_requests, overlap: [u32; 4], [queue_s, prefill_s, load_s]: [f64; 3]| {
+                let total_s = queue_s + prefill_s + load_s;
+                let terms = Some(Terms { queue_s, prefill_s, load_s, total_s });
+                Candidate {
+                    number,
+                    active_requests,
+                    overlap_by_tier: overlap.to_vec(),
+                    terms,
+                    pull: None,
+                }
+            };
+        ExplainResponse {
+            request_id: "a".to_owned(),
+            number: 7,
+            policy: "kv-aware".to_owned(),
+            rule: "The least.".to_owned(),
+            prompt_tokens: 320,
+            chosen: 1,
+            candidates: vec![
+                candidate(1, 2, [12, 3, 0, 0], [0.5, 0.25, 0.125]),
+                candidate(10, 0, [0; 4], [0.0, 12.5, 0.0]),
+            ],
+            runner_up: Some(10),
+            margin_s: Some(11.625),
+            ..Default::default()
+        }
+    }
+
+    fn text(answer: &ExplainResponse) -> String {
+        render::page(&explanation(answer), 80)
+    }
+
+    #[test]
+    fn an_explanation_is_a_table_that_lines_up() {
+        assert_eq!(
+            text(&answer()),
+            "a (r7), 320 prompt tokens, at 0.000 s: w1\n\
+             by kv-aware: The least.\n\n\
+             worker   queue s  prefill s    load s    total s  active  overlap\n\
+             w1      0.500000   0.250000  0.125000   0.875000       2  12 hbm + 3 tier1\n\
+             w10     0.000000  12.500000  0.000000  12.500000       0  0 hbm\n\n\
+             w1 before w10 by 11.625000 s\n"
+        );
+    }
+
+    #[test]
+    fn fetches_have_a_column_where_there_are_any() {
+        let mut pulled = answer();
+        pulled.candidates[0].pull = Some(Pull { from: "w3".to_owned(), blocks: 16 });
+        let text = render::page(&explanation(&pulled), 120);
+        let ends: Vec<&str> = ["w1  ", "w10 "]
+            .map(|worker| text.lines().find(|line| line.starts_with(worker)).unwrap())
+            .map(|line| line.rsplit_once("  ").unwrap().1)
+            .to_vec();
+        assert_eq!(ends, ["16 of w3", "-"], "{text}");
+    }
+
+    #[test]
+    fn the_last_lines_say_what_decided_and_which_worker_answers() {
+        let tie = ExplainResponse { margin_s: Some(0.0), ..answer() };
+        assert!(
+            text(&tie).ends_with("as many seconds; fewer active requests decide, then chance\n")
+        );
+        let mut other = ExplainResponse { runner_up: None, margin_s: None, ..answer() };
+        for candidate in &mut other.candidates {
+            (candidate.terms, candidate.overlap_by_tier) = (None, Vec::new());
+        }
+        let shown = text(&other);
+        assert!(shown.contains("\nw10     -          -       -        -       0  -\n"), "{shown}");
+        assert!(shown.ends_with("\n\nw1 by the rule, which weighs no seconds\n"), "{shown}");
+        other.candidates.truncate(1);
+        other.decode = Some(4);
+        let shown = text(&other);
+        let end = "\nw1 was the only candidate\nw1 computes the prompt, w4 the answer\n";
+        assert!(shown.ends_with(end), "{shown}");
+    }
+}

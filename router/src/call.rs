@@ -1,0 +1,83 @@
+//! What the router asks of a worker and what the worker answers, in no protocol's terms.
+
+use crate::payload::{AnswerBody, HeldPrompt, RequestBody};
+use std::time::Instant;
+use warmpath_core::id::ORIGINS;
+use warmpath_proto::hints::PullHint;
+use warmpath_proto::scope::ScopeHint;
+
+/// One request as a worker gets it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The router's own name for the request, unique among all requests of all routers.
+    pub id: &'a str,
+    /// Replaces the client's salt.
+    pub salt: String,
+    /// Which blocks are public, and the tenant's number.
+    pub scope: &'a ScopeHint,
+    /// The pool or the worker to fetch blocks from.
+    pub pull: Option<PullHint>,
+    /// The prompt's KV, if another worker holds it for this one.
+    pub held: Option<HeldPrompt>,
+    pub body: RequestBody,
+    /// Token ids.
+    pub prompt: &'a [u32],
+    pub deadline: Option<Instant>,
+}
+
+/// One message of an answer: its bytes, and the facts the router needs from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AnswerPart {
+    pub body: AnswerBody,
+    /// Answer tokens in this message.
+    pub tokens: u32,
+    /// Present in the last message.
+    pub end: Option<AnswerEnd>,
+}
+
+/// How a worker ended an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerEnd {
+    /// The router asked it to abort the request.
+    Aborted,
+    Finished {
+        /// Prompt tokens that the worker did not compute.
+        cached_tokens: u32,
+        /// The same, by where they came from. None: the worker does not say.
+        by_origin: Option<[u32; ORIGINS]>,
+        /// The worker got the prompt's KV from the worker that held it.
+        kv_came: bool,
+    },
+}
+
+/// A call to a worker that failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct UpstreamError {
+    pub kind: FailureKind,
+    /// One line.
+    pub why: String,
+}
+
+impl UpstreamError {
+    /// The worker, or the connection to it, is gone.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unavailable, why: why.into() }
+    }
+}
+
+/// What kind of failure a worker reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailureKind {
+    /// The request cannot be served as it is.
+    InvalidRequest,
+    NotFound,
+    AlreadyExists,
+    FailedPrecondition,
+    ResourceExhausted,
+    OutOfRange,
+    DeadlineExceeded,
+    Unsupported,
+    /// The worker is gone, or its answer cannot be read. A new attempt may help.
+    Unavailable,
+}

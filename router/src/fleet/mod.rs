@@ -1,0 +1,12 @@
+//! The workers and pools of one router, as data.
+//!
+//! - [`status`]: the members of the fleet, and what all workers agree on.
+//! - [`worker`], [`pool`]: one of them: its number, its URL, and how to speak with it.
+//! - [`connect`]: which protocols a worker or a pool at a URL speaks.
+//! - [`roster`]: the workers by number.
+
+pub mod connect;
+pub mod pool;
+pub mod roster;
+pub mod status;
+pub mod worker;

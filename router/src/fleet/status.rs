@@ -1,0 +1,36 @@
+//! The members of the fleet, and what all workers agree on.
+
+/// The members of the fleet. A change can be waited for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct FleetStatus {
+    /// URLs of the workers that take requests or drain.
+    pub joined: Vec<String>,
+    /// URLs of the pools that are followed.
+    pub pools: Vec<String>,
+    /// URLs of workers and pools that do not match this router, and why. The router asks them again
+    /// each 5 s.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Counts since the router started, and of now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// Requests that clients wait for now.
+    pub in_flight: usize,
+    /// Requests that are booked on workers now.
+    pub booked: usize,
+    /// Requests that are held for a worker now.
+    pub held: usize,
+    /// Feeds that skipped a batch, or with a digest that differs from the index.
+    pub resyncs: u64,
+    /// Runs of blocks in the prefix index.
+    pub runs: usize,
+}
+
+/// What all workers of the fleet agree on. The first worker that joins sets it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FleetTerms {
+    pub model: String,
+    /// Tokens a block.
+    pub block_size: u32,
+}

@@ -1,0 +1,72 @@
+//! One worker: its number, how to send it requests, how to learn of it, and its standing.
+
+use crate::source::event::EventSource;
+use crate::upstream::Upstream;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::watch;
+use warmpath_core::id::WorkerId;
+
+/// A worker's standing with this router.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Joined,
+    /// Lost, or not reached yet, and why.
+    Away(String),
+    /// It does not match this router, and why.
+    Refused(String),
+}
+
+/// A worker of this router.
+#[derive(Debug)]
+pub struct WorkerLink {
+    pub id: WorkerId,
+    pub url: String,
+    /// Its name in metrics, logs and response metadata.
+    pub name: String,
+    pub upstream: Upstream,
+    pub source: Box<dyn EventSource>,
+    standing: watch::Sender<Standing>,
+    /// An operator is removing it. That cannot be undone.
+    pub leaving: AtomicBool,
+}
+
+impl WorkerLink {
+    pub fn new(id: WorkerId, url: &str, upstream: Upstream, source: Box<dyn EventSource>) -> Self {
+        Self {
+            id,
+            url: url.to_owned(),
+            name: id.to_string(),
+            upstream,
+            source,
+            standing: watch::Sender::new(Standing::Away("not reached yet".to_owned())),
+            leaving: AtomicBool::new(false),
+        }
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    pub fn set_standing(&self, standing: Standing) {
+        self.standing.send_replace(standing);
+    }
+
+    /// Returns the reason when the worker leaves the fleet. Only the feed shows that an engine is
+    /// stuck: the worker still accepts calls, and would hold them for ever.
+    pub async fn lost(&self) -> String {
+        let mut standing = self.standing.subscribe();
+        match standing.wait_for(|standing| *standing != Standing::Joined).await.as_deref() {
+            Ok(Standing::Away(why) | Standing::Refused(why)) => why.clone(),
+            // The sender is a part of `self`.
+            Ok(Standing::Joined) | Err(_) => unreachable!("the sender lives as long as its link"),
+        }
+    }
+
+    /// Ends requests on the worker. A failure is only logged: the worker is then lost, or ends them
+    /// itself.
+    pub async fn abort(&self, ids: Vec<String>) {
+        if let Err(error) = self.upstream.abort(ids).await {
+            tracing::debug!(worker = self.name, %error, "abort failed");
+        }
+    }
+}

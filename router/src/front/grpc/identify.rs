@@ -1,0 +1,92 @@
+//! The tenant of a call, from its metadata: `authorization: Bearer TOKEN`.
+
+use super::status::refused;
+use crate::state::RouterState;
+use crate::tenants::{Tenant, Tenants};
+use std::sync::Arc;
+use tonic::metadata::MetadataMap;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Extensions, Request, Status};
+
+/// A service whose calls have a tenant. A call without one is refused before its message is read.
+pub fn identified<S>(
+    state: &Arc<RouterState>,
+    service: S,
+) -> InterceptedService<S, impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone + use<S>>
+{
+    let state = Arc::clone(state);
+    InterceptedService::new(service, move |mut request: Request<()>| {
+        match tenant_of(&state.tenants, request.metadata()) {
+            Ok(tenant) => {
+                request.extensions_mut().insert(tenant);
+                Ok(request)
+            }
+            Err(status) => Err(refused(&state, status)),
+        }
+    })
+}
+
+/// The tenant that [`identified`] found.
+pub fn sender(extensions: &Extensions) -> Result<&Arc<Tenant>, Status> {
+    extensions.get().ok_or_else(|| Status::unauthenticated("the call has no tenant"))
+}
+
+/// The errors tell no more about a token than that no tenant has it.
+fn tenant_of(tenants: &Tenants, metadata: &MetadataMap) -> Result<Arc<Tenant>, Status> {
+    if let Some(tenant) = tenants.without_tokens() {
+        return Ok(Arc::clone(tenant));
+    }
+    let mut given = metadata.get_all("authorization").iter();
+    let (Some(value), None) = (given.next(), given.next()) else {
+        return Err(Status::unauthenticated("authorization: expected one `Bearer TOKEN`"));
+    };
+    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = token else {
+        return Err(Status::unauthenticated("authorization: expected `Bearer TOKEN`"));
+    };
+    let tenant = tenants.with_token(token).cloned();
+    tenant.ok_or_else(|| Status::unauthenticated("authorization: unknown token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::tenants::TenantConfig;
+
+    #[test]
+    fn only_a_bearer_token_names_a_tenant() {
+        let tenant = |(name, token): (&str, &str)| TenantConfig {
+            name: name.to_owned(),
+            token: Secret::new(token),
+            group: None,
+        };
+        let all = [("a", "token-of-tenant-a"), ("b", "token-of-tenant-b")].map(tenant);
+        let tenants = Tenants::new(&all, "default", "secret");
+        let with = |values: &[&str]| {
+            let mut metadata = MetadataMap::new();
+            for value in values {
+                metadata.append("authorization", value.parse().unwrap());
+            }
+            tenant_of(&tenants, &metadata).map(|tenant| tenant.id.0).map_err(|status| status.code())
+        };
+        assert_eq!(with(&["Bearer token-of-tenant-a"]), Ok(0));
+        assert_eq!(with(&["bearer token-of-tenant-b"]), Ok(1));
+        let refused: [&[&str]; 8] = [
+            &[],
+            &["token-of-tenant-a"],
+            &["Basic token-of-tenant-a"],
+            &["Bearer token-of-tenant-"],
+            &["Bearer token-of-tenant-ab"],
+            &["Bearer  token-of-tenant-a"],
+            &["Bearer "],
+            &["Bearer token-of-tenant-a", "Bearer token-of-tenant-b"],
+        ];
+        for values in refused {
+            assert_eq!(with(values), Err(tonic::Code::Unauthenticated), "{values:?}");
+        }
+        let alone = Tenants::new(&[], "default", "");
+        assert_eq!(tenant_of(&alone, &MetadataMap::new()).unwrap().name, "default");
+    }
+}

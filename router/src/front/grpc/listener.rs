@@ -1,0 +1,87 @@
+//! The services on a listener, with health and reflection.
+
+use super::control::FleetControl;
+use super::identify::identified;
+use super::inference::InferenceService;
+use crate::fleet::status::FleetStatus;
+use crate::state::RouterState;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use warmpath_proto::control::ControlService;
+use warmpath_proto::probes;
+use warmpath_proto::raw::inference_server::InferenceServer;
+use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::vllm::control_server::ControlServer;
+
+/// Why a listener cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// vLLM's services for clients. Health and reflection need no tenant: probes use them.
+pub struct GrpcFront {
+    services: Router,
+    health: HealthReporter,
+}
+
+impl GrpcFront {
+    pub fn new(state: &Arc<RouterState>) -> Result<Self, FrontError> {
+        let (health, server) = probes::server(PENDING_RESETS)?;
+        let inference = InferenceServer::new(InferenceService(Arc::clone(state)))
+            .max_decoding_message_size(MAX_GENERATE_BYTES);
+        let control = FleetControl(Arc::clone(state));
+        let control = ControlServer::new(ControlService(Arc::new(control)));
+        let (inference, control) = (identified(state, inference), identified(state, control));
+        let services = server.add_service(inference).add_service(control);
+        Ok(Self { services, health })
+    }
+
+    /// The health that probes ask for.
+    pub fn health(&self) -> Health {
+        Health(self.health.clone())
+    }
+
+    /// Serves until `closed`. Then waits for the open connections.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        closed: impl Future<Output = ()>,
+    ) -> Result<(), FrontError> {
+        let incoming = transport::accept(listener);
+        Ok(self.services.serve_with_incoming_shutdown(incoming, closed).await?)
+    }
+}
+
+/// The health that probes ask for.
+#[derive(Clone, Debug)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// A router is healthy while it has a worker. Runs as long as the router lives.
+    pub async fn follow(self, mut status: watch::Receiver<FleetStatus>) {
+        loop {
+            let serving = match status.borrow_and_update().joined.is_empty() {
+                true => ServingStatus::NotServing,
+                false => ServingStatus::Serving,
+            };
+            self.0.set_service_status("", serving).await;
+            self.0.set_service_status("vllm.Inference", serving).await;
+            if status.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The router shuts down.
+    pub async fn stop(&self) {
+        self.0.set_service_status("", ServingStatus::NotServing).await;
+    }
+}

@@ -1,0 +1,19 @@
+//! Clients that speak vLLM's gRPC. To them the router looks like one vLLM server.
+//!
+//! - `inference`: the generate calls.
+//! - `control`: vLLM's control calls.
+//! - `request`: a generate request in the router's terms.
+//! - `identify`: the tenant of a call, from its metadata.
+//! - `status`: errors as gRPC statuses.
+//! - `listener`: the services on a listener, with health and reflection.
+
+mod control;
+mod identify;
+mod inference;
+mod listener;
+mod request;
+mod status;
+
+pub use listener::{FrontError, GrpcFront};
+pub use request::incoming;
+pub use status::of_error;

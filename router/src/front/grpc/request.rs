@@ -1,0 +1,35 @@
+//! A generate request, from vLLM's terms into the router's.
+
+use crate::incoming::Incoming;
+use crate::payload::{RequestBody, VllmRequest};
+use crate::tenants::Tenant;
+use std::sync::Arc;
+use std::time::Instant;
+use tonic::Status;
+use warmpath_proto::generate;
+use warmpath_proto::raw::Bytes;
+use warmpath_proto::vllm::GenerateRequest;
+
+/// Checks a request for `model`. `fields` are those of `message`. The result has no deadline: that
+/// is not in the message. An error names the field.
+pub fn incoming(
+    mut fields: GenerateRequest,
+    message: Bytes,
+    model: &str,
+    tenant: Arc<Tenant>,
+    received: Instant,
+) -> Result<Incoming, Status> {
+    let accepted = generate::accept(&mut fields, model)?;
+    generate::refuse_transfer(&accepted)?;
+    Ok(Incoming {
+        received,
+        tenant,
+        name: accepted.request_id,
+        prompt: accepted.prompt,
+        session: accepted.session_id,
+        cache_salt: accepted.cache_salt,
+        priority: accepted.priority,
+        deadline: None,
+        body: RequestBody::Vllm(VllmRequest { fields, message }),
+    })
+}

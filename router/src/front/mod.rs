@@ -1,0 +1,8 @@
+//! What a client speaks. Each protocol has a folder here.
+//!
+//! A front reads a request into an `Incoming`, calls `relay::start`, and writes the answer and the
+//! errors in its protocol's terms.
+//!
+//! - [`grpc`]: vLLM's gRPC.
+
+pub mod grpc;

@@ -1,0 +1,36 @@
+//! The gauges, refreshed now and then from the router's state.
+
+use crate::metrics::{ACTIVE, BACKLOG, HELD, HELD_TOKENS, IN_FLIGHT, RUNS, TAKES};
+use crate::state::RouterState;
+use metrics::gauge;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const REFRESH: Duration = Duration::from_millis(500);
+
+/// Refreshes the gauges until it is dropped.
+pub async fn refresh(state: &RouterState) {
+    // A worker's number is never given again, so the gauges of a removed worker stay at 0.
+    let mut known = BTreeSet::new();
+    loop {
+        let now = state.router.clock().now();
+        known.extend(state.roster.links().iter().map(|link| (link.id, link.name.clone())));
+        state.router.fleet(|fleet| {
+            for (id, name) in &known {
+                let worker = fleet.worker(*id);
+                let takes = worker.is_some_and(|worker| worker.takes_requests());
+                gauge!(TAKES, "worker" => name.clone()).set(f64::from(u8::from(takes)));
+                let active = worker.map_or(0, |worker| worker.active());
+                gauge!(ACTIVE, "worker" => name.clone()).set(f64::from(active));
+                let backlog = worker.map_or(0.0, |worker| worker.backlog(now).as_secs_f64());
+                gauge!(BACKLOG, "worker" => name.clone()).set(backlog);
+            }
+        });
+        let held = state.router.held();
+        gauge!(HELD).set(held.requests as f64);
+        gauge!(HELD_TOKENS).set(held.prompt_tokens as f64);
+        gauge!(IN_FLIGHT).set(state.in_flight.len() as f64);
+        gauge!(RUNS).set(state.index.read().runs() as f64);
+        tokio::time::sleep(REFRESH).await;
+    }
+}

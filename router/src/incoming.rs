@@ -1,0 +1,29 @@
+//! A request as it enters the router, the same for every front.
+
+use crate::payload::RequestBody;
+use crate::tenants::Tenant;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A request that a front has read and checked.
+#[derive(Debug)]
+pub struct Incoming {
+    /// When the front got the request. The router's own time counts from here.
+    pub received: Instant,
+    /// The tenant that sent it.
+    pub tenant: Arc<Tenant>,
+    /// The client's name for the request. Empty: the client gave none.
+    pub name: String,
+    /// Token ids, at least one.
+    pub prompt: Vec<u32>,
+    /// The client's name for the session.
+    pub session: Option<String>,
+    /// The client's own salt. Blocks are shared only between requests with equal salts.
+    pub cache_salt: String,
+    /// The priority the client gave. Policies may read it; no queue obeys it.
+    pub priority: i32,
+    /// When the client gives up.
+    pub deadline: Option<Instant>,
+    /// The request to pass on.
+    pub body: RequestBody,
+}

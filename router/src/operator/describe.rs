@@ -1,0 +1,55 @@
+//! A worker as an operator sees it.
+
+use crate::fleet::worker::{Standing, WorkerLink};
+use crate::state::RouterState;
+use std::sync::atomic::Ordering;
+use warmpath_core::routing::fleet::WorkerState;
+use warmpath_proto::convert;
+use warmpath_proto::v1::{Worker, WorkerStanding};
+
+/// A worker: its standing, and its load if it is in the fleet.
+pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
+    let now = router.router.clock().now();
+    router.router.fleet(|fleet| {
+        let mut worker = Worker {
+            number: link.id.0,
+            url: link.url.clone(),
+            drained: fleet.is_drained(link.id),
+            ..Default::default()
+        };
+        if let Some(state) = fleet.worker(link.id) {
+            worker.epoch = Some(state.info.epoch);
+            worker.model = router.terms.get().map_or_else(String::new, |t| t.model.clone());
+            worker.block_size = state.info.block_size;
+            worker.total_blocks = state.info.total_blocks;
+            worker.active_requests = state.active();
+            worker.backlog_s = state.backlog(now).as_secs_f64();
+            worker.load = state.load().map(|(_, load)| convert::load_to_wire(load));
+            worker.why = why_draining(link, state);
+            worker.set_standing(match state.takes_requests() {
+                true => WorkerStanding::Joined,
+                false => WorkerStanding::Draining,
+            });
+            return worker;
+        }
+        let (standing, why) = match link.standing() {
+            Standing::Refused(why) => (WorkerStanding::Refused, why),
+            Standing::Away(why) => (WorkerStanding::Lost, why),
+            // It is about to join the fleet, or to leave it.
+            Standing::Joined => (WorkerStanding::Lost, String::new()),
+        };
+        worker.set_standing(standing);
+        worker.why = why;
+        worker
+    })
+}
+
+fn why_draining(link: &WorkerLink, state: &WorkerState) -> String {
+    let reasons = [
+        (link.leaving.load(Ordering::Acquire), "being removed"),
+        (state.draining, "by itself"),
+        (state.drained, "by the operator"),
+    ];
+    let reasons: Vec<_> = reasons.iter().filter(|(is, _)| *is).map(|(_, why)| *why).collect();
+    reasons.join(", ")
+}

@@ -1,0 +1,38 @@
+//! Messages that the router passes on and does not take apart. Each is named by its format.
+//!
+//! A front makes a [`RequestBody`] and gets back [`AnswerBody`]s; an upstream does the reverse. The
+//! code between them moves these types and never looks inside. Another format is one more variant
+//! here, and the compiler then points to every front and every upstream that must handle it.
+
+use warmpath_proto::raw::Bytes;
+use warmpath_proto::transfer::Struct;
+use warmpath_proto::vllm::GenerateRequest;
+
+/// A generate request in the format its front received it in.
+#[derive(Clone, Debug)]
+pub enum RequestBody {
+    Vllm(VllmRequest),
+}
+
+/// A request in vLLM's gRPC format.
+#[derive(Clone, Debug)]
+pub struct VllmRequest {
+    /// All fields but the prompt.
+    pub fields: GenerateRequest,
+    /// The whole message as it was received. The prompt is copied from here, so it is never encoded
+    /// again.
+    pub message: Bytes,
+}
+
+/// One message of an answer, in the format its worker sent it in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AnswerBody {
+    Vllm(Bytes),
+}
+
+/// Where a worker holds the KV of a prompt that another worker will answer. The second worker gets
+/// it as it is.
+#[derive(Clone, Debug)]
+pub enum HeldPrompt {
+    Vllm(Struct),
+}

@@ -1,0 +1,298 @@
+//! What a request leaves in the router while it is under way.
+//!
+//! However a request ends, its [`Flight`] is dropped and leaves nothing behind: no entry in a
+//! table, no booking, no place among the held requests, and no work on a worker that no client
+//! waits for.
+
+use crate::call::{AnswerEnd, FailureKind, UpstreamError};
+use crate::error::RequestError;
+use crate::fleet::worker::WorkerLink;
+use crate::handle::Arrival;
+use crate::in_flight::{Key, Tracked};
+use crate::incoming::Incoming;
+use crate::metrics::{self, Outcome};
+use crate::policy::ActivePolicy;
+use crate::state::RouterState;
+use crate::waiting::Verdict;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::request::Request;
+use warmpath_core::routing::input::{Decision, Input};
+
+/// When a worker dies, its feed ends at most this long after its other connections.
+const LOSS_SHOWS: Duration = Duration::from_millis(250);
+
+/// How far a request is.
+#[derive(Debug)]
+enum Stage {
+    /// The core router does not know it.
+    Registered,
+    /// The core router holds it. The receiver lives as long as its sender is waited for: a verdict
+    /// always has a receiver.
+    Held(oneshot::Receiver<Verdict>),
+    /// Sent to this worker.
+    Sent(Arc<WorkerLink>),
+    /// Its end is known.
+    Over,
+}
+
+/// A request's footprint in the router. Dropping it removes the footprint.
+#[derive(Debug)]
+pub struct Flight {
+    state: Arc<RouterState>,
+    pub id: RequestId,
+    /// Its key in the table of requests.
+    key: Key,
+    pub upstream_id: Arc<str>,
+    stage: Stage,
+    /// The worker that may still hold the prompt's KV for the worker that answers.
+    holds: Option<Arc<WorkerLink>>,
+    /// The worker that computed the prompt, if it is not the one that answers.
+    computed: Option<Arc<WorkerLink>>,
+    /// The policy that chose the worker.
+    policy: ActivePolicy,
+}
+
+impl Flight {
+    /// Enters a request into the table.
+    pub fn register(state: &Arc<RouterState>, incoming: &Incoming) -> Result<Self, RequestError> {
+        let id = RequestId(state.next_id.fetch_add(1, Ordering::Relaxed));
+        let upstream_id: Arc<str> = format!("warmpath-{:x}-{}", state.instance, id.0).into();
+        let name = match incoming.name.as_str() {
+            "" => upstream_id.to_string(),
+            named => named.to_owned(),
+        };
+        let upstream = Arc::clone(&upstream_id);
+        let tracked = Tracked { id, link: None, upstream_id: upstream, aborted: false };
+        let key = (incoming.tenant.id, name);
+        if !state.in_flight.add(key.clone(), tracked) {
+            return Err(RequestError::NameInUse(key.1));
+        }
+        let (policy, state) = (state.router.policy(), Arc::clone(state));
+        let (holds, computed, stage) = (None, None, Stage::Registered);
+        Ok(Self { state, id, key, upstream_id, stage, holds, computed, policy })
+    }
+
+    /// Gets a decision, and waits for it while the core router holds the request. Also returns how
+    /// long it was held.
+    pub async fn dispatch(
+        &mut self,
+        request: Request,
+        deadline: Option<Instant>,
+    ) -> Result<(Arc<WorkerLink>, Decision, Duration), RequestError> {
+        let (verdict, held_for) = match self.state.router.arrive(request) {
+            Arrival::Decided(verdict) => (verdict, Duration::ZERO),
+            Arrival::Held(verdict) => {
+                let since = Instant::now();
+                self.stage = Stage::Held(verdict);
+                (self.wait(deadline).await?, since.elapsed())
+            }
+        };
+        self.stage = Stage::Over;
+        let decision = match verdict {
+            Verdict::Dispatch(decision) => decision,
+            Verdict::Reject(reason) => return Err(reason.into()),
+            Verdict::Aborted => return Err(RequestError::AbortedHeld),
+            Verdict::Draining => return Err(RequestError::Draining),
+        };
+        self.policy = self.state.router.policy();
+        self.state.decided.push(&self.key, self.id);
+        let Some(link) = self.state.roster.get(decision.worker) else {
+            // An operator removed it since the decision, without waiting for its requests.
+            self.state.router.tell(Input::Cancelled(self.id));
+            return Err(RequestError::WorkerRemoved(decision.worker));
+        };
+        if let Some(overlap) = decision.overlap {
+            metrics::overlap(&link.name, overlap.iter().sum());
+        }
+        if let Some(pull) = decision.pull {
+            metrics::pull(&link.name, pull);
+        }
+        self.state.in_flight.set_worker(&self.key, &link);
+        self.stage = Stage::Sent(Arc::clone(&link));
+        Ok((link, decision, held_for))
+    }
+
+    /// Waits for the verdict about a held request.
+    async fn wait(&mut self, deadline: Option<Instant>) -> Result<Verdict, RequestError> {
+        // Its client may have aborted it before it was held.
+        if self.state.in_flight.is_aborted(&self.key) {
+            self.state.router.withdraw(self.id, Verdict::Aborted);
+        }
+        let Stage::Held(verdict) = &mut self.stage else {
+            unreachable!("only a held request waits")
+        };
+        let passed = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // A verdict that is there counts, even if the deadline has just passed.
+            biased;
+            verdict = verdict => Ok(verdict.expect("the router keeps the sender until it sends")),
+            () = passed => {
+                self.state.router.cancel(self.id, "deadline_exceeded");
+                self.stage = Stage::Over;
+                Err(RequestError::DeadlinePassedHeld)
+            }
+        }
+    }
+
+    /// The first of two workers is done, with or without success: the second is next. `computed`:
+    /// the first one has computed the prompt.
+    pub fn hand_over(
+        &mut self,
+        decode: WorkerId,
+        computed: bool,
+    ) -> Result<Arc<WorkerLink>, RequestError> {
+        self.state.router.tell(Input::PrefillDone(self.id));
+        let Some(link) = self.state.roster.get(decode) else {
+            // An operator removed it since the decision, without waiting for its requests.
+            self.give_up(Outcome::WorkerFailed);
+            return Err(RequestError::WorkerRemoved(decode));
+        };
+        self.state.in_flight.set_worker(&self.key, &link);
+        let first = std::mem::replace(&mut self.stage, Stage::Sent(Arc::clone(&link)));
+        if let Stage::Sent(first) = first {
+            self.computed = computed.then(|| Arc::clone(&first));
+            self.holds = Some(first);
+        }
+        Ok(link)
+    }
+
+    pub fn first_token(&mut self) {
+        self.state.router.tell(Input::FirstToken(self.id));
+    }
+
+    /// The worker's call failed, so the worker has nothing to abort.
+    pub fn failed(&mut self, cause: UpstreamError) -> RequestError {
+        let Some(link) = self.end(Outcome::WorkerFailed) else {
+            return RequestError::EndedTwice;
+        };
+        match cause.kind {
+            FailureKind::Unavailable => self.release_after_loss(&link),
+            _ => self.state.router.tell(Input::Cancelled(self.id)),
+        }
+        self.failure(&link, cause)
+    }
+
+    /// Ends the booking on a worker whose connection broke. The worker may be gone, and its feed says so a
+    /// moment later. While requests are held, the booking stays until then: otherwise the core router
+    /// would send them, one after the other, to a worker that is gone.
+    fn release_after_loss(&self, link: &Arc<WorkerLink>) {
+        let (state, link, id) = (Arc::clone(&self.state), Arc::clone(link), self.id);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if state.router.held().requests > 0 => drop(runtime.spawn(async move {
+                let _ = tokio::time::timeout(LOSS_SHOWS, link.lost()).await;
+                state.router.tell(Input::Cancelled(id));
+            })),
+            _ => state.router.tell(Input::Cancelled(id)),
+        }
+    }
+
+    /// The worker left the fleet before it accepted the request.
+    pub fn lost(&mut self, why: &str) -> RequestError {
+        let Stage::Sent(link) = &self.stage else { return RequestError::EndedTwice };
+        let link = Arc::clone(link);
+        self.give_up(Outcome::WorkerFailed);
+        let why = format!("lost before it took the request: {why}");
+        self.failure(&link, UpstreamError::unavailable(why))
+    }
+
+    fn failure(&self, link: &WorkerLink, cause: UpstreamError) -> RequestError {
+        let worker = format!("{} ({})", link.name, link.url);
+        let error = RequestError::Worker { worker, cause };
+        tracing::warn!(worker = link.name, request = self.key.1, %error, "request failed");
+        error
+    }
+
+    pub fn past_deadline(&mut self, tokens: u32) -> RequestError {
+        self.give_up(Outcome::DeadlineExceeded);
+        RequestError::DeadlinePassed { tokens }
+    }
+
+    /// The worker ended the answer.
+    pub fn ended(&mut self, end: AnswerEnd, block_size: u32) {
+        let AnswerEnd::Finished { cached_tokens, by_origin, kv_came } = end else {
+            self.end(Outcome::Aborted);
+            self.state.router.tell(Input::Cancelled(self.id));
+            return;
+        };
+        if kv_came {
+            // The worker that held the KV has released it. Otherwise `end`, below, tells it to.
+            self.holds = None;
+        }
+        if let Some(link) = self.end(Outcome::Finished) {
+            // The hit is the prefill worker's, as was the prediction.
+            let found_by = &self.computed.as_ref().unwrap_or(&link).name;
+            metrics::hit(found_by, cached_tokens / block_size);
+            if let Some(tokens) = by_origin {
+                metrics::pulled(found_by, &tokens.map(|tokens| tokens / block_size));
+            }
+        }
+        self.state.router.tell(Input::Finished { id: self.id, cached_tokens, by_origin });
+    }
+
+    /// No client waits any more: the worker is told, and the booking ends.
+    fn give_up(&mut self, outcome: Outcome) {
+        let Some(link) = self.end(outcome) else { return };
+        self.state.router.tell(Input::Cancelled(self.id));
+        self.abort(link);
+    }
+
+    fn abort(&self, link: Arc<WorkerLink>) {
+        let ids = vec![self.upstream_id.to_string()];
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { link.abort(ids).await });
+        }
+    }
+
+    /// The worker knows the request from now on, so an abort that came before can be passed on.
+    pub fn reached_worker(&self) {
+        if let Stage::Sent(link) = &self.stage
+            && self.state.in_flight.is_aborted(&self.key)
+        {
+            self.abort(Arc::clone(link));
+        }
+    }
+
+    /// The client's name for the request, or the router's.
+    pub fn name(&self) -> &str {
+        &self.key.1
+    }
+
+    /// Its end is known.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// The first call gets the link, and must tell the core router of the end.
+    fn end(&mut self, outcome: Outcome) -> Option<Arc<WorkerLink>> {
+        if !matches!(self.stage, Stage::Sent(_)) {
+            return None;
+        }
+        let Stage::Sent(link) = std::mem::replace(&mut self.stage, Stage::Over) else {
+            return None;
+        };
+        if let Some(holds) = self.holds.take() {
+            self.abort(holds);
+        }
+        metrics::ended(&link.name, &self.policy, outcome);
+        Some(link)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Held(_)) {
+            self.state.router.cancel(self.id, "client_gone");
+        }
+        self.give_up(Outcome::ClientGone);
+        self.state.in_flight.remove(&self.key);
+    }
+}

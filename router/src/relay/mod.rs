@@ -1,0 +1,21 @@
+//! One request on its way: named, decided, sent to its worker, its answer passed back byte for
+//! byte.
+//!
+//! - `start`: the steps in order.
+//! - [`naming`]: a prompt's blocks by name, and the request as the core router sees it.
+//! - `flight`: what a request leaves in the router while it is under way, and the wait for a
+//!   decision.
+//! - `handover`: a prompt that one worker computes and another answers.
+//! - `answer`: the stream of the answer.
+//! - `abort`: ending a request by its name.
+
+mod abort;
+mod answer;
+mod flight;
+mod handover;
+pub mod naming;
+mod start;
+
+pub use abort::abort;
+pub use answer::Answer;
+pub use start::{Started, start};

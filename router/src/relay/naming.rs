@@ -1,0 +1,70 @@
+//! A prompt's blocks by name, and the request as the core router sees it.
+
+use crate::fleet::status::FleetTerms;
+use crate::incoming::Incoming;
+use crate::state::RouterState;
+use warmpath_core::block::{TokenBlocks, hash_blocks};
+use warmpath_core::id::{RequestId, SessionId};
+use warmpath_core::request::Request;
+use warmpath_core::sharing::SharingScope;
+use warmpath_proto::generate;
+use warmpath_proto::scope::{Circle, ScopeHint};
+
+/// A prompt's blocks by name, and what a worker needs to give them the same names.
+#[derive(Debug)]
+pub struct Named {
+    /// Replaces the client's salt.
+    pub salt: String,
+    pub scope: ScopeHint,
+    pub prompt: TokenBlocks,
+}
+
+/// Names the blocks of a prompt within its scope. `upstream_id` is the scope of a request that
+/// shares nothing; no other request has it.
+pub fn name(
+    state: &RouterState,
+    terms: &FleetTerms,
+    incoming: &Incoming,
+    upstream_id: &str,
+) -> Named {
+    let secret = state.config.secret();
+    let tenant = &incoming.tenant;
+    let own = Circle::Tenant(&tenant.name);
+    let circle = match (state.config.sharing, &incoming.session, &tenant.group) {
+        (SharingScope::Session, Some(session), _) => {
+            Circle::Session { tenant: &tenant.name, session }
+        }
+        (SharingScope::None, ..) | (SharingScope::Session, None, _) => Circle::Request(upstream_id),
+        (SharingScope::Group, _, Some(group)) => Circle::Group(group),
+        (SharingScope::Tenant, ..) | (SharingScope::Group, _, None) => own,
+        (SharingScope::All, ..) => Circle::All,
+    };
+    let salt = circle.salt(secret, &incoming.cache_salt);
+    let mut scope = ScopeHint { tenant: tenant.id.0, ..ScopeHint::default() };
+    scope.public_blocks = state.public.blocks(&incoming.prompt, terms.block_size);
+    if scope.public_blocks > 0 {
+        scope.public_salt = Circle::Public.salt(secret, "");
+    }
+    let plan = scope.plan(&salt, &terms.model, terms.block_size);
+    let prompt = TokenBlocks::whole(hash_blocks(&plan, &incoming.prompt));
+    Named { salt, scope, prompt }
+}
+
+/// The request as the core router sees it.
+pub fn describe(
+    state: &RouterState,
+    id: RequestId,
+    incoming: &Incoming,
+    prompt: TokenBlocks,
+) -> Request {
+    let tenant = &incoming.tenant;
+    let number = |name: &String| generate::session_number(&tenant.name, name);
+    Request {
+        id,
+        session: incoming.session.as_ref().map(number).map(SessionId),
+        tenant: tenant.id,
+        prompt,
+        priority: incoming.priority,
+        deadline: incoming.deadline.map(|at| state.router.clock().at(at)),
+    }
+}

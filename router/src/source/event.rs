@@ -1,0 +1,92 @@
+//! What a source says of a worker or a pool, in the core's terms.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_stream::Stream;
+use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
+use warmpath_core::routing::index::SequenceGap;
+
+/// A source that says nothing for this long counts as lost. Heartbeats come each 250 ms.
+pub const SILENCE: Duration = Duration::from_secs(2);
+
+/// A feed of what one worker or pool holds and does.
+pub trait EventSource: Debug + Send + Sync {
+    /// Opens the feed. The first events are a whole snapshot; each [`Event::Batch`] continues it.
+    /// An error says why there is no feed.
+    fn open(&self) -> Opening<'_>;
+}
+
+/// A feed that is being opened.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, FeedEnd>> + Send + 'a>>;
+
+/// A feed, and what it announced first.
+pub struct Opened {
+    pub announcement: Announcement,
+    pub events: Events,
+}
+
+/// After an error the feed must not be polled again.
+pub type Events = Pin<Box<dyn Stream<Item = Result<Event, FeedEnd>> + Send>>;
+
+/// What a worker or a pool says of itself when a router connects.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Announcement {
+    /// One life of the worker or pool. A restart has another epoch.
+    pub epoch: u64,
+    pub model: String,
+    /// Tokens a block.
+    pub block_size: u32,
+    /// Model seconds in a second of the wall clock.
+    pub speedup: f64,
+    /// None: it computes nothing; it is a pool.
+    pub worker: Option<WorkerInfo>,
+}
+
+/// One message of a feed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// All blocks that are held. Replaces what was known.
+    Snapshot(Snapshot),
+    /// Blocks that came and went since the batch before.
+    Batch(KvBatch),
+    /// How busy a worker is.
+    Load(LoadReport),
+    /// A summary of the blocks held after one batch, to compare with the index.
+    Digest { epoch: u64, seq: u64, digest: Digest },
+    /// The last batch that was sent.
+    Heartbeat { epoch: u64, seq: u64 },
+    /// It takes no new requests.
+    Draining,
+    /// A message without news, as a part of a snapshot. It shows that the source is alive.
+    Alive,
+}
+
+/// Why a feed ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FeedEnd {
+    /// The feed has an error. A new snapshot repairs it.
+    Resync {
+        why: String,
+        /// The `why` label of the metric: `gap`, `digest`, `decode` or `lag`.
+        kind: &'static str,
+    },
+    /// It does not match this router.
+    Refused(String),
+    /// It cannot be reached, or fell silent.
+    Lost(String),
+}
+
+impl From<SequenceGap> for FeedEnd {
+    fn from(error: SequenceGap) -> Self {
+        Self::Resync { why: error.to_string(), kind: "gap" }
+    }
+}
+
+/// Waits for a source, at most for [`SILENCE`].
+pub async fn unless_silent<T>(work: impl Future<Output = T>) -> Result<T, FeedEnd> {
+    timeout(SILENCE, work)
+        .await
+        .map_err(|_| FeedEnd::Lost(format!("no message for {} s", SILENCE.as_secs())))
+}

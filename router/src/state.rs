@@ -1,0 +1,74 @@
+//! What all parts of one router share.
+
+use crate::config::RouterConfig;
+use crate::decided::DecidedNames;
+use crate::error::RequestError;
+use crate::fleet::pool::PoolLink;
+use crate::fleet::roster::Roster;
+use crate::fleet::status::{FleetStatus, FleetTerms};
+use crate::handle::RouterHandle;
+use crate::in_flight::InFlight;
+use crate::index::SharedIndex;
+use crate::metrics;
+use crate::public::PublicPrefixes;
+use crate::tenants::Tenants;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+use warmpath_core::id::WorkerId;
+use warmpath_core::routing::input::RejectReason;
+
+/// One router.
+#[derive(Debug)]
+pub struct RouterState {
+    pub config: RouterConfig,
+    pub router: RouterHandle,
+    pub index: Arc<SharedIndex>,
+    pub roster: Roster,
+    /// By number.
+    pub pools: Vec<PoolLink>,
+    /// Empty until the first worker joins.
+    pub terms: OnceLock<FleetTerms>,
+    pub tenants: Tenants,
+    pub public: PublicPrefixes,
+    pub in_flight: InFlight,
+    pub status: watch::Sender<FleetStatus>,
+    /// The router shuts down and takes no new requests.
+    pub draining: AtomicBool,
+    pub next_id: AtomicU64,
+    /// A part of each upstream request id. Other routers, and earlier runs of this one, have
+    /// others.
+    pub instance: u64,
+    pub resyncs: AtomicU64,
+    pub decided: DecidedNames,
+}
+
+impl RouterState {
+    /// What the fleet agrees on. An error where no worker has joined yet.
+    pub fn terms(&self) -> Result<&FleetTerms, RequestError> {
+        let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
+        self.terms.get().ok_or(RequestError::Rejected(none))
+    }
+
+    /// The terms for a new request, unless the router takes none.
+    pub fn open(&self) -> Result<&FleetTerms, RequestError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(RequestError::Draining);
+        }
+        self.terms()
+    }
+
+    /// Changes the fleet's status.
+    pub fn publish(&self, change: impl FnOnce(&mut FleetStatus)) {
+        self.status.send_modify(|status| {
+            change(status);
+            metrics::fleet(status);
+        });
+    }
+
+    /// Requests of a worker that have not ended: booked on it, or streaming from it.
+    pub fn busy_with(&self, id: WorkerId) -> u32 {
+        let booked = self.router.fleet(|fleet| fleet.worker(id).map_or(0, |state| state.active()));
+        booked.max(self.in_flight.streaming_from(id))
+    }
+}

@@ -1,0 +1,76 @@
+//! The connections to one worker. Requests spread over several connections: when an HTTP/2
+//! connection breaks, all its streams end. Control calls have a connection of their own, so they do
+//! not wait behind prompts.
+
+use super::answer::{Answer, failure, held_prompt, unreadable};
+use super::message;
+use crate::call::{Call, UpstreamError};
+use crate::payload::HeldPrompt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tonic::Request;
+use tonic::transport::{Channel, Error};
+use warmpath_proto::raw::inference_client::InferenceClient;
+use warmpath_proto::raw::{Bytes, Peek};
+use warmpath_proto::transport::{self, MAX_GENERATE_BYTES};
+use warmpath_proto::vllm::AbortRequest;
+use warmpath_proto::vllm::control_client::ControlClient;
+
+/// The connections to one worker.
+#[derive(Debug)]
+pub struct Connections {
+    url: String,
+    requests: Vec<Channel>,
+    control: Channel,
+    next: AtomicUsize,
+}
+
+impl Connections {
+    /// Each connection is made at its first use, and again after it breaks. `control` is the
+    /// channel for control calls; the worker's feed may use it too.
+    pub fn new(url: &str, connections: usize, control: Channel) -> Result<Self, Error> {
+        let requests = (0..connections).map(|_| transport::channel(url)).collect::<Result<_, _>>();
+        let (url, next) = (url.to_owned(), AtomicUsize::new(0));
+        Ok(Self { url, requests: requests?, control, next })
+    }
+
+    pub fn prepare(&self, call: Call<'_>) -> Prepared {
+        let message = message::generate(call);
+        Prepared { client: self.client(), message }
+    }
+
+    pub async fn prefill(&self, call: &Call<'_>) -> Result<HeldPrompt, UpstreamError> {
+        let answer = self.client().generate(message::prefill(call)).await;
+        let answer = answer.map_err(|status| failure(&status))?.into_inner();
+        let finish = Peek::of(&answer).map_err(unreadable)?.finish();
+        held_prompt(finish, &self.url)
+    }
+
+    /// vLLM must be told: it goes on computing when a stream is dropped.
+    pub async fn abort(&self, request_ids: Vec<String>) -> Result<(), UpstreamError> {
+        let mut control = ControlClient::new(self.control.clone());
+        let aborted = control.abort(AbortRequest { request_ids }).await;
+        aborted.map(drop).map_err(|status| failure(&status))
+    }
+
+    /// A client on the next connection in turn.
+    fn client(&self) -> InferenceClient<Channel> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.requests.len();
+        InferenceClient::new(self.requests[turn].clone())
+            .max_decoding_message_size(MAX_GENERATE_BYTES)
+            .max_encoding_message_size(MAX_GENERATE_BYTES)
+    }
+}
+
+/// A message and the connection it will be sent on.
+#[derive(Debug)]
+pub struct Prepared {
+    client: InferenceClient<Channel>,
+    message: Request<Bytes>,
+}
+
+impl Prepared {
+    pub async fn send(mut self) -> Result<Answer, UpstreamError> {
+        let answer = self.client.generate_stream(self.message).await;
+        answer.map(|answer| Answer::new(answer.into_inner())).map_err(|status| failure(&status))
+    }
+}

@@ -1,0 +1,57 @@
+//! A call as a message of vLLM's gRPC.
+
+use crate::call::Call;
+use crate::payload::{HeldPrompt, RequestBody};
+use std::time::Instant;
+use tonic::Request;
+use warmpath_proto::hints::{self, PullHint};
+use warmpath_proto::raw::{self, Bytes};
+use warmpath_proto::scope::ScopeHint;
+use warmpath_proto::transfer;
+use warmpath_proto::vllm::KvHintsEnvelope;
+
+/// The whole request: the worker computes the answer.
+pub fn generate(call: Call<'_>) -> Request<Bytes> {
+    let RequestBody::Vllm(body) = call.body;
+    let mut fields = body.fields;
+    call.id.clone_into(&mut fields.request_id);
+    let kv = fields.kv.get_or_insert_default();
+    kv.cache_salt = call.salt;
+    kv.kv_transfer_params = call.held.map(|HeldPrompt::Vllm(params)| params);
+    fields.kv_hints = hints(call.pull.as_ref(), call.scope, call.id);
+    with_timeout(raw::upstream(fields, &body.message, call.prompt), call.deadline)
+}
+
+/// The first half of a request that two workers share: a request for one token. The worker computes
+/// the prompt, and its answer says where it holds the KV.
+pub fn prefill(call: &Call<'_>) -> Request<Bytes> {
+    let RequestBody::Vllm(body) = &call.body;
+    let mut fields = body.fields.clone();
+    call.id.clone_into(&mut fields.request_id);
+    let kv = fields.kv.get_or_insert_default();
+    kv.cache_salt.clone_from(&call.salt);
+    kv.kv_transfer_params = Some(transfer::compute());
+    fields.kv_hints = hints(call.pull.as_ref(), call.scope, call.id);
+    let stopping = fields.stopping.get_or_insert_default();
+    (stopping.max_new_tokens, stopping.min_new_tokens) = (1, 0);
+    fields.response = None;
+    with_timeout(raw::upstream(fields, &body.message, call.prompt), call.deadline)
+}
+
+/// What the worker is told besides the request: where to fetch blocks from, and which blocks are
+/// public. A client's own hints are dropped: they would name addresses and scopes. None: there is
+/// nothing to say.
+fn hints(pull: Option<&PullHint>, scope: &ScopeHint, id: &str) -> Option<KvHintsEnvelope> {
+    let pull = pull.map(PullHint::to_action);
+    let scope = (!scope.is_plain()).then(|| scope.to_action());
+    let actions: Vec<_> = pull.into_iter().chain(scope).collect();
+    (!actions.is_empty()).then(|| hints::to_wire(id, actions))
+}
+
+fn with_timeout(message: Bytes, deadline: Option<Instant>) -> Request<Bytes> {
+    let mut request = Request::new(message);
+    if let Some(deadline) = deadline {
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+    request
+}

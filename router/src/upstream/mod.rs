@@ -1,0 +1,75 @@
+//! What a worker speaks. Each protocol has a folder here and one variant in the two enums below.
+//!
+//! - [`grpc`]: vLLM's gRPC.
+//!
+//! Requests and answers in the router's own terms stand in [`crate::call`].
+//!
+//! These are enums, not traits, so that a call and a message of an answer cost no allocation.
+
+pub mod grpc;
+
+use crate::call::{AnswerPart, Call, UpstreamError};
+use crate::payload::HeldPrompt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio_stream::Stream;
+
+/// The way to one worker.
+#[derive(Debug)]
+pub enum Upstream {
+    Grpc(grpc::Connections),
+}
+
+impl Upstream {
+    /// Writes the message for a generate call. Nothing is sent yet.
+    pub fn prepare(&self, call: Call<'_>) -> Prepared {
+        match self {
+            Self::Grpc(connections) => Prepared::Grpc(connections.prepare(call)),
+        }
+    }
+
+    /// Has the worker compute a prompt and hold its KV for another worker.
+    pub async fn prefill(&self, call: &Call<'_>) -> Result<HeldPrompt, UpstreamError> {
+        match self {
+            Self::Grpc(connections) => connections.prefill(call).await,
+        }
+    }
+
+    /// Ends requests by the router's names for them. Unknown names are no error.
+    pub async fn abort(&self, ids: Vec<String>) -> Result<(), UpstreamError> {
+        match self {
+            Self::Grpc(connections) => connections.abort(ids).await,
+        }
+    }
+}
+
+/// A generate call that is ready to be sent.
+#[derive(Debug)]
+pub enum Prepared {
+    Grpc(grpc::Prepared),
+}
+
+impl Prepared {
+    /// Sends it. Returns when the worker has accepted the request.
+    pub async fn send(self) -> Result<UpstreamAnswer, UpstreamError> {
+        match self {
+            Self::Grpc(prepared) => prepared.send().await.map(UpstreamAnswer::Grpc),
+        }
+    }
+}
+
+/// A worker's answer, message by message. After an error the stream must not be polled again.
+#[derive(Debug)]
+pub enum UpstreamAnswer {
+    Grpc(grpc::Answer),
+}
+
+impl Stream for UpstreamAnswer {
+    type Item = Result<AnswerPart, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Grpc(answer) => Pin::new(answer).poll_next(cx),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Reports as data.
+//!
+//! A [`Sheet`] has a title, columns, rows and notes. A [`Page`] is a sequence of sheets and paragraphs. Text, CSV and
+//! JSON are drawn from them in [`render`], one file for each output. [`legend`] says what each column means.
+//!
+//! A cell holds a number in the unit of its column, such as seconds. The column's [`Format`] says how a table for
+//! people shows it, such as milliseconds with one digit. CSV and JSON hold the number as it is.
+
+#![warn(missing_docs)]
+
+mod column;
+mod format;
+mod legend;
+mod page;
+pub mod render;
+mod sheet;
+mod value;
+pub mod width;
+
+pub use column::{Align, Column, Shape};
+pub use format::{Format, Style, amount};
+pub use legend::legend;
+pub use page::{Page, Part};
+pub use sheet::{Narrow, Row, Sheet};
+pub use value::Value;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Services on a listener, with health and reflection.
+
+use super::control::WorkerControl;
+use super::inference::InferenceService;
+use super::kv_transfer::KvTransferService;
+use super::peer_fetch::PeerFetchService;
+use super::watch::WatchService;
+use crate::worker::WorkerState;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use warmpath_proto::control::ControlService;
+use warmpath_proto::probes;
+use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::v1::handover_server::HandoverServer;
+use warmpath_proto::v1::pool_server::{Pool, PoolServer};
+use warmpath_proto::v1::worker_state_server::WorkerStateServer;
+use warmpath_proto::vllm::control_server::ControlServer;
+use warmpath_proto::vllm::inference_server::InferenceServer;
+
+/// Why a listener cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// The services of a worker or a pool.
+pub struct GrpcFront {
+    services: Router,
+    health: HealthReporter,
+}
+
+impl GrpcFront {
+    /// All services of a worker.
+    pub async fn worker(worker: &Arc<WorkerState>) -> Result<Self, FrontError> {
+        let inference = InferenceServer::new(InferenceService(Arc::clone(worker)))
+            .max_decoding_message_size(MAX_GENERATE_BYTES);
+        let control = WorkerControl(Arc::clone(worker));
+        let peer_fetch = PoolServer::new(PeerFetchService(Arc::clone(worker)))
+            .max_decoding_message_size(MAX_GENERATE_BYTES);
+        let (health, server) = probes::server(PENDING_RESETS)?;
+        health.set_serving::<InferenceServer<InferenceService>>().await;
+        let services = server
+            .add_service(inference)
+            .add_service(ControlServer::new(ControlService(Arc::new(control))))
+            .add_service(WorkerStateServer::new(WatchService(Arc::clone(worker))))
+            .add_service(peer_fetch)
+            .add_service(HandoverServer::new(KvTransferService(Arc::clone(worker))));
+        Ok(Self { services, health })
+    }
+
+    /// The one service of a pool.
+    pub fn pool(pool: impl Pool) -> Result<Self, FrontError> {
+        let pool = PoolServer::new(pool).max_decoding_message_size(MAX_GENERATE_BYTES);
+        let (health, server) = probes::server(PENDING_RESETS)?;
+        Ok(Self { services: server.add_service(pool), health })
+    }
+
+    /// Tells probes, when it is awaited, that the process ends.
+    pub fn unhealthy(&self) -> impl Future<Output = ()> + use<> {
+        let health = self.health.clone();
+        async move { health.set_service_status("", ServingStatus::NotServing).await }
+    }
+
+    /// Serves until `closed` is sent or dropped. Then waits for the open connections.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        closed: oneshot::Receiver<()>,
+    ) -> Result<(), FrontError> {
+        let closed = async {
+            let _ = closed.await;
+        };
+        let incoming = transport::accept(listener);
+        Ok(self.services.serve_with_incoming_shutdown(incoming, closed).await?)
+    }
+}

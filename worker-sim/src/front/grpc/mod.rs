@@ -1,0 +1,17 @@
+//! vLLM's gRPC, and warmpath's own services beside it.
+//!
+//! - `inference`, `control`: vLLM's calls.
+//! - [`watch`]: the feed for routers.
+//! - `kv_transfer`: KV for decode workers.
+//! - `peer_fetch`: blocks for peers. [`blocks`]: what it has in common with a pool.
+//! - `status`: refusals as gRPC statuses.
+//! - [`listener`]: services on a listener, with health and reflection.
+
+pub mod blocks;
+mod control;
+mod inference;
+mod kv_transfer;
+pub mod listener;
+mod peer_fetch;
+mod status;
+pub mod watch;

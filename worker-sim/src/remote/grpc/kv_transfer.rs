@@ -1,0 +1,58 @@
+//! `warmpath.v1.Handover`, called by a decode worker.
+
+use crate::recent::{MOST, Recent};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tonic::transport::Channel;
+use warmpath_core::engine::FetchError;
+use warmpath_core::time::Duration as ModelDuration;
+use warmpath_proto::pool::Agreement;
+use warmpath_proto::transfer::{Moved, Remote};
+use warmpath_proto::v1::handover_client::HandoverClient;
+use warmpath_proto::v1::{self, PullRequest, PullResponse};
+use warmpath_proto::{status, transport};
+
+/// The connections to the prefill workers that were used last.
+#[derive(Debug)]
+pub struct KvTransfers {
+    agreement: v1::Agreement,
+    clients: Mutex<Recent<HandoverClient<Channel>>>,
+}
+
+impl KvTransfers {
+    pub fn new(agreement: &Agreement) -> Self {
+        Self { agreement: agreement.to_wire(), clients: Mutex::new(Recent::new(MOST)) }
+    }
+
+    /// Pulls the KV of `tokens` prompt tokens, within `limit`. Returns the model time until the
+    /// last byte left, and what came.
+    pub async fn pull(
+        &self,
+        remote: Remote,
+        tokens: u32,
+        limit: Duration,
+    ) -> Result<(ModelDuration, Moved), FetchError> {
+        let mut client = self.client(&remote.url()).ok_or(FetchError::Gone)?;
+        let request = PullRequest {
+            agreement: Some(self.agreement.clone()),
+            engine_id: remote.engine_id,
+            request_id: remote.request_id,
+            tokens,
+        };
+        let answer = tokio::time::timeout(limit, client.pull(request));
+        let answer = answer.await.map_err(|_| FetchError::Late)?;
+        let answer = answer.map_err(|status| {
+            tracing::debug!(%status, "a KV transfer failed");
+            status::to_fetch(&status)
+        })?;
+        let PullResponse { sent_after_ns, bytes } = answer.into_inner();
+        let moved = Moved { tokens: u64::from(tokens), bytes };
+        Ok((ModelDuration::from_nanos(sent_after_ns), moved))
+    }
+
+    fn client(&self, url: &str) -> Option<HandoverClient<Channel>> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = clients.get_or_make(url, || transport::channel(url).map(HandoverClient::new));
+        made.ok().map(|(client, _)| client)
+    }
+}

@@ -1,0 +1,137 @@
+//! What all fronts of one worker share: its configuration, the way to the engine's thread, and the
+//! names of the requests under way.
+
+use crate::command::Command;
+use crate::config::WorkerConfig;
+use crate::lend::Reply;
+use crate::refusal::Refusal;
+use crate::remote::{Puller, Remote};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use warmpath_core::id::RequestId;
+use warmpath_core::time::Duration as ModelDuration;
+use warmpath_proto::pool::Agreement;
+
+/// How decode workers find this worker.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The worker's name and epoch. A restarted worker has another one.
+    pub engine_id: String,
+    /// None: it listens at all addresses; the router knows the right one.
+    pub host: Option<String>,
+    pub port: u16,
+}
+
+impl Address {
+    pub fn new(config: &WorkerConfig, epoch: u64, listens: SocketAddr) -> Self {
+        let host = (!listens.ip().is_unspecified()).then(|| listens.ip().to_string());
+        Self { engine_id: format!("{}-{epoch}", config.name), host, port: listens.port() }
+    }
+}
+
+/// One worker.
+#[derive(Debug)]
+pub struct WorkerState {
+    pub config: WorkerConfig,
+    /// One life of the worker; a restart has a higher one.
+    pub epoch: u64,
+    commands: Sender<Command>,
+    pub remote: Arc<Remote>,
+    pub puller: Arc<Puller>,
+    pub address: Address,
+    /// What another worker must have in common with this one to exchange blocks.
+    pub agreement: Agreement,
+    /// The worker shuts down and takes no new requests.
+    pub draining: AtomicBool,
+    next_id: AtomicU64,
+    /// The clients' names of the requests under way.
+    names: Mutex<HashMap<String, RequestId>>,
+}
+
+impl WorkerState {
+    pub fn new(
+        config: WorkerConfig,
+        epoch: u64,
+        commands: Sender<Command>,
+        (remote, puller): (Arc<Remote>, Arc<Puller>),
+        address: Address,
+    ) -> Self {
+        Self {
+            agreement: config.agreement(),
+            config,
+            epoch,
+            commands,
+            remote,
+            puller,
+            address,
+            draining: AtomicBool::new(false),
+            next_id: AtomicU64::new(1),
+            names: Mutex::default(),
+        }
+    }
+
+    /// Sends a command to the engine's thread.
+    pub fn send(&self, command: Command) -> Result<(), Refusal> {
+        self.commands.send(command).map_err(|_| Refusal::Stopped)
+    }
+
+    /// Sends a command with a reply, and waits until the blocks or the KV have left. Returns the
+    /// model time that took.
+    pub async fn send_off(
+        &self,
+        command: impl FnOnce(Reply) -> Command,
+    ) -> Result<ModelDuration, Refusal> {
+        let (reply, sent) = oneshot::channel();
+        self.send(command(reply))?;
+        Ok(sent.await.map_err(|_| Refusal::Stopped)??)
+    }
+
+    /// New work is refused while the worker drains.
+    pub fn refuse_if_draining(&self) -> Result<(), Refusal> {
+        match self.draining.load(Ordering::Acquire) {
+            true => Err(Refusal::Draining(self.config.name.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends the requests that their clients named so. Unknown names are no error.
+    pub fn abort(&self, names: &[String]) -> Result<(), Refusal> {
+        for name in names {
+            let id = self.names().get(name).copied();
+            match id {
+                Some(id) => self.send(Command::Abort(id))?,
+                // It may have ended, with its prompt held for a decode worker.
+                None => self.send(Command::Release(name.clone()))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A number for a new request, whose client named it so. An empty name is no name.
+    pub fn register(&self, name: &str) -> Result<RequestId, Refusal> {
+        let id = RequestId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        if !name.is_empty() {
+            let mut names = self.names();
+            if names.contains_key(name) {
+                return Err(Refusal::NameInUse(name.to_owned()));
+            }
+            names.insert(name.to_owned(), id);
+        }
+        Ok(id)
+    }
+
+    /// Frees the name of a request that has ended.
+    pub fn unregister(&self, name: &str) {
+        if !name.is_empty() {
+            self.names().remove(name);
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<String, RequestId>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
