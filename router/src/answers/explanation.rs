@@ -22,6 +22,11 @@ pub fn explanation(answer: &ExplainResponse) -> Page {
     page
 }
 
+/// The table of candidates without rows, with every column that it can have.
+pub fn candidates_blank() -> Sheet {
+    Sheet::new("Explanation: a row for each candidate", columns(true))
+}
+
 /// A column for fetches stands only where some candidate would fetch.
 fn candidates(candidates: &[Candidate]) -> Sheet {
     let fetches = candidates.iter().any(|candidate| candidate.pull.is_some());

@@ -5,10 +5,14 @@
 mod row;
 mod table;
 
+mod row;
+mod sheet;
+
 use crate::args::Question;
 use crate::files::bad;
 use crate::play::Progress;
 use crate::play::parallel;
+use crate::report::Screen;
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::studies::deploy::on_fewest_chips;
@@ -22,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::engine::physics::{Deployment, Device, Model, Precision};
 use warmpath_core::engine::profile::Profile;
+use warmpath_sheet::{Sheet, render};
 use warmpath_worker_sim::profiles;
 
 const SCHEMA: &str = "warmpath.generations.v1";
@@ -50,7 +55,7 @@ pub struct Params<'a> {
     pub realization: f64,
 }
 
-pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
+pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let whole = question::resolve(asked.question)?;
     let files = question::files(asked.question)?;
     let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
@@ -95,9 +100,9 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     let base_usd = base[1].usd_per_m;
     let rows: Vec<Row> =
         cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
-    print!("{}", table::table(&whole, &rows, asked.realization));
+    screen.show(&sheet::page(&whole, &rows, asked.realization));
     if let Some(file) = files.csv {
-        file.finish(table::csv(&rows).as_bytes())?;
+        file.finish(render::csv(&sheet::data(&rows)).as_bytes())?;
     }
     if let Some(file) = files.json {
         let report =
@@ -109,8 +114,13 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model on the fewest chips of a device that leave room for KV, in the narrowest number format
-/// that doubles its speed.
+/// Every table without rows, with all the columns that it can have.
+pub fn blanks() -> Vec<Sheet> {
+    vec![sheet::blank()]
+}
+
+/// The model on as few chips of a device as leave room for KV, in the narrowest format that doubles its
+/// speed.
 fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Result<Case> {
     let peaks = device.peak_tflops;
     let precision = match (peaks.fp4, peaks.fp8) {

@@ -1,6 +1,6 @@
 //! The assumptions of an advice.
 
-use super::Asked;
+use crate::studies::advise::asked::Asked;
 use crate::studies::advise::figures::Advice;
 use warmpath_core::engine::profile::Profile;
 
