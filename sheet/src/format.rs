@@ -159,7 +159,7 @@ pub fn amount(value: f64) -> String {
 fn commas(value: f64) -> String {
     let digits = format!("{value:.0}");
     let first = usize::from(digits.starts_with('-'));
-    let comma = |i: usize| i > first && (digits.len() - i) % 3 == 0;
+    let comma = |i: usize| i > first && (digits.len() - i).is_multiple_of(3);
     let letters = digits.char_indices();
     let grouped = letters.flat_map(|(i, digit)| comma(i).then_some(',').into_iter().chain([digit]));
     grouped.collect()
