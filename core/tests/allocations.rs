@@ -5,7 +5,9 @@
 mod common;
 
 use common::Deciding;
-use warmpath_core::routing::policy::PolicyConfig;
+use std::collections::VecDeque;
+use warmpath_core::routing::input::Action;
+use warmpath_core::routing::policy::{PolicyConfig, WaitForRoom};
 
 const WARM_UP: usize = 5_000;
 const COUNTED: usize = 2_000;
@@ -30,6 +32,37 @@ fn a_decision_allocates_nothing_after_warm_up() {
             "{policy}: allocations of {COUNTED} requests"
         );
     }
+}
+
+/// Eight workers with room for one request each, and four requests more that wait.
+#[test]
+fn holding_a_request_allocates_nothing_after_warm_up() {
+    let rule = WaitForRoom { max_active: 1, ..WaitForRoom::DEFAULT };
+    let mut deciding = Deciding::new(8, rule.into());
+    let mut sent = VecDeque::new();
+    let (mut allocated, mut held) = (0, 0);
+    for i in 0..WARM_UP + COUNTED {
+        let request = deciding.request();
+        let arrived = allocation_counter::measure(|| deciding.decide(request));
+        match deciding.actions() {
+            [Action::Dispatch { id, .. }] => sent.push_back(*id),
+            [Action::Hold { .. }] => held += 1,
+            other => panic!("{other:?}"),
+        }
+        let mut finished = 0;
+        if i >= 12 {
+            let first = sent.pop_front().expect("eight are under way");
+            finished = allocation_counter::measure(|| deciding.finish(first)).count_total;
+            let [Action::Dispatch { id, .. }] = deciding.actions() else {
+                panic!("{:?}", deciding.actions());
+            };
+            sent.push_back(*id);
+        }
+        if i >= WARM_UP {
+            allocated += arrived.count_total + finished;
+        }
+    }
+    assert_eq!((allocated, held), (0, WARM_UP + COUNTED - 8));
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Bench {
                 assert_eq!(named, RequestId(id));
                 Err(reason)
             }
-            None => panic!("an arrival was left without an answer"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -464,7 +464,7 @@ fn a_record_that_was_tampered_with_is_reported_with_its_line() {
         }
         other => panic!("{other}"),
     };
-    assert!(bad(0, "record.v1", "record.v9").contains("record.v9"));
+    assert!(bad(0, "record.v2", "record.v9").contains("record.v9"));
     assert!(bad(5, "\"now\"", "\"then\"").contains("then"));
     assert!(bad(arrivals[3], "\"hashes\":\"", "\"hashes\":\"0").contains("digits"));
     assert!(bad(arrivals[3], "\"block_size\":10", "\"block_size\":0").contains("block_size"));
@@ -488,7 +488,7 @@ fn policies_are_named_as_people_write_them() {
     }
     let error = "best".parse::<PolicyConfig>().unwrap_err().to_string();
     let expected = "unknown policy 'best', expected one of: round-robin, ";
-    assert!(error.starts_with(expected) && error.ends_with("kv-aware"), "{error}");
+    assert!(error.starts_with(expected) && error.contains("kv-aware"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::vllm::GenerateRequest;
 use prost::Message;
 use serde::Serializer;
 use tonic::Status;
-use warmpath_core::routing::explain::{Candidate, Explanation};
+use warmpath_core::routing::explain::{Candidate, Explanation, Outcome};
 
 pub const fn standing_name(standing: WorkerStanding) -> &'static str {
     match standing {
@@ -42,8 +42,13 @@ pub fn explanation_to_wire(request_id: &str, explanation: &Explanation) -> v1::E
         rule: explanation.policy.rule().to_owned(),
         at_s: explanation.at.as_secs_f64(),
         prompt_tokens: explanation.prompt_tokens,
-        chosen: explanation.chosen.0,
-        decode: explanation.decode.map(|worker| worker.0),
+        chosen: explanation.chosen().map_or(0, |worker| worker.0),
+        decode: explanation.decode().map(|worker| worker.0),
+        held_until_s: match explanation.outcome {
+            Outcome::Held { until } => Some(until.as_secs_f64()),
+            Outcome::Sent { .. } => None,
+        },
+        waited_s: explanation.waited.as_secs_f64(),
         candidates: explanation.candidates.iter().map(candidate_to_wire).collect(),
         runner_up: explanation.runner_up().map(|candidate| candidate.worker.0),
         margin_s: explanation.margin().map(|margin| margin.as_secs_f64()),

@@ -27,7 +27,7 @@ use warmpath_proto::vllm::{
 
 const ROUNDS: usize = 7;
 
-/// So many streams at once, so many times, of such prompts and answers.
+/// Streams at the same time, repetitions, and the sizes of prompts and answers.
 struct Load {
     name: &'static str,
     streams: usize,

@@ -1,16 +1,16 @@
-//! Flags and file to one configuration. Flags win over the file, the file over defaults.
+//! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
 use crate::operate::Admin;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::sharing::SharingScope;
 use warmpath_launch::listen::ListenArgs;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_router::RouterConfig;
-use warmpath_router::config::ConfigError;
+use warmpath_router::config::{ConfigError, QueueConfig};
 use warmpath_router::public::PrefixEntry;
 use warmpath_router::secret::Secret;
 use warmpath_router::tenants::TenantEntry;
@@ -27,52 +27,61 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Asks or tells a router that runs; without a command, one is served
+    /// Queries or controls a running router
     Admin(Admin),
 }
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// A TOML file; its fields are named like the flags, `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists
+    /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
+    /// `public_prefixes` are lists, `queue` is a table
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// Where to serve the admin service, a loopback address; without it there is none
+    /// The loopback address of the admin service; no admin service without it
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
-    /// A worker, `http://host:port`; may be given several times
+    /// A worker, `http://host:port`; repeat the flag for more
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
-    /// A pool that the workers share, `http://host:port`; may be given several times
+    /// A pool that the workers share, `http://host:port`; repeat the flag for more
     #[arg(long = "pool", value_name = "URL")]
     pools: Vec<String>,
-    /// The rule by which requests are sent to workers
-    #[arg(long)]
-    policy: Option<PolicyConfig>,
-    /// Rules that draw lots draw others with another seed
+    /// The routing policy: NAME or 'NAME(key=value,key=value)'
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+    /// Requests that may wait for a worker with room at the same time [default: 1024]
+    #[arg(long, value_name = "N")]
+    queue_requests: Option<u32>,
+    /// Prompt tokens of the requests that may wait at the same time [default: 16777216]
+    #[arg(long, value_name = "N")]
+    queue_prompt_tokens: Option<u64>,
+    /// The longest wait of one request, in model seconds [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    queue_longest_wait_s: Option<f64>,
+    /// Seed for policies that choose at random
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Model seconds in a second of the wall clock
+    /// Model seconds per second of the wall clock
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
-    /// Tokens a KV block; without it, that of the first worker
+    /// Tokens per KV block [default: the first worker's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// The model to serve; without it, that of the first worker
+    /// The model to serve [default: the first worker's]
     #[arg(long)]
     model: Option<String>,
-    /// Whose requests these are, where the file names no tenants
+    /// The tenant of all requests, if the file names no tenants [default: default]
     #[arg(long)]
     tenant: Option<String>,
-    /// Within what KV cache is shared: none, session, tenant, group or all
+    /// The scope in which KV cache is shared: none, session, tenant, group or all [default: tenant]
     #[arg(long, value_name = "SCOPE")]
     sharing: Option<SharingScope>,
-    /// Parts this router's blocks from those of routers with another secret
+    /// A key for block names: routers with other secrets share no blocks
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
     secret: Option<Secret>,
-    /// Where to write the run down, for replay
+    /// The file for a record of the run, for replay
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
@@ -90,6 +99,8 @@ struct File {
     #[serde(default)]
     pools: Vec<String>,
     policy: Option<PolicyConfig>,
+    #[serde(default)]
+    queue: QueueConfig,
     seed: Option<u64>,
     speedup: Option<f64>,
     block_size: Option<u32>,
@@ -114,7 +125,8 @@ pub struct Settings {
     pub admin_listen: Option<SocketAddr>,
 }
 
-/// An error is one line that names file, line and field, as far as there are any.
+/// Merges flags and file. An error is one line; it names the file, the line and the field where it
+/// can.
 pub fn settings(cli: Serve) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
     let listen = cli.listen.or(ListenArgs {
@@ -123,11 +135,17 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         insecure_bind: file.insecure_bind,
     });
     let workers = if cli.workers.is_empty() { file.workers } else { cli.workers };
-    let Some(policy) = cli.policy.or(file.policy) else {
+    let given = cli.policy.map(|policy| policy.parse()).transpose();
+    let given = given.map_err(|error: PolicyError| format!("--policy: {error}"))?;
+    let Some(policy) = given.or(file.policy) else {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
     };
     let mut config = RouterConfig::new(workers, policy);
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
+    config.queue = file.queue;
+    set(&mut config.queue.requests, cli.queue_requests);
+    set(&mut config.queue.prompt_tokens, cli.queue_prompt_tokens);
+    set(&mut config.queue.longest_wait_s, cli.queue_longest_wait_s);
     set(&mut config.seed, cli.seed.or(file.seed));
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     let folder = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
@@ -154,7 +172,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     Ok(Settings { config, listen, admin_listen: cli.admin_listen.or(file.admin_listen) })
 }
 
-/// Each entry of a list by its place; the first that can't be ends it.
+/// Resolves each entry of a list, with its place. The first error ends it.
 fn resolved<E, T>(
     entries: Vec<E>,
     each: impl Fn(usize, E) -> Result<T, ConfigError>,

@@ -1,4 +1,4 @@
-//! What a router is made of. A file of these fields is TOML; unknown fields are errors.
+//! What a router is made of. As TOML, unknown fields are errors.
 
 pub use crate::config_error::ConfigError;
 use crate::public::{self, PublicPrefix};
@@ -6,57 +6,60 @@ use crate::secret::Secret;
 use crate::tenants::{self, TenantConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingScope;
+use warmpath_core::time::Duration;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouterConfig {
-    /// `http://host:port` each. A worker's number is its place here.
+    /// URLs, `http://host:port`. A worker's number is its place in this list.
     pub workers: Vec<String>,
-    /// `http://host:port` each: the pools that the workers share. A pool's number is its place
-    /// here.
+    /// URLs of the pools that the workers share. A pool's number is its place in this list.
     #[serde(default)]
     pub pools: Vec<String>,
     pub policy: PolicyConfig,
-    /// Rules that draw lots draw others with another seed.
+    /// How much the router holds while the policy waits for room.
+    #[serde(default)]
+    pub queue: QueueConfig,
+    /// For policies that choose at random.
     #[serde(default)]
     pub seed: u64,
-    /// Model seconds in a second of the wall clock; workers with another are refused.
+    /// Model seconds per second of the wall clock. Workers with another value are refused.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
-    /// Tokens; None: that of the first worker that joins. Workers with another are refused.
+    /// Tokens per block. None: the first worker's. Workers with another value are refused.
     #[serde(default)]
     pub block_size: Option<u32>,
-    /// None: that of the first worker that joins. Workers with another are refused.
+    /// None: the first worker's. Workers with another model are refused.
     #[serde(default)]
     pub model: Option<String>,
-    /// Whose requests these are where `tenants` has nobody: then all clients are one tenant.
+    /// The name of the one tenant that all clients are, if `tenants` is empty.
     #[serde(default = "default_tenant")]
     pub tenant: String,
-    /// Who may send requests, by bearer token. None: anybody, without one.
+    /// The tenants, by bearer token. Empty: no token is needed.
     #[serde(default)]
     pub tenants: Vec<TenantConfig>,
-    /// Within what KV cache is shared.
+    /// The scope in which KV cache is shared.
     #[serde(default)]
     pub sharing: SharingScope,
-    /// What all tenants share whatever the scope.
+    /// Prompt prefixes that all tenants share, in every scope.
     #[serde(default)]
     pub public_prefixes: Vec<PublicPrefix>,
-    /// Parts this router's blocks from those of routers with another secret on the same workers.
-    /// None is a secret too: the one that every router without a secret has.
+    /// A key for block names: routers with other secrets share no blocks on the same workers. All
+    /// routers without a secret share the same key.
     #[serde(default, skip_serializing)]
     pub secret: Option<Secret>,
-    /// Where to write the run down, for replay.
+    /// The file for a record of the run, for replay.
     #[serde(default)]
     pub record: Option<PathBuf>,
     #[serde(default = "default_connections_per_worker")]
     pub connections_per_worker: usize,
-    /// How long a router that shuts down lets streams finish, in milliseconds of the wall clock.
+    /// How long streams may finish when the router shuts down, in milliseconds of the wall clock.
     #[serde(default = "default_drain_timeout_ms")]
     pub drain_timeout_ms: u64,
-    /// How many decisions a router with an admin service keeps to explain them; 0 for none. Without
-    /// the service none are kept.
+    /// Decisions that a router with an admin service keeps, to explain them; 0: none.
     #[serde(default = "default_explain_last")]
     pub explain_last: usize,
 }
@@ -82,12 +85,13 @@ const fn default_explain_last() -> usize {
 }
 
 impl RouterConfig {
-    /// A router with every default: seed 0, speedup 1, tenant "default", no record.
+    /// A router with the default of each field: seed 0, speedup 1, tenant "default", no record.
     pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
         Self {
             workers,
             pools: Vec::new(),
             policy,
+            queue: QueueConfig::default(),
             seed: 0,
             speedup: default_speedup(),
             block_size: None,
@@ -108,7 +112,7 @@ impl RouterConfig {
         self.secret.as_ref().map_or("", Secret::reveal)
     }
 
-    /// Call before anything is built from it.
+    /// Checks all fields. Call it before a router is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
         if self.workers.is_empty() {
@@ -117,7 +121,7 @@ impl RouterConfig {
         for (field, urls) in [("workers", &self.workers), ("pools", &self.pools)] {
             for (i, url) in urls.iter().enumerate() {
                 if urls[..i].contains(url) {
-                    return err(&format!("{field}[{i}]"), format!("'{url}' stands there twice"));
+                    return err(&format!("{field}[{i}]"), format!("'{url}' is there twice"));
                 }
                 if let Err(why) = check_url(url) {
                     return err(&format!("{field}[{i}]"), why);
@@ -133,6 +137,7 @@ impl RouterConfig {
         if !(1e-3..=1e4).contains(&self.speedup) {
             return err("speedup", format!("{}, expected 0.001 to 10000", self.speedup));
         }
+        self.queue.check()?;
         if let Some(size) = self.block_size.filter(|size| !(1..=65_536).contains(size)) {
             return err("block_size", format!("{size}, expected 1 to 65536 tokens"));
         }
@@ -147,7 +152,46 @@ impl RouterConfig {
     }
 }
 
-/// Whether a worker or a pool may be there.
+/// The bounds of the queue of held requests.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueConfig {
+    /// Requests that are held at the same time; 0: none is ever held.
+    pub requests: u32,
+    /// Their prompt tokens.
+    pub prompt_tokens: u64,
+    /// The longest wait of one request, in model seconds.
+    pub longest_wait_s: f64,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        let QueueLimits { requests, prompt_tokens, longest_wait } = QueueLimits::default();
+        Self { requests, prompt_tokens, longest_wait_s: longest_wait.as_secs_f64() }
+    }
+}
+
+impl QueueConfig {
+    /// The bounds as the core router takes them.
+    pub fn limits(&self) -> QueueLimits {
+        let longest_wait = Duration::from_secs_f64(self.longest_wait_s);
+        QueueLimits { requests: self.requests, prompt_tokens: self.prompt_tokens, longest_wait }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let err = |field: &str, why| Err(ConfigError { field: format!("queue.{field}"), why });
+        if self.requests > 1_000_000 {
+            return err("requests", format!("{}, expected up to 1000000", self.requests));
+        }
+        if !(1e-3..=86_400.0).contains(&self.longest_wait_s) {
+            let why = format!("{}, expected 0.001 to 86400 s", self.longest_wait_s);
+            return err("longest_wait_s", why);
+        }
+        Ok(())
+    }
+}
+
+/// Checks the URL of a worker or a pool. An error is what is wrong.
 pub(crate) fn check_url(url: &str) -> Result<(), String> {
     match url.starts_with("http://") {
         true => Ok(()),

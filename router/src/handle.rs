@@ -2,6 +2,7 @@
 //! its record is complete and in order.
 
 use crate::index::SharedIndex;
+use crate::policy::ActivePolicy;
 use crate::record::RecordSender;
 use crate::waiting::{Held, Verdict, Waiting};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,7 +15,6 @@ use warmpath_core::routing::explain::Explanation;
 use warmpath_core::routing::fleet::Fleet;
 use warmpath_core::routing::index::Overlap;
 use warmpath_core::routing::input::{Action, Input, RejectReason};
-use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::time::Instant;
 use warmpath_proto::clock::ModelClock;
 
@@ -35,7 +35,7 @@ pub struct RouterHandle {
     /// When the next tick is due. The task that ticks waits for changes.
     wake: watch::Sender<Option<Instant>>,
     /// A copy of the policy that decides now: readers do not wait for a decision.
-    policy: RwLock<Arc<PolicyConfig>>,
+    policy: RwLock<ActivePolicy>,
 }
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl RouterHandle {
         index: Arc<SharedIndex>,
         record: Option<RecordSender>,
     ) -> Self {
-        let policy = RwLock::new(Arc::new(router.policy()));
+        let policy = RwLock::new(ActivePolicy::new(router.policy()));
         let (waiting, actions) = (Waiting::default(), Vec::new());
         let state = Mutex::new(State { router, record, waiting, actions });
         Self { clock, index, state, wake: watch::channel(None).0, policy }
@@ -70,14 +70,13 @@ impl RouterHandle {
     pub fn arrive(&self, request: Request) -> Arrival {
         let (id, tokens) = (request.id, request.prompt.tokens());
         let mut state = self.lock();
-        let own = self.apply(&mut state, Input::Arrived(request), Some(id));
-        match own {
+        match self.apply(&mut state, Input::Arrived(request), Some(id)) {
             Some(verdict) => Arrival::Decided(verdict),
             None if state.waiting.is_closed() => {
                 self.apply(&mut state, Input::Cancelled(id), None);
                 Arrival::Decided(Verdict::Draining)
             }
-            // Nothing can be decided for it before the lock is released.
+            // The lock is still held, so no decision about it can have come before its waiter.
             None => Arrival::Held(state.waiting.add(id, tokens)),
         }
     }
@@ -126,8 +125,8 @@ impl RouterHandle {
     }
 
     /// The policy that decides now. Metrics are labelled with it.
-    pub fn policy(&self) -> Arc<PolicyConfig> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn policy(&self) -> ActivePolicy {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps the explanations of the last `last` decisions from now on.
@@ -184,19 +183,31 @@ impl RouterHandle {
             None => router.apply(now, &input, &self.lookup(), actions),
         }
         if changes_policy {
-            let policy = Arc::new(router.policy());
+            let policy = ActivePolicy::new(router.policy());
             *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
         }
         let next = router.next_wake();
         self.wake.send_if_modified(|wake| std::mem::replace(wake, next) != next);
-        let mut verdict = None;
+        let (mut verdict, mut held) = (None, false);
         for action in actions.drain(..) {
-            let (id, decided) = Verdict::of(action);
+            let (id, decided) = match action {
+                Action::Dispatch { id, decision } => (id, Verdict::Dispatch(decision)),
+                Action::Reject { id, reason } => (id, Verdict::Reject(reason)),
+                Action::Hold { id, .. } => {
+                    held |= own == Some(id);
+                    debug_assert!(own == Some(id), "only a request that arrives begins to be held");
+                    continue;
+                }
+            };
             match own {
                 Some(own) if own == id => verdict = Some(decided),
                 _ => waiting.deliver(id, decided),
             }
         }
+        debug_assert!(
+            own.is_none() || verdict.is_some() != held,
+            "an arrival has one action, and one only"
+        );
         verdict
     }
 

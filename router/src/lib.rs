@@ -45,6 +45,7 @@ mod index;
 mod metrics;
 mod operator;
 mod payload;
+mod policy;
 pub mod public;
 mod record;
 mod relay;

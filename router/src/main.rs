@@ -1,5 +1,5 @@
 //! The `router` binary: reads its configuration, listens, serves until it is told to stop. `router
-//! admin` is an operator's hand on one that runs.
+//! admin` queries and controls a running router.
 
 mod cli;
 mod operate;
@@ -21,10 +21,10 @@ async fn main() -> ExitCode {
     run(cli::settings(cli.serve), serve_by).await
 }
 
-/// An error is one line about something that can't be had.
+/// Serves with the settings. An error is one line.
 async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
     let Settings { config, listen, admin_listen } = settings;
-    // Who reaches it may do everything, so no flag opens it to the world.
+    // The admin service has no authentication, so no flag opens it to other machines.
     if let Some(address) = admin_listen.filter(|address| !address.ip().is_loopback()) {
         return Err(format!("admin_listen: {address} is not a loopback address, expected one"));
     }
@@ -34,9 +34,9 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         None => None,
     };
     let stopped = stop_signal();
-    let (tenant, whose) = match config.tenants.len() {
+    let (tenant, clients) = match config.tenants.len() {
         0 => (config.tenant.as_str(), "all clients are this one tenant"),
-        _ => ("by token", "clients are known by their bearer tokens"),
+        _ => ("by token", "a bearer token names the client's tenant"),
     };
     tracing::info!(
         %address,
@@ -46,10 +46,10 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         speedup = config.speedup,
         sharing = config.sharing.name(),
         public_prefixes = config.public_prefixes.len(),
-        "listening; {whose}"
+        "listening; {clients}"
     );
     let router = RouterServer::new(config).map_err(|error| error.to_string())?;
-    // Ends with the process's work: an operator can watch a router drain.
+    // It ends with the process, so an operator can watch a router drain.
     let mut admin = tokio::task::JoinSet::new();
     if let Some((listener, address)) = admin_listener {
         tracing::info!(%address, "admin");

@@ -1,16 +1,17 @@
-//! What is counted. Overhead is in wall seconds and has buckets of its own: a hop takes
-//! microseconds, for which a serving engine's buckets are too coarse.
+//! The metrics. The buckets for overhead begin at 1 µs: a hop takes microseconds, and the usual
+//! buckets of a serving engine are too coarse for it.
 
 use crate::fleet::status::FleetStatus;
+use crate::policy::ActivePolicy;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use warmpath_core::id::{ORIGINS, PoolId, SourceId, WorkerId};
 use warmpath_core::routing::input::Pull;
-use warmpath_core::routing::policy::PolicyConfig;
 
 const OVERHEAD: &str = "router_overhead_seconds";
 pub const TAKES: &str = "router_worker_takes_requests";
@@ -30,8 +31,7 @@ const OVERHEAD_SECONDS: &[f64] = &[
 const HOLD_SECONDS: &[f64] =
     &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0];
 
-/// Serves Prometheus metrics on a port of their own. Call once in a process, within a tokio
-/// runtime.
+/// Serves Prometheus metrics at this address. Call it once in a process, in a tokio runtime.
 pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
     PrometheusBuilder::new()
         .with_http_listener(address)
@@ -47,7 +47,7 @@ fn describe() {
     describe_histogram!(
         OVERHEAD,
         Unit::Seconds,
-        "The router's own time a request, by stage, in wall seconds"
+        "The router's own time per request, by stage, in wall seconds"
     );
     describe_counter!(
         "router_requests_total",
@@ -55,29 +55,32 @@ fn describe() {
     );
     describe_counter!(
         "router_requests_refused_total",
-        "Requests that no answer stream came of, by gRPC code"
+        "Requests without an answer stream, by gRPC code"
     );
     describe_counter!(
         "router_overlap_blocks_total",
-        "Blocks the router believed the worker would find"
+        "Blocks that the router predicted the worker would find"
     );
-    describe_counter!("router_hit_blocks_total", "Blocks the worker says it found");
+    describe_counter!("router_hit_blocks_total", "Blocks that the worker reported as found");
     describe_counter!(
         "router_kv_event_batches_total",
         "Batches of store changes applied to the prefix index"
     );
     describe_counter!(
         "router_kv_event_resyncs_total",
-        "Snapshots asked for anew: after a gap, or a digest that differed"
+        "New snapshots: after a gap, or a digest that differed"
     );
     describe_gauge!("router_workers_joined", "Workers in the fleet");
     describe_gauge!("router_workers_refused", "Workers and pools that do not match this router");
     describe_gauge!("router_pools_followed", "Pools whose blocks are in the prefix index");
     describe_counter!(
         "router_pull_blocks_total",
-        "Blocks a worker was told that a pool or a peer holds, where fetching them was cheaper"
+        "Blocks that a worker was told to fetch from a pool or a peer"
     );
-    describe_counter!("router_pulled_blocks_total", "Blocks a worker says it had from there");
+    describe_counter!(
+        "router_pulled_blocks_total",
+        "Blocks that a worker reported as fetched from there"
+    );
     describe_gauge!(TAKES, "1 if new requests may go there, else 0");
     describe_gauge!(ACTIVE, "Requests booked on the worker and not ended");
     describe_gauge!(
@@ -100,7 +103,7 @@ fn describe() {
     describe_gauge!(RUNS, "Runs of blocks in the prefix index");
 }
 
-/// How a request ended that had been dispatched.
+/// How a request ended that was sent to a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     Finished,
@@ -122,7 +125,7 @@ impl Outcome {
     }
 }
 
-/// What of the router's own time.
+/// A part of the router's own time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     Hash,
@@ -144,17 +147,17 @@ pub fn overhead(stage: Stage, span: Duration) {
     histogram!(OVERHEAD, "stage" => stage.name()).record(span.as_secs_f64());
 }
 
-pub fn ended(worker: &str, policy: &PolicyConfig, outcome: Outcome) {
+pub fn ended(worker: &str, policy: &ActivePolicy, outcome: Outcome) {
     counter!(
         "router_requests_total",
-        "worker" => worker.to_owned(), "policy" => policy.name(), "outcome" => outcome.name()
+        "worker" => worker.to_owned(), "policy" => Arc::clone(&policy.label), "outcome" => outcome.name()
     )
     .increment(1);
 }
 
 /// A request without an answer stream, by the status code its client got.
-pub fn refused(policy: &PolicyConfig, code: String) {
-    counter!("router_requests_refused_total", "policy" => policy.name(), "code" => code)
+pub fn refused(policy: &ActivePolicy, code: String) {
+    counter!("router_requests_refused_total", "policy" => Arc::clone(&policy.label), "code" => code)
         .increment(1);
 }
 
@@ -210,7 +213,7 @@ pub fn kv_batch(worker: &str) {
     counter!("router_kv_event_batches_total", "worker" => worker.to_owned()).increment(1);
 }
 
-/// A feed with a hole in it (`gap`), or one that ended up elsewhere (`digest`).
+/// A feed that is opened again. `why`: the error's kind.
 pub fn resync(worker: &str, why: &'static str) {
     counter!("router_kv_event_resyncs_total", "worker" => worker.to_owned(), "why" => why)
         .increment(1);

@@ -1,4 +1,4 @@
-//! `router admin`: what an operator asks or tells a running router.
+//! `router admin`: queries and controls a running router.
 
 mod print;
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tonic::Status;
 use tonic::transport::Channel;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_launch::process::UNUSABLE;
+use warmpath_launch::process::unusable;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
@@ -16,12 +16,13 @@ use warmpath_proto::v1::{
 };
 use warmpath_proto::{status, transport};
 
+/// The command line after `router admin`.
 #[derive(Args, Debug)]
 pub struct Admin {
     /// The router's admin listener: http://HOST:PORT
     #[arg(long, value_name = "URL")]
     target: String,
-    /// Prints the router's answer as JSON
+    /// Print the answer as JSON
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -30,44 +31,44 @@ pub struct Admin {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Lists the workers: how each stands, and what it has to do
+    /// Lists the workers with their standing and load
     Workers,
-    /// Adds a worker; it takes requests when it has joined
+    /// Adds a worker; it gets requests when it has joined
     Add {
         /// The worker: http://HOST:PORT
         url: String,
     },
-    /// Drains a worker, waits for its requests, and forgets it
+    /// Drains a worker, waits for its requests, and removes it
     Remove {
-        /// The worker by its number, as in w3
+        /// The worker's number, as w3
         #[arg(value_parser = parse_worker)]
         worker: u32,
-        /// How long to wait for its requests; without it, as long as the router does when it stops
+        /// How long to wait for its requests [default: the router's drain timeout]
         #[arg(long, value_name = "MILLISECONDS")]
         timeout_ms: Option<u64>,
     },
-    /// Sends a worker no new requests
+    /// Stops sending new requests to a worker
     Drain {
-        /// The worker by its number, as in w3
+        /// The worker's number, as w3
         #[arg(value_parser = parse_worker)]
         worker: u32,
     },
-    /// Takes back a drain
+    /// Sends new requests to a drained worker again
     Undrain {
-        /// The worker by its number, as in w3
+        /// The worker's number, as w3
         #[arg(value_parser = parse_worker)]
         worker: u32,
     },
-    /// Shows the routing policy, or sets another
+    /// Shows the routing policy, or sets another one
     Policy {
-        /// The policy to set
-        name: Option<PolicyConfig>,
+        /// The policy to set: NAME or 'NAME(key=value,key=value)'
+        policy: Option<String>,
     },
-    /// Why a request went where it went
+    /// Explains why a request was sent to its worker
     Explain {
-        /// Its client's name for it, or what the router answered in x-warmpath-request-id
+        /// The request id that the client gave, or the one in the metadata x-warmpath-request-id
         request_id: String,
-        /// Whose it is, by the tenant's name; needed where several have one of that name
+        /// The request's tenant; needed if several tenants use the same request id
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         tenant: String,
     },
@@ -75,17 +76,19 @@ enum What {
 
 fn parse_worker(text: &str) -> Result<u32, String> {
     let number = text.strip_prefix('w').unwrap_or(text);
-    number.parse().map_err(|_| "expected a worker's number, as in w3".to_owned())
+    number.parse().map_err(|_| "expected a worker's number, as w3".to_owned())
 }
 
-/// One line of standard error each.
+/// Makes one call and prints the answer. An error is one line on standard error.
 pub async fn run(admin: Admin) -> ExitCode {
+    if let What::Policy { policy: Some(policy) } = &admin.what
+        && let Err(error) = policy.parse::<PolicyConfig>()
+    {
+        return unusable(&error.to_string());
+    }
     let channel = match transport::channel(&admin.target) {
         Ok(channel) if admin.target.starts_with("http://") => channel,
-        _ => {
-            eprintln!("--target: '{}', expected http://host:port", admin.target);
-            return ExitCode::from(UNUSABLE);
-        }
+        _ => return unusable(&format!("--target: '{}', expected http://host:port", admin.target)),
     };
     let client =
         RouterAdminClient::new(channel).max_decoding_message_size(transport::MAX_GENERATE_BYTES);
@@ -124,11 +127,10 @@ async fn ask(
         What::Undrain { worker: number } => {
             show(client.undrain_worker(UndrainWorkerRequest { number }).await?.get_ref())
         }
-        What::Policy { name: None } => {
+        What::Policy { policy: None } => {
             show(client.get_policy(GetPolicyRequest {}).await?.get_ref())
         }
-        What::Policy { name: Some(policy) } => {
-            let policy = policy.name().to_owned();
+        What::Policy { policy: Some(policy) } => {
             show(client.set_policy(SetPolicyRequest { policy }).await?.get_ref())
         }
         What::Explain { request_id, tenant } => {

@@ -1,8 +1,8 @@
-//! Prefixes that the operator declares public: text of its own, as a system prompt, whose blocks
-//! all tenants share whatever the scope.
+//! Prefixes that the operator declares public, for example a system prompt. All tenants share their
+//! blocks, in every scope.
 //!
-//! A prompt has a public part only where it begins with a whole declared prefix. Who guesses at a
-//! part of one names blocks of his own, so nobody finds out a prefix piece by piece.
+//! A prompt has a public part only if it begins with a whole declared prefix. A guess at a part of
+//! a prefix hits nothing, so no client can find out a prefix piece by piece.
 
 use crate::config_error::ConfigError;
 use serde::{Deserialize, Serialize};
@@ -20,19 +20,20 @@ pub struct PublicPrefix {
     pub ids: Vec<u32>,
 }
 
-/// A `[[public_prefixes]]` of a file.
+/// A `[[public_prefixes]]` table of a settings file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefixEntry {
     name: String,
-    /// A JSON list of token ids.
+    /// A file with a JSON list of token ids.
     file: PathBuf,
-    /// How many there are, so that a file that was cut or replaced is noticed.
+    /// The number of ids. It detects a file that was cut or replaced.
     tokens: usize,
 }
 
 impl PrefixEntry {
-    /// `place`: which it is, for errors. Files are beside `folder`.
+    /// Reads the file. `place`: the table's number, for errors. File names are relative to
+    /// `folder`.
     pub fn resolve(self, place: usize, folder: &Path) -> Result<PublicPrefix, ConfigError> {
         let Self { name, file, tokens } = self;
         let file = folder.join(file);
@@ -55,7 +56,7 @@ impl PrefixEntry {
     }
 }
 
-/// What is wrong with a list of prefixes.
+/// Checks a list of prefixes. An error names the first field that cannot be used.
 pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
     if prefixes.len() > MOST_PREFIXES {
         let why = format!("{} of them, expected up to {MOST_PREFIXES}", prefixes.len());
@@ -73,7 +74,7 @@ pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
             return err("file", format!("an id is {id}, expected below {VOCABULARY}"));
         }
         if prefixes[..i].iter().any(|other| other.name == prefix.name) {
-            return err("name", format!("'{}' stands there twice", prefix.name));
+            return err("name", format!("'{}' is there twice", prefix.name));
         }
     }
     Ok(())
@@ -90,7 +91,7 @@ impl PublicPrefixes {
         Self(all)
     }
 
-    /// How many whole blocks at the start of a prompt are public.
+    /// The number of whole public blocks at the start of a prompt.
     pub fn blocks(&self, prompt: &[u32], block_size: u32) -> u32 {
         let whole = self.0.iter().find(|prefix| prompt.starts_with(prefix));
         whole.map_or(0, |prefix| prefix.len() as u32 / block_size)
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_that_cannot_be_are_refused_by_field() {
+    fn an_unusable_prefix_is_refused_and_its_field_named() {
         let good = || prefix("a", 0..20);
         let cases = [
             (vec![prefix("a", 0..0)], "public_prefixes[0].file: 0 ids"),
@@ -124,7 +125,7 @@ mod tests {
                 vec![good(), prefix("b", VOCABULARY..VOCABULARY + 1)],
                 "public_prefixes[1].file: an id",
             ),
-            (vec![good(), good()], "public_prefixes[1].name: 'a' stands"),
+            (vec![good(), good()], "public_prefixes[1].name: 'a' is there"),
             (vec![good(); MOST_PREFIXES + 1], "public_prefixes: 1025 of them"),
         ];
         for (prefixes, expected) in cases {

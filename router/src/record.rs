@@ -1,6 +1,6 @@
-//! Writing a run down, one JSON object a line. The order is decided under the router's lock; a
-//! thread writes. The queue between is bounded, and a full one makes the router wait: a record with
-//! a hole in it would be worth nothing.
+//! Writes the record of a run, one JSON object per line. The router's lock decides the order; a
+//! thread writes. The queue between them is bounded. If it is full, the router waits: a record with
+//! a gap is useless.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -37,7 +37,8 @@ pub fn start(path: &Path, header: &Header) -> io::Result<(RecordSender, RecordWr
 }
 
 impl RecordWriter {
-    /// How many entries were written. Call when the sender is gone; waits for the last entry.
+    /// Waits for the last entry. Returns the number of entries. Call it after the sender is
+    /// dropped.
     pub fn finish(self) -> io::Result<u64> {
         self.0.join().unwrap_or_else(|_| Err(io::Error::other("the record's writer panicked")))
     }

@@ -1,10 +1,10 @@
-//! What must stand in no log and no report.
+//! Texts that no log and no report may show.
 
 use serde::Deserialize;
 use std::fmt;
 
-/// A text that prints as nothing and is never written: it has no `Display`, and can be read from a
-/// file but not serialized.
+/// A secret text. It has no `Display`, its `Debug` hides it, and it can be deserialized but not
+/// serialized.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -14,13 +14,13 @@ impl Secret {
         Self(text.into())
     }
 
-    /// For who must send it, or hash it.
+    /// The text, to send it or to hash it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// As a flag's value.
+/// For the value of a flag.
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self::new(text)

@@ -73,7 +73,8 @@ impl RouterServer {
         config.check()?;
         let (sender, writer) = match &config.record {
             Some(path) => {
-                let started = record::start(path, &Header::new(config.policy, config.seed));
+                let header = Header::new(config.policy, config.seed);
+                let started = record::start(path, &header.with_queue_limits(config.queue.limits()));
                 let err = |cause| ServeError::Record { path: path.clone(), cause };
                 let (sender, writer) = started.map_err(err)?;
                 (Some(sender), Some(writer))
@@ -88,6 +89,7 @@ impl RouterServer {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
+        let router = router.with_queue_limits(config.queue.limits());
         let index = Arc::new(SharedIndex::new());
         let secret = config.secret().to_owned();
         let state = RouterState {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 use tokio::sync::oneshot;
 use warmpath_core::id::RequestId;
-use warmpath_core::routing::input::{Action, Decision, RejectReason};
+use warmpath_core::routing::input::{Decision, RejectReason};
 
 /// How the wait of a request ends.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,14 +19,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The request and the verdict of an action.
-    pub fn of(action: Action) -> (RequestId, Self) {
-        match action {
-            Action::Dispatch { id, decision } => (id, Self::Dispatch(decision)),
-            Action::Reject { id, reason } => (id, Self::Reject(reason)),
-        }
-    }
-
     /// The `outcome` label of the metric.
     const fn name(&self) -> &'static str {
         match self {

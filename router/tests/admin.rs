@@ -105,7 +105,7 @@ fn used(workers: &[String]) -> BTreeSet<&str> {
     workers.iter().map(String::as_str).collect()
 }
 
-/// What stands in a record between its header and its end.
+/// The entries of a record, between its header and its end.
 fn entries(record: &str) -> Vec<Entry> {
     let lines: Vec<_> = record.lines().collect();
     let [_, entries @ .., _] = &lines[..] else { panic!("a record of {} lines", lines.len()) };
@@ -113,7 +113,7 @@ fn entries(record: &str) -> Vec<Entry> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_under_load_fails_nobody_and_can_be_taken_back() {
+async fn a_drain_under_load_fails_no_request_and_can_be_undone() {
     let workers: Vec<_> = (0..3).map(|_| TestWorker::start(worker_config())).collect();
     let mut fleet = Fleet::start(router_config(&workers, PolicyConfig::LeastLoaded)).await;
     let load = Load::on(&fleet.router);
@@ -146,7 +146,7 @@ async fn a_drain_under_load_fails_nobody_and_can_be_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operators_drain_outlives_a_restart_and_is_not_the_workers_own() {
+async fn the_operators_drain_outlives_a_restart() {
     let mut workers: Vec<_> = (0..2).map(|_| TestWorker::start(worker_config())).collect();
     let mut fleet = Fleet::start(router_config(&workers, PolicyConfig::RoundRobin)).await;
     fleet.admin.drain_worker(DrainWorkerRequest { number: 0 }).await.unwrap();
@@ -159,7 +159,7 @@ async fn the_operators_drain_outlives_a_restart_and_is_not_the_workers_own() {
     let (_, worker) = ask(fleet.router.client(), request(prompt(1, 20), 3)).await.unwrap();
     assert_eq!(worker, "w1");
 
-    // It drains of its own while it has something to do: the operator can't take that back.
+    // It drains by itself while it has requests: the operator cannot undo that.
     let endless = request(prompt(5, 40), 60_000);
     fleet.admin.undrain_worker(UndrainWorkerRequest { number: 0 }).await.unwrap();
     fleet.admin.drain_worker(DrainWorkerRequest { number: 1 }).await.unwrap();
@@ -202,7 +202,7 @@ async fn workers_come_and_go_under_load_and_numbers_never_return() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removal_that_waits_for_nobody_lets_streams_go_on() {
+async fn a_removal_that_does_not_wait_lets_streams_go_on() {
     let workers: Vec<_> = (0..2).map(|_| TestWorker::start(worker_config())).collect();
     let mut fleet = Fleet::start(router_config(&workers, PolicyConfig::RoundRobin)).await;
     let text = prompt(3, 40);
@@ -258,7 +258,7 @@ async fn a_policy_changed_under_load_changes_decisions_and_the_record_replays() 
             assert_eq!(decision.overlap.is_some(), looks);
         }
     }
-    assert!(looks, "the change stands in the record");
+    assert!(looks, "the change is in the record");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -329,7 +329,7 @@ async fn an_explanation_is_the_decision_in_the_record() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_unknown_is_said_so_and_the_public_listener_knows_no_admin() {
+async fn unknown_names_are_errors_and_the_public_listener_has_no_admin_service() {
     let workers = [TestWorker::start(worker_config())];
     let mut fleet = Fleet::start(router_config(&workers, PolicyConfig::RoundRobin)).await;
     let codes = [
@@ -340,7 +340,7 @@ async fn what_is_unknown_is_said_so_and_the_public_listener_knows_no_admin() {
             .remove_worker(RemoveWorkerRequest { number: 9, timeout_ms: None })
             .await
             .unwrap_err(),
-        fleet.explain(About::RequestId("nobody".to_owned())).await.unwrap_err(),
+        fleet.explain(About::RequestId("missing".to_owned())).await.unwrap_err(),
     ];
     for status in codes {
         assert_eq!(status.code(), Code::NotFound, "{status}");

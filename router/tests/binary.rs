@@ -30,7 +30,19 @@ fn a_bad_configuration_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
         ("workers = [\"http://127.0.0.1:1\"]\n", "policy: missing, expected --policy NAME"),
-        ("policy = \"best\"\n", "r.toml:1: policy: unknown variant `best`, expected one of"),
+        ("policy = \"best\"\n", "r.toml:1: policy: unknown policy 'best', expected one of"),
+        (
+            "policy = \"wait-for-room(max_active=x)\"\n",
+            "r.toml:1: policy: policy wait-for-room: max_active is 'x', expected a whole number",
+        ),
+        (
+            "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[queue]\nlongest_wait_s = 0\n",
+            "r.toml:4: queue.longest_wait_s: 0, expected 0.001 to 86400 s",
+        ),
+        (
+            "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[queue]\nlength = 3\n",
+            "r.toml:4: unknown field `length`, expected one of `requests`, `prompt_tokens`",
+        ),
         ("policy = \"kv-aware\"\n", "r.toml: workers: none, expected at least 1"),
         (
             "policy = \"kv-aware\"\nworkers = [\"localhost:1\"]\n",
@@ -75,7 +87,7 @@ fn a_bad_configuration_is_one_line() {
 }
 
 #[test]
-fn what_can_not_be_had_is_one_line() {
+fn an_unusable_address_or_file_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -119,13 +131,13 @@ fn it_serves_until_it_is_told_to_stop() {
     assert!(child.wait().unwrap().success(), "{rest}");
     let record = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     assert!(
-        record.starts_with("{\"schema\":\"warmpath.record.v1\",\"policy\":\"kv-aware\""),
+        record.starts_with("{\"schema\":\"warmpath.record.v2\",\"policy\":\"kv-aware\""),
         "{record}"
     );
 }
 
-/// What the router believed of a worker stands beside what that worker found, also where another
-/// answers.
+/// The predicted and the real hit are counted for the same worker: the one that computes the
+/// prompt, even if another one decodes.
 #[test]
 fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
     let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
@@ -178,7 +190,7 @@ fn page_with(address: &str, name: &str) -> String {
     panic!("no {name} in 5 s");
 }
 
-/// Every metric has its HELP line, and stands in docs/metrics.md.
+/// Each metric has a HELP line and an entry in docs/metrics.md.
 fn documented(page: &str) {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"));
     let docs = docs.unwrap();
@@ -229,12 +241,12 @@ impl Drop for Running {
 }
 
 #[test]
-fn an_operator_asks_and_tells() {
+fn an_operator_queries_and_controls_a_router() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(folder.path());
     let admin = |args: &[&str]| {
         let args = [&["admin", "--target", &running.admin], args].concat();
-        // A secret in the environment is the server's; here it is nobody's business.
+        // A secret in the environment is the server's; the client does not use it.
         router(folder.path(), &args).env("WARMPATH_SECRET", "s").output().unwrap()
     };
     let says = |args: &[&str]| {
@@ -263,11 +275,20 @@ fn an_operator_asks_and_tells() {
 
     let line = refuses(&["drain", "w1"], 1);
     assert_eq!(line, format!("{}: number: w1 is no worker of this router\n", running.admin));
-    let line = refuses(&["explain", "nobody"], 1);
-    assert!(line.ends_with("'nobody' is not among the last 256 decisions\n"), "{line}");
+    let line = refuses(&["explain", "missing"], 1);
+    assert!(line.ends_with("'missing' is not among the last 256 decisions\n"), "{line}");
     assert!(refuses(&["add", "there:1"], 1).contains("expected http://host:port"));
-    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, as in w3"));
-    assert!(refuses(&["policy", "best"], 2).contains("expected one of: round-robin, "));
+    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, as w3"));
+    let line = refuses(&["policy", "best"], 2);
+    assert!(line.starts_with("unknown policy 'best', expected one of: round-robin, "), "{line}");
+    let waits = "wait-for-room(max_active=3)";
+    assert_eq!(says(&["policy", waits]), "set; random before\n");
+    assert!(says(&["policy"]).starts_with(&format!("{waits}: The least loaded worker")));
+    let line = refuses(&["policy", "wait-for-room(max_active=0)"], 2);
+    let expected = "policy wait-for-room: max_active is '0', expected a whole number from 1";
+    assert!(line.starts_with(expected) && line.lines().count() == 1, "{line}");
+    let line = refuses(&["policy", "wait-for-room(room=1)"], 2);
+    assert!(line.contains("has no parameter 'room', expected one of: max_active, r"), "{line}");
     let alone = |target: &str| {
         let args = ["admin", "--target", target, "workers"];
         let output = router(folder.path(), &args).output().unwrap();
@@ -278,6 +299,49 @@ fn an_operator_asks_and_tells() {
     assert_eq!(alone("here"), (Some(2), "--target: 'here', expected http://host:port\n".into()));
     let (status, line) = alone("http://127.0.0.1:1");
     assert!(status == Some(1) && line.contains("refused"), "{line}");
+}
+
+#[test]
+fn held_requests_are_counted() {
+    let worker = TestWorker::start(worker_config());
+    let (folder, metrics, listen) = (tempfile::tempdir().unwrap(), free_port(), free_port());
+    let (speedup, worker_url) = (SPEEDUP.to_string(), worker.url());
+    let more = [
+        "--listen",
+        &listen,
+        "--metrics-listen",
+        &metrics,
+        "--speedup",
+        &speedup,
+        "--worker",
+        &worker_url,
+        "--queue-requests",
+        "1",
+    ];
+    let running = Running::over(folder.path(), &more);
+    let waits = ["admin", "--target", &running.admin, "policy", "wait-for-room(max_active=1)"];
+    let set = router(folder.path(), &waits).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&set.stdout), "set; kv-aware before\n", "{set:?}");
+    page_with(&metrics, "router_worker_takes_requests{worker=\"w0\"} 1\n");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let url = format!("http://{listen}");
+    let mut first = client(&url);
+    let endless = runtime.block_on(first.generate_stream(request(prompt(1, 40), 60_000))).unwrap();
+    let second = runtime.spawn(ask(client(&url), request(prompt(2, 70), 3)));
+    let page = page_with(&metrics, "router_requests_held 1\n");
+    assert!(page.contains("router_held_prompt_tokens 70\n"), "{page}");
+    let refused = runtime.block_on(ask(client(&url), request(prompt(3, 10), 3))).unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+    drop(endless);
+    assert_eq!(runtime.block_on(second).unwrap().unwrap().1, "w0");
+    let page = page_with(&metrics, "router_requests_held 0\n");
+    assert!(page.contains("router_held_prompt_tokens 0\n"), "{page}");
+    assert!(page.contains("router_hold_seconds_count{outcome=\"dispatched\"} 1\n"), "{page}");
+    let refused = "router_requests_refused_total{policy=\"wait-for-room(max_active=1)\",\
+                   code=\"ResourceExhausted\"} 1\n";
+    assert!(page.contains(refused), "{page}");
+    documented(&page);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Whatever breaks: a clear word to the client, and nothing left behind.
+//! Failures of every kind: the client gets a clear error, and nothing is left behind.
 
 mod common;
 #[path = "common/fake.rs"]
@@ -241,8 +241,8 @@ async fn a_worker_that_restarts_joins_again_with_nothing() {
     worker.kill();
     router.wait(|status| status.joined.is_empty()).await;
     assert_eq!(router.server.counts().runs, 0, "what the dead held is forgotten");
-    let nobody = again().await.unwrap_err();
-    assert_eq!(nobody.message(), "no worker takes requests: 0 joined, 0 of them draining");
+    let none = again().await.unwrap_err();
+    assert_eq!(none.message(), "no worker takes requests: 0 joined, 0 of them draining");
     let _second = TestWorker::start_at(worker.address, worker_config());
     router.wait(|status| status.joined.len() == 1).await;
     assert_eq!(again().await.unwrap().0.finish.num_cached_tokens, Some(0));

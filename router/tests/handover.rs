@@ -41,7 +41,7 @@ fn moved(all: &Collected) -> Option<Moved> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_on_the_link_are_tokens_times_bytes_a_token() {
+async fn bytes_on_the_link_are_tokens_times_bytes_per_token() {
     let workers = [prefills(), prefills(), TestWorker::start(sharing(Role::Decode))];
     let router = TestRouter::over(&workers, PolicyConfig::RoundRobin).await;
     let mut asked = Vec::new();
@@ -53,7 +53,7 @@ async fn bytes_on_the_link_are_tokens_times_bytes_a_token() {
     let (mut all_tokens, mut all) = (0, Moved::default());
     for (tokens, call) in asked {
         let (collected, worker) = within(call).await.unwrap().expect("an answer");
-        assert_eq!(worker, "w2", "who answers");
+        assert_eq!(worker, "w2", "the decode worker answers");
         let Moved { tokens: came, bytes } = moved(&collected).expect("its KV was handed over");
         assert_eq!((came, bytes), (u64::from(tokens), u64::from(tokens) * TOKEN_BYTES));
         all_tokens += u64::from(tokens);
@@ -64,7 +64,7 @@ async fn bytes_on_the_link_are_tokens_times_bytes_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_decoder_holds_is_not_moved_again() {
+async fn kv_that_the_decode_worker_has_is_not_sent_again() {
     let workers = [prefills(), TestWorker::start(sharing(Role::Decode))];
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
     let first = ask(router.client(), request(prompt(1, 330), 3)).await.expect("an answer").0;
@@ -87,11 +87,11 @@ async fn occupy(router: &TestRouter) -> tonic::Streaming<warmpath_proto::vllm::G
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefiller_killed_before_its_prompt_was_pulled_fails_nobody() {
+async fn a_prefill_worker_killed_before_the_pull_fails_no_request() {
     let mut workers = [prefills(), decodes_one_by_one()];
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
     let busy = occupy(&router).await;
-    // Accepted by the decoder, where it waits: its prompt is held and nobody has pulled it.
+    // Accepted by the decoder, where it waits: its prompt is held and not pulled yet.
     let waiting = request(prompt(1, 330), 5);
     let stream = within(router.client().generate_stream(waiting)).await.expect("accepted");
     workers[0].kill();
@@ -103,7 +103,7 @@ async fn a_prefiller_killed_before_its_prompt_was_pulled_fails_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefiller_killed_before_it_is_missed_fails_nobody() {
+async fn a_prefill_worker_killed_unnoticed_fails_no_request() {
     let mut workers = [prefills(), prefills(), TestWorker::start(sharing(Role::Decode))];
     let router = TestRouter::over(&workers, PolicyConfig::RoundRobin).await;
     workers[1].kill();
@@ -115,7 +115,7 @@ async fn a_prefiller_killed_before_it_is_missed_fails_nobody() {
 
 /// It stops as it should, while its prompt is held for one that is busy.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefiller_that_drains_hands_over_what_it_holds() {
+async fn a_draining_prefill_worker_still_sends_the_kv_it_holds() {
     let mut workers = [prefills(), decodes_one_by_one()];
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
     let busy = occupy(&router).await;
@@ -132,7 +132,7 @@ async fn a_prefiller_that_drains_hands_over_what_it_holds() {
 
 /// It takes calls and answers none; that it is stuck shows in its feed alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefiller_that_is_stuck_fails_nobody() {
+async fn a_stuck_prefill_worker_fails_no_request() {
     let stuck = Fake { role: Role::Prefill, ..Fake::default() };
     let _gate = stuck.gate.write().await;
     let decoder =
@@ -146,13 +146,13 @@ async fn a_prefiller_that_is_stuck_fails_nobody() {
     within(stuck.is_asked()).await;
     stuck.silent.store(true, Ordering::Relaxed);
     let (collected, worker) = within(asked).await.unwrap().expect("an answer");
-    assert_eq!((worker.as_str(), moved(&collected)), ("w1", None), "who answers computed it");
+    assert_eq!((worker.as_str(), moved(&collected)), ("w1", None), "the decode worker computed it");
     router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;
     within(stuck.is_told_to_abort()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_lets_go_of_what_was_held_for_it() {
+async fn a_client_that_goes_away_releases_its_held_kv() {
     // Room for one prompt, which would be held for ever.
     let mut cramped = sharing(Role::Prefill);
     cramped.profile.hbm_tokens = Some(25 * u64::from(BLOCK));
@@ -172,7 +172,7 @@ async fn a_client_that_leaves_lets_go_of_what_was_held_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_answers_without_the_other_half() {
+async fn prefill_workers_alone_or_decode_workers_alone_serve_nothing() {
     let mut workers = [prefills(), TestWorker::start(sharing(Role::Decode))];
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
     workers[1].kill();

@@ -83,7 +83,8 @@ impl TestPool {
     }
 }
 
-/// One prefill worker finds in the pool what another has computed; whoever answers is handed it all.
+/// One prefill worker finds in the pool what another has computed; the decode worker gets all of
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_only_computes_prompts_fetches_too() {
     let pool = TestPool::start(pool_config()).await;
@@ -119,8 +120,8 @@ async fn start(config: RouterConfig) -> TestRouter {
     router
 }
 
-/// What a pool holds is pulled by a worker that does not, the record has what the router believed and
-/// what the engine found, and an explanation says whence.
+/// What a pool holds is pulled by a worker that does not, the record has what the router believed
+/// and what the engine found, and an explanation says from where.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_is_followed_and_pulled_from() {
     let folder = tempfile::tempdir().unwrap();
@@ -131,7 +132,8 @@ async fn a_pool_is_followed_and_pulled_from() {
     let mut router = start(config).await;
     let operator = router.server.admin();
     let (_, first) = ask(router.client(), request(prompt(1, 1_601), 2)).await.unwrap();
-    // In the index are the prompt of one worker and of the pool; then only the other one may be asked.
+    // In the index are the prompt of one worker and of the pool; then only the other one may be
+    // asked.
     router.wait_counts(|counts| counts.runs >= 1 && counts.in_flight == 0).await;
     let first: u32 = first.trim_start_matches('w').parse().unwrap();
     let drain = warmpath_proto::v1::DrainWorkerRequest { number: first };
@@ -223,7 +225,7 @@ async fn a_pool_that_does_not_match_is_refused_with_both_values() {
 
 /// What a worker gets is the router's own hint, and never its client's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hints_are_the_routers_own() {
+async fn a_clients_own_hints_are_dropped() {
     let mut lends = worker_config();
     lends.profile.peers = Some(PeerLink {
         gb_s: 100.0,
@@ -238,7 +240,7 @@ async fn hints_are_the_routers_own() {
     let first: u32 = first.trim_start_matches('w').parse().unwrap();
     let drain = warmpath_proto::v1::DrainWorkerRequest { number: first };
     router.server.admin().drain_worker(tonic::Request::new(drain)).await.unwrap();
-    // A client's hint names a place that nobody is to connect to.
+    // A client's hint names an address that no process may connect to.
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let from = format!("http://{}", trap.local_addr().unwrap());
     let hint = PullHint { holder: Holder::Peer, from, blocks: 100 };
@@ -248,7 +250,7 @@ async fn hints_are_the_routers_own() {
     let found = tiers::from_wire(all.finish.kv_transfer_params.as_ref().unwrap()).unwrap();
     assert_eq!(found.by_origin, [0, 0, 0, 0, 0, 1_600], "from the worker that had it");
     let connected = tokio::time::timeout(Duration::from_millis(50), trap.accept()).await;
-    assert!(connected.is_err(), "somebody connected to where the client said");
+    assert!(connected.is_err(), "a process connected to the client's address");
 
     // Byte for byte, as a worker sees it.
     let fake = Fake::default();

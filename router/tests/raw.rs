@@ -35,7 +35,7 @@ fn odd_answer() -> Vec<Bytes> {
     [
         // Nothing at all.
         &[][..],
-        // A field that nobody knows, and a group of one.
+        // An unknown field, and a group.
         &[0xf0, 0x01, 0x07, 0xf3, 0x01, 0x08, 0x01, 0xf4, 0x01],
         // The prompt's info after the outputs; a text before the count of tokens.
         &[0x12, 0x05, 0x12, 0x01, b'x', 0x18, 0x01, 0x0a, 0x02, 0x08, 0x03],
@@ -73,7 +73,7 @@ async fn an_odd_answer_passes_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_can_not_be_read_ends_the_stream_and_names_the_worker() {
+async fn an_unreadable_message_ends_the_stream_and_names_the_worker() {
     let torn = Bytes::from_static(&[0x12, 0x09, 0x18]);
     let fake = Fake { messages: Arc::new(vec![torn]), ..Fake::default() };
     let router = over(&fake).await;

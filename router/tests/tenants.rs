@@ -1,5 +1,5 @@
-//! Tenants on real sockets: who may call, whose blocks a request finds, and what somebody finds who
-//! knows everything that another tenant says.
+//! Tenants on real sockets: which calls are served, which blocks a request finds, and what a tenant
+//! finds that knows everything another tenant says.
 
 mod common;
 #[path = "common/fake.rs"]
@@ -85,7 +85,7 @@ fn words(text: u64) -> Vec<u32> {
 const WHOLE: u32 = 12 * BLOCK;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_who_shows_a_token_is_served() {
+async fn only_calls_with_a_token_are_served() {
     let workers = [TestWorker::start(worker_config())];
     let router = start(&workers, SharingScope::Tenant, false).await;
     let client = router.client();
@@ -150,8 +150,8 @@ async fn each_scope_shares_on_the_wire_as_it_says() {
     }
 }
 
-/// What an attacker sends who knows a victim's words, names, salts and how all of this works, but not
-/// the router's secret.
+/// A request of an attacker that knows a victim's text, names and salts and how all of this works,
+/// but not the router's secret.
 fn attempt(kind: usize, text: u64, victims: &GenerateRequest) -> GenerateRequest {
     let whole = request(words(text), 2);
     let with_salt = |salt: String| GenerateRequest {
@@ -178,7 +178,7 @@ fn attempt(kind: usize, text: u64, victims: &GenerateRequest) -> GenerateRequest
 
 /// Two small workers, so that blocks are evicted all the time, and one that restarts in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_finds_what_another_tenant_said() {
+async fn no_tenant_finds_another_tenants_text() {
     let small = || {
         let mut config = worker_config();
         config.profile.hbm_tokens = Some(1_600);
@@ -242,7 +242,7 @@ async fn names_of_requests_are_a_tenants_own() {
 
 /// The operator asks in a tenant's name; what he is told is what that tenant's request would find.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_explanation_is_some_tenants() {
+async fn an_explanation_belongs_to_one_tenant() {
     let workers = [TestWorker::start(worker_config())];
     let router = start(&workers, SharingScope::Tenant, false).await;
     cached(&router.client(), "a", request(words(2), 2)).await.unwrap();
@@ -260,12 +260,12 @@ async fn an_explanation_is_some_tenants() {
     assert_eq!(overlap(explain("a").await.unwrap()), WHOLE / BLOCK);
     assert_eq!(overlap(explain("b").await.unwrap()), 0);
     assert_eq!(explain("").await.unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(explain("nobody").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(explain("missing").await.unwrap_err().code(), Code::NotFound);
 }
 
 /// Two tenants may call their requests alike.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_explained_to_whom_it_belongs() {
+async fn a_request_id_is_explained_per_tenant() {
     let workers = [TestWorker::start(worker_config())];
     let router = start(&workers, SharingScope::Tenant, false).await;
     // From its first word on decisions are kept.
@@ -289,12 +289,12 @@ async fn a_name_is_explained_to_whom_it_belongs() {
     let expected = "tenant: missing, expected one of: a, b; each has a request of that name";
     assert_eq!(unclear.message(), expected);
     assert_eq!(explain("first", "b").await.unwrap_err().code(), Code::NotFound);
-    let nobody = explain("both", "nobody").await.unwrap_err();
-    assert_eq!(nobody.message(), "tenant: 'nobody' is no tenant of this router");
+    let missing = explain("both", "missing").await.unwrap_err();
+    assert_eq!(missing.message(), "tenant: 'missing' is no tenant of this router");
 }
 
-/// A worker hears of no token, and of what is public in a field that engines which do not know it leave
-/// alone.
+/// A worker hears of no token, and of what is public in a field that engines which do not know it
+/// leave alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_is_told_the_scope_and_nothing_else() {
     let fake = Fake { messages: Arc::new(Vec::new()), ..Fake::default() };

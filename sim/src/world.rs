@@ -323,6 +323,8 @@ impl<'a> World<'a> {
                     self.overlap_blocks += u64::from(blocks);
                     self.post(now + self.hop, Letter::Dispatched(id, decision));
                 }
+                // It stays in the router, which decides about it later.
+                Action::Hold { .. } => {}
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
                     self.fail(now + self.hop, id, rejection(reason));
@@ -414,6 +416,9 @@ fn rejection(reason: RejectReason) -> &'static str {
         RejectReason::NoPrefillWorker { .. } => "no worker prefills",
         RejectReason::PromptTooLarge { .. } => "prompt too large for any worker",
         RejectReason::DuplicateId => "duplicate request id",
+        RejectReason::QueueFull { .. } => "queue full",
+        RejectReason::WaitedTooLong { .. } => "waited too long",
+        RejectReason::DeadlinePassed { .. } => "deadline passed in the queue",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Flags and file to one configuration. Flags win over the file, the file over defaults.
+//! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
 use clap::Parser;
 use serde::de::value::MapAccessDeserializer;
@@ -20,34 +20,33 @@ use warmpath_worker_sim::WorkerConfig;
 #[derive(Parser, Debug)]
 #[command(version)]
 pub struct Cli {
-    /// A TOML file; every flag below has a field of the same name there
+    /// A TOML file. Each flag below has a field of the same name
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// How logs and metrics call this worker
+    /// The worker's name in logs and metrics
     #[arg(long)]
     name: Option<String>,
-    /// The model it says it serves
+    /// The model that it reports
     #[arg(long)]
     model: Option<String>,
     /// The hardware and engine to simulate
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<PathBuf>,
-    /// Room for KV in HBM, in tokens, instead of the profile's
+    /// HBM for KV, in tokens [default: the profile's]
     #[arg(long, value_name = "N|unlimited")]
     hbm_tokens: Option<HbmTokens>,
-    /// Tokens a KV block, instead of the profile's
+    /// Tokens per KV block [default: the profile's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// The pool that it shares with others, for a profile with a [pool]
+    /// The pool that it shares with other workers; for a profile with a [pool]
     #[arg(long, value_name = "URL")]
     pool: Option<String>,
-    /// What of a request it does: prefill, decode or both; other than both needs [handover] in the
-    /// file
+    /// The worker's role: prefill, decode or both. prefill and decode need [handover] in the file
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
-    /// Model seconds in a second of the wall clock
+    /// Model seconds per second of the wall clock
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
 }
@@ -96,7 +95,7 @@ struct File {
     drain_timeout_ms: Option<u64>,
 }
 
-/// A profile, or the path of its file from where the configuration lies.
+/// A profile, or the path of its file, relative to the configuration's folder.
 #[derive(Debug)]
 enum Source {
     Path(PathBuf),
@@ -132,7 +131,8 @@ pub struct Settings {
     pub listen: ListenArgs,
 }
 
-/// An error is one line that names file, line and field, as far as there are any.
+/// Merges flags and file. An error is one line; it names the file, the line and the field where it
+/// can.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
     let listen = cli.listen.or(ListenArgs {
@@ -140,7 +140,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
         metrics_listen: file.metrics_listen,
         insecure_bind: file.insecure_bind,
     });
-    // Where the values of the profile stand, for complaints about them.
+    // The profile's file, for error messages.
     let mut profile_file = None;
     let mut profile = match (&cli.profile, file.profile) {
         (Some(path), _) => from_file(path, &mut profile_file)?,
@@ -159,7 +159,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     if let Some(block_size) = cli.block_size {
         profile.set_block_size(block_size);
     }
-    // After the block size, which the room for KV follows from.
+    // After the block size: it changes the HBM for KV.
     if let Some(HbmTokens(tokens)) = cli.hbm_tokens {
         profile.hbm_tokens = tokens;
     }
@@ -186,7 +186,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     Ok(Settings { config, listen })
 }
 
-/// By name, or from a file.
+/// The profile with this name, or in this file. `seen`: the file that was read.
 fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profile, String> {
     if let Some(name) = path.to_str().filter(|name| !profiles::is_file(name)) {
         return profiles::load(name, Path::new(""));

@@ -1,4 +1,4 @@
-//! What a worker is made of. A file of these fields is TOML; unknown fields are errors.
+//! What a worker is made of. As TOML, unknown fields are errors.
 
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::handover::HandoverLink;
@@ -10,42 +10,41 @@ use warmpath_proto::pool::Agreement;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
-    /// Stands in logs and as the `engine` label of metrics.
+    /// Its name in logs, and the `engine` label of its metrics.
     #[serde(default = "default_name")]
     pub name: String,
-    /// The model it says it serves. Requests may leave theirs empty.
+    /// The model it reports. A request may leave its model empty.
     #[serde(default = "default_model")]
     pub model: String,
     pub profile: Profile,
-    /// Where the pool is that it shares with others, `http://host:port`. A profile with a `[pool]`
-    /// needs one, and only that.
+    /// The URL of the pool that it shares with other workers, `http://host:port`. Needed if the
+    /// profile has a `[pool]`, and not allowed otherwise.
     #[serde(default)]
     pub pool: Option<String>,
-    /// What of a request it does.
+    /// Whether it prefills, decodes, or does both.
     #[serde(default)]
     pub role: Role,
-    /// How KV comes to it or leaves it, where it shares requests with others.
+    /// The link for KV transfers between prefill and decode workers.
     #[serde(default)]
     pub handover: Option<HandoverLink>,
-    /// Model seconds in a second of the wall clock; common to a run.
+    /// Model seconds per second of the wall clock. All processes of a run have the same.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
-    /// A stream gets its first token at once and then at most one message in this time, in
+    /// A stream gets its first token at once, and then at most one message in this time, in
     /// milliseconds of the wall clock.
     #[serde(default = "default_flush_ms")]
     pub flush_ms: u64,
-    /// Load reports follow a change after at most this, in milliseconds of model time.
+    /// The longest time from a change to its load report, in milliseconds of model time.
     #[serde(default = "default_report_interval_ms")]
     pub report_interval_ms: u64,
-    /// In milliseconds of the wall clock.
+    /// The time between heartbeats, in milliseconds of the wall clock.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
-    /// How often reports carry a digest at most, in milliseconds of the wall clock: making one
-    /// reads the whole store.
+    /// The shortest time between two digests, in milliseconds of the wall clock. A digest reads the
+    /// whole store.
     #[serde(default = "default_digest_interval_ms")]
     pub digest_interval_ms: u64,
-    /// How long a worker that shuts down lets its requests finish, in milliseconds of the wall
-    /// clock.
+    /// How long requests may finish when the worker shuts down, in milliseconds of the wall clock.
     #[serde(default = "default_drain_timeout_ms")]
     pub drain_timeout_ms: u64,
 }
@@ -83,7 +82,8 @@ const fn default_drain_timeout_ms() -> u64 {
 }
 
 impl WorkerConfig {
-    /// A worker with every default: model "simulated", speedup 1, tokens flushed each 20 ms.
+    /// A worker with the default of each field: model "simulated", speedup 1, tokens flushed each
+    /// 20 ms.
     pub fn new(profile: Profile) -> Self {
         Self {
             name: default_name(),
@@ -101,7 +101,7 @@ impl WorkerConfig {
         }
     }
 
-    /// Call before anything is built from it.
+    /// Checks all fields. Call it before a worker is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field, why| Err(ConfigError::Field { field, why });
         if self.model.is_empty() {
@@ -164,7 +164,7 @@ impl ConfigError {
     }
 }
 
-/// A field of the configuration that can't be.
+/// A field of the configuration that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{field}: {why}")]
@@ -209,7 +209,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_can_not_be_is_named() {
+    fn an_unusable_field_is_named() {
         let check = |change: fn(&mut WorkerConfig)| {
             let mut config = WorkerConfig::new(profile());
             change(&mut config);

@@ -1,8 +1,8 @@
-//! What watchers of a worker or a pool are told, from its thread's side: hello and snapshot first,
-//! then batches as they come, load reports when something changed, heartbeats always.
+//! What watchers of a worker or a pool are told, as its thread sees it: first a hello and a
+//! snapshot, then each batch, load reports after changes, and heartbeats.
 //!
-//! A watcher's queue is bounded. Who falls behind is dropped and comes back for a snapshot, since a
-//! feed with a hole in it is worth nothing.
+//! A watcher's queue is bounded. A watcher that falls behind is dropped; it watches again and gets
+//! a new snapshot. A feed with a gap is useless.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
@@ -25,13 +25,14 @@ pub enum FeedItem {
     Draining,
 }
 
-/// Who holds blocks and says so. All its changes must have been announced.
+/// An engine or a pool that announces its blocks. All changes must have been announced before these
+/// calls.
 pub trait Announces {
     fn hello(&self) -> FeedItem;
     fn snapshot(&self) -> Snapshot;
-    /// Without a digest.
+    /// A load report without a digest.
     fn report(&self) -> LoadReport;
-    /// That belongs to the report's `seq`.
+    /// The digest of the blocks held after the report's `seq`.
     fn digest(&self) -> Option<Digest>;
 }
 
@@ -53,7 +54,7 @@ impl Announces for Engine {
     }
 }
 
-/// Wall-clock spans.
+/// How often each message is sent at most, in wall time.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
     pub report: Duration,
@@ -65,18 +66,18 @@ pub struct Intervals {
 pub struct Feed {
     intervals: Intervals,
     watchers: Vec<mpsc::Sender<FeedItem>>,
-    /// Dropped because they fell behind, since the worker began.
+    /// Watchers that were dropped because they fell behind, since the start.
     pub lagged: u64,
     /// The last report sent, without its digest.
     last: Option<LoadReport>,
     last_report: WallInstant,
-    /// Something may have changed since.
+    /// Something may have changed since the last report.
     touched: bool,
     /// The last batch sent.
     seq: u64,
     next_heartbeat: WallInstant,
     next_digest: WallInstant,
-    /// The batch that the last digest was made after.
+    /// The last digest belongs to this batch.
     digest_seq: Option<u64>,
 }
 
@@ -120,7 +121,7 @@ impl Feed {
         self.send(&FeedItem::Draining);
     }
 
-    /// When [`Feed::tick`] has something to do; None while nobody watches.
+    /// When [`Feed::tick`] has something to do; None without watchers.
     pub fn next_wake(&self) -> Option<WallInstant> {
         if self.watchers.is_empty() {
             return None;
@@ -211,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_woken_for_nothing() {
+    fn the_thread_wakes_only_when_a_message_is_due() {
         let engine = Engine::new(WorkerId(0), 1, profile());
         let second = Duration::from_secs(1);
         let begun = WallInstant::now();
         let intervals = Intervals { report: second / 10, heartbeat: second, digest: second / 5 };
         let mut feed = Feed::new(begun, intervals);
-        assert_eq!(feed.next_wake(), None, "nobody watches");
+        assert_eq!(feed.next_wake(), None, "there is no watcher");
         let (watcher, mut items) = mpsc::channel(QUEUE);
         feed.add(&engine, watcher);
         feed.tick(begun, &engine);

@@ -1,5 +1,5 @@
-//! vLLM's own metric names, so that dashboards and endpoint pickers made for vLLM read a simulated
-//! worker too. Times are in model seconds; only the lateness of the driver is in wall seconds.
+//! The metrics, with vLLM's own names: dashboards and endpoint pickers made for vLLM work with a
+//! simulated worker. Times are in model seconds; only the driver's lateness is in wall seconds.
 
 mod handover;
 mod shared;
@@ -26,7 +26,7 @@ const REFRESH: Duration = Duration::from_millis(100);
 
 const TTFT: &str = "vllm:time_to_first_token_seconds";
 const ITL: &str = "vllm:inter_token_latency_seconds";
-/// What `ITL` was called before vLLM 0.11; dashboards still ask for it.
+/// The name of `ITL` before vLLM 0.11. Dashboards still use it.
 const OLD_ITL: &str = "vllm:time_per_output_token_seconds";
 const TPOT: &str = "vllm:request_time_per_output_token_seconds";
 const E2E: &str = "vllm:e2e_request_latency_seconds";
@@ -44,8 +44,8 @@ const TOKEN_SECONDS: &[f64] = &[
 const LATENESS_SECONDS: &[f64] =
     &[1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 1.0];
 
-/// Serves Prometheus metrics on a port of their own. Call once in a process, before its worker or
-/// pool starts and within a tokio runtime.
+/// Serves Prometheus metrics at this address. Call it once in a process, in a tokio runtime, before
+/// its worker or pool starts.
 pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
     with_buckets(PrometheusBuilder::new().with_http_listener(address))?.install()?;
     describe();
@@ -71,18 +71,18 @@ fn describe() {
     describe_gauge!("vllm:num_requests_waiting", "Requests that wait to be admitted");
     describe_gauge!("vllm:num_requests_running", "Requests in the running batch");
     describe_gauge!("vllm:kv_cache_usage_perc", "Share of KV blocks that requests hold; 1 is all");
-    describe_gauge!("vllm:cache_config_info", "What the KV cache is made of");
+    describe_gauge!("vllm:cache_config_info", "Settings of the KV cache");
     describe_counter!("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache");
     describe_counter!("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache");
     describe_counter!("vllm:prompt_tokens_total", "Prompt tokens of prefilled requests");
     describe_counter!("vllm:prompt_tokens_cached_total", "Prompt tokens that were cached");
     describe_counter!("vllm:generation_tokens_total", "Answer tokens");
-    describe_counter!("vllm:num_preemptions_total", "Sequences that gave up their blocks");
+    describe_counter!("vllm:num_preemptions_total", "Preempted sequences");
     describe_counter!("vllm:request_success_total", "Ended requests, by reason");
     describe_histogram!(TTFT, "Arrival to first token, in model seconds");
     describe_histogram!(ITL, "Between two answer tokens, in model seconds");
-    describe_histogram!(OLD_ITL, "vllm:inter_token_latency_seconds by its older name");
-    describe_histogram!(TPOT, "Mean time a token after the first, one value a request");
+    describe_histogram!(OLD_ITL, "The older name of vllm:inter_token_latency_seconds");
+    describe_histogram!(TPOT, "Mean time per token after the first, one value per request");
     describe_histogram!(E2E, "Arrival to the end of the answer, in model seconds");
     describe_histogram!(QUEUE, "Arrival to first admission, in model seconds");
     describe_histogram!(LATENESS, "Engine turns behind their due instant, in wall seconds");
@@ -97,14 +97,14 @@ struct Begun {
     at: Instant,
     prompt_tokens: u32,
     output_tokens: u32,
-    /// From the first token on.
+    /// Present from the first token on.
     decoding: Option<Decoding>,
 }
 
 #[derive(Clone, Copy)]
 struct Decoding {
     first: Instant,
-    /// How far the answer had come when it was last looked at, and when that was.
+    /// Answer tokens at the last look, and when that was.
     made: u32,
     at: Instant,
 }
@@ -146,7 +146,7 @@ impl std::fmt::Debug for WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// A recorder must be installed before, or nothing is counted.
+    /// Install a recorder before, or nothing is counted.
     pub fn new(config: &WorkerConfig) -> Self {
         let labels = [("model_name", config.model.clone()), ("engine", config.name.clone())];
         let counted = |name: &'static str| counter!(name, &labels);
@@ -203,7 +203,7 @@ impl WorkerMetrics {
         self.requests.insert(id, begun);
     }
 
-    /// So many answer tokens are there by now. Those since the last time count as evenly spaced.
+    /// The answer has `made` tokens now. The tokens since the last call count as evenly spaced.
     pub fn progress(&mut self, id: RequestId, at: Instant, made: u32) {
         let decoding = self.requests.get_mut(&id).and_then(|begun| begun.decoding.as_mut());
         let Some(decoding) = decoding.filter(|decoding| made > decoding.made) else { return };
@@ -226,7 +226,7 @@ impl WorkerMetrics {
         self.lent.increment(u64::from(blocks));
     }
 
-    /// By how much the driver came after an instant that was due.
+    /// How late the driver's thread was for an instant that was due.
     pub fn lateness(&self, late: Duration) {
         self.lateness.record(late.as_secs_f64());
     }
@@ -265,7 +265,7 @@ impl WorkerMetrics {
                 self.cached_tokens.increment(u64::from(*cached_tokens));
                 self.finished.increment(1);
             }
-            // Counted where they are done.
+            // Counted in other places.
             Output::Fetch { .. }
             | Output::Lent { .. }
             | Output::Put { .. }
@@ -294,7 +294,7 @@ impl WorkerMetrics {
         self.waiting.set(f64::from(report.waiting));
         self.running.set(f64::from(report.running));
         let capacity = engine.profile().hbm_blocks();
-        // As vLLM counts it: cached blocks that nobody holds are free.
+        // As vLLM counts: cached blocks that no request holds are free.
         let held = engine.store().held_blocks() as f64;
         let usage = capacity.map_or(0.0, |most| held / most as f64);
         self.usage.set(usage);
@@ -317,11 +317,11 @@ mod tests {
             let id = RequestId(1);
             metrics.submitted(id, at(0), 10, 5);
             metrics.output(&Output::FirstToken { id, at: at(1) });
-            // Two tokens in a second, none in the next, two in the two after it.
+            // Two tokens in one second, none in the next one, two in the two seconds after it.
             metrics.progress(id, at(2), 3);
             metrics.progress(id, at(3), 3);
             metrics.output(&Output::Finished { id, at: at(4), cached_tokens: 0, hit: [0; 6] });
-            // An answer of one token has no time a token.
+            // An answer with one token has no time per token.
             let short = RequestId(2);
             metrics.submitted(short, at(4), 10, 1);
             metrics.output(&Output::FirstToken { id: short, at: at(5) });

@@ -1,11 +1,11 @@
-//! Others that were met, by URL, of which only so many are remembered.
+//! A bounded table by URL that forgets what was not used for longest.
 
 use std::collections::HashMap;
 
-/// Peers or sources of hand-overs that a worker keeps connections to: more than a fleet has.
+/// The most peers or prefill workers that a worker keeps connections to. A fleet has fewer.
 pub const MOST: usize = 4_096;
 
-/// Where there would be too many, the one that was used longest ago is forgotten.
+/// If the table is full, the entry that was not used for longest is forgotten.
 #[derive(Debug)]
 pub struct Recent<T> {
     most: usize,
@@ -16,11 +16,12 @@ pub struct Recent<T> {
 
 impl<T: Clone> Recent<T> {
     pub fn new(most: usize) -> Self {
-        assert!(most > 0, "somebody must be remembered");
+        assert!(most > 0, "a table of 0 entries remembers nothing");
         Self { most, uses: 0, by_url: HashMap::new() }
     }
 
-    /// The one at a URL, made if it is not remembered; and who was forgotten for it.
+    /// The entry of a URL, made if it is not remembered. Also returns the entry that was forgotten
+    /// for it.
     pub fn get_or_make<E>(
         &mut self,
         url: &str,
@@ -37,7 +38,7 @@ impl<T: Clone> Recent<T> {
         Ok((made, forgotten))
     }
 
-    /// Looks at all, which costs less than the connection that the new one makes.
+    /// Looks at all entries. That costs less than the connection that a new entry makes.
     fn forget_oldest(&mut self) -> Option<T> {
         let oldest = self.by_url.iter().min_by_key(|(_, (used, _))| *used);
         let url = oldest.map(|(url, _)| url.clone())?;
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_was_used_longest_ago_makes_way() {
+    fn the_entry_not_used_for_longest_is_forgotten() {
         let mut recent = Recent::new(2);
         let mut made = 0;
         let mut get = |url: &str| {
@@ -68,6 +69,10 @@ mod tests {
         assert_eq!(get("b").as_deref(), Some("a"));
         assert_eq!(made, 4, "b twice");
         let failed = recent.get_or_make("d", || Err("no"));
-        assert_eq!((failed, recent.by_url.len()), (Err("no"), 2), "nobody makes way for nobody");
+        assert_eq!(
+            (failed, recent.by_url.len()),
+            (Err("no"), 2),
+            "nothing is forgotten for an entry that was not made"
+        );
     }
 }

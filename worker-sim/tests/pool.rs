@@ -1,5 +1,5 @@
-//! A pool and the workers that share it, over real sockets: what one computed another gets, and nothing
-//! that a pool or a peer does can fail a request.
+//! A pool and the workers that share it, over real sockets: what one computed another gets, and
+//! nothing that a pool or a peer does can fail a request.
 
 mod common;
 
@@ -94,7 +94,7 @@ impl TestPool {
         }
     }
 
-    /// Waits until it holds so many blocks.
+    /// Waits until it holds this many blocks.
     async fn holds(&self, blocks: u64) {
         within(async {
             let mut feed = self.client().watch(WatchRequest {}).await.unwrap().into_inner();
@@ -133,7 +133,7 @@ async fn what_one_worker_computed_another_gets_from_the_pool() {
     assert_eq!(found(&all).by_origin, [0, 0, 0, 0, 99 * BLOCK, 0]);
     let again = responses(second.inference(), request(1, 1_600, 4)).await.unwrap();
     assert_eq!(found(&again).by_origin, [99 * BLOCK, 0, 0, 0, 0, 0], "a fetch leaves a copy");
-    // What is there already is not written twice.
+    // A block that is there is not written twice.
     pool.holds(100).await;
 }
 
@@ -266,8 +266,8 @@ async fn serve(bad: Bad) -> String {
     url
 }
 
-/// How long each of so many requests, one after the other, takes with a bad pool: 1,600 tokens cost
-/// 80 ms of model time to compute (and 3 steps of 10 ms), 22 ms on the wall.
+/// How long each of `requests` requests, one after the other, takes with a bad pool: 1,600 tokens
+/// cost 80 ms of model time to compute (and 3 steps of 10 ms), 22 ms on the wall.
 async fn takes(url: &str, requests: u64) -> Vec<Duration> {
     let worker = Worker::start(sharing(Some(url))).await;
     let mut took = Vec::new();
@@ -284,7 +284,7 @@ async fn takes(url: &str, requests: u64) -> Vec<Duration> {
 const SLACK: Duration = Duration::from_millis(150);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_a_pool_does_costs_its_timeout_at_most() {
+async fn a_bad_pool_costs_at_most_its_timeout() {
     let compute = Duration::from_millis(22);
     let timeout = Duration::from_secs_f64(TIMEOUT_MS / 1e3 / SPEEDUP);
     for bad in [Bad::Silent, Bad::Slow, Bad::Corrupt] {
@@ -296,7 +296,7 @@ async fn whatever_a_pool_does_costs_its_timeout_at_most() {
             assert!(rest < 4 * compute + SLACK, "{took:?}");
         }
     }
-    // Nobody listens there.
+    // No process listens there.
     let took = takes("http://127.0.0.1:9", 3).await;
     assert!(took.iter().all(|&took| took < compute + SLACK), "{took:?}");
     // Accepts, and speaks no word.

@@ -1,4 +1,4 @@
-//! Whose blocks a worker puts into a pool counts there: a flood over real sockets.
+//! Blocks that a worker puts into a pool count for their tenant: a flood over real sockets.
 
 mod common;
 
@@ -41,8 +41,8 @@ fn named(config: &WorkerConfig, seed: u64) -> BlockRun {
     BlockRun { start: 0, end: chain.blocks(), chain: Arc::new(chain) }
 }
 
-/// How much of a victim's prompt is left after another tenant's worker has put six others into a pool
-/// with room for four.
+/// How much of a victim's prompt is left after another tenant's worker has put six others into a
+/// pool with room for four.
 async fn left_after_a_flood(tenant_quota: Option<f64>) -> u32 {
     let (tokens, eviction) = (4 * u64::from(PROMPT), EvictionRule::Lru);
     let spec = PoolSpec { tokens, gb_s: 20.0, store_gb_s: 20.0, eviction, tenant_quota };
@@ -81,7 +81,7 @@ async fn left_after_a_flood(tenant_quota: Option<f64>) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_says_whose_blocks_it_puts() {
+async fn a_put_names_the_tenant_of_its_blocks() {
     assert_eq!(left_after_a_flood(Some(0.5)).await, PROMPT / BLOCK);
     assert_eq!(left_after_a_flood(None).await, 0, "without a share the flood takes all");
 }

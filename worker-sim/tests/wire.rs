@@ -107,12 +107,12 @@ async fn the_feed_adds_up_to_what_the_worker_holds() {
             Message::Heartbeat(beat) => {
                 assert_eq!(index.position(W.into()), Some((beat.epoch, beat.seq)));
             }
-            Message::Draining(_) => panic!("nobody said to drain"),
+            Message::Draining(_) => panic!("it was not told to drain"),
         }
     }
     assert!(compared >= 2 && batches > 20 && farther > 0, "{compared}, {batches}, {farther}");
 
-    // Who comes later learns the same from the snapshot alone.
+    // A later watcher gets the same from the snapshot alone.
     let mut late = within(client.watch(WatchRequest {})).await.unwrap().into_inner();
     let mut second = PrefixIndex::default();
     while second.position(W.into()).is_none() {
@@ -154,7 +154,7 @@ async fn an_abort_says_so_and_frees_the_name() {
     assert!(within(stream.message()).await.unwrap().is_some());
     let twice = within(client.generate_stream(named.clone())).await.unwrap_err();
     assert_eq!(twice.code(), Code::AlreadyExists);
-    let abort = AbortRequest { request_ids: vec!["mine".into(), "nobody's".into()] };
+    let abort = AbortRequest { request_ids: vec!["mine".into(), "unknown".into()] };
     within(worker.control().abort(abort)).await.unwrap();
     let mut last = None;
     while let Some(response) = within(stream.message()).await.unwrap() {

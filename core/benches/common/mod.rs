@@ -10,7 +10,7 @@ use warmpath_core::block::{BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks,
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, Output};
 use warmpath_core::event::{KvBatch, KvEvent, Snapshot, WorkerInfo};
-use warmpath_core::id::{RequestId, SourceId, TenantId, TierId, WorkerId};
+use warmpath_core::id::{RequestId, SessionId, SourceId, TenantId, TierId, WorkerId};
 use warmpath_core::request::{Request, TokenSource, Work};
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::Router;
@@ -152,7 +152,7 @@ impl Deciding {
         self.number += 1;
         Request {
             id: RequestId(self.number),
-            session: None,
+            session: Some(SessionId(self.number % 97)),
             tenant: TenantId(0),
             prompt: self.indexed.prompts[(self.number * 37 % 256) as usize].clone(),
             priority: 0,
@@ -165,13 +165,23 @@ impl Deciding {
         self.apply(&Input::Arrived(request));
     }
 
+    /// What the router wanted done at the last input.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// A request ends.
+    pub fn finish(&mut self, id: RequestId) {
+        self.apply(&Input::Finished { id, cached_tokens: 0, by_origin: None });
+    }
+
     /// What else happens before the next one arrives.
     pub fn settle(&mut self) {
         if let Some(id) = self.number.checked_sub(8) {
             self.apply(&Input::FirstToken(RequestId(id)));
         }
         if let Some(id) = self.number.checked_sub(24) {
-            self.apply(&Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
+            self.finish(RequestId(id));
         }
     }
 

@@ -15,8 +15,8 @@ use crate::event::{Role, WorkerInfo};
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::rng::hash_words;
+use crate::routing::decision::{Decision, RejectReason};
 use crate::routing::fleet::{Fleet, WorkerState};
-use crate::routing::input::{Decision, RejectReason};
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 

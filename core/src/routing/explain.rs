@@ -7,69 +7,68 @@
 //!
 //! [`FleetView::note`]: crate::routing::view::FleetView::note
 
-use crate::id::{MAX_TIERS, RequestId, WorkerId};
-use crate::routing::input::{Decision, Pull};
+use crate::id::{RequestId, WorkerId};
+pub use crate::routing::candidate::{Candidate, Terms};
+use crate::routing::decision::{Choice, Decision};
 use crate::routing::policy::PolicyConfig;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-/// The expected time to the first token, in its parts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Terms {
-    /// Prefill work that is booked on the worker and not yet done.
-    pub queue: Duration,
-    /// Computing what the worker does not hold.
-    pub prefill: Duration,
-    /// Fetching what it holds behind HBM.
-    pub load: Duration,
-}
-
-impl Terms {
-    pub fn total(&self) -> Duration {
-        self.queue + (self.prefill + self.load)
-    }
-}
-
-/// A worker that could have had the request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Candidate {
-    pub worker: WorkerId,
-    /// Requests under way there before this one.
-    pub active: u32,
-    /// In blocks by tier. None: the rule did not look.
-    pub overlap: Option<[u32; MAX_TIERS]>,
-    /// Whence it would fetch what it lacks.
-    pub pull: Option<Pull>,
-    /// None: the rule does not weigh seconds.
-    pub terms: Option<Terms>,
-    /// Decides between equals.
-    pub lot: u64,
-}
-
-impl Candidate {
-    /// What candidates are compared by; the least is the best.
-    pub fn rank(&self) -> (Duration, u32, u64) {
-        let total = self.terms.map_or(Duration::ZERO, |terms| terms.total());
-        (total, self.active, self.lot)
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What was decided about a request, and what it was decided by.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Explanation {
+    /// The request.
     pub request: RequestId,
+    /// When it was decided.
     pub at: Instant,
+    /// How long the request had been held by then.
+    pub waited: Duration,
+    /// The rule that decided.
     pub policy: PolicyConfig,
+    /// Length of the prompt.
     pub prompt_tokens: u32,
-    pub chosen: WorkerId,
-    /// Who answers, where the chosen one only computes the prompt.
-    pub decode: Option<WorkerId>,
+    /// What came of it.
+    pub outcome: Outcome,
     /// Best first, where the rule weighs seconds; otherwise the chosen one, then by number.
     pub candidates: Vec<Candidate>,
 }
 
+/// What came of asking the rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The request was sent.
+    Sent {
+        /// The worker that computes the prompt.
+        worker: WorkerId,
+        /// The worker that decodes, where the other only computes the prompt.
+        decode: Option<WorkerId>,
+    },
+    /// The request waits.
+    Held {
+        /// The rule is asked again then at the latest.
+        until: Instant,
+    },
+}
+
 impl Explanation {
+    /// The worker that computes the prompt; none while the request is held.
+    pub const fn chosen(&self) -> Option<WorkerId> {
+        match self.outcome {
+            Outcome::Sent { worker, .. } => Some(worker),
+            Outcome::Held { .. } => None,
+        }
+    }
+
+    /// The worker that decodes, where the chosen one only computes the prompt.
+    pub const fn decode(&self) -> Option<WorkerId> {
+        match self.outcome {
+            Outcome::Sent { decode, .. } => decode,
+            Outcome::Held { .. } => None,
+        }
+    }
+
     /// Second best, where the rule weighs seconds.
     pub fn runner_up(&self) -> Option<&Candidate> {
         self.candidates.get(1).filter(|candidate| candidate.terms.is_some())
@@ -82,15 +81,16 @@ impl Explanation {
     }
 
     pub(super) fn sorted(mut self) -> Self {
+        let chosen = self.chosen();
         match self.candidates.iter().all(|candidate| candidate.terms.is_some()) {
             true => self.candidates.sort_by_key(Candidate::rank),
-            false => self.candidates.sort_by_key(|c| (c.worker != self.chosen, c.worker)),
+            false => self.candidates.sort_by_key(|c| (Some(c.worker) != chosen, c.worker)),
         }
         self
     }
 }
 
-/// For rules that note nothing: who stood for choice.
+/// For rules that note nothing: the workers that stood for choice.
 pub(super) fn fill(notes: &mut Vec<Candidate>, view: &FleetView<'_>) {
     if notes.is_empty() {
         notes.extend(view.workers().map(|(worker, state)| Candidate {
@@ -104,13 +104,13 @@ pub(super) fn fill(notes: &mut Vec<Candidate>, view: &FleetView<'_>) {
     }
 }
 
-/// The explanations of the last decisions.
+/// The explanations of the last requests that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     last: usize,
     /// Oldest first; candidates as they were noted.
     ring: VecDeque<Explanation>,
-    /// Those of the decision that is being made.
+    /// The candidates of the decision that is being made.
     pub notes: RefCell<Vec<Candidate>>,
 }
 
@@ -120,20 +120,25 @@ impl Kept {
         self.ring.drain(..self.ring.len().saturating_sub(last));
     }
 
-    /// Where a rule is to note its candidates, if anyone wants to know.
+    /// Where a rule notes its candidates, if explanations are kept.
     pub fn notes(&self) -> Option<&RefCell<Vec<Candidate>>> {
         (self.last > 0).then_some(&self.notes)
     }
 
+    /// Drops what was noted: the request is held, and the rule will be asked again.
+    pub fn discard(&mut self) {
+        self.notes.get_mut().clear();
+    }
+
     /// Keeps what was noted, in the oldest one's place.
-    pub fn keep(&mut self, about: About, decision: &Decision) {
+    pub fn keep(&mut self, about: About, choice: &Choice) {
         let mut candidates = match self.ring.len() < self.last {
             true => Vec::new(),
             false => self.ring.pop_front().map_or_else(Vec::new, |oldest| oldest.candidates),
         };
         candidates.clear();
         core::mem::swap(&mut candidates, self.notes.get_mut());
-        self.ring.push_back(about.explanation(decision, candidates));
+        self.ring.push_back(about.explanation(choice, candidates));
     }
 
     pub fn get(&self, id: RequestId) -> Option<Explanation> {
@@ -142,19 +147,23 @@ impl Kept {
     }
 }
 
-/// What was decided, and when.
+/// Which request is decided about, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct About {
     pub request: RequestId,
     pub at: Instant,
+    pub waited: Duration,
     pub policy: PolicyConfig,
     pub prompt_tokens: u32,
 }
 
 impl About {
-    pub fn explanation(self, decision: &Decision, candidates: Vec<Candidate>) -> Explanation {
-        let Self { request, at, policy, prompt_tokens } = self;
-        let (chosen, decode) = (decision.worker, decision.decode);
-        Explanation { request, at, policy, prompt_tokens, chosen, decode, candidates }
+    pub fn explanation(self, choice: &Choice, candidates: Vec<Candidate>) -> Explanation {
+        let Self { request, at, waited, policy, prompt_tokens } = self;
+        let outcome = match *choice {
+            Choice::Send(Decision { worker, decode, .. }) => Outcome::Sent { worker, decode },
+            Choice::Hold { until } => Outcome::Held { until },
+        };
+        Explanation { request, at, waited, policy, prompt_tokens, outcome, candidates }
     }
 }

@@ -8,7 +8,7 @@ use crate::event::{LoadReport, WorkerInfo};
 use crate::hash::Map;
 use crate::id::{RequestId, WorkerId};
 use crate::request::Request;
-use crate::routing::input::Decision;
+use crate::routing::decision::Decision;
 use crate::routing::pending::PendingIndex;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,7 +26,8 @@ pub struct WorkerState {
     pub draining: bool,
     /// By the operator's.
     pub drained: bool,
-    pub load: Option<LoadReport>,
+    /// The last report, and when it came.
+    load: Option<(Instant, LoadReport)>,
     /// Prompts booked and not yet computed, in the order of dispatch: their predicted work.
     prefills: VecDeque<(u64, Duration)>,
     prefill_total: Duration,
@@ -70,6 +71,12 @@ impl WorkerState {
         }
     }
 
+    /// What it last reported of its load, and when the report came.
+    pub fn load(&self) -> Option<(Instant, &LoadReport)> {
+        self.load.as_ref().map(|(at, report)| (*at, report))
+    }
+
+    /// Whether it may be sent new requests.
     pub const fn takes_requests(&self) -> bool {
         !self.draining && !self.drained
     }
@@ -211,9 +218,9 @@ impl Fleet {
         }
     }
 
-    pub(super) fn report(&mut self, report: LoadReport) {
+    pub(super) fn report(&mut self, now: Instant, report: LoadReport) {
         if let Some(worker) = self.workers.get_mut(&report.worker) {
-            worker.load = Some(report);
+            worker.load = Some((now, report));
         }
     }
 

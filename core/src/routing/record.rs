@@ -1,44 +1,89 @@
-//! A run of a router, written down: one JSON object a line. The first line names the format and the
-//! policy; each further one holds an instant, an input, what the look-up returned (if one was made)
-//! and the actions taken. A replay applies the inputs to a fresh router and compares the actions. The
-//! last line says that it is the last, so that a record that was cut is told from a whole one.
+//! A run of a router, written down: one JSON object a line. The first line names the format, the
+//! policy, the seed and the limits of the queue. Each further line holds an instant, an input, what
+//! the look-ups returned in the order in which they were made, and the actions taken. A replay applies
+//! the inputs to a fresh router and compares the actions. The last line says that it is the last, so
+//! that a record that was cut is told from a whole one.
+//!
+//! `warmpath.record.v1` is the format before routers could hold requests: one look-up at most for each
+//! input, in `overlap`. It is still read.
 
-use crate::routing::Router;
 use crate::routing::index::Overlap;
 use crate::routing::input::{Action, Input};
 use crate::routing::policy::PolicyConfig;
+use crate::routing::queue::QueueLimits;
+use crate::routing::router::Router;
+use crate::routing::view::Lookup;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-pub const SCHEMA: &str = "warmpath.record.v1";
+/// The format that is written.
+pub const SCHEMA: &str = "warmpath.record.v2";
+/// The format before it, which is still read.
+const SCHEMA_V1: &str = "warmpath.record.v1";
 
+/// The first line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
+    /// [`SCHEMA`], or the format before it.
     pub schema: String,
+    /// The rule at the start.
     pub policy: PolicyConfig,
+    /// See [`Router::with_seed`].
     pub seed: u64,
+    /// See [`Router::with_queue_limits`].
+    #[serde(default)]
+    pub queue: QueueLimits,
 }
 
 impl Header {
+    /// Of a router with the default limits of its queue.
     pub fn new(policy: PolicyConfig, seed: u64) -> Self {
-        Self { schema: SCHEMA.to_owned(), policy, seed }
+        Self { schema: SCHEMA.to_owned(), policy, seed, queue: QueueLimits::default() }
+    }
+
+    /// Of a router with these limits.
+    #[must_use]
+    pub fn with_queue_limits(self, queue: QueueLimits) -> Self {
+        Self { queue, ..self }
     }
 }
 
+/// One call of [`Router::apply`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
+    /// When the input was applied.
     pub now: Instant,
+    /// What happened.
     pub input: Input,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overlap: Option<Overlap>,
+    /// What the look-ups returned, in the order in which they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Overlap>,
+    /// What the router wanted done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
 }
 
-/// The last line, where whoever wrote came to an end.
+/// An entry of [`SCHEMA_V1`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryV1 {
+    now: Instant,
+    input: Input,
+    overlap: Option<Overlap>,
+    #[serde(default)]
+    actions: Vec<Action>,
+}
+
+impl From<EntryV1> for Entry {
+    fn from(EntryV1 { now, input, overlap, actions }: EntryV1) -> Self {
+        Self { now, input, overlaps: overlap.into_iter().collect(), actions }
+    }
+}
+
+/// The last line, written when the writer came to its end.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {
@@ -52,40 +97,59 @@ impl Router {
         &mut self,
         now: Instant,
         input: Input,
-        lookup: crate::routing::view::Lookup<'_>,
+        lookup: Lookup<'_>,
         out: &mut Vec<Action>,
     ) -> Entry {
-        let seen = RefCell::new(None);
+        let seen = RefCell::new(Vec::new());
         let first = out.len();
         self.apply(
             now,
             &input,
             &|prompt, overlap| {
                 lookup(prompt, overlap);
-                *seen.borrow_mut() = Some(overlap.clone());
+                seen.borrow_mut().push(overlap.clone());
             },
             out,
         );
-        Entry { now, input, overlap: seen.into_inner(), actions: out[first..].to_vec() }
+        Entry { now, input, overlaps: seen.into_inner(), actions: out[first..].to_vec() }
     }
 }
 
+/// What a replay went through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Replayed {
+    /// Entries.
     pub inputs: u64,
+    /// Requests that were sent or rejected.
     pub decisions: u64,
     /// Whether the record has its end. Without it, what came after the last line is lost.
     pub complete: bool,
 }
 
+/// Why a replay ended early. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
+    /// There is no line.
     #[error("the record is empty, expected a header with schema \"{SCHEMA}\"")]
     Empty,
+    /// A line is not what the format says.
     #[error("line {line}: {why}")]
-    BadLine { line: usize, why: String },
+    BadLine {
+        /// Which line.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The router did something else than the record says.
     #[error("line {line}: the record says {recorded}, the replay did {replayed}")]
-    Differs { line: usize, recorded: String, replayed: String },
+    Differs {
+        /// The entry's line.
+        line: usize,
+        /// What the record says.
+        recorded: String,
+        /// What the replay did.
+        replayed: String,
+    },
 }
 
 /// Repeats a record; every action must come out as it was written. One that was cut between two
@@ -94,11 +158,16 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
     let mut lines = lines.enumerate();
     let (_, first) = lines.next().ok_or(ReplayError::Empty)?;
     let header: Header = parse(1, first.as_ref())?;
-    if header.schema != SCHEMA {
-        let why = format!("schema is \"{}\", expected \"{SCHEMA}\"", header.schema);
-        return Err(ReplayError::BadLine { line: 1, why });
-    }
-    let mut router = Router::new(header.policy).with_seed(header.seed);
+    let read: fn(usize, &str) -> Result<Entry, ReplayError> = match header.schema.as_str() {
+        SCHEMA => |line, text| parse::<Entry>(line, text),
+        SCHEMA_V1 => |line, text| parse::<EntryV1>(line, text).map(Entry::from),
+        other => {
+            let why = format!("schema is \"{other}\", expected \"{SCHEMA}\" or \"{SCHEMA_V1}\"");
+            return Err(ReplayError::BadLine { line: 1, why });
+        }
+    };
+    let mut router =
+        Router::new(header.policy).with_seed(header.seed).with_queue_limits(header.queue);
     let mut done = Replayed { inputs: 0, decisions: 0, complete: false };
     let mut actions = Vec::new();
     for (i, text) in lines {
@@ -116,25 +185,43 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
             done.complete = true;
             continue;
         }
-        let entry: Entry = parse(line, text.as_ref())?;
-        actions.clear();
-        router.apply(
-            entry.now,
-            &entry.input,
-            &|_, overlap| overlap.clone_from(entry.overlap.as_ref().unwrap_or(&Overlap::default())),
-            &mut actions,
-        );
-        if actions != entry.actions {
-            let show = |actions: &[Action]| {
-                serde_json::to_string(actions).unwrap_or_else(|error| error.to_string())
-            };
-            let (recorded, replayed) = (show(&entry.actions), show(&actions));
-            return Err(ReplayError::Differs { line, recorded, replayed });
-        }
+        let entry = read(line, text.as_ref())?;
+        repeat(&mut router, &entry, &mut actions)
+            .map_err(|(recorded, replayed)| ReplayError::Differs { line, recorded, replayed })?;
         done.inputs += 1;
-        done.decisions += actions.len() as u64;
+        let holds = actions.iter().filter(|action| matches!(action, Action::Hold { .. })).count();
+        done.decisions += (actions.len() - holds) as u64;
     }
     Ok(done)
+}
+
+/// Applies an entry's input with its look-ups. An error: what the record says, and what came out.
+fn repeat(
+    router: &mut Router,
+    entry: &Entry,
+    actions: &mut Vec<Action>,
+) -> Result<(), (String, String)> {
+    let asked = Cell::new(0);
+    let lookup =
+        |_: &_, overlap: &mut Overlap| match entry.overlaps.get(asked.replace(asked.get() + 1)) {
+            Some(seen) => overlap.clone_from(seen),
+            None => overlap.clear(),
+        };
+    actions.clear();
+    router.apply(entry.now, &entry.input, &lookup, actions);
+    if *actions != entry.actions {
+        let show = |actions: &[Action]| {
+            serde_json::to_string(actions).unwrap_or_else(|error| error.to_string())
+        };
+        return Err((show(&entry.actions), show(actions)));
+    }
+    if asked.get() != entry.overlaps.len() {
+        return Err((
+            format!("{} look-ups", entry.overlaps.len()),
+            format!("{} look-ups", asked.get()),
+        ));
+    }
+    Ok(())
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, ReplayError> {

@@ -1,17 +1,19 @@
 //! What a policy may see of the fleet when it decides.
 
 use crate::block::TokenBlocks;
+use crate::event::LoadReport;
 use crate::id::{MAX_TIERS, WorkerId};
-use crate::routing::explain::Candidate;
+use crate::routing::candidate::Candidate;
 use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::index::Overlap;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::cell::{Cell, Ref, RefCell};
 
 /// Looks up what each source holds of a prompt: resident blocks, from the index.
 pub type Lookup<'a> = &'a dyn Fn(&TokenBlocks, &mut Overlap);
 
-/// Never empty: whether anyone can serve the request was asked before.
+/// The fleet at one instant, for one request. At least one worker may serve the request: a router
+/// asks no rule where none can.
 pub struct FleetView<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) eligible: &'a [WorkerId],
@@ -31,22 +33,30 @@ impl<'a> FleetView<'a> {
         self.fleet.worker(id)
     }
 
-    /// Who may serve the request, in ascending order.
+    /// The workers that may serve the request, in ascending order.
     pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, &'a WorkerState)> {
         let state = |&id| (id, self.fleet.worker(id).expect("an eligible worker is in the fleet"));
         self.eligible.iter().map(state)
     }
 
+    /// What a worker last reported of its load, and how long ago the report came. None: it has not
+    /// reported since it joined, or it is not in the fleet.
+    pub fn load(&self, id: WorkerId) -> Option<(&'a LoadReport, Duration)> {
+        let (at, report) = self.fleet.worker(id)?.load()?;
+        Some((report, self.now.since(at)))
+    }
+
+    /// The time of the decision.
     pub const fn now(&self) -> Instant {
         self.now
     }
 
-    /// What lots are drawn with.
+    /// What a rule hashes with the request's id to choose at random.
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many requests were decided before this one.
+    /// How many requests were sent before this one.
     pub const fn ordinal(&self) -> u64 {
         self.ordinal
     }
@@ -71,7 +81,79 @@ impl<'a> FleetView<'a> {
 }
 
 impl Overlap {
+    /// What a worker holds, in blocks by tier.
     pub fn of_worker(&self, worker: WorkerId) -> [u32; MAX_TIERS] {
         self.get(worker.into()).map_or([0; MAX_TIERS], |entry| entry.by_tier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{PrefillCost, Role, WorkerInfo};
+
+    fn info(worker: WorkerId) -> WorkerInfo {
+        WorkerInfo {
+            worker,
+            epoch: 1,
+            block_size: 10,
+            total_blocks: None,
+            max_num_seqs: 8,
+            prefill: PrefillCost {
+                step_ns: 0.0,
+                floor_ns: 0.0,
+                chunk_tokens: 100,
+                ns_per_token: 1.0,
+                ns_per_pair: 0.0,
+            },
+            tiers: Vec::new(),
+            pool: None,
+            peers: None,
+            role: Role::Both,
+            decode: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_reads_the_last_load_report_and_its_age() {
+        let (a, b) = (WorkerId(0), WorkerId(1));
+        let mut fleet = Fleet::default();
+        let at = Instant::from_nanos;
+        fleet.join(at(0), info(a));
+        fleet.join(at(0), info(b));
+        let report = |waiting| LoadReport {
+            worker: a,
+            epoch: 1,
+            seq: 0,
+            waiting,
+            running: 0,
+            queued_prefill_tokens: 0,
+            blocks_by_tier: [0; MAX_TIERS],
+            digest: None,
+        };
+        let seen = |fleet: &Fleet, now, id| {
+            let scratch = RefCell::default();
+            let view = FleetView {
+                fleet,
+                eligible: &[a, b],
+                now: at(now),
+                seed: 0,
+                ordinal: 0,
+                lookup: &|_, out| out.clear(),
+                scratch: &scratch,
+                looked: Cell::new(false),
+                notes: None,
+            };
+            view.load(id).map(|(load, age)| (load.waiting, age.as_nanos()))
+        };
+        assert_eq!(seen(&fleet, 5, a), None, "it has not reported yet");
+        fleet.report(at(10), report(3));
+        assert_eq!(seen(&fleet, 17, a), Some((3, 7)));
+        fleet.report(at(20), report(4));
+        assert_eq!(seen(&fleet, 20, a), Some((4, 0)));
+        assert_eq!(seen(&fleet, 20, b), None);
+        fleet.join(at(30), info(a));
+        assert_eq!(seen(&fleet, 31, a), None, "a restart has reported nothing");
+        assert_eq!(seen(&fleet, 31, WorkerId(9)), None);
     }
 }

@@ -18,6 +18,7 @@ use warmpath_core::event::{PrefillCost, Role, WorkerInfo};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::rng::Rng;
+use warmpath_core::routing::policy::{PolicyConfig, WaitForRoom};
 use warmpath_core::runs::ANCHOR;
 use warmpath_core::tokens::{Segment, materialize};
 
@@ -30,6 +31,16 @@ pub fn for_seeds(seeds: std::ops::Range<u64>, case: impl Fn(&mut Rng)) {
             resume_unwind(panic);
         }
     }
+}
+
+/// All rules, with parameters by which each of them sends a request at once.
+pub fn rules_that_send() -> Vec<PolicyConfig> {
+    let roomy = WaitForRoom { max_active: 1_000, ..WaitForRoom::DEFAULT };
+    let sends = |&policy: &PolicyConfig| match policy {
+        PolicyConfig::WaitForRoom => roomy.into(),
+        other => other,
+    };
+    PolicyConfig::ALL.iter().map(sends).collect()
 }
 
 /// Uniform in `low..=high`.

@@ -1,6 +1,6 @@
 //! The workers and pools of one router, as data.
 //!
-//! - [`status`]: who is in the fleet, and what all workers agree on.
+//! - [`status`]: the members of the fleet, and what all workers agree on.
 //! - [`worker`], [`pool`]: one of them: its number, its URL, and how to speak with it.
 //! - [`connect`]: which protocols a worker or a pool at a URL speaks.
 //! - [`roster`]: the workers by number.

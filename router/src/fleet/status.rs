@@ -1,4 +1,4 @@
-//! Who is in the fleet, and what all workers agree on.
+//! The members of the fleet, and what all workers agree on.
 
 /// The members of the fleet. A change can be waited for.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

@@ -41,7 +41,7 @@ pub trait Followed: Send + Sync {
     fn epoch(&self) -> Option<u64>;
     /// Returns when the feed may be opened.
     fn ready(&self) -> impl Future<Output = ()> + Send;
-    /// Starts to follow it, or says why it does not match. Another epoch starts anew.
+    /// Starts to follow it, or says why it does not match. Another epoch replaces the one before.
     fn admit(&mut self, announcement: Announcement) -> Result<(), String>;
     fn load(&self, report: LoadReport);
     fn draining(&self) -> Result<(), FeedEnd>;

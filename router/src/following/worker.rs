@@ -90,13 +90,15 @@ impl Followed for FollowedWorker {
     }
 
     fn forget(&mut self, why: Gone<'_>) {
+        // First the core router: requests that wait for the standing free room on the worker, and no
+        // held request may be sent there.
+        if self.joined.take().is_some() {
+            forget(&self.state, &self.link);
+        }
         self.link.set_standing(match why {
             Gone::Lost(why) => Standing::Away(why.to_owned()),
             Gone::Refused(why) => Standing::Refused(why.to_owned()),
         });
-        if self.joined.take().is_some() {
-            forget(&self.state, &self.link);
-        }
     }
 }
 

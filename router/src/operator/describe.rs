@@ -24,7 +24,7 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
             worker.total_blocks = state.info.total_blocks;
             worker.active_requests = state.active();
             worker.backlog_s = state.backlog(now).as_secs_f64();
-            worker.load = state.load.as_ref().map(convert::load_to_wire);
+            worker.load = state.load().map(|(_, load)| convert::load_to_wire(load));
             worker.why = why_draining(link, state);
             worker.set_standing(match state.takes_requests() {
                 true => WorkerStanding::Joined,

@@ -14,7 +14,7 @@ use warmpath_proto::v1::ExplainResponse;
 use warmpath_proto::{admin, status};
 
 /// A past decision, by its client's name for the request. Two tenants may use the same name; then
-/// `tenant` must say whose request is meant.
+/// `tenant` must name the tenant.
 pub fn past(state: &RouterState, name: &str, tenant: &str) -> Result<ExplainResponse, Status> {
     let last = state.config.explain_last;
     let unknown = || {

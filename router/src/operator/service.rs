@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::Input;
-use warmpath_core::routing::policy::{PolicyConfig, UnknownPolicy};
+use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
@@ -160,8 +160,8 @@ impl RouterAdmin for Admin {
     ) -> Result<Response<GetPolicyResponse>, Status> {
         let policy = self.0.router.policy();
         Ok(Response::new(GetPolicyResponse {
-            policy: policy.name().to_owned(),
-            rule: policy.rule().to_owned(),
+            policy: policy.label.to_string(),
+            rule: policy.config.rule().to_owned(),
             known: PolicyConfig::ALL.iter().map(|policy| policy.name().to_owned()).collect(),
         }))
     }
@@ -170,14 +170,13 @@ impl RouterAdmin for Admin {
         &self,
         request: Request<SetPolicyRequest>,
     ) -> Result<Response<SetPolicyResponse>, Status> {
-        let name = request.into_inner().policy;
-        let policy: PolicyConfig = name
-            .parse()
-            .map_err(|error: UnknownPolicy| Status::invalid_argument(format!("policy: {error}")))?;
+        let spelling = request.into_inner().policy;
+        let invalid = |error: PolicyError| Status::invalid_argument(error.to_string());
+        let policy: PolicyConfig = spelling.parse().map_err(invalid)?;
         let before = self.0.router.policy();
         self.0.router.tell(Input::SetPolicy(policy));
-        tracing::info!(%policy, %before, "policy set by the operator");
-        Ok(Response::new(SetPolicyResponse { before: before.name().to_owned() }))
+        tracing::info!(%policy, before = &*before.label, "policy set by the operator");
+        Ok(Response::new(SetPolicyResponse { before: before.label.to_string() }))
     }
 
     async fn explain(

@@ -4,13 +4,14 @@
 //! table, no booking, no place among the held requests, and no work on a worker that no client
 //! waits for.
 
-use crate::call::{AnswerEnd, UpstreamError};
+use crate::call::{AnswerEnd, FailureKind, UpstreamError};
 use crate::error::RequestError;
 use crate::fleet::worker::WorkerLink;
 use crate::handle::Arrival;
 use crate::in_flight::{Key, Tracked};
 use crate::incoming::Incoming;
 use crate::metrics::{self, Outcome};
+use crate::policy::ActivePolicy;
 use crate::state::RouterState;
 use crate::waiting::Verdict;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use tokio::sync::oneshot;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Decision, Input};
-use warmpath_core::routing::policy::PolicyConfig;
+
+/// When a worker dies, its feed ends at most this long after its other connections.
+const LOSS_SHOWS: Duration = Duration::from_millis(250);
 
 /// How far a request is.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ pub struct Flight {
     /// The worker that computed the prompt, if it is not the one that answers.
     computed: Option<Arc<WorkerLink>>,
     /// The policy that chose the worker.
-    policy: Arc<PolicyConfig>,
+    policy: ActivePolicy,
 }
 
 impl Flight {
@@ -171,8 +174,25 @@ impl Flight {
         let Some(link) = self.end(Outcome::WorkerFailed) else {
             return RequestError::EndedTwice;
         };
-        self.state.router.tell(Input::Cancelled(self.id));
+        match cause.kind {
+            FailureKind::Unavailable => self.release_after_loss(&link),
+            _ => self.state.router.tell(Input::Cancelled(self.id)),
+        }
         self.failure(&link, cause)
+    }
+
+    /// Ends the booking on a worker whose connection broke. The worker may be gone, and its feed says so a
+    /// moment later. While requests are held, the booking stays until then: otherwise the core router
+    /// would send them, one after the other, to a worker that is gone.
+    fn release_after_loss(&self, link: &Arc<WorkerLink>) {
+        let (state, link, id) = (Arc::clone(&self.state), Arc::clone(link), self.id);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if state.router.held().requests > 0 => drop(runtime.spawn(async move {
+                let _ = tokio::time::timeout(LOSS_SHOWS, link.lost()).await;
+                state.router.tell(Input::Cancelled(id));
+            })),
+            _ => state.router.tell(Input::Cancelled(id)),
+        }
     }
 
     /// The worker left the fleet before it accepted the request.

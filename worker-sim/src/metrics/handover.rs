@@ -1,4 +1,4 @@
-//! Hand-overs to this worker.
+//! KV transfers to this worker.
 
 use crate::config::WorkerConfig;
 use metrics::{Counter, counter, describe_counter};
@@ -8,8 +8,8 @@ const BYTES: &str = "warmpath_worker_handover_bytes_total";
 const ENDED: &str = "warmpath_worker_handovers_total";
 
 pub fn describe() {
-    describe_counter!(BYTES, "KV that came from workers that computed its prompts");
-    describe_counter!(ENDED, "Prompts that others computed, by whether their KV came");
+    describe_counter!(BYTES, "Bytes of KV that came from prefill workers");
+    describe_counter!(ENDED, "Prompts that prefill workers computed, by whether their KV came");
 }
 
 pub struct HandoverMetrics {

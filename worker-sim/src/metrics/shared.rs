@@ -1,5 +1,5 @@
-//! What moves between workers and a pool. Times are wall seconds, counts are blocks unless the name
-//! says otherwise.
+//! What moves between workers and a pool. Times are wall seconds. Counts are blocks, unless the
+//! name says otherwise.
 
 use crate::feed::Feed;
 use metrics::{
@@ -40,7 +40,7 @@ pub fn describe() {
     describe_counter!("warmpath_pool_watchers_dropped_total", "Feeds whose reader fell behind");
 }
 
-/// What a worker has from others.
+/// What a worker fetches from others and puts into the pool.
 pub struct RemoteMetrics {
     engine: String,
     put: Counter,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for RemoteMetrics {
 }
 
 impl RemoteMetrics {
-    /// A recorder must be installed before, or nothing is counted.
+    /// Install a recorder before, or nothing is counted.
     pub fn new(worker: &str) -> Self {
         let engine = worker.to_owned();
         Self {
@@ -88,7 +88,7 @@ impl RemoteMetrics {
         }
     }
 
-    /// Whether the pool took note of so many blocks.
+    /// Counts blocks of a put. `taken`: the pool accepted them.
     pub fn put(&self, blocks: u32, taken: bool) {
         let counter = if taken { &self.put } else { &self.dropped };
         counter.increment(u64::from(blocks));
@@ -123,7 +123,7 @@ pub struct PoolMetrics {
 }
 
 impl PoolMetrics {
-    /// A recorder must be installed before, or nothing is counted.
+    /// Install a recorder before, or nothing is counted.
     pub fn new(pool: &str) -> Self {
         let labels = [("pool", pool.to_owned())];
         let counted = |name: &'static str| counter!(name, &labels);
@@ -144,7 +144,7 @@ impl PoolMetrics {
         }
     }
 
-    /// By how much the pool's thread came after an instant that was due.
+    /// How late the pool's thread was for an instant that was due.
     pub fn lateness(&self, late: Duration) {
         self.lateness.record(late.as_secs_f64());
     }

@@ -7,26 +7,26 @@ use warmpath_proto::pool::Agreement;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct PoolConfig {
-    /// Stands in logs and as the `pool` label of metrics.
+    /// Its name in logs, and the `pool` label of its metrics.
     pub name: String,
-    /// The model whose blocks it keeps.
+    /// The model of its blocks.
     pub model: String,
-    /// Of its workers: the size of a block, and each one's own link to the pool.
+    /// The workers' profile: the size of a block, and each worker's link to the pool.
     pub profile: Profile,
     pub spec: PoolSpec,
-    /// Model seconds in a second of the wall clock; common to a run.
+    /// Model seconds per second of the wall clock. All processes of a run have the same.
     pub speedup: f64,
-    /// In milliseconds of the wall clock.
+    /// The time between heartbeats, in milliseconds of the wall clock.
     pub heartbeat_ms: u64,
-    /// How often a digest is sent at most, in milliseconds of the wall clock.
+    /// The shortest time between two digests, in milliseconds of the wall clock.
     pub digest_interval_ms: u64,
-    /// How long a pool that shuts down goes on sending what it began to send, in milliseconds of
+    /// How long blocks that are being sent may leave when the pool shuts down, in milliseconds of
     /// the wall clock.
     pub drain_timeout_ms: u64,
 }
 
 impl PoolConfig {
-    /// A pool with every default: model "simulated", speedup 1.
+    /// A pool with the default of each other field: model "simulated", speedup 1.
     pub fn new(profile: Profile, spec: PoolSpec) -> Self {
         Self {
             name: "pool".to_owned(),
@@ -35,13 +35,13 @@ impl PoolConfig {
             spec,
             speedup: 1.0,
             heartbeat_ms: default_heartbeat_ms(),
-            // A router reads all that a pool holds to compare.
+            // To compare, a router reads all blocks that the pool holds.
             digest_interval_ms: 10_000,
             drain_timeout_ms: 2_000,
         }
     }
 
-    /// Call before anything is built from it.
+    /// Checks all fields. Call it before a pool is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field, why| Err(ConfigError::Field { field, why });
         if self.model.is_empty() {

@@ -203,9 +203,9 @@ mod tests {
     use warmpath_proto::convert::{self, SnapshotReader};
     use warmpath_proto::generate::scope;
 
-    /// Off the wire each put names its whole text. What is kept of it is what its own blocks need.
+    /// A put from the wire names its whole text. Only the names that its own blocks need are kept.
     #[test]
-    fn names_that_are_kept_grow_with_the_text_and_not_with_its_square() {
+    fn kept_names_grow_linearly_with_the_text() {
         let spec = PoolSpec {
             tokens: 1_000_000,
             gb_s: 1.0,
@@ -231,7 +231,7 @@ mod tests {
             for start in (0..2_000).step_by(8) {
                 put(&text[..(start as usize + 8) * 16], start);
             }
-            // Texts that part with it in the middle of what was put.
+            // Texts that branch off in the middle of the blocks that were put.
             for block in (3..2_000).step_by(100) {
                 let other = [&text[..block * 16], &[1; 160]].concat();
                 put(&other, block as u32 - 2);
@@ -242,7 +242,7 @@ mod tests {
             let kept: u32 = snapshot.runs.iter().map(|(_, run)| run.end - run.chain.base()).sum();
             let most = blocks + ANCHOR * snapshot.runs.len() as u32;
             assert!(kept <= most, "{kept} names for {blocks} blocks in {}", snapshot.runs.len());
-            // And that is enough for whoever follows it.
+            // And a router that follows the pool needs no more.
             let mut reader = SnapshotReader::new(ITSELF, 16);
             for chunk in convert::snapshot_to_wire(&snapshot) {
                 if let Some(read) = reader.push(&chunk).unwrap() {
@@ -253,7 +253,7 @@ mod tests {
         }
     }
 
-    /// Blocks come and go, and the digest that is kept is that of what is held.
+    /// Blocks come and go, and the kept digest is always the digest of the store.
     #[test]
     fn the_kept_digest_is_that_of_the_store() {
         let spec = PoolSpec {

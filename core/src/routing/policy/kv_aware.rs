@@ -13,24 +13,32 @@
 //! there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
 //! that a cold fleet fills evenly.
 
-use super::Policy;
+use super::parameter::parameters;
+use super::rule::Policy;
 use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::rng::hash_words;
-use crate::routing::explain::{Candidate, Terms};
+use crate::routing::candidate::{Candidate, Terms};
+use crate::routing::decision::{Choice, Decision, Pull};
 use crate::routing::index::Overlap;
-use crate::routing::input::{Decision, Pull};
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 
-#[derive(Clone, Copy, Default, Debug)]
-pub struct KvAware;
+parameters! {
+    /// The worker with the least expected time to the first token.
+    pub struct KvAware {}
+}
 
 impl Policy for KvAware {
+    const NAME: &'static str = "kv-aware";
+    const RULE: &'static str = "The worker with the least expected seconds to the first token.";
+
     type Memory = ();
 
-    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
+    fn memory(&self) {}
+
+    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
         let overlap = view.overlap(&request.prompt);
         // Looked for only where somebody can fetch.
         let mut sources: Option<Sources> = None;
@@ -66,7 +74,7 @@ impl Policy for KvAware {
             }
         }
         let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
-        Decision { worker, overlap, pull, decode: None }
+        Decision { worker, overlap, pull, decode: None }.into()
     }
 }
 

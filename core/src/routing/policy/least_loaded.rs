@@ -1,23 +1,41 @@
 //! The worker with the fewest requests under way; ties by a hash of request and worker.
 
-use super::Policy;
+use super::parameter::parameters;
+use super::rule::Policy;
+use crate::id::WorkerId;
 use crate::request::Request;
 use crate::rng::hash_words;
-use crate::routing::input::Decision;
+use crate::routing::decision::{Choice, Decision};
+use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
 
-#[derive(Clone, Copy, Default, Debug)]
-pub struct LeastLoaded;
+parameters! {
+    /// The worker with the fewest requests under way.
+    pub struct LeastLoaded {}
+}
 
 impl Policy for LeastLoaded {
+    const NAME: &'static str = "least-loaded";
+    const RULE: &'static str = "The worker with the fewest requests under way.";
+
     type Memory = ();
 
-    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
-        let best = view.workers().min_by_key(|(id, worker)| {
-            let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
-            (worker.active(), lot)
-        });
-        let (worker, _) = best.expect("a view is never empty");
-        Decision::blind(worker)
+    fn memory(&self) {}
+
+    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
+        let (worker, _) = least_loaded(request, view);
+        Decision::blind(worker).into()
     }
+}
+
+/// Of the workers that may serve the request, the one with the fewest requests under way.
+pub(super) fn least_loaded<'a>(
+    request: &Request,
+    view: &FleetView<'a>,
+) -> (WorkerId, &'a WorkerState) {
+    let best = view.workers().min_by_key(|(id, worker)| {
+        let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
+        (worker.active(), lot)
+    });
+    best.expect("a view is never empty")
 }

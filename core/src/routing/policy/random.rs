@@ -1,21 +1,29 @@
-//! A worker by lot. The lot is a hash of the request's id, so a replay draws the same.
+//! A worker at random. The draw is a hash of the request's id, so a replay draws the same.
 
-use super::Policy;
+use super::parameter::parameters;
+use super::rule::Policy;
 use crate::request::Request;
 use crate::rng::hash_words;
-use crate::routing::input::Decision;
+use crate::routing::decision::{Choice, Decision};
 use crate::routing::view::FleetView;
 
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Random;
+parameters! {
+    /// A worker at random.
+    pub struct Random {}
+}
 
 impl Policy for Random {
+    const NAME: &'static str = "random";
+    const RULE: &'static str = "A worker at random.";
+
     type Memory = ();
 
-    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
+    fn memory(&self) {}
+
+    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
         let mut workers = view.workers();
-        let lot = hash_words(&[view.seed(), request.id.0]) % workers.len() as u64;
-        let (worker, _) = workers.nth(lot as usize).expect("a view is never empty");
-        Decision::blind(worker)
+        let draw = hash_words(&[view.seed(), request.id.0]) % workers.len() as u64;
+        let (worker, _) = workers.nth(draw as usize).expect("a view is never empty");
+        Decision::blind(worker).into()
     }
 }

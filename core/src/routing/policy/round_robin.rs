@@ -1,20 +1,28 @@
 //! Each worker in turn, whatever it holds: the naive rule that others are measured against.
 
-use super::Policy;
+use super::parameter::parameters;
+use super::rule::Policy;
 use crate::request::Request;
-use crate::routing::input::Decision;
+use crate::routing::decision::{Choice, Decision};
 use crate::routing::view::FleetView;
 
-#[derive(Clone, Copy, Default, Debug)]
-pub struct RoundRobin;
+parameters! {
+    /// Each worker in turn, whatever it holds.
+    pub struct RoundRobin {}
+}
 
 impl Policy for RoundRobin {
+    const NAME: &'static str = "round-robin";
+    const RULE: &'static str = "Each worker in turn, whatever it holds.";
+
     type Memory = ();
 
-    fn choose(&self, (): &(), _request: &Request, view: &FleetView<'_>) -> Decision {
+    fn memory(&self) {}
+
+    fn choose(&self, (): &(), _request: &Request, view: &FleetView<'_>) -> Choice {
         let mut workers = view.workers();
         let turn = view.ordinal() % workers.len() as u64;
         let (worker, _) = workers.nth(turn as usize).expect("a view is never empty");
-        Decision::blind(worker)
+        Decision::blind(worker).into()
     }
 }

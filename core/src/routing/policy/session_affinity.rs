@@ -5,38 +5,51 @@
 //! of both, and takes the first whose requests under way stay below
 //!
 //! ```text
-//! bound = ceil(1.25 x (requests under way in the fleet + 1) / workers)
+//! limit = ceil(bound x (requests under way in the fleet + 1) / workers)
 //! ```
 //!
-//! A worker that joins or leaves so moves only the sessions that rank it first. Requests without a
+//! So a worker that joins or leaves moves only the sessions that rank it first. Requests without a
 //! session are spread by their id.
 
-use super::Policy;
+use super::parameter::parameters;
+use super::rule::Policy;
 use crate::request::Request;
 use crate::rng::hash_words;
-use crate::routing::input::Decision;
+use crate::routing::decision::{Choice, Decision};
 use crate::routing::view::FleetView;
 
-#[derive(Clone, Copy, Default, Debug)]
-pub struct SessionAffinity;
+parameters! {
+    /// A session stays with its worker while that worker's load is bounded.
+    pub struct SessionAffinity {
+        /// Requests under way that a worker may have, as a multiple of the fleet's mean. A session
+        /// goes to its next worker beyond that.
+        bound: f64 = 1.25, 1.0..=1_000.0, "x mean";
+    }
+}
 
 impl Policy for SessionAffinity {
+    const NAME: &'static str = "session-affinity";
+    const RULE: &'static str =
+        "A session stays with its worker while that worker's load is bounded.";
+
     type Memory = ();
 
-    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Decision {
+    fn memory(&self) {}
+
+    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
         let key = match request.session {
             Some(session) => [1, session.0],
             None => [2, request.id.0],
         };
-        let count = view.workers().len() as u64;
+        let count = view.workers().len() as f64;
         let active: u64 = view.workers().map(|(_, worker)| u64::from(worker.active())).sum();
-        // 1.25 as 5 / 4; the mean over the fleet is below the bound, so someone always has room.
-        let bound = (5 * (active + 1)).div_ceil(4 * count);
+        // At least the next whole number above the fleet's mean, so some worker is always below it.
+        let limit = libm::ceil(self.bound * (active + 1) as f64 / count) as u64;
         let best = view
             .workers()
-            .filter(|(_, worker)| u64::from(worker.active()) < bound)
+            .filter(|(_, worker)| u64::from(worker.active()) < limit)
             .min_by_key(|(id, _)| hash_words(&[view.seed(), key[0], key[1], u64::from(id.0)]));
-        let (worker, _) = best.expect("someone is below the bound");
-        Decision::blind(worker)
+        let (worker, _) = best.expect("a worker is below the limit");
+        Decision::blind(worker).into()
     }
 }

@@ -1,7 +1,7 @@
 //! warmpath's own feed over gRPC: a hello, a snapshot in chunks, then batches, load reports and
 //! heartbeats.
 //!
-//! - `worker`, `pool`: who is watched, and what of the hello must match.
+//! - `worker`, `pool`: the two services, and what of their hello must match.
 //! - `messages`: the stream, from the wire's terms into the core's.
 
 mod messages;

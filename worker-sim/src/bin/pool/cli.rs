@@ -1,4 +1,4 @@
-//! Flags and file to one configuration. Flags win over the file, the file over defaults.
+//! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
 use clap::Parser;
 use serde::Deserialize;
@@ -13,45 +13,45 @@ use warmpath_launch::profiles;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_worker_sim::pool::PoolConfig;
 
-/// A context-memory pool that simulated workers share: it times what it sends, the bytes themselves
-/// are not sent.
+/// A context-memory pool that simulated workers share. It simulates the time of each transfer; no
+/// KV bytes are sent.
 #[derive(Parser, Debug)]
 #[command(version, name = "pool")]
 pub struct Cli {
-    /// A TOML file: fields named like the flags, and a table [pool] with tokens, gb_s, store_gb_s,
-    /// eviction and tenant_quota, as in a scenario
+    /// A TOML file. Its fields have the names of the flags, but tokens, gb_s, store_gb_s, eviction
+    /// and tenant_quota are in a table [pool], as in a scenario
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// How logs and metrics call this pool
+    /// The pool's name in logs and metrics
     #[arg(long)]
     name: Option<String>,
-    /// The model whose blocks it keeps
+    /// The model of its blocks
     #[arg(long)]
     model: Option<String>,
-    /// Of its workers: the size of their blocks, and each one's own link to the pool
+    /// The workers' profile: the size of a block, and each worker's link to the pool
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,
-    /// Tokens a KV block, instead of the profile's
+    /// Tokens per KV block [default: the profile's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// Room, in tokens
+    /// Capacity, in tokens
     #[arg(long, value_name = "N")]
     tokens: Option<u64>,
-    /// Out of it, in GB/s, shared by all that are served at a time
+    /// Read bandwidth in GB/s, shared by all transfers at a time
     #[arg(long, value_name = "X")]
     gb_s: Option<f64>,
-    /// Into it, in GB/s
+    /// Write bandwidth in GB/s
     #[arg(long, value_name = "X")]
     store_gb_s: Option<f64>,
-    /// What leaves it first [default: lru]
+    /// The eviction rule [default: lru]
     #[arg(long, value_name = "RULE", value_parser = eviction)]
     eviction: Option<EvictionRule>,
-    /// The share of the room that no tenant can flush another out of, at most 1 [default: none]
+    /// The share of the capacity that is protected from other tenants, at most 1 [default: none]
     #[arg(long, value_name = "SHARE")]
     tenant_quota: Option<f64>,
-    /// Model seconds in a second of the wall clock
+    /// Model seconds per second of the wall clock
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
 }
@@ -65,7 +65,7 @@ struct File {
     insecure_bind: bool,
     name: Option<String>,
     model: Option<String>,
-    /// By name, or from where the configuration lies.
+    /// A name, or a file relative to the configuration's folder.
     profile: Option<String>,
     block_size: Option<u32>,
     pool: Option<PoolSpec>,
@@ -81,7 +81,8 @@ pub struct Settings {
     pub listen: ListenArgs,
 }
 
-/// An error is one line that names file, line and field, as far as there are any.
+/// Merges flags and file. An error is one line; it names the file, the line and the field where it
+/// can.
 pub fn settings(cli: Cli) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
     let listen = cli.listen.or(ListenArgs {
@@ -133,7 +134,7 @@ fn missing(field: &str, flag: &str) -> String {
     format!("{field}: missing, expected {flag} or one in --config")
 }
 
-/// By the name that it has in files.
+/// The eviction rule with this name, as in files.
 fn eviction(name: &str) -> Result<EvictionRule, Error> {
     EvictionRule::deserialize(name.into_deserializer())
 }

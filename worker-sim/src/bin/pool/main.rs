@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
     run(cli::settings(Cli::parse()), serve_by).await
 }
 
-/// An error is one line about something that can't be had.
+/// Serves with the settings. An error is one line.
 async fn serve_by(Settings { config, listen }: Settings) -> Result<ExitCode, String> {
     let (listener, address) = listen.bind(install_metrics).await?;
     let stopped = stop_signal();

@@ -1,0 +1,48 @@
+//! What a rule weighed a worker at.
+
+use crate::id::{MAX_TIERS, WorkerId};
+use crate::routing::decision::Pull;
+use crate::time::Duration;
+
+/// The expected time to the first token, in its parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// Prefill work that is booked on the worker and not yet done.
+    pub queue: Duration,
+    /// Computing what the worker does not hold.
+    pub prefill: Duration,
+    /// Fetching what it holds behind HBM.
+    pub load: Duration,
+}
+
+impl Terms {
+    /// Their sum.
+    pub fn total(&self) -> Duration {
+        self.queue + (self.prefill + self.load)
+    }
+}
+
+/// A worker that could have had the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Requests under way there before this one.
+    pub active: u32,
+    /// In blocks by tier. None: the rule did not look.
+    pub overlap: Option<[u32; MAX_TIERS]>,
+    /// The source from which it would fetch what it lacks.
+    pub pull: Option<Pull>,
+    /// None: the rule does not weigh seconds.
+    pub terms: Option<Terms>,
+    /// A hash of request and worker that decides between equals.
+    pub lot: u64,
+}
+
+impl Candidate {
+    /// What candidates are compared by; the least is the best.
+    pub fn rank(&self) -> (Duration, u32, u64) {
+        let total = self.terms.map_or(Duration::ZERO, |terms| terms.total());
+        (total, self.active, self.lot)
+    }
+}

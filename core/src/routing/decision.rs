@@ -1,0 +1,142 @@
+//! What a rule can choose for a request, and why a router rejects one.
+
+use crate::id::{MAX_TIERS, SourceId, WorkerId};
+use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+
+/// What a rule answers for a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// Send it to a worker now.
+    Send(Decision),
+    /// Keep it in the router's queue. The router asks again at `until` at the latest, earlier after
+    /// any input that may have changed the answer.
+    Hold {
+        /// An instant that is not in the future counts as the next millisecond.
+        until: Instant,
+    },
+}
+
+impl From<Decision> for Choice {
+    fn from(decision: Decision) -> Self {
+        Self::Send(decision)
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// The worker that computes the prompt.
+    pub worker: WorkerId,
+    /// What the rule believes the worker will find, in blocks by tier. None: it did not look.
+    pub overlap: Option<[u32; MAX_TIERS]>,
+    /// The source from which the worker should fetch what it lacks, if that is faster than to
+    /// compute it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Pull>,
+    /// The worker that decodes, where `worker` only computes the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<WorkerId>,
+}
+
+impl Decision {
+    /// By a rule that did not look up which worker holds what.
+    pub const fn blind(worker: WorkerId) -> Self {
+        Self { worker, overlap: None, pull: None, decode: None }
+    }
+
+    /// What the rule believes the worker will not have to compute, in blocks.
+    pub fn covered(&self) -> u32 {
+        let own = self
+            .overlap
+            .map_or(0, |tiers| tiers.iter().fold(0, |sum: u32, n| sum.saturating_add(*n)));
+        own.max(self.pull.map_or(0, |pull| pull.blocks))
+    }
+}
+
+/// Blocks that a worker can fetch from another source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pull {
+    /// The pool or the peer that has them.
+    pub from: SourceId,
+    /// How much of the prompt the source holds, in blocks from its start.
+    pub blocks: u32,
+}
+
+/// Why a router does not serve a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RejectReason {
+    /// None takes requests, or none of those that do has room for the prompt.
+    #[error("no worker takes requests: {joined} joined, {draining} of them draining")]
+    NoEligibleWorker {
+        /// Workers of the fleet.
+        joined: u32,
+        /// Those of them that take no new requests.
+        draining: u32,
+    },
+    /// There are prefill workers, but no decode worker takes requests.
+    #[error(
+        "no worker decodes for those that prefill: {joined} joined, {draining} of them draining"
+    )]
+    NoDecodeWorker {
+        /// Workers of the fleet.
+        joined: u32,
+        /// Those of them that take no new requests.
+        draining: u32,
+    },
+    /// There are decode workers, but no prefill worker takes requests.
+    #[error(
+        "no worker prefills for those that decode: {joined} joined, {draining} of them draining"
+    )]
+    NoPrefillWorker {
+        /// Workers of the fleet.
+        joined: u32,
+        /// Those of them that take no new requests.
+        draining: u32,
+    },
+    /// No worker of the fleet has the memory.
+    #[error("prompt needs {needed} blocks, the largest worker holds {largest}")]
+    PromptTooLarge {
+        /// Blocks of the prompt and of one token more.
+        needed: u64,
+        /// Blocks of the largest worker.
+        largest: u64,
+    },
+    /// A request of that id is under way or held.
+    #[error("request id is in use already")]
+    DuplicateId,
+    /// The rule holds the request, but the queue has no room for it.
+    #[error(
+        "the queue is full: {requests} of {most_requests} requests and {prompt_tokens} of \
+         {most_prompt_tokens} prompt tokens wait, this prompt has {needed_tokens} tokens"
+    )]
+    QueueFull {
+        /// Requests that wait.
+        requests: u32,
+        /// How many may wait.
+        most_requests: u32,
+        /// Prompt tokens of the requests that wait.
+        prompt_tokens: u64,
+        /// How many may wait.
+        most_prompt_tokens: u64,
+        /// Prompt tokens of the request that found no room.
+        needed_tokens: u32,
+    },
+    /// The rule held the request for as long as a request may wait.
+    #[error("waited {} s in the queue, the longest wait is {} s", .waited.as_secs_f64(), .longest.as_secs_f64())]
+    WaitedTooLong {
+        /// How long it was held.
+        waited: Duration,
+        /// How long a request may be held.
+        longest: Duration,
+    },
+    /// Its client has given up: the deadline came while the rule held the request.
+    #[error("the deadline passed in the queue after {} s", .waited.as_secs_f64())]
+    DeadlinePassed {
+        /// How long it was held.
+        waited: Duration,
+    },
+}

@@ -1,0 +1,43 @@
+//! What a person is told about the rules: for `list`, for help and for the documentation.
+
+use super::parameter::Parameter;
+use super::rule::Policy;
+
+/// A rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleInfo {
+    /// As a person writes it.
+    pub name: &'static str,
+    /// What it decides by, in a sentence.
+    pub rule: &'static str,
+    /// In the order of their declaration; empty if the rule has none.
+    pub parameters: Vec<ParameterInfo>,
+}
+
+/// A parameter of a rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ParameterInfo {
+    /// As a person writes it.
+    pub name: &'static str,
+    /// Of its value; empty for a plain number.
+    pub unit: &'static str,
+    /// The value that it has where nothing is written.
+    pub default: String,
+    /// What a value may be, in words.
+    pub expected: String,
+    /// What it does.
+    pub what: &'static str,
+}
+
+impl RuleInfo {
+    pub(super) fn of<R: Policy>() -> Self {
+        let info = |parameter: &Parameter<R>| ParameterInfo {
+            name: parameter.name,
+            unit: parameter.unit,
+            default: (parameter.get)(&R::default()),
+            expected: (parameter.expected)(),
+            what: parameter.what.trim_ascii(),
+        };
+        Self { name: R::NAME, rule: R::RULE, parameters: R::LIST.iter().map(info).collect() }
+    }
+}

@@ -1,0 +1,214 @@
+//! Requests that the rule holds, in the order of their arrival.
+//!
+//! The queue is bounded in requests and in prompt tokens, and no request waits longer than a limit.
+//! Each cancel, and each input after which the rule is asked again, walks the whole queue.
+
+use crate::id::RequestId;
+use crate::request::Request;
+use crate::routing::decision::RejectReason;
+use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+
+/// A rule that asks to be asked again at once is asked after this time, so that time goes on.
+const SOONEST: Duration = Duration::from_millis(1);
+
+/// How much a router holds at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueLimits {
+    /// Requests that wait.
+    pub requests: u32,
+    /// Prompt tokens of the requests that wait.
+    pub prompt_tokens: u64,
+    /// The time that one request waits.
+    pub longest_wait: Duration,
+}
+
+impl Default for QueueLimits {
+    /// 1,024 requests with 16,777,216 prompt tokens, each for 60 s.
+    fn default() -> Self {
+        Self {
+            requests: 1_024,
+            prompt_tokens: 1 << 24,
+            longest_wait: Duration::from_millis(60_000),
+        }
+    }
+}
+
+/// A request that waits.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// As it arrived.
+    pub request: Request,
+    /// When it arrived.
+    pub since: Instant,
+    /// The rule is asked again then at the latest.
+    pub until: Instant,
+}
+
+impl Held {
+    /// How long it has waited.
+    pub fn waited(&self, now: Instant) -> Duration {
+        now.since(self.since)
+    }
+
+    /// When something must be decided about it.
+    fn wake(&self, limits: &QueueLimits) -> Instant {
+        let wake = self.until.min(self.since + limits.longest_wait);
+        self.request.deadline.map_or(wake, |deadline| wake.min(deadline))
+    }
+
+    /// Why it can't wait any longer, if so.
+    pub(super) fn give_up(&self, now: Instant, limits: &QueueLimits) -> Option<RejectReason> {
+        let (waited, longest) = (self.waited(now), limits.longest_wait);
+        (waited >= longest).then_some(RejectReason::WaitedTooLong { waited, longest })
+    }
+
+    /// Whether its client has stopped waiting.
+    pub(super) fn is_past_deadline(&self, now: Instant) -> bool {
+        self.request.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+/// The requests that wait.
+#[derive(Default, Debug)]
+pub struct Queue {
+    limits: QueueLimits,
+    /// By arrival.
+    held: Vec<Held>,
+    prompt_tokens: u64,
+    wake: Option<Instant>,
+}
+
+impl Queue {
+    pub(super) fn set_limits(&mut self, limits: QueueLimits) {
+        self.limits = limits;
+        self.refresh_wake();
+    }
+
+    /// How much it holds at most.
+    pub const fn limits(&self) -> &QueueLimits {
+        &self.limits
+    }
+
+    /// How many requests wait.
+    pub const fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether none waits.
+    pub const fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Prompt tokens of the requests that wait.
+    pub const fn prompt_tokens(&self) -> u64 {
+        self.prompt_tokens
+    }
+
+    /// The requests that wait, by arrival.
+    pub fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// Whether a request of this id waits.
+    pub fn holds(&self, id: RequestId) -> bool {
+        self.held.iter().any(|held| held.request.id == id)
+    }
+
+    /// When something must be decided about a request that waits, if no input comes before.
+    pub const fn next_wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Whether something must be decided now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.wake.is_some_and(|wake| wake <= now)
+    }
+
+    /// Whether that must be decided about this request.
+    pub(super) fn is_request_due(&self, held: &Held, now: Instant) -> bool {
+        held.wake(&self.limits) <= now
+    }
+
+    /// Puts a request at the end. The answer is when the rule is asked again at the latest.
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        until: Instant,
+    ) -> Result<Instant, RejectReason> {
+        if request.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(RejectReason::DeadlinePassed { waited: Duration::ZERO });
+        }
+        let tokens = request.prompt.tokens();
+        let QueueLimits { requests, prompt_tokens, .. } = self.limits;
+        let all_tokens = self.prompt_tokens + u64::from(tokens);
+        if self.held.len() >= requests as usize || all_tokens > prompt_tokens {
+            return Err(RejectReason::QueueFull {
+                requests: self.held.len() as u32,
+                most_requests: requests,
+                prompt_tokens: self.prompt_tokens,
+                most_prompt_tokens: prompt_tokens,
+                needed_tokens: tokens,
+            });
+        }
+        let until = soonest(now, until);
+        let held = Held { request: request.clone(), since: now, until };
+        if let Some(reason) = held.give_up(now, &self.limits) {
+            return Err(reason);
+        }
+        let wake = held.wake(&self.limits);
+        self.wake = Some(self.wake.map_or(wake, |first| first.min(wake)));
+        self.held.push(held);
+        self.prompt_tokens = all_tokens;
+        Ok(until)
+    }
+
+    /// Takes a request out. False: no request of this id waits.
+    pub(super) fn cancel(&mut self, id: RequestId) -> bool {
+        let Some(place) = self.held.iter().position(|held| held.request.id == id) else {
+            return false;
+        };
+        let gone = self.held.remove(place);
+        self.prompt_tokens -= u64::from(gone.request.prompt.tokens());
+        self.refresh_wake();
+        true
+    }
+
+    /// Asks about each request by arrival. None: it leaves the queue. An instant: it waits, until then
+    /// at the latest.
+    pub(super) fn review(
+        &mut self,
+        now: Instant,
+        mut ask: impl FnMut(&Self, &Held) -> Option<Instant>,
+    ) {
+        let mut all = core::mem::take(&mut self.held);
+        all.retain_mut(|held| match ask(self, held) {
+            Some(until) => {
+                held.until = soonest(now, until);
+                true
+            }
+            None => {
+                self.prompt_tokens -= u64::from(held.request.prompt.tokens());
+                false
+            }
+        });
+        self.held = all;
+        self.refresh_wake();
+    }
+
+    fn refresh_wake(&mut self) {
+        self.wake = self.held.iter().map(|held| held.wake(&self.limits)).min();
+    }
+
+    /// At rest nothing waits.
+    pub fn check_at_rest(&self) {
+        assert!(self.held.is_empty(), "{} requests are held", self.held.len());
+        assert_eq!((self.prompt_tokens, self.wake), (0, None), "an empty queue holds something");
+    }
+}
+
+fn soonest(now: Instant, until: Instant) -> Instant {
+    if until > now { until } else { now + SOONEST }
+}

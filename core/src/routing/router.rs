@@ -1,0 +1,316 @@
+//! The router itself: takes inputs, asks the rule, gives actions.
+
+use super::decision::{Choice, RejectReason};
+use super::decode::{self, Eligible};
+use super::explain::{self, About, Explanation, Kept};
+use super::fleet::Fleet;
+use super::index::Overlap;
+use super::input::{Action, Input};
+use super::observed::Observed;
+use super::policy::{PolicyConfig, RunningRule};
+use super::queue::{Held, Queue, QueueLimits};
+use super::view::{FleetView, Lookup};
+use crate::block::TokenBlocks;
+use crate::id::{RequestId, SourceId};
+use crate::request::Request;
+use crate::time::{Duration, Instant};
+use std::cell::{Cell, RefCell};
+
+/// Decides where requests go, and holds them while its rule says so.
+#[derive(Debug)]
+pub struct Router {
+    fleet: Fleet,
+    queue: Queue,
+    policy: PolicyConfig,
+    rule: RunningRule,
+    seed: u64,
+    decided: u64,
+    /// Reused from one decision to the next, so that deciding allocates nothing.
+    eligible: Eligible,
+    scratch: RefCell<Overlap>,
+    kept: Kept,
+}
+
+impl Router {
+    /// Without workers, with an empty queue of the default limits.
+    pub fn new(policy: PolicyConfig) -> Self {
+        Self {
+            fleet: Fleet::default(),
+            queue: Queue::default(),
+            policy,
+            rule: RunningRule::new(policy),
+            seed: 0,
+            decided: 0,
+            eligible: Eligible::default(),
+            scratch: RefCell::default(),
+            kept: Kept::default(),
+        }
+    }
+
+    /// Rules that choose at random choose differently with another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How many requests the router holds at most, and for how long.
+    #[must_use]
+    pub fn with_queue_limits(mut self, limits: QueueLimits) -> Self {
+        self.queue.set_limits(limits);
+        self
+    }
+
+    /// From now on keeps the explanations of the last `last` requests that were sent; 0 at first.
+    pub fn keep_explanations(&mut self, last: usize) {
+        self.kept.limit(last);
+    }
+
+    /// Why a request was sent where it was, while that is kept. None for a request that is held:
+    /// [`Router::explain`] says what would be decided about it.
+    pub fn explanation(&self, id: RequestId) -> Option<Explanation> {
+        self.kept.get(id)
+    }
+
+    /// The workers and what is booked on them.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The requests that are held.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The rule that decides now.
+    pub const fn policy(&self) -> PolicyConfig {
+        self.policy
+    }
+
+    /// Takes one input at `now` and adds what is to be done to `out`.
+    ///
+    /// The order of calls:
+    ///
+    /// - `now` never goes back from one call to the next.
+    /// - A request's [`Input::Arrived`] comes first. `PrefillDone`, `FirstToken`, `Finished` and
+    ///   `Cancelled` follow after its [`Action::Dispatch`], in this order and each at most once;
+    ///   `Finished` or `Cancelled` is the last. `Cancelled` may also end a request that is held. What
+    ///   is said of a request that the router does not know is ignored.
+    /// - After [`Action::Reject`] nothing more is said of a request. Its id may come again, like that of
+    ///   a request that has ended.
+    /// - A worker's [`Input::Joined`] comes before anything else is said of it. When a worker is lost,
+    ///   the router forgets the requests on it; a `Cancelled` for each of them is ignored.
+    /// - After each call, [`Router::next_wake`] may be another. When it comes and nothing else happens,
+    ///   apply [`Input::Tick`].
+    ///
+    /// `lookup` says what each source holds of a prompt. Every call needs the real one: requests that
+    /// are held may be decided about at any input. It is asked at most once for each decision, and only
+    /// if the rule wants to know.
+    ///
+    /// What is decided about held requests comes in the order of their arrival. At an arrival, held
+    /// requests that are due come before the new one.
+    pub fn apply(
+        &mut self,
+        now: Instant,
+        input: &Input,
+        lookup: Lookup<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        self.fleet.expire(now);
+        self.take_in(now, input);
+        if let Some(what) = input.observed() {
+            self.rule.observe(now, &what);
+        }
+        self.review_queue(now, input.may_free_room(), lookup, out);
+        if let Input::Arrived(request) = input {
+            let action = self.arrive(now, request, lookup);
+            self.act(now, request, action, out);
+        }
+    }
+
+    /// When to apply [`Input::Tick`], if nothing else happens before. Ask again after each
+    /// [`Router::apply`].
+    pub fn next_wake(&self) -> Option<Instant> {
+        match (self.fleet.next_expiry(), self.queue.next_wake()) {
+            (Some(expiry), Some(held)) => Some(expiry.min(held)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// What would be decided about a new request at `now`. Nothing is booked and nothing changes.
+    pub fn explain(
+        &self,
+        now: Instant,
+        request: &Request,
+        lookup: Lookup<'_>,
+    ) -> Result<Explanation, RejectReason> {
+        self.check_id(request.id)?;
+        let mut eligible = Eligible::default();
+        eligible.find(&self.fleet, request)?;
+        let (scratch, notes) = (RefCell::default(), RefCell::default());
+        let view = FleetView {
+            eligible: &eligible.prefill,
+            scratch: &scratch,
+            notes: Some(&notes),
+            ..self.view(now, lookup)
+        };
+        let mut choice = self.rule.choose(request, &view);
+        if let Choice::Send(decision) = &mut choice {
+            decode::complete(decision, request, &view, &eligible.decode);
+        }
+        explain::fill(&mut notes.borrow_mut(), &view);
+        let candidates = notes.take();
+        let about = self.about(now, Duration::ZERO, request);
+        Ok(about.explanation(&choice, candidates).sorted())
+    }
+
+    /// What an input changes by itself, before anything is decided.
+    fn take_in(&mut self, now: Instant, input: &Input) {
+        match input {
+            Input::PrefillDone(id) => self.fleet.handed_over(now, *id),
+            Input::FirstToken(id) => self.fleet.prefill_done(now, *id),
+            Input::Finished { id, .. } => self.fleet.end(now, *id, true),
+            Input::Cancelled(id) => {
+                if !self.queue.cancel(*id) {
+                    self.fleet.end(now, *id, false);
+                }
+            }
+            Input::Joined(info) => self.fleet.join(now, info.clone()),
+            Input::Draining(id) => self.fleet.drain(*id),
+            Input::Drained(id) => self.fleet.set_drained(*id, true),
+            Input::Undrained(id) => self.fleet.set_drained(*id, false),
+            Input::Lost(SourceId::Worker(id)) => self.fleet.lose(now, *id),
+            Input::Load(report) => self.fleet.report(now, report.clone()),
+            Input::SetPolicy(policy) => {
+                self.policy = *policy;
+                self.rule = RunningRule::new(*policy);
+            }
+            Input::Arrived(_) | Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
+        }
+    }
+
+    /// Asks the rule again about held requests: about all of them, or about those that are due.
+    fn review_queue(&mut self, now: Instant, all: bool, lookup: Lookup<'_>, out: &mut Vec<Action>) {
+        if self.queue.is_empty() || !all && !self.queue.is_due(now) {
+            return;
+        }
+        // The queue is away while its requests are decided about.
+        let mut queue = core::mem::take(&mut self.queue);
+        queue.review(now, |queue, held| {
+            if !all && !queue.is_request_due(held, now) {
+                return Some(held.until);
+            }
+            let (id, request) = (held.request.id, &held.request);
+            let action = match self.reconsider(now, held, lookup) {
+                Ok(Choice::Send(decision)) => Action::Dispatch { id, decision },
+                Ok(Choice::Hold { until }) => match held.give_up(now, queue.limits()) {
+                    Some(reason) => Action::Reject { id, reason },
+                    None => return Some(until),
+                },
+                Err(reason) => Action::Reject { id, reason },
+            };
+            self.act(now, request, action, out);
+            None
+        });
+        self.queue = queue;
+    }
+
+    fn reconsider(
+        &mut self,
+        now: Instant,
+        held: &Held,
+        lookup: Lookup<'_>,
+    ) -> Result<Choice, RejectReason> {
+        let waited = held.waited(now);
+        if held.is_past_deadline(now) {
+            return Err(RejectReason::DeadlinePassed { waited });
+        }
+        self.choose(now, waited, &held.request, lookup)
+    }
+
+    fn arrive(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
+        let id = request.id;
+        let choice = match self.check_id(id) {
+            Ok(()) => self.choose(now, Duration::ZERO, request, lookup),
+            Err(reason) => Err(reason),
+        };
+        let held = match choice {
+            Ok(Choice::Send(decision)) => return Action::Dispatch { id, decision },
+            Ok(Choice::Hold { until }) => self.queue.push(now, request, until),
+            Err(reason) => Err(reason),
+        };
+        match held {
+            Ok(until) => Action::Hold { id, until },
+            Err(reason) => Action::Reject { id, reason },
+        }
+    }
+
+    /// Asks the rule. A request that is sent is explained, where explanations are kept.
+    fn choose(
+        &mut self,
+        now: Instant,
+        waited: Duration,
+        request: &Request,
+        lookup: Lookup<'_>,
+    ) -> Result<Choice, RejectReason> {
+        self.eligible.find(&self.fleet, request)?;
+        let view = self.view(now, lookup);
+        let mut choice = self.rule.choose(request, &view);
+        let Choice::Send(decision) = &mut choice else {
+            self.kept.discard();
+            return Ok(choice);
+        };
+        decode::complete(decision, request, &view, &self.eligible.decode);
+        if let Some(notes) = self.kept.notes() {
+            explain::fill(&mut notes.borrow_mut(), &view);
+            self.kept.keep(self.about(now, waited, request), &choice);
+        }
+        Ok(choice)
+    }
+
+    /// Books a request that is sent, lets the rule see the action, and gives it out.
+    fn act(&mut self, now: Instant, request: &Request, action: Action, out: &mut Vec<Action>) {
+        let what = match &action {
+            Action::Dispatch { decision, .. } => {
+                self.decided += 1;
+                self.fleet.book(now, request, decision);
+                Observed::Dispatched { request, decision }
+            }
+            Action::Hold { until, .. } => Observed::Held { request, until: *until },
+            Action::Reject { reason, .. } => Observed::Rejected { request, reason: *reason },
+        };
+        self.rule.observe(now, &what);
+        out.push(action);
+    }
+
+    fn view<'a>(&'a self, now: Instant, lookup: Lookup<'a>) -> FleetView<'a> {
+        FleetView {
+            fleet: &self.fleet,
+            eligible: &self.eligible.prefill,
+            now,
+            seed: self.seed,
+            ordinal: self.decided,
+            lookup,
+            scratch: &self.scratch,
+            looked: Cell::new(false),
+            notes: self.kept.notes(),
+        }
+    }
+
+    fn about(&self, now: Instant, waited: Duration, request: &Request) -> About {
+        let prompt_tokens = request.prompt.tokens();
+        About { request: request.id, at: now, waited, policy: self.policy, prompt_tokens }
+    }
+
+    fn check_id(&self, id: RequestId) -> Result<(), RejectReason> {
+        match self.fleet.has_booking(id) || self.queue.holds(id) {
+            true => Err(RejectReason::DuplicateId),
+            false => Ok(()),
+        }
+    }
+}
+
+/// For tests and tools that have no index: no source holds anything.
+pub fn no_lookup(_: &TokenBlocks, out: &mut Overlap) {
+    out.clear();
+}
