@@ -1,5 +1,5 @@
 //! A decision takes no memory once the router has warmed up: its buffers are used again. Counted by
-//! a global allocator, for which this binary is of its own.
+//! a global allocator, which is why these tests are a separate binary.
 
 #[path = "../benches/common/mod.rs"]
 mod common;

@@ -36,7 +36,7 @@ fn request(id: u64, text: u64, tokens: u32) -> Request {
     Request { id, session, tenant, prompt, priority: 0, deadline: None }
 }
 
-/// What workers hold of any prompt: by lot, some of it in HBM and some behind.
+/// What workers hold of any prompt, at random: some of it in HBM and some behind.
 fn held(seed: u64, workers: u32, blocks: u32) -> Overlap {
     let mut overlap = Overlap::default();
     for worker in 0..workers {
@@ -133,11 +133,11 @@ fn the_best_candidate_is_the_chosen_one() {
             loads += u32::from(best.terms.unwrap().load > Duration::ZERO);
         });
     }
-    assert!(loads > 500 && margins > 2_000, "the fleets are dull: {loads}, {margins}");
+    assert!(loads > 500 && margins > 2_000, "the fleets are too alike: {loads}, {margins}");
 }
 
 #[test]
-fn rules_without_seconds_say_who_stood_for_choice() {
+fn rules_that_do_not_weigh_seconds_list_the_workers_that_could_be_chosen() {
     let rules = common::rules_that_send();
     for policy in rules.into_iter().filter(|&policy| policy != PolicyConfig::KvAware) {
         for seed in 0..20 {
@@ -153,7 +153,7 @@ fn rules_without_seconds_say_who_stood_for_choice() {
 }
 
 #[test]
-fn the_operators_drain_and_the_workers_own_are_two() {
+fn the_operator_and_the_worker_itself_drain_independently() {
     let mut router = Router::new(PolicyConfig::RoundRobin);
     let (a, b) = (WorkerId(0), WorkerId(1));
     let tell = |router: &mut Router, input: Input| {
@@ -168,12 +168,12 @@ fn the_operators_drain_and_the_workers_own_are_two() {
     assert!(!takes(&router, a) && takes(&router, b), "drained before it came");
     tell(&mut router, Input::Draining(a));
     tell(&mut router, Input::Undrained(a));
-    assert!(!takes(&router, a), "it drains of its own");
+    assert!(!takes(&router, a), "it still drains by itself");
     tell(&mut router, Input::Joined(info(0, 1)));
-    assert!(takes(&router, a), "a new life");
+    assert!(takes(&router, a), "a restart");
     tell(&mut router, Input::Drained(a));
     tell(&mut router, Input::Joined(info(0, 1)));
-    assert!(!takes(&router, a), "the operator's word holds over a restart");
+    assert!(!takes(&router, a), "the operator's drain outlasts a restart");
     tell(&mut router, Input::Drained(b));
     let refused = tell(&mut router, Input::Arrived(request(1, 1, 20)));
     let reason = RejectReason::NoEligibleWorker { joined: 2, draining: 2 };

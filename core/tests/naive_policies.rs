@@ -51,7 +51,7 @@ impl Bench {
         }));
     }
 
-    /// Sends a request, of a session or of none, and says who got it.
+    /// Sends a request, of a session or of none. The answer is its worker.
     fn send(&mut self, session: Option<u64>) -> u32 {
         self.next += 1;
         let prompt = hash_blocks(&ScopePlan::new("", "", "", 16), &[1; 40]);
@@ -75,7 +75,7 @@ impl Bench {
 }
 
 #[test]
-fn random_is_even_and_repeats_itself() {
+fn random_is_even_and_the_same_each_time() {
     let draw = || {
         let mut bench = Bench::new(PolicyConfig::Random, 4);
         (0..4_000).map(|_| bench.send(None)).collect::<Vec<_>>()
@@ -105,7 +105,7 @@ fn least_loaded_goes_where_the_fewest_requests_are() {
 }
 
 #[test]
-fn power_of_two_takes_the_emptier_of_two() {
+fn power_of_two_takes_the_less_loaded_of_two() {
     // With two workers both are always drawn, so the loads never differ by more than one.
     let mut bench = Bench::new(PolicyConfig::PowerOfTwo, 2);
     let mut load = [0i32; 2];
@@ -121,7 +121,7 @@ fn power_of_two_takes_the_emptier_of_two() {
     for _ in 0..1_000 {
         *load.entry(bench.send(None)).or_insert(0) += 1;
     }
-    let most = *load.values().max().expect("somebody was chosen");
+    let most = *load.values().max().expect("a worker was chosen");
     assert!(most <= 13, "the fullest has {most}");
 }
 

@@ -103,7 +103,7 @@ impl Bench {
         }
     }
 
-    /// Which worker, for a prompt that nobody has seen.
+    /// Sends a prompt that is new to all workers. The answer is its worker.
     fn fresh(&mut self, now: u64, id: u64, tokens: u32) -> u32 {
         self.decide(now, id, prompt(1_000_000 + id, tokens)).unwrap().worker.0
     }
@@ -132,9 +132,9 @@ impl Bench {
 }
 
 #[test]
-fn round_robin_follows_those_who_take_requests() {
+fn round_robin_takes_each_worker_that_takes_requests_in_turn() {
     let mut bench = Bench::new(PolicyConfig::RoundRobin, 3);
-    // The n-th decision goes to place n % (who takes requests), in ascending order.
+    // The n-th decision goes to place n modulo the number of workers that take requests, in ascending order.
     let order = |bench: &mut Bench, ids: std::ops::Range<u64>| -> Vec<u32> {
         ids.map(|id| bench.fresh(0, id, 100)).collect()
     };
@@ -203,7 +203,7 @@ fn a_hit_beats_a_short_queue_and_a_long_queue_beats_the_hit() {
 }
 
 #[test]
-fn the_head_of_the_queue_is_taken_to_progress_as_predicted() {
+fn the_first_prefill_is_assumed_to_progress_as_predicted() {
     let shared = prompt(1, 1_000);
     // 9 ms booked at 0. After 2 ms 7 are left, and w1 is cheaper (7 + 4 against 10); after 4 ms
     // 5 are left, and w0 is (5 + 4 against 10).
@@ -217,7 +217,7 @@ fn the_head_of_the_queue_is_taken_to_progress_as_predicted() {
 }
 
 #[test]
-fn a_late_head_counts_no_less_than_nothing_and_those_behind_it_in_full() {
+fn a_late_prefill_counts_as_zero_and_the_prefills_behind_it_in_full() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 1);
     bench.fresh(0, 1, 100);
     bench.fresh(0, 2, 300);
@@ -237,7 +237,7 @@ fn a_late_head_counts_no_less_than_nothing_and_those_behind_it_in_full() {
 }
 
 #[test]
-fn blocks_behind_hbm_are_priced_by_their_load() {
+fn blocks_behind_hbm_cost_the_time_to_load_them() {
     let shared = prompt(1, 1_001);
     // Of 100 reusable blocks w0 has all in the host tier: 0.2 + 100 * 0.05 + 0.01 = 5.21 ms.
     // w1 has n blocks in HBM: 10.01 - n * 0.1 ms, which is less from 49 on (5.11 ms).
@@ -256,7 +256,7 @@ fn a_burst_on_one_prefix_stays_together_while_that_is_cheaper() {
     let shared = prompt(1, 1_001);
     let mut bench = Bench::new(PolicyConfig::KvAware, 4);
     let home = bench.decide(0, 0, shared.clone()).unwrap();
-    assert_eq!(home.overlap, Some([0; 4]), "nobody holds it yet");
+    assert_eq!(home.overlap, Some([0; 4]), "no worker holds it yet");
     // 10.01 ms are booked at home, and one more costs 0.01 ms behind them; elsewhere it costs 10.01
     // ms. At the same instant elsewhere is cheaper, so this one goes there.
     let elsewhere = bench.decide(0, 1_000, shared.clone()).unwrap();
@@ -304,8 +304,8 @@ fn a_lost_worker_takes_its_bookings_and_pending_blocks_with_it() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 1);
     bench.decide(0, 1, shared.clone()).unwrap();
     bench.tell(1, Input::Lost(WorkerId(0).into()));
-    let nobody = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
-    assert_eq!(bench.decide(2, 1, shared.clone()), Err(nobody));
+    let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
+    assert_eq!(bench.decide(2, 1, shared.clone()), Err(none));
     bench.join(info(1));
     // The same request, sent again.
     let again = bench.decide(3, 1, shared.clone()).unwrap();
@@ -315,10 +315,10 @@ fn a_lost_worker_takes_its_bookings_and_pending_blocks_with_it() {
 }
 
 #[test]
-fn what_no_worker_can_take_is_rejected_with_its_reason() {
+fn a_request_that_no_worker_can_take_is_rejected_with_the_reason() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 0);
-    let nobody = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
-    assert_eq!(bench.decide(0, 1, prompt(1, 10)), Err(nobody));
+    let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
+    assert_eq!(bench.decide(0, 1, prompt(1, 10)), Err(none));
     let sized = |worker, blocks| WorkerInfo { total_blocks: Some(blocks), ..info(worker) };
     bench.join(sized(0, 10));
     bench.join(sized(1, 20));
@@ -337,7 +337,7 @@ fn what_no_worker_can_take_is_rejected_with_its_reason() {
 }
 
 #[test]
-fn an_id_in_use_is_rejected_and_may_come_again_after_its_end() {
+fn an_id_in_use_is_rejected_and_can_be_used_again_after_its_end() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 2);
     let (one, other) = (prompt(1, 1_001), prompt(2, 1_001));
     bench.decide(0, 1, one.clone()).unwrap();
@@ -350,7 +350,7 @@ fn an_id_in_use_is_rejected_and_may_come_again_after_its_end() {
 }
 
 #[test]
-fn what_is_unknown_is_passed_over() {
+fn inputs_about_unknown_requests_and_workers_are_ignored() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 1);
     for input in [
         Input::FirstToken(RequestId(9)),
@@ -371,7 +371,7 @@ fn what_is_unknown_is_passed_over() {
     bench.rest();
 }
 
-/// A run with every kind of input, under both rules.
+/// A run with every kind of input, under two rules.
 fn eventful() -> Bench {
     let mut bench = Bench::new(PolicyConfig::KvAware, 3);
     let shared = prompt(1, 1_001);
@@ -407,7 +407,7 @@ fn a_recorded_run_replays_without_an_index() {
 }
 
 #[test]
-fn a_record_that_was_cut_is_told_from_a_whole_one() {
+fn a_record_that_was_cut_differs_from_a_whole_one() {
     let mut lines = eventful().lines();
     let entries = lines.len() - 1;
     let complete = |lines: &[String]| replay(lines.iter()).map(|done| done.complete);
@@ -472,7 +472,7 @@ fn a_record_that_was_tampered_with_is_reported_with_its_line() {
 }
 
 #[test]
-fn a_worker_may_have_tiers_that_nobody_counts() {
+fn a_worker_may_have_tiers_that_an_overlap_does_not_count() {
     // A tier beyond those that an overlap has places for can hold no hit.
     let mut bench = Bench::new(PolicyConfig::KvAware, 0);
     let mut odd = info(0);
@@ -482,7 +482,7 @@ fn a_worker_may_have_tiers_that_nobody_counts() {
 }
 
 #[test]
-fn policies_are_named_as_people_write_them() {
+fn every_policy_has_a_name_that_can_be_read() {
     for &policy in PolicyConfig::ALL {
         assert_eq!(policy.name().parse(), Ok(policy));
     }
@@ -492,7 +492,7 @@ fn policies_are_named_as_people_write_them() {
 }
 
 #[test]
-fn without_an_index_nobody_holds_anything() {
+fn without_an_index_no_source_holds_anything() {
     let mut overlap = Overlap::default();
     overlap.raise(WorkerId(3).into(), 4);
     assert_eq!(overlap.entries().len(), 1);

@@ -1,5 +1,5 @@
-//! Routers over workers that only prefill or only decode: who answers, what is booked where, and what
-//! is refused.
+//! Routers over workers that only prefill or only decode: which worker decodes, what is booked where, and
+//! what is rejected.
 
 mod common;
 
@@ -75,7 +75,7 @@ impl Bench {
         self.router.fleet().worker(WorkerId(worker)).expect("a worker").active()
     }
 
-    /// Requests and prompt tokens that it answers.
+    /// Requests and prompt tokens that it decodes.
     fn answering(&self, worker: u32) -> (u32, u64) {
         let answering = self.router.fleet().worker(WorkerId(worker)).expect("one").answering();
         (answering.requests, answering.tokens)
@@ -102,7 +102,7 @@ fn every_rule_gets_a_second_worker_and_replays() {
         for id in 1..=20 {
             let decision = bench.send(id, 100).expect("a decision");
             assert!(decision.worker.0 < 2, "{policy}: {decision:?}");
-            let decode = decision.decode.expect("who answers").0;
+            let decode = decision.decode.expect("a decode worker").0;
             answers[decode as usize - 2] += 1;
             let explained = bench.router.explanation(RequestId(id)).expect("it is kept");
             assert_eq!(
@@ -127,10 +127,10 @@ fn every_rule_gets_a_second_worker_and_replays() {
 }
 
 #[test]
-fn bookings_move_from_who_computes_to_who_answers() {
+fn bookings_move_from_the_prefill_worker_to_the_decode_worker() {
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     let Decision { worker, decode, .. } = bench.send(1, 100).expect("a decision");
-    let (first, second) = (worker.0, decode.expect("who answers").0);
+    let (first, second) = (worker.0, decode.expect("a decode worker").0);
     assert_eq!((bench.active(first), bench.active(second)), (1, 1));
     assert_eq!(bench.answering(second), (1, 100), "its load counts from the start");
     let backlog = |bench: &Bench| {
@@ -148,7 +148,7 @@ fn bookings_move_from_who_computes_to_who_answers() {
 }
 
 #[test]
-fn a_first_token_ends_a_prefill_that_nobody_reported() {
+fn a_first_token_ends_a_prefill_that_was_not_reported() {
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     let first = bench.send(1, 100).expect("a decision").worker.0;
     bench.tell(Input::FirstToken(RequestId(1)));
@@ -161,7 +161,8 @@ fn a_first_token_ends_a_prefill_that_nobody_reported() {
 fn long_prompts_count_for_more_than_short_ones() {
     // 128 steps, each 0.3 ms longer for 300,000 tokens: more than a second request's 10 µs.
     let mut bench = Bench::new(PolicyConfig::RoundRobin, &two_and_two());
-    let answers = |decision: Result<Decision, _>| decision.expect("one").decode.expect("who").0;
+    let answers =
+        |decision: Result<Decision, _>| decision.expect("one").decode.expect("a decode worker").0;
     let long = answers(bench.send(1, 300_000));
     for id in 2..=10 {
         assert_ne!(answers(bench.send(id, 10)), long);
@@ -169,13 +170,14 @@ fn long_prompts_count_for_more_than_short_ones() {
 }
 
 #[test]
-fn a_full_decoder_comes_last() {
+fn a_full_decode_worker_comes_last() {
     let mut workers = two_and_two();
     workers[2].max_num_seqs = 1;
     // Slower, and with room.
     workers[3].decode.as_mut().expect("a cost").step_ns = 5e6;
     let mut bench = Bench::new(PolicyConfig::RoundRobin, &workers);
-    let answers = |decision: Result<Decision, _>| decision.expect("one").decode.expect("who").0;
+    let answers =
+        |decision: Result<Decision, _>| decision.expect("one").decode.expect("a decode worker").0;
     assert_eq!(answers(bench.send(1, 10)), 2);
     assert_eq!((answers(bench.send(2, 10)), answers(bench.send(3, 10))), (3, 3));
     workers[2].max_num_seqs = 64;
@@ -196,37 +198,37 @@ fn a_worker_that_does_both_hands_nothing_over() {
 }
 
 #[test]
-fn half_a_fleet_is_refused_by_name() {
+fn a_fleet_without_one_of_the_roles_rejects_and_names_the_role() {
     let only = |role| Bench::new(PolicyConfig::KvAware, &[info(0, role), info(1, role)]);
-    let refused = only(Role::Prefill).send(1, 10).expect_err("nobody answers");
+    let refused = only(Role::Prefill).send(1, 10).expect_err("no decode worker");
     assert_eq!(refused, RejectReason::NoDecodeWorker { joined: 2, draining: 0 });
     assert_eq!(
         refused.to_string(),
         "no worker decodes for those that prefill: 2 joined, 0 of them draining"
     );
-    let refused = only(Role::Decode).send(1, 10).expect_err("nobody computes");
+    let refused = only(Role::Decode).send(1, 10).expect_err("no prefill worker");
     assert_eq!(refused, RejectReason::NoPrefillWorker { joined: 2, draining: 0 });
     // The last decoder drains.
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     bench.tell(Input::Draining(WorkerId(2)));
     bench.tell(Input::Drained(WorkerId(3)));
-    let refused = bench.send(1, 10).expect_err("nobody answers");
+    let refused = bench.send(1, 10).expect_err("no decode worker");
     assert_eq!(refused, RejectReason::NoDecodeWorker { joined: 4, draining: 2 });
-    // A prompt that fits those who compute, and none who answer.
+    // A prompt that fits the prefill workers, and no decode worker.
     let mut workers = two_and_two();
     for worker in &mut workers[2..] {
         worker.total_blocks = Some(5);
     }
     let mut bench = Bench::new(PolicyConfig::KvAware, &workers);
-    let refused = bench.send(1, 100).expect_err("too large to answer");
+    let refused = bench.send(1, 100).expect_err("too large to decode");
     assert_eq!(refused, RejectReason::PromptTooLarge { needed: 11, largest: 5 });
 }
 
 #[test]
-fn a_lost_prefiller_leaves_the_request_to_its_decoder() {
+fn a_lost_prefill_worker_leaves_the_request_to_its_decode_worker() {
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     let Decision { worker, decode, .. } = bench.send(1, 100).expect("a decision");
-    let second = decode.expect("who answers").0;
+    let second = decode.expect("a decode worker").0;
     bench.tell(Input::Lost(SourceId::Worker(worker)));
     assert_eq!((bench.active(second), bench.answering(second)), (1, (1, 100)));
     bench.tell(Input::FirstToken(RequestId(1)));
@@ -235,10 +237,10 @@ fn a_lost_prefiller_leaves_the_request_to_its_decoder() {
 }
 
 #[test]
-fn a_lost_decoder_takes_its_requests_with_it() {
+fn a_lost_decode_worker_ends_its_requests() {
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     let Decision { worker, decode, .. } = bench.send(1, 100).expect("a decision");
-    bench.tell(Input::Lost(decode.expect("who answers").into()));
+    bench.tell(Input::Lost(decode.expect("a decode worker").into()));
     assert_eq!(bench.active(worker.0), 0);
     bench.tell(Input::Cancelled(RequestId(1)));
     bench.end();

@@ -322,6 +322,7 @@ impl Setup {
             // Where everything goes to the devices, nobody else is there.
             groups: if self.is_device_only() { Vec::new() } else { self.fleet.groups() },
             policy,
+            queue: warmpath_core::routing::QueueLimits::default(),
             pool: self.pool.clone(),
             // Where a pool is left out of a copy, nothing of it can fail.
             faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },

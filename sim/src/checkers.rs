@@ -13,8 +13,15 @@ pub fn after_step(engine: &Engine) {
     engine.store().check_capacity();
 }
 
-/// Nothing is under way and no letter is in the mail: the index equals what the stores hold, no
-/// lease and no booking is left. In a debug build also that each of them is sound in itself, which
+/// After an input of the router: the queue keeps its limits, and all that was due is decided.
+pub fn after_input(router: &Router) {
+    let (queue, limits) = (router.queue(), router.queue().limits());
+    assert!(queue.len() <= limits.requests as usize, "too many requests are held");
+    assert!(queue.prompt_tokens() <= limits.prompt_tokens, "too many prompt tokens are held");
+}
+
+/// At the end, with no message under way: the index equals what the stores hold; no lease, no booking
+/// and no held request is left. In a debug build also that each of them is sound in itself, which
 /// costs a simulation more than a hundredth of its time.
 pub fn at_rest(
     router: &Router,
@@ -27,6 +34,7 @@ pub fn at_rest(
         index.check();
     }
     router.fleet().check_at_rest();
+    router.queue().check_at_rest();
     for engine in engines {
         engine.check_at_rest();
     }
@@ -42,7 +50,7 @@ pub fn at_rest(
     assert_eq!(recorder.in_flight(), 0, "requests never ended");
 }
 
-/// So many requests have ended, wherever they were served.
+/// Every request of the workload has ended, on a worker or on a device.
 pub fn all_sent(workload: &Workload, ended: u64) {
     assert_eq!(ended, workload.total(), "requests were never sent");
 }

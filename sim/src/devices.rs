@@ -1,40 +1,27 @@
-//! Devices of the users themselves: each user has one, with an engine and a cache of its own, and what
-//! they do with it never leaves it. No router, no network, nobody else's blocks. A device is made when
-//! its user first asks for something, so a fleet of any size costs what its users do with it.
+//! The users' own devices. Each user has one device with its own engine and cache. A device has no
+//! router, no network and no blocks of other users. It is made when its user sends the first request,
+//! so a large fleet costs only what its users do with it.
 
 use crate::checkers;
-use crate::placement::Stays;
-use crate::scenario::FleetError;
-use crate::world::refusal;
+use crate::fleet::{DeviceFleet, FleetError};
+use crate::reasons::refusal;
 use std::collections::{BTreeMap, BTreeSet};
-use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, EngineStats, Output};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::{Cached, Recorder};
 use warmpath_core::request::Work;
 use warmpath_core::time::Instant;
 
-/// One device a user.
-#[derive(Clone, PartialEq, Debug)]
-pub struct DeviceFleet {
-    pub profile: Profile,
-    /// Whose sessions they are, dealt out in turn. None: each session is a user of its own. A request
-    /// without a session is one either way.
-    pub users: Option<u32>,
-    /// The others go to the workers.
-    pub stays: Stays,
-}
-
 /// What the devices did.
 #[derive(Clone, Debug)]
 pub struct DeviceOutcome {
     /// Devices count as workers from 0 on.
     pub recorder: Recorder,
-    /// Of the devices that were used.
+    /// One for each device that was used.
     pub engines: Vec<EngineStats>,
 }
 
-/// Who sits at a device.
+/// The user of a device.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum User {
     Numbered(u32),
@@ -47,7 +34,7 @@ pub struct Devices {
     fleet: DeviceFleet,
     engines: Vec<Engine>,
     of_user: BTreeMap<User, u32>,
-    /// One wake-up key a device, as the world keeps them for its workers.
+    /// One wake-up key for each device, as the world keeps them for its workers.
     wakes: BTreeSet<(Instant, u32)>,
     wake_of: Vec<Option<Instant>>,
     recorder: Recorder,
@@ -142,7 +129,7 @@ impl Devices {
                     self.recorder.finished(at, id, worker, found);
                     ended.push((at, id));
                 }
-                // Nobody listens to a device's cache, and it has neither pool nor peers.
+                // No router follows a device's cache, and a device has neither pool nor peers.
                 Output::Admitted { .. }
                 | Output::Kv { .. }
                 | Output::Fetch { .. }
@@ -168,7 +155,7 @@ impl Devices {
         }
     }
 
-    /// When all is at rest, which is checked.
+    /// At the end of a run. Checks that all is at rest.
     pub fn into_outcome(self) -> DeviceOutcome {
         self.engines.iter().for_each(Engine::check_at_rest);
         assert_eq!(self.recorder.in_flight(), 0, "requests never ended");

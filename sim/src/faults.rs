@@ -1,23 +1,25 @@
-//! What goes wrong with the pool of a world, and when. A failing pool is a miss: requests compute what
-//! they don't get, after a wait that their profile bounds.
+//! Faults of the pool of a world. A fetch that fails is a miss: the request computes what it does not
+//! get, after a wait that the worker's profile bounds.
 
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::{Engine, FetchError, LoanKey};
 use warmpath_core::rng::hash_words;
 use warmpath_core::time::{Duration, Instant};
 
-/// Something goes wrong for a while.
+/// A fault that begins and ends.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Seconds of model time since the run began.
+    /// When it begins, in seconds of model time since the run began.
     pub at_s: f64,
+    /// How long it lasts, in seconds of model time.
     pub for_s: f64,
+    /// What goes wrong.
     pub kind: FaultKind,
-    /// Of `pool-slow`: how many times slower it sends.
+    /// For `pool-slow`: how many times slower the pool sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
-    /// Of `pool-corrupt`: the part of the fetches whose checksum is wrong.
+    /// For `pool-corrupt`: the share of fetches whose checksum is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
 }
@@ -25,15 +27,15 @@ pub struct Fault {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Its process dies: connections are refused and those that are open break. Routers forget what
-    /// it held. It comes back empty.
+    /// The process dies: it refuses connections, and open ones break. Routers forget what it held. It
+    /// comes back empty.
     PoolGone,
-    /// It still says what it holds, but neither sends nor takes any more, and nobody is told: who asks
-    /// waits until the time for it is over. Afterwards it has what it had.
+    /// It still announces what it holds, but neither sends nor takes blocks, and no message says so. A
+    /// worker that asks waits until its timeout. Afterwards the pool has what it had.
     PoolSilent,
-    /// It sends more slowly, and says so.
+    /// It sends more slowly, and announces that.
     PoolSlow,
-    /// Some of what it sends arrives broken, which its checksum shows.
+    /// Some of the blocks arrive broken; their checksum shows it.
     PoolCorrupt,
 }
 
@@ -49,7 +51,7 @@ pub struct FaultError {
 /// Longer than any run, and far from the end of what model time can count.
 const MOST_SECONDS: f64 = 1e9;
 
-/// Whether these can happen.
+/// Whether these faults are possible.
 pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
     for (i, fault) in faults.iter().enumerate() {
         fault.check(pool).map_err(|(field, why)| FaultError { fault: i + 1, field, why })?;
@@ -92,13 +94,13 @@ impl Fault {
     }
 }
 
-/// What is wrong now. Faults of one time add up.
+/// What is wrong now. Faults that overlap add up.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Condition {
     pub gone: bool,
     pub silent: bool,
     pub slowness: f64,
-    /// The part of the fetches that arrive broken.
+    /// The share of fetches that arrive broken.
     pub corrupt: f64,
 }
 
@@ -106,11 +108,11 @@ impl Condition {
     pub const SOUND: Self = Self { gone: false, silent: false, slowness: 1.0, corrupt: 0.0 };
 }
 
-/// The faults of a run in the order in which they begin and end.
+/// The faults of a run, by the times at which they begin and end.
 #[derive(Debug)]
 pub struct Faults {
     faults: Vec<Fault>,
-    /// When one begins or ends, the last first.
+    /// When a fault begins or ends, latest first.
     changes: Vec<Instant>,
     seed: u64,
 }
@@ -145,7 +147,7 @@ impl Faults {
         Some((at, condition))
     }
 
-    /// Whether this fetch is one of the broken ones. Drawn from its name, so it hangs on no order.
+    /// Whether this fetch is one of the broken ones. A hash of its name decides, so no order matters.
     pub fn breaks(&self, share: f64, (worker, transfer): LoanKey) -> bool {
         let bits = hash_words(&[self.seed, 0x434f_5252, u64::from(worker.0), transfer.0]);
         let drawn = (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
@@ -161,13 +163,13 @@ fn end(fault: &Fault) -> Instant {
     begin(fault) + Duration::from_secs_f64(fault.for_s)
 }
 
-/// How many fetches failed, by why. What they should have brought was computed.
+/// How many fetches failed, by reason. Their blocks were computed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct FailedFetches {
-    /// The blocks were not there any more.
+    /// The source did not have the blocks any more.
     pub missing: u64,
     pub gone: u64,
-    /// They did not come in time.
+    /// The blocks did not come in time.
     pub late: u64,
     pub corrupt: u64,
 }
@@ -182,7 +184,7 @@ impl FailedFetches {
         }
     }
 
-    /// With those that engines gave up, of which only they know.
+    /// With the fetches that engines gave up on, which only the engines know.
     pub fn of(self, engines: &[Engine]) -> Self {
         let all: u64 = engines.iter().map(|engine| engine.stats().failed_fetches).sum();
         Self { late: all - self.missing - self.gone - self.corrupt, ..self }
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_one_time_add_up_and_end_each_for_itself() {
+    fn overlapping_faults_add_up_and_each_ends_at_its_time() {
         let slow = Fault { factor: Some(3.0), ..fault(1.0, 4.0, FaultKind::PoolSlow) };
         let slower = Fault { factor: Some(2.0), ..fault(2.0, 1.0, FaultKind::PoolSlow) };
         let mut faults = Faults::new(&[slow, slower, fault(3.0, 1.0, FaultKind::PoolGone)], 1);
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_cannot_be_is_named() {
+    fn an_error_names_the_field() {
         let why = |fault: Fault, pool| check_faults(&[fault], pool).unwrap_err().to_string();
         let slow = fault(0.0, 1.0, FaultKind::PoolSlow);
         assert_eq!(why(slow, true), "fault 1: factor: missing, expected 1 or more");

@@ -37,7 +37,7 @@ fn play(scenario: &Scenario, requests: u64) -> Outcome {
 }
 
 #[test]
-fn a_device_knows_its_users_sessions_and_nobody_elses() {
+fn a_device_caches_only_the_sessions_of_its_user() {
     // Three system prompts of 200 tokens are all that sessions share.
     let each = play(&scenario(0, fleet(None, None)), 300);
     let one = play(&scenario(0, fleet(Some(1), None)), 300);
@@ -71,7 +71,7 @@ fn a_split_sends_each_prompt_to_its_side_and_both_make_up_the_whole() {
 
 /// Two classes of the same shape for three tenants: what stays is what both rules let stay.
 #[test]
-fn classes_and_tenants_stay_where_they_are_told_to() {
+fn chosen_classes_and_tenants_stay_on_devices() {
     let spec = |requests| WorkloadSpec {
         sessions: common::spec(requests, Arrivals::Poisson { sessions_per_s: 5.0 }),
         team_prefixes: None,
@@ -103,7 +103,7 @@ fn classes_and_tenants_stay_where_they_are_told_to() {
 }
 
 #[test]
-fn ten_thousand_devices_are_soon_played() {
+fn ten_thousand_devices_are_played_quickly() {
     let mut fleet = fleet(Some(10_000), None);
     fleet.profile.hbm_tokens = None;
     let spec = common::spec(60_000, Arrivals::Poisson { sessions_per_s: 500.0 });
@@ -114,7 +114,7 @@ fn ten_thousand_devices_are_soon_played() {
 }
 
 #[test]
-fn what_a_device_has_no_room_for_fails_there() {
+fn a_request_that_a_device_has_no_room_for_fails_there() {
     let scope = ScopePlan::new("", "test", "", 16);
     let recorded = |tokens| Recorded {
         at_ms: 0,
@@ -135,6 +135,7 @@ fn a_split_needs_workers() {
     let spec = common::spec(1, Arrivals::Closed { sessions: 1 });
     let split = scenario(0, fleet(None, Some(100)));
     let workload = common::workload(&spec, 16, 3);
-    let error = run(&split, workload, Observers::default()).expect_err("nobody takes long prompts");
+    let error =
+        run(&split, workload, Observers::default()).expect_err("no worker for long prompts");
     assert_eq!(error, RunError::Fleet(FleetError::NoWorkers));
 }

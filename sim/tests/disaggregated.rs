@@ -1,4 +1,4 @@
-//! Worlds in which some workers compute prompts and others answer them.
+//! Worlds in which some workers prefill and others decode.
 
 mod common;
 
@@ -109,7 +109,7 @@ fn sessions_find_their_prefix_on_both_sides() {
 /// Where turns of a session are computed in turn by several, one gets from the pool what another has
 /// computed; and what it gets is handed over as what it computed.
 #[test]
-fn who_computes_prompts_fetches_from_the_pool() {
+fn prefill_workers_fetch_from_the_pool() {
     let play = |pool: Option<PoolLink>| {
         let profile = Profile { pool, ..profile(16, Some(60_000)) };
         let mut scenario = fleet(PolicyConfig::RoundRobin, 3, 2, &profile);
@@ -128,8 +128,9 @@ fn who_computes_prompts_fetches_from_the_pool() {
         loads: Loads::WhenCheaper,
         timeout_ms: 500.0,
     }));
-    let by_prefillers: u64 = outcome.engines[..3].iter().map(|stats| stats.fetched_blocks).sum();
-    assert!(by_prefillers > 0 && shared.hit_rate_by_tier[4] > 0.0);
+    let by_prefill_workers: u64 =
+        outcome.engines[..3].iter().map(|stats| stats.fetched_blocks).sum();
+    assert!(by_prefill_workers > 0 && shared.hit_rate_by_tier[4] > 0.0);
     assert!(shared.hit_rate > alone.hit_rate + 0.1, "{} {}", shared.hit_rate, alone.hit_rate);
     assert!(shared.ttft_s.mean < alone.ttft_s.mean);
 }
@@ -145,7 +146,7 @@ fn a_first_token_takes_prefill_transfer_a_step_and_six_hops() {
             run(&scenario, recorded(requests, 100), Observers::default()).expect("a world");
         let answered = &outcome.recorder.answered()[0];
         let us = |duration: warmpath_core::time::Duration| duration.as_nanos() / 1_000;
-        assert_eq!(answered.worker, WorkerId(1), "who answers");
+        assert_eq!(answered.worker, WorkerId(1), "the decode worker");
         (us(answered.ttft()), us(answered.ended.since(answered.sent)))
     };
     // 1,950 to compute the prompt, 950 + 50 for its KV, 1,001 a token.
@@ -154,7 +155,7 @@ fn a_first_token_takes_prefill_transfer_a_step_and_six_hops() {
 }
 
 #[test]
-fn hand_overs_that_fail_are_computed_and_no_request_fails() {
+fn prompts_of_failed_transfers_are_computed_and_no_request_fails() {
     let profile = profile(16, Some(60_000));
     let play = |link: HandoverLink| {
         let (requests, tokens) = strangers(200);
@@ -205,7 +206,7 @@ fn equal_seeds_give_equal_worlds() {
 }
 
 #[test]
-fn a_prompt_that_its_answerer_can_not_take_is_refused_and_nothing_is_left() {
+fn a_prompt_that_its_decode_worker_refuses_leaves_nothing_behind() {
     let mut scenario = fleet(PolicyConfig::KvAware, 1, 1, &profile(16, Some(60_000)));
     scenario.groups[1].profile.hbm_tokens = Some(1_600);
     // Fits as a prompt, not with its answer, which the router does not know.
@@ -219,7 +220,7 @@ fn a_prompt_that_its_answerer_can_not_take_is_refused_and_nothing_is_left() {
 }
 
 #[test]
-fn roles_that_make_no_fleet_are_refused() {
+fn a_fleet_without_one_of_the_roles_is_rejected() {
     let refused = |change: fn(&mut Scenario)| {
         let mut scenario = fleet(PolicyConfig::KvAware, 1, 1, &profile(16, None));
         change(&mut scenario);

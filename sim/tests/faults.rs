@@ -51,7 +51,7 @@ fn from_pool(row: &Row) -> u32 {
 }
 
 #[test]
-fn with_a_pool_that_is_gone_all_the_time_all_is_as_without_one() {
+fn a_pool_that_is_always_gone_changes_nothing() {
     for policy in [PolicyConfig::RoundRobin, PolicyConfig::KvAware] {
         let gone = [fault(0.0, 1e6, FaultKind::PoolGone)];
         let faulty = play(&world(policy, Loads::WhenCheaper, &gone), 24);
@@ -79,10 +79,10 @@ fn a_pool_that_was_gone_comes_back_empty_and_fills_again() {
     assert!(hits(&faulty, to + 1.0, 1e9) > 1_000, "it is used again");
     let pool = |played: &Played| played.outcome.pool.expect("there is a pool");
     assert!(pool(&faulty).sent_blocks < pool(&sound).sent_blocks);
-    assert!(faulty.outcome.failed_fetches.late == 0, "who is refused does not wait");
+    assert!(faulty.outcome.failed_fetches.late == 0, "a refused worker does not wait");
 }
 
-/// One request at a time, so that nobody waits for anybody else.
+/// One request at a time, so that no request waits for another.
 #[test]
 fn a_silent_pool_costs_no_request_more_than_the_timeout_and_its_prompt() {
     let without = {
@@ -119,7 +119,7 @@ fn a_slow_pool_is_used_less() {
 }
 
 #[test]
-fn what_arrives_broken_is_computed() {
+fn broken_blocks_are_computed() {
     let corrupt = |share| Fault { share: Some(share), ..fault(0.0, 1e6, FaultKind::PoolCorrupt) };
     let world = |share| world(PolicyConfig::RoundRobin, Loads::WhenCheaper, &[corrupt(share)]);
     let some = play(&world(0.25), 24);
@@ -134,7 +134,7 @@ fn what_arrives_broken_is_computed() {
 }
 
 #[test]
-fn a_fault_without_a_pool_is_refused() {
+fn a_fault_without_a_pool_is_rejected() {
     let gone = [fault(0.0, 1.0, FaultKind::PoolGone)];
     let lonely =
         Scenario { pool: None, ..world(PolicyConfig::RoundRobin, Loads::WhenCheaper, &gone) };

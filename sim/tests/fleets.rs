@@ -43,7 +43,7 @@ fn share_of_slow(outcome: &Outcome) -> f64 {
 }
 
 #[test]
-fn who_speaks_in_seconds_sends_less_to_slow_workers() {
+fn a_rule_that_weighs_seconds_sends_less_to_slow_workers() {
     let (blind, aware) = (play(PolicyConfig::RoundRobin), play(PolicyConfig::KvAware));
     assert_eq!(share_of_slow(&blind), 0.5, "round robin knows no difference");
     let share = share_of_slow(&aware);
@@ -65,7 +65,7 @@ fn workers_are_numbered_through_the_groups() {
 }
 
 #[test]
-fn what_can_not_be_one_fleet_is_refused() {
+fn groups_that_can_not_be_one_fleet_are_rejected() {
     let refused = |change: fn(&mut Vec<Group>)| {
         let mut scenario = fleet(PolicyConfig::RoundRobin);
         change(&mut scenario.groups);

@@ -34,7 +34,7 @@ fn seen(seed: u64, sharing: &str, secret: u64) -> Vec<Row> {
     let mut at_ms = 0;
     let request = |id| {
         at_ms += rng.below(60);
-        // A trace deals requests that are in no session by their place.
+        // A trace assigns requests without a session to tenants by their place.
         let is_victims = scopes.tenants().deal(&[0, id]) == VICTIM;
         let text = hash_words(&[seed, rng.below(8), if is_victims { secret } else { 0 }]);
         let tokens = 64 + 16 * rng.below(40) as u32;
@@ -90,7 +90,7 @@ fn a_victims_words_change_nothing_that_another_tenant_sees() {
 
 /// The same two worlds where all share: a right guess shows, so the test above looks closely enough.
 #[test]
-fn where_all_share_a_right_guess_shows() {
+fn a_right_guess_shows_if_all_tenants_share() {
     for seed in 0..120 {
         let (guessed, other) = (seen(seed, "all", 0), seen(seed, "all", 1));
         assert!(guessed != other && hits(&guessed) > hits(&other), "seed {seed}");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::RequestId;
+use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
@@ -21,6 +22,7 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
     let scenario = Scenario {
         groups: Group::alone(1, profile),
         policy: PolicyConfig::KvAware,
+        queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
         handover: None,

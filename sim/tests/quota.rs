@@ -29,7 +29,7 @@ fn hit_rate(seed: u64, fill: Fill, tenant_quota: Option<f64>, floods: bool) -> f
     let scopes = Scopes::new(&operator, sharing, Tenants::new(2, 0.0));
     let mut rng = Rng::named(seed, &[]);
     let request = |id| {
-        // A trace deals requests that are in no session by their place.
+        // A trace assigns requests without a session to tenants by their place.
         let is_victims = scopes.tenants().deal(&[0, id]) == VICTIM;
         let (drawn, fresh) = (rng.below(16), if floods { id } else { 0 });
         let text = hash_words(&[seed, if is_victims { drawn } else { 100 + fresh }]);

@@ -1,7 +1,7 @@
-//! What is measured, for the benches of this folder and `tests/allocations.rs`: prompts as a fleet
-//! sees them, and hearts that have been at work for a while. Everything follows from seeds.
+//! What the benches of this folder and `tests/allocations.rs` measure: prompts as a fleet sees them,
+//! and an index, a router and an engine that have run for a while. Everything follows from seeds.
 
-// Each user takes a part of it.
+// Each bench uses a part of it.
 #![allow(dead_code)]
 
 use std::collections::VecDeque;
@@ -116,7 +116,7 @@ impl Indexed {
     /// What a worker holds of one prompt goes, from the end of the prompt's document on; then
     /// another worker stores one.
     pub fn update(&mut self) {
-        let (worker, drawn) = self.held.pop_front().expect("somebody holds something");
+        let (worker, drawn) = self.held.pop_front().expect("a worker holds something");
         let chain = Arc::clone(self.prompts[drawn].chain());
         let shared: u32 = text(drawn as u64)[..2].iter().map(Segment::tokens).sum();
         let (start, end) = (shared.div_ceil(BLOCK), chain.blocks());

@@ -35,7 +35,7 @@ pub struct Candidate {
     pub pull: Option<Pull>,
     /// None: the rule does not weigh seconds.
     pub terms: Option<Terms>,
-    /// A hash of request and worker that decides between equals.
+    /// A hash of request and worker. It decides between equals.
     pub lot: u64,
 }
 

@@ -1,14 +1,14 @@
-//! Where a prompt is answered that a worker of role prefill computes. This stands beside the policies:
-//! whichever rule chose the worker that computes, the one that answers is the worker of role decode
-//! with the least expected seconds:
+//! The decode worker of a request, where its prompt goes to a prefill worker. This stands beside the
+//! policies: whichever rule chose the prefill worker, the decode worker is the one with the least
+//! expected seconds:
 //!
 //! ```text
-//! cost(d) = handover(d, L - held)         pulling the KV that d does not hold
+//! cost(d) = transfer(d, L - held)         pulling the KV that d does not hold
 //!         + 128 x step(n + 1, context + L)  decoding, beside the n requests that are booked on d
 //! ```
 //!
-//! A router does not know how long an answer will be, so it reckons with 128 tokens, and with prompts
-//! alone as context. A worker whose sequences or blocks are all booked comes after all that have room.
+//! A router does not know how long an answer will be, so it assumes 128 tokens, and prompts alone as
+//! context. A worker whose sequences or blocks are all booked comes after all that have room.
 //! Ties go to fewer requests, then by a hash of request and worker.
 
 use crate::event::{Role, WorkerInfo};
@@ -20,11 +20,11 @@ use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 
-/// What an answer is taken to have.
+/// The assumed length of an answer.
 const ANSWER_TOKENS: f64 = 128.0;
 
-/// Who may be chosen for a request: for its prompt, and for its answer where the prompt's worker does
-/// not give it.
+/// The workers that may serve a request: compute its prompt, and decode it where the prompt goes to a
+/// prefill worker.
 #[derive(Debug, Default)]
 pub(super) struct Eligible {
     pub prefill: Vec<WorkerId>,
@@ -32,35 +32,35 @@ pub(super) struct Eligible {
 }
 
 impl Eligible {
-    /// Who takes requests and has room for this one. An error says why that is nobody.
+    /// Finds the workers that take requests and have room for this one. An error says why there is none.
     pub fn find(&mut self, fleet: &Fleet, request: &Request) -> Result<(), RejectReason> {
         // One token more than the prompt: the first of the answer.
         let needed = (u64::from(request.prompt.tokens()) + 1)
             .div_ceil(u64::from(request.prompt.block_size()));
         self.prefill.clear();
         self.decode.clear();
-        let mut only_compute = false;
+        let mut has_prefill_workers = false;
         for (id, worker) in fleet.workers() {
             let room = worker.info.total_blocks.unwrap_or(u64::MAX);
             if !worker.takes_requests() || room < needed {
                 continue;
             }
             let role = worker.info.role;
-            only_compute |= role == Role::Prefill;
+            has_prefill_workers |= role == Role::Prefill;
             let list = if role == Role::Decode { &mut self.decode } else { &mut self.prefill };
             list.push(id);
         }
-        if only_compute && self.decode.is_empty() {
+        if has_prefill_workers && self.decode.is_empty() {
             let alone = |id: &WorkerId| fleet.worker(*id).is_some_and(|w| w.info.role.is_both());
             self.prefill.retain(alone);
         }
-        if self.prefill.is_empty() { Err(why_nobody(fleet, needed)) } else { Ok(()) }
+        if self.prefill.is_empty() { Err(why_none(fleet, needed)) } else { Ok(()) }
     }
 }
 
-fn why_nobody(fleet: &Fleet, needed: u64) -> RejectReason {
+fn why_none(fleet: &Fleet, needed: u64) -> RejectReason {
     let (mut joined, mut draining) = (0, 0);
-    let (mut computes, mut answers) = (Duty::default(), Duty::default());
+    let (mut prefills, mut decodes) = (Duty::default(), Duty::default());
     for (_, worker) in fleet.workers() {
         let role = worker.info.role;
         let room = worker.info.total_blocks.unwrap_or(u64::MAX);
@@ -68,18 +68,18 @@ fn why_nobody(fleet: &Fleet, needed: u64) -> RejectReason {
         joined += 1;
         draining += u32::from(!takes);
         if role != Role::Decode {
-            computes.add(room, takes);
+            prefills.add(room, takes);
         }
         if role != Role::Prefill {
-            answers.add(room, takes);
+            decodes.add(room, takes);
         }
     }
-    let largest = computes.largest.min(answers.largest);
+    let largest = prefills.largest.min(decodes.largest);
     if joined == draining {
         RejectReason::NoEligibleWorker { joined, draining }
-    } else if !computes.takes {
+    } else if !prefills.takes {
         RejectReason::NoPrefillWorker { joined, draining }
-    } else if !answers.takes {
+    } else if !decodes.takes {
         RejectReason::NoDecodeWorker { joined, draining }
     } else if largest >= needed {
         RejectReason::NoEligibleWorker { joined, draining }
@@ -88,10 +88,10 @@ fn why_nobody(fleet: &Fleet, needed: u64) -> RejectReason {
     }
 }
 
-/// Those who do one half of a request.
+/// The workers that can do one half of a request.
 #[derive(Clone, Copy, Default)]
 struct Duty {
-    /// In blocks.
+    /// Room of the largest, in blocks.
     largest: u64,
     /// Whether any of them takes requests.
     takes: bool,
@@ -104,7 +104,7 @@ impl Duty {
     }
 }
 
-/// Names who answers, where the worker that computes the prompt does not.
+/// Names the decode worker, where the chosen worker only computes the prompt.
 pub(super) fn complete(
     decision: &mut Decision,
     request: &Request,

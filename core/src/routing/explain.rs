@@ -1,9 +1,10 @@
 //! Why a request went where it went: what each candidate would have cost, as the rule itself saw it.
 //!
-//! A rule that weighs seconds notes them while it chooses ([`FleetView::note`]), so an explanation
-//! is what the decision was made of, not a second opinion. What that costs where explanations are
-//! kept: 96 bytes written for each candidate and decision, into buffers that are used again;
-//! sorting waits until somebody asks. Where none are kept: one test of an option for each candidate.
+//! A rule that weighs seconds notes them while it chooses ([`FleetView::note`]). So an explanation shows
+//! the very numbers of the decision; nothing is computed a second time. Where explanations are kept,
+//! that costs 96 written bytes for each candidate and decision, into buffers that are used again.
+//! Sorting waits until an explanation is asked for. Where none are kept, it costs one test of an option
+//! for each candidate.
 //!
 //! [`FleetView::note`]: crate::routing::view::FleetView::note
 

@@ -1,4 +1,4 @@
-//! All of the router's memory: who there is, what was booked on whom, what they reported.
+//! The router's memory of its workers: which there are, what is booked on them, what they reported.
 //!
 //! A booking begins with a dispatch. Until the first token it counts as queued prefill work, until
 //! the end as an active request. The prompt's blocks are pending on the worker until the events
@@ -19,29 +19,32 @@ const EVENT_LINGER: Duration = Duration::from_millis(1_000);
 /// How long a prompt may stay pending without a first token.
 const PENDING_LIMIT: Duration = Duration::from_millis(600_000);
 
+/// A worker, as the router knows it.
 #[derive(Debug)]
 pub struct WorkerState {
+    /// What it said when it joined.
     pub info: WorkerInfo,
-    /// By its own word.
+    /// It said itself that it takes no new requests.
     pub draining: bool,
-    /// By the operator's.
+    /// The operator said that it takes no new requests.
     pub drained: bool,
     /// The last report, and when it came.
     load: Option<(Instant, LoadReport)>,
     /// Prompts booked and not yet computed, in the order of dispatch: their predicted work.
     prefills: VecDeque<(u64, Duration)>,
     prefill_total: Duration,
-    /// When the first of `prefills` came to be first.
+    /// When the first of `prefills` became the first.
     head_since: Instant,
     active: u32,
     answering: Answering,
 }
 
-/// What a worker answers, or will, of prompts that others compute.
+/// What a worker decodes, or will, of prompts that other workers compute.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Answering {
+    /// Number of requests.
     pub requests: u32,
-    /// Of their prompts.
+    /// Tokens of their prompts.
     pub tokens: u64,
 }
 
@@ -60,8 +63,8 @@ impl WorkerState {
         }
     }
 
-    /// The predicted work before a prompt that is sent now can begin. The first in the queue is
-    /// taken to be under way since it came to be first, at the speed that was predicted.
+    /// The predicted work before a prompt that is sent now can begin. The first prompt of the queue is
+    /// assumed to be under way since it became the first, at the speed that was predicted.
     pub fn backlog(&self, now: Instant) -> Duration {
         match self.prefills.front() {
             Some(&(_, head)) => {
@@ -86,6 +89,7 @@ impl WorkerState {
         self.active
     }
 
+    /// What it decodes of prompts that other workers compute.
     pub const fn answering(&self) -> Answering {
         self.answering
     }
@@ -103,11 +107,11 @@ impl WorkerState {
 
 #[derive(Debug)]
 struct Booking {
-    /// Where it counts as active besides `decode`: until its end, or until the prompt is handed over.
+    /// The prefill worker, where it counts as active until its end or until the prompt is handed over.
     worker: Option<WorkerId>,
     ordinal: u64,
     prefilling: bool,
-    /// Who answers in the first one's stead.
+    /// The decode worker, where that is another.
     decode: Option<WorkerId>,
     tokens: u32,
 }
@@ -115,48 +119,54 @@ struct Booking {
 #[derive(Debug)]
 struct Pending {
     worker: WorkerId,
-    /// Who will hold it too, because it answers.
+    /// The decode worker, which will hold the prompt too.
     decode: Option<WorkerId>,
     prompt: crate::block::TokenBlocks,
     until: Instant,
 }
 
+/// All workers and what is booked on them.
 #[derive(Debug, Default)]
 pub struct Fleet {
     workers: BTreeMap<WorkerId, WorkerState>,
-    /// By the operator; a worker that is away comes back drained.
+    /// Workers that the operator drained. One that is away comes back drained.
     drained: BTreeSet<WorkerId>,
     bookings: Map<RequestId, Booking>,
     pending: PendingIndex,
     pending_of: Map<RequestId, Pending>,
-    /// When which prompt is pending no longer, the first first. Room is used again, which a tree's
-    /// would not be; the few in the way of one that comes or goes are moved.
+    /// When each prompt stops to be pending, earliest first. A sorted queue reuses its memory, which a
+    /// tree would not; an insertion moves only few entries.
     expiries: VecDeque<(Instant, RequestId)>,
     booked: u64,
 }
 
 impl Fleet {
+    /// The workers, in ascending order.
     pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &WorkerState)> {
         self.workers.iter().map(|(&id, state)| (id, state))
     }
 
+    /// A worker, if it is in the fleet.
     pub fn worker(&self, id: WorkerId) -> Option<&WorkerState> {
         self.workers.get(&id)
     }
 
+    /// The blocks that workers are about to hold.
     pub fn pending(&self) -> &PendingIndex {
         &self.pending
     }
 
+    /// Whether a request of this id was dispatched and has not ended.
     pub fn has_booking(&self, id: RequestId) -> bool {
         self.bookings.contains_key(&id)
     }
 
-    /// Requests dispatched and not ended, over the whole fleet.
+    /// Requests dispatched and not ended, over the whole fleet. Held requests do not count.
     pub fn in_flight(&self) -> usize {
         self.bookings.len()
     }
 
+    /// When the next prompt stops to be pending.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.expiries.front().map(|&(at, _)| at)
     }
@@ -184,6 +194,7 @@ impl Fleet {
         }
     }
 
+    /// Whether the operator drained this worker, which may be away.
     pub fn is_drained(&self, id: WorkerId) -> bool {
         self.drained.contains(&id)
     }
@@ -207,8 +218,8 @@ impl Fleet {
         }
     }
 
-    /// A request goes on without the worker that was to compute its prompt, since the one that answers
-    /// can do it; without the one that answers it is over.
+    /// A request survives its prefill worker, since its decode worker can compute the prompt. Without its
+    /// decode worker it is over.
     fn lose_booking(&mut self, now: Instant, request: RequestId, lost: WorkerId) {
         let Some(booking) = self.bookings.get_mut(&request) else { return };
         if booking.decode.is_some_and(|decode| decode != lost) {
@@ -272,8 +283,8 @@ impl Fleet {
         }
     }
 
-    /// The prompt is computed, and the request is the other worker's alone from now on. Its blocks stay
-    /// pending there until they have come.
+    /// The prompt is computed, and the request is booked on its decode worker only. The blocks stay
+    /// pending on the prefill worker until the events about them have come.
     pub(super) fn handed_over(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.get_mut(&id).filter(|b| b.decode.is_some()) else {
             return;

@@ -1,15 +1,15 @@
-//! Blocks that workers have from the pool and from each other, and what becomes of the pool.
+//! Blocks that workers fetch from the pool and from peers, and the pool itself.
 
-use super::World;
-use crate::mail::Letter;
-use crate::shared::{POOL, SharedOutput};
+use super::state::World;
+use crate::messages::Message;
+use crate::pool::{POOL, PoolMessage};
 use warmpath_core::engine::store::Fetch;
 use warmpath_core::engine::{FetchError, LoanKey};
 use warmpath_core::id::{SourceId, WorkerId};
 use warmpath_core::time::{Duration, Instant};
 
 impl World<'_> {
-    /// A fetch reaches who is to send it.
+    /// A fetch reaches the pool or the peer that is to send the blocks.
     pub(super) fn fetch(&mut self, now: Instant, worker: WorkerId, fetch: &Fetch) {
         let key = (worker, fetch.id);
         let refused = match fetch.from {
@@ -18,14 +18,14 @@ impl World<'_> {
                 self.refresh_wake(from.0);
                 lent
             }
-            SourceId::Pool(_) => self.shared.get(now, key, &fetch.run),
+            SourceId::Pool(_) => self.pool.get(now, key, &fetch.run),
         };
         if refused.is_err() {
-            self.post(now + self.hop, Letter::Fetched(worker, fetch.id, refused));
+            self.post(now + self.hop, Message::Fetched(worker, fetch.id, refused));
         }
     }
 
-    /// Blocks have left for who asked; the latency of the way comes on top.
+    /// Blocks have left for the worker that asked. The link's latency comes on top.
     pub(super) fn sent(
         &mut self,
         at: Instant,
@@ -39,23 +39,23 @@ impl World<'_> {
             SourceId::Worker(_) => profile.peers.map_or(0.0, |peers| peers.latency_us),
         };
         let arrives = at + Duration::from_nanos_f64(latency_us * 1e3);
-        self.post(arrives, Letter::Fetched(worker, id, result));
+        self.post(arrives, Message::Fetched(worker, id, result));
     }
 
     pub(super) fn step_pool(&mut self, now: Instant) {
-        for output in self.shared.step(now) {
+        for output in self.pool.step(now) {
             match output {
-                SharedOutput::Sent { at, key, result } => {
+                PoolMessage::Sent { at, key, result } => {
                     self.sent(at, key, SourceId::Pool(POOL), result);
                 }
-                SharedOutput::Broken { at, key: (worker, id) } => {
-                    let gone = Letter::Fetched(worker, id, Err(FetchError::Gone));
+                PoolMessage::Broken { at, key: (worker, id) } => {
+                    let gone = Message::Fetched(worker, id, Err(FetchError::Gone));
                     self.post(at + self.hop, gone);
                 }
-                SharedOutput::Kv { at, batch } => self.post(at + self.hop, Letter::Kv(batch)),
-                SharedOutput::Lost { at } => self.post(at + self.hop, Letter::Pool(None)),
-                SharedOutput::Back { at, snapshot } => {
-                    self.post(at + self.hop, Letter::Pool(Some(snapshot)));
+                PoolMessage::Kv { at, batch } => self.post(at + self.hop, Message::Kv(batch)),
+                PoolMessage::Lost { at } => self.post(at + self.hop, Message::Pool(None)),
+                PoolMessage::Back { at, snapshot } => {
+                    self.post(at + self.hop, Message::Pool(Some(snapshot)));
                 }
             }
         }

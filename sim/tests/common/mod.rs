@@ -6,6 +6,7 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
+use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
@@ -69,6 +70,7 @@ pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenari
     Scenario {
         groups,
         policy,
+        queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
         handover: None,

@@ -9,8 +9,7 @@
 //! Where a pool or a peer holds more of the prompt than `w`, and fetching that takes less time than
 //! computing it, `hit` is what that source holds, and `load` what the fetch takes.
 //!
-//! `hit` counts blocks that w holds and blocks that requests before this one will have computed
-//! there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
+//! `hit` counts blocks that w holds and blocks that earlier requests will have computed there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
 //! that a cold fleet fills evenly.
 
 use super::parameter::parameters;
@@ -40,7 +39,7 @@ impl Policy for KvAware {
 
     fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
         let overlap = view.overlap(&request.prompt);
-        // Looked for only where somebody can fetch.
+        // Searched only if a worker can fetch.
         let mut sources: Option<Sources> = None;
         let tokens = request.prompt.tokens();
         let mut best: Option<Candidate> = None;
@@ -78,8 +77,7 @@ impl Policy for KvAware {
     }
 }
 
-/// How a worker comes by the blocks of a prompt: what it takes to bring them, and to compute the
-/// rest.
+/// One way for a worker to get the blocks of a prompt: the time to fetch some, and to compute the rest.
 #[derive(Clone, Copy)]
 struct Way {
     load: Duration,
@@ -87,15 +85,15 @@ struct Way {
     pull: Option<Pull>,
 }
 
-/// Who else a worker could fetch from: the pool, and the two workers that hold the most (one of them
-/// may be itself).
+/// The other sources that a worker could fetch from: the pool, and the two workers that hold the most
+/// (one of them may be the worker itself).
 struct Sources {
     tokens: u32,
     pool: Option<Source>,
     peers: [Option<Source>; 2],
 }
 
-/// Which worker asks, and for a prompt of how many tokens.
+/// The worker that would fetch, and the length of the prompt.
 struct Asks<'a> {
     info: &'a WorkerInfo,
     tokens: u32,
@@ -103,7 +101,7 @@ struct Asks<'a> {
 
 struct Source {
     pull: Pull,
-    /// What is left to compute after it. Workers are alike as a rule, so it is asked for once.
+    /// The time to compute what it does not have. Most workers are alike, so it is computed once.
     rest: Option<(PrefillCost, u32, Duration)>,
 }
 
@@ -112,8 +110,8 @@ impl Source {
         Self { pull, rest: None }
     }
 
-    /// The cheaper of `best` and of fetching from here what lies beyond the `held` blocks that the
-    /// worker has in its `own` way.
+    /// The cheaper of two ways: `best`, or the worker's `own` blocks and a fetch from here of what lies
+    /// beyond the `held` blocks.
     fn or(&mut self, best: Way, own: Way, held: u32, cost: FetchCost, asks: &Asks<'_>) -> Way {
         if self.pull.blocks <= held {
             return best;
@@ -191,7 +189,7 @@ fn prefill(info: &WorkerInfo, tokens: u32, hit: &[u32; MAX_TIERS]) -> Duration {
     info.prefill.estimate(tokens - cached, cached)
 }
 
-/// Fetching what it holds behind HBM.
+/// Loading what it holds behind HBM.
 fn load(info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Duration {
     let mut cost = Duration::ZERO;
     for tier in &info.tiers {

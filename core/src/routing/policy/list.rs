@@ -1,16 +1,8 @@
 //! The list of the rules, at the end of this file. What depends on all of them follows from it.
 
 use super::catalogue::RuleInfo;
-use super::kv_aware::KvAware;
-use super::least_loaded::LeastLoaded;
-use super::power_of_two::PowerOfTwo;
-use super::random::Random;
-use super::round_robin::RoundRobin;
 use super::rule::Policy;
-use super::session_affinity::SessionAffinity;
 use super::spelling::{self, PolicyError};
-use super::sticky_session::StickySession;
-use super::wait_for_room::WaitForRoom;
 use crate::request::Request;
 use crate::routing::decision::Choice;
 use crate::routing::observed::Observed;
@@ -21,7 +13,9 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! rules {
-    ($($rule:ident;)*) => {
+    ($($module:ident::$rule:ident;)*) => {
+        $(pub use super::$module::$rule;)*
+
         /// A rule with its parameters, as a person writes it: `NAME` or
         /// `NAME(key=value,key=value)`. A value is one of the constants, comes from a text, or from
         /// the rule's struct (`PolicyConfig::from(WaitForRoom { max_active: 2, recheck_s: 1.0 })`).
@@ -148,12 +142,12 @@ impl<'de> Deserialize<'de> for PolicyConfig {
 }
 
 rules! {
-    RoundRobin;
-    Random;
-    LeastLoaded;
-    PowerOfTwo;
-    SessionAffinity;
-    KvAware;
-    StickySession;
-    WaitForRoom;
+    round_robin::RoundRobin;
+    random::Random;
+    least_loaded::LeastLoaded;
+    power_of_two::PowerOfTwo;
+    session_affinity::SessionAffinity;
+    kv_aware::KvAware;
+    sticky_session::StickySession;
+    wait_for_room::WaitForRoom;
 }

@@ -30,7 +30,7 @@ fn pool_spec() -> PoolSpec {
     }
 }
 
-/// Sessions on four cramped workers, spread without regard to who holds what.
+/// Sessions on four cramped workers, spread without regard to what each worker holds.
 fn play(policy: PolicyConfig, change: impl Fn(&mut Profile)) -> (Figures, Outcome) {
     let mut profile = profile(16, Some(12_000));
     change(&mut profile);

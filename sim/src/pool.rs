@@ -1,4 +1,4 @@
-//! What the workers of a world share: a pool, and each other's memory.
+//! The pool of a world, with the faults that befall it.
 
 use crate::faults::{Condition, Faults};
 use crate::scenario::Scenario;
@@ -17,24 +17,25 @@ use warmpath_core::time::Instant;
 /// The one pool of a world.
 pub const POOL: PoolId = PoolId(0);
 
+/// The pool, if the scenario has one.
 #[derive(Debug)]
-pub struct Shared {
+pub struct WorldPool {
     pool: Option<PoolState>,
-    /// When there is something to do: asked anew after each call, not at each event.
+    /// When there is something to do. Refreshed after each call, since asking at each event is slow.
     wake: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct PoolState {
     now: Pool,
-    /// As it came up, for its next life.
+    /// What an empty pool is made from, after a crash.
     empty: PoolPlan,
-    /// Of its lives before this one.
+    /// The statistics from before its last crash.
     before: PoolStats,
     epoch: u64,
     faults: Faults,
     condition: Condition,
-    /// What it says in a step. Empty between steps.
+    /// What it sends in a step. Empty between steps.
     said: Vec<PoolOutput>,
 }
 
@@ -55,16 +56,16 @@ impl PoolPlan {
     }
 }
 
-/// What others hear of the pool.
+/// What the pool sends, and what becomes of its connections.
 #[derive(Debug)]
-pub enum SharedOutput {
-    /// What a worker asked for has left, or will arrive broken.
+pub enum PoolMessage {
+    /// The blocks that a worker asked for have left, or will arrive broken.
     Sent {
         at: Instant,
         key: LoanKey,
         result: Result<(), FetchError>,
     },
-    /// The connection that a worker had broke.
+    /// A worker's connection broke.
     Broken {
         at: Instant,
         key: LoanKey,
@@ -73,20 +74,21 @@ pub enum SharedOutput {
         at: Instant,
         batch: KvBatch,
     },
-    /// Who follows the pool lost it.
+    /// The router's connection broke.
     Lost {
         at: Instant,
     },
-    /// And met it again.
+    /// The router is connected again.
     Back {
         at: Instant,
         snapshot: Snapshot,
     },
 }
 
-impl Shared {
+impl WorldPool {
     pub fn new(scenario: &Scenario) -> Result<Self, PoolError> {
-        // Whoever has a way to it says what its blocks are; a fleet's links and blocks are alike.
+        // Any worker with a link to it says how large its blocks are: a fleet's links and blocks are
+        // alike.
         let user = scenario
             .each_worker()
             .find_map(|(_, group)| group.profile.pool.map(|link| (&group.profile, link)));
@@ -108,13 +110,13 @@ impl Shared {
             })
         };
         let pool = scenario.pool.as_ref().zip(user).map(new).transpose()?;
-        let mut shared = Self { pool, wake: None };
-        shared.refresh_wake();
-        Ok(shared)
+        let mut world_pool = Self { pool, wake: None };
+        world_pool.refresh_wake();
+        Ok(world_pool)
     }
 
-    /// The pool, while there is one.
-    pub fn pool(&self) -> Option<&Pool> {
+    /// The pool, unless there is none or it is gone.
+    pub fn now(&self) -> Option<&Pool> {
         self.pool.as_ref().filter(|pool| !pool.condition.gone).map(|pool| &pool.now)
     }
 
@@ -141,7 +143,7 @@ impl Shared {
         }
     }
 
-    /// A worker asks for blocks. Nobody answers a request to a silent pool.
+    /// A worker asks for blocks. A silent pool does not answer.
     pub fn get(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
         let here = |pool: &&mut PoolState| !pool.condition.gone;
         let pool = self.pool.as_mut().filter(here).ok_or(FetchError::Gone)?;
@@ -153,7 +155,7 @@ impl Shared {
         sent
     }
 
-    pub fn step(&mut self, now: Instant) -> Vec<SharedOutput> {
+    pub fn step(&mut self, now: Instant) -> Vec<PoolMessage> {
         let mut out = Vec::new();
         if let Some(pool) = &mut self.pool {
             pool.step(now, &mut out);
@@ -175,7 +177,7 @@ impl Shared {
     ) -> SmallVec<[Offer; 2]> {
         let profile = engine.profile();
         let mut offers = SmallVec::new();
-        if let Some(pool) = self.pool() {
+        if let Some(pool) = self.now() {
             offers.extend(profile.pool_offer(POOL, pool.holds(prompt), pool.ns_per_block()));
         }
         if let Some(Pull { from: SourceId::Worker(peer), blocks }) = pull {
@@ -186,7 +188,7 @@ impl Shared {
 }
 
 impl PoolState {
-    fn step(&mut self, now: Instant, out: &mut Vec<SharedOutput>) {
+    fn step(&mut self, now: Instant, out: &mut Vec<PoolMessage>) {
         self.now.step(now, &mut self.said);
         for output in self.said.drain(..) {
             match output {
@@ -195,26 +197,26 @@ impl PoolState {
                 PoolOutput::Sent { at, key } => {
                     let broken = self.faults.breaks(self.condition.corrupt, key);
                     let result = if broken { Err(FetchError::Corrupt) } else { Ok(()) };
-                    out.push(SharedOutput::Sent { at, key, result });
+                    out.push(PoolMessage::Sent { at, key, result });
                 }
-                PoolOutput::Kv { at, batch } => out.push(SharedOutput::Kv { at, batch }),
+                PoolOutput::Kv { at, batch } => out.push(PoolMessage::Kv { at, batch }),
             }
         }
     }
 
-    /// From now on this is wrong with it.
-    fn turn(&mut self, at: Instant, condition: Condition, out: &mut Vec<SharedOutput>) {
+    /// The pool's faults change.
+    fn turn(&mut self, at: Instant, condition: Condition, out: &mut Vec<PoolMessage>) {
         let before = core::mem::replace(&mut self.condition, condition);
         if condition.gone && !before.gone {
             self.epoch += 1;
             let next = self.empty.build(self.epoch).expect("it could be built before");
             let last = core::mem::replace(&mut self.now, next);
-            out.extend(last.gets().map(|key| SharedOutput::Broken { at, key }));
+            out.extend(last.gets().map(|key| PoolMessage::Broken { at, key }));
             self.before = self.before + last.stats();
-            out.push(SharedOutput::Lost { at });
+            out.push(PoolMessage::Lost { at });
         }
         if before.gone && !condition.gone {
-            out.push(SharedOutput::Back { at, snapshot: self.now.snapshot() });
+            out.push(PoolMessage::Back { at, snapshot: self.now.snapshot() });
         }
         self.now.set_slowness(at, condition.slowness);
     }

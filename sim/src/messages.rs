@@ -1,0 +1,83 @@
+//! Messages on the network of a world. They arrive in the order of their times, and at one instant in
+//! the order in which they were sent.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use warmpath_core::block::BlockRun;
+use warmpath_core::engine::FetchError;
+use warmpath_core::engine::store::Fetch;
+use warmpath_core::event::{KvBatch, Snapshot};
+use warmpath_core::id::{RequestId, TransferId, WorkerId};
+use warmpath_core::request::Owner;
+use warmpath_core::routing::input::{Decision, Input};
+use warmpath_core::time::Instant;
+
+/// A message, with its receiver.
+#[derive(Debug)]
+pub enum Message {
+    /// To the router: a client's request.
+    Request(RequestId),
+    /// To a worker: a request that was sent to it.
+    Dispatched(RequestId, Decision),
+    /// To a pool or a peer: a worker asks for blocks.
+    Fetch(WorkerId, Fetch),
+    /// To the worker that asked: the blocks are there, or will not come.
+    Fetched(WorkerId, TransferId, Result<(), FetchError>),
+    /// Between the prefill worker and the decode worker of a request.
+    Transfer(TransferMessage),
+    /// To the pool: blocks to keep.
+    Put(BlockRun, Option<Owner>),
+    /// To the router: an input.
+    Router(Input),
+    /// To the router's index: a source's changes.
+    Kv(KvBatch),
+    /// To the router: the pool is gone, or came back with this.
+    Pool(Option<Snapshot>),
+    /// To the client: the request is over.
+    Ended(RequestId),
+}
+
+/// A step of a KV transfer, from the prefill worker to the decode worker.
+#[derive(Debug)]
+pub enum TransferMessage {
+    /// To the decode worker: the prompt is computed at `from`.
+    Computed { id: RequestId, to: WorkerId, from: WorkerId },
+    /// To the prefill worker: the decode worker asks for this many tokens of KV.
+    Pull { id: RequestId, to: WorkerId, from: WorkerId, tokens: u32 },
+    /// To the decode worker: the KV is there, or will not come.
+    Arrived { id: RequestId, to: WorkerId, result: Result<(), FetchError> },
+}
+
+/// The messages that are under way. The heap orders places; the messages themselves do not move.
+#[derive(Default, Debug)]
+pub struct Messages {
+    order: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    places: Vec<Option<Message>>,
+    free: Vec<u32>,
+    sent: u64,
+}
+
+impl Messages {
+    pub fn send(&mut self, at: Instant, message: Message) {
+        self.sent += 1;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        });
+        self.places[place as usize] = Some(message);
+        self.order.push(Reverse((at, self.sent, place)));
+    }
+
+    /// When the next one arrives.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.order.peek().map(|&Reverse((at, ..))| at)
+    }
+
+    /// The next one, if it has arrived by `now`.
+    pub fn take(&mut self, now: Instant) -> Option<Message> {
+        self.next_arrival().filter(|&at| at <= now)?;
+        let Reverse((_, _, place)) = self.order.pop()?;
+        self.free.push(place);
+        self.places[place as usize].take()
+    }
+}

@@ -1,0 +1,155 @@
+//! Plays a world: asks every part for its next instant, takes the least, and does what is due.
+
+use super::outcome::{Outcome, RunError};
+use super::state::World;
+use crate::checkers;
+use crate::devices::Devices;
+use crate::messages::Message;
+use crate::pool::POOL;
+use warmpath_core::engine::{Engine, SubmitError};
+use warmpath_core::id::RequestId;
+use warmpath_core::request::Work;
+use warmpath_core::routing::input::{Decision, Input};
+use warmpath_core::time::Instant;
+
+impl World<'_> {
+    pub fn run(mut self) -> Result<Outcome, RunError> {
+        while let Some(now) = self.next_instant() {
+            self.events += 1;
+            if let Some(message) = self.messages.take(now) {
+                self.deliver(now, message);
+            } else if let Some(&(at, i)) = self.wakes.first()
+                && at <= now
+            {
+                self.step(now, i);
+            } else if self.pool.next_wake().is_some_and(|at| at <= now) {
+                self.step_pool(now);
+            } else if let Some(devices) = self.devices.as_mut().filter(|d| d.is_due(now)) {
+                for (at, id) in devices.step(now) {
+                    self.post(at, Message::Ended(id));
+                }
+            } else if let Some(&(at, i)) = self.reports.first()
+                && at <= now
+            {
+                self.report(now, i);
+            } else if let Some((at, work)) = self.workload.send(now) {
+                self.send(at, work);
+            } else {
+                self.tell_router(now, Input::Tick);
+            }
+            if self.events.is_multiple_of(4096)
+                && let Some(give_up) = &mut self.observers.give_up
+                && give_up(&self.recorder)
+            {
+                return Err(RunError::GivenUp);
+            }
+            if self.events.is_multiple_of(4096)
+                && let Some(progress) = &mut self.observers.progress
+            {
+                progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
+            }
+        }
+        let Self { router, index, engines, recorder, .. } = &self;
+        checkers::at_rest(router, index, engines, self.pool.now(), recorder);
+        let devices = self.devices.map(Devices::into_outcome);
+        let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
+        checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
+        Ok(Outcome {
+            recorder: self.recorder,
+            devices,
+            engines: self.engines.iter().map(Engine::stats).collect(),
+            handovers: self.engines.iter().map(Engine::handover_stats).collect(),
+            loans: self.engines.iter().map(Engine::loan_stats).collect(),
+            pool: self.pool.stats(),
+            failed_fetches: self.failed_fetches.of(&self.engines),
+            resident: self.index.copies(),
+            overlap_blocks: self.overlap_blocks,
+            held: self.held,
+            events: self.events,
+        })
+    }
+
+    fn next_instant(&self) -> Option<Instant> {
+        let message = self.messages.next_arrival();
+        let engine = self.wakes.first().map(|&(at, _)| at);
+        let report = self.reports.first().map(|&(at, _)| at);
+        let (pool, sends) = (self.pool.next_wake(), self.workload.next_send());
+        let devices = self.devices.as_ref().and_then(Devices::next_wake);
+        let all = [message, engine, pool, devices, report, sends, self.router.next_wake()];
+        all.into_iter().flatten().min()
+    }
+
+    fn send(&mut self, at: Instant, work: Work) {
+        if let Some(devices) = self.devices.as_mut().filter(|devices| devices.take(&work)) {
+            if let Some(refused) = devices.send(at, work) {
+                self.post(at, Message::Ended(refused));
+            }
+            return;
+        }
+        let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
+        self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
+        self.recorder.described(at, id, session, tenant);
+        self.recorder.belongs(id, tenant, work.known);
+        self.works.insert(id, work);
+        self.post(at + self.hop, Message::Request(id));
+    }
+
+    fn deliver(&mut self, now: Instant, message: Message) {
+        match message {
+            Message::Request(id) => {
+                let request = self.works[&id].request.clone();
+                self.tell_router(now, Input::Arrived(request));
+            }
+            Message::Dispatched(id, decision) => {
+                let done = match decision.decode {
+                    Some(decode) => self.prefill(now, id, &decision, decode),
+                    None => self.dispatch(now, id, &decision),
+                };
+                if let Err(error) = done {
+                    self.refuse(now, id, error);
+                }
+            }
+            Message::Transfer(message) => self.transfer(now, message),
+            Message::Router(input) => self.tell_router(now, input),
+            Message::Kv(batch) => {
+                self.index.apply(&batch).expect("this network loses and reorders nothing");
+            }
+            Message::Pool(Some(snapshot)) => {
+                self.index.replace(&snapshot).expect("it holds whole prefixes");
+            }
+            Message::Pool(None) => {
+                self.index.forget(POOL.into());
+                self.tell_router(now, Input::Lost(POOL.into()));
+            }
+            Message::Ended(id) => self.workload.on_ended(now, id),
+            Message::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
+            Message::Fetched(worker, id, result) => {
+                let engine = &mut self.engines[worker.0 as usize];
+                if let Err(why) = result
+                    && engine.store().awaits(id)
+                {
+                    self.failed_fetches.count(why);
+                }
+                engine.on_transfer(now, id, result);
+                self.refresh_wake(worker.0);
+            }
+            Message::Put(run, owner) => self.pool.put(now, &run, owner),
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        decision: &Decision,
+    ) -> Result<(), SubmitError> {
+        let work = self.works.remove(&id).expect("a request is dispatched once");
+        let worker = decision.worker;
+        self.recorder.placed(id, worker);
+        let engine = &mut self.engines[worker.0 as usize];
+        let offers = self.pool.offers(engine, &work.request.prompt, decision.pull);
+        engine.submit_offered(now, work, &offers)?;
+        self.refresh_wake(worker.0);
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! The state of a world, and what each part of it does to it: messages, wake-ups, the router's inputs.
+
+use super::outcome::RunError;
+use super::split::SplitRequest;
+use crate::checkers;
+use crate::devices::Devices;
+use crate::faults::{FailedFetches, check_faults};
+use crate::fleet::{Group, check_fleet};
+use crate::messages::{Message, Messages};
+use crate::observers::Observers;
+use crate::pool::WorldPool;
+use crate::reasons::{refusal, rejection};
+use crate::scenario::Scenario;
+use std::collections::BTreeSet;
+use warmpath_core::engine::{Engine, Output, SubmitError};
+use warmpath_core::event::Snapshot;
+use warmpath_core::hash::Map;
+use warmpath_core::id::RequestId;
+use warmpath_core::report::Recorder;
+use warmpath_core::request::Work;
+use warmpath_core::routing::Router;
+use warmpath_core::routing::index::{Overlap, PrefixIndex};
+use warmpath_core::routing::input::{Action, Input};
+use warmpath_core::time::{Duration, Instant};
+use warmpath_core::workload::Workload;
+
+/// All parts of a world. The files of this folder share it.
+pub struct World<'a> {
+    /// How long a message is under way between two processes.
+    pub hop: Duration,
+    pub kv_transfer_latency: Duration,
+    pub report_every: Duration,
+    pub router: Router,
+    pub index: PrefixIndex,
+    pub engines: Vec<Engine>,
+    pub workload: Workload,
+    pub recorder: Recorder,
+    pub messages: Messages,
+    /// One wake-up key for each engine, refreshed after each call: (when, which engine).
+    pub wakes: BTreeSet<(Instant, u32)>,
+    /// The key of each engine.
+    pub wake_of: Vec<Option<Instant>>,
+    /// When a busy worker next reports its load.
+    pub reports: BTreeSet<(Instant, u32)>,
+    pub reporting: Vec<bool>,
+    /// Requests that have not reached the worker that answers them.
+    pub works: Map<RequestId, Work>,
+    /// Requests that one worker computes and another decodes.
+    pub splits: Map<RequestId, SplitRequest>,
+    pub pool: WorldPool,
+    pub devices: Option<Devices>,
+    pub failed_fetches: FailedFetches,
+    pub overlap_blocks: u64,
+    pub held: u64,
+    pub events: u64,
+    pub observers: Observers<'a>,
+    /// Buffers that are used again.
+    pub outputs: Vec<Output>,
+    pub actions: Vec<Action>,
+}
+
+impl<'a> World<'a> {
+    pub fn new(
+        scenario: &Scenario,
+        workload: Workload,
+        observers: Observers<'a>,
+    ) -> Result<Self, RunError> {
+        let new_devices = |fleet| Devices::new(fleet, observers.rows);
+        let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
+        if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
+            check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
+        }
+        check_faults(&scenario.faults, scenario.pool.is_some())?;
+        let count = scenario.workers() as usize;
+        let mut recorder = Recorder::default();
+        if observers.rows {
+            recorder.keep_rows();
+        }
+        let engine = |(id, group): (_, &Group)| {
+            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.handover)
+        };
+        let mut world = Self {
+            hop: scenario.network.hop(),
+            kv_transfer_latency: scenario.kv_transfer_latency(),
+            report_every: scenario.network.report_every(),
+            router: Router::new(scenario.policy)
+                .with_seed(scenario.seed)
+                .with_queue_limits(scenario.queue),
+            index: PrefixIndex::default(),
+            engines: scenario.each_worker().map(engine).collect(),
+            workload,
+            recorder,
+            messages: Messages::default(),
+            wakes: BTreeSet::new(),
+            wake_of: vec![None; count],
+            reports: BTreeSet::new(),
+            reporting: vec![false; count],
+            works: Map::default(),
+            splits: Map::default(),
+            pool: WorldPool::new(scenario)?,
+            devices,
+            failed_fetches: FailedFetches::default(),
+            overlap_blocks: 0,
+            held: 0,
+            events: 0,
+            observers,
+            outputs: Vec::new(),
+            actions: Vec::new(),
+        };
+        if let Some(pool) = world.pool.now() {
+            world
+                .index
+                .replace(&pool.snapshot())
+                .expect("an empty snapshot has no parents to miss");
+        }
+        for i in 0..count {
+            let info = world.engines[i].info();
+            let empty = Snapshot { source: info.worker.into(), epoch: 1, seq: 0, runs: Vec::new() };
+            world.index.replace(&empty).expect("an empty snapshot has no parents to miss");
+            world.tell_router(Instant::START, Input::Joined(info));
+        }
+        Ok(world)
+    }
+
+    pub fn post(&mut self, at: Instant, message: Message) {
+        self.messages.send(at, message);
+    }
+
+    /// A worker does not take the request: the router hears of it, then the client.
+    pub fn refuse(&mut self, now: Instant, id: RequestId, error: SubmitError) {
+        self.works.remove(&id);
+        self.splits.remove(&id);
+        self.post(now + self.hop, Message::Router(Input::Cancelled(id)));
+        self.fail(now + self.hop + self.hop, id, refusal(error));
+    }
+
+    fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
+        self.recorder.failed(at, id, reason);
+        self.post(at, Message::Ended(id));
+    }
+
+    /// The index is asked at every input, since requests that are held may be decided about at any.
+    pub fn tell_router(&mut self, now: Instant, input: Input) {
+        let index = &self.index;
+        let lookup = |prompt: &_, overlap: &mut Overlap| index.overlap(prompt, overlap);
+        let mut actions = core::mem::take(&mut self.actions);
+        match &mut self.observers.record {
+            Some(record) => {
+                record(&self.router.apply_recorded(now, input, &lookup, &mut actions));
+            }
+            None => self.router.apply(now, &input, &lookup, &mut actions),
+        }
+        for action in actions.drain(..) {
+            match action {
+                Action::Dispatch { id, decision } => {
+                    let blocks = decision.covered();
+                    self.overlap_blocks += u64::from(blocks);
+                    self.post(now + self.hop, Message::Dispatched(id, decision));
+                }
+                // It stays in the router, which decides about it later.
+                Action::Hold { .. } => self.held += 1,
+                Action::Reject { id, reason } => {
+                    self.works.remove(&id);
+                    self.fail(now + self.hop, id, rejection(reason));
+                }
+            }
+        }
+        self.actions = actions;
+        checkers::after_input(&self.router);
+    }
+
+    pub fn refresh_wake(&mut self, i: u32) {
+        let next = self.engines[i as usize].next_wake();
+        let old = core::mem::replace(&mut self.wake_of[i as usize], next);
+        if old != next {
+            if let Some(at) = old {
+                self.wakes.remove(&(at, i));
+            }
+            if let Some(at) = next {
+                self.wakes.insert((at, i));
+            }
+        }
+    }
+}
