@@ -136,10 +136,10 @@ async fn ask(
             print(client.undrain_worker(UndrainWorkerRequest { number }).await?.get_ref(), style)
         }
         What::Policy { policy: None } => {
-            print(client.get_policy(GetPolicyRequest {}).await?.get_ref(), style)
+            show(client.get_policy(GetPolicyRequest {}).await?.get_ref())
         }
         What::Policy { policy: Some(policy) } => {
-            print(client.set_policy(SetPolicyRequest { policy }).await?.get_ref(), style)
+            show(client.set_policy(SetPolicyRequest { policy }).await?.get_ref())
         }
         What::Explain { request_id, tenant } => {
             let about = Some(About::RequestId(request_id));
