@@ -66,17 +66,17 @@ fn receipt(answer: &ExplainResponse) -> String {
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     let margin = match (answer.runner_up, answer.margin_s) {
         (Some(second), Some(0.0)) => format!(
-            "\nw{chosen}, as many seconds as the runner-up w{second}: fewer active requests decide, \
-             then a lot.\n"
+            "\nw{chosen}, in a tie with the runner-up w{second}: the worker with fewer active requests \
+             wins, then one at random.\n"
         ),
         (Some(second), Some(margin)) => {
             format!("\nw{chosen}, {margin:.6} s before the runner-up w{second}.\n")
         }
-        _ if answer.candidates.len() == 1 => format!("\nw{chosen}; there was no other.\n"),
-        _ => format!("\nw{chosen}, by the rule; it weighs no seconds.\n"),
+        _ if answer.candidates.len() == 1 => format!("\nw{chosen}, the only candidate.\n"),
+        _ => format!("\nw{chosen}, by a rule that compares no times.\n"),
     };
     let answers = match answer.decode {
-        Some(decode) => format!("It computes the prompt; w{decode} answers.\n"),
+        Some(decode) => format!("It computes the prompt, and w{decode} the answer.\n"),
         None => String::new(),
     };
     format!(
@@ -147,8 +147,8 @@ mod tests {
             (candidate.terms, candidate.overlap_by_tier) = (None, Vec::new());
         }
         (answer.runner_up, answer.margin_s) = (None, None);
-        assert!(receipt(&answer).ends_with("w1, by the rule; it weighs no seconds.\n"));
+        assert!(receipt(&answer).ends_with("w1, by a rule that compares no times.\n"));
         answer.decode = Some(4);
-        assert!(receipt(&answer).ends_with("\nIt computes the prompt; w4 answers.\n"));
+        assert!(receipt(&answer).ends_with("\nIt computes the prompt, and w4 the answer.\n"));
     }
 }

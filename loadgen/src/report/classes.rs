@@ -3,7 +3,7 @@
 use super::layout::{align, plain, trimmed};
 use crate::figures::RunReport;
 
-/// A row a class of each run; nothing where there is one class.
+/// One row per class of each run. Empty if there are no classes.
 pub fn render(runs: &[RunReport]) -> String {
     let mut table = plain(&[
         "class",

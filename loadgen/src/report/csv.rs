@@ -1,4 +1,4 @@
-//! One row a run, for spreadsheets and scripts that like them flat.
+//! One row per run as CSV, for spreadsheets and scripts.
 
 use crate::figures::RunReport;
 use std::fmt::Write;

@@ -1,10 +1,10 @@
-//! Users' own devices beside the workers, as a table.
+//! Users' own devices and the workers as a table.
 
 use super::layout::{align, plain, trimmed};
 use crate::figures::{Mode, RunReport};
 use warmpath_core::report::Figures;
 
-/// A row a side of each run; nothing where users have no devices.
+/// One row per side of each run. Empty if users have no devices.
 pub fn render(runs: &[RunReport]) -> String {
     let mut table = plain(&[
         "side",

@@ -1,11 +1,11 @@
-//! Energy and cost as a table of its own.
+//! Energy and cost as a table.
 
 use super::layout::{align, plain, trimmed};
 use super::numbers::amount;
 use crate::economics::Economics;
 use crate::figures::RunReport;
 
-/// A row a run that has prices, and one a part of it where there are several.
+/// One row per run that has prices, and one per part of it if there are several parts.
 pub fn render(runs: &[RunReport]) -> String {
     let mut table = plain(&[
         "energy and cost",

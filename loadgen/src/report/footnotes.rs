@@ -1,4 +1,4 @@
-//! The lines below the tables: what the figures rest on, and what went wrong.
+//! The lines below the tables: the basis of the figures, and what went wrong.
 
 use crate::figures::RunReport;
 use warmpath_core::engine::physics::Standing;
@@ -39,7 +39,7 @@ pub fn footnotes(runs: &[RunReport]) -> String {
     notes
 }
 
-/// How far a profile's times can be believed.
+/// How far the times of a profile can be trusted.
 fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> String {
     let Standing { validated, band_percent, because } = standing;
     let mut note = match (validated, band_percent) {

@@ -1,4 +1,4 @@
-//! Many seeds or rates: a row a policy and rate.
+//! Many seeds or rates as a table: one row per policy and rate.
 
 use super::layout::{align, plain, trimmed};
 use super::numbers::{half, interval};
@@ -56,7 +56,7 @@ pub fn grid(comparisons: &[Comparison]) -> String {
     format!("{}{how}\n", trimmed(&table))
 }
 
-/// No load is below the mean of all; 0 stands for fleets whose workers do different things.
+/// The ratio is at least 1. 0 means that it was not computed, since the roles of the workers differ.
 fn balance(estimate: &Estimate) -> String {
     if estimate.mean > 0.0 { format!("{:.2}", estimate.mean) } else { "-".to_owned() }
 }

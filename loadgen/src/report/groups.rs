@@ -4,7 +4,7 @@ use super::layout::{align, over_seeds, plain, trimmed};
 use crate::figures::{GroupWork, HandoverFigures, LiveHandover, RunReport};
 use warmpath_core::event::Role;
 
-/// What was handed over in live runs, a line each.
+/// KV transfers of live runs, one line each.
 fn live(runs: &[RunReport]) -> String {
     let line = |run: &RunReport| {
         let LiveHandover { requests, tokens, bytes } = run.live.as_ref()?.handover?;
@@ -16,7 +16,8 @@ fn live(runs: &[RunReport]) -> String {
     runs.iter().filter_map(line).collect()
 }
 
-/// A row a policy, mode, rate and group, means over all seeds; nothing where the fleet is of one kind.
+/// One row per policy, mode, rate and group, as means over all seeds. Empty if the fleet has no
+/// groups.
 pub fn render(runs: &[RunReport]) -> String {
     let live = live(runs);
     let told = |run: &&RunReport| run.groups.iter().any(|group| group.work.is_some());
@@ -52,7 +53,7 @@ fn hand_over(run: &RunReport) -> Option<&HandoverFigures> {
     run.engine.as_ref()?.handover.as_ref()
 }
 
-/// One group, over runs that differ in their seed.
+/// The cells of one group, over runs that differ only in their seed.
 fn row(runs: &[&RunReport], i: usize, hands_over: bool) -> Vec<String> {
     let (run, group) = (runs[0], &runs[0].groups[i]);
     let mean = |of: &dyn Fn(&GroupWork) -> f64| {

@@ -1,4 +1,4 @@
-//! How a table is laid out.
+//! The layout of tables.
 
 use crate::figures::RunReport;
 use comfy_table::{CellAlignment, Table, presets};
@@ -23,7 +23,7 @@ pub fn align(table: &mut Table, left: usize) {
     }
 }
 
-/// Runs that differ in their seed alone, in the order of the first of them.
+/// Groups of runs that differ only in their seed, in the order of their first runs.
 pub fn over_seeds<'a>(runs: impl IntoIterator<Item = &'a RunReport>) -> Vec<Vec<&'a RunReport>> {
     let key = |run: &RunReport| (run.label(), run.mode, run.rate_scale);
     let mut groups: Vec<Vec<&'a RunReport>> = Vec::new();

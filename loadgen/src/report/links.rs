@@ -1,12 +1,12 @@
-//! How busy the links behind HBM are, as a table of its own.
+//! The load of the links behind HBM as a table.
 
 use super::layout::{align, over_seeds, plain, trimmed};
 use crate::figures::{EngineFigures, RunReport};
 
-/// The share of the time in which a link carries anything; None where a run has no such link.
+/// The share of the time in which a link carries anything. None: the run has no such link.
 type Busy = Box<dyn Fn(&EngineFigures) -> Option<f64>>;
 
-/// One row a policy, variant and rate, over all seeds; nothing where there is only HBM, or no virtual time.
+/// One row per policy, variant and rate, over all seeds. Empty for HBM alone, and for live runs.
 pub fn render(runs: &[RunReport]) -> String {
     let columns = columns(runs);
     if columns.is_empty() {

@@ -1,4 +1,4 @@
-//! What a person or a program reads of figures. Each table is a file; [`text`] puts them together.
+//! What a person or a program reads of figures. Each table has a file. [`text`] puts them together.
 
 mod capacities;
 mod classes;

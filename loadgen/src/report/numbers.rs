@@ -13,7 +13,7 @@ pub fn half(estimate: &Estimate, scale: f64, digits: usize) -> String {
     }
 }
 
-/// Four figures at most: 0.123, 12.34, 2898.
+/// At most four digits: 0.123, 12.34, 2898.
 pub fn seconds(value: f64) -> String {
     match value {
         0.0..10.0 => format!("{value:.3}"),
@@ -22,7 +22,7 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
-/// Three figures and a unit: 144.8M.
+/// Three digits and a unit: 144.8M.
 pub fn big(count: u64) -> String {
     let (value, unit) = match count {
         0..1_000 => return count.to_string(),
@@ -33,7 +33,7 @@ pub fn big(count: u64) -> String {
     if value < 100.0 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
 }
 
-/// Three figures that count; a dash for what is not known.
+/// Three significant digits. A dash: not known.
 pub fn amount(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "-".to_owned(),

@@ -1,9 +1,9 @@
-//! Hit rate by whose work it was, as a table of its own: for runs that keep somebody apart.
+//! Hit rate by the owner of the reused work, as a table, for runs with tenants.
 
 use super::layout::{align, over_seeds, plain, trimmed};
 use crate::figures::RunReport;
 
-/// One row a policy, variant, mode and rate, over all seeds.
+/// One row per policy, variant, mode and rate, over all seeds.
 pub fn render(runs: &[RunReport]) -> String {
     let header = ["hit % by owner", "mode", "rate", "own session", "public", "other sessions"];
     let spread = ["tenants", "least hit %", "most hit %", "worst TTFT p95 s"];

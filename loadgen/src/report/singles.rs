@@ -1,4 +1,4 @@
-//! The main table: a row a run.
+//! The main table: one row per run.
 
 use super::layout::trimmed;
 use super::numbers::{big, seconds};

@@ -1,4 +1,4 @@
-//! The table a person reads.
+//! The text that a person reads.
 
 use super::{
     capacities, classes, devices, economics, footnotes, grid, groups, owners, singles, tiers,
@@ -8,8 +8,8 @@ use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// All that a person reads: single runs in a row each or a grid in a row a policy and rate, then
-/// capacities, then what the figures rest on. Fits 120 columns.
+/// The whole text: one row per run, or one per policy and rate of a grid; then capacities; then the
+/// basis of the figures. At most 120 columns wide.
 pub fn render(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPolicy>) -> String {
     let runs = &results.runs;
     let is_grid = !results.comparisons.is_empty();

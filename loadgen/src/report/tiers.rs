@@ -1,15 +1,14 @@
-//! Hit rate by where the blocks came from, as a table of its own: only runs that have more than HBM
-//! have one.
+//! Hit rate by the origin of the blocks, as a table, for runs with more than HBM.
 
 use super::layout::{align, over_seeds, plain, trimmed};
 use super::links;
 use crate::figures::{EngineFigures, RunReport};
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
 
-/// Names of the origins that are not a worker's own tiers, in their places.
+/// Names of the origins that are not a worker's own tiers, in their order.
 const OTHERS: [&str; ORIGINS - MAX_TIERS] = ["pool", "peers"];
 
-/// One row a policy, variant, mode and rate, over all seeds; nothing where there is only HBM.
+/// One row per policy, variant, mode and rate, over all seeds. Empty for HBM alone.
 pub fn render(runs: &[RunReport]) -> String {
     let Some(most) = runs.iter().max_by_key(|run| run.tiers.len()) else { return String::new() };
     let shares =
@@ -38,7 +37,7 @@ pub fn render(runs: &[RunReport]) -> String {
     format!("{}{legend}\n{}{}", trimmed(&table), failures(runs), links::render(runs))
 }
 
-/// Why fetches failed; one line a run in which one did.
+/// The reasons of failed fetches, one line per run that has any.
 fn failures(runs: &[RunReport]) -> String {
     let line = |run: &RunReport| {
         let engine = run.engine.as_ref().filter(|engine| engine.failed_fetches > 0)?;

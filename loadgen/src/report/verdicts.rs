@@ -1,9 +1,10 @@
-//! One line a policy: how much better it did than the baseline.
+//! One line per policy: how it compares with the baseline.
 
 use crate::figures::{Mode, RunReport};
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// Each policy against the first one in the mode that ran the most, in a line each.
+/// Each policy against the baseline, in the last mode, in one line each. Before them, each live run
+/// against its simulation.
 pub fn verdicts(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> String {
     let Some(mode) = runs.last().map(|run| run.mode) else { return String::new() };
     let rows = || runs.iter().filter(move |run| run.mode == mode);
@@ -20,7 +21,7 @@ pub fn verdicts(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> String {
     parity.chain(others.map(|run| format!("{}\n", verdict(base, run)))).collect()
 }
 
-/// How much better `best` did than `base`, in one sentence.
+/// How `best` compares with `base`, in one sentence.
 fn verdict(base: &RunReport, best: &RunReport) -> String {
     let (best_name, base_name) = (best.label(), base.label());
     format!("{best_name} against {base_name}, {}: {}", best.mode.name(), change(base, best))

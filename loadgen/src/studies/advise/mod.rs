@@ -83,7 +83,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     let mut sheet = setup.prices.clone().expect("a question has prices");
     sheet.user.charged_share = asked.charged_share.unwrap_or(sheet.user.charged_share);
     let rates = Rates::of(&setup, &sheet).ok_or_else(|| {
-        bad("--price: price or power of the GPUs or the devices is not known, expected NAME=USD for the GPUs, and \
+        bad("--price: the price or power of the GPUs or the devices is unknown, expected NAME=USD for the GPUs, and \
              [purchase] and watts in the row of the device")
     })?;
     let bar = progress.start(1, "advise", "measurements");
