@@ -41,8 +41,8 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
     notes
 }
 
-/// How far a profile's times can be believed.
-fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> Vec<String> {
+/// How far the times of a profile can be trusted.
+fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> String {
     let Standing { validated, band_percent, because } = standing;
     let note = match (validated, band_percent) {
         (true, Some(band)) => format!(

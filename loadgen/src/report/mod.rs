@@ -1,5 +1,4 @@
-//! What a person or a program reads of figures. Each table is a file that makes a sheet; [`page`] puts them
-//! together, and [`Screen`] draws them.
+//! What a person or a program reads of figures. Each table has a file. [`text`] puts them together.
 
 mod capacities;
 mod classes;

@@ -3,13 +3,12 @@
 //! peaks (`--realization`) to all of them.
 
 mod row;
-mod sheet;
+mod table;
 
 use crate::args::Question;
 use crate::files::bad;
 use crate::play::Progress;
 use crate::play::parallel;
-use crate::report::Screen;
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::studies::deploy::on_fewest_chips;
@@ -97,9 +96,9 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     let base_usd = base[1].usd_per_m;
     let rows: Vec<Row> =
         cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
-    screen.show(&sheet::page(&whole, &rows, asked.realization));
+    print!("{}", table::table(&whole, &rows, asked.realization));
     if let Some(file) = files.csv {
-        file.finish(render::csv(&sheet::data(&rows)).as_bytes())?;
+        file.finish(table::csv(&rows).as_bytes())?;
     }
     if let Some(file) = files.json {
         let report =

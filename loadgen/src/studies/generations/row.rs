@@ -1,12 +1,13 @@
-//! What a device is worth.
+//! The figures of one device.
 
 use serde::Serialize;
 use warmpath_core::engine::physics::Precision;
 
-/// Chips of each fleet, however many make a worker.
+/// Chips of each fleet. A worker has one or more of them.
 pub const CHIPS: u32 = 8;
 
-/// A device; ranges from the least to the whole of its realization, alike where it was measured.
+/// One device. A range goes from the lowest to the full realization; both are equal for a measured
+/// device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub device: String,
@@ -15,11 +16,11 @@ pub struct Row {
     pub validated: bool,
     pub because: String,
     pub usd_per_chip_hour: Option<f64>,
-    /// Served within the SLO by a chip in a second; 0 where no load meets it.
+    /// Tokens served within the SLO, per chip and second. 0: no load meets the SLO.
     pub tokens_per_s_per_chip: [f64; 2],
-    /// Of a million tokens served. The first belongs to the first of the tokens above.
+    /// Per million tokens served. The first value belongs to the first of the tokens above.
     pub usd_per_m_served: [Option<f64>; 2],
     pub kwh_per_m_served: [Option<f64>; 2],
-    /// The price of a chip's hour at which it serves for what the first device does.
+    /// The price of a chip and hour at which this device serves at the cost of the first device.
     pub break_even_usd_per_hour: [Option<f64>; 2],
 }
