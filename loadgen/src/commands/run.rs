@@ -11,7 +11,7 @@ use crate::play::interrupt::interrupted;
 use crate::play::target::{Target, target_of};
 use crate::play::validity::{too_few, too_late};
 use crate::play::{Progress, room};
-use crate::report::OutputFiles;
+use crate::report::{OutputFiles, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
@@ -97,7 +97,7 @@ pub struct RunConfig {
     pub block_size: u32,
 }
 
-pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
     let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref())?;
     let (config, run) = drive_target(args, progress)?;
@@ -115,7 +115,7 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
         slo: SLO,
         baseline: None,
     };
-    finish::finish(config, results, &about, files)
+    finish::finish(config, results, &about, files, screen)
 }
 
 fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunReport)> {

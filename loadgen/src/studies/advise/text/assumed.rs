@@ -1,6 +1,6 @@
 //! What an advice took for granted.
 
-use super::Asked;
+use crate::studies::advise::asked::Asked;
 use crate::studies::advise::figures::Advice;
 use warmpath_core::engine::profile::Profile;
 
