@@ -4,24 +4,13 @@ use super::columns;
 use crate::figures::{ClassFigures, RunReport};
 use warmpath_sheet::{Column, Form, Sheet};
 
-/// One row per class of each run. Empty if there are no classes.
-pub fn render(runs: &[RunReport]) -> String {
-    let mut table = plain(&[
-        "class",
-        "policy",
-        "mode",
-        "rate",
-        "requests",
-        "on devices %",
-        "hit %",
-        "TTFT s mean",
-        "p90",
-        "TPOT ms",
-        "in SLO %",
-    ]);
-    if runs.iter().all(|run| run.classes.is_empty()) {
-        return String::new();
-    }
+/// A class of the workload in one run.
+type One<'a> = (&'a RunReport, &'a ClassFigures);
+
+/// A row for each class of each run; none where there is one class.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let form = form();
+    let mut sheet = form.sheet("Classes of the workload").labels(3);
     for run in runs {
         for class in &run.classes {
             sheet.push(form.row(&(run, class)));

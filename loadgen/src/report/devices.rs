@@ -1,39 +1,25 @@
-//! Users' own devices and the workers as a table.
+//! Users' own devices beside the workers.
 
 use super::columns;
 use crate::figures::{DeviceReport, RunReport};
 use warmpath_core::report::Figures;
 use warmpath_sheet::{Column, Form, Sheet};
 
-/// One row per side of each run. Empty if users have no devices.
-pub fn render(runs: &[RunReport]) -> String {
-    let mut table = plain(&[
-        "side",
-        "policy",
-        "mode",
-        "rate",
-        "requests",
-        "failed",
-        "hit %",
-        "TTFT s mean",
-        "p90",
-        "TPOT ms",
-        "in SLO %",
-        "busy %",
-    ]);
-    let mut last = None;
-    for run in runs {
-        let Some(report) = &run.devices else { continue };
-        let workers_busy = run.engine.as_ref().map_or(0.0, |engine| engine.utilisation);
-        let sides = [
-            ("devices", Some(&report.devices), report.utilisation),
-            ("workers", report.cluster.as_ref(), workers_busy),
-        ];
-        for (name, figures, busy) in sides {
-            let Some(figures) = figures else { continue };
-            table.add_row(row(name, run, figures, busy));
-        }
-        last = Some(report);
+/// What the devices or the workers of a run did.
+struct Side<'a> {
+    name: &'static str,
+    run: &'a RunReport,
+    figures: &'a Figures,
+    /// Share of the time in which it computed.
+    busy: f64,
+}
+
+/// A row for each side of each run; none where users have no devices.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let form = form();
+    let mut sheet = form.sheet("Devices and workers").labels(3);
+    for side in runs.iter().flat_map(sides) {
+        sheet.push(form.row(&side));
     }
     if let Some(report) = runs.iter().filter_map(|run| run.devices.as_ref()).next_back() {
         sheet.note(about(report));

@@ -1,27 +1,21 @@
-//! Energy and cost as a table.
+//! Energy and cost.
 
 use super::columns;
 use crate::economics::{Economics, Part};
 use crate::figures::RunReport;
 use warmpath_sheet::{Column, Form, Format, Sheet, Style, Value};
 
-/// One row per run that has prices, and one per part of it if there are several parts.
-pub fn render(runs: &[RunReport]) -> String {
-    let mut table = plain(&[
-        "energy and cost",
-        "mode",
-        "rate",
-        "workers",
-        "busy %",
-        "kWh",
-        "idle",
-        "USD",
-        "idle",
-        "USD/M served",
-        "output",
-        "kWh/M served",
-    ]);
-    let mut any = false;
+/// A run with prices, or a part of its fleet.
+struct One<'a> {
+    run: &'a RunReport,
+    economics: &'a Economics,
+    part: Option<&'a Part>,
+}
+
+/// A row for each run that has prices, and one for each part of its fleet where there are several.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let form = form();
+    let mut sheet = form.sheet("Energy and cost").labels(3);
     for run in runs {
         let Some(economics) = &run.economics else { continue };
         sheet.push(form.row(&One { run, economics, part: None }));

@@ -32,17 +32,16 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
             let (mode, offered) = (run.mode.name(), run.figures.offered);
             notes.push(format!("{who}{mode}: {count} of {offered} requests failed: {reason}"));
         }
-        if let Some(first) = run.live.as_ref().and_then(|live| live.failures.first())
-            && let Some(last) = notes.last_mut()
-        {
+        let first = run.live.as_ref().and_then(|live| live.failures.first());
+        if let (Some(first), Some(last)) = (first, notes.last_mut()) {
             *last += &format!(" (first: {first})");
         }
     }
     notes
 }
 
-/// How far the times of a profile can be trusted.
-fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> String {
+/// How far a profile's times can be believed.
+fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> Vec<String> {
     let Standing { validated, band_percent, because } = standing;
     let note = match (validated, band_percent) {
         (true, Some(band)) => format!(

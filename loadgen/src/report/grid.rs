@@ -1,4 +1,4 @@
-//! Many seeds or rates as a table: one row per policy and rate.
+//! Many seeds or rates: a row for each policy and rate.
 
 use super::columns;
 use crate::figures::{Comparison, Estimate, label};
@@ -99,7 +99,22 @@ fn against(estimate: Option<&Estimate>) -> Value {
     estimate.map_or(Value::Blank, interval)
 }
 
-/// The ratio is at least 1. 0 means that it was not computed, since the roles of the workers differ.
-fn balance(estimate: &Estimate) -> String {
-    if estimate.mean > 0.0 { format!("{:.2}", estimate.mean) } else { "-".to_owned() }
+/// No load is below the mean of all; 0 stands for fleets whose workers do different things.
+fn known_balance(estimate: &Estimate) -> Value {
+    Some(estimate.mean).filter(|&mean| mean > 0.0).into()
+}
+
+fn how(comparisons: &[Comparison]) -> String {
+    let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
+    match comparisons.first().map_or(0, |first| first.hit_percent.n) {
+        0 | 1 => {
+            format!(
+                "One seed, so no intervals; the last two columns are differences to {baseline}."
+            )
+        }
+        seeds => format!(
+            "Means over {seeds} seeds with 95 % intervals (Student's t); the last two columns are \
+             differences to {baseline}, seed by seed. \"?\": the interval holds 0."
+        ),
+    }
 }

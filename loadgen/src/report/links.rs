@@ -1,4 +1,4 @@
-//! The load of the links behind HBM as a table.
+//! How busy the links behind HBM are, means over all seeds.
 
 use super::columns;
 use super::over_seeds::{Alike, mean, over_seeds};
@@ -8,11 +8,17 @@ use warmpath_sheet::{Column, Form, Format, Sheet, Value};
 /// The share of the time in which a link carries anything. None: the run has no such link.
 type Busy = Box<dyn Fn(&EngineFigures) -> Option<f64>>;
 
-/// One row per policy, variant and rate, over all seeds. Empty for HBM alone, and for live runs.
-pub fn render(runs: &[RunReport]) -> String {
-    let columns = columns(runs);
-    if columns.is_empty() {
-        return String::new();
+/// A row for each policy, variant and rate in virtual time; none where there is only HBM.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let form = form(links(runs));
+    let mut sheet = form.sheet("Links busy, in %").labels(3);
+    let simulated = |alike: &&Alike<'_>| alike.iter().all(|run| run.engine.is_some());
+    if !links(runs).is_empty() {
+        over_seeds(runs).iter().filter(simulated).for_each(|alike| sheet.push(form.row(alike)));
+        sheet.note(
+            "Part of the time in which anything was on its way: from a tier to its worker, out of the \
+             pool, out of a worker to its peers; mean over workers.",
+        );
     }
     sheet
 }

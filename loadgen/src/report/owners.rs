@@ -1,4 +1,4 @@
-//! Hit rate by the owner of the reused work, as a table, for runs with tenants.
+//! Hit rate by the requests that computed the tokens, means over all seeds.
 
 use super::columns;
 use super::over_seeds::{Alike, mean, over_seeds};
@@ -6,18 +6,16 @@ use crate::figures::RunReport;
 use warmpath_core::report::TenantFigures;
 use warmpath_sheet::{Column, Form, Format, Sheet, Value};
 
-/// One row per policy, variant, mode and rate, over all seeds.
-pub fn render(runs: &[RunReport]) -> String {
-    let header = ["hit % by owner", "mode", "rate", "own session", "public", "other sessions"];
-    let spread = ["tenants", "least hit %", "most hit %", "worst TTFT p95 s"];
-    let mut table = plain(&[&header[..], &spread[..]].concat());
-    for group in over_seeds(runs) {
-        table.add_row(row(&group));
-    }
-    align(&mut table, 2);
-    let legend = "Own session: what earlier requests of the same user had; public: what the operator shares \
-                  with all; then what others left.";
-    format!("{}{legend}\n", trimmed(&table))
+/// A row for each policy, variant, mode and rate.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let form = form();
+    let mut sheet = form.sheet("Hit rate by owner").labels(3);
+    over_seeds(runs).iter().for_each(|alike| sheet.push(form.row(alike)));
+    sheet.note(
+        "Own session: what earlier requests of the same user had; public: what the operator shares \
+         with all; then what others left.",
+    );
+    sheet
 }
 
 /// The sheet without rows, with every column that it can have.

@@ -1,4 +1,4 @@
-//! Hit rate by the origin of the blocks, as a table, for runs with more than HBM.
+//! Hit rate by where the blocks came from, means over all seeds.
 
 use super::columns;
 use super::over_seeds::{Alike, mean, over_seeds};
@@ -9,14 +9,20 @@ use warmpath_sheet::{Column, Field, Form, Format, Sheet, Value};
 /// Names of the origins that are not a worker's own tiers, in their order.
 const OTHERS: [&str; ORIGINS - MAX_TIERS] = ["pool", "peers"];
 
-/// One row per policy, variant, mode and rate, over all seeds. Empty for HBM alone.
-pub fn render(runs: &[RunReport]) -> String {
-    let Some(most) = runs.iter().max_by_key(|run| run.tiers.len()) else { return String::new() };
-    let shares =
-        |run: &RunReport| run.figures.hit_rate_by_tier[MAX_TIERS..].iter().any(|&r| r > 0.0);
-    let shared = runs.iter().any(shares);
-    if most.tiers.len() < 2 && !shared {
-        return String::new();
+/// A row for each policy, variant, mode and rate; none where all runs have only HBM.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let from_others =
+        |run: &RunReport| run.figures.hit_rate_by_tier[MAX_TIERS..].iter().any(|&rate| rate > 0.0);
+    let shared = runs.iter().any(from_others);
+    let form = form(&tiers(runs), shared);
+    let mut sheet = form.sheet("Hit rate by origin").labels(3);
+    if shared || runs.iter().any(|run| run.tiers.len() > 1) {
+        over_seeds(runs).iter().for_each(|alike| sheet.push(form.row(alike)));
+        sheet.note(
+            "Loaded: from the workers' own tiers behind HBM; fetched: from pool and peers. Copies: \
+             of each block, over the workers that hold it at the end.",
+        );
+        runs.iter().filter_map(failures).for_each(|line| sheet.note(line));
     }
     sheet
 }
@@ -38,26 +44,29 @@ fn tiers(runs: &[RunReport]) -> Vec<String> {
     names
 }
 
-/// The reasons of failed fetches, one line per run that has any.
-fn failures(runs: &[RunReport]) -> String {
-    let line = |run: &RunReport| {
-        let engine = run.engine.as_ref().filter(|engine| engine.failed_fetches > 0)?;
-        let by = engine.failed_fetches_by;
-        let kinds = [
-            ("missing", by.missing),
-            ("gone", by.gone),
-            ("late", by.late),
-            ("corrupt", by.corrupt),
-        ];
-        let kinds: Vec<_> = kinds
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(why, count)| format!("{count} {why}"))
-            .collect();
-        let (all, kinds) = (engine.failed_fetches, kinds.join(", "));
-        Some(format!("{}, {}: {all} fetches failed: {kinds}.\n", run.label(), run.mode.name()))
-    };
-    runs.iter().filter_map(line).collect()
+fn form<'a>(tiers: &[String], shared: bool) -> Form<'static, Alike<'a>> {
+    let labels = [
+        columns::label().of(|runs: &Alike<'_>| runs[0].label()),
+        columns::mode().of(|runs: &Alike<'_>| runs[0].mode.name()),
+        columns::rate().of(|runs: &Alike<'_>| runs[0].rate_scale),
+    ];
+    let own = tiers.iter().cloned().map(|name| {
+        let column = origin(
+            &name,
+            format!("The part of the hit rate that lay in the workers' tier {name}."),
+        );
+        column.of(move |runs: &Alike<'_>| {
+            let place = runs[0].tiers.iter().position(|tier| *tier == name);
+            Value::or_blank(place.map(|place| part(runs, place)))
+        })
+    });
+    let others = OTHERS.into_iter().zip(MAX_TIERS..ORIGINS).filter(|_| shared);
+    let others = others.map(|(name, place)| {
+        let column =
+            origin(name, format!("The part of the hit rate that was fetched from {name}."));
+        column.of(move |runs: &Alike<'_>| part(runs, place))
+    });
+    Form::new(labels.into_iter().chain(own).chain(others).chain(moved()))
 }
 
 fn origin(name: &str, meaning: String) -> Column {

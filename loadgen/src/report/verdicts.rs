@@ -3,10 +3,9 @@
 use crate::figures::{Mode, RunReport};
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// Each policy against the baseline, in the last mode, in one line each. Before them, each live run
-/// against its simulation.
-pub fn verdicts(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> String {
-    let Some(mode) = runs.last().map(|run| run.mode) else { return String::new() };
+/// Each policy against the first one in the mode that ran the most, in a line each.
+pub fn verdicts(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> Vec<String> {
+    let Some(mode) = runs.last().map(|run| run.mode) else { return Vec::new() };
     let rows = || runs.iter().filter(move |run| run.mode == mode);
     let Some(base) = rows().find(|run| run.policy.as_ref() == baseline) else {
         return Vec::new();

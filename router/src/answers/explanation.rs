@@ -182,7 +182,10 @@ mod tests {
             (candidate.terms, candidate.overlap_by_tier) = (None, Vec::new());
         }
         let shown = text(&other);
-        assert!(shown.contains("\nw10     -          -       -        -       0  -\n"), "{shown}");
+        assert!(
+            shown.contains("\nw10           -          -       -        -       0  -\n"),
+            "{shown}"
+        );
         assert!(shown.ends_with("\n\nw1 by the rule, which weighs no seconds\n"), "{shown}");
         other.candidates.truncate(1);
         other.decode = Some(4);

@@ -118,12 +118,17 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_away_has_dashes() {
-        let text = render::text(&workers(&[lost()]), 120);
-        assert_eq!(
-            text,
-            "worker  state  active  backlog s  waiting  running  blocks  of  block  model  epoch  url                    why\n\
-             w0      lost        -          -        -        -       -   -      -  -      -      http://10.0.0.1:9000   its feed ended\n"
-        );
+        let text = render::text(&workers(&[lost()]), 140);
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
+        let cells = |line: &[&str]| -> Vec<String> {
+            line.iter().filter(|cell| !cell.is_empty()).map(ToString::to_string).collect()
+        };
+        let [headings, row] = [cells(&lines[0]), cells(&lines[1])];
+        assert_eq!(headings.len(), row.len(), "{text}");
+        assert_eq!(row[..2], ["w0", "lost"]);
+        assert!(row[2..11].iter().all(|cell| cell == "-"), "{text}");
+        assert_eq!(row[11..], ["http://10.0.0.1:9000", "its feed ended"]);
     }
 
     #[test]

@@ -5,10 +5,14 @@
 mod row;
 mod table;
 
+mod row;
+mod sheet;
+
 use crate::args::Question;
 use crate::files::bad;
 use crate::play::Progress;
 use crate::play::parallel;
+use crate::report::Screen;
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::studies::deploy::on_fewest_chips;
@@ -96,9 +100,9 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     let base_usd = base[1].usd_per_m;
     let rows: Vec<Row> =
         cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
-    print!("{}", table::table(&whole, &rows, asked.realization));
+    screen.show(&sheet::page(&whole, &rows, asked.realization));
     if let Some(file) = files.csv {
-        file.finish(table::csv(&rows).as_bytes())?;
+        file.finish(render::csv(&sheet::data(&rows)).as_bytes())?;
     }
     if let Some(file) = files.json {
         let report =
