@@ -136,10 +136,10 @@ async fn ask(
             print(client.undrain_worker(UndrainWorkerRequest { number }).await?.get_ref(), style)
         }
         What::Policy { policy: None } => {
-            show(client.get_policy(GetPolicyRequest {}).await?.get_ref())
+            print(client.get_policy(GetPolicyRequest {}).await?.get_ref(), style)
         }
         What::Policy { policy: Some(policy) } => {
-            show(client.set_policy(SetPolicyRequest { policy }).await?.get_ref())
+            print(client.set_policy(SetPolicyRequest { policy }).await?.get_ref(), style)
         }
         What::Explain { request_id, tenant } => {
             let about = Some(About::RequestId(request_id));

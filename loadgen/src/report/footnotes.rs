@@ -32,8 +32,9 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
             let (mode, offered) = (run.mode.name(), run.figures.offered);
             notes.push(format!("{who}{mode}: {count} of {offered} requests failed: {reason}"));
         }
-        let first = run.live.as_ref().and_then(|live| live.failures.first());
-        if let (Some(first), Some(last)) = (first, notes.last_mut()) {
+        if let Some(first) = run.live.as_ref().and_then(|live| live.failures.first())
+            && let Some(last) = notes.last_mut()
+        {
             *last += &format!(" (first: {first})");
         }
     }

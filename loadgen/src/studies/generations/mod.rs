@@ -3,9 +3,6 @@
 //! peaks (`--realization`) to all of them.
 
 mod row;
-mod table;
-
-mod row;
 mod sheet;
 
 use crate::args::Question;

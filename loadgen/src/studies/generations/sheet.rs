@@ -128,7 +128,7 @@ fn form(first: f64) -> Form<'static, Row> {
         number("break_even_usd_per_hour", "break-even USD/h", "USD/h", even)
             .band_of(by_speed)
             .of(move |row: &Row| band(row.break_even_usd_per_hour)),
-        text("remark", "", "Says unvalidated where nobody compared the device with measurements.")
+        text("remark", "", "Says unvalidated where the device was not compared with measurements.")
             .of(|row: &Row| if row.validated { Value::Blank } else { "unvalidated".into() }),
     ])
 }

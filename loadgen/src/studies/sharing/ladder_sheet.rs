@@ -283,7 +283,7 @@ fn notes(setup: &Setup, rungs: &[Measured]) -> Vec<String> {
     }
     notes.extend(setup.source.note());
     notes.push(
-        "Prefill behind a cached prefix is modelled: nobody published a measurement.".to_owned(),
+        "Prefill behind a cached prefix is modelled: no measurement is published.".to_owned(),
     );
     notes
 }
