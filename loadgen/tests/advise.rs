@@ -202,5 +202,5 @@ fn bad_questions_are_refused_in_one_line() {
     refused(&["advise", "--profile", "deepseek-v3-nvfp4-8xgb300"], "--price");
     refused(&["generations", "--devices", "abacus"], "unknown device");
     refused(&["generations", "--realization", "0"], "--realization");
-    refused(&["generations", "--profile", "lab-tp4"], "made up");
+    refused(&["generations", "--profile", "lab-tp4"], "made-up profile");
 }

@@ -75,7 +75,7 @@ fn bad_classes_are_refused_in_one_line() {
     };
     let sim = ["sim", "--scenario", "scenario.toml"];
     changed("\"code-completion\"]", "\"chess\"]");
-    refused(&sim, "'chess', expected some of: commodity-qa, code-completion, enterprise-kb");
+    refused(&sim, "'chess', expected one or more of: commodity-qa, code-completion, enterprise-kb");
     changed("workload = \"office\"", "workload = \"chat\"");
     refused(&sim, "devices.classes: the workload chat has no classes");
     changed("users = 1000", "tenants = [1]\nusers = 1000");

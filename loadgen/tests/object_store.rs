@@ -9,7 +9,7 @@ use common::object_store::{SCENARIO, finds_as_much_and_gives_less, play};
 fn an_object_store_has_the_hits_of_a_context_memory_and_gains_less() {
     let (table, runs) = play(&[]);
     finds_as_much_and_gives_less(&runs);
-    for part in ["links busy %", "kv-aware, +object store"] {
+    for part in ["Links busy, in %", "kv-aware, +object store"] {
         assert!(table.contains(part), "{table}");
     }
     assert!(runs[1]["engine"]["pool"].is_null() && runs[2]["engine"]["peers"].is_null());

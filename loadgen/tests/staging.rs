@@ -180,7 +180,7 @@ async fn changes_to_a_running_fleet_fail_no_request() {
         .expect("loadgen starts");
     let receipt = String::from_utf8_lossy(&explain.stdout);
     assert!(explain.status.success() && receipt.starts_with(name), "{receipt}");
-    assert!(receipt.contains("candidate") && receipt.contains("w0"), "{receipt}");
+    assert!(receipt.contains("prefill s") && receipt.contains("w0"), "{receipt}");
 }
 
 #[cfg(unix)]
@@ -212,7 +212,7 @@ async fn a_speedup_other_than_the_fleets_is_refused() {
     let output = ended(staging.run(&["--speedup", "3"])).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
-    assert!(said.contains("--speedup: 3, ") && said.contains("runs at 20"), "{said}");
+    assert!(said.contains("--speedup: 3, ") && said.contains("run at 20"), "{said}");
 }
 
 /// A router with tokens serves clients that have one, and each request belongs to its token's tenant.
