@@ -270,7 +270,11 @@ fn workloads_are_refused_by_line_and_field() {
         ("hop_us = 100.0", "hop_us = nan", "network.hop_us: NaN"),
         ("speedup = 10.0", "speedup = 1e5", "live.speedup: 100000, expected"),
         ("\"kv-aware\"]", "\"round-robin\"]", "policies: policy label 'round-robin' is used twice"),
-        ("policies = [\"round-robin\", \"kv-aware\"]", "policies = []", "policies: none, expected at least one"),
+        (
+            "policies = [\"round-robin\", \"kv-aware\"]",
+            "policies = []",
+            "policies: none, expected at least one",
+        ),
     ];
     for (from, to, expected) in cases {
         assert!(scenario.contains(from), "{from}");
