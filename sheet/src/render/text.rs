@@ -23,8 +23,7 @@ pub fn page(page: &Page, width: impl Into<Width>) -> String {
 
 /// The sheet as text: title, table, notes, with a blank line between them.
 ///
-/// A table that does not fit in its width gets narrower in this order: less room between columns, unless it
-/// may lose some; long cells of columns
+/// A table that does not fit in its width gets narrower in this order: less room between columns; long cells of columns
 /// that wrap in several lines; then, as [`Sheet::narrow`] says, columns left out or several tables. A line is longer
 /// only where the label columns and one column of numbers do not fit.
 pub fn text(sheet: &Sheet, width: impl Into<Width>) -> String {

@@ -11,7 +11,7 @@ const WRAPPED: usize = 24;
 const BROKEN: usize = 8;
 /// Columns stand this far apart.
 const GAP: usize = 2;
-/// They stand closer before a table is broken in two, not before it loses columns.
+/// They stand closer if that makes them fit, unless a blank in a heading would look like the end of a column.
 const CLOSE: usize = 1;
 
 /// One table: the columns in it, their widths, and the room between them.
@@ -35,11 +35,10 @@ pub struct Layout {
 pub fn layout(strips: &[Strip], labels: usize, narrow: Narrow, most: usize) -> Layout {
     let all: Vec<usize> = (0..strips.len()).collect();
     let whole = total(&natural(strips, &all, GAP), GAP);
-    let closest = if narrow == Narrow::Break { CLOSE } else { GAP };
     let mut kept = all.clone();
     let mut dropped = Vec::new();
     loop {
-        if let Some(piece) = fit(strips, &kept, most, closest) {
+        if let Some(piece) = fit(strips, &kept, most) {
             return Layout { pieces: vec![piece], dropped, whole };
         }
         // Of two columns with the same rank the right one goes first.
@@ -55,8 +54,10 @@ pub fn layout(strips: &[Strip], labels: usize, narrow: Narrow, most: usize) -> L
     }
 }
 
-/// The columns in one table, if that can be without cutting words. `closest`: how close they may stand.
-fn fit(strips: &[Strip], columns: &[usize], most: usize, closest: usize) -> Option<Piece> {
+/// The columns in one table, if that can be without cutting words.
+fn fit(strips: &[Strip], columns: &[usize], most: usize) -> Option<Piece> {
+    let has_blank = columns.iter().any(|&column| strips[column].heading.contains(' '));
+    let closest = if has_blank { GAP } else { CLOSE };
     for gap in (closest..=GAP).rev() {
         let widths = natural(strips, columns, gap);
         if total(&widths, gap) <= most {
@@ -110,11 +111,11 @@ fn broken(strips: &[Strip], columns: &[usize], labels: usize, most: usize) -> Ve
     let even = (least..most).map(|width| split(strips, labels, rest, width));
     let even = even.filter(|sets| sets.len() <= greedy.len()).find(|sets| {
         // In less room a word might have to be cut that need not be.
-        sets.iter().all(|columns| fit(strips, columns, most, CLOSE).is_some())
+        sets.iter().all(|columns| fit(strips, columns, most).is_some())
     });
     let sets = even.unwrap_or(greedy);
     let piece = |columns: &Vec<usize>| {
-        fit(strips, columns, most, CLOSE).unwrap_or_else(|| forced(strips, columns, most))
+        fit(strips, columns, most).unwrap_or_else(|| forced(strips, columns, most))
     };
     sets.iter().map(piece).collect()
 }
@@ -126,7 +127,7 @@ fn split(strips: &[Strip], labels: &[usize], rest: &[usize], most: usize) -> Vec
     let spans = spans(strips, rest).into_iter().rev();
     let mut units: Vec<Vec<usize>> = spans.map(|span| rest[span].to_vec()).collect();
     while let Some(unit) = units.pop() {
-        let fits = |columns: &[usize]| fit(strips, columns, most, CLOSE).is_some();
+        let fits = |columns: &[usize]| fit(strips, columns, most).is_some();
         let alone = [labels, &unit].concat();
         match sets.last_mut() {
             Some(last) if fits(&[last, unit.as_slice()].concat()) => last.extend(unit),
