@@ -137,12 +137,12 @@ mod tests {
         assert_eq!(
             text,
             "\
-worker  state   active  backlog s  url                   why
-w0      lost         -          -  http://10.0.0.1:9000  its feed ended
-w12     joined      17      0.250  http://10.0.0.2:9000
+worker  state   active  backlog s  running  url                   why
+w0      lost         -          -        -  http://10.0.0.1:9000  its feed ended
+w12     joined      17      0.250       14  http://10.0.0.2:9000
 
-Left out at 80 columns: waiting, running, blocks, of, block, model, epoch.
---width 141 shows all.
+Left out at 80 columns: waiting, blocks, of, block, model, epoch. --width 141
+shows all.
 "
         );
     }
