@@ -1,5 +1,6 @@
-//! Compiles our own services without `protoc`, and keeps their descriptors for reflection: each
-//! listener's apart, so that a public one does not speak of the admin service.
+//! Compiles our services without `protoc`, and keeps their descriptors for reflection. The public
+//! listeners and the admin listener have separate descriptors, so that a public listener does not
+//! show the admin service.
 
 use prost::Message;
 use std::{env, error::Error, fs, path::Path};
@@ -20,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
     let all = protox::compile([WORKER, POOL, HANDOVER, ADMIN], ["."])?;
     tonic_prost_build::configure()
-        // What the command line prints as JSON.
+        // The command line prints these messages as JSON.
         .type_attribute(".warmpath.v1", "#[derive(serde::Serialize)]")
         .field_attribute(
             ".warmpath.v1.Worker.standing",
@@ -31,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// vLLM's generate calls once more, with messages that stay bytes; see `src/raw.rs`.
+/// Generates vLLM's generate calls again, with messages that stay bytes (see `src/raw.rs`).
 fn generate_raw() {
     let method = |name: &str, route: &str| {
         Method::builder()

@@ -31,7 +31,7 @@ pub enum KvEvent {
 pub struct KvBatch {
     /// The sender.
     pub source: SourceId,
-    /// A number that changes when the sender restarts.
+    /// The number of the sender's life. It is higher after a restart.
     pub epoch: u64,
     /// The number of the batch within its epoch, from 1.
     pub seq: u64,

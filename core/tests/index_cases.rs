@@ -1,5 +1,5 @@
-//! The prefix index, case by case: gaps, tiers, what sources may be wrong about, what it is
-//! compared with. `index_model.rs` holds it against a model.
+//! The prefix index, case by case: gaps, tiers, wrong messages from sources, and the comparison with a
+//! source's own blocks. `index_model.rs` compares it with a model.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn known(sources: &[SourceId]) -> PrefixIndex {
 }
 
 #[test]
-fn a_middle_block_removed_and_stored_again_restores_the_full_depth() {
+fn a_block_removed_and_stored_again_restores_the_whole_prefix() {
     let tier = TierId::HBM;
     for blocks in [3, 64, 65, 200] {
         for wire in [false, true] {
@@ -110,7 +110,7 @@ fn gaps_are_reported_and_change_nothing() {
         (1, 3, "a batch is missing"),
         (1, 1, "repeated"),
         (2, 2, "restarted"),
-        (0, 2, "a life ago"),
+        (0, 2, "of the epoch before"),
     ] {
         let late = KvBatch { source: A, epoch, seq, events: stored() };
         let expected = SequenceGap::Missing {
@@ -129,7 +129,7 @@ fn gaps_are_reported_and_change_nothing() {
 }
 
 #[test]
-fn blocks_below_unknown_ones_are_reported_with_their_depth_until_a_snapshot_comes() {
+fn a_run_with_an_unknown_parent_is_an_error_until_the_next_snapshot() {
     let chain = text(1, 100);
     for start in [1, 63, 64, 65, 99] {
         let mut index = known(&[A]);
@@ -146,20 +146,20 @@ fn blocks_below_unknown_ones_are_reported_with_their_depth_until_a_snapshot_come
     }
 }
 
-/// The name right before a run is true, those before it are made up: were the run taken with them,
-/// what moves later would be registered under them, and look-ups would end nowhere.
+/// The hash right before the run is right, those before it are made up. If the index took the run, it
+/// would later register other blocks under the made-up hashes, and look-ups would miss them.
 #[test]
-fn a_run_that_comes_with_wrong_names_before_it_is_a_gap() {
+fn a_run_with_wrong_hashes_before_it_is_a_gap() {
     let chain = text(1, 200);
     let made_up = text(2, 200);
     let name = |block| if block < 99 { made_up.hash(block) } else { chain.hash(block) };
-    let told = Arc::new(Chain::from_wire(16, 64, (64..110).map(name).collect()));
+    let sent = Arc::new(Chain::from_wire(16, 64, (64..110).map(name).collect()));
     let mut index = known(&[A, B]);
     for source in [A, B] {
         let runs = vec![(TierId::HBM, off_the_wire(&run(&chain, 0, 100)))];
         index.replace(&Snapshot { source, epoch: 1, seq: 0, runs }).unwrap();
     }
-    let stored = KvEvent::Stored { tier: TierId::HOST, run: run(&told, 100, 110) };
+    let stored = KvEvent::Stored { tier: TierId::HOST, run: run(&sent, 100, 110) };
     let error = index.apply(&batch(A, 1, vec![stored]));
     assert_eq!(error, Err(SequenceGap::UnknownParent { source_id: A, depth: 100 }));
     index.check();
@@ -167,7 +167,7 @@ fn a_run_that_comes_with_wrong_names_before_it_is_a_gap() {
 }
 
 #[test]
-fn a_forgotten_source_leaves_the_others_alone() {
+fn forgetting_a_source_keeps_the_blocks_of_others() {
     let chain = text(1, 10);
     let mut index = known(&[A, B]);
     for (source, end) in [(A, 10), (B, 6)] {
@@ -181,7 +181,7 @@ fn a_forgotten_source_leaves_the_others_alone() {
 }
 
 #[test]
-fn an_answer_that_comes_block_by_block_off_the_wire_is_a_few_runs() {
+fn an_answer_sent_block_by_block_becomes_a_few_runs() {
     let scope = ScopePlan::new("", "", "", 4);
     let text: Vec<u32> = (0..4 * 400).collect();
     let whole = TokenBlocks::whole(hash_blocks(&scope, &text));
@@ -208,16 +208,16 @@ fn an_answer_that_comes_block_by_block_off_the_wire_is_a_few_runs() {
     assert_eq!(index.runs(), 7);
 }
 
-/// However differently the two cut them into runs, a pool and an index agree about its blocks,
-/// until one of them is missing here or there.
+/// A store and an index cut blocks into runs differently. The comparison must not depend on the cuts,
+/// and must find one block that differs.
 #[test]
-fn what_is_believed_is_compared_with_what_is_there() {
+fn the_index_is_compared_with_the_blocks_of_a_store() {
     let mut rng = Rng::named(7, &[1]);
     let texts = Texts::random(&mut rng, Form::Described, 6, 40);
     let mut store = BlockStore::flat(120, EvictionRule::Lru, 4);
     let mut index = known(&[A, B]);
     for seq in 1..300 {
-        let chain = texts.pick_full(&mut rng).expect("texts of a block and more");
+        let chain = texts.pick_full(&mut rng).expect("a text with a full block");
         let start = between(&mut rng, 0, chain.blocks() - 1);
         let end = between(&mut rng, start + 1, chain.blocks());
         store.keep(Instant::START, &run(chain, start, end)).expect("it fits");

@@ -1,5 +1,5 @@
-//! The prefix index against a model that a reader can check at a glance: for each source, the set
-//! of (tier, block) pairs it holds.
+//! The prefix index against a simple model: for each source, the set of (tier, block) pairs that it
+//! holds.
 
 mod common;
 
@@ -32,7 +32,7 @@ impl Model {
     }
 
     fn apply(&mut self, source: SourceId, events: Vec<KvEvent>) {
-        let held = self.held.get_mut(&source).expect("a source the model knows");
+        let held = self.held.get_mut(&source).expect("a known source");
         for event in &events {
             match event {
                 KvEvent::Stored { tier, run } => held.extend(run.hashes().map(|h| (*tier, h))),
@@ -69,7 +69,7 @@ impl Model {
         self.compare(prompts);
     }
 
-    /// What the index says of the sources that the model knows.
+    /// Compares the index with the model, for the sources that the model knows.
     fn compare(&self, prompts: &[TokenBlocks]) {
         for (source, held) in &self.held {
             let mut digest = Digest::default();
@@ -89,7 +89,7 @@ impl Model {
         }
     }
 
-    /// What each source holds from the prompt's start without a gap.
+    /// The blocks of a prompt that each source holds from its start without a gap.
     fn overlap(&self, prompt: &TokenBlocks) -> Vec<(SourceId, [u32; MAX_TIERS])> {
         let of_source = |(source, held): (&SourceId, &Held)| {
             let mut by_tier = [0; MAX_TIERS];
@@ -109,13 +109,13 @@ fn any_tier(rng: &mut Rng) -> TierId {
     TierId(rng.below(MAX_TIERS as u64) as u8)
 }
 
-/// Whether a source may store blocks there.
+/// Whether a source that holds these blocks may store a run at `start`.
 fn follows(held: &Held, chain: &Arc<Chain>, start: u32) -> bool {
     let before = |tier| held.contains(&(TierId(tier), chain.hash(start - 1)));
     start == 0 || (0..MAX_TIERS as u8).any(before)
 }
 
-/// A run of a text below a block that the source holds, which may repeat what it holds already.
+/// A run of a text that follows a block of the source. The source may hold some of it already.
 fn random_stored(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) -> Option<KvEvent> {
     let chain = texts.pick_full(rng)?;
     let held = &model.held[&source];
@@ -125,7 +125,7 @@ fn random_stored(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) 
     Some(KvEvent::Stored { tier: any_tier(rng), run: model.form(run(chain, start, end)) })
 }
 
-/// Any stretch of any text, held or not: ends, heads and middles.
+/// Any run of any text, held or not: from its start, its middle or its end.
 fn random_removed(rng: &mut Rng, model: &Model, texts: &Texts) -> Option<KvEvent> {
     let chain = texts.pick_full(rng)?;
     let start = if chance(rng, 30) { 0 } else { between(rng, 0, chain.blocks() - 1) };
@@ -133,15 +133,15 @@ fn random_removed(rng: &mut Rng, model: &Model, texts: &Texts) -> Option<KvEvent
     Some(KvEvent::Removed { tier: any_tier(rng), run: model.form(run(chain, start, end)) })
 }
 
-/// A run goes from one tier to another, as a rule the end of what lies in the first, but not always
-/// all of it lies there, and it may stay where it was.
+/// A run moves from one tier to another. Usually it is the end of a run in the first tier; sometimes
+/// the source does not hold all of it, or both tiers are the same.
 fn random_moved(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) -> Vec<KvEvent> {
     let Some(chain) = texts.pick_full(rng) else { return Vec::new() };
     let held = &model.held[&source];
     let from = any_tier(rng);
-    let here = |&block: &u32| held.contains(&(from, chain.hash(block)));
-    let Some(first) = (0..chain.blocks()).find(here) else { return Vec::new() };
-    let end = (first..chain.blocks()).find(|block| !here(block)).unwrap_or(chain.blocks());
+    let in_tier = |&block: &u32| held.contains(&(from, chain.hash(block)));
+    let Some(first) = (0..chain.blocks()).find(in_tier) else { return Vec::new() };
+    let end = (first..chain.blocks()).find(|block| !in_tier(block)).unwrap_or(chain.blocks());
     let end = if chance(rng, 80) { end } else { between(rng, first + 1, chain.blocks()) };
     let start = between(rng, first, end - 1);
     if !follows(held, chain, start) {
@@ -152,7 +152,7 @@ fn random_moved(rng: &mut Rng, model: &Model, source: SourceId, texts: &Texts) -
     vec![KvEvent::Stored { tier, run }, KvEvent::Removed { tier: from, run: moved(rng).1 }]
 }
 
-/// Whole prefixes, their ends in a farther tier, as a store would list them.
+/// Whole prefixes with their ends in the next tier, as a store lists them.
 fn random_snapshot(rng: &mut Rng, model: &Model, texts: &Texts) -> Vec<(TierId, BlockRun)> {
     let mut runs = Vec::new();
     for _ in 0..between(rng, 0, 3) {
@@ -171,7 +171,7 @@ fn random_snapshot(rng: &mut Rng, model: &Model, texts: &Texts) -> Vec<(TierId, 
 fn random_walk(rng: &mut Rng, form: Form, wire: bool, longest_blocks: u32, steps: u32) {
     let count = between(rng, 2, 7) as usize;
     let texts = Texts::random(rng, form, count, longest_blocks);
-    // Descending, so that slots are not in the order of their sources.
+    // In descending order, so that slots are not in the order of sources.
     let mut sources: Vec<SourceId> = (0..3).rev().map(|i| WorkerId(i).into()).collect();
     sources.push(SourceId::Pool(PoolId(0)));
     let mut model = Model::new(wire);
@@ -214,7 +214,7 @@ fn random_walk(rng: &mut Rng, form: Form, wire: bool, longest_blocks: u32, steps
         model.forget(source);
         model.check(&[]);
     }
-    assert_eq!(model.index.runs(), 0, "runs are kept that nobody holds");
+    assert_eq!(model.index.runs(), 0, "runs without a holder");
 }
 
 #[test]
@@ -241,8 +241,8 @@ fn runs_off_the_wire_agree_with_the_model() {
 const A: SourceId = SourceId::Worker(WorkerId(0));
 const B: SourceId = SourceId::Worker(WorkerId(1));
 
-/// Blocks of a text as somebody sees them who is wrong about their depth: from block `at` on they
-/// are called by the names of those that lie `by` blocks further.
+/// A run from a source that is wrong about depths: from block `at` on, each block has the hash of the
+/// block `by` places later.
 fn misplaced(rng: &mut Rng, texts: &Texts) -> Option<BlockRun> {
     let chain = texts.pick_full(rng)?;
     let by = between(rng, 1, chain.blocks());
@@ -251,13 +251,13 @@ fn misplaced(rng: &mut Rng, texts: &Texts) -> Option<BlockRun> {
     let at = if chance(rng, 50) { 0 } else { between(rng, start, end - 1) };
     let name = |block| chain.hash(if block < at { block } else { block + by });
     let names: Vec<BlockHash> = (0..end).map(name).collect();
-    let told = Arc::new(Chain::from_wire(chain.block_size(), 0, names));
-    Some(off_the_wire(&run(&told, start, end)))
+    let sent = Arc::new(Chain::from_wire(chain.block_size(), 0, names));
+    Some(off_the_wire(&run(&sent, start, end)))
 }
 
-/// It is watched anew where that shows; either way the others' blocks stay what they are.
+/// If the index finds the error, it takes a new snapshot. In any case the blocks of other sources stay.
 #[test]
-fn a_source_that_is_wrong_about_depths_harms_nobody() {
+fn a_source_that_is_wrong_about_depths_changes_no_other_source() {
     const WRONG: SourceId = SourceId::Worker(WorkerId(9));
     for_seeds(5_000..5_300, |rng| {
         let longest = if chance(rng, 50) { 12 } else { 200 };

@@ -1,8 +1,7 @@
-//! Somebody who knows all that others have said, word for word, looks for it: in routers' indexes,
-//! in every tier of every worker, in what peers lend and in a pool, while blocks are evicted and
-//! workers restart. A million look-ups in all, none of which may find a block across a scope. A
-//! test that sees no hits also passes where caching is broken, so each has its counterpart that
-//! must hit.
+//! An attacker knows every text of the other tenants and looks for its blocks: in a router's index, in
+//! every tier of every worker, in the blocks that peers lend, and in a pool. Meanwhile blocks are
+//! evicted and workers restart. Of a million look-ups, none may find a block across a scope. Broken
+//! caching would pass such a test, so each look-up without hits has a counterpart that must hit.
 
 mod common;
 
@@ -27,27 +26,28 @@ const TENANTS: u32 = 6;
 const SESSIONS: u64 = 3;
 const GROUPS: u32 = 2;
 const WORKERS: usize = 2;
-/// Blocks of the operator's system prompt, of a tenant's document, and of a session's own words.
+/// Blocks of the operator's system prompt, of a tenant's document, and of a session's own text.
 const PARTS: [u32; 3] = [3, 5, 4];
 const PUBLIC_TOKENS: u32 = PARTS[0] * SIZE;
 
+/// The requests that share a scope: (tenant or group, session, request).
 type Circle = (u32, u64, u64);
 
-/// What a session says. All of it is known to everybody; only the scope stands between.
+/// The text of a session. The attacker knows all of it; only the scope separates the tenants.
 fn text(tenant: u32, session: u64) -> [Segment; 3] {
     let part = |seed, blocks| Segment::Text { seed, tokens: blocks * SIZE };
     let own = 1_000 + u64::from(tenant) * 100 + session;
     [part(1, PARTS[0]), part(100 + u64::from(tenant), PARTS[1]), part(own, PARTS[2])]
 }
 
-/// Everywhere that blocks are kept or looked for.
-struct House {
+/// All places that keep or look up blocks.
+struct Fleet {
     sharing: Sharing,
     scopes: Scopes,
     profile: Profile,
     stores: Vec<BlockStore>,
-    /// Epoch and last sequence number of each worker.
-    told: Vec<(u64, u64)>,
+    /// The epoch and the last batch of each worker.
+    position: Vec<(u64, u64)>,
     pool: Pool,
     index: PrefixIndex,
     overlap: Overlap,
@@ -56,7 +56,7 @@ struct House {
     loans: u64,
 }
 
-impl House {
+impl Fleet {
     fn new(sharing: &str) -> Self {
         let sharing: Sharing = sharing.parse().unwrap();
         let operator = ScopePlan::new("an operator", "m", "", SIZE);
@@ -66,11 +66,11 @@ impl House {
         let (eviction, tokens) = (EvictionRule::Lru, 60 * u64::from(SIZE));
         let spec = PoolSpec { tokens, gb_s: 1.0, store_gb_s: 1e9, eviction, tenant_quota: None };
         let pool = Pool::new(PoolId(0), &spec, SIZE, 4_000.0, 1.0).unwrap();
-        let mut house = Self {
+        let mut fleet = Self {
             sharing,
             scopes: Scopes::new(&operator, sharing, Tenants::new(TENANTS, 0.0)),
             stores: Vec::new(),
-            told: vec![(0, 0); WORKERS],
+            position: vec![(0, 0); WORKERS],
             index: PrefixIndex::default(),
             overlap: Overlap::default(),
             now: Instant::START,
@@ -79,39 +79,40 @@ impl House {
             profile,
             pool,
         };
-        house.index.replace(&house.pool.snapshot()).unwrap();
+        fleet.index.replace(&fleet.pool.snapshot()).unwrap();
         for worker in 0..WORKERS {
-            house.stores.push(BlockStore::new(&house.profile));
-            house.restart(worker);
+            fleet.stores.push(BlockStore::new(&fleet.profile));
+            fleet.restart(worker);
         }
-        house
+        fleet
     }
 
-    /// Its memory is gone, and a router hears of the new one.
+    /// Restarts a worker: its memory is empty, and the router gets a snapshot.
     fn restart(&mut self, worker: usize) {
         let source = source(worker);
         self.stores[worker] = BlockStore::new(&self.profile);
-        let (epoch, _) = self.told[worker];
-        self.told[worker] = (epoch + 1, 0);
+        let (epoch, _) = self.position[worker];
+        self.position[worker] = (epoch + 1, 0);
         self.index.forget(source);
         let runs = Vec::new();
         self.index.replace(&Snapshot { source, epoch: epoch + 1, seq: 0, runs }).unwrap();
     }
 
-    /// Somebody with a new request. Sessions are numbered by who names them, so those of two
-    /// tenants may be called the same.
-    fn anybody(&mut self, rng: &mut Rng) -> Whose {
+    /// A new request of a random tenant. Clients choose their session ids, so two tenants may use the
+    /// same one.
+    fn new_request(&mut self, rng: &mut Rng) -> Whose {
         self.requests += 1;
         let tenant = TenantId(rng.below(u64::from(TENANTS)) as u32);
         let session = chance(rng, 95).then(|| SessionId(rng.below(SESSIONS)));
         Whose { tenant, session, request: RequestId(self.requests) }
     }
 
-    fn named(&self, whose: Whose, text: &[Segment]) -> TokenBlocks {
+    /// The block hashes of a request's prompt.
+    fn prompt(&self, whose: Whose, text: &[Segment]) -> TokenBlocks {
         TokenBlocks::whole(hash_segments(&self.scopes.plan(whose, PUBLIC_TOKENS), text))
     }
 
-    /// The least circle that somebody is in, by the rule's own words.
+    /// The requests that share blocks with this one, worked out from the sharing rule.
     fn circle(&self, whose: Whose) -> Circle {
         let tenant = whose.tenant.0;
         let alone = (u32::MAX, 0, whose.request.0);
@@ -124,7 +125,7 @@ impl House {
         }
     }
 
-    /// A request runs on a worker from admission to end; gives the blocks that it found.
+    /// Runs a request on a worker from admission to end. Returns the blocks that it found.
     fn serve(&mut self, worker: usize, prompt: &TokenBlocks) -> u32 {
         let cost = self.profile.prefill_cost();
         let store = &mut self.stores[worker];
@@ -133,7 +134,7 @@ impl House {
             store.acquire(self.now, prompt, prompt.reusable_blocks(), blocks + 1, &cost, &[]);
         let (mut lease, hit) = match acquired {
             Acquired::Ready { lease, hit } | Acquired::Waiting { lease, hit, .. } => (lease, hit),
-            Acquired::NoRoom => panic!("nobody else holds anything"),
+            Acquired::NoRoom => panic!("no room although no other request runs"),
         };
         while let Some(ready) = store.next_ready() {
             self.now = self.now.max(ready);
@@ -147,7 +148,7 @@ impl House {
         hit.iter().sum()
     }
 
-    /// Writes end, and a router hears of all that changed.
+    /// Completes writes, and sends all changes to the router.
     fn settle(&mut self, worker: usize) {
         self.now = Instant::from_nanos(self.now.as_nanos() + 10_000_000);
         let mut out = Vec::new();
@@ -157,15 +158,15 @@ impl House {
                 self.index.apply(&batch).unwrap();
             }
         }
-        let (epoch, seq) = &mut self.told[worker];
+        let (epoch, seq) = &mut self.position[worker];
         *seq += 1;
         let events = self.stores[worker].take_events();
         let batch = KvBatch { source: source(worker), epoch: *epoch, seq: *seq, events };
         self.index.apply(&batch).unwrap();
     }
 
-    /// The most blocks of a prompt that anybody has or would send, by where: what the router
-    /// believes, the workers' tiers, the pool.
+    /// The most blocks of a prompt found in each place: the router's index, the workers (own tiers and
+    /// loans to peers), the pool.
     fn look_up(&mut self, prompt: &TokenBlocks) -> [u32; 3] {
         let chain = prompt.chain();
         let run = |end| BlockRun { chain: Arc::clone(chain), start: 0, end };
@@ -174,7 +175,7 @@ impl House {
         let mut held = 0;
         for store in &mut self.stores {
             held = held.max(store.present(&run(prompt.blocks())));
-            // A peer is asked for the first block as well.
+            // A peer may also lend the first block.
             if let Some(lease) = store.lend(&run(1)) {
                 store.release(lease);
                 held = held.max(1);
@@ -192,12 +193,12 @@ fn source(worker: usize) -> SourceId {
     SourceId::Worker(WorkerId(worker as u32))
 }
 
-/// What somebody tries who knows a victim's text: all of it, a part of it, or a part with a guess
-/// behind it.
+/// A text of an attacker that knows the victim's text: all of it, a part, or a part with other text
+/// after it.
 fn guess(rng: &mut Rng, victim: &[Segment; 3]) -> Vec<Segment> {
     let keep = 1 + rng.below(3) as usize;
     let mut text = victim[..keep].to_vec();
-    let Segment::Text { seed, tokens } = text[keep - 1] else { unreachable!("only texts here") };
+    let Segment::Text { seed, tokens } = text[keep - 1] else { unreachable!("a text segment") };
     if chance(rng, 50) {
         text[keep - 1] = Segment::Text { seed, tokens: between(rng, SIZE, tokens) };
     }
@@ -207,16 +208,16 @@ fn guess(rng: &mut Rng, victim: &[Segment; 3]) -> Vec<Segment> {
     text
 }
 
-/// Everything that was ever said, by circle. Nothing is ever forgotten here, and names know no
-/// scope.
+/// The blocks of all requests so far, hashed without scopes. Nothing is ever evicted here.
 #[derive(Default)]
-struct Said {
+struct History {
+    /// By the circle of the request.
     within: Map<(Circle, BlockHash), ()>,
     anywhere: Map<BlockHash, ()>,
 }
 
-impl Said {
-    fn tell(&mut self, circle: Circle, words: &[Segment]) {
+impl History {
+    fn add(&mut self, circle: Circle, words: &[Segment]) {
         let chain = plain(words);
         for name in (0..chain.blocks()).map(|block| chain.hash(block)) {
             self.within.insert((circle, name), ());
@@ -224,11 +225,11 @@ impl Said {
         }
     }
 
-    /// How much of these words somebody of the circle said, and how much anybody did.
+    /// The blocks of a text that requests of the circle had, and those that any request had.
     fn known(&self, circle: Circle, words: &[Segment]) -> (u32, u32) {
         let chain = plain(words);
-        let until = |said: &dyn Fn(BlockHash) -> bool| {
-            (0..chain.blocks()).take_while(|&block| said(chain.hash(block))).count() as u32
+        let until = |is_known: &dyn Fn(BlockHash) -> bool| {
+            (0..chain.blocks()).take_while(|&block| is_known(chain.hash(block))).count() as u32
         };
         let within = until(&|name| self.within.contains_key(&(circle, name)));
         (within, until(&|name| self.anywhere.contains_key(&name)))
@@ -239,40 +240,39 @@ fn plain(words: &[Segment]) -> Chain {
     hash_segments(&ScopePlan::new("", "", "", SIZE), words)
 }
 
-/// What came of all the look-ups of a run.
+/// The look-ups of a run. Places are the router's index, the workers and the pool.
 #[derive(Default, Debug)]
 struct Tally {
-    /// For words that somebody said, but nobody who shares with the asker.
+    /// Look-ups of a text that only requests of other circles had.
     across: u64,
-    /// Of all look-ups, those that found more than anybody who shares with the asker ever said, by
-    /// where: by a router, by a worker, by a pool.
+    /// Look-ups that found more than the circle of the asker ever had, by place.
     leaks: [u64; 3],
-    /// Blocks of the words that somebody said who shares with the asker, and how many of them were
-    /// found, by where.
+    /// Blocks that the circle of the asker had.
     within: u64,
+    /// Of those, the blocks found, by place.
     found: [u64; 3],
-    /// Look-ups by somebody with whom nobody shares these words that found what is public of them.
+    /// Look-ups that found public blocks of a text that the circle of the asker never had.
     public: u64,
 }
 
-/// Requests come and are evicted, workers restart, and all the time everybody looks for everything.
+/// Runs requests with evictions and restarts, and looks up texts of all tenants all the time.
 fn attack(sharing: &str, seed: u64, look_ups: u64) -> Tally {
     let mut rng = Rng::named(seed, &[]);
-    let mut house = House::new(sharing);
-    let mut said = Said::default();
+    let mut fleet = Fleet::new(sharing);
+    let mut history = History::default();
     let mut tally = Tally::default();
-    let public = if house.sharing.public_prefixes { PARTS[0] } else { 0 };
+    let public = if fleet.sharing.public_prefixes { PARTS[0] } else { 0 };
     for i in 0..look_ups {
         if i % 100 == 0 {
-            serve_somebody(&mut house, &mut said, &mut rng);
+            serve_request(&mut fleet, &mut history, &mut rng);
         }
-        let asker = house.anybody(&mut rng);
+        let asker = fleet.new_request(&mut rng);
         let victim = text(rng.below(u64::from(TENANTS)) as u32, rng.below(SESSIONS));
         let words = guess(&mut rng, &victim);
-        let (within, anywhere) = said.known(house.circle(asker), &words);
+        let (within, anywhere) = history.known(fleet.circle(asker), &words);
         let allowed = within.max(anywhere.min(public));
-        let prompt = house.named(asker, &words);
-        let found = house.look_up(&prompt);
+        let prompt = fleet.prompt(asker, &words);
+        let found = fleet.look_up(&prompt);
         for (leaks, found) in tally.leaks.iter_mut().zip(found) {
             *leaks += u64::from(found > allowed);
         }
@@ -283,32 +283,32 @@ fn attack(sharing: &str, seed: u64, look_ups: u64) -> Tally {
             *blocks += u64::from(found.min(within));
         }
     }
-    house.stores.iter().for_each(BlockStore::check);
+    fleet.stores.iter().for_each(BlockStore::check);
     tally
 }
 
-/// A request runs, whose words are found from then on by who asked.
-fn serve_somebody(house: &mut House, said: &mut Said, rng: &mut Rng) {
-    let asker = house.anybody(rng);
+/// Runs a request. From then on its circle finds its blocks.
+fn serve_request(fleet: &mut Fleet, history: &mut History, rng: &mut Rng) {
+    let asker = fleet.new_request(rng);
     let words = text(asker.tenant.0, rng.below(SESSIONS));
     let worker = rng.below(WORKERS as u64) as usize;
-    let (within, anywhere) = said.known(house.circle(asker), &words);
-    let public = if house.sharing.public_prefixes { PARTS[0] } else { 0 };
-    let prompt = house.named(asker, &words);
-    let hit = house.serve(worker, &prompt);
-    assert!(hit <= within.max(anywhere.min(public)), "admitted with somebody else's blocks");
-    said.tell(house.circle(asker), &words);
+    let (within, anywhere) = history.known(fleet.circle(asker), &words);
+    let public = if fleet.sharing.public_prefixes { PARTS[0] } else { 0 };
+    let prompt = fleet.prompt(asker, &words);
+    let hit = fleet.serve(worker, &prompt);
+    assert!(hit <= within.max(anywhere.min(public)), "admitted with blocks of another scope");
+    history.add(fleet.circle(asker), &words);
     // The last token of a prompt is always computed, so a router does not count its block.
     let all: u32 = PARTS.iter().sum();
-    let [routed, held, _] = house.look_up(&prompt);
-    assert_eq!((routed, held), (all - 1, all), "{}: a request that was just served", house.sharing);
-    assert_eq!(house.look_up(&tampered(rng, &prompt)), [0; 3], "a name that is off by a bit");
+    let [routed, held, _] = fleet.look_up(&prompt);
+    assert_eq!((routed, held), (all - 1, all), "{}: a request just served", fleet.sharing);
+    assert_eq!(fleet.look_up(&tampered(rng, &prompt)), [0; 3], "a hash with one wrong bit");
     if chance(rng, 3) {
-        house.restart(rng.below(WORKERS as u64) as usize);
+        fleet.restart(rng.below(WORKERS as u64) as usize);
     }
 }
 
-/// The names of a prompt, of which the first is wrong in one bit.
+/// The hashes of a prompt, with one wrong bit in the first.
 fn tampered(rng: &mut Rng, prompt: &TokenBlocks) -> TokenBlocks {
     let mut names: Vec<BlockHash> =
         (0..prompt.blocks()).map(|block| prompt.chain().hash(block)).collect();
@@ -325,16 +325,16 @@ fn a_million_look_ups_find_nothing_across_a_scope() {
             assert_eq!(tally.leaks, [0; 3], "{scope}{public}: {tally:?}");
             across += tally.across;
             assert_eq!(tally.public > 0, !public.is_empty(), "{scope}{public}: {tally:?}");
-            // Nobody asks twice with one request. Others find what blocks are left of their own.
+            // With the scope `none` no request asks twice. Otherwise requests find their own blocks.
             assert_eq!(tally.within > 0, scope != "none", "{scope}{public}: {tally:?}");
             let enough = |blocks: &u64| *blocks * 3 >= tally.within;
             assert!(tally.found.iter().all(enough), "{scope}{public}: {tally:?}");
         }
     }
-    assert!(across >= 1_000_000, "only {across} look-ups for what others said");
+    assert!(across >= 1_000_000, "only {across} look-ups of other circles' texts");
 }
 
-/// The same look-ups where all may share: what nothing found above is found here, at every place.
+/// The same look-ups where all requests may share. They hit in every place.
 #[test]
 fn the_same_look_ups_hit_where_sharing_is_allowed() {
     let apart = attack("tenant", 2, 50_000);

@@ -1,19 +1,24 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, compare, explain, fidelity, fit, generations, replay, run, sharing, sim,
+    advise, columns, compare, explain, fidelity, fit, generations, replay, run, sharing, sim,
 };
 use crate::play::Progress;
+use crate::report::Screen;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
+use warmpath_sheet::width;
 
 /// Measures what a routing policy is worth on a fleet of LLM workers that share KV cache.
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
+    /// How wide tables may be, in columns [default: the terminal's width, or 120]
+    #[arg(long, global = true, value_name = "N", value_parser = width::parse)]
+    width: Option<usize>,
 }
 
 impl Cli {
@@ -60,23 +65,26 @@ pub enum Command {
     Fidelity(fidelity::Args),
     Fit(fit::Args),
     Explain(explain::Args),
+    Columns(columns::Args),
 }
 
-impl Command {
-    /// Runs the command. The result is its exit status; bad input is status 2.
+impl Cli {
+    /// Runs the command. The exit status says how it ended; an error that is bad input is status 2.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let progress = Progress;
-        match self {
-            Self::Compare(args) => compare::run(&args, &progress),
-            Self::Sim(args) => sim::run(&args, &progress),
-            Self::Sharing(args) => sharing::run(&args, &progress),
-            Self::Advise(args) => advise::run(&args, &progress),
-            Self::Generations(args) => generations::run(&args, &progress),
-            Self::Run(args) => run::run(&args, &progress),
-            Self::Replay(args) => replay::run(&args),
-            Self::Fidelity(args) => fidelity::run(&args),
-            Self::Fit(args) => fit::run(&args),
-            Self::Explain(args) => explain::run(args),
+        let screen = Screen::new(self.width);
+        match self.command {
+            Command::Compare(args) => compare::run(&args, &progress, screen),
+            Command::Sim(args) => sim::run(&args, &progress, screen),
+            Command::Sharing(args) => sharing::run(&args, &progress, screen),
+            Command::Advise(args) => advise::run(&args, &progress, screen),
+            Command::Generations(args) => generations::run(&args, &progress, screen),
+            Command::Run(args) => run::run(&args, &progress, screen),
+            Command::Replay(args) => replay::run(&args),
+            Command::Fidelity(args) => fidelity::run(&args, screen),
+            Command::Fit(args) => fit::run(&args),
+            Command::Explain(args) => explain::run(args, screen),
+            Command::Columns(args) => columns::run(&args, screen),
         }
     }
 }

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::from_command_line().map_err(files::bad);
-    match cli.and_then(|cli| cli.command.run()) {
+    match cli.and_then(|cli| cli.run()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", format!("{error:#}").replace('\n', " "));

@@ -1,4 +1,4 @@
-//! `sharing`, `advise` and `generations` as somebody runs them, on few requests.
+//! `sharing`, `advise` and `generations` on few requests.
 
 mod common;
 
@@ -6,7 +6,7 @@ use common::{loadgen, near, number, run};
 use serde_json::Value;
 
 #[test]
-fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
+fn each_rung_of_the_ladder_reuses_at_least_what_the_one_before_does() {
     let args = ["sharing", "--workload", "enterprise-kb", "--requests", "500", "--workers", "4"];
     let (table, report) = run(&[&args[..], &["--tenants", "3"]].concat());
     let rungs = report["rungs"].as_array().expect("rungs");
@@ -37,7 +37,7 @@ fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
     }
     let hits: Vec<f64> = rungs.iter().map(|rung| number(&rung["hit_rate"])).collect();
     assert_eq!(hits[1], 0.0, "nothing is used again");
-    // From there on each has what the one before it had; where blocks lie may cost a hit or two.
+    // From here on each rung has all parts of the one before. Where blocks lie may cost a few hits.
     for pair in hits[1..].windows(2) {
         assert!(pair[1] >= pair[0] - 0.005, "{hits:?}");
     }
@@ -53,7 +53,7 @@ fn each_rung_of_the_ladder_reuses_what_the_one_below_does_and_more() {
 }
 
 #[test]
-fn two_workloads_are_given_opposite_advice_and_every_figure_of_it_is_in_the_json() {
+fn two_workloads_get_opposite_advice_and_every_figure_is_in_the_json() {
     let mut choices = Vec::new();
     for workload in ["enterprise-kb", "commodity-qa"] {
         let args = ["advise", "--workload", workload, "--requests", "500", "--seeds", "2"];
@@ -87,7 +87,7 @@ fn two_workloads_are_given_opposite_advice_and_every_figure_of_it_is_in_the_json
     assert_ne!(choices[0], "devices", "long texts that many ask about");
 }
 
-/// A month's band holds its mean, and that of two seeds is no point where anything is searched for.
+/// The band of a month holds its mean. With two seeds, the band of a search is not a point.
 fn bands(options: &[Value]) {
     for option in options.iter().filter(|option| !option["usd_per_month"].is_null()) {
         let [low, mean, high] =
@@ -100,7 +100,7 @@ fn bands(options: &[Value]) {
     }
 }
 
-/// Of what a request costs more on the cluster than on a device, the model's part times the place's is all.
+/// The factor of the model times the factor of the location is the whole cost factor.
 fn model_and_place(text: &str, options: &[Value], figures: &[Value]) {
     let usd = |choice: &str| {
         let option = options.iter().find(|option| option["choice"] == choice).expect("an option");
@@ -118,9 +118,9 @@ fn model_and_place(text: &str, options: &[Value], figures: &[Value]) {
     assert!(text.contains("cluster, devices' model"), "{text}");
 }
 
-/// No first token comes in a microsecond. What is said then rests on no capacity.
+/// No first token comes within a microsecond, so the advice is based on no capacity.
 #[test]
-fn an_advice_that_nothing_keeps_the_slo_exits_with_1_and_says_how_far_off_it_is() {
+fn an_advice_without_an_option_exits_with_1_and_says_how_far_the_slo_is_missed() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let args = ["advise", "--workload", "commodity-qa", "--requests", "100", "--seeds", "1"];
     let output = loadgen(folder.path(), &[&args[..], &["--ttft", "0.000001"]].concat());
@@ -138,7 +138,7 @@ fn an_advice_that_nothing_keeps_the_slo_exits_with_1_and_says_how_far_off_it_is(
 }
 
 #[test]
-fn the_clusters_own_model_on_devices_is_no_option_of_its_own() {
+fn devices_with_the_clusters_model_add_no_option() {
     let profile = ["--device-profile", "llama-70b-int4-m5-max", "--seeds", "1"];
     let args = ["advise", "--workload", "commodity-qa", "--requests", "200"];
     let (text, report) = run(&[&args[..], &profile].concat());
@@ -148,7 +148,7 @@ fn the_clusters_own_model_on_devices_is_no_option_of_its_own() {
     assert!(text.contains(why), "{text}");
 }
 
-/// Numbers that stand in a text outside of quotes.
+/// The numbers in a text that are outside quotes.
 fn numbers(text: &str) -> Vec<String> {
     let plain: String = text.split('"').step_by(2).collect::<Vec<_>>().join(" ");
     let is_part = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
@@ -160,7 +160,7 @@ fn numbers(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn chips_nobody_measured_are_bands_and_unpriced_ones_have_no_cost() {
+fn chips_without_measurements_are_bands_and_chips_without_prices_have_no_cost() {
     let args = [
         "generations",
         "--workload",
@@ -183,14 +183,14 @@ fn chips_nobody_measured_are_bands_and_unpriced_ones_have_no_cost() {
     let usd = pair(&priced["rows"][1], "usd_per_m_served");
     let tokens = pair(&priced["rows"][1], "tokens_per_s_per_chip");
     assert!(usd[0] > usd[1] && usd[1] > 0.0, "slower chips cost more a token: {usd:?}");
-    // 10 USD an hour at the break-even's tokens are the first device's price.
+    // At the break-even price, a million tokens cost what they cost on the first device.
     let even = pair(&priced["rows"][1], "break_even_usd_per_hour");
     let first = number(&priced["rows"][0]["usd_per_m_served"][1]);
     near(even[1], first * tokens[1] * 3600.0 / 1e6);
 }
 
 #[test]
-fn questions_that_cannot_be_are_refused_in_one_line() {
+fn bad_questions_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let refused = |args: &[&str], part: &str| common::refused(folder.path(), args, part);
     refused(&["sharing", "--workload", "no-such"], "unknown workload");
@@ -202,5 +202,5 @@ fn questions_that_cannot_be_are_refused_in_one_line() {
     refused(&["advise", "--profile", "deepseek-v3-nvfp4-8xgb300"], "--price");
     refused(&["generations", "--devices", "abacus"], "unknown device");
     refused(&["generations", "--realization", "0"], "--realization");
-    refused(&["generations", "--profile", "lab-tp4"], "made up");
+    refused(&["generations", "--profile", "lab-tp4"], "made-up profile");
 }

@@ -1,5 +1,5 @@
-//! Input that can't be used gets one line that says where and what was expected, status 2, and
-//! nothing half written.
+//! Bad input gets one line that says where and what was expected, exit status 2, and no partial
+//! files.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,7 +15,7 @@ fn loadgen(folder: &Path, args: &[&str]) -> Output {
         .expect("loadgen starts")
 }
 
-/// Refused with one line that contains all of `parts`.
+/// Checks that the command is refused with one line that contains all of `parts`.
 fn assert_refused(folder: &Path, args: &[&str], parts: &[&str]) {
     let output = loadgen(folder, args);
     let text = String::from_utf8_lossy(&output.stderr);
@@ -131,10 +131,13 @@ fn flags_are_refused_by_name() {
         ("sim --rate-scale NaN", &["--rate-scale", "'NaN'", scale]),
         ("sim --rate-scale 1e-300", &["--rate-scale", scale]),
         ("sim --rates 1,,2", &["--rates", "''", scale]),
-        ("sim --rates 1,1.0", &["--rates: 1 is named twice"]),
+        ("sim --rates 1,1.0", &["--rates: 1 is given twice"]),
         ("sim --rates 1 --rate-scale 2", &["--rates", "cannot be used with", "--rate-scale"]),
         ("sim --seed -1", &["--seed", "'-1'", "whole number"]),
-        ("sim --seed 18446744073709551615 --seeds 2", &["--seeds: 2 from 18446744073709551615"]),
+        (
+            "sim --seed 18446744073709551615 --seeds 2",
+            &["--seeds: 2 seeds from 18446744073709551615"],
+        ),
         ("sim --seeds 0", &["--seeds", "0 is not in 1..=10000"]),
         ("sim --policies all,random", &["--policies", "all", "round-robin"]),
         ("sim --policies random,random", &["--policies: policy label 'random' is used twice"]),
@@ -181,7 +184,7 @@ fn flags_are_refused_by_name() {
     }
     let empty = ["explain", "--target", "http://127.0.0.1:1", ""];
     assert_refused(here, &empty, &["<REQUEST_ID>", "value is required"]);
-    // Nobody is there: not the input's fault.
+    // No router answers there, which is not the input's fault.
     for args in ["run --target http://127.0.0.1:1", "explain --target http://127.0.0.1:1 a"] {
         let output = loadgen(here, &args.split(' ').collect::<Vec<_>>());
         let text = String::from_utf8_lossy(&output.stderr);
@@ -190,9 +193,9 @@ fn flags_are_refused_by_name() {
     }
 }
 
-/// Whatever a file holds: torn, binary, of another kind, too deep, too long.
+/// Files that are damaged, binary, of another kind, too deep or too long.
 #[test]
-fn files_that_are_not_what_they_should_be_are_refused_in_one_line() {
+fn files_of_another_kind_are_refused_in_one_line() {
     let folder = folder();
     let here = folder.path();
     let zipped = |text: &str| {
@@ -267,7 +270,11 @@ fn workloads_are_refused_by_line_and_field() {
         ("hop_us = 100.0", "hop_us = nan", "network.hop_us: NaN"),
         ("speedup = 10.0", "speedup = 1e5", "live.speedup: 100000, expected"),
         ("\"kv-aware\"]", "\"round-robin\"]", "policies: policy label 'round-robin' is used twice"),
-        ("policies = [\"round-robin\", \"kv-aware\"]", "policies = []", "policies: missing"),
+        (
+            "policies = [\"round-robin\", \"kv-aware\"]",
+            "policies = []",
+            "policies: none, expected at least one",
+        ),
     ];
     for (from, to, expected) in cases {
         assert!(scenario.contains(from), "{from}");
@@ -283,7 +290,7 @@ fn nothing_is_left_half_written() {
     write(here, "t.jsonl", "{oops");
     assert_refused(here, &["sim", "--trace", "t.jsonl", "--json", "out.json"], &["line 1"]);
     assert_refused(here, &["sim", "--json", "no/such/folder/out.json"], &["out.json"]);
-    // What is no file is not replaced by one.
+    // A path that is not a regular file is not replaced.
     #[cfg(unix)]
     {
         let output = loadgen(here, &["sim", "--workload", "commodity-qa", "--csv", "/dev/stdout"]);
@@ -295,7 +302,7 @@ fn nothing_is_left_half_written() {
 }
 
 #[test]
-fn a_log_that_was_changed_does_not_replay() {
+fn a_changed_record_does_not_replay() {
     let folder = folder();
     let here = folder.path();
     write(here, "t.jsonl", &format!("{GOOD}\n{GOOD}\n"));

@@ -1,4 +1,4 @@
-//! Workloads of several classes, and which of them stay on their users' devices.
+//! Mixed workloads, and which classes stay on their users' devices.
 
 mod common;
 
@@ -10,7 +10,7 @@ const SCENARIO: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/scenarios/hybrid-by-class.toml");
 
 #[test]
-fn each_class_goes_where_the_scenario_says_and_all_of_them_are_the_whole() {
+fn each_class_goes_where_the_scenario_says_and_the_classes_add_up() {
     let (table, report) = run(&["sim", "--scenario", SCENARIO]);
     let run = &report["runs"][0];
     let classes = run["classes"].as_array().expect("classes");
@@ -30,10 +30,10 @@ fn each_class_goes_where_the_scenario_says_and_all_of_them_are_the_whole() {
     assert!((ttft / of(run, "requests") - mean).abs() < 1e-9, "{ttft} {mean}");
 }
 
-/// Devices answer two classes in time and the third not; so they are out, however many requests of the
-/// other two there are.
+/// Devices answer two classes in time and the third not, so they are not chosen, however many requests
+/// the other two have.
 #[test]
-fn an_option_must_keep_the_slo_of_each_class_and_a_split_may_go_by_them() {
+fn an_option_must_keep_the_slo_of_each_class_and_a_split_may_be_by_class() {
     let args = ["advise", "--workload", "office", "--requests", "600", "--seeds", "1"];
     let (text, report) = run(&[&args[..], &["--monthly-requests", "200000000"]].concat());
     let classes = report["facts"]["devices"]["classes"].as_array().expect("classes");
@@ -60,7 +60,7 @@ fn an_option_must_keep_the_slo_of_each_class_and_a_split_may_go_by_them() {
 }
 
 #[test]
-fn classes_that_cannot_be_are_refused_in_one_line() {
+fn bad_classes_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let write = |name: &str, text: &str| -> PathBuf {
         let path = folder.path().join(name);
@@ -75,7 +75,7 @@ fn classes_that_cannot_be_are_refused_in_one_line() {
     };
     let sim = ["sim", "--scenario", "scenario.toml"];
     changed("\"code-completion\"]", "\"chess\"]");
-    refused(&sim, "'chess', expected some of: commodity-qa, code-completion, enterprise-kb");
+    refused(&sim, "'chess', expected one or more of: commodity-qa, code-completion, enterprise-kb");
     changed("workload = \"office\"", "workload = \"chat\"");
     refused(&sim, "devices.classes: the workload chat has no classes");
     changed("users = 1000", "tenants = [1]\nusers = 1000");
@@ -83,11 +83,11 @@ fn classes_that_cannot_be_are_refused_in_one_line() {
     let mix = |class: &str| write("mix.toml", &format!("name = \"mix\"\n[[class]]\n{class}\n"));
     let sim = ["sim", "--workload", "mix.toml"];
     for (class, part) in [
-        ("workload = \"office\"", "is mixed itself"),
+        ("workload = \"office\"", "is a mix itself"),
         ("workload = \"chess\"", "unknown workload"),
         ("workload = \"chat\"\nrate = 0.0", "rate 0, expected a number above 0"),
         ("workload = \"chat\"\nrequests = 0", "requests 0, expected at least 1"),
-        ("workload = \"chat\"\n[[class]]\nworkload = \"chat\"", "\"chat\" stands there twice"),
+        ("workload = \"chat\"\n[[class]]\nworkload = \"chat\"", "\"chat\" is used twice"),
         ("workload = \"chat\"\nweight = 1", "unknown field"),
         ("workload = \"closed.toml\"", "closed loop"),
     ] {

@@ -34,7 +34,7 @@ fn near(a: f64, b: f64) {
 }
 
 #[test]
-fn sides_and_parts_make_up_the_whole_and_a_price_is_what_it_is_the_price_of() {
+fn the_parts_add_up_and_a_price_applies_to_its_chip() {
     let folder = folder();
     let run = economics(folder.path(), &["--cost"]);
     let number = |value: &Value| value.as_f64().expect("a number");
@@ -61,11 +61,11 @@ fn sides_and_parts_make_up_the_whole_and_a_price_is_what_it_is_the_price_of() {
     near(workers(&dearer), 2.0 * workers(&run));
     near(number(&dearer["economics"]["total"]["kwh"]), number(&whole["total"]["kwh"]));
     let plain = economics(folder.path(), &[]);
-    assert!(plain.get("economics").is_none(), "costs are reckoned where somebody asks");
+    assert!(plain.get("economics").is_none(), "costs are computed only if a flag asks for them");
 }
 
 #[test]
-fn prices_that_cannot_be_are_refused_in_one_line() {
+fn bad_prices_are_refused_in_one_line() {
     let folder = folder();
     let sheet = include_str!("../../deploy/economics.toml");
     let refused = |args: &[&str], parts: &[&str]| {

@@ -1,5 +1,5 @@
-//! `loadgen fidelity` and `loadgen fit` as a person calls them. What needs the shared measurements runs
-//! where they are and says that it skips where they are not.
+//! `loadgen fidelity` and `loadgen fit` on small measurements. Tests on published measurements are in
+//! `with_data.rs`.
 
 use serde_json::Value;
 use std::path::Path;
@@ -27,8 +27,8 @@ fn said(output: &Output) -> String {
     out + &err
 }
 
-/// Steps of a device that computes at 60 % and reads at 80 %, made up by hand for a model of 8 * 10^9
-/// weights.
+/// Made-up steps of a device that computes at 60 % and reads at 80 % of its peaks, for a model of
+/// 8 * 10^9 weights.
 fn steps() -> String {
     let mut rows = HEADER.to_owned();
     for tokens in [1024, 2048, 4096, 8192] {
@@ -43,7 +43,7 @@ fn steps() -> String {
 }
 
 #[test]
-fn a_device_is_fitted_and_then_served_with() {
+fn a_fitted_device_can_be_used_in_a_profile() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let here = folder.path();
     std::fs::write(here.join("mine.toml"), DEVICE).expect("a file can be written");
@@ -68,7 +68,7 @@ block_size = 16\n";
     let run = ["sim", "--profile", "own.toml", "--workers", "4", "--policies", "kv-aware"];
     let output = loadgen(here, &run);
     assert!(said(&output).contains("8 steps of llama-3.1-8b"), "{}", said(&output));
-    // The same on hardware that nobody measured.
+    // The same on hardware without measurements.
     std::fs::write(here.join("own.toml"), deployment.replace("fitted.toml", "mi300x"))
         .expect("a file can be written");
     let output = loadgen(here, &[&run[..], &["--json", "r.json"]].concat());
@@ -80,7 +80,7 @@ block_size = 16\n";
 }
 
 #[test]
-fn measurements_that_can_not_be_read_are_named() {
+fn unreadable_measurements_are_refused_by_file_and_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let here = folder.path();
     let output = loadgen(here, &["fidelity", "--reference", "nowhere"]);
@@ -98,7 +98,7 @@ fn measurements_that_can_not_be_read_are_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("engine_steps.csv:3"), "{}", said(&output));
     assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
-    // What is not known is counted, not dropped in silence.
+    // Unknown rows are counted in the report.
     std::fs::write(here.join("engine_steps.csv"), steps()).expect("a file can be written");
     let output = loadgen(here, &["fidelity", "--reference", "."]);
     assert!(output.status.success(), "{}", said(&output));

@@ -1,4 +1,4 @@
-//! Scenarios whose fleets mix profiles: what a report says of each group, and what is refused.
+//! Fleets of several profiles: the report of each group, and bad scenarios.
 
 use serde_json::Value;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn sim(folder: &Path, args: &[&str]) -> Output {
 fn a_report_names_every_group_with_its_standing() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let text = SCENARIO.replace("llama-70b-fp8-2xh100", "other.toml");
-    // The same model on a device that nobody measured.
+    // The same model on a device without measurements.
     let other = include_str!("../../deploy/profiles/llama-70b-nvfp4-b200.toml");
     std::fs::write(folder.path().join("other.toml"), other).expect("a file can be written");
     std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
@@ -41,7 +41,7 @@ fn a_report_names_every_group_with_its_standing() {
             groups.iter().map(|group| group[key].as_u64().expect("tokens")).sum()
         };
         let computed = run["prefill_tokens_computed"].as_u64().expect("tokens");
-        assert!(tokens("prefill_tokens") >= computed, "every prompt was computed by somebody");
+        assert!(tokens("prefill_tokens") >= computed, "each prompt was computed by a worker");
     }
     for name in ["llama-70b-fp8-4xh100", "llama-70b-nvfp4-b200"] {
         assert!(table.contains(&format!("Profile {name}: ")), "{table}");
@@ -49,7 +49,7 @@ fn a_report_names_every_group_with_its_standing() {
 }
 
 #[test]
-fn a_report_says_what_was_handed_over() {
+fn a_report_shows_the_kv_transfers() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let text = include_str!("../../deploy/scenarios/prefill-decode.toml");
     std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
@@ -76,14 +76,14 @@ fn a_report_says_what_was_handed_over() {
 }
 
 #[test]
-fn a_live_leg_hands_over_what_its_simulation_does() {
+fn a_live_run_transfers_the_same_kv_as_its_simulation() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let text = include_str!("../../deploy/scenarios/prefill-decode.toml");
     std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.current_dir(folder.path()).args(["compare", "--scenario", "s.toml"]);
     command.args(["--policies", "round-robin", "--live-requests", "24", "--json", "out.json"]);
-    // Its times are not looked at, so a machine that is too slow for them does no harm.
+    // Times are not compared, so a slow machine does not matter.
     let output = command.output().expect("loadgen starts");
     let json = std::fs::read_to_string(folder.path().join("out.json"));
     let json = json.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -99,14 +99,14 @@ fn a_live_leg_hands_over_what_its_simulation_does() {
     let bytes_a_token = &report["config"]["groups"][0]["profile"]["kv_bytes_per_token"];
     assert_eq!(figure("requests"), 24);
     assert_eq!(figure("bytes"), figure("tokens") * bytes_a_token.as_u64().expect("bytes"));
-    // What a decoder holds already depends on the order in which answers end.
+    // Which blocks a decode worker already holds depends on the order in which answers end.
     let simulated = slice["engine"]["handover"]["tokens"].as_f64().expect("a count");
     let ratio = figure("tokens") as f64 / simulated;
     assert!((0.8..1.25).contains(&ratio), "{ratio}: {moved} live, {simulated} tokens simulated");
 }
 
 #[test]
-fn roles_that_can_not_be_are_refused_in_one_line() {
+fn bad_roles_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let text = include_str!("../../deploy/scenarios/prefill-decode.toml");
     let refused = |text: &str, parts: &[&str]| {
@@ -126,7 +126,7 @@ fn roles_that_can_not_be_are_refused_in_one_line() {
 }
 
 #[test]
-fn fleets_that_can_not_be_are_refused_in_one_line() {
+fn bad_fleets_are_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let refused = |text: &str, args: &[&str], parts: &[&str]| {
         std::fs::write(folder.path().join("s.toml"), text).expect("a file can be written");

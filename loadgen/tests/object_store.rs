@@ -1,4 +1,4 @@
-//! An object store in the place of a context-memory pool, as `docs/pools.md` has it.
+//! An object store instead of a context-memory pool, as in `docs/pools.md`.
 
 mod common;
 
@@ -6,17 +6,17 @@ use common::loadgen;
 use common::object_store::{SCENARIO, finds_as_much_and_gives_less, play};
 
 #[test]
-fn an_object_store_finds_what_a_context_memory_does_and_gives_less() {
+fn an_object_store_has_the_hits_of_a_context_memory_and_gains_less() {
     let (table, runs) = play(&[]);
     finds_as_much_and_gives_less(&runs);
-    for part in ["links busy %", "kv-aware, +object store"] {
+    for part in ["Links busy, in %", "kv-aware, +object store"] {
         assert!(table.contains(part), "{table}");
     }
     assert!(runs[1]["engine"]["pool"].is_null() && runs[2]["engine"]["peers"].is_null());
 }
 
 #[test]
-fn another_pool_that_cannot_be_is_refused_in_one_line() {
+fn a_bad_pool_of_a_variant_is_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let text = std::fs::read_to_string(SCENARIO).expect("the scenario is there");
     let refused = |from: &str, to: &str, part: &str| {

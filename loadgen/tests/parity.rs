@@ -1,13 +1,13 @@
-//! Live against simulated: the same requests, through sockets and in virtual time. The one test
-//! that depends on the clock, so it judges only runs that call themselves valid, and fails after three that
-//! were not or in which the two differ.
+//! Live against simulated: the same requests through sockets and in virtual time. This is the only test
+//! that depends on the clock. It judges only valid runs, and fails after three attempts that were not
+//! valid or in which the two differ.
 
 use serde_json::Value;
 use std::process::Command;
 
 const ATTEMPTS: u32 = 3;
 
-/// The report of a `compare`, and whether all of it is valid.
+/// The report of a `compare`, and whether all its runs are valid.
 fn compare(args: &[&str]) -> (Value, bool) {
     let folder = tempfile::tempdir().expect("a folder for files");
     let json = folder.path().join("out.json");
@@ -42,14 +42,14 @@ fn mean_ttft(run: &Value) -> f64 {
     run["ttft_s"]["mean"].as_f64().expect("a number")
 }
 
-/// Tokens that came from a pool or from peers, as a share of all prompt tokens.
+/// Prompt tokens that came from a pool or from peers, in percent.
 fn fetched_percent(run: &Value) -> f64 {
     let by_origin = run["hit_rate_by_tier"].as_array().expect("a list");
     by_origin[4..].iter().map(|rate| rate.as_f64().expect("a number") * 100.0).sum()
 }
 
-/// Runs until a valid run has live and simulated agree. What else a busy machine does can only push
-/// them apart; a difference that is the code's is there in each attempt.
+/// Repeats until a run is valid and live and simulated agree. A busy machine can only push them apart,
+/// and a difference in the code is there in each attempt.
 fn assert_parity(args: &[&str]) -> Value {
     let mut why = Vec::new();
     for _ in 0..ATTEMPTS {
@@ -63,7 +63,7 @@ fn assert_parity(args: &[&str]) -> Value {
     panic!("{ATTEMPTS} runs in a row: {}", why.join("; "));
 }
 
-/// Where a report's live legs are not what their simulations are.
+/// How the live runs of a report differ from their simulations. None: they agree.
 fn apart(report: &Value) -> Option<String> {
     for policy in ["round-robin", "kv-aware"] {
         let (live, sim) = (find(report, policy, "live"), find(report, policy, "sim-slice"));
@@ -83,7 +83,7 @@ fn apart(report: &Value) -> Option<String> {
     None
 }
 
-// One test, since two fleets at once would take the machine from each other.
+// One test, since two fleets at the same time would slow each other.
 #[test]
 fn a_live_fleet_and_its_simulation_agree() {
     let report = assert_parity(&[]);
@@ -96,7 +96,7 @@ fn a_live_fleet_and_its_simulation_agree() {
     }
     let long = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/long-messages.toml");
     assert_parity(&["--workload", long, "--speedup", "20", "--live-requests", "120"]);
-    // With a pool's process and workers that lend to each other.
+    // With a pool, and with peer fetches.
     let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shared-pool.toml");
     let report = assert_parity(&["--scenario", shared]);
     for policy in ["round-robin", "kv-aware"] {

@@ -1,5 +1,4 @@
-//! What scripts rely on: the JSON's shape, the same bytes for the same seed, and the trace figures
-//! that anyone can compute.
+//! What scripts rely on: the shape of the JSON, and the same bytes for the same seed.
 
 mod common;
 

@@ -1,5 +1,4 @@
-//! The Parquet of `--parquet`, read back: what it says of each request adds up to what the report
-//! says of all.
+//! The file of `--parquet`, read back: its rows add up to the figures of the report.
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
@@ -13,7 +12,7 @@ fn loadgen(folder: &Path, args: &[&str]) -> Output {
     command.current_dir(folder).args(args).output().expect("loadgen starts")
 }
 
-/// A request as the file has it, by column.
+/// A request: the columns of its row by name.
 type Row = parquet::record::Row;
 
 struct Rows {
@@ -128,9 +127,9 @@ fn a_seed_gives_the_same_bytes() {
     assert_ne!(bytes("5", "a"), bytes("6", "c"));
 }
 
-/// Of a request that is not answered there is a row too.
+/// A request without an answer has a row too.
 #[test]
-fn what_failed_has_a_row_that_says_why() {
+fn a_failed_request_has_a_row_that_says_why() {
     let folder = folder();
     let args = ["sim", "--workload", "w.toml", "--hbm-tokens", "8000", "--parquet", "r.parquet"];
     let output = loadgen(folder.path(), &args);
@@ -148,7 +147,7 @@ fn what_failed_has_a_row_that_says_why() {
 }
 
 #[test]
-fn a_file_that_cannot_be_is_refused_before_the_work() {
+fn a_bad_path_is_refused_before_the_run() {
     let folder = folder();
     let here = folder.path();
     std::fs::create_dir(here.join("taken")).expect("a folder");
@@ -164,7 +163,7 @@ fn a_file_that_cannot_be_is_refused_before_the_work() {
         assert_eq!((output.status.code(), text.lines().count()), (Some(2), 1), "{text}");
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
-    // What stands there already is replaced, but only by a whole file.
+    // An existing file is replaced only by a complete one.
     std::fs::write(here.join("r.parquet"), "old").expect("a file can be written");
     assert!(
         !loadgen(here, &["sim", "--workload", "none", "--parquet", "r.parquet"]).status.success()

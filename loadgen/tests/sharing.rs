@@ -1,4 +1,4 @@
-//! Sharing scopes by what they are worth: each circle finds what the narrower one finds, and more.
+//! Hit rates of the sharing scopes: a wider scope finds what a narrower one finds, and more.
 
 mod common;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use std::process::Command;
 
 #[test]
-fn each_scope_finds_more_than_the_one_within_it() {
+fn each_scope_finds_more_than_the_narrower_one() {
     let rungs = ladder(&["--workload", "enterprise-kb"]);
     climbs(&rungs);
-    // The documents are the tenants' own; the operator's system prompts are what all can share.
+    // Documents belong to tenants. The operator's system prompts are the part that all can share.
     let public = hits(&sim(&[
         "--workload",
         "enterprise-kb",
@@ -26,13 +26,13 @@ fn each_scope_finds_more_than_the_one_within_it() {
     assert!(alone[2] > 0.05, "{alone:?}");
 }
 
-/// The fleet of a live leg is given the tenants, their tokens and what is public; its slice in virtual
-/// time finds the same, but for what timing changes.
+/// The fleet of a live run has the tenants, their tokens and the public prefixes. Its simulation finds
+/// the same, except for effects of timing.
 #[test]
-fn a_live_leg_plays_the_tenants_too() {
+fn a_live_run_has_the_tenants_too() {
     let folder = tempfile::tempdir().expect("a folder for files");
     let json = folder.path().join("out.json");
-    // Status 1 says that the machine was too slow for the pace, which is not asked here.
+    // Status 1 means that the machine was too slow, which does not matter here.
     let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
         .args(["compare", "--workload", "enterprise-kb", "--policies", "kv-aware"])
         .args(["--workers", "2", "--tenants", "3", "--sharing", "tenant+public"])

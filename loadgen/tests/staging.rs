@@ -1,6 +1,6 @@
-//! What operators do to a fleet in staging, while `loadgen run` drives it: a worker is drained and
-//! removed, another joins, the policy changes and changes back. Nobody's request may fail. Router and
-//! workers are the code of the binaries on real sockets.
+//! What operators do to a fleet in staging, while `loadgen run` sends requests to it: a worker is
+//! drained and removed, another joins, the policy changes and changes back. No request may fail. Router
+//! and workers are the code of the binaries on real sockets.
 
 use parquet::file::reader::SerializedFileReader;
 use serde_json::Value;
@@ -33,7 +33,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A worker's URL. It ends with the test's runtime.
+/// The URL of a new worker. The worker ends with the test's runtime.
 async fn worker() -> String {
     let (listener, address) = listen().await;
     let profile: Profile = toml::from_str(PROFILE).expect("a profile");
@@ -51,7 +51,7 @@ struct Staging {
 }
 
 impl Staging {
-    /// Returns when all have joined.
+    /// Returns when all workers have joined.
     async fn start(workers: usize) -> Self {
         Self::start_with(workers, |_| {}).await
     }
@@ -93,7 +93,7 @@ impl Staging {
         tokio::time::timeout(LIMIT, waiting).await.expect("it comes true in time");
     }
 
-    /// Some 0.7 requests a model second of the default workload.
+    /// About 0.7 requests per model second, of the default workload.
     fn run(&self, args: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_loadgen"))
             .current_dir(self.folder.path())
@@ -121,7 +121,7 @@ async fn ended(child: Child) -> Output {
     output.expect("a thread").expect("its output")
 }
 
-/// Requests by worker.
+/// Number of requests of each worker.
 fn served(path: &Path) -> BTreeMap<i64, usize> {
     let file = std::fs::File::open(path).expect("rows were written");
     let mut served = BTreeMap::new();
@@ -135,7 +135,7 @@ fn served(path: &Path) -> BTreeMap<i64, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_that_is_worked_on_fails_nobody() {
+async fn changes_to_a_running_fleet_fail_no_request() {
     let mut staging = Staging::start(4).await;
     let flags = ["--requests", "100", "--nonce", "7", "--check-tokens", "--parquet", "run.parquet"];
     let run = staging.run(&flags);
@@ -171,7 +171,7 @@ async fn a_fleet_that_is_worked_on_fails_nobody() {
     assert_eq!(served.values().sum::<usize>(), 100);
     assert!(served.contains_key(&4), "the new worker got something: {served:?}");
 
-    // Of a request that just ran, by the name that the report gives.
+    // Explain a request that just ran, by its id in the report.
     let name = run["live"]["slowest"]["request_id"].as_str().expect("a name");
     assert!(name.starts_with("lg-7-") && said.contains(name), "{said}");
     let explain = Command::new(env!("CARGO_BIN_EXE_loadgen"))
@@ -180,12 +180,12 @@ async fn a_fleet_that_is_worked_on_fails_nobody() {
         .expect("loadgen starts");
     let receipt = String::from_utf8_lossy(&explain.stdout);
     assert!(explain.status.success() && receipt.starts_with(name), "{receipt}");
-    assert!(receipt.contains("candidate") && receipt.contains("w0"), "{receipt}");
+    assert!(receipt.contains("prefill s") && receipt.contains("w0"), "{receipt}");
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupted_run_reports_what_it_has() {
+async fn an_interrupted_run_reports_its_answers_so_far() {
     let mut staging = Staging::start(2).await;
     let run = staging.run(&["--requests", "1000", "--parquet", "run.parquet"]);
     staging.wait_for(|all| all.iter().any(|worker| worker.active_requests > 0)).await;
@@ -207,17 +207,17 @@ async fn an_interrupted_run_reports_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pace_that_is_not_the_fleets_is_refused() {
+async fn a_speedup_other_than_the_fleets_is_refused() {
     let staging = Staging::start(1).await;
     let output = ended(staging.run(&["--speedup", "3"])).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
-    assert!(said.contains("--speedup: 3, ") && said.contains("runs at 20"), "{said}");
+    assert!(said.contains("--speedup: 3, ") && said.contains("run at 20"), "{said}");
 }
 
-/// A router that knows its clients by tokens serves who has them, and each tenant's requests are its own.
+/// A router with tokens serves clients that have one, and each request belongs to its token's tenant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tenants_are_played_with_their_tokens() {
+async fn each_tenants_requests_carry_its_token() {
     let token = |name: &str| format!("the-token-of-{name}");
     let staging = Staging::start_with(2, |config| {
         let tenant = |name: &str| TenantConfig {

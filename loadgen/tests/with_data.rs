@@ -1,7 +1,7 @@
-//! Checks on public traces and published measurements. They are not in the repository: a test whose
-//! data are missing is counted as ignored, never as passed.
+//! Checks on public traces and published measurements, which are not in the repository. A test without
+//! its data counts as ignored, never as passed.
 //!
-//! The data are looked for in `../shared` beside the checkout.
+//! The data are in `../shared` beside the checkout.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
-/// A test that needs `data`, ignored where they are missing.
+/// A test that needs `data`. It is ignored if they are missing.
 fn test(name: &str, data: &str, check: fn()) -> Trial {
     let run = move || {
         check();
@@ -40,7 +40,7 @@ fn test(name: &str, data: &str, check: fn()) -> Trial {
     Trial::test(name, run).with_ignored_flag(!Path::new(data).exists())
 }
 
-/// Figures that anyone can compute from the trace, on one worker that forgets nothing.
+/// Figures that follow from the trace alone, on one worker with unlimited memory.
 fn conversation_hits() {
     let hit = |block_size: &str| {
         let flags = ["--workers", "1", "--hbm-tokens", "unlimited", "--policies", "round-robin"];
@@ -86,7 +86,7 @@ fn fidelity_gates() {
     let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
     let text = format!("{out}{err}");
     assert!(output.status.success(), "{text}");
-    // The one gate that is known to be missed, with its cause beside it.
+    // One gate is known to be missed. The report says why.
     let missed: Vec<&str> = text.lines().filter(|line| line.contains("MISSED")).collect();
     let is_known = |line: &&str| line.starts_with("the same, beyond 64 too (the servers' limits");
     assert!(missed.iter().all(is_known), "{missed:?}");

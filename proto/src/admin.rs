@@ -1,4 +1,4 @@
-//! What an explanation is called on the wire, and what a worker's standing is called in words.
+//! Explanations as messages, and the names of worker states.
 
 use crate::v1::{self, WorkerStanding};
 use crate::vllm::GenerateRequest;
@@ -7,6 +7,7 @@ use serde::Serializer;
 use tonic::Status;
 use warmpath_core::routing::explain::{Candidate, Explanation, Outcome};
 
+/// The name of a worker state, for text and JSON.
 pub const fn standing_name(standing: WorkerStanding) -> &'static str {
     match standing {
         WorkerStanding::Unspecified => "unknown",
@@ -17,23 +18,25 @@ pub const fn standing_name(standing: WorkerStanding) -> &'static str {
     }
 }
 
-/// In JSON a standing is a word.
+/// Writes a worker state by its name in JSON.
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's shape
 pub(crate) fn write_standing<S: Serializer>(standing: &i32, to: S) -> Result<S::Ok, S::Error> {
     let standing = WorkerStanding::try_from(*standing).unwrap_or_default();
     to.serialize_str(standing_name(standing))
 }
 
-/// The request that is to be evaluated.
+/// Decodes the request of an `Explain` call. The error is INVALID_ARGUMENT.
 pub fn request_from_wire(bytes: &[u8]) -> Result<GenerateRequest, Status> {
     GenerateRequest::decode(bytes)
         .map_err(|error| Status::invalid_argument(format!("generate_request: {error}")))
 }
 
+/// Encodes a request for an `Explain` call.
 pub fn request_to_wire(request: &GenerateRequest) -> Vec<u8> {
     request.encode_to_vec()
 }
 
+/// An explanation as the answer of `Explain`. `request_id` is the client's id.
 pub fn explanation_to_wire(request_id: &str, explanation: &Explanation) -> v1::ExplainResponse {
     v1::ExplainResponse {
         request_id: request_id.to_owned(),

@@ -1,10 +1,10 @@
-//! Model time and the wall clock. The origin is each process's own, so no instant crosses the wire;
-//! only the speedup is common to a run.
+//! Model time and the wall clock. Each process has its own origin, so no message carries an instant.
+//! Only the speedup is common to all processes of a run.
 
 use std::time::{Duration, Instant as WallInstant};
 use warmpath_core::time::{Duration as ModelDuration, Instant};
 
-/// Model time runs `speedup` times as fast as the wall clock, from `origin` on.
+/// A clock of model time, which runs `speedup` times as fast as the wall clock from `origin` on.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelClock {
     origin: WallInstant,
@@ -12,36 +12,39 @@ pub struct ModelClock {
 }
 
 impl ModelClock {
-    /// `speedup` is in model seconds a wall second, finite and above 0.
+    /// A clock that starts now. `speedup` is in model seconds a wall second.
     pub fn starting_now(speedup: f64) -> Self {
         Self::new(WallInstant::now(), speedup)
     }
 
+    /// A clock that starts at `origin`. Panics unless `speedup` is finite and above 0.
     pub fn new(origin: WallInstant, speedup: f64) -> Self {
-        assert!(speedup.is_finite() && speedup > 0.0, "a speedup of {speedup}");
+        assert!(speedup.is_finite() && speedup > 0.0, "speedup {speedup}, expected above 0");
         Self { origin, speedup }
     }
 
+    /// Model seconds a wall second.
     pub const fn speedup(&self) -> f64 {
         self.speedup
     }
 
+    /// The model time now.
     pub fn now(&self) -> Instant {
         self.at(WallInstant::now())
     }
 
-    /// The model instant at a wall instant; the start for everything before the origin.
+    /// The model time at a wall instant; the start for an instant before the origin.
     pub fn at(&self, wall: WallInstant) -> Instant {
         let elapsed = wall.saturating_duration_since(self.origin);
         Instant::from_nanos((elapsed.as_nanos() as f64 * self.speedup) as u64)
     }
 
-    /// The first wall instant at which [`ModelClock::at`] has reached `at`, to the nanosecond.
+    /// The first wall instant, to the nanosecond, at which the model time is `at`.
     pub fn wall(&self, at: Instant) -> WallInstant {
         self.origin + self.wall_span_ns(at.as_nanos())
     }
 
-    /// How long a span of model time takes on the wall clock.
+    /// The wall time that a span of model time takes.
     pub fn wall_span(&self, span: ModelDuration) -> Duration {
         self.wall_span_ns(span.as_nanos())
     }
@@ -56,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_back_is_the_same_instant_or_just_after() {
+    fn a_model_time_to_wall_and_back_is_the_same_or_just_after() {
         for speedup in [0.1, 1.0, 3.0, 20.0, 1_000.0] {
             let clock = ModelClock::starting_now(speedup);
             for ns in [0, 1, 999, 1_000_000, 3_333_333_333, 86_400_000_000_000] {

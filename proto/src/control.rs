@@ -1,30 +1,32 @@
-//! vLLM's control calls, as far as a server without weights can answer them. Router and worker say
-//! what differs between them; everything else is refused here, by name.
+//! vLLM's control calls, as far as a server without weights can answer them. Router and worker
+//! implement [`Controlled`]; all other calls are UNIMPLEMENTED.
 
 use crate::status::not_simulated;
 use crate::vllm::{self, control_server::Control};
 use std::sync::Arc;
 use tonic::{Extensions, Request, Response, Status};
 
-/// Response metadata of `GetServerInfo`: how fast model time runs, which no engine but a simulated one
-/// has. A client that plays a workload must keep the same pace.
+/// Response metadata of `GetServerInfo`: the speed of model time, which only simulated engines have. A
+/// client that plays a workload must use the same speed.
 pub const SPEEDUP: &str = "x-warmpath-speedup";
 
-/// What a server must know to answer.
+/// The server behind the control calls.
 #[tonic::async_trait]
 pub trait Controlled: Send + Sync + 'static {
+    /// The answer to `GetServerInfo`.
     fn server_info(&self) -> vllm::ServerInfo;
 
     /// Model seconds a wall second.
     fn speedup(&self) -> f64;
 
-    /// An error where no model is served yet.
+    /// The name of the served model. The error is UNAVAILABLE before a model is served.
     fn model(&self) -> Result<String, Status>;
 
-    /// Ends the requests that this caller named so; unknown names are no error.
+    /// Ends the caller's requests with these ids. Unknown ids are no error.
     async fn abort(&self, caller: &Extensions, request_ids: &[String]) -> Result<(), Status>;
 }
 
+/// The control service of a server.
 #[derive(Debug)]
 pub struct ControlService<T>(pub Arc<T>);
 
@@ -65,7 +67,7 @@ macro_rules! control {
                 Ok(Response::new(vllm::AbortResponse {}))
             }
 
-            /// None: what is cached is told by `warmpath.v1.WorkerState`.
+            /// Empty: `warmpath.v1.WorkerState` has the KV events.
             async fn get_kv_event_sources(
                 &self,
                 _: Request<vllm::GetKvEventSourcesRequest>,

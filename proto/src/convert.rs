@@ -1,7 +1,7 @@
-//! Between the wire's words and the core's. Nothing else knows both; generated types go no further
-//! than here and the services that send and receive them.
+//! Conversion between messages and core types. Only this module and the services that send and
+//! receive messages use generated types.
 //!
-//! Whoever decodes gives the source, since a worker does not know what number a router gave it.
+//! The reader passes in the source's id, because a worker does not know its number in the router.
 
 use crate::v1::{self, kv_event, watch_response};
 use crate::{HASH_SCHEME, v1::WatchResponse};
@@ -18,39 +18,88 @@ const HASH_BYTES: usize = 16;
 /// Blocks in one chunk of a snapshot: 512 KiB of hashes.
 const CHUNK_BLOCKS: u32 = 32_768;
 
-/// A message that can't be.
+/// A message with an invalid field.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("role {0}, expected 0 to 2")]
+    /// The worker's role is unknown.
+    #[error("role: {0}, expected 0 to 2")]
     Role(i32),
-    #[error("tier {tier}, expected below {MAX_TIERS}")]
-    Tier { tier: u32 },
-    #[error("{bytes} bytes of hashes, expected a multiple of {HASH_BYTES} above 0")]
-    Hashes { bytes: usize },
-    #[error("run starts at block {start}, its hashes at {base}, expected at {expected}")]
-    Base { start: u32, base: u32, expected: u32 },
-    #[error("run starts at block {start}, its hashes end at {end}")]
-    Start { start: u32, end: u64 },
-    #[error("run ends at block {end} of {block_size} tokens, expected below {} tokens", u32::MAX)]
-    TooLong { end: u64, block_size: u32 },
-    #[error("{got} tiers reported, expected {MAX_TIERS}")]
-    Tiers { got: usize },
-    #[error("message has no {field}")]
-    Missing { field: &'static str },
-    #[error("block size is {0}, expected 1 to 65536 tokens")]
+    /// A tier's number is too high.
+    #[error("tier: {tier}, expected 0 to {}", MAX_TIERS - 1)]
+    Tier {
+        /// The number that was sent.
+        tier: u32,
+    },
+    /// A list of hashes has a wrong length.
+    #[error("hashes: {bytes} bytes, expected a multiple of {HASH_BYTES} above 0")]
+    Hashes {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The hashes of a run do not start at its anchor.
+    #[error("base: {base} for a run from block {start}, expected {expected}")]
+    Base {
+        /// The first block of the run.
+        start: u32,
+        /// The first block with a hash.
+        base: u32,
+        /// The anchor of the run.
+        expected: u32,
+    },
+    /// The hashes of a run end before its first block.
+    #[error("start: {start} with hashes up to block {end}, expected a smaller start")]
+    Start {
+        /// The first block of the run.
+        start: u32,
+        /// The block after the last hash.
+        end: u64,
+    },
+    /// A run ends after 2^32 tokens.
+    #[error("run of {end} blocks of {block_size} tokens, expected at most {} tokens", u32::MAX)]
+    TooLong {
+        /// The block after the last one.
+        end: u64,
+        /// Tokens a block.
+        block_size: u32,
+    },
+    /// A load report has a wrong number of tiers.
+    #[error("blocks_by_tier: {got} tiers, expected {MAX_TIERS}")]
+    Tiers {
+        /// The number that was sent.
+        got: usize,
+    },
+    /// A field is missing.
+    #[error("{field}: missing, expected a value")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// The block size is out of range.
+    #[error("block_size: {0}, expected 1 to 65536 tokens")]
     BlockSize(u32),
+    /// A chunk does not belong to the chunks before it.
     #[error(
-        "snapshot chunk of epoch {got_epoch} at batch {got}, the one before of {epoch} at {seq}"
+        "snapshot chunk of epoch {got_epoch}, batch {got}, expected epoch {epoch}, batch {seq} as \
+         in the chunk before"
     )]
-    TornSnapshot { epoch: u64, seq: u64, got_epoch: u64, got: u64 },
+    TornSnapshot {
+        /// The epoch of the chunks before.
+        epoch: u64,
+        /// The batch of the chunks before.
+        seq: u64,
+        /// The epoch that was sent.
+        got_epoch: u64,
+        /// The batch that was sent.
+        got: u64,
+    },
 }
 
-/// A message of the feed.
+/// Wraps a message of the feed.
 pub fn response(message: watch_response::Message) -> WatchResponse {
     WatchResponse { message: Some(message) }
 }
 
-/// The names of blocks `from..to` of a chain.
+/// The hashes of blocks `from..to` of a chain.
 fn hashes_to_wire(chain: &Chain, from: u32, to: u32) -> Vec<u8> {
     let mut hashes = Vec::with_capacity((to - from) as usize * HASH_BYTES);
     for block in from..to {
@@ -59,7 +108,7 @@ fn hashes_to_wire(chain: &Chain, from: u32, to: u32) -> Vec<u8> {
     hashes
 }
 
-/// The chain whose names from `base` on stand there.
+/// The chain with these hashes from block `base` on.
 fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chain>, DecodeError> {
     if !hashes.len().is_multiple_of(HASH_BYTES) {
         return Err(DecodeError::Hashes { bytes: hashes.len() });
@@ -75,13 +124,15 @@ fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chai
     Ok(Arc::new(Chain::from_wire(block_size, base, named.collect())))
 }
 
-/// The run's chain must be known from the anchor above it on, as a worker's own chains are.
+/// Encodes a run. Its chain must have the hashes from the anchor above the run on, as the chains of a
+/// worker do.
 pub fn run_to_wire(tier: TierId, run: &BlockRun) -> v1::Run {
     let base = anchor_above(run.start);
     let hashes = hashes_to_wire(&run.chain, base, run.end);
     v1::Run { tier: u32::from(tier.0), start: run.start, base, hashes }
 }
 
+/// Decodes a run of a source with this block size.
 pub fn run_from_wire(block_size: u32, run: &v1::Run) -> Result<(TierId, BlockRun), DecodeError> {
     let &v1::Run { tier, start, base, ref hashes } = run;
     if tier as usize >= MAX_TIERS {
@@ -101,11 +152,12 @@ pub fn run_from_wire(block_size: u32, run: &v1::Run) -> Result<(TierId, BlockRun
     Ok((TierId(tier as u8), BlockRun { chain, start, end: end as u32 }))
 }
 
-/// The run's chain must be known from its start.
+/// Encodes a run with all hashes of its text up to its end. Its chain must have all of them.
 pub fn stretch_to_wire(run: &BlockRun) -> v1::Stretch {
     v1::Stretch { start: run.start, hashes: hashes_to_wire(&run.chain, 0, run.end) }
 }
 
+/// Decodes a run with all hashes of its text.
 pub fn stretch_from_wire(block_size: u32, stretch: &v1::Stretch) -> Result<BlockRun, DecodeError> {
     let run = prompt_from_wire(block_size, &stretch.hashes)?;
     if run.end <= stretch.start {
@@ -114,25 +166,26 @@ pub fn stretch_from_wire(block_size: u32, stretch: &v1::Stretch) -> Result<Block
     Ok(BlockRun { start: stretch.start, ..run })
 }
 
-/// The first `blocks` blocks of a prompt.
+/// Encodes the hashes of a prompt's first `blocks` blocks.
 pub fn prompt_to_wire(chain: &Chain, blocks: u32) -> Vec<u8> {
     hashes_to_wire(chain, 0, blocks)
 }
 
-/// May be empty: a prompt without a full block.
+/// Decodes the hashes of a prompt. The run is empty for a prompt without a full block.
 pub fn prompt_from_wire(block_size: u32, hashes: &[u8]) -> Result<BlockRun, DecodeError> {
     let chain = chain_from_wire(block_size, 0, hashes)?;
     let end = chain.blocks();
     Ok(BlockRun { chain, start: 0, end })
 }
 
-/// What a transfer of these blocks is checked by.
+/// The digest by which the receiver of these blocks checks the transfer.
 pub fn checksum(run: &BlockRun) -> v1::Digest {
     let mut digest = Digest::default();
     digest.add(TierId::HBM, run);
     digest_to_wire(digest)
 }
 
+/// Encodes a batch.
 pub fn batch_to_wire(batch: &KvBatch) -> v1::KvBatch {
     let event = |event: &KvEvent| v1::KvEvent {
         event: Some(match event {
@@ -145,6 +198,7 @@ pub fn batch_to_wire(batch: &KvBatch) -> v1::KvBatch {
     v1::KvBatch { epoch: batch.epoch, seq: batch.seq, events }
 }
 
+/// Decodes a batch of `source`.
 pub fn batch_from_wire(
     source: impl Into<SourceId>,
     block_size: u32,
@@ -164,7 +218,7 @@ pub fn batch_from_wire(
     Ok(KvBatch { source: source.into(), epoch: batch.epoch, seq: batch.seq, events })
 }
 
-/// A snapshot in messages well below 1 MiB; one at least, and the last one says so.
+/// Encodes a snapshot as chunks well below 1 MiB. There is at least one; the last one is marked.
 pub fn snapshot_to_wire(snapshot: &Snapshot) -> Vec<v1::SnapshotChunk> {
     let Snapshot { epoch, seq, .. } = *snapshot;
     let mut chunks = Vec::new();
@@ -175,7 +229,7 @@ pub fn snapshot_to_wire(snapshot: &Snapshot) -> Vec<v1::SnapshotChunk> {
             let end = run.end.min(start + room);
             let part = BlockRun { chain: Arc::clone(&run.chain), start, end };
             runs.push(run_to_wire(*tier, &part));
-            // A short run also carries the names back to its anchor.
+            // A run also carries the hashes from its anchor on, so count them too.
             room = room.saturating_sub(end - anchor_above(start));
             start = end;
             if room == 0 {
@@ -189,7 +243,7 @@ pub fn snapshot_to_wire(snapshot: &Snapshot) -> Vec<v1::SnapshotChunk> {
     chunks
 }
 
-/// A snapshot that arrives chunk by chunk.
+/// Joins the chunks of a snapshot.
 #[derive(Debug)]
 pub struct SnapshotReader {
     block_size: u32,
@@ -198,12 +252,13 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
+    /// A reader for the snapshots of a source with this block size.
     pub fn new(source: impl Into<SourceId>, block_size: u32) -> Self {
         let snapshot = Snapshot { source: source.into(), epoch: 0, seq: 0, runs: Vec::new() };
         Self { block_size, snapshot, begun: false }
     }
 
-    /// Gives the whole back with the last chunk, and begins anew.
+    /// Adds a chunk. After the last chunk, returns the snapshot and starts a new one.
     pub fn push(&mut self, chunk: &v1::SnapshotChunk) -> Result<Option<Snapshot>, DecodeError> {
         let Snapshot { epoch, seq, .. } = self.snapshot;
         if self.begun && (chunk.epoch, chunk.seq) != (epoch, seq) {
@@ -224,6 +279,7 @@ impl SnapshotReader {
     }
 }
 
+/// Encodes a load report.
 pub fn load_to_wire(report: &LoadReport) -> v1::LoadReport {
     v1::LoadReport {
         epoch: report.epoch,
@@ -236,14 +292,17 @@ pub fn load_to_wire(report: &LoadReport) -> v1::LoadReport {
     }
 }
 
+/// Encodes a digest.
 pub const fn digest_to_wire(digest: Digest) -> v1::Digest {
     v1::Digest { blocks: digest.blocks, xor: digest.xor }
 }
 
+/// Decodes a digest.
 pub const fn digest_from_wire(digest: &v1::Digest) -> Digest {
     Digest { blocks: digest.blocks, xor: digest.xor }
 }
 
+/// Decodes a load report of `worker`.
 pub fn load_from_wire(
     worker: WorkerId,
     report: &v1::LoadReport,
@@ -261,6 +320,7 @@ pub fn load_from_wire(
     })
 }
 
+/// Encodes a worker's description. `speedup` is in model seconds a wall second.
 pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello {
     let tier = |cost: &TierCost| v1::TierCost {
         tier: u32::from(cost.tier.0),
@@ -335,14 +395,18 @@ const fn decode_cost_from_wire(cost: &v1::DecodeCost) -> DecodeCost {
     }
 }
 
-/// What a pool says of itself when a router meets it.
+/// A pool's description of itself, sent when a router connects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PoolInfo {
+    /// The number of the pool's life. It is higher after a restart.
     pub epoch: u64,
+    /// Tokens a block.
     pub block_size: u32,
+    /// Blocks that fit into the pool.
     pub total_blocks: u64,
 }
 
+/// Encodes a pool's description.
 pub fn pool_hello_to_wire(info: &PoolInfo, model: &str, speedup: f64) -> v1::Hello {
     v1::Hello {
         epoch: info.epoch,
@@ -355,6 +419,7 @@ pub fn pool_hello_to_wire(info: &PoolInfo, model: &str, speedup: f64) -> v1::Hel
     }
 }
 
+/// Checks that the block size is 1 to 65,536 tokens.
 pub fn check_block_size(hello: &v1::Hello) -> Result<(), DecodeError> {
     match hello.block_size {
         1..=65_536 => Ok(()),
@@ -362,7 +427,8 @@ pub fn check_block_size(hello: &v1::Hello) -> Result<(), DecodeError> {
     }
 }
 
-/// What the hello says of the worker itself; scheme, speedup and model are the reader's to compare.
+/// Decodes a worker's description. The caller must compare hash scheme, speedup and model with its
+/// own.
 pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo, DecodeError> {
     check_block_size(hello)?;
     let prefill = hello.prefill.as_ref().ok_or(DecodeError::Missing { field: "prefill" })?;

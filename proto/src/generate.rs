@@ -1,19 +1,20 @@
-//! What of a `GenerateRequest` a simulated engine honours. Router and worker check alike, so that a
-//! request is refused in the same words wherever it is refused. No field is dropped in silence:
+//! The fields of a `GenerateRequest` that a simulated engine supports. Router and worker use the same
+//! check, so they reject a request with the same message. Each field is supported, ignored or rejected
+//! as listed here:
 //!
 //! | field | |
 //! |---|---|
-//! | `request_id`, `model`, `session_id` | honoured |
-//! | `token_ids` | honoured: at least one, each below the vocabulary's size |
-//! | `stopping.max_new_tokens`, `stopping.min_new_tokens` | honoured: the answer is always of the largest length |
-//! | `kv.cache_salt` | honoured: blocks are shared only where it is equal |
-//! | `response.output_token_ids`, `response.prompt_token_ids` | honoured |
-//! | `kv_hints` | a worker weighs a pull that its router names ([`crate::hints`]), and names public blocks as its router says ([`crate::scope`]); a router gives its own and drops a client's, which would name addresses and scopes |
-//! | `kv.kv_transfer_params` | honoured by a worker that hands over ([`crate::transfer`]); a router gives its own and refuses a client's, which would name addresses |
-//! | `priority` | accepted; policies may see it, no queue obeys it |
-//! | `temperature`, `sampling`, penalties, `decoding.logit_bias` | without effect: the tokens are made up |
-//! | `watermarking`, `response.skip_special_tokens`, `stopping.ignore_eos` | without effect: there is no text and no end token |
-//! | everything else | refused with INVALID_ARGUMENT that names the field |
+//! | `request_id`, `model`, `session_id` | supported |
+//! | `token_ids` | supported: at least one id, each below the vocabulary's size |
+//! | `stopping.max_new_tokens`, `stopping.min_new_tokens` | supported: an answer always has the largest length |
+//! | `kv.cache_salt` | supported: only requests with an equal salt share blocks |
+//! | `response.output_token_ids`, `response.prompt_token_ids` | supported |
+//! | `kv_hints` | a worker uses the fetch hint ([`crate::hints`]) and the scope ([`crate::scope`]) of its router; a router drops a client's hints, which could contain addresses and scopes, and sends its own |
+//! | `kv.kv_transfer_params` | a worker uses the KV transfer of its router ([`crate::transfer`]); a router rejects a client's, which could contain addresses, and sends its own |
+//! | `priority` | accepted: policies may read it, no queue uses it |
+//! | `temperature`, `sampling`, penalties, `decoding.logit_bias` | ignored: the tokens are generated from a hash |
+//! | `watermarking`, `response.skip_special_tokens`, `stopping.ignore_eos` | ignored: there is no text and no end token |
+//! | all others | rejected with INVALID_ARGUMENT and the name of the field |
 
 use crate::hints::{self, PullHint};
 use crate::scope::ScopeHint;
@@ -23,47 +24,55 @@ use tonic::Status;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::tokens::VOCABULARY;
 
-/// What `max_new_tokens` 0 means.
+/// The answer's length if `max_new_tokens` is 0.
 pub const DEFAULT_NEW_TOKENS: u32 = 20;
-/// The longest prompt and answer together, in tokens: what fits one message.
+/// The most tokens of prompt and answer together, so that a request fits into one message.
 pub const MAX_MODEL_LEN: u32 = 1 << 22;
 
 const UNSUPPORTED: &str = "not supported by a simulated engine";
 
-/// A request that will be served.
+/// A request that passed the check.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Accepted {
-    /// Empty: the client did not name it.
+    /// The client's id. Empty: the client sent none.
     pub request_id: String,
+    /// The token ids of the prompt.
     pub prompt: Vec<u32>,
-    /// At least 1.
+    /// The most answer tokens, at least 1.
     pub max_new_tokens: u32,
+    /// The least answer tokens.
     pub min_new_tokens: u32,
+    /// The client's session.
     pub session_id: Option<String>,
+    /// The salt of the block hashes.
     pub cache_salt: String,
+    /// The priority as the client sent it.
     pub priority: i32,
+    /// Whether the answer contains its token ids.
     pub want_output_ids: bool,
+    /// Whether the answer contains the prompt's token ids.
     pub want_prompt_ids: bool,
-    /// Whence blocks might be fetched. A router must not heed it.
+    /// Where blocks may be fetched. A router must ignore it.
     pub pull: Option<PullHint>,
-    /// What of the prompt is public, and whose it is. A router must not heed it.
+    /// The public part of the prompt, and the tenant. A router must ignore it.
     pub scope: ScopeHint,
-    /// What of it is to be done here, where two workers share it. A router must refuse it.
+    /// The part of the request for this worker, if two workers share it. A router must reject it.
     pub transfer: Option<Transfer>,
 }
 
 impl Accepted {
-    /// Prompt and answer together, in tokens.
+    /// The most tokens of prompt and answer together.
     pub fn total_tokens(&self) -> u32 {
         self.prompt.len() as u32 + self.max_new_tokens
     }
 }
 
-/// Accepts a request for `model` and takes the prompt out of it, or says which field is in the way.
+/// Checks a request for `model`, and takes the prompt out of it. The error has the field, its value and
+/// what was expected: NOT_FOUND for another model, else INVALID_ARGUMENT.
 pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, Status> {
     if !request.model.is_empty() && request.model != model {
         let asked = &request.model;
-        return Err(Status::not_found(format!("model: '{asked}' is not served, '{model}' is")));
+        return Err(Status::not_found(format!("model: '{asked}', expected '{model}'")));
     }
     if let Some(field) = unsupported(request) {
         return Err(Status::invalid_argument(format!("{field}: {UNSUPPORTED}")));
@@ -116,11 +125,11 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
     })
 }
 
-/// What only a router may ask of a worker.
+/// Rejects a request with fields for the KV transfer: only a router may send them to a worker.
 pub fn refuse_transfer(accepted: &Accepted) -> Result<(), Status> {
     match accepted.transfer {
         None => Ok(()),
-        Some(_) => Err(invalid("kv.kv_transfer_params", "not a client's to give")),
+        Some(_) => Err(invalid("kv.kv_transfer_params", "set by a client, expected none")),
     }
 }
 
@@ -128,7 +137,7 @@ fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("{field}: {why}"))
 }
 
-/// The first field that asks for what a simulated engine does not do.
+/// The first field that a simulated engine does not support.
 fn unsupported(request: &GenerateRequest) -> Option<&'static str> {
     let checks = [
         (matches!(request.prompt, Some(generate_request::Prompt::Text(_))), "text"),
@@ -167,7 +176,7 @@ fn unsupported_decoding(request: &GenerateRequest) -> Option<&'static str> {
 
 fn unsupported_stopping(request: &GenerateRequest) -> Option<&'static str> {
     let stopping = request.stopping.as_ref()?;
-    // -1 says in words that there is no budget.
+    // -1 means no budget.
     let budget = stopping.thinking_token_budget.is_some_and(|budget| budget != -1);
     let checks = [
         (!stopping.stop_token_ids.is_empty(), "stopping.stop_token_ids"),
@@ -199,12 +208,12 @@ fn unsupported_kv(request: &GenerateRequest) -> Option<&'static str> {
     checks.into_iter().find_map(|(set, field)| set.then_some(field))
 }
 
-/// Within what a worker shares blocks: the salt it was sent, and its model.
+/// The sharing scope of requests with this salt on a worker.
 pub fn scope(salt: &str, model: &str, block_size: u32) -> ScopePlan {
     ScopePlan::new(salt, model, "", block_size)
 }
 
-/// A session's number in the core, from the name the client gave it.
+/// A session's number in the core: a hash of the tenant and the client's session id.
 pub fn session_number(tenant: &str, session_id: &str) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("warmpath v1 session");
     hasher.update(&(tenant.len() as u64).to_le_bytes());

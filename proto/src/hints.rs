@@ -1,6 +1,7 @@
-//! Where a worker might fetch a prompt's blocks, in vLLM's `kv_hints`.
+//! Where a worker may fetch the blocks of a prompt, in vLLM's `kv_hints`.
 //!
-//! A router that knows of somebody who holds more of a prompt than the worker it chose says so:
+//! The router sends this hint if a pool or another worker holds more of the prompt than the chosen
+//! worker:
 //!
 //! ```text
 //! kv_hints { protocol_version: "warmpath.v1", message_id: "<the request's upstream id>",
@@ -8,9 +9,9 @@
 //!     payload: { "kind": "peer" | "pool", "from": "http://host:port", "blocks": 96 } } ] }
 //! ```
 //!
-//! It is a hint: the worker fetches only what it lacks and only where that is faster than computing it,
-//! and what it can't read it leaves alone. Since it names an address that the worker will connect to,
-//! only a router may give it: a router drops what its clients send.
+//! The worker fetches only blocks that it lacks, and only if that is faster than computing them. It
+//! ignores a hint that it cannot read. The hint has an address that the worker will connect to, so a
+//! router drops the hints of its clients.
 
 use crate::vllm::{KvHintAction, KvHintsEnvelope};
 use prost_types::value::Kind;
@@ -20,10 +21,12 @@ const PROTOCOL: &str = "warmpath.v1";
 const PULL: &str = "warmpath.pull";
 const VERSION: &str = "1";
 
-/// Who holds the blocks.
+/// The kind of source that holds the blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
+    /// Another worker.
     Peer,
+    /// A pool.
     Pool,
 }
 
@@ -36,16 +39,19 @@ impl Holder {
     }
 }
 
+/// Where blocks of the prompt may be fetched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PullHint {
+    /// The kind of source.
     pub holder: Holder,
-    /// `http://host:port`
+    /// The source's address, `http://host:port`.
     pub from: String,
-    /// How much of the prompt is there, in blocks from its start.
+    /// Blocks that the source holds, from the start of the prompt.
     pub blocks: u32,
 }
 
 impl PullHint {
+    /// Encodes the hint.
     pub fn to_action(&self) -> KvHintAction {
         let text = |text: &str| Kind::StringValue(text.to_owned());
         let fields = [
@@ -63,13 +69,13 @@ impl PullHint {
     }
 }
 
-/// `message_id`: the request's own will do.
+/// An envelope with these actions. `message_id` is the request's id.
 pub fn to_wire(message_id: &str, actions: Vec<KvHintAction>) -> KvHintsEnvelope {
     let (protocol_version, message_id) = (PROTOCOL.to_owned(), message_id.to_owned());
     KvHintsEnvelope { protocol_version, message_id, actions }
 }
 
-/// The first pull that can be read.
+/// The first valid fetch hint.
 pub fn from_wire(hints: &KvHintsEnvelope) -> Option<PullHint> {
     let pulls = hints.actions.iter().filter(|action| {
         (action.action_type.as_str(), action.action_version.as_str()) == (PULL, VERSION)
@@ -96,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pull_comes_back_as_it_went() {
+    fn a_hint_is_read_as_it_was_written() {
         let hint =
             PullHint { holder: Holder::Peer, from: "http://127.0.0.1:7".to_owned(), blocks: 96 };
         let wire = to_wire("r-1", vec![hint.to_action()]);

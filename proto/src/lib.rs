@@ -1,17 +1,19 @@
-//! The wire: our own services, vLLM's beside them, and what every process on it shares.
+//! The gRPC messages of warmpath and vLLM, their conversion to core types, and what all processes
+//! need to serve and call them.
 //!
-//! - [`v1`]: `warmpath.v1`, what a worker tells a router and what an operator asks of one.
-//! - [`vllm`]: vLLM's own gRPC, which clients speak to the router and the router to workers.
-//! - [`convert`]: the only place that knows the words of both the wire and the core.
-//! - [`generate`]: what of a `GenerateRequest` is honoured, and what is refused.
-//! - [`raw`]: the generate calls as bytes, for who only passes them on.
+//! - [`v1`]: `warmpath.v1`: the feed from a worker to a router, the pool, the KV transfer, and the
+//!   router's admin service.
+//! - [`vllm`]: vLLM's gRPC, between clients and router and between router and workers.
+//! - [`convert`]: feed messages to and from core types.
+//! - [`generate`]: the fields of a `GenerateRequest` that are supported or rejected.
+//! - [`raw`]: the generate calls as bytes, for a router that passes them on.
 //! - [`control`]: vLLM's control calls, as far as a server without weights can answer them.
-//! - [`admin`]: explanations and standings in the words of the router's control surface.
-//! - [`hints`]: where a worker might fetch a prompt's blocks.
-//! - [`tiers`]: where it found them.
-//! - [`scope`]: within what blocks are shared.
-//! - [`transfer`]: prompts that one worker computes and another answers.
-//! - [`status`]: what the core's errors are called in gRPC.
+//! - [`admin`]: explanations and worker states of the admin service.
+//! - [`hints`]: where a worker may fetch the blocks of a prompt.
+//! - [`tiers`]: where a worker found the blocks of a prompt.
+//! - [`scope`]: the sharing scope of a request.
+//! - [`transfer`]: the KV transfer from the prefill worker to the decode worker.
+//! - [`status`]: core errors as gRPC status codes.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: windows, limits, deadlines and the accept loop.
 //! - [`probes`]: health and reflection, which every listener has.
@@ -41,13 +43,13 @@ pub mod v1 {
     tonic::include_proto!("warmpath.v1");
 }
 
-/// The descriptors of what public listeners have of [`v1`], for reflection. vLLM's are not among them: its crate does not export
-/// them, and its `.proto` files are not copied here.
+/// The descriptors of the [`v1`] services of public listeners, for reflection. vLLM's are missing: its
+/// crate does not export them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
-/// Those of the router's admin listener.
+/// The descriptors of the router's admin listener.
 pub const ADMIN_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
 
-/// How blocks are named. Two processes that differ in it share nothing.
+/// The name of the block hash. Two processes with different hashes cannot share blocks.
 pub const HASH_SCHEME: &str = "warmpath-blake3-v1";

@@ -1,19 +1,23 @@
-//! What who sends blocks and who asks for them must agree about. Each call of the pool service says it,
-//! since either side may have been restarted as something else.
+//! The settings that the sender and the receiver of blocks must have in common. Each call of the pool
+//! service carries them, because either side may have restarted with other settings.
 
 use crate::{HASH_SCHEME, v1};
 use std::fmt::Display;
 use tonic::Status;
 
+/// The common settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Agreement {
+    /// The model's name.
     pub model: String,
     /// Tokens a block.
     pub block_size: u32,
+    /// Model seconds a wall second.
     pub speedup: f64,
 }
 
 impl Agreement {
+    /// Encodes the settings, with [`HASH_SCHEME`].
     pub fn to_wire(&self) -> v1::Agreement {
         v1::Agreement {
             model: self.model.clone(),
@@ -23,10 +27,11 @@ impl Agreement {
         }
     }
 
-    /// Whether who asks means the same by a block. An error names both values.
+    /// Compares the caller's settings with ours. The error has both values: FAILED_PRECONDITION, or
+    /// INVALID_ARGUMENT if the settings are missing.
     pub fn check(&self, theirs: Option<&v1::Agreement>) -> Result<(), Status> {
         let theirs = theirs.ok_or_else(|| {
-            Status::invalid_argument("agreement: missing, expected what both must have in common")
+            Status::invalid_argument("agreement: missing, expected model, block size and speedup")
         })?;
         let differs = |what: &str, theirs: &dyn Display, ours: &dyn Display| {
             Err(Status::failed_precondition(format!("{what} is {theirs} there, here it is {ours}")))
@@ -52,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_named_with_both_values() {
+    fn an_error_has_both_values() {
         let ours = Agreement { model: "m".to_owned(), block_size: 16, speedup: 2.0 };
         assert!(ours.check(Some(&ours.to_wire())).is_ok());
         let refused = |change: fn(&mut v1::Agreement)| {

@@ -1,9 +1,9 @@
-//! vLLM's generate calls as bytes: what a router passes on it need not take apart.
+//! vLLM's generate calls as bytes, so that a router can pass messages on without decoding them.
 //!
 //! - [`inference_server`], [`inference_client`]: the calls of [`crate::vllm`], generated with
-//!   [`RawCodec`], so that a message is the bytes that crossed the wire.
-//! - [`Peek`]: the few fields of an answer that a router must know.
-//! - [`upstream`]: a request that goes on with other small fields and the prompt as it came.
+//!   [`RawCodec`]. A message is the bytes that were sent.
+//! - [`Peek`]: the few fields of an answer that a router reads.
+//! - [`upstream`]: a request with new small fields and the prompt's bytes as they came.
 
 use crate::vllm::{GenerateRequest, GenerateResponse, TokenIds, generate_request::Prompt};
 pub use prost::bytes::Bytes;
@@ -16,7 +16,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 tonic::include_proto!("vllm.Inference");
 
-/// A message is its bytes, in both directions. Nothing is copied that is received.
+/// A codec whose messages are bytes. A received message is not copied.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct RawCodec {}
 
@@ -54,9 +54,8 @@ impl Decoder for RawCodec {
     }
 }
 
-/// What a router must know of a [`GenerateResponse`]. A message type of its own with that one's
-/// field numbers: everything else is skipped, and
-/// nothing is allocated before the last part.
+/// The fields of a [`GenerateResponse`] that a router reads. It is a message type with the same field
+/// numbers and no others: the decoder skips all other fields, and allocates only for the last part.
 #[derive(Clone, PartialEq, Message)]
 pub struct Peek {
     #[prost(message, optional, tag = "2")]
@@ -71,40 +70,42 @@ struct PeekOutputs {
     finish_info: Option<Finish>,
 }
 
-/// How an answer ended.
+/// The end of an answer.
 #[derive(Clone, PartialEq, Message)]
 pub struct Finish {
+    /// Why the answer ended.
     #[prost(enumeration = "crate::vllm::finish_info::FinishReason", tag = "2")]
     pub finish_reason: i32,
+    /// Fields of the KV transfer ([`crate::transfer`]), and cached tokens by tier ([`crate::tiers`]).
     #[prost(message, optional, tag = "6")]
     pub kv_transfer_params: Option<Struct>,
+    /// Prompt tokens that were cached.
     #[prost(uint32, optional, tag = "9")]
     pub num_cached_tokens: Option<u32>,
 }
 
 impl Peek {
-    /// An error says that the message can't be read, but not every such message is an error: what
-    /// is skipped is not looked into.
+    /// Reads the fields. Errors in skipped fields are not found.
     pub fn of(mut response: &[u8]) -> Result<Self, DecodeError> {
         Self::decode(&mut response)
     }
 
-    /// Answer tokens in this part of the answer.
+    /// The tokens in this part of the answer.
     pub fn num_tokens(&self) -> u32 {
         self.outputs.as_ref().map_or(0, |outputs| outputs.num_tokens)
     }
 
-    /// Of the last part.
+    /// The end of the answer, which only the last part has.
     pub fn finish(self) -> Option<Finish> {
         self.outputs?.finish_info
     }
 }
 
-/// The request that goes upstream: `request`'s fields, whose prompt was taken out, and the prompt
-/// as `message` has it, copied and not encoded anew. Fields that are not known here are not passed
-/// on, since nobody has checked them.
+/// The request to a worker: the fields of `request`, whose prompt was taken out, and the prompt's bytes
+/// copied from `message`. Unknown fields are not passed on, because they were not checked.
 ///
-/// `prompt`: what `message` says it is, for the odd one that says it in pieces.
+/// `prompt` has the prompt's token ids. They are encoded only if `message` has the prompt in several
+/// pieces.
 pub fn upstream(mut request: GenerateRequest, message: &Bytes, prompt: &[u32]) -> Bytes {
     let Some(field) = token_ids_field(message) else {
         request.prompt = Some(Prompt::TokenIds(TokenIds { ids: prompt.to_vec() }));
@@ -117,7 +118,7 @@ pub fn upstream(mut request: GenerateRequest, message: &Bytes, prompt: &[u32]) -
     upstream.into()
 }
 
-/// The bytes of the field `token_ids`, key and length included, where it stands exactly once.
+/// The bytes of the field `token_ids`, with key and length. None unless there is exactly one.
 fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
     const TOKEN_IDS: u32 = 4;
     let mut rest = message;
@@ -133,17 +134,17 @@ fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
     found
 }
 
-/// Decodes a message that has to be known in full; an error is what tonic makes of it.
+/// Decodes a whole request. The error is INTERNAL, as from tonic.
 pub fn request(message: &Bytes) -> Result<GenerateRequest, Status> {
     GenerateRequest::decode(message.clone()).map_err(|error| Status::internal(error.to_string()))
 }
 
-/// A message as it crosses the wire.
+/// Encodes a message.
 pub fn bytes(message: &impl Message) -> Bytes {
     message.encode_to_vec().into()
 }
 
-/// As [`request`], for one part of an answer.
+/// Decodes a whole part of an answer. The error is INTERNAL, as from tonic.
 pub fn response(message: Bytes) -> Result<GenerateResponse, Status> {
     GenerateResponse::decode(message).map_err(|error| Status::internal(error.to_string()))
 }

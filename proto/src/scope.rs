@@ -1,10 +1,10 @@
-//! Within what blocks are shared, on the wire: the salt that a router sends in the client's place, and
-//! what it says besides where a prompt begins with text of the operator's.
+//! The sharing scope in a request to a worker: a salt in place of the client's, and the public part at
+//! the start of the prompt.
 //!
-//! The salt is a keyed hash of whose the request is, so who does not know the router's secret can't
-//! name another's blocks, whatever salt it sends itself. A real vLLM isolates by the same field
-//! (`kv.cache_salt`). What is public it can't be told: it leaves the action in `kv_hints` alone, names
-//! all blocks under the salt, and so shares less, never more.
+//! The salt is a keyed hash of the requests that may share blocks, such as those of one tenant. A client
+//! does not know the router's secret, so it cannot reach blocks of another scope with any salt of its
+//! own. A real vLLM isolates requests by the same field (`kv.cache_salt`). It ignores the action in
+//! `kv_hints`, hashes all blocks under the salt, and so shares less, never more.
 //!
 //! ```text
 //! kv_hints { actions [ { action_type: "warmpath.scope", action_version: "1",
@@ -19,26 +19,30 @@ use warmpath_core::block::ScopePlan;
 const SCOPE: &str = "warmpath.scope";
 const VERSION: &str = "1";
 
-/// Within what a request shares blocks.
+/// The requests that share blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Circle<'a> {
-    /// Nothing is used again: the request's own name.
+    /// One request, by its id: no sharing.
     Request(&'a str),
-    /// Clients name their sessions themselves, so one lies within its tenant.
+    /// The requests of one session. Clients choose their session ids, so the tenant is part of it.
     Session {
+        /// The tenant's name.
         tenant: &'a str,
+        /// The client's session id.
         session: &'a str,
     },
+    /// The requests of one tenant, by its name.
     Tenant(&'a str),
+    /// The requests of a group of tenants, by its name.
     Group(&'a str),
-    /// Everything behind this router's secret.
+    /// All requests of routers with the same secret.
     All,
-    /// What the operator wrote and declared public.
+    /// The text that the operator declared public.
     Public,
 }
 
 impl Circle<'_> {
-    /// The salt that goes upstream in place of the client's.
+    /// The salt that the worker gets in place of the client's: 64 hexadecimal digits.
     pub fn salt(self, secret: &str, client_salt: &str) -> String {
         let (what, fields) = match self {
             Self::Tenant(tenant) => ("warmpath v1 upstream salt", [tenant, ""]),
@@ -61,22 +65,24 @@ impl Circle<'_> {
     }
 }
 
-/// What a worker is told of a request's scope besides the salt.
+/// The part of a request's scope that the salt does not carry.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ScopeHint {
-    /// The salt of the prompt's first blocks, where some are public.
+    /// The salt of the public blocks.
     pub public_salt: String,
+    /// Public blocks at the start of the prompt.
     pub public_blocks: u32,
     /// The router's number of the tenant.
     pub tenant: u32,
 }
 
 impl ScopeHint {
-    /// Whether there is anything to say.
+    /// Whether the salt alone describes the scope, so that no hint is needed.
     pub fn is_plain(&self) -> bool {
         self.public_blocks == 0 && self.tenant == 0
     }
 
+    /// Encodes the hint.
     pub fn to_action(&self) -> KvHintAction {
         let number = |number: u32| Kind::NumberValue(f64::from(number));
         let fields = [
@@ -93,7 +99,7 @@ impl ScopeHint {
         }
     }
 
-    /// None: nothing is said, or it can't be read. Then nothing is public, which shares less.
+    /// Decodes the hint. None if there is no valid hint: then no block is public, which shares less.
     pub fn from_wire(hints: &KvHintsEnvelope) -> Option<Self> {
         let mut scopes = hints.actions.iter().filter(|action| {
             (action.action_type.as_str(), action.action_version.as_str()) == (SCOPE, VERSION)
@@ -111,7 +117,7 @@ impl ScopeHint {
         Some(Self { public_salt: salt.clone(), public_blocks, tenant })
     }
 
-    /// The scope of a prompt that was sent with this and a salt. Router and worker name alike.
+    /// The scope of a prompt with this hint and this salt. Router and worker hash blocks with it.
     pub fn plan(&self, salt: &str, model: &str, block_size: u32) -> ScopePlan {
         let own = ScopePlan::new(salt, model, "", block_size);
         if self.public_blocks == 0 {
@@ -127,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_circle_has_a_salt_of_its_own() {
+    fn every_circle_has_another_salt() {
         let session = |tenant, session| Circle::Session { tenant, session };
         let all = [
             Circle::Request("a").salt("s", ""),
@@ -145,15 +151,15 @@ mod tests {
         ];
         for (i, salt) in all.iter().enumerate() {
             assert_eq!(salt.len(), 64);
-            assert!(!all[..i].contains(salt), "salt {i} is another's");
+            assert!(!all[..i].contains(salt), "salt {i} is not unique");
         }
-        // As routers sent it before there were scopes, so that caches filled then hit.
+        // The salt of versions without scopes, so that caches filled by them hit.
         let before = "7b7ff15bcae5460e412fbb947fc30565a6447d583cdc1feb3b8ca3b9ee986749";
         assert_eq!(Circle::Tenant("default").salt("", ""), before);
     }
 
     #[test]
-    fn a_scope_comes_back_as_it_went_and_else_nothing_is_public() {
+    fn a_hint_is_read_as_it_was_written_and_a_bad_one_is_ignored() {
         let hint = ScopeHint { public_salt: "ab".to_owned(), public_blocks: 50, tenant: 3 };
         let envelope = |actions| KvHintsEnvelope { actions, ..Default::default() };
         let wire = envelope(vec![hint.to_action()]);
@@ -161,7 +167,7 @@ mod tests {
         assert!(!hint.is_plain() && ScopeHint::default().is_plain());
         assert_eq!(ScopeHint::from_wire(&envelope(Vec::new())), None);
         let twice = envelope(vec![hint.to_action(), ScopeHint::default().to_action()]);
-        assert_eq!(ScopeHint::from_wire(&twice), None, "two say two things");
+        assert_eq!(ScopeHint::from_wire(&twice), None, "two hints");
         let changed = |name: &str, kind| {
             let mut wire = wire.clone();
             let payload = wire.actions[0].payload.get_or_insert_default();

@@ -1,11 +1,11 @@
-//! What the core's errors are called in gRPC. Every mapping stands here.
+//! Core errors as gRPC status codes. All mappings are in this file.
 
 use std::error::Error;
 use tonic::{Code, Status};
 use warmpath_core::engine::{FetchError, SubmitError};
 use warmpath_core::routing::input::RejectReason;
 
-/// A router's refusal. Asking again helps where the code is UNAVAILABLE.
+/// A request that the router rejected. A retry can succeed after UNAVAILABLE.
 pub fn from_reject(reason: RejectReason) -> Status {
     let code = match reason {
         RejectReason::NoEligibleWorker { .. }
@@ -21,7 +21,7 @@ pub fn from_reject(reason: RejectReason) -> Status {
     Status::new(code, reason.to_string())
 }
 
-/// A worker's refusal. Asking again does not help.
+/// A request that a worker rejected. A retry does not help.
 pub fn from_submit(error: SubmitError) -> Status {
     let code = match error {
         SubmitError::TooLarge { .. } | SubmitError::EmptyPrompt | SubmitError::EmptyAnswer => {
@@ -32,7 +32,7 @@ pub fn from_submit(error: SubmitError) -> Status {
     Status::new(code, error.to_string())
 }
 
-/// Why blocks were not sent.
+/// A failed transfer of blocks.
 pub fn from_fetch(error: FetchError) -> Status {
     let code = match error {
         FetchError::Missing => Code::NotFound,
@@ -43,8 +43,7 @@ pub fn from_fetch(error: FetchError) -> Status {
     Status::new(code, error.to_string())
 }
 
-/// What a call for blocks failed of. Whatever a transport made of a broken connection is
-/// [`FetchError::Gone`].
+/// The reason of a failed call for blocks. A broken connection is [`FetchError::Gone`].
 pub fn to_fetch(status: &Status) -> FetchError {
     match status.code() {
         Code::NotFound => FetchError::Missing,
@@ -76,17 +75,17 @@ pub fn of_worker(cause: &Status) -> (Code, String) {
     (code, with_sources(cause.message(), cause))
 }
 
-/// What an admin call's failure is called before an operator: one line.
+/// A failed admin call as one line for the operator.
 pub fn of_admin(status: &Status) -> String {
     let why = match (status.code(), status.message()) {
-        (Code::Unimplemented, "") => "no admin service there; see --admin-listen",
+        (Code::Unimplemented, "") => "no admin service, expected the address of --admin-listen",
         (code, "") => code.description(),
         (_, message) => message,
     };
     with_sources(why, status).replace('\n', " ")
 }
 
-/// What is said of a broken connection stands in the error's sources.
+/// Appends the sources of an error: they tell why a connection broke.
 fn with_sources(message: &str, status: &Status) -> String {
     let mut why = message.to_owned();
     let mut source = status.source();
@@ -100,7 +99,7 @@ fn with_sources(message: &str, status: &Status) -> String {
     why
 }
 
-/// For the calls of vLLM's API that an engine without weights can't answer.
+/// The error of a vLLM call that an engine without weights cannot answer.
 pub fn not_simulated(call: &str) -> Status {
     Status::unimplemented(format!("{call}: not supported by a simulated engine"))
 }
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_keeps_its_numbers() {
+    fn a_rejection_keeps_its_numbers() {
         let status = from_reject(RejectReason::PromptTooLarge { needed: 900, largest: 600 });
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.message(), "prompt needs 900 blocks, the largest worker holds 600");
@@ -129,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_reads_one_line() {
+    fn an_admin_error_is_one_line() {
         let torn = std::io::Error::other("broken\npipe");
         let line = of_admin(&Status::from_error(Box::new(torn)));
         assert!(line.contains("broken pipe") && !line.contains('\n'), "{line}");
-        let nobody = of_admin(&Status::unimplemented(""));
-        assert_eq!(nobody, "no admin service there; see --admin-listen");
+        let no_service = of_admin(&Status::unimplemented(""));
+        assert_eq!(no_service, "no admin service, expected the address of --admin-listen");
         assert_eq!(of_admin(&Status::cancelled("")), Code::Cancelled.description());
     }
 }

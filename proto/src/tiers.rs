@@ -1,10 +1,10 @@
-//! How much of a prompt was found where, on the wire.
+//! The cached tokens of a prompt by tier, in an answer.
 //!
-//! vLLM's contract has one number for it, `FinishInfo.num_cached_tokens`. A worker adds the parts in
-//! `FinishInfo.kv_transfer_params`, the place for what KV connectors have to say:
-//! `{"cached_tokens_by_tier": [["hbm", 1024], ["host", 512], ["pool", 0], ["peers", 256]]}`. Its own
-//! tiers come first, the nearest first; "pool" and "peers" stand there if it has a way to them. Clients
-//! that know nothing of it lose nothing.
+//! vLLM has one number, `FinishInfo.num_cached_tokens`. A worker adds its parts in
+//! `FinishInfo.kv_transfer_params`, the place for data of KV connectors:
+//! `{"cached_tokens_by_tier": [["hbm", 1024], ["host", 512], ["pool", 0], ["peers", 256]]}`. The worker's
+//! own tiers come first, from HBM on. "pool" and "peers" follow if the worker can fetch from them.
+//! Clients may ignore the field.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
@@ -13,10 +13,10 @@ use warmpath_core::id::{MAX_TIERS, ORIGINS};
 
 /// The field's name.
 pub const FIELD: &str = "cached_tokens_by_tier";
-/// Names of the origins that are not a worker's own tiers, in their places behind them.
+/// The names of the origins after a worker's own tiers, in their order.
 pub const OTHERS: [&str; ORIGINS - MAX_TIERS] = ["pool", "peers"];
 
-/// `tokens`: by origin.
+/// Encodes the cached tokens by origin.
 pub fn to_wire(profile: &Profile, tokens: &[u32; ORIGINS]) -> Struct {
     let value = |kind| Value { kind: Some(kind) };
     let list = |values| value(Kind::ListValue(ListValue { values }));
@@ -32,16 +32,16 @@ pub fn to_wire(profile: &Profile, tokens: &[u32; ORIGINS]) -> Struct {
     Struct { fields: [(FIELD.to_owned(), pairs)].into_iter().collect() }
 }
 
-/// What a worker found, as it says.
+/// The cached tokens that a worker reports.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// Names of its own tiers, the nearest first.
+    /// The names of the worker's own tiers, from HBM on.
     pub tiers: Vec<String>,
-    /// Tokens by origin.
+    /// Cached tokens by origin.
     pub by_origin: [u32; ORIGINS],
 }
 
-/// None if it says nothing of tiers, or not so.
+/// Decodes the cached tokens. None if the field is missing or invalid.
 pub fn from_wire(params: &Struct) -> Option<Found> {
     let mut found = Found { tiers: Vec::new(), by_origin: [0; ORIGINS] };
     for value in list(params.fields.get(FIELD)?)? {

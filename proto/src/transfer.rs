@@ -1,17 +1,17 @@
-//! Prompts that one worker computes and another answers, in vLLM's `kv_transfer_params`, with the
+//! The KV transfer from a prefill worker to a decode worker, in vLLM's `kv_transfer_params` with the
 //! fields of its NIXL connector:
 //!
 //! ```text
-//! to the worker that computes:  { do_remote_decode: true, do_remote_prefill: false }
+//! to the prefill worker:        { do_remote_decode: true, do_remote_prefill: false }
 //! in its FinishInfo, and to     { do_remote_decode: false, do_remote_prefill: true,
-//! the worker that answers:        remote_engine_id, remote_request_id, remote_host, remote_port }
+//! the decode worker:              remote_engine_id, remote_request_id, remote_host, remote_port }
 //! ```
 //!
-//! What stands beside them is handed on as it is: what the first worker found of the prompt
-//! ([`crate::tiers`]), which the second repeats as the request's own. Where NIXL names blocks, here the
-//! request is named (`remote_block_ids` is left out), so simulated workers only hand over to each other.
-//! Since the fields name an address that the worker will connect to, only a router may give them: one
-//! that comes from a client is refused.
+//! The router passes all other fields on as they are. One has the cached tokens of the prefill worker
+//! ([`crate::tiers`]), which the decode worker reports as those of the request. NIXL identifies blocks
+//! (`remote_block_ids`); here the request is identified instead, so a simulated worker can only transfer
+//! to another one. The fields have an address that the worker will connect to, so a router rejects them
+//! in a client's request.
 
 use crate::tiers;
 pub use prost_types::Struct;
@@ -28,28 +28,32 @@ const REQUEST: &str = "remote_request_id";
 const TOKENS: &str = "handed_over_tokens";
 const BYTES: &str = "handed_over_bytes";
 
-/// What a worker is to do of a request.
+/// The part of a request that a worker does.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Transfer {
-    /// Compute the prompt, and hold its KV for another.
+    /// Compute the prompt, and hold its KV for the decode worker.
     Compute,
-    /// Answer, with the KV that another holds.
+    /// Decode the answer with the KV of the prefill worker.
     Answer(Remote),
 }
 
-/// Who holds the KV of a prompt.
+/// The prefill worker that holds the KV of a prompt.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Remote {
+    /// Its host name or IP address.
     pub host: String,
+    /// Its port.
     pub port: u16,
+    /// Its engine id.
     pub engine_id: String,
-    /// What the request is called there.
+    /// The request's id on that worker.
     pub request_id: String,
-    /// What was found of the prompt there, where that is said.
+    /// The cached tokens by tier on that worker, as it sent them.
     pub found: Option<Value>,
 }
 
 impl Remote {
+    /// Its address, `http://host:port`.
     pub fn url(&self) -> String {
         match self.host.contains(':') {
             true => format!("http://[{}]:{}", self.host, self.port),
@@ -57,7 +61,7 @@ impl Remote {
         }
     }
 
-    /// For the answer's own end: as much as the other worker found.
+    /// The cached tokens on the prefill worker, which the decode worker reports with the answer.
     pub fn cached_tokens(&self) -> Option<u32> {
         let fields = [(tiers::FIELD.to_owned(), self.found.clone()?)].into_iter().collect();
         let found = tiers::from_wire(&Struct { fields })?;
@@ -77,7 +81,7 @@ fn set(params: &mut Struct, name: &str, kind: Kind) {
     params.fields.insert(name.to_owned(), Value { kind: Some(kind) });
 }
 
-/// To a worker that computes the prompt for another.
+/// The fields for a prefill worker.
 pub fn compute() -> Struct {
     let mut params = Struct::default();
     set(&mut params, COMPUTE, flag(true));
@@ -85,8 +89,8 @@ pub fn compute() -> Struct {
     params
 }
 
-/// Adds to a finish that the prompt is computed and held. `host`: None where the worker does not know
-/// how it is reached; see [`reached_at`].
+/// Adds the fields of a prefill worker that holds the KV of a prompt. `host` is None if the worker does
+/// not know its own address (see [`reached_at`]).
 pub fn held(params: &mut Struct, engine_id: &str, request_id: &str, host: Option<&str>, port: u16) {
     set(params, COMPUTE, flag(false));
     set(params, ANSWER, flag(true));
@@ -98,7 +102,7 @@ pub fn held(params: &mut Struct, engine_id: &str, request_id: &str, host: Option
     set(params, PORT, Kind::NumberValue(f64::from(port)));
 }
 
-/// Names the host that the router reaches the worker at, where that one did not.
+/// Adds the host by which the router reaches the worker, unless the worker sent one.
 pub fn reached_at(params: &mut Struct, url: &str) {
     if params.fields.contains_key(HOST) {
         return;
@@ -109,7 +113,7 @@ pub fn reached_at(params: &mut Struct, url: &str) {
     }
 }
 
-/// Whether a finish says that the prompt is held for another.
+/// Whether the prefill worker holds the KV of the prompt.
 pub fn is_held(params: &Struct) -> bool {
     matches!(
         params.fields.get(ANSWER).and_then(|value| value.kind.as_ref()),
@@ -117,7 +121,7 @@ pub fn is_held(params: &Struct) -> bool {
     )
 }
 
-/// What is asked of a worker. An error names the field and what was expected.
+/// Decodes a worker's part of a request. The error has the field and what was expected.
 pub fn of(params: &Struct) -> Result<Transfer, String> {
     let kind = |name: &str| params.fields.get(name).and_then(|value| value.kind.as_ref());
     let is = |name: &str| match kind(name) {
@@ -127,14 +131,14 @@ pub fn of(params: &Struct) -> Result<Transfer, String> {
     };
     let named = |name: &str| match kind(name) {
         Some(Kind::StringValue(text)) if !text.is_empty() => Ok(text.clone()),
-        _ => Err(format!("{name}: missing, expected a name")),
+        _ => Err(format!("{name}: missing, expected a string")),
     };
     match (is(COMPUTE)?, is(ANSWER)?) {
         (true, false) => Ok(Transfer::Compute),
         (false, true) => {
             let port = match kind(PORT) {
                 Some(Kind::NumberValue(port)) if (1.0..=65_535.0).contains(port) => *port as u16,
-                _ => return Err(format!("{PORT}: expected a port")),
+                _ => return Err(format!("{PORT}: expected a port from 1 to 65535")),
             };
             let found = params.fields.get(tiers::FIELD).cloned();
             let (host, engine_id) = (named(HOST)?, named(ENGINE)?);
@@ -146,24 +150,26 @@ pub fn of(params: &Struct) -> Result<Transfer, String> {
                 found,
             }))
         }
-        _ => Err(format!("expected either {COMPUTE} or {ANSWER} to be true")),
+        _ => Err(format!("expected exactly one of {COMPUTE} or {ANSWER} to be true")),
     }
 }
 
-/// What came of a hand-over: tokens and bytes.
+/// The amount of a KV transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Moved {
+    /// Prompt tokens.
     pub tokens: u64,
+    /// Bytes.
     pub bytes: u64,
 }
 
-/// Adds to an answer's finish what was handed over for it.
+/// Adds the amount of the KV transfer to the end of an answer.
 pub fn moved(params: &mut Struct, moved: Moved) {
     set(params, TOKENS, Kind::NumberValue(moved.tokens as f64));
     set(params, BYTES, Kind::NumberValue(moved.bytes as f64));
 }
 
-/// What a finish says was handed over.
+/// The amount of the KV transfer in the end of an answer.
 pub fn moved_of(params: &Struct) -> Option<Moved> {
     let number = |name: &str| match params.fields.get(name)?.kind.as_ref()? {
         Kind::NumberValue(number) if (0.0..1e18).contains(number) => Some(*number as u64),
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_worker_says_the_other_reads() {
+    fn the_decode_worker_reads_the_fields_of_the_prefill_worker() {
         assert_eq!(of(&compute()), Ok(Transfer::Compute));
         assert!(!is_held(&compute()));
         let params = held_params();
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_router_fills_in_a_host_that_is_missing() {
+    fn a_router_adds_a_missing_host() {
         let url = |host: Option<&str>, reached: &str| {
             let mut params = Struct::default();
             held(&mut params, "w-1", "r-1", host, 7);
@@ -210,7 +216,7 @@ mod tests {
         };
         assert_eq!(url(None, "http://[::1]:9"), "http://[::1]:7");
         assert_eq!(url(None, "http://gpu-3:9"), "http://gpu-3:7");
-        // The scheme's own port may be left out.
+        // An address without a port.
         assert_eq!(url(None, "http://gpu-3"), "http://gpu-3:7");
         assert_eq!(url(None, "http://gpu-3/"), "http://gpu-3:7");
         assert_eq!(url(None, "http://[::1]"), "http://[::1]:7");
@@ -218,16 +224,16 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_is_named() {
+    fn an_error_has_the_field() {
         let refused = |change: fn(&mut Struct)| {
             let mut params = held_params();
             change(&mut params);
-            of(&params).expect_err("it can't be read")
+            of(&params).expect_err("an invalid field")
         };
-        let neither = of(&Struct::default()).expect_err("nothing is asked for");
+        let neither = of(&Struct::default()).expect_err("no field");
         assert!(neither.contains("do_remote_decode or do_remote_prefill"), "{neither}");
         let both = refused(|params| set(params, COMPUTE, flag(true)));
-        assert!(both.contains("either"), "{both}");
+        assert!(both.contains("exactly one"), "{both}");
         let port = refused(|params| set(params, PORT, Kind::NumberValue(0.0)));
         assert!(port.starts_with("remote_port: "), "{port}");
         let host = refused(|params| drop(params.fields.remove(HOST)));

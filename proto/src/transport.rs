@@ -1,8 +1,7 @@
-//! What every listener and every connection on the wire shares.
+//! The settings of all listeners and connections.
 //!
-//! One HTTP/2 connection carries many streams, and h2 ends all of them when too many small frames
-//! wait unread or when too many streams are reset early. Hence wide windows, and workers that
-//! tolerate bursts of cancels.
+//! One HTTP/2 connection carries many streams. h2 ends all of them if too many small frames wait unread
+//! or too many streams are reset early. So windows are wide, and workers tolerate bursts of cancels.
 
 use std::time::{Duration, Instant};
 use tokio_stream::{Stream, StreamExt};
@@ -11,22 +10,23 @@ use tonic::transport::{Channel, Endpoint, Error, Server};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
 pub const MAX_GENERATE_BYTES: usize = 16 << 20;
-/// The largest message of a worker's feed, in bytes. Snapshots come in chunks far below it; one
-/// step's batch is not cut.
+/// The largest message of a worker's feed, in bytes. Snapshots come in chunks far below it; the batch of
+/// one step is one message.
 pub const MAX_FEED_BYTES: usize = 64 << 20;
 
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 4 << 20;
-/// Prompts are tens of kilobytes; in frames of the default 16 KiB each costs several turns of the
-/// connection's task.
+/// Prompts have tens of kilobytes. In frames of the default 16 KiB, each one takes the connection's task
+/// several turns.
 const FRAME: u32 = 1 << 20;
-/// Early cancels that a listener lets pile up before it drops the connection.
+/// The most early cancels that may be pending before a listener drops the connection.
 pub const PENDING_RESETS: usize = 100_000;
-/// A first packet that is lost (a listener's queue is full for a moment) is sent again after 1 s.
+/// More than 1 s: if the first packet is lost because the listener's queue is full, TCP resends it after
+/// 1 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// A server with our windows. `pending_resets`: [`PENDING_RESETS`] where only routers connect.
+/// A server with our windows. `pending_resets` is [`PENDING_RESETS`] if only routers connect.
 pub fn server(pending_resets: usize) -> Server {
     Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -35,8 +35,8 @@ pub fn server(pending_resets: usize) -> Server {
         .http2_max_pending_accept_reset_streams(Some(pending_resets))
 }
 
-/// A connection that is made when first used and made again after it breaks. A peer that answers
-/// no ping for 5 s counts as gone, so that its streams end.
+/// A connection that opens on first use and reopens after it breaks. If the peer answers no ping for
+/// 5 s, its streams end. The error is an invalid URL.
 pub fn channel(url: &str) -> Result<Channel, Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -48,8 +48,8 @@ pub fn channel(url: &str) -> Result<Channel, Error> {
         .connect_lazy())
 }
 
-/// Accepted sockets without Nagle's delay: tonic ignores its own `tcp_nodelay` when it is handed
-/// the incoming connections, and then small messages wait for 40 ms.
+/// Accepted sockets without Nagle's delay, which makes small messages wait for 40 ms. tonic ignores its
+/// own `tcp_nodelay` for connections that it does not accept itself.
 pub fn accept(
     listener: tokio::net::TcpListener,
 ) -> impl Stream<Item = std::io::Result<tokio::net::TcpStream>> {
@@ -60,8 +60,8 @@ pub fn accept(
     })
 }
 
-/// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until
-/// the response headers are out, so who streams must watch the deadline itself.
+/// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until the
+/// response headers are sent, so a streaming call must check the deadline itself.
 pub fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

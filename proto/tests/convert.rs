@@ -1,4 +1,5 @@
-//! Runs, batches and snapshots survive the wire, and nothing that is off it makes a reader panic.
+//! Runs, batches and snapshots are read as they were written, and no invalid message makes a reader
+//! panic.
 
 use std::sync::Arc;
 use warmpath_core::block::{BlockRun, Chain, hash_blocks};
@@ -21,7 +22,7 @@ fn run(chain: &Arc<Chain>, start: u32, end: u32) -> BlockRun {
 }
 
 #[test]
-fn runs_survive_wherever_they_start() {
+fn runs_are_read_as_they_were_written() {
     let chain = chain(600);
     for (start, base) in [(0, 0), (1, 0), (63, 0), (64, 0), (65, 64), (128, 64), (130, 128)] {
         let sent = run(&chain, start, 300);
@@ -32,7 +33,7 @@ fn runs_survive_wherever_they_start() {
 }
 
 #[test]
-fn a_run_that_can_not_be_is_an_error() {
+fn an_invalid_run_is_an_error() {
     let good = convert::run_to_wire(TierId::HBM, &run(&chain(400), 70, 90));
     let with = |change: fn(&mut v1::Run)| {
         let mut bad = good.clone();
@@ -53,7 +54,7 @@ fn a_run_that_can_not_be_is_an_error() {
 }
 
 #[test]
-fn an_index_fed_by_the_wire_knows_what_the_sender_knows() {
+fn an_index_of_sent_batches_equals_one_of_the_batches() {
     let text = chain(800);
     let mut direct = PrefixIndex::default();
     let mut wired = PrefixIndex::default();
@@ -126,7 +127,7 @@ fn an_empty_snapshot_is_one_chunk_and_a_torn_one_an_error() {
 }
 
 #[test]
-fn a_load_report_survives() {
+fn a_load_report_is_read_as_it_was_written() {
     let report = LoadReport {
         worker: W,
         epoch: 2,

@@ -1,4 +1,4 @@
-//! No field of a request is dropped in silence.
+//! Each field of a request is supported, ignored or rejected as documented.
 
 use tonic::{Code, Status};
 use warmpath_core::tokens::VOCABULARY;
@@ -55,7 +55,7 @@ fn sampling(num_sequences: u32) -> GenerateRequest {
 }
 
 #[test]
-fn every_refused_field_is_named() {
+fn every_unsupported_field_is_rejected_by_name() {
     let text = |text: &str| text.to_owned();
     let ids = || TokenIds { ids: vec![1] };
     let cases = [
@@ -110,8 +110,8 @@ fn every_refused_field_is_named() {
 }
 
 #[test]
-fn what_has_no_effect_is_accepted() {
-    let harmless = [
+fn ignored_fields_are_accepted() {
+    let ignored = [
         sampling(0),
         sampling(1),
         decoding(|d| (d.presence_penalty, d.repetition_penalty) = (0.5, 1.1)),
@@ -121,14 +121,14 @@ fn what_has_no_effect_is_accepted() {
         response(|r| (r.skip_special_tokens, r.output_text) = (Some(false), Some(false))),
         GenerateRequest { watermarking: Some(false), priority: 3, ..request(4) },
     ];
-    for request in harmless {
-        let accepted = accept(&request, "m").expect("accepted without effect");
+    for request in ignored {
+        let accepted = accept(&request, "m").expect("an ignored field");
         assert_eq!((accepted.prompt.len(), accepted.max_new_tokens), (4, DEFAULT_NEW_TOKENS));
     }
 }
 
 #[test]
-fn what_is_honoured_arrives() {
+fn supported_fields_are_read() {
     let full = GenerateRequest {
         request_id: "r1".into(),
         model: "m".into(),
@@ -164,11 +164,11 @@ fn what_is_honoured_arrives() {
     assert_eq!(accept(&full, "m").unwrap(), expected);
     let other = accept(&full, "n").unwrap_err();
     assert_eq!(other.code(), Code::NotFound);
-    assert_eq!(other.message(), "model: 'm' is not served, 'n' is");
+    assert_eq!(other.message(), "model: 'm', expected 'n'");
 }
 
 #[test]
-fn prompts_of_every_size_up_to_the_largest() {
+fn prompts_of_all_sizes_up_to_the_largest_are_accepted() {
     for tokens in [1, BLOCK - 1, BLOCK, BLOCK + 1] {
         assert_eq!(accept(&request(tokens), "").unwrap().prompt.len(), tokens);
     }
@@ -182,7 +182,7 @@ fn prompts_of_every_size_up_to_the_largest() {
 }
 
 #[test]
-fn ids_outside_the_vocabulary_are_refused() {
+fn ids_outside_the_vocabulary_are_rejected() {
     let prompt = |id| GenerateRequest {
         prompt: Some(Prompt::TokenIds(TokenIds { ids: vec![1, id] })),
         ..Default::default()

@@ -1,5 +1,5 @@
-//! What is read of a message without decoding it is what decoding it says, however oddly it is
-//! written: fields out of order, said twice, in pieces, or known to nobody.
+//! The fields that are read without decoding a message are those of the decoded message, also if its
+//! fields are out of order, repeated, in pieces or unknown.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ fn packed(number: u32) -> Encoded {
     delimited(number, ids)
 }
 
-/// A field of a number that nobody has, in every wire type.
+/// A field with an unknown number, in every wire type.
 fn unknown() -> Encoded {
     let number = || prop_oneof![Just(30u32), Just(1_000), Just((1 << 29) - 1)];
     let fixed = |wire_type, width| {
@@ -106,7 +106,7 @@ fn question() -> Encoded {
 }
 
 fn agrees(bytes: &[u8], whole: &GenerateResponse) {
-    let peek = Peek::of(bytes).expect("what prost reads can be peeked into");
+    let peek = Peek::of(bytes).expect("a message that prost decodes");
     let outputs = whole.outputs.as_ref();
     assert_eq!(peek.num_tokens(), outputs.map_or(0, |outputs| outputs.num_tokens));
     let finish = outputs.and_then(|outputs| outputs.finish_info.as_ref());
@@ -120,12 +120,12 @@ proptest! {
 
     #[test]
     fn a_peek_agrees_with_the_whole(bytes in answer()) {
-        let whole = GenerateResponse::decode(&*bytes).expect("odd, and readable");
+        let whole = GenerateResponse::decode(&*bytes).expect("an unusual but valid message");
         agrees(&bytes, &whole);
     }
 
     #[test]
-    fn a_peek_agrees_about_noise_that_can_be_read(
+    fn a_peek_agrees_with_valid_messages_among_noise(
         answer in answer(), noise in vec(any::<u8>(), 0..12), cut in any::<prop::sample::Index>()
     ) {
         let at = cut.index(answer.len() + 1);
@@ -138,17 +138,17 @@ proptest! {
     }
 
     #[test]
-    fn a_request_goes_on_as_it_came_but_for_what_is_changed(bytes in question()) {
+    fn an_upstream_request_differs_in_the_changed_fields_only(bytes in question()) {
         let message = Bytes::from(bytes);
-        let mut request = raw::request(&message).expect("odd, and readable");
+        let mut request = raw::request(&message).expect("an unusual but valid message");
         let expected = changed(request.clone());
         let Some(Prompt::TokenIds(TokenIds { ids })) = request.prompt.take() else { return Ok(()) };
         let upstream = raw::upstream(changed(request), &message, &ids);
-        prop_assert_eq!(GenerateRequest::decode(upstream).expect("readable"), expected);
+        prop_assert_eq!(GenerateRequest::decode(upstream).expect("a valid message"), expected);
     }
 }
 
-/// As a router changes it.
+/// The changes that a router makes.
 fn changed(mut request: GenerateRequest) -> GenerateRequest {
     request.request_id = "ours".to_owned();
     request.kv.get_or_insert_default().cache_salt = "salt".to_owned();
@@ -156,16 +156,16 @@ fn changed(mut request: GenerateRequest) -> GenerateRequest {
 }
 
 #[test]
-fn a_prompt_is_copied_and_not_written_anew() {
-    // The ids 5 and 6 in one byte more than each needs.
+fn a_prompt_is_copied_and_not_encoded_again() {
+    // The ids 5 and 6, each in one byte more than needed.
     let odd = [0x22, 0x06, 0x0a, 0x04, 0x85, 0x00, 0x86, 0x00];
-    let nobodys = [0xf0, 0x01, 0x07];
-    let message = Bytes::from([&nobodys[..], &odd].concat());
+    let unknown = [0xf0, 0x01, 0x07];
+    let message = Bytes::from([&unknown[..], &odd].concat());
     let mut request = raw::request(&message).unwrap();
     let Some(Prompt::TokenIds(TokenIds { ids })) = request.prompt.take() else { panic!("ids") };
     assert_eq!(ids, [5, 6]);
     let upstream = raw::upstream(request.clone(), &message, &ids);
-    assert_eq!(upstream, odd[..], "and what nobody has checked is left out");
+    assert_eq!(upstream, odd[..], "without the unknown field");
     let twice = Bytes::from([odd, odd].concat());
     let upstream = raw::upstream(request, &twice, &[5, 6, 5, 6]);
     let Some(Prompt::TokenIds(TokenIds { ids })) = raw::request(&upstream).unwrap().prompt else {
@@ -175,8 +175,8 @@ fn a_prompt_is_copied_and_not_written_anew() {
 }
 
 #[test]
-fn what_can_not_be_read_is_an_error() {
-    // outputs.num_tokens as text, outputs cut off, a field of number 0.
+fn an_invalid_message_is_an_error() {
+    // outputs.num_tokens as text, outputs cut off, a field with number 0.
     for bytes in [&[0x12, 0x03, 0x1a, 0x01, b'x'][..], &[0x12, 0x09, 0x18], &[0x00, 0x01]] {
         assert!(Peek::of(bytes).is_err(), "{bytes:?}");
         assert!(GenerateResponse::decode(bytes).is_err(), "{bytes:?}");

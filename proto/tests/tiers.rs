@@ -1,4 +1,4 @@
-//! What a worker says it found, there and back.
+//! Cached tokens by tier are read as they were written.
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -6,7 +6,7 @@ use warmpath_core::engine::profile::{Fill, Loads, PoolLink, Profile, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_proto::tiers::{from_wire, to_wire};
 
-/// One that has a tier behind HBM.
+/// A profile with a tier after HBM.
 fn profile() -> Profile {
     let text = include_str!("../../deploy/profiles/lab-tp2.toml");
     let mut profile: Profile = toml::from_str(text).expect("a profile");
@@ -25,11 +25,11 @@ fn profile() -> Profile {
 }
 
 #[test]
-fn origins_come_back_as_they_went() {
+fn cached_tokens_are_read_as_they_were_written() {
     let mut profile = profile();
     let found = from_wire(&to_wire(&profile, &[1_024, 512, 0, 0, 7, 9])).unwrap();
     assert_eq!(found.tiers, ["hbm", "host"]);
-    assert_eq!(found.by_origin, [1_024, 512, 0, 0, 0, 0], "it has no way to pool and peers");
+    assert_eq!(found.by_origin, [1_024, 512, 0, 0, 0, 0], "no pool and no peers in the profile");
     profile.pool = Some(PoolLink {
         gb_s: 1.0,
         latency_us: 0.0,

@@ -16,7 +16,7 @@ use warmpath_proto::v1::{
     RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
 };
 use warmpath_proto::{status, transport};
-use warmpath_sheet::width;
+use warmpath_sheet::{Width, width};
 
 /// The command line after `router admin`.
 #[derive(Args, Debug)]
@@ -101,7 +101,7 @@ pub async fn run(admin: Admin) -> ExitCode {
     let client =
         RouterAdminClient::new(channel).max_decoding_message_size(transport::MAX_GENERATE_BYTES);
     let Admin { json, columns, .. } = admin;
-    let style = print::Style { json, columns, width: width::chosen(admin.width) };
+    let style = print::Style { json, columns, width: Width::chosen(admin.width) };
     match ask(client, admin.what, style).await {
         Ok(text) => {
             println!("{text}");

@@ -266,8 +266,8 @@ fn an_operator_queries_and_controls_a_router() {
     let json: serde_json::Value = serde_json::from_str(&says(&["workers", "--json"])).unwrap();
     assert_eq!(json["workers"][1]["number"], 1);
     assert_eq!(json["workers"][1]["standing"], "lost");
-    assert!(says(&["drain", "w1"]).contains("drained by the operator"));
-    assert!(!says(&["undrain", "w1"]).contains("drained by the operator"));
+    assert!(says(&["drain", "w1", "--width", "200"]).contains("drained by the operator"));
+    assert!(!says(&["undrain", "w1", "--width", "200"]).contains("drained by the operator"));
     assert_eq!(says(&["remove", "w1"]), "removed\n");
     assert!(says(&["policy"]).starts_with("kv-aware: The worker with the least"));
     assert_eq!(says(&["policy", "random"]), "set; kv-aware before\n");

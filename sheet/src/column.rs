@@ -48,8 +48,8 @@ pub enum Shape {
     One,
     /// [`Value::Interval`]: KEY and KEY_half_width_95 in CSV.
     Interval,
-    /// [`Value::Band`]: KEY_low and KEY_high in CSV.
-    Band,
+    /// [`Value::Band`], with the names of its ends: KEY_low and KEY_high in CSV.
+    Band([&'static str; 2]),
     /// [`Value::Pair`], with the names of both: KEY_p50 and KEY_p99 in CSV.
     Pair([&'static str; 2]),
 }
@@ -100,9 +100,14 @@ impl Column {
         Self { shape: Shape::Interval, ..self }
     }
 
-    /// Its values are bands.
+    /// Its values are bands from a low to a high end.
     pub fn band(self) -> Self {
-        Self { shape: Shape::Band, ..self }
+        self.band_of(["low", "high"])
+    }
+
+    /// Its values are bands whose ends have these names.
+    pub fn band_of(self, names: [&'static str; 2]) -> Self {
+        Self { shape: Shape::Band(names), ..self }
     }
 
     /// Its values are pairs of figures with these names.
@@ -147,7 +152,7 @@ impl Column {
     pub const fn takes(&self, value: &Value) -> bool {
         match value {
             Value::Interval { .. } => matches!(self.shape, Shape::Interval),
-            Value::Band { .. } => matches!(self.shape, Shape::Band),
+            Value::Band { .. } => matches!(self.shape, Shape::Band(_)),
             Value::Pair(..) => matches!(self.shape, Shape::Pair(_)),
             _ => true,
         }
@@ -159,8 +164,7 @@ impl Column {
         match self.shape {
             Shape::One => vec![key.clone().into_owned()],
             Shape::Interval => vec![key.clone().into_owned(), format!("{key}_half_width_95")],
-            Shape::Band => vec![format!("{key}_low"), format!("{key}_high")],
-            Shape::Pair([first, second]) => {
+            Shape::Band([first, second]) | Shape::Pair([first, second]) => {
                 vec![format!("{key}_{first}"), format!("{key}_{second}")]
             }
         }
@@ -189,7 +193,10 @@ impl Column {
             Value::Whole(count) => self.format.whole(*count),
             Value::Number(value) => self.format.number(*value),
             Value::Interval { mean, half } => self.format.interval(*mean, *half),
-            Value::Band { low, high } => self.format.band(*low, *high),
+            Value::Band { low, high } => match low.zip(*high) {
+                Some((low, high)) => self.format.band(low, high),
+                None => "-".to_owned(),
+            },
             Value::Pair(first, second) => self.format.pair(*first, *second),
         }
     }

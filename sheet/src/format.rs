@@ -29,6 +29,10 @@ pub enum Style {
     Amount,
     /// Three digits and a unit of 1,000s: 144M.
     Si,
+    /// Whole, with commas: 12,345.
+    Commas,
+    /// Money: with commas from 100 on, below as an amount.
+    Money,
 }
 
 impl Format {
@@ -117,6 +121,9 @@ impl Format {
             Style::Seconds => seconds(value),
             Style::Amount => amount(value),
             Style::Si => si(value),
+            Style::Commas => commas(value),
+            Style::Money if value >= 100.0 => commas(value),
+            Style::Money => amount(value),
         }
     }
 
@@ -149,6 +156,15 @@ pub fn amount(value: f64) -> String {
     }
 }
 
+fn commas(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let first = usize::from(digits.starts_with('-'));
+    let comma = |i: usize| i > first && (digits.len() - i).is_multiple_of(3);
+    let letters = digits.char_indices();
+    let grouped = letters.flat_map(|(i, digit)| comma(i).then_some(',').into_iter().chain([digit]));
+    grouped.collect()
+}
+
 fn si(value: f64) -> String {
     let (value, unit) = match value.abs() {
         0.0..1e3 => return format!("{value:.0}"),
@@ -173,6 +189,9 @@ mod tests {
         assert_eq!(shown(Style::Seconds), ["0.000", "0.123", "12.3", "2898"]);
         assert_eq!(shown(Style::Amount), ["0.000123", "0.123", "12.35", "2898"]);
         assert_eq!(shown(Style::Si), ["0", "0", "12", "2.9k"]);
+        assert_eq!(shown(Style::Commas), ["0", "0", "12", "2,898"]);
+        assert_eq!(shown(Style::Money), ["0.000123", "0.123", "12.35", "2,898"]);
+        assert_eq!([-1_234_567.0, -123.0].map(commas), ["-1,234,567", "-123"]);
         assert_eq!([1.448e8, 2e9, 999.0].map(si), ["145M", "2.0G", "999"]);
         assert_eq!([0.0, f64::NAN, -0.5].map(amount), ["0", "-", "-0.500"]);
     }

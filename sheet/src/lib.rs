@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod column;
+mod form;
 mod format;
 mod legend;
 mod page;
@@ -18,11 +19,13 @@ mod value;
 pub mod width;
 
 pub use column::{Align, Column, Shape};
+pub use form::{Field, Form};
 pub use format::{Format, Style, amount};
 pub use legend::legend;
 pub use page::{Page, Part};
 pub use sheet::{Narrow, Row, Sheet};
 pub use value::Value;
+pub use width::Width;
 
 #[cfg(test)]
 mod tests;

@@ -19,9 +19,11 @@ pub enum Part {
 }
 
 impl Page {
-    /// Adds a sheet, unless it has no rows and no notes.
+    /// Adds a sheet. Of a sheet without rows only the notes are added.
     pub fn sheet(&mut self, sheet: Sheet) {
-        if !sheet.is_empty() || !sheet.notes.is_empty() {
+        if sheet.is_empty() {
+            self.prose(sheet.notes);
+        } else {
             self.parts.push(Part::Sheet(sheet));
         }
     }

@@ -45,6 +45,11 @@ impl Sheet {
         Self { title: title.into(), columns, groups, notes, labels: 1, narrow: Narrow::Break }
     }
 
+    /// Sets its title.
+    pub fn titled(self, title: impl Into<String>) -> Self {
+        Self { title: title.into(), ..self }
+    }
+
     /// Sets how many of the first columns name a row.
     pub fn labels(self, labels: usize) -> Self {
         Self { labels, ..self }

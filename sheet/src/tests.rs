@@ -1,6 +1,7 @@
 //! A sheet as data: CSV, JSON, views and the legend.
 
 use crate::column::Column;
+use crate::form::Form;
 use crate::format::{Format, Style};
 use crate::legend::legend;
 use crate::render::{csv, json, text};
@@ -39,7 +40,7 @@ fn sheet() -> Sheet {
         "with, comma and \"quotes\"".into(),
         (1.0 / 3.0).into(),
         Value::Interval { mean: 0.5, half: Some(0.1) },
-        Value::Band { low: 1.0, high: 2.5 },
+        Value::band(1.0, 2.5),
         Value::Pair(12e-6, 40e-6),
         3_u64.into(),
         true.into(),
@@ -50,7 +51,7 @@ fn sheet() -> Sheet {
         Value::Blank,
         f64::NAN.into(),
         Value::Interval { mean: 0.5, half: None },
-        Value::Absent,
+        Value::band(None, 3.0),
         None::<f64>.into(),
         0_u32.into(),
         false.into(),
@@ -60,13 +61,25 @@ fn sheet() -> Sheet {
 }
 
 #[test]
+fn a_form_makes_columns_and_rows() {
+    let form = Form::new([
+        Column::text("name", "name", "A name.").of(|row: &(&'static str, u64)| row.0),
+        Column::number("count", "count", "things", "How many.")
+            .of(|row: &(&'static str, u64)| row.1),
+    ]);
+    let mut sheet = form.sheet("Things");
+    sheet.push(form.row(&("one", 1)));
+    assert_eq!(csv(&sheet), "name,count\none,1\n");
+}
+
+#[test]
 fn csv_has_full_precision_and_nothing_where_nothing_is_known() {
     assert_eq!(
         csv(&sheet()),
         "policy,variant,hit_rate,ttft_mean_s,ttft_mean_s_half_width_95,usd_low,usd_high,router_s_p50,router_s_p99,\
          errors,valid\n\
          kv-aware,\"with, comma and \"\"quotes\"\"\",0.3333333333333333,0.5,0.1,1,2.5,0.000012,0.00004,3,true\n\
-         round-robin,,,0.5,,,,,,0,false\n"
+         round-robin,,,0.5,,,3,,,0,false\n"
     );
 }
 
@@ -93,7 +106,7 @@ fn json_has_the_columns_and_rows_by_key() {
             },
             {
                 "policy": "round-robin", "variant": null, "hit_rate": null,
-                "ttft_mean_s": {"mean": 0.5, "half_width_95": null}, "usd": null,
+                "ttft_mean_s": {"mean": 0.5, "half_width_95": null}, "usd": {"low": null, "high": 3.0},
                 "router_s": null, "errors": 0, "valid": false
             }
         ])

@@ -23,12 +23,12 @@ pub enum Value {
         /// Half of the interval's length.
         half: Option<f64>,
     },
-    /// From the lowest to the highest that a number can be.
+    /// From the lowest to the highest that a number can be. Text shows a dash where an end is not known.
     Band {
         /// The lowest value.
-        low: f64,
+        low: Option<f64>,
         /// The highest value.
-        high: f64,
+        high: Option<f64>,
     },
     /// Two figures that are read together, such as a median and a percentile.
     Pair(f64, f64),
@@ -44,6 +44,17 @@ impl Value {
     /// The value, or nothing: for a question that does not arise in some rows.
     pub fn or_blank<T: Into<Self>>(value: Option<T>) -> Self {
         value.map_or(Self::Blank, Into::into)
+    }
+
+    /// A mean with the half of its interval.
+    pub const fn interval(mean: f64, half: Option<f64>) -> Self {
+        Self::Interval { mean, half }
+    }
+
+    /// Both ends of a band. An end that is not finite is not known.
+    pub fn band(low: impl Into<Option<f64>>, high: impl Into<Option<f64>>) -> Self {
+        let known = |end: Option<f64>| end.filter(|end| end.is_finite());
+        Self::Band { low: known(low.into()), high: known(high.into()) }
     }
 
     /// Whether CSV and JSON have no value here.

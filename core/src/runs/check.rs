@@ -19,11 +19,11 @@ impl<V: Clone> RunTree<V> {
             assert_eq!((node.children, node.child_ids), below[id.index()], "wrong children");
         }
         if cfg!(debug_assertions) {
-            self.check_names();
+            self.check_hashes();
         }
     }
 
-    fn check_names(&self) {
+    fn check_hashes(&self) {
         let mut registered = 0;
         for (id, node) in self.iter() {
             assert_eq!(node.first, node.chain.hash(node.start), "hash of the first block");

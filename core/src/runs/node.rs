@@ -57,12 +57,12 @@ impl<V> Node<V> {
 pub struct Tally {
     /// The number of blocks.
     pub blocks: u64,
-    pub(super) names: u64,
+    pub(super) hashes: u64,
 }
 
 impl core::ops::AddAssign for Tally {
     fn add_assign(&mut self, more: Self) {
         self.blocks += more.blocks;
-        self.names = self.names.wrapping_add(more.names);
+        self.hashes = self.hashes.wrapping_add(more.hashes);
     }
 }

@@ -31,10 +31,10 @@ pub struct RunTree<V> {
 /// The key of a registered block: its hash and its depth. A hash implies a depth, but a worker may
 /// send a run at a wrong depth. With the depth in the key, such a run neither matches nor replaces
 /// the blocks of other workers.
-const fn key(name: BlockHash, depth: u32) -> BlockHash {
+const fn key(hash: BlockHash, depth: u32) -> BlockHash {
     // The multiplier is odd, so different depths give different products.
     let spread = (depth as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    BlockHash::from_wire(name.to_wire() ^ (spread as u128) << 64)
+    BlockHash::from_wire(hash.to_wire() ^ (spread as u128) << 64)
 }
 
 impl<V> Default for RunTree<V> {
@@ -77,12 +77,12 @@ impl<V: Clone> RunTree<V> {
     /// The checksum of a node's blocks.
     pub fn tally(&self, id: NodeId) -> Tally {
         let end = |node: &Node<V>| {
-            let name = node.last.to_wire();
-            mix64((name >> 64) as u64 ^ mix64(name as u64))
+            let hash = node.last.to_wire();
+            mix64((hash >> 64) as u64 ^ mix64(hash as u64))
         };
         let node = self.get(id);
         let before = node.parent.map_or(0, |parent| end(self.get(parent)));
-        Tally { blocks: u64::from(node.len()), names: end(node).wrapping_sub(before) }
+        Tally { blocks: u64::from(node.len()), hashes: end(node).wrapping_sub(before) }
     }
 
     /// The number of nodes.
@@ -250,8 +250,8 @@ impl<V: Clone> RunTree<V> {
         self.unregister_end(id);
         let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
         while block < old_end {
-            let name = self.name(id, block);
-            self.at.remove(&key(name, block));
+            let hash = self.hash_of(id, block);
+            self.at.remove(&key(hash, block));
             block = (block + 1).next_multiple_of(self.stride);
         }
         if end > start {
@@ -326,13 +326,13 @@ impl<V: Clone> RunTree<V> {
     fn register(&mut self, id: NodeId, start: u32, end: u32) {
         let mut block = start;
         while block < end {
-            let name = self.name(id, block);
-            self.at.insert(key(name, block), id);
+            let hash = self.hash_of(id, block);
+            self.at.insert(key(hash, block), id);
             block = (block + 1).next_multiple_of(self.stride);
         }
     }
 
-    fn name(&self, id: NodeId, block: u32) -> BlockHash {
+    fn hash_of(&self, id: NodeId, block: u32) -> BlockHash {
         let node = self.get(id);
         if block == node.start { node.first } else { node.chain.hash(block) }
     }

@@ -107,8 +107,8 @@ fn a_segment_that_crosses_the_public_part_differs_from_one_that_starts_after_it(
     let text = |seed, tokens| Segment::Text { seed, tokens };
     let chain = |text: &[Segment]| Arc::new(hash_segments(&plan, text));
     let through = chain(&[text(1, 160)]);
-    let anew = chain(&[text(1, 96), text(1, 64)]);
-    assert_eq!(through.agree_until(&anew, 0, 10), 6);
+    let separate = chain(&[text(1, 96), text(1, 64)]);
+    assert_eq!(through.agree_until(&separate, 0, 10), 6);
     let longer = chain(&[text(1, 200), text(2, 8)]);
     assert_eq!(through.agree_until(&longer, 0, 10), 10);
     // A text that ends within the public part is public as a whole.

@@ -14,7 +14,7 @@ pub struct Seen {
 
 impl Seen {
     /// Adds a prompt, and returns the length of its longest common prefix with an earlier one.
-    pub fn tell(&mut self, text: &[Segment]) -> u32 {
+    pub fn add(&mut self, text: &[Segment]) -> u32 {
         let mut covered = 0;
         let mut is_known = true;
         let mut before = 0;
@@ -56,7 +56,7 @@ mod tests {
             (&[text(1, 40), text(4, 8)], 40),
         ];
         for (i, (text, known)) in cases.into_iter().enumerate() {
-            assert_eq!(seen.tell(text), known, "text {i}");
+            assert_eq!(seen.add(text), known, "text {i}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::Question;
 use crate::play::Progress;
+use crate::report::Screen;
 use crate::studies::advise::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
@@ -50,7 +51,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0 to 1".to_owned())
 }
 
-pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let params = Params {
         question: &args.question,
         monthly_requests: args.monthly_requests,
@@ -60,5 +61,5 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
         charged_share: args.charged_share,
         seeds: args.seeds,
     };
-    advise::run(&params, progress)
+    advise::run(&params, progress, screen)
 }

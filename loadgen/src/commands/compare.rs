@@ -8,6 +8,7 @@ use crate::figures::Results;
 use crate::files::bad;
 use crate::play::live::LiveLeg;
 use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate, variants};
+use crate::report::Screen;
 use crate::setup::Setup;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -38,14 +39,14 @@ pub struct Args {
     pub record: Option<PathBuf>,
 }
 
-pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let setup = Setup::resolve(&args.what)?;
     let files = finish::files(&args.what)?;
     let options = RunOptions { rows: args.what.parquet.is_some(), ..RunOptions::default() };
     let results =
         variants::each(&setup, &options, |setup, options| compare(args, setup, options, progress))?;
     let about = About::of(&setup);
-    finish::finish(setup, results, &about, files)
+    finish::finish(setup, results, &about, files, screen)
 }
 
 /// Plays each policy live, then the same requests in virtual time, then the whole workload.

@@ -1,6 +1,7 @@
 //! `loadgen fidelity`: the command of [`crate::fidelity`].
 
 use crate::fidelity;
+use crate::report::Screen;
 use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ pub struct Args {
     pub json: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> Result<ExitCode> {
-    fidelity::run(args.reference.as_deref(), args.json.as_deref())?;
+pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
+    fidelity::run(args.reference.as_deref(), args.json.as_deref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use crate::args::What;
 use crate::figures::Results;
-use crate::report::{self, OutputFiles, Report, SCHEMA};
+use crate::report::{self, OutputFiles, Report, SCHEMA, Screen};
 use crate::setup::Setup;
 use anyhow::Result;
 use serde::Serialize;
@@ -43,9 +43,10 @@ pub fn finish(
     results: Results,
     about: &About,
     files: OutputFiles,
+    screen: Screen,
 ) -> Result<ExitCode> {
     let About { title, slo, baseline } = about;
-    print!("{}", report::render(title, &results, slo, baseline.as_ref()));
+    screen.show(&report::page(title, &results, slo, baseline.as_ref()));
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(report::csv(&results.runs).as_bytes())?;

@@ -2,6 +2,7 @@
 
 use crate::args::Question;
 use crate::play::Progress;
+use crate::report::Screen;
 use crate::studies::generations::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
@@ -31,8 +32,8 @@ fn parse_share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a share from 0.01 to 1".to_owned())
 }
 
-pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let params =
         Params { question: &args.question, devices: &args.devices, realization: args.realization };
-    generations::run(&params, progress)
+    generations::run(&params, progress, screen)
 }

@@ -1,6 +1,7 @@
 //! One command a file: its arguments, its help and its run.
 
 pub mod advise;
+pub mod columns;
 pub mod compare;
 pub mod explain;
 pub mod fidelity;

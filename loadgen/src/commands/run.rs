@@ -11,7 +11,7 @@ use crate::play::interrupt::interrupted;
 use crate::play::target::{Target, target_of};
 use crate::play::validity::{too_few, too_late};
 use crate::play::{Progress, room};
-use crate::report::OutputFiles;
+use crate::report::{OutputFiles, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
@@ -100,7 +100,7 @@ pub struct RunConfig {
     pub block_size: u32,
 }
 
-pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
     let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref())?;
     let (config, run) = drive_target(args, progress)?;
@@ -118,7 +118,7 @@ pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
         slo: SLO,
         baseline: None,
     };
-    finish::finish(config, results, &about, files)
+    finish::finish(config, results, &about, files, screen)
 }
 
 fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunReport)> {
@@ -219,15 +219,15 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
 pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
     let nonce = config.nonce;
     let mut notes = vec![format!(
-        "Every text is salted with nonce {nonce}, so caches hold none of it from runs with another; \
-         --nonce {nonce} sends the same again."
+        "Every text contains nonce {nonce}, so no cache holds it from a run with another nonce; \
+         --nonce {nonce} sends the same texts again."
     )];
     notes.extend(config.source.note());
     if let Some(slowest) = run.live.as_ref().and_then(|live| live.slowest.as_ref()) {
         let Slowest { request_id, ttft_s } = slowest;
         notes.push(format!(
-            "Slowest TTFT: {request_id}, {ttft_s:.3} s; `loadgen explain` says why it went where it went, \
-             while its router remembers."
+            "Slowest TTFT: {request_id}, {ttft_s:.3} s; `loadgen explain` prints why its worker was \
+             chosen, while the router remembers it."
         ));
     }
     notes

@@ -2,6 +2,7 @@
 
 use crate::args::Question;
 use crate::play::Progress;
+use crate::report::Screen;
 use crate::studies::sharing::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ pub struct Args {
     pub sweep: bool,
 }
 
-pub fn run(args: &Args, progress: &Progress) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let params = Params { question: &args.question, sweep: args.sweep };
-    sharing::run(&params, progress)
+    sharing::run(&params, progress, screen)
 }

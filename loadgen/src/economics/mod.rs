@@ -3,5 +3,5 @@
 mod figures;
 mod sheet;
 
-pub use figures::{Economics, Served, Side};
+pub use figures::{Economics, Part, Served, Side};
 pub use sheet::{Api, Sheet, check_devices, parse_price};

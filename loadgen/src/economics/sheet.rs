@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rented_worker_costs_the_same_busy_or_idle_and_draws_less() {
+    fn a_rented_worker_costs_the_same_busy_or_idle_and_draws_less_power_idle() {
         let sheet = Sheet::load(None).unwrap();
         let rates = sheet.cluster(&hardware("llama-70b-fp8-4xh100"));
         assert_eq!(rates.busy, Rate { watts: 4.0 * 1050.0, usd_per_hour: 4.0 * 2.95 });
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chip_without_a_price_has_none_until_somebody_names_one() {
+    fn a_chip_without_a_price_gets_one_from_the_command_line() {
         let mut sheet = Sheet::load(None).unwrap();
         let chips = hardware("deepseek-v3-nvfp4-8xgb300");
         assert!(sheet.cluster(&chips).busy.usd_per_hour.is_nan());
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owned_device_costs_its_power_and_a_charged_one_its_price_and_idle_power_too() {
+    fn an_owned_device_costs_its_power_and_a_charged_one_also_its_price_and_idle_power() {
         let mut sheet = Sheet::load(None).unwrap();
         let laptop = hardware("llama-8b-int4-m5-max");
         let owned = sheet.device(&laptop);

@@ -1,25 +1,25 @@
-//! Errors of many predictions in a few figures.
+//! The errors of many predictions, summarised.
 
 use serde::Serialize;
 
-/// Relative errors of some rows: predicted over measured, less one, in percent.
+/// Relative errors of some rows, in percent: predicted / measured - 1.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Errors {
     pub rows: usize,
-    /// Of the errors' sizes.
+    /// Median of the absolute errors.
     pub median_percent: f64,
     pub p95_percent: f64,
-    /// The median with its sign.
+    /// Median with its sign.
     pub bias_percent: f64,
     pub worst: String,
     pub worst_percent: f64,
 }
 
-/// A row's name and its error as a share.
+/// The name of a row and its error as a share.
 pub type Named = (String, f64);
 
 impl Errors {
-    /// None of none.
+    /// None: there are no rows.
     pub fn of(errors: &[Named]) -> Option<Self> {
         let worst = errors.iter().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
         let sizes = sorted(errors.iter().map(|(_, error)| error.abs()));
@@ -41,7 +41,7 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// Between the two nearest ranks, as numpy does it.
+/// Interpolates between the two nearest ranks, as numpy does.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;
     let (low, share) = (place.floor() as usize, place.fract());

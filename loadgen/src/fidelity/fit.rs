@@ -1,4 +1,4 @@
-//! Fits a device's constants: first to single kernels, then, starting there, to whole steps.
+//! Fits a device's constants: first to single kernels, then from there to whole steps.
 
 use crate::fidelity::params::{Field, Freedom, Param, start};
 use crate::fidelity::reference::{KernelRow, Known, StepRow, kv_dtype, precision};
@@ -9,13 +9,13 @@ use warmpath_core::engine::physics::{
 };
 use warmpath_core::engine::profile::StepShape;
 
-/// Errors below this share of a time are squared, larger ones count in proportion: an odd kernel
-/// must not bend the rest.
+/// Errors below this share of a time are squared. Larger ones count linearly, so that an odd kernel
+/// does not distort the others.
 const SCALE: f64 = 0.05;
-/// Kernels are many and each says little.
+/// There are many kernels, and each says little.
 const KERNEL_WEIGHT: f64 = 0.35;
 
-/// A measured step, understood.
+/// A measured step, with its device, model and shape.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub device: String,
@@ -26,7 +26,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// None for rows whose device, model or format is not known; those are counted.
+    /// None: the device, model or format is unknown. Such rows are counted.
     pub fn understand(row: &StepRow, known: &mut Known) -> Option<Self> {
         let device = known.device(&row.gpu);
         let model = known.model(&row.model);
@@ -52,7 +52,7 @@ impl Step {
         Some(Self { device, model, placement, shape, row: row.clone() })
     }
 
-    /// Whether its time was measured, or put together from measured kernels.
+    /// Whether its time was measured, or composed of measured kernels.
     pub fn is_to_be_fitted(&self) -> bool {
         let provenance = self.row.provenance.as_str();
         !(provenance.starts_with("modelled")
@@ -60,7 +60,7 @@ impl Step {
     }
 }
 
-/// None for a phase that is not known.
+/// None: the phase is unknown.
 fn shape(row: &StepRow, window: u32) -> Option<StepShape> {
     let mut shape = StepShape::default();
     let prompts = match row.phase.as_str() {
@@ -80,7 +80,7 @@ fn shape(row: &StepRow, window: u32) -> Option<StepShape> {
     Some(shape)
 }
 
-/// A measured kernel, understood.
+/// A measured kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Timed {
     pub kernel: Kernel,
@@ -130,7 +130,7 @@ impl Timed {
                 },
                 devices: number("ep")?,
             },
-            // Engines replay graphs; eager launches are slower.
+            // Engines replay graphs. Eager launches are slower.
             "allreduce" if fields.get("backend").is_some_and(|name| name.ends_with("graph")) => {
                 Kernel::AllReduce { bytes: 2.0 * f64::from(number("elements")?) }
             }
@@ -140,7 +140,7 @@ impl Timed {
     }
 }
 
-/// All that is known of one device.
+/// All measurements of one device.
 #[derive(Clone, Debug)]
 pub struct Measured<'a> {
     pub hardware: &'a Device,
@@ -170,7 +170,7 @@ impl Measured<'_> {
         all.into_iter().filter(has_peak).collect()
     }
 
-    /// One kind of kernel after the other: their constants do not mix.
+    /// Fits one kind of kernel after the other, since they have no constants in common.
     fn fitted_to_kernels(&self, precisions: &[Precision]) -> Device {
         let mut device = start(self.hardware, precisions);
         let of = |fields: &[Field]| -> Vec<Param> {
@@ -204,7 +204,7 @@ impl Measured<'_> {
         device
     }
 
-    /// Formats whose products were not measured start from the nearest family that was.
+    /// Starts a format without measured products from the nearest family that has some.
     fn inherit(&self, device: &mut Device, precisions: &[Precision]) {
         let is_measured = |precision: Precision| {
             let is_it = |timed: &Timed| {
@@ -232,7 +232,7 @@ const fn weights(kernel: &Kernel) -> Option<Precision> {
     }
 }
 
-/// The kernels of each step, in milliseconds.
+/// The kernel time of each step, in milliseconds.
 pub fn predict(device: &Device, models: &BTreeMap<String, Model>, steps: &[&Step]) -> Vec<f64> {
     let mut last: Option<(&str, Placement, Physics)> = None;
     let mut ms = Vec::with_capacity(steps.len());
@@ -267,7 +267,7 @@ fn fit(
         };
         predict(device).into_iter().zip(wanted).map(robust).collect()
     };
-    // What nothing here depends on stays as it is.
+    // A constant that affects none of these rows stays as it is.
     let here = residuals(prior);
     let matters = |param: &Param| {
         let mut moved = prior.clone();

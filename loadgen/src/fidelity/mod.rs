@@ -3,27 +3,34 @@
 
 mod carried;
 mod composition;
+mod error_columns;
 mod errors;
 mod fit;
-mod layout;
+mod gates_sheet;
 mod loading;
+mod loading_sheet;
 mod params;
 mod published;
+mod published_sheet;
 mod reference;
 mod render;
-mod render_whole;
 mod report;
 mod served;
 mod served_run;
+mod served_run_sheet;
+mod served_sheet;
 mod solve;
 mod steps;
+mod steps_sheet;
 mod whole;
 mod whole_fit;
+mod whole_sheet;
 mod write;
 mod write_whole;
 
 use crate::files::PendingFile;
 use crate::play::Progress;
+use crate::report::Screen;
 use anyhow::Result;
 use carried::WholeSteps;
 use reference::{Known, Reference};
@@ -31,11 +38,12 @@ use report::{Report, SCHEMA};
 use std::path::Path;
 use whole::Whole;
 
+pub use render::blanks;
 pub use write::{Params as FitParams, run as fit};
 
 /// Compares the engine times with the measurements that the program carries, and with those in a folder.
 /// `json`: where to write the report.
-pub fn run(reference: Option<&Path>, json: Option<&Path>) -> Result<()> {
+pub fn run(reference: Option<&Path>, json: Option<&Path>, screen: Screen) -> Result<()> {
     let reference = reference.map(Reference::read).transpose()?.unwrap_or_default();
     let json = json.map(PendingFile::create).transpose()?;
     let mut known = Known::default();
@@ -50,7 +58,7 @@ pub fn run(reference: Option<&Path>, json: Option<&Path>) -> Result<()> {
     let unknown = known.unknown;
     let report =
         Report { schema: SCHEMA, files, carried, whole, steps, served, published, unknown };
-    print!("{}", render::render(&report));
+    screen.show(&render::page(&report));
     if let Some(file) = json {
         let mut bytes = serde_json::to_vec_pretty(&report)?;
         bytes.push(b'\n');

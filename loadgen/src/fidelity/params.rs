@@ -1,8 +1,8 @@
-//! The constants of a device as a list of numbers that can be fitted.
+//! The constants of a device as numbers that can be fitted.
 
 use warmpath_core::engine::physics::{Constants, Device, KvDtype, PerKv, Precision};
 
-/// One constant that is fitted.
+/// A constant that is fitted.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Param {
     AttentionCompute(KvDtype),
@@ -17,7 +17,7 @@ pub enum Param {
     Of(Precision, Field),
 }
 
-/// A constant of a precision.
+/// A constant that each precision has.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Field {
     GemmCompute,
@@ -54,12 +54,12 @@ impl Field {
     ];
 }
 
-/// How far a fit may carry a constant from where it starts, as a standard deviation of its logarithm.
+/// How far a fit may move a constant from its start, as a standard deviation of its logarithm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Freedom {
-    /// From what is common to all devices, to a device's kernels.
+    /// From the constants common to all devices to the kernels of one device.
     Kernels,
-    /// From there to its whole steps.
+    /// From the kernels of a device to its whole steps.
     Steps,
 }
 
@@ -160,8 +160,7 @@ impl Field {
     }
 }
 
-/// A device as it is credited before any measurement of it is seen: what fits all measured devices
-/// at once.
+/// A device before its own measurements are used: the constants that fit all measured devices best.
 pub fn start(hardware: &Device, precisions: &[Precision]) -> Device {
     let mut device = hardware.clone();
     let per_kv = PerKv { compute: 0.62, bandwidth: 0.87 };
@@ -178,11 +177,11 @@ pub fn start(hardware: &Device, precisions: &[Precision]) -> Device {
         let mut constants = Constants::default();
         constants.gemm.compute = 0.65;
         constants.gemm.bandwidth = 0.80;
-        // Above 0, so that its logarithm can be moved.
+        // Above 0, since the fit moves its logarithm.
         constants.gemm.single_token_us = 1.0;
         if precision == Precision::Fp8Block {
-            // A kernel family of its own, with a slow start: fitted to the products of Qwen3-32B and
-            // Qwen3-235B-A22B in the tables that the reference is made of, which kernels.csv leaves out.
+            // A kernel family with a slow start. Fitted to the products of Qwen3-32B and
+            // Qwen3-235B-A22B in the tables behind the reference, which kernels.csv does not contain.
             constants.gemm.compute = 0.68;
             constants.gemm.bandwidth = 0.88;
             constants.gemm.launch_us = 40.0;

@@ -1,5 +1,4 @@
-//! Figures that others published: decode fits, KV transfers, rates on a laptop, and times to
-//! compute a prompt.
+//! Published figures: decode fits, KV transfers, rates on a laptop, and times to compute a prompt.
 
 use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::reference::{
@@ -27,14 +26,14 @@ pub struct Figure {
 #[derive(Debug, Default, Serialize)]
 pub struct Published {
     pub decode_anchors: Vec<Figure>,
-    /// Of the steps, their slopes and the times between tokens; not of the TTFTs beside them.
+    /// For steps, their slopes and the times between tokens. Without the TTFTs in the same rows.
     pub decode_anchor_errors: Option<Errors>,
     pub kv_transfers: Vec<Figure>,
     pub kv_transfer_errors: Option<Errors>,
     pub on_device: Vec<Figure>,
     pub recompute: Vec<Figure>,
     pub recompute_errors: Option<Errors>,
-    /// Rows that no row of ours can answer.
+    /// Rows that cannot be compared.
     pub left_out: Vec<String>,
 }
 
@@ -96,7 +95,7 @@ pub fn evaluate(reference: &Reference, known: &mut Known) -> Published {
     all
 }
 
-/// With memory for anything: what is asked for was measured, so it fitted.
+/// With unlimited memory, since the measured case did fit.
 fn deployment(tp: u32, precision: Precision, kv_dtype: KvDtype) -> Deployment {
     Deployment {
         name: "published".into(),
@@ -138,7 +137,7 @@ fn prefill_ms(profile: &Profile, tokens: u32) -> f64 {
     ms
 }
 
-/// `load` is what the last row of that kind ran, for rows that say "same".
+/// `load` is the load of the last row of that kind, for rows that say "same".
 fn anchor(
     row: &AnchorRow,
     known: &mut Known,
@@ -165,7 +164,7 @@ fn anchor(
         *load = Some(Load {
             concurrency: concurrency as u32,
             requests: requests as u32,
-            // "About" so many: spread, so that answers do not all end at once.
+            // The text says "about", so lengths are spread and answers do not all end at once.
             longest_prompt: (prompt * 1e3 / 0.9) as u32,
             longest_answer: (answer * 1e3 / 0.9) as u32,
             shortest: 0.8,
@@ -186,7 +185,7 @@ fn anchor(
     ])
 }
 
-/// Numbers of a text in their order. A word counts if it begins with a digit: "20k" is 20, "p50" is
+/// The numbers in a text, in order. A word counts if it begins with a digit: "20k" is 20, "p50" is
 /// none.
 fn numbers(text: &str) -> Vec<f64> {
     let number = |word: &str| {
@@ -204,15 +203,15 @@ struct Links {
     link: Vec<Link>,
 }
 
-/// What moves KV cache, and how fast.
+/// A link that moves KV cache, and its speed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Link {
-    #[allow(dead_code)] // For whoever reads the file.
+    #[allow(dead_code)] // For the reader of the file.
     name: String,
-    /// How rows of measurements begin.
+    /// The start of the path in rows of measurements.
     path: String,
-    /// What their hardware holds.
+    /// A part of the hardware in rows of measurements.
     hardware: Option<String>,
     nominal_gb_s: f64,
     efficiency: f64,
@@ -226,7 +225,7 @@ fn transfer(row: &TransferRow, links: &[Link]) -> Result<Figure, String> {
         let hardware = link.hardware.as_deref().is_none_or(|name| row.hardware.contains(name));
         row.path.starts_with(&link.path) && hardware
     };
-    // The longest name that fits: "p5en" before "p5".
+    // The longest matching name: "p5en" before "p5".
     let link = links.iter().filter(is_it).max_by_key(|link| link.path.len());
     let link = link.ok_or_else(|| format!("no link like '{}'", row.path))?;
     let gb_s = link.nominal_gb_s * link.efficiency;
@@ -245,7 +244,7 @@ fn transfer(row: &TransferRow, links: &[Link]) -> Result<Figure, String> {
     Ok(Figure::new(format!("{} {} {tokens} tokens", row.path, row.model), "ms", ms, modelled))
 }
 
-/// From the model, where it is known: these transfers are from eight devices to eight.
+/// From the model, if it is known. These transfers go from eight devices to eight.
 fn bytes_per_token(row: &TransferRow) -> Option<f64> {
     let name = row.model.split_whitespace().next()?;
     let model = profiles::model(name, Path::new("")).ok()?;

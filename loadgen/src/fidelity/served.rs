@@ -1,5 +1,5 @@
-//! Served systems at a concurrency: the engine itself in a closed loop, so that waiting, chunks and
-//! mixed steps are what the scheduler makes of them.
+//! Served systems at a given concurrency: the engine in a closed loop, so that queueing, chunks and
+//! mixed steps come from the scheduler.
 
 use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::reference::{Known, Reference, ServedRow};
@@ -19,12 +19,13 @@ use warmpath_core::rng::Rng;
 use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
 
-/// Requests of a run, times the concurrency, as the benchmark scripts have it.
+/// Requests of a run, divided by the concurrency, as in the benchmark scripts.
 const REQUESTS_EACH: u32 = 10;
-/// Lengths are drawn between this share of the longest and the longest.
+/// The shortest length, as a share of the longest. Lengths are drawn between the two.
 const SHORTEST: f64 = 0.8;
-/// The highest concurrency that was studied. Beyond it rows have answers that wait for minutes and then
-/// come as fast as at a concurrency of 4: a limit of the server that the file does not record.
+/// The highest concurrency that was studied. Beyond it, some rows have answers that wait for minutes
+/// and then come as fast as at a concurrency of 4: a limit of the server that the file does not
+/// record.
 const STUDIED: u32 = 64;
 
 /// A line of the table.
@@ -42,18 +43,18 @@ pub struct Served {
 #[derive(Debug, Default, Serialize)]
 pub struct AllServed {
     pub lines: Vec<Served>,
-    /// vLLM's rows, which the constants are for, at any concurrency; lines of other engines are for
-    /// comparison only.
+    /// Rows of vLLM at any concurrency. The constants are for vLLM; other engines are there for
+    /// comparison.
     pub vllm_tpot_all: Option<Errors>,
-    /// The same up to a concurrency of 64.
+    /// Rows of vLLM up to a concurrency of 64.
     pub vllm_tpot: Option<Errors>,
     pub vllm_ttft: Option<Errors>,
     /// At the lowest concurrency, where the queue is short.
     pub vllm_ttft_at_4: Option<Errors>,
-    /// The same beyond a concurrency of 64, where the servers' own limits are not recorded.
+    /// Rows of vLLM beyond a concurrency of 64, where the limits of the servers are not recorded.
     pub vllm_tpot_beyond_64: Option<Errors>,
     pub rows: Vec<Row>,
-    /// Rows that were not run, by reason.
+    /// Number of rows that were not run, by reason.
     pub left_out: BTreeMap<String, u32>,
     pub assumed: String,
 }
@@ -183,7 +184,7 @@ fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
     Ok(Case { row, profile, precision, load })
 }
 
-/// Plays a closed loop on one engine: each answer makes place for the next request.
+/// Plays a closed loop on one engine: each finished answer starts the next request.
 pub fn play(profile: &Profile, load: Load) -> Measured {
     let mut rng = Rng::named(1, &[]);
     let mut length = |longest: u32| {
@@ -234,7 +235,7 @@ pub fn play(profile: &Profile, load: Load) -> Measured {
     Measured { ttft_ms: 1e3 * ttft / requests, tpot_ms: 1e3 * tpot / f64::max(spaced, 1.0) }
 }
 
-/// A prompt that shares nothing with any other.
+/// A prompt that shares no prefix with any other.
 fn work(id: u64, scope: &ScopePlan, prompt: u32, answer: u32) -> Work {
     let text = [Segment::Text { seed: id, tokens: prompt }, Segment::Answer { tokens: answer }];
     let chain = Arc::new(hash_segments(scope, &text));

@@ -27,7 +27,8 @@ pub struct Kind {
 /// A figure of the run, measured and simulated.
 #[derive(Debug, Serialize)]
 pub struct Figure {
-    pub name: String,
+    pub name: &'static str,
+    pub unit: &'static str,
     pub measured: f64,
     pub simulated: f64,
     /// In percent; of hit rates the difference in points.
@@ -129,24 +130,24 @@ fn figures(
         sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     };
     type Of<'a> = &'a dyn Fn(&Run) -> f64;
-    let rows: [(&str, Of<'_>, f64); 9] = [
-        ("TTFT mean, s", &|run| mean(&run.ttft), 4.0),
-        ("TTFT p50, s", &|run| at(&run.ttft, 0.5), 6.0),
-        ("TTFT p90, s", &|run| at(&run.ttft, 0.9), 6.0),
-        ("TTFT p99, s", &|run| at(&run.ttft, 0.99), 10.0),
-        ("TPOT mean, ms", &|run| mean(&run.tpot), 5.0),
-        ("TPOT p50, ms", &|run| at(&run.tpot, 0.5), 8.0),
-        ("TPOT p90, ms", &|run| at(&run.tpot, 0.9), 8.0),
-        ("steps", &|run| run.steps, 4.0),
-        ("hit, %", &|run| run.hit_percent, 0.5),
+    let rows: [(&str, &str, Of<'_>, f64); 9] = [
+        ("TTFT mean", "s", &|run| mean(&run.ttft), 4.0),
+        ("TTFT p50", "s", &|run| at(&run.ttft, 0.5), 6.0),
+        ("TTFT p90", "s", &|run| at(&run.ttft, 0.9), 6.0),
+        ("TTFT p99", "s", &|run| at(&run.ttft, 0.99), 10.0),
+        ("TPOT mean", "ms", &|run| mean(&run.tpot), 5.0),
+        ("TPOT p50", "ms", &|run| at(&run.tpot, 0.5), 8.0),
+        ("TPOT p90", "ms", &|run| at(&run.tpot, 0.9), 8.0),
+        ("steps", "", &|run| run.steps, 4.0),
+        ("hit", "%", &|run| run.hit_percent, 0.5),
     ];
     rows.into_iter()
-        .map(|(name, of, at_most)| {
+        .map(|(name, unit, of, at_most)| {
             let (measured, simulated) = (of(&measured), of(&simulated));
-            let points = name.starts_with("hit");
+            let points = name == "hit";
             let error =
                 if points { simulated - measured } else { (simulated / measured - 1.0) * 100.0 };
-            Figure { name: name.to_owned(), measured, simulated, error, at_most }
+            Figure { name, unit, measured, simulated, error, at_most }
         })
         .collect()
 }

@@ -1,5 +1,5 @@
-//! Least squares by Levenberg and Marquardt, with a pull towards where it starts. A fit here has some
-//! fifty unknowns, so dense and plain is fast enough, and it gives the same bits everywhere.
+//! Least squares by Levenberg and Marquardt, regularised towards the start. A fit here has about
+//! fifty unknowns, so a dense solver is fast enough. The result is the same bits on every machine.
 
 const ROUNDS: usize = 60;
 const STEP: f64 = 1e-4;
@@ -61,7 +61,7 @@ pub fn least_squares(
     x
 }
 
-/// By unknown, then by residual.
+/// Slopes by unknown, then by residual.
 fn slopes(x: &[f64], errors: &[f64], residuals: &impl Fn(&[f64]) -> Vec<f64>) -> Vec<Vec<f64>> {
     let slope = |i: usize| {
         let mut moved = x.to_vec();
@@ -72,7 +72,7 @@ fn slopes(x: &[f64], errors: &[f64], residuals: &impl Fn(&[f64]) -> Vec<f64>) ->
     (0..x.len()).map(slope).collect()
 }
 
-/// Solves `a x = b` for a symmetric positive definite `a`; None where it is not.
+/// Solves `a x = b` for a symmetric positive definite `a`. None: it is not.
 #[allow(clippy::needless_range_loop)] // Triangles are clearer in indices.
 fn cholesky_solve(mut a: Vec<Vec<f64>>, b: &[f64]) -> Option<Vec<f64>> {
     let n = b.len();
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_curve_is_found_again_and_what_nothing_measures_stays() {
-        // y = 3 x^0.5; the third unknown is in no residual.
+        // y = 3 x^0.5. The third unknown affects no residual.
         let points = [(1.0, 3.0), (4.0, 6.0), (9.0, 9.0), (16.0, 12.0)];
         let residuals = |p: &[f64]| -> Vec<f64> {
             points.iter().map(|&(x, y): &(f64, f64)| 1e3 * (p[0] * x.powf(p[1]) - y)).collect()

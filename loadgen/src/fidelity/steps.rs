@@ -1,5 +1,5 @@
-//! Whole engine steps: the profiles as shipped, fitted to the rows at hand, and with each model left
-//! out of the fit in turn.
+//! Whole engine steps, compared with the constants as shipped, with constants fitted to the same
+//! rows, and with each model left out of the fit in turn.
 
 use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::fit::{Measured, Step, Timed, predict};
@@ -23,7 +23,7 @@ pub struct Group {
     pub shipped: Errors,
     /// With constants fitted to the rows at hand.
     pub fitted: Errors,
-    /// With constants fitted without this model; None where the device and precision has no other.
+    /// With constants fitted without this model. None: no other model has this device and precision.
     pub left_out: Option<Errors>,
 }
 
@@ -41,10 +41,10 @@ pub struct Phase {
 pub struct Steps {
     pub groups: Vec<Group>,
     pub totals: Vec<Phase>,
-    /// Devices and precisions of which one model was measured, so that none can be left out.
+    /// Devices and precisions with one measured model, so that none can be left out.
     pub one_model_only: Vec<String>,
     pub suspect_rows_left_out: usize,
-    /// Rows of other engines, which these constants are not for.
+    /// Number of rows of other engines, by engine. The constants are not for them.
     pub other_engines: BTreeMap<String, usize>,
 }
 
@@ -121,7 +121,7 @@ pub fn kernels(reference: &Reference, known: &mut Known) -> BTreeMap<String, Vec
     kernels
 }
 
-/// Errors of one line: shipped, fitted, left out.
+/// The errors in one line: shipped, fitted, left out.
 type Columns = [Vec<Named>; 3];
 
 fn tabulate(

@@ -160,6 +160,8 @@ fn fit_to(
 #[derive(Debug, Serialize)]
 pub struct LeftOut {
     pub device: String,
+    /// Its name, or "all": those of the device together.
+    pub model: String,
     pub phase: String,
     /// What was left out in turn: all steps of one prefix, for example.
     pub by: String,
@@ -199,13 +201,19 @@ pub fn left_out(rows: &[Whole], known: &Known) -> Vec<LeftOut> {
         let devices = BTreeMap::from([(device.to_owned(), fitted)]);
         errors(rows.iter().filter(is_out), &devices, &known.models)
     });
-    let mut all: BTreeMap<(&str, usize), Vec<(&Whole, f64)>> = BTreeMap::new();
+    // Each model by itself, and where there are more, all of a device together.
+    let mut all: BTreeMap<(&str, usize, &str), Vec<(&Whole, f64)>> = BTreeMap::new();
     for (&(device, i, _), errors) in jobs.iter().zip(found) {
-        all.entry((device, i)).or_default().extend(errors);
+        for error in errors {
+            all.entry((device, i, error.0.model.as_str())).or_default().push(error);
+            all.entry((device, i, "")).or_default().push(error);
+        }
     }
-    let line = |((device, i), errors): ((&str, usize), Vec<_>)| {
+    let line = |((device, i, model), errors): ((&str, usize, &str), Vec<_>)| {
+        let model = if model.is_empty() { "all" } else { &known.models[model].name };
         Some(LeftOut {
             device: known.devices[device].name.clone(),
+            model: model.to_owned(),
             phase: FIELDS[i].0.to_owned(),
             by: FIELDS[i].1.to_owned(),
             errors: Errors::of(&named(&errors))?,

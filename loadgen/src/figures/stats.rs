@@ -31,11 +31,6 @@ impl Estimate {
         });
         Self { mean, half_width_95, n }
     }
-
-    /// Whether 0 lies outside the interval.
-    pub fn is_clear(&self) -> bool {
-        self.half_width_95.is_some_and(|half| self.mean.abs() > half)
-    }
 }
 
 #[cfg(test)]
@@ -49,8 +44,6 @@ mod tests {
         let half = 3.182 * (5.0f64 / 3.0).sqrt() / 2.0;
         assert_eq!((estimate.mean, estimate.n), (2.5, 4));
         assert!((estimate.half_width_95.unwrap() - half).abs() < 1e-12);
-        assert!(estimate.is_clear());
-        assert!(!Estimate::of(&[-1.0, 1.0]).is_clear());
         assert_eq!(Estimate::of(&[7.0]).half_width_95, None);
     }
 }

@@ -347,7 +347,7 @@ async fn stream(
         }
         let Some(finish) = output.finish_info else { continue };
         if finish.finish_reason() == FinishReason::Aborted {
-            return Err(Status::aborted("the engine gave the request up"));
+            return Err(Status::aborted("the engine aborted the request"));
         }
         if tokens != finish.num_output_tokens || tokens == 0 {
             return Err(Status::data_loss(format!(

@@ -289,7 +289,7 @@ fn ttft_s(answered: &Answered) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pool_that_goes_away_fails_nobody_and_holds_nobody_up_for_long() {
+async fn a_pool_that_disappears_fails_no_request_and_delays_none_for_long() {
     let without = run(None).await;
     for outage in [Outage::Killed, Outage::Silent] {
         let with = run(Some(outage)).await;
@@ -307,10 +307,13 @@ async fn a_pool_that_goes_away_fails_nobody_and_holds_nobody_up_for_long() {
         assert!(before >= 10, "{outage:?}: {before} requests had blocks from the pool before");
         println!("{outage:?}: {most:.3} s later at most, {before} from the pool before");
         let after = with.values().filter(|a| sent_s(a) > gone_at_s + 0.5).filter(from_pool).count();
-        assert_eq!(after, 0, "{outage:?}: nothing comes from a pool that is gone");
+        assert_eq!(after, 0, "{outage:?}: no block comes from a pool that is gone");
         if outage == Outage::Silent {
             // Otherwise no request was affected, and the bound above shows nothing.
-            assert!(most > TIMEOUT_S / 2.0, "somebody waited for what never came: {most:.3} s");
+            assert!(
+                most > TIMEOUT_S / 2.0,
+                "no request waited for the silent pool: {most:.3} s at most"
+            );
         }
     }
 }

@@ -1,44 +1,46 @@
-//! The classes of a mixed workload as a table.
+//! The classes of a mixed workload.
 
-use super::layout::{align, plain, trimmed};
-use crate::figures::RunReport;
+use super::columns;
+use crate::figures::{ClassFigures, RunReport};
+use warmpath_sheet::{Column, Form, Sheet};
 
-/// A row a class of each run; nothing where there is one class.
-pub fn render(runs: &[RunReport]) -> String {
-    let mut table = plain(&[
-        "class",
-        "policy",
-        "mode",
-        "rate",
-        "requests",
-        "on devices %",
-        "hit %",
-        "TTFT s mean",
-        "p90",
-        "TPOT ms",
-        "in SLO %",
-    ]);
-    if runs.iter().all(|run| run.classes.is_empty()) {
-        return String::new();
-    }
+/// A class of the workload in one run.
+type One<'a> = (&'a RunReport, &'a ClassFigures);
+
+/// A row for each class of each run; none where there is one class.
+pub fn sheet(runs: &[RunReport]) -> Sheet {
+    let form = form();
+    let mut sheet = form.sheet("Classes of the workload").labels(3);
     for run in runs {
         for class in &run.classes {
-            let on_devices = class.on_devices as f64 / class.requests.max(1) as f64;
-            table.add_row([
-                class.name.clone(),
-                run.label(),
-                run.mode.name().to_owned(),
-                run.rate_scale.to_string(),
-                class.requests.to_string(),
-                format!("{:.1}", on_devices * 100.0),
-                format!("{:.1}", class.hit_rate * 100.0),
-                format!("{:.3}", class.ttft_s.mean),
-                format!("{:.3}", class.ttft_s.p90),
-                format!("{:.1}", class.tpot_mean_s * 1e3),
-                format!("{:.1}", class.within_slo * 100.0),
-            ]);
+            sheet.push(form.row(&(run, class)));
         }
     }
-    align(&mut table, 3);
-    trimmed(&table)
+    sheet
+}
+
+/// The sheet without rows, with every column that it can have.
+pub fn blank() -> Sheet {
+    form().sheet("Classes of the workload")
+}
+
+fn form<'a>() -> Form<'static, One<'a>> {
+    let on_devices = "Share of the class's answered requests that users' own devices answered.";
+    let within = "Share of the class's answered requests that kept the SLO.";
+    Form::new([
+        Column::text("class", "class", "The class, as the workload's file names it.")
+            .of(|(_, class): &One<'_>| class.name.clone()),
+        columns::label().of(|(run, _): &One<'_>| run.label()),
+        columns::mode().of(|(run, _): &One<'_>| run.mode.name()),
+        columns::rate().of(|(run, _): &One<'_>| run.rate_scale),
+        columns::requests().of(|(_, class): &One<'_>| class.requests),
+        columns::percent("on_devices", "on devices %", on_devices)
+            .of(|(_, class): &One<'_>| class.on_devices as f64 / class.requests.max(1) as f64),
+        columns::hit_rate().of(|(_, class): &One<'_>| class.hit_rate),
+        columns::ttft_mean().of(|(_, class): &One<'_>| class.ttft_s.mean),
+        columns::ttft_p90().of(|(_, class): &One<'_>| class.ttft_s.p90),
+        columns::tpot_mean().of(|(_, class): &One<'_>| class.tpot_mean_s),
+        columns::percent("within_slo", "in SLO %", within)
+            .of(|(_, class): &One<'_>| class.within_slo),
+    ])
 }

@@ -1,66 +1,66 @@
-//! The lines below the tables: what the figures rest on, and what went wrong.
+//! The lines below the tables: the basis of the figures, and what went wrong.
 
 use crate::figures::RunReport;
 use warmpath_core::engine::physics::Standing;
 
-pub fn footnotes(runs: &[RunReport]) -> String {
-    let mut notes = String::new();
+pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
+    let mut notes = Vec::new();
     if let Some(run) = runs.iter().find(|run| run.profile_standing.is_some()) {
         let name = run.profile.as_deref().unwrap_or_default();
         let standing = run.profile_standing.as_ref().expect("looked for");
-        notes += &rests_on(name, standing, run.profile_hbm_tokens_computed);
+        notes.extend(rests_on(name, standing, run.profile_hbm_tokens_computed));
     }
     let mut named: Vec<&str> = Vec::new();
     for group in runs.first().iter().flat_map(|run| &run.groups) {
         if !named.contains(&group.profile.as_str()) {
             let computed = group.profile_hbm_tokens_computed;
-            notes += &rests_on(&group.profile, &group.profile_standing, computed);
+            notes.extend(rests_on(&group.profile, &group.profile_standing, computed));
             named.push(&group.profile);
         }
     }
     for run in runs.iter().filter(|run| !run.valid) {
         let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
         let why = run.invalid_because.as_deref().unwrap_or("unknown");
-        notes += &format!("\n! {who}{} is not valid: {why}", run.mode.name());
+        notes.push(format!("! {who}{} is not valid: {why}", run.mode.name()));
     }
     if runs.iter().any(|run| run.profile.is_none()) {
-        notes += "\nEngine times are those of whatever stands behind the target.";
+        notes.push("Engine times are those of the engines behind the target.".to_owned());
     }
     for run in runs.iter().filter(|run| run.figures.errors > 0) {
         let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
         for (reason, count) in &run.figures.errors_by_reason {
             let (mode, offered) = (run.mode.name(), run.figures.offered);
-            notes += &format!("\n{who}{mode}: {count} of {offered} requests failed: {reason}");
+            notes.push(format!("{who}{mode}: {count} of {offered} requests failed: {reason}"));
         }
-        if let Some(first) = run.live.as_ref().and_then(|live| live.failures.first()) {
-            notes += &format!(" (first: {first})");
+        if let Some(first) = run.live.as_ref().and_then(|live| live.failures.first())
+            && let Some(last) = notes.last_mut()
+        {
+            *last += &format!(" (first: {first})");
         }
     }
     notes
 }
 
 /// How far a profile's times can be believed.
-fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> String {
+fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> Vec<String> {
     let Standing { validated, band_percent, because } = standing;
-    let mut note = match (validated, band_percent) {
+    let note = match (validated, band_percent) {
         (true, Some(band)) => format!(
-            "\nProfile {name}: step times within {band:.0} % in 95 of 100 steps ({because}). \
+            "Profile {name}: step times within {band:.0} % in 95 of 100 steps ({because}). \
              `loadgen fidelity` holds all of it against measurements."
         ),
-        (true, None) => format!("\nProfile {name}: its file says that it was validated."),
+        (true, None) => format!("Profile {name}: its file says that it was validated."),
         (false, Some(band)) => format!(
-            "\nProfile {name}: unvalidated, step times may be {band:.0} % off either way ({because}); \
+            "Profile {name}: unvalidated, step times may be {band:.0} % off either way ({because}); \
              compare rows with each other, not with a real fleet."
         ),
         (false, None) => format!(
-            "\nProfile {name}: unvalidated. Its times were not held against measurements; compare \
+            "Profile {name}: unvalidated. Its times were not held against measurements; compare \
              rows with each other, not with a real fleet."
         ),
     };
-    if let Some(computed) = hbm_tokens_computed {
-        note += &format!(
-            "\nProfile {name}: room for KV was given; memory less weights would leave {computed} tokens."
-        );
-    }
-    note
+    let room = hbm_tokens_computed.map(|computed| {
+        format!("Profile {name}: room for KV was given; memory less weights would leave {computed} tokens.")
+    });
+    [note].into_iter().chain(room).collect()
 }

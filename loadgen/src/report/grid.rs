@@ -1,62 +1,120 @@
-//! Many seeds or rates: a row a policy and rate.
+//! Many seeds or rates: a row for each policy and rate.
 
-use super::layout::{align, plain, trimmed};
-use super::numbers::{half, interval};
+use super::columns;
 use crate::figures::{Comparison, Estimate, label};
+use warmpath_sheet::{Column, Form, Format, Sheet, Style, Value};
 
-pub fn grid(comparisons: &[Comparison]) -> String {
-    let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
-    let mut table = plain(&[
-        "policy",
-        "rate",
-        "hit %",
-        "TTFT s mean",
-        "TTFT s p99",
-        "TPOT ms",
-        "in SLO %",
-        "max/mean",
-        "hit points",
-        "mean TTFT",
-    ]);
+pub fn sheet(title: &str, comparisons: &[Comparison]) -> Sheet {
+    let form = form();
+    let mut sheet = form.sheet(title);
     let mut last = None;
     for row in comparisons {
         if last.replace(row.rate_scale).is_some_and(|last| last != row.rate_scale) {
-            table.add_row([""]);
+            sheet.begin_group();
         }
-        let against = |estimate: &Option<Estimate>, unit: &str| match estimate {
-            Some(estimate) => {
-                let clear = if estimate.is_clear() { "" } else { " ?" };
-                format!("{:+.1}{}{unit}{clear}", estimate.mean, half(estimate, 1.0, 1))
-            }
-            None => String::new(),
-        };
-        table.add_row([
-            label(Some(&row.policy), row.variant.as_deref()),
-            format!("{}x", row.rate_scale),
-            interval(&row.hit_percent, 1.0, 1),
-            interval(&row.ttft_mean_s, 1.0, 3),
-            interval(&row.ttft_p99_s, 1.0, 2),
-            interval(&row.tpot_mean_s, 1e3, 1),
-            interval(&row.within_slo_percent, 1.0, 1),
-            balance(&row.balance_max_over_mean),
-            against(&row.hit_points, ""),
-            against(&row.ttft_change_percent, " %"),
-        ]);
+        sheet.push(form.row(row));
     }
-    align(&mut table, 1);
-    let seeds = comparisons.first().map_or(0, |first| first.hit_percent.n);
-    let how = if seeds > 1 {
-        format!(
-            "Means over {seeds} seeds with 95 % intervals (Student's t); the last two columns are \
-             differences to {baseline}, seed by seed. \"?\": the interval holds 0."
+    sheet.note(how(comparisons));
+    sheet.labels(2)
+}
+
+/// The sheet without rows, with every column that it can have.
+pub fn blank() -> Sheet {
+    form().sheet("Several seeds or rates: a row for each policy and rate")
+}
+
+fn form() -> Form<'static, Comparison> {
+    let number = Column::number;
+    let digits = Format::digits;
+    let change = Format::of(Style::Change(1));
+    let balance =
+        "Tokens computed by the busiest worker divided by the mean of all workers; 1 is even.";
+    Form::new([
+        columns::label().of(|row: &Comparison| label(Some(&row.policy), row.variant.as_deref())),
+        columns::rate().format(Format::PLAIN.suffix("x")).of(|row: &Comparison| row.rate_scale),
+        number(
+            "hit_percent",
+            "hit %",
+            "%",
+            "Cached prompt tokens in percent of all prompt tokens.",
         )
-    } else {
-        format!("One seed, so no intervals; the last two columns are differences to {baseline}.")
-    };
-    format!("{}{how}\n", trimmed(&table))
+        .format(digits(1))
+        .interval()
+        .of(|row: &Comparison| interval(&row.hit_percent)),
+        number("ttft_mean_s", "mean", "s", "Mean time to first token.")
+            .under("TTFT s")
+            .format(digits(3))
+            .interval()
+            .of(|row: &Comparison| interval(&row.ttft_mean_s)),
+        number(
+            "ttft_p99_s",
+            "p99",
+            "s",
+            "Time to first token that 99 % of the requests do not exceed.",
+        )
+        .under("TTFT s")
+        .format(digits(2))
+        .interval()
+        .of(|row: &Comparison| interval(&row.ttft_p99_s)),
+        columns::tpot_mean().interval().of(|row: &Comparison| interval(&row.tpot_mean_s)),
+        number(
+            "within_slo_percent",
+            "in SLO %",
+            "%",
+            "Requests that kept the SLO in percent of those sent.",
+        )
+        .format(digits(1))
+        .interval()
+        .of(|row: &Comparison| interval(&row.within_slo_percent)),
+        number("balance_max_over_mean", "max/mean", "ratio", balance)
+            .format(digits(2))
+            .of(|row: &Comparison| known_balance(&row.balance_max_over_mean)),
+        number(
+            "hit_points",
+            "hit points",
+            "points",
+            "Hit percent less that of the baseline, seed by seed.",
+        )
+        .format(change)
+        .interval()
+        .of(|row: &Comparison| against(row.hit_points.as_ref())),
+        number(
+            "ttft_change_percent",
+            "mean TTFT",
+            "%",
+            "Mean TTFT against the baseline, seed by seed.",
+        )
+        .format(change.suffix(" %"))
+        .interval()
+        .of(|row: &Comparison| against(row.ttft_change_percent.as_ref())),
+    ])
+}
+
+fn interval(estimate: &Estimate) -> Value {
+    Value::interval(estimate.mean, estimate.half_width_95)
+}
+
+/// The baseline has no difference to itself.
+fn against(estimate: Option<&Estimate>) -> Value {
+    estimate.map_or(Value::Blank, interval)
 }
 
 /// No load is below the mean of all; 0 stands for fleets whose workers do different things.
-fn balance(estimate: &Estimate) -> String {
-    if estimate.mean > 0.0 { format!("{:.2}", estimate.mean) } else { "-".to_owned() }
+fn known_balance(estimate: &Estimate) -> Value {
+    Some(estimate.mean).filter(|&mean| mean > 0.0).into()
+}
+
+fn how(comparisons: &[Comparison]) -> String {
+    let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
+    match comparisons.first().map_or(0, |first| first.hit_percent.n) {
+        0 | 1 => {
+            format!(
+                "One seed, so no intervals; the last two columns are differences to {baseline}."
+            )
+        }
+        seeds => format!(
+            "Means over {seeds} seeds with 95 % intervals (Student's t); the last two columns are \
+             differences to {baseline}, seed by seed. \"?\": the interval holds 0."
+        ),
+    }
 }

@@ -1,28 +1,29 @@
-//! What a person or a program reads of figures. Each table is a file; [`text`] puts them together.
+//! What a person or a program reads of figures. Each table is a file that makes a sheet; [`page`] puts them
+//! together, and [`Screen`] draws them.
 
 mod capacities;
 mod classes;
-mod csv;
+pub mod columns;
 mod devices;
 mod economics;
 mod footnotes;
 mod grid;
 mod groups;
 mod json;
-pub mod layout;
 mod links;
-mod numbers;
 mod output;
+mod over_seeds;
 mod owners;
+mod page;
 mod requests;
-mod singles;
-mod text;
+mod runs;
+mod screen;
 mod tiers;
 mod verdicts;
 
-pub use csv::render as csv;
 pub use json::{Report, SCHEMA};
-pub use numbers::amount;
 pub use output::OutputFiles;
+pub use page::{blanks, page};
 pub use requests::{Origin, write as write_requests};
-pub use text::render;
+pub use runs::csv;
+pub use screen::Screen;

@@ -1,10 +1,10 @@
-//! Files that a command writes.
+//! The files that a command writes.
 
 use crate::files::{PendingFile, bad};
 use anyhow::Result;
 use std::path::Path;
 
-/// Files that are written at the end. Their places are tried out before the work begins.
+/// Files that are written at the end. Their paths are checked before the work begins.
 #[derive(Debug)]
 pub struct OutputFiles {
     pub json: Option<PendingFile>,

@@ -1,8 +1,8 @@
-//! One row a request as Parquet, for whoever wants to look closer than any figure does.
+//! One row per request as Parquet, for a closer look than the figures give.
 //!
-//! The columns are those of `docs/metrics.md`. Runs stand one after the other, each sorted by when its
-//! requests should have been sent. The footer's key-value metadata carries the configuration that made
-//! them, so that a file found later still says what it is. Equal runs give equal bytes.
+//! `docs/metrics.md` lists the columns. Runs follow each other; each is sorted by the time at which
+//! its requests were due. The key-value metadata in the footer holds the configuration, so that the
+//! file says how it was made. Equal runs give equal bytes.
 
 use crate::figures::{RunReport, wire_name};
 use crate::files::PendingFile;
@@ -19,13 +19,13 @@ use std::sync::Arc;
 use warmpath_core::report::Row;
 
 pub const SCHEMA: &str = "warmpath.requests.v1";
-/// Rows of a group, the unit in which readers skip and load.
+/// Rows per row group, the unit in which readers skip and load.
 const GROUP: usize = 1 << 20;
 
-/// What is the same for all requests of a file.
+/// What all requests of a file have in common.
 #[derive(Debug)]
 pub struct Origin {
-    /// Of the whole run, as JSON.
+    /// The configuration of the command, as JSON.
     pub config: String,
 }
 
@@ -62,7 +62,7 @@ fn encode(
 
 fn metadata(origin: &Origin, runs: &[RunReport]) -> Vec<KeyValue> {
     let pair = |key: &str, value: String| KeyValue::new(format!("warmpath.{key}"), value);
-    // A target's own engines have no profile that anybody could have validated.
+    // The engines of a running router have no profile, so they count as not validated.
     let validated = runs.iter().all(|run| run.profile_validated);
     vec![
         pair("schema", SCHEMA.to_owned()),
@@ -71,14 +71,14 @@ fn metadata(origin: &Origin, runs: &[RunReport]) -> Vec<KeyValue> {
     ]
 }
 
-/// A request in its run.
+/// A request and its run.
 struct Cell<'a> {
     run: &'a RunReport,
     row: &'a Row,
 }
 
 impl Cell<'_> {
-    /// None where it has no answer, or its worker does not say.
+    /// None: the request has no answer, or its worker does not report tiers.
     fn hit_tokens(&self, tier: usize) -> Option<i64> {
         let cached = self.row.cached?;
         let told = cached.tokens == 0 || cached.by_tier.iter().any(|&tokens| tokens > 0);
@@ -86,12 +86,12 @@ impl Cell<'_> {
     }
 }
 
-/// How a column gets its values. All columns may hold nulls.
+/// How a column gets its values. Each column may have nulls.
 #[derive(Clone, Copy)]
 enum Column {
     Text(fn(&Cell<'_>) -> Option<String>),
     Whole(fn(&Cell<'_>) -> Option<i64>),
-    /// Of all 64 bits.
+    /// A whole number of 64 bits without sign.
     Wide(fn(&Cell<'_>) -> u64),
     Number(fn(&Cell<'_>) -> Option<f64>),
     Flag(fn(&Cell<'_>) -> bool),

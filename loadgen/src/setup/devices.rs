@@ -86,18 +86,17 @@ impl StaysSetup {
         let known = source.classes();
         for class in self.classes.iter().flatten() {
             if known.is_empty() {
-                let why = format!("the workload {} has no classes to choose from", source.name());
+                let why = format!("the workload {} has no classes", source.name());
                 return Err(("classes", why));
             }
             if !known.contains(&class.as_str()) {
-                let why = format!("'{class}', expected some of: {}", known.join(", "));
+                let why = format!("'{class}', expected one or more of: {}", known.join(", "));
                 return Err(("classes", why));
             }
         }
         let count = source.tenants().count();
         if let Some(tenant) = self.tenants.iter().flatten().find(|&&tenant| tenant >= count) {
-            let why =
-                format!("{tenant}, expected numbers below {count}, which is how many there are");
+            let why = format!("{tenant}, expected numbers below {count}, the number of tenants");
             return Err(("tenants", why));
         }
         Ok(())

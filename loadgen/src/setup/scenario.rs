@@ -73,7 +73,7 @@ impl ScenarioFile {
             return self.mixed(what, origin, text, folder);
         }
         let missing = |field: &str| {
-            let why = "missing, expected it or one [[group]] after another";
+            let why = "missing, expected it or [[group]] tables";
             bad(format!("{origin}: {field}: {why}"))
         };
         let profile = match (&what.profile, &self.profile) {
@@ -95,12 +95,12 @@ impl ScenarioFile {
     fn mixed(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
         let flags = [("--workers", what.workers.is_some()), ("--profile", what.profile.is_some())];
         if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
-            let why = "has groups, each with workers and a profile of its own";
+            let why = "has groups, and each has its own workers and profile";
             return Err(bad(format!("{flag}: the scenario {origin} {why}")));
         }
         let fields = [("workers", self.workers.is_some()), ("profile", self.profile.is_some())];
         if let Some((field, _)) = fields.iter().find(|(_, given)| *given) {
-            let why = "stands beside [[group]], expected it in each group alone";
+            let why = "stands beside [[group]], expected it in each group only";
             return Err(bad_field(origin, text, field, why));
         }
         if !self.variants.is_empty() {

@@ -104,7 +104,7 @@ impl Setup {
             .map_err(|(field, why)| bad_field(&origin, &text, &format!("sharing.{field}"), &why))?;
         let sharing = what.sharing.unwrap_or(file.sharing);
         if sharing.public_prefixes && source.operators_tokens() == 0 {
-            let why = "no text of this workload is the operator's, expected system_tokens above 0";
+            let why = "this workload has no operator texts, expected system_tokens above 0";
             return Err(match what.sharing {
                 Some(sharing) => bad(format!("--sharing: {sharing}, but {why}")),
                 None => bad_field(&origin, &text, "sharing.public_prefixes", why),
@@ -141,7 +141,10 @@ impl Setup {
         for (i, variant) in file.variants.iter().enumerate() {
             let named_before = |other: &Variant| other.name == variant.name;
             if file.variants[..i].iter().any(named_before) {
-                let why = format!("variant \"{}\" stands there twice", variant.name);
+                let why = format!(
+                    "variant \"{}\" is used twice, expected a different name for each",
+                    variant.name
+                );
                 return Err(bad(format!("{origin}: {why}")));
             }
             variant
@@ -171,11 +174,11 @@ impl Setup {
         };
         let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };
         if let Some(twice) = twice(&rates) {
-            return Err(bad(format!("--rates: {twice} is named twice")));
+            return Err(bad(format!("--rates: {twice} is given twice")));
         }
         let seed = what.seed.unwrap_or(file.seed);
         if seed.checked_add(what.seeds).is_none() {
-            let why = format!("{} from {seed} on go beyond {}", what.seeds, u64::MAX);
+            let why = format!("{} seeds from {seed} on exceed {}", what.seeds, u64::MAX);
             return Err(bad(format!("--seeds: {why}, expected a lower --seed")));
         }
         let mut live = file.live;

@@ -43,7 +43,10 @@ pub fn on_fewest_chips(
 /// The device, model and deployment of a profile. An error: the profile was not made from these.
 pub fn made_from(profile: &Profile) -> Result<(Device, Model, &Deployment), String> {
     let Some(calibrated) = profile.step.calibrated() else {
-        return Err(format!("profile {}: made up, expected one of a device", profile.name));
+        return Err(format!(
+            "profile {}: a made-up profile, expected one of a device",
+            profile.name
+        ));
     };
     let deployment = calibrated.deployment();
     let device = profiles::device(&deployment.device, Path::new(""))?;

@@ -7,3 +7,10 @@ pub mod generations;
 mod measure;
 pub mod question;
 pub mod sharing;
+
+use warmpath_sheet::Sheet;
+
+/// Every table without rows, with all the columns that it can have.
+pub fn blanks() -> Vec<Sheet> {
+    [sharing::blanks(), advise::blanks(), generations::blanks()].concat()
+}

@@ -3,7 +3,7 @@
 use super::run;
 use serde_json::Value;
 
-/// One worker that forgets nothing and is hardly busy, so that a hit hangs on the scope alone.
+/// One worker with unlimited memory and little load, so that hits depend on the scope alone.
 pub fn sim(args: &[&str]) -> Value {
     let alone = ["sim", "--policies", "round-robin", "--workers", "1", "--rate-scale", "0.05"];
     let (_, report) = run(&[&alone[..], &["--hbm-tokens", "unlimited"], args].concat());
@@ -47,7 +47,7 @@ pub fn climbs(rungs: &[[f64; 4]; 5]) {
     assert!(rungs.is_sorted_by(|a, b| a[0] < b[0]), "{rungs:?}");
     let [none, session, wider @ ..] = rungs;
     assert_eq!(*none, [0.0; 4]);
-    // Within a session everything is its own, and that part stays what it is.
+    // Within a session all reused work is its own. A wider scope does not change that part.
     assert_eq!((session[1], session[2], session[3]), (session[0], 0.0, 0.0));
     assert!(wider.iter().all(|rung| (rung[1] - session[1]).abs() < 1e-9), "{rungs:?}");
 }

@@ -1,4 +1,4 @@
-//! The program as somebody runs it, and what it leaves.
+//! Runs the program as a person does, and reads its output.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -14,7 +14,7 @@ pub fn loadgen(folder: &Path, args: &[&str]) -> Output {
     command.current_dir(folder).args(args).output().expect("loadgen starts")
 }
 
-/// What it printed, and its JSON. It must have ended well.
+/// What the program printed, and its JSON report. It must exit with status 0.
 pub fn run(args: &[&str]) -> (String, Value) {
     let folder = tempfile::tempdir().expect("a folder for files");
     let output = loadgen(folder.path(), &[args, &["--json", "out.json"]].concat());
@@ -24,7 +24,7 @@ pub fn run(args: &[&str]) -> (String, Value) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), report)
 }
 
-/// Input that can't be used: status 2, and one line that says so.
+/// Checks that bad input gives exit status 2 and one line that contains `part`.
 pub fn refused(folder: &Path, args: &[&str], part: &str) {
     let output = loadgen(folder, args);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,4 +1,4 @@
-//! The scenario with an object store in the place of a context memory.
+//! The scenario with an object store instead of a context memory.
 
 use super::{number, run};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 pub const SCENARIO: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/scenarios/object-store.toml");
 
-/// What was printed, and the runs by variant: hbm, host, context memory, object store.
+/// The printed text, and the runs by variant: hbm, host, context memory, object store.
 pub fn play(args: &[&str]) -> (String, Vec<Value>) {
     let (table, report) = run(&[&["sim", "--scenario", SCENARIO], args].concat());
     let runs = report["runs"].as_array().expect("runs").clone();
@@ -15,7 +15,7 @@ pub fn play(args: &[&str]) -> (String, Vec<Value>) {
     (table, runs)
 }
 
-/// It finds nearly what the context memory does, brings less of it, and gives less for it.
+/// It has nearly the hits of the context memory, loads fewer of them, and gains less.
 pub fn finds_as_much_and_gives_less(runs: &[Value]) {
     let of = |i: usize, key: &str| number(&runs[i][key]);
     let ttft = |i: usize| number(&runs[i]["ttft_s"]["mean"]);

@@ -22,6 +22,11 @@ pub fn explanation(answer: &ExplainResponse) -> Page {
     page
 }
 
+/// The table of candidates without rows, with every column that it can have.
+pub fn candidates_blank() -> Sheet {
+    Sheet::new("Explanation: a row for each candidate", columns(true))
+}
+
 /// A column for fetches stands only where some candidate would fetch.
 fn candidates(candidates: &[Candidate]) -> Sheet {
     let fetches = candidates.iter().any(|candidate| candidate.pull.is_some());
@@ -177,7 +182,10 @@ mod tests {
             (candidate.terms, candidate.overlap_by_tier) = (None, Vec::new());
         }
         let shown = text(&other);
-        assert!(shown.contains("\nw10     -          -       -        -       0  -\n"), "{shown}");
+        assert!(
+            shown.contains("\nw10           -          -       -        -       0  -\n"),
+            "{shown}"
+        );
         assert!(shown.ends_with("\n\nw1 by the rule, which weighs no seconds\n"), "{shown}");
         other.candidates.truncate(1);
         other.decode = Some(4);

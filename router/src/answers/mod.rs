@@ -3,5 +3,5 @@
 mod explanation;
 mod workers;
 
-pub use explanation::explanation;
+pub use explanation::{candidates_blank, explanation};
 pub use workers::workers;

@@ -35,21 +35,21 @@ fn columns() -> Vec<Column> {
         .format(Format::digits(3))
         .rank(1),
         number("waiting", "waiting", "requests", "Requests in its queue, by its last report.")
-            .rank(3),
+            .rank(4),
         number("running", "running", "requests", "Requests in its batch, by its last report.")
-            .rank(2),
-        number("blocks", "blocks", "blocks", "Blocks in its HBM, by its last report.").rank(5),
+            .rank(3),
+        number("blocks", "blocks", "blocks", "Blocks in its HBM, by its last report.").rank(6),
         number(
             "total_blocks",
             "of",
             "blocks",
             "Blocks that its HBM can hold; \"any\" is no limit.",
         )
-        .rank(4),
+        .rank(5),
         number("block_size", "block", "tokens", "Tokens in one of its blocks.").rank(8),
         text("model", "model", "The model that it serves.").rank(7),
         text("epoch", "epoch", "The number of its present life; a restart changes it.").rank(9),
-        text("url", "url", "Where the router reaches it.").rank(6),
+        text("url", "url", "Where the router reaches it.").rank(2),
         text("why", "why", "Why it is in that state.").wraps(),
     ]
 }
@@ -118,17 +118,32 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_away_has_dashes() {
-        let text = render::text(&workers(&[lost()]), 120);
-        assert_eq!(
-            text,
-            "worker  state  active  backlog s  waiting  running  blocks  of  block  model  epoch  url                    why\n\
-             w0      lost        -          -        -        -       -   -      -  -      -      http://10.0.0.1:9000   its feed ended\n"
-        );
+        let text = render::text(&workers(&[lost()]), 140);
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
+        let cells = |line: &[&str]| -> Vec<String> {
+            line.iter().filter(|cell| !cell.is_empty()).map(ToString::to_string).collect()
+        };
+        let [headings, row] = [cells(&lines[0]), cells(&lines[1])];
+        assert_eq!(headings.len(), row.len(), "{text}");
+        assert_eq!(row[..2], ["w0", "lost"]);
+        assert!(row[2..11].iter().all(|cell| cell == "-"), "{text}");
+        assert_eq!(row[11..], ["http://10.0.0.1:9000", "its feed ended"]);
     }
 
     #[test]
     fn at_80_columns_what_matters_least_is_left_out() {
         let text = render::text(&workers(&[lost(), joined()]), 80);
-        assert_eq!(text, "");
+        assert_eq!(
+            text,
+            "\
+worker  state   active  backlog s  running  url                   why
+w0      lost         -          -        -  http://10.0.0.1:9000  its feed ended
+w12     joined      17      0.250       14  http://10.0.0.2:9000
+
+Left out at 80 columns: waiting, blocks, of, block, model, epoch. --width 141
+shows all.
+"
+        );
     }
 }

@@ -6,7 +6,7 @@ use warmpath_proto::v1::{
     ListWorkersResponse, RemoveWorkerResponse, SetPolicyResponse, UndrainWorkerResponse, Worker,
 };
 use warmpath_router::answers;
-use warmpath_sheet::{Page, legend, render};
+use warmpath_sheet::{Page, Width, legend, render};
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,8 @@ pub struct Style {
     pub json: bool,
     /// Whether the text says what each column means.
     pub columns: bool,
-    /// How wide the text may be, in columns of a terminal.
-    pub width: usize,
+    /// How wide the text may be.
+    pub width: Width,
 }
 
 /// An answer of the admin service.
@@ -83,14 +83,17 @@ mod tests {
     fn printed(json: bool, columns: bool) -> String {
         let mut worker = Worker { url: "http://h:1".to_owned(), ..Default::default() };
         worker.set_standing(WorkerStanding::Lost);
-        print(&ListWorkersResponse { workers: vec![worker] }, Style { json, columns, width: 100 })
+        print(
+            &ListWorkersResponse { workers: vec![worker] },
+            Style { json, columns, width: 100.into() },
+        )
     }
 
     #[test]
     fn json_is_the_services_own() {
         assert!(printed(true, true).contains("\"standing\": \"lost\""), "{}", printed(true, true));
         let answer = ExplainResponse { runner_up: Some(10), ..Default::default() };
-        let json = print(&answer, Style { json: true, columns: false, width: 100 });
+        let json = print(&answer, Style { json: true, columns: false, width: 100.into() });
         assert!(json.contains("\"runner_up\": 10"), "{json}");
     }
 

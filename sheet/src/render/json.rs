@@ -67,14 +67,20 @@ impl Serialize for Cell<'_> {
             Value::Interval { mean, half } => {
                 two(serializer, ["mean", "half_width_95"], (Some(mean), half))
             }
-            Value::Band { low, high } => two(serializer, ["low", "high"], (Some(low), Some(high))),
+            Value::Band { low, high } => two(serializer, self.names(), (low, high)),
             Value::Pair(first, second) => {
-                let names = match self.0 {
-                    Shape::Pair(names) => names,
-                    _ => ["first", "second"],
-                };
-                two(serializer, names, (Some(first), Some(second)))
+                two(serializer, self.names(), (Some(first), Some(second)))
             }
+        }
+    }
+}
+
+impl Cell<'_> {
+    /// What the two parts of the value are called.
+    const fn names(&self) -> [&'static str; 2] {
+        match self.0 {
+            Shape::Band(names) | Shape::Pair(names) => names,
+            Shape::One | Shape::Interval => ["first", "second"],
         }
     }
 }

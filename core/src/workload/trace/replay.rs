@@ -99,7 +99,7 @@ impl Trace {
         for (request, id) in self.requests.iter_mut().zip(0..) {
             let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
             let session = infer.session_of(prompt, request.output_tokens);
-            request.known = seen.entry(session).or_default().tell(prompt);
+            request.known = seen.entry(session).or_default().add(prompt);
             request.session = Some(SessionId(session));
             request.tenant = self.scopes.tenants().deal(&[1, session]);
             if !self.scopes.is_one() {

@@ -244,7 +244,7 @@ impl SessionReplay {
         let (id, user) = (RequestId(u64::from(index)), SessionId(u64::from(request.session)));
         // Parallel sub-agents may overtake one another, so this depends on the run.
         let (_, prompt) = request.segments.split_last().expect("an answer ends every text");
-        let known = self.seen.entry(request.session).or_default().tell(prompt);
+        let known = self.seen.entry(request.session).or_default().add(prompt);
         let scopes = &self.trace.scopes;
         let tenant = scopes.tenants().deal(&[1, user.0]);
         let scope = scopes.plan(Whose { tenant, session: Some(user), request: id }, 0);

@@ -76,8 +76,10 @@ impl Mix {
         for class in &file.class {
             let class = class.read(folder).map_err(|why| err("class", &why.to_string()))?;
             if classes.iter().any(|other| other.name == class.name) {
-                let why =
-                    format!("\"{}\" stands there twice, expected names of their own", class.name);
+                let why = format!(
+                    "\"{}\" is used twice, expected a different name for each class",
+                    class.name
+                );
                 return Err(err("class.name", &why));
             }
             classes.push(class);
@@ -122,7 +124,7 @@ impl Mix {
             }
             number -= sessions.system_prompts;
         }
-        unreachable!("there are so many texts")
+        unreachable!("the number is below the number of texts")
     }
 }
 
@@ -130,7 +132,7 @@ impl ClassFile {
     fn read(&self, folder: &Path) -> Result<Class> {
         let (origin, text, _) = named(&self.workload, folder)?;
         if is_mix(&text) {
-            anyhow::bail!("{origin} is mixed itself, expected a workload of one class");
+            anyhow::bail!("{origin} is a mix itself, expected a workload without classes");
         }
         let mut workload = parse_workload(&origin, &text)?;
         let rate = self.rate.unwrap_or(1.0);
@@ -142,7 +144,7 @@ impl ClassFile {
             | Arrivals::Gamma { sessions_per_s, .. }
             | Arrivals::Constant { sessions_per_s } => *sessions_per_s *= rate,
             Arrivals::Closed { .. } => {
-                anyhow::bail!("{origin}: a closed loop, expected sessions that come at a rate");
+                anyhow::bail!("{origin}: a closed loop, expected sessions that arrive at a rate");
             }
         }
         workload.sessions.requests = self.requests.unwrap_or(workload.sessions.requests);

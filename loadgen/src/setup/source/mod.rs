@@ -213,7 +213,9 @@ impl Source {
             Self::Trace(TraceSource { play: Play::Open { arrivals }, .. }) => match arrivals {
                 TraceArrivals::Recorded => return Ok(()),
                 TraceArrivals::Drawn(_) => {
-                    format!("--arrivals {arrivals} draws all times anew, nothing is left to spread")
+                    format!(
+                        "--arrivals {arrivals} draws all times, so there are no timestamps to spread"
+                    )
                 }
             },
             Self::Trace(trace) => {

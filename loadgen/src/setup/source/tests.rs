@@ -27,13 +27,13 @@ fn play(mut workload: Workload, mut each: impl FnMut(Work)) {
     }
 }
 
-/// Hits of a cache that forgets nothing.
+/// The hits of a cache with unlimited memory.
 #[derive(Default)]
 struct Forever {
     seen: BTreeMap<u128, BTreeSet<u64>>,
     tokens: u64,
     hit_tokens: u64,
-    /// Hit blocks that a request of the same session had before, and those that none had.
+    /// Hit blocks that a request of the same session had before, and the other hit blocks.
     within: u64,
     across: u64,
 }
@@ -69,7 +69,7 @@ impl Forever {
 }
 
 #[test]
-fn every_named_workload_is_what_its_name_says() {
+fn every_built_in_workload_is_what_its_name_says() {
     let mut rates = BTreeMap::new();
     for (name, _) in WORKLOADS {
         let source = Source::workload(name, Path::new("")).unwrap();
@@ -137,7 +137,7 @@ fn gzipped(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn formats_are_told_from_the_file_gzipped_or_not() {
+fn formats_are_detected_from_the_file_gzipped_or_not() {
     let cases = [
         (MOONCAKE, "m.jsonl", Format::Mooncake, Some(512)),
         (AGENTS, "m.jsonl", Format::CodingAgents, Some(64)),
@@ -187,7 +187,7 @@ fn bad_files_are_refused_in_one_line() {
 }
 
 #[test]
-fn flags_that_would_say_nothing_are_refused() {
+fn flags_that_do_not_apply_are_refused() {
     let (_folder, agents) = written("a.jsonl", AGENTS.as_bytes());
     let (_folder2, mooncake) = written("m.jsonl", MOONCAKE.as_bytes());
     let poisson = "poisson".parse().ok();
@@ -211,7 +211,7 @@ fn flags_that_would_say_nothing_are_refused() {
     }
 }
 
-/// A public trace, if there is a copy in `WARMPATH_TRACES` or beside the checkout.
+/// A public trace from `WARMPATH_TRACES` or beside the checkout. None: there is no copy.
 fn public_trace(name: &str) -> Option<Source> {
     let folder = std::env::var_os("WARMPATH_TRACES").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces"),
@@ -225,9 +225,9 @@ fn public_trace(name: &str) -> Option<Source> {
     Some(Source::trace(&args(path)).unwrap())
 }
 
-/// Long prompts are a few runs each here, so this looks for the first new block by halves.
+/// Long prompts are a few runs each here, so the first new block is found by bisection.
 #[test]
-fn the_coding_agent_sessions_hit_what_they_should() {
+fn the_coding_agent_sessions_have_the_expected_hits() {
     let Some(source) = public_trace("coding-agent-sessions.jsonl.gz") else { return };
     let scope = scope(64);
     let prepared = source.prepare(&scope);
@@ -253,7 +253,7 @@ fn the_coding_agent_sessions_hit_what_they_should() {
 }
 
 #[test]
-fn the_conversation_trace_has_the_sessions_it_should() {
+fn the_conversation_trace_has_the_expected_sessions() {
     let Some(source) = public_trace("mooncake-conversation.jsonl") else { return };
     let scope = scope(512);
     let prepared = source.prepare(&scope);
@@ -288,11 +288,11 @@ fn the_azure_trace_is_read_whole() {
     assert_eq!(tokens / requests, 1_154);
 }
 
-/// Worked out from the file by other means: prompts of 66,520 tokens, of which a cache that forgets nothing
-/// finds 47,680 in full blocks. The deployment that wrote it found 50,256: answers come back in prompts,
-/// and what a prompt holds of an answer is not in a trace's names.
+/// Computed from the file by other means: prompts of 66,520 tokens, of which a cache with unlimited memory
+/// finds 47,680 in full blocks. The deployment that wrote the trace found 50,256: answers come back in
+/// prompts, and a trace's block names do not say which part of a prompt is an answer.
 #[test]
-fn the_sample_of_dynamo_has_the_requests_and_hits_it_should() {
+fn the_dynamo_sample_has_the_expected_requests_and_hits() {
     let Some(source) = public_trace("agent-requests-sample.jsonl.gz") else { return };
     let Source::Trace(trace) = &source else { panic!("a trace") };
     assert_eq!((trace.format, trace.recording.requests()), (Format::Dynamo, 17));

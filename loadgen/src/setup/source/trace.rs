@@ -44,14 +44,14 @@ impl TraceSource {
         let play = match recording.content {
             Content::Requests(_) if args.sessions.is_some() || args.think_cap.is_some() => {
                 return Err(format!(
-                    "its requests have times, so --sessions and --think-cap say \
-                                    nothing ({format} trace)"
+                    "its requests have times, so --sessions and --think-cap do \
+                                    not apply ({format} trace)"
                 ));
             }
             Content::Requests(_) => Play::Open { arrivals: args.arrivals.unwrap_or_default() },
             Content::Sessions(_) if args.arrivals.is_some() => {
                 return Err(format!(
-                    "its sessions run in a closed loop, so --arrivals says nothing \
+                    "its sessions run in a closed loop, so --arrivals does not apply \
                                     ({format} trace)"
                 ));
             }

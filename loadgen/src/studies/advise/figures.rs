@@ -1,8 +1,8 @@
 //! A text whose figures all go through [`Advice::figure`], so that the JSON has each of them with a
 //! name and its full value. Names in quotes are not figures.
 
-use crate::report::amount;
 use serde::Serialize;
+use warmpath_sheet::{Format, Page, Sheet, Style, amount};
 
 /// One figure of the text.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -13,10 +13,13 @@ pub struct Figure {
     pub shown: String,
 }
 
+/// The advice while it is written.
 #[derive(Default, Debug)]
 pub struct Advice {
-    pub text: String,
-    pub figures: Vec<Figure>,
+    page: Page,
+    /// The paragraph that is not ended yet.
+    paragraph: Vec<String>,
+    figures: Vec<Figure>,
 }
 
 impl Advice {
@@ -32,7 +35,7 @@ impl Advice {
 
     /// A whole number with commas.
     pub fn count(&mut self, name: &str, value: f64) -> String {
-        self.figure(name, value, with_commas(value))
+        self.figure(name, value, Format::of(Style::Commas).number(value))
     }
 
     pub fn amount(&mut self, name: &str, value: f64) -> String {
@@ -40,24 +43,33 @@ impl Advice {
     }
 
     pub fn usd(&mut self, name: &str, value: f64) -> String {
-        let shown = if value >= 100.0 { with_commas(value) } else { amount(value) };
-        self.figure(name, value, shown)
+        self.figure(name, value, Format::of(Style::Money).number(value))
     }
 
+    /// Adds a line; an empty one ends the paragraph, and so does a line feed at its end.
     pub fn say(&mut self, line: &str) {
-        self.text += line;
-        self.text += "\n";
-    }
-}
-
-fn with_commas(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut shown = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            shown.push(',');
+        let text = line.trim_end_matches('\n');
+        if !text.is_empty() {
+            self.paragraph.push(text.to_owned());
         }
-        shown.push(digit);
+        if text.len() < line.len() || text.is_empty() {
+            self.end_paragraph();
+        }
     }
-    shown
+
+    /// Adds a table.
+    pub fn sheet(&mut self, sheet: Sheet) {
+        self.end_paragraph();
+        self.page.sheet(sheet);
+    }
+
+    fn end_paragraph(&mut self) {
+        self.page.prose(std::mem::take(&mut self.paragraph));
+    }
+
+    /// The page, and every figure in it.
+    pub fn finish(mut self) -> (Page, Vec<Figure>) {
+        self.end_paragraph();
+        (self.page, self.figures)
+    }
 }

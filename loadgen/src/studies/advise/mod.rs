@@ -1,10 +1,12 @@
 //! `loadgen advise`: a cluster that shares KV cache, users' own devices, or a split of both. What
 //! each costs per month, and what would change the answer.
 
+mod asked;
 mod band;
 mod choice;
 mod facts;
 mod figures;
+mod option_sheet;
 mod options;
 mod same_model;
 mod sensitivity;
@@ -15,20 +17,23 @@ use crate::args::Question;
 use crate::figures::RunReport;
 use crate::files::bad;
 use crate::play::Progress;
+use crate::report::Screen;
 use crate::setup::Setup;
 use crate::setup::{DevicesSetup, StaysSetup};
 use crate::studies::measure::run_at;
 use crate::studies::question;
 use anyhow::Result;
+use asked::Asked;
 use choice::Choice;
 use facts::{Facts, Rates};
-use figures::{Advice, Figure};
+use figures::Figure;
 use options::{Decision, Inputs, MONTH_S, MOST_WORKERS, decide};
 use sensitivity::Sensitivity;
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
 use warmpath_core::sharing::{Sharing, SharingScope};
+use warmpath_sheet::{Sheet, Width, render};
 
 const SCHEMA: &str = "warmpath.advice.v1";
 /// About 50 on each of 20 working days.
@@ -69,7 +74,7 @@ pub struct Params<'a> {
     pub seeds: Option<u64>,
 }
 
-pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
+pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let mut setup = question::resolve(asked.question)?;
     let files = question::files(asked.question)?;
     if let Some(name) = asked.device_profile {
@@ -83,7 +88,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     let mut sheet = setup.prices.clone().expect("a question has prices");
     sheet.user.charged_share = asked.charged_share.unwrap_or(sheet.user.charged_share);
     let rates = Rates::of(&setup, &sheet).ok_or_else(|| {
-        bad("--price: price or power of the GPUs or the devices is not known, expected NAME=USD for the GPUs, and \
+        bad("--price: the price or power of the GPUs or the devices is unknown, expected NAME=USD for the GPUs, and \
              [purchase] and watts in the row of the device")
     })?;
     let bar = progress.start(1, "advise", "measurements");
@@ -105,7 +110,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     let base = (&facts, &rates, &inputs, sheet.api.as_slice());
     let sensitivity = sensitivity::of(&setup, base, &decision, progress)?;
     let played = played(&setup, &facts, &decision, &inputs)?;
-    let facts_of_text = text::Asked {
+    let facts_of_text = Asked {
         setup: &setup,
         sheet: &sheet,
         facts: &facts,
@@ -117,10 +122,10 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
         monthly_given: asked.monthly_requests.is_some(),
         users_given: asked.users.is_some(),
     };
-    let Advice { text, figures } = text::write(&facts_of_text);
-    print!("{text}");
+    let (page, figures) = text::write(&facts_of_text).finish();
+    screen.show(&page);
     if let Some(file) = files.csv {
-        file.finish(text::csv(&decision).as_bytes())?;
+        file.finish(render::csv(&option_sheet::data(&decision)).as_bytes())?;
     }
     if let Some(file) = files.json {
         let report = Report {
@@ -133,7 +138,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
             sensitivity: &sensitivity,
             played: played.as_ref(),
             figures: &figures,
-            text: &text,
+            text: &render::page(&page, Width::FILE),
         };
         let mut bytes = serde_json::to_vec_pretty(&report)?;
         bytes.push(b'\n');
@@ -143,8 +148,13 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays the advised option at the peak rate, with the workers that it takes, or with fewer workers
-/// and a rate in proportion. Devices alone were played when they were measured.
+/// Every table without rows, with all the columns that it can have.
+pub fn blanks() -> Vec<Sheet> {
+    vec![option_sheet::blank()]
+}
+
+/// Plays what is advised at the volume's peak, on as many workers as that takes or in proportion to them.
+/// Devices alone were played when they were measured.
 fn played(
     setup: &Setup,
     facts: &Facts,

@@ -72,13 +72,13 @@ pub struct ApiCost {
 }
 
 pub fn decide(facts: &Facts, rates: &Rates, inputs: &Inputs, api: &[Api]) -> Decision {
-    let reckon = |choice, needs: &Needs| alternative(choice, needs, facts, rates, inputs);
+    let cost_of = |choice, needs: &Needs| alternative(choice, needs, facts, rates, inputs);
     let devices = &facts.devices;
     let cluster = Needs::workers(per_worker(facts), rates.chips_per_worker);
-    let mut options = vec![reckon(Choice::Cluster, &cluster)];
+    let mut options = vec![cost_of(Choice::Cluster, &cluster)];
     options.extend(facts.same_model.as_ref().map(|same| {
         let rate = same.cluster.requests_per_s_per_worker;
-        reckon(Choice::ClusterSameModel, &Needs::workers(rate, same.chips_per_worker))
+        cost_of(Choice::ClusterSameModel, &Needs::workers(rate, same.chips_per_worker))
     }));
     let alone = Needs {
         keeps_slo: devices.keep_slo(),
@@ -86,7 +86,7 @@ pub fn decide(facts: &Facts, rates: &Rates, inputs: &Inputs, api: &[Api]) -> Dec
         workers: None,
         busy_s: Some(devices.busy_s_per_request),
     };
-    options.push(reckon(Choice::Devices, &alone));
+    options.push(cost_of(Choice::Devices, &alone));
     options.extend(facts.splits.iter().map(|split| {
         let rate = split.requests_per_s_per_worker;
         let both = Needs {
@@ -94,7 +94,7 @@ pub fn decide(facts: &Facts, rates: &Rates, inputs: &Inputs, api: &[Api]) -> Dec
             busy_s: Some(split.busy_s_per_request),
             ..Needs::workers(rate, rates.chips_per_worker)
         };
-        reckon(split.choice, &both)
+        cost_of(split.choice, &both)
     }));
     let choice = choose(&options);
     let api = api.iter().map(|api| api_cost(api, facts, rates, inputs)).collect();

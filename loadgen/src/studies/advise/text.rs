@@ -4,39 +4,21 @@ mod assumed;
 mod break_even;
 mod compare;
 
+use super::asked::Asked;
 use super::band::Band;
 use super::choice::Choice;
-use super::facts::{Cluster, Facts, Rates, Split};
+use super::facts::{Cluster, Split};
 use super::figures::Advice;
-use super::options::{Alternative, Decision, Inputs, MOST_WORKERS, SPLIT_SAVES};
+use super::option_sheet;
+use super::options::{MOST_WORKERS, SPLIT_SAVES};
 use super::sensitivity::{FACTOR, Sensitivity};
-use crate::economics::Sheet;
 use crate::figures::ENOUGH;
-use crate::figures::RunReport;
-use crate::play::capacity::step;
-use crate::report::layout::{align, plain, trimmed};
-use crate::setup::Setup;
-use crate::studies::measure::BOUNDS;
-use std::fmt::Write;
 
-#[derive(Debug)]
-pub struct Asked<'a> {
-    pub setup: &'a Setup,
-    pub sheet: &'a Sheet,
-    pub facts: &'a Facts,
-    pub rates: &'a Rates,
-    pub inputs: &'a Inputs,
-    pub decision: &'a Decision,
-    pub sensitivity: &'a [Sensitivity],
-    pub played: Option<&'a RunReport>,
-    pub monthly_given: bool,
-    pub users_given: bool,
-}
-
+/// The whole advice.
 pub fn write(asked: &Asked<'_>) -> Advice {
     let mut advice = Advice::default();
     answer(&mut advice, asked);
-    table(&mut advice, asked);
+    option_sheet::write(&mut advice, asked);
     why(&mut advice, asked);
     compare::write(&mut advice, asked);
     break_even::write(&mut advice, asked);
@@ -88,82 +70,6 @@ fn rests_on(advice: &mut Advice, asked: &Asked<'_>) {
             "It counts users' devices as theirs already: {share} of their price and idle power is charged (--charged-share)."
         ));
     }
-}
-
-fn table(advice: &mut Advice, asked: &Asked<'_>) {
-    let mut table = plain(&[
-        "option",
-        "keeps SLO",
-        "on devices %",
-        "workers",
-        "GPUs",
-        "full %",
-        "USD/month",
-        "band",
-        "USD/request",
-        "USD/M served",
-    ]);
-    for option in &asked.decision.options {
-        table.add_row(option_row(advice, option));
-    }
-    for api in &asked.decision.api {
-        let name = format!("API \"{}\"", api.name);
-        let key = |figure: &str| format!("api.{}.{figure}", api.name);
-        let month = advice.usd(&key("usd_per_month"), api.usd_per_month);
-        let request = advice.usd(&key("usd_per_request"), api.usd_per_request);
-        let tokens = asked.facts.prompt_tokens + asked.facts.output_tokens;
-        let served = advice.usd(&key("usd_per_m_served"), api.usd_per_request * 1e6 / tokens);
-        let none = String::new;
-        let nothing = [none(), none(), none(), none(), none()];
-        let [keeps, share, workers, chips, full] = nothing;
-        let figures = [month, none(), request, served];
-        let row = [name, keeps, share, workers, chips, full].into_iter().chain(figures);
-        table.add_row(row);
-    }
-    align(&mut table, 1);
-    advice.text += &trimmed(&table);
-    let seeds = asked.facts.seeds;
-    let of = if seeds == 1 { "seed" } else { "seeds" };
-    let seeds = advice.count("facts.seeds", seeds as f64);
-    let step = advice.amount("facts.capacity_step_percent", step(BOUNDS) * 100.0);
-    advice.say(&format!(
-        "Full: the part of the workers' capacity that the busiest time takes. Band: of USD/month, over {seeds} {of} and \
-         the {step} % within which a capacity is found.\n"
-    ));
-}
-
-fn option_row(advice: &mut Advice, option: &Alternative) -> [String; 10] {
-    let key = |figure: &str| format!("{}.{figure}", option.choice.key());
-    let mut cost = |figure: &str, value: Option<f64>| match value {
-        Some(value) => advice.usd(&key(figure), value),
-        None => "-".to_owned(),
-    };
-    let month = cost("usd_per_month", option.usd_per_month.map(|usd| usd.mean));
-    let request = cost("usd_per_request", option.usd_per_request);
-    let served = cost("usd_per_m_served", option.usd_per_m_served);
-    let band = option.usd_per_month.map_or_else(String::new, |usd| {
-        let [low, high] = [("low", usd.low), ("high", usd.high)]
-            .map(|(end, usd)| advice.usd(&key(&format!("usd_per_month.{end}")), usd));
-        if low == high { low } else { format!("{low} to {high}") }
-    });
-    let share = option.share_on_devices * 100.0;
-    let share = advice.figure(&key("percent_on_devices"), share, format!("{share:.1}"));
-    let full = option.full_at_peak.map_or_else(String::new, |full| {
-        let full = full * 100.0;
-        advice.figure(&key("percent_full_at_peak"), full, format!("{full:.0}"))
-    });
-    [
-        option.choice.name().to_owned(),
-        if option.keeps_slo { "yes" } else { "no" }.to_owned(),
-        share,
-        advice.count(&key("workers"), f64::from(option.workers)),
-        advice.count(&key("gpus"), f64::from(option.chips)),
-        full,
-        month,
-        band,
-        request,
-        served,
-    ]
 }
 
 fn why(advice: &mut Advice, asked: &Asked<'_>) {
@@ -385,33 +291,4 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
         );
     }
     advice.say("");
-}
-
-/// One row per option.
-pub fn csv(decision: &Decision) -> String {
-    let mut text =
-        "option,chosen,keeps_slo,share_on_devices,workers,gpus,full_at_peak,usd_per_month,usd_per_month_low,\
-         usd_per_month_high,usd_per_request,usd_per_m_served\n"
-            .to_owned();
-    let known = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    for option in &decision.options {
-        writeln!(
-            text,
-            "{},{},{},{},{},{},{},{},{},{},{},{}",
-            option.choice.key(),
-            option.choice == decision.choice,
-            option.keeps_slo,
-            option.share_on_devices,
-            option.workers,
-            option.chips,
-            known(option.full_at_peak),
-            known(option.usd_per_month.map(|usd| usd.mean)),
-            known(option.usd_per_month.map(|usd| usd.low)),
-            known(option.usd_per_month.map(|usd| usd.high)),
-            known(option.usd_per_request),
-            known(option.usd_per_m_served)
-        )
-        .expect("a string takes all");
-    }
-    text
 }

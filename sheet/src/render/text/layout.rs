@@ -9,8 +9,10 @@ use crate::width;
 const WRAPPED: usize = 24;
 /// The least that a column of text shrinks to when no other means is left.
 const BROKEN: usize = 8;
-/// Columns stand this far apart, or closer if that makes them fit.
-const GAPS: [usize; 2] = [2, 1];
+/// Columns stand this far apart.
+const GAP: usize = 2;
+/// They stand closer if that makes them fit, unless a blank in a heading would look like the end of a column.
+const CLOSE: usize = 1;
 
 /// One table: the columns in it, their widths, and the room between them.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,7 +34,7 @@ pub struct Layout {
 
 pub fn layout(strips: &[Strip], labels: usize, narrow: Narrow, most: usize) -> Layout {
     let all: Vec<usize> = (0..strips.len()).collect();
-    let whole = total(&natural(strips, &all, GAPS[0]), GAPS[0]);
+    let whole = total(&natural(strips, &all, GAP), GAP);
     let mut kept = all.clone();
     let mut dropped = Vec::new();
     loop {
@@ -54,7 +56,9 @@ pub fn layout(strips: &[Strip], labels: usize, narrow: Narrow, most: usize) -> L
 
 /// The columns in one table, if that can be without cutting words.
 fn fit(strips: &[Strip], columns: &[usize], most: usize) -> Option<Piece> {
-    for gap in GAPS {
+    let has_blank = columns.iter().any(|&column| strips[column].heading.contains(' '));
+    let closest = if has_blank { GAP } else { CLOSE };
+    for gap in (closest..=GAP).rev() {
         let widths = natural(strips, columns, gap);
         if total(&widths, gap) <= most {
             return Some(Piece { columns: columns.to_vec(), widths, gap });
@@ -71,7 +75,7 @@ fn shrunk(
     least: usize,
     may_shrink: impl Fn(&Strip) -> bool,
 ) -> Option<Piece> {
-    let gap = GAPS[0];
+    let gap = GAP;
     let mut widths = natural(strips, columns, gap);
     while total(&widths, gap) > most {
         let may = |&i: &usize| {
@@ -103,7 +107,7 @@ fn total(widths: &[usize], gap: usize) -> usize {
 fn broken(strips: &[Strip], columns: &[usize], labels: usize, most: usize) -> Vec<Piece> {
     let (labels, rest) = columns.split_at(labels.min(columns.len()));
     let greedy = split(strips, labels, rest, most);
-    let least = total(&natural(strips, labels, GAPS[1]), GAPS[1]);
+    let least = total(&natural(strips, labels, CLOSE), CLOSE);
     let even = (least..most).map(|width| split(strips, labels, rest, width));
     let even = even.filter(|sets| sets.len() <= greedy.len()).find(|sets| {
         // In less room a word might have to be cut that need not be.
@@ -142,7 +146,7 @@ fn forced(strips: &[Strip], columns: &[usize], most: usize) -> Piece {
     let is_text = |strip: &Strip| strip.align == Align::Left;
     let shrunk = shrunk(strips, columns, most, BROKEN, is_text);
     shrunk.unwrap_or_else(|| {
-        let widths = natural(strips, columns, GAPS[1]);
-        Piece { columns: columns.to_vec(), widths, gap: GAPS[1] }
+        let widths = natural(strips, columns, CLOSE);
+        Piece { columns: columns.to_vec(), widths, gap: CLOSE }
     })
 }

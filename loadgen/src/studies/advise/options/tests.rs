@@ -80,7 +80,7 @@ fn near(a: f64, b: f64) {
 }
 
 #[test]
-fn what_each_option_costs_worked_by_hand() {
+fn the_cost_of_each_option_computed_by_hand() {
     let decision = decide(&facts(), &RATES, &inputs(), &api());
     let [cluster, devices, split] = decision.options.as_slice() else { panic!("three") };
     assert_eq!((cluster.workers, cluster.chips, split.workers), (10, 40, 5));
@@ -96,7 +96,7 @@ fn what_each_option_costs_worked_by_hand() {
 }
 
 #[test]
-fn an_option_that_misses_the_slo_is_not_taken_and_a_split_must_save_something() {
+fn an_option_that_misses_the_slo_is_not_chosen_and_a_split_must_save_something() {
     let mut facts = facts();
     facts.devices.within_slo = Band::exactly(0.8);
     assert_eq!(decide(&facts, &RATES, &inputs(), &api()).choice, Choice::SplitByLength);
@@ -131,7 +131,7 @@ fn same_model(rate: Option<f64>) -> SameModel {
 }
 
 #[test]
-fn the_devices_model_on_the_cluster_is_an_answer_where_it_is_one_on_devices() {
+fn the_devices_model_on_the_cluster_is_chosen_only_if_devices_keep_the_slo() {
     let facts = |rate| Facts { same_model: Some(same_model(rate)), ..facts() };
     let decision = decide(&facts(Some(4.0)), &RATES, &inputs(), &api());
     let same = &decision.options[1];
@@ -151,11 +151,11 @@ fn the_devices_model_on_the_cluster_is_an_answer_where_it_is_one_on_devices() {
     slow.devices.within_slo = Band::exactly(0.8);
     slow.splits.clear();
     let choice = decide(&slow, &RATES, &inputs(), &api()).choice;
-    assert_eq!(choice, Choice::Cluster, "of devices that miss the SLO nobody asks for answers");
+    assert_eq!(choice, Choice::Cluster, "devices miss the SLO, so their model is no answer");
 }
 
 #[test]
-fn a_band_of_rates_is_one_of_whole_workers_and_of_their_cost() {
+fn a_band_of_rates_gives_a_band_of_whole_workers_and_of_their_cost() {
     let mut facts = facts();
     let rate = Band { mean: 2.0, low: 1.9, high: 2.3 };
     facts.clusters[1].requests_per_s_per_worker = Some(rate);
@@ -171,7 +171,7 @@ fn a_band_of_rates_is_one_of_whole_workers_and_of_their_cost() {
 }
 
 #[test]
-fn a_break_even_lies_between_what_was_simulated() {
+fn a_break_even_lies_between_simulated_shares() {
     let (facts, inputs) = (facts(), inputs());
     // A request costs 20 / 3600 USD without reuse, and half of it with half of the tokens reused.
     let usd = |part: f64| part * 20.0 / 3600.0;
@@ -186,7 +186,7 @@ fn a_break_even_lies_between_what_was_simulated() {
 }
 
 #[test]
-fn a_price_is_passed_where_one_worker_is_paid_for() {
+fn a_price_is_passed_when_it_pays_for_one_worker() {
     let dear = vec![Api { name: "a".into(), input: 10.0, cached: 10.0, output: 10.0 }];
     let decision = decide(&facts(), &RATES, &inputs(), &dear);
     let cost = &decision.api[0];

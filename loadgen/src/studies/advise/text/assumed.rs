@@ -1,6 +1,6 @@
 //! The assumptions of an advice.
 
-use super::Asked;
+use crate::studies::advise::asked::Asked;
 use crate::studies::advise::figures::Advice;
 use warmpath_core::engine::profile::Profile;
 
@@ -37,8 +37,7 @@ pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
     advice.say(
         "- throughput is in proportion to the number of workers, and whole workers are rented.",
     );
-    advice
-        .say("- nothing is reckoned for networks, people, licences, failures and spare machines.");
+    advice.say("- networks, people, licences, failures and spare machines are not counted.");
     let models = "- the devices run another model than the cluster, and an API a third: what their answers are worth is NOT \
                   compared. A cheaper option is cheaper, not as good.";
     advice.say(models);

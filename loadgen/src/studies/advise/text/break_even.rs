@@ -1,6 +1,6 @@
 //! Where two options cost the same.
 
-use super::Asked;
+use crate::studies::advise::asked::Asked;
 use crate::studies::advise::choice::Choice;
 use crate::studies::advise::figures::Advice;
 use crate::studies::advise::options::{self, ApiCost, BreakEven, Inputs, break_even_share, decide};

@@ -1,20 +1,17 @@
 //! The causes of a difference between options, and which differences the runs can show.
 
-use super::Asked;
 use crate::figures::ENOUGH;
+use crate::studies::advise::asked::Asked;
 use crate::studies::advise::band::Band;
 use crate::studies::advise::choice::Choice;
 use crate::studies::advise::figures::Advice;
 use crate::studies::advise::options::Alternative;
 
 pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
-    let before = advice.text.len();
     model_or_place(advice, asked);
     told(advice, asked);
     devices_at_the_edge(advice, asked);
-    if advice.text.len() > before {
-        advice.say("");
-    }
+    advice.say("");
 }
 
 fn option<'a>(asked: &'a Asked<'_>, choice: Choice) -> Option<&'a Alternative> {

@@ -2,30 +2,31 @@
 //! tokens per second and cost. A device without measurements is a band: from a share of its maker's
 //! peaks (`--realization`) to all of them.
 
+mod row;
+mod sheet;
+
 use crate::args::Question;
 use crate::files::bad;
 use crate::play::Progress;
 use crate::play::parallel;
-use crate::report::amount;
-use crate::report::layout::{align, plain, trimmed};
+use crate::report::Screen;
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::studies::deploy::on_fewest_chips;
 use crate::studies::measure::{self, at_slo};
 use crate::studies::question;
 use anyhow::Result;
+use row::{CHIPS, Row};
 use serde::Serialize;
-use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::engine::physics::{Deployment, Device, Model, Precision};
 use warmpath_core::engine::profile::Profile;
+use warmpath_sheet::{Sheet, render};
 use warmpath_worker_sim::profiles;
 
 const SCHEMA: &str = "warmpath.generations.v1";
-/// Chips of each fleet. A worker has one or more of them.
-const CHIPS: u32 = 8;
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -33,25 +34,6 @@ struct Report<'a> {
     config: &'a Setup,
     realization: f64,
     rows: &'a [Row],
-}
-
-/// One device. A range goes from the lowest to the full realization; both are equal for a measured
-/// device.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    device: String,
-    precision: Precision,
-    tp: u32,
-    validated: bool,
-    because: String,
-    usd_per_chip_hour: Option<f64>,
-    /// Tokens served within the SLO, per chip and second. 0: no load meets the SLO.
-    tokens_per_s_per_chip: [f64; 2],
-    /// Per million tokens served. The first value belongs to the first of the tokens above.
-    usd_per_m_served: [Option<f64>; 2],
-    kwh_per_m_served: [Option<f64>; 2],
-    /// The price of a chip and hour at which this device serves at the cost of the first device.
-    break_even_usd_per_hour: [Option<f64>; 2],
 }
 
 struct Case {
@@ -70,11 +52,11 @@ pub struct Params<'a> {
     pub realization: f64,
 }
 
-pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
+pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let whole = question::resolve(asked.question)?;
     let files = question::files(asked.question)?;
     let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
-        return Err(bad("--profile: made up, expected one of a device and a model"));
+        return Err(bad("--profile: a made-up profile, expected one of a device and a model"));
     };
     let of = calibrated.deployment().clone();
     let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;
@@ -115,9 +97,9 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     let base_usd = base[1].usd_per_m;
     let rows: Vec<Row> =
         cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
-    print!("{}", table(&whole, &rows, asked.realization));
+    screen.show(&sheet::page(&whole, &rows, asked.realization));
     if let Some(file) = files.csv {
-        file.finish(csv(&rows).as_bytes())?;
+        file.finish(render::csv(&sheet::data(&rows)).as_bytes())?;
     }
     if let Some(file) = files.json {
         let report =
@@ -129,8 +111,13 @@ pub fn run(asked: &Params<'_>, progress: &Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model on the fewest chips of a device that leave room for KV, in the narrowest number format
-/// that doubles its speed.
+/// Every table without rows, with all the columns that it can have.
+pub fn blanks() -> Vec<Sheet> {
+    vec![sheet::blank()]
+}
+
+/// The model on as few chips of a device as leave room for KV, in the narrowest format that doubles its
+/// speed.
 fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Result<Case> {
     let peaks = device.peak_tflops;
     let precision = match (peaks.fp4, peaks.fp8) {
@@ -188,78 +175,4 @@ fn row(whole: &Setup, case: &Case, ends: [Found; 2], base_usd_per_m: Option<f64>
         kwh_per_m_served: ends.map(|found| found.kwh_per_m),
         break_even_usd_per_hour: ends.map(break_even),
     }
-}
-
-fn table(setup: &Setup, rows: &[Row], realization: f64) -> String {
-    let mut table = plain(&[
-        "device",
-        "format",
-        "chips",
-        "tokens/s/chip",
-        "over first",
-        "USD/h",
-        "USD/M served",
-        "kWh/M",
-        "break-even USD/h",
-        "",
-    ]);
-    let first = rows.first().map_or(0.0, |row| row.tokens_per_s_per_chip[1]);
-    for row in rows {
-        let band = |ends: [Option<f64>; 2]| match ends {
-            [Some(a), Some(b)] if a == b => amount(a),
-            [Some(a), Some(b)] => format!("{} to {}", amount(a), amount(b)),
-            _ => "-".to_owned(),
-        };
-        let tokens = row.tokens_per_s_per_chip;
-        table.add_row([
-            row.device.clone(),
-            row.precision.to_string(),
-            row.tp.to_string(),
-            band(tokens.map(Some)),
-            band(tokens.map(|tokens| (first > 0.0).then(|| tokens / first))),
-            row.usd_per_chip_hour.map_or_else(|| "-".to_owned(), amount),
-            band(row.usd_per_m_served),
-            band(row.kwh_per_m_served),
-            band(row.break_even_usd_per_hour),
-            if row.validated { String::new() } else { "unvalidated".to_owned() },
-        ]);
-    }
-    align(&mut table, 1);
-    let base = rows.first().map_or("", |row| row.device.as_str());
-    format!(
-        "{}, one model on {CHIPS} chips of each device, seed {}\n\n{}Tokens served (prompts, computed or reused, and \
-         answers) by a chip in a second, at the highest load of which 90 % keep a TTFT of {} s and a TPOT of {} ms. \
-         KV lies in HBM alone, shared within a tenant. Chips: of one worker. Unvalidated devices are bands: the \
-         default constants (docs/fidelity.md) times {realization}, and whole. Break-even: the price of a chip's hour at which it serves \
-         for what {base} does. A dash: no price or power is known; --price NAME=USD gives one.\n",
-        setup.source.name(),
-        setup.seed,
-        trimmed(&table),
-        setup.slo.ttft_s,
-        setup.slo.tpot_s * 1e3
-    )
-}
-
-fn csv(rows: &[Row]) -> String {
-    let mut text = "device,precision,tp,validated,usd_per_chip_hour,tokens_per_s_per_chip_low,\
-                    tokens_per_s_per_chip_high,usd_per_m_served_low_speed,usd_per_m_served_high_speed,\
-                    kwh_per_m_served_low_speed,kwh_per_m_served_high_speed\n"
-        .to_owned();
-    let known = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    for row in rows {
-        let [low, high] = row.tokens_per_s_per_chip;
-        let [usd_low, usd_high] = row.usd_per_m_served.map(known);
-        let [kwh_low, kwh_high] = row.kwh_per_m_served.map(known);
-        writeln!(
-            text,
-            "{},{},{},{},{},{low},{high},{usd_low},{usd_high},{kwh_low},{kwh_high}",
-            row.device,
-            row.precision,
-            row.tp,
-            row.validated,
-            known(row.usd_per_chip_hour)
-        )
-        .expect("a string takes all");
-    }
-    text
 }

@@ -1,0 +1,63 @@
+//! All that a person reads of a command's runs.
+
+use super::{
+    capacities, classes, devices, economics, footnotes, grid, groups, links, owners, runs, tiers,
+    verdicts,
+};
+use crate::figures::{Mode, Results, RunReport};
+use warmpath_core::report::Slo;
+use warmpath_core::routing::policy::NamedPolicy;
+use warmpath_sheet::{Page, Sheet};
+
+/// Single runs or a grid, then the tables that some runs have, then what the figures rest on.
+pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPolicy>) -> Page {
+    let all = &results.runs;
+    let is_grid = !results.comparisons.is_empty();
+    let single = |run: &&RunReport| !is_grid || run.mode != Mode::Sim;
+    let singles: Vec<&RunReport> = all.iter().filter(single).collect();
+    let mut page = Page::default();
+    // The title stands above the first table alone.
+    let grid_title = if singles.is_empty() { title } else { "" };
+    page.sheet(runs::table(title, &singles));
+    if is_grid {
+        page.sheet(grid::sheet(grid_title, &results.comparisons));
+    }
+    let tables = [groups::sheet, tiers::sheet, links::sheet, devices::sheet, classes::sheet];
+    tables.into_iter().for_each(|sheet| page.sheet(sheet(all)));
+    page.sheet(economics::sheet(all));
+    if results.by_owner {
+        page.sheet(owners::sheet(all));
+    }
+    if !results.capacities.is_empty() {
+        page.sheet(capacities::sheet(&results.capacities));
+    }
+    let within = format!(
+        "Within the SLO (good): TTFT up to {} s and TPOT up to {} ms.",
+        slo.ttft_s,
+        slo.tpot_s * 1e3
+    );
+    let mut lines = vec![within];
+    lines.extend(footnotes::footnotes(all));
+    lines.extend(results.notes.iter().cloned());
+    if !is_grid {
+        lines.extend(verdicts::verdicts(all, baseline));
+    }
+    page.prose(lines);
+    page
+}
+
+/// Every table without rows, with all the columns that it can have.
+pub fn blanks() -> Vec<Sheet> {
+    vec![
+        runs::blank(),
+        grid::blank(),
+        groups::blank(),
+        tiers::blank(),
+        links::blank(),
+        devices::blank(),
+        classes::blank(),
+        economics::blank(),
+        owners::blank(),
+        capacities::blank(),
+    ]
+}

@@ -1,0 +1,96 @@
+//! A rung of the ladder, measured.
+
+use super::ladder::Rung;
+use crate::figures::{Found, RunReport};
+use crate::studies::measure::{self, AtSlo, Throughput, at_slo, run_at};
+use anyhow::Result;
+use serde::Serialize;
+use warmpath_core::id::ORIGINS;
+use warmpath_core::report::{ByOwner, Spread};
+
+/// A rung at the workload's own load, and at the highest that it serves within the SLO.
+#[derive(Debug, Serialize)]
+pub struct Measured {
+    pub name: &'static str,
+    pub profile: String,
+    pub profile_validated: bool,
+    pub tiers: Vec<String>,
+    /// Of the whole fleet; none where devices serve.
+    pub chips: u32,
+    pub requests: u64,
+    pub errors: u64,
+    pub hit_rate: f64,
+    pub hit_rate_by_owner: ByOwner<f64>,
+    pub hit_rate_by_tier: [f64; ORIGINS],
+    pub ttft_s: Spread,
+    pub tpot_s: Spread,
+    pub within_slo: f64,
+    /// Times the workload's own load. None where devices serve: each serves one user.
+    pub capacity: Option<Found>,
+    pub hit_rate_at_slo: Option<f64>,
+    /// At that load, by chip.
+    pub at_slo: Option<Throughput>,
+    /// Chips that the workload's own load takes, if throughput is in proportion to them.
+    pub chips_needed: Option<u32>,
+    /// Of a million tokens served (prompts and answers), and of answers alone: at the highest load within
+    /// the SLO, of devices at the workload's own.
+    pub usd_per_m_served: Option<f64>,
+    pub usd_per_m_output: Option<f64>,
+    pub kwh_per_m_served: Option<f64>,
+}
+
+/// Plays a rung at the workload's own load, and searches for the highest load within the SLO.
+pub fn measured(rung: &Rung) -> Result<Measured> {
+    let setup = &rung.setup;
+    let own = run_at(setup, 1.0)?;
+    if setup.is_device_only() {
+        return Ok(Measured::of(rung, own, None));
+    }
+    let found = at_slo(setup, measure::BOUNDS)?;
+    Ok(Measured::of(rung, own, Some(found)))
+}
+
+impl Measured {
+    fn of(rung: &Rung, own: RunReport, found: Option<AtSlo>) -> Self {
+        let chips = if found.is_some() { measure::chips(&rung.setup) } else { 0 };
+        let at_slo = found.as_ref().and_then(|found| found.throughput(chips));
+        let load = found.as_ref().and_then(AtSlo::load);
+        let each = measure::chips_each(rung.setup.fleet.profile());
+        let needed = |load: f64| (f64::from(chips / each) / load).ceil() as u32 * each;
+        let economics = match &found {
+            Some(found) => found.economics(),
+            None => own.economics.as_ref(),
+        };
+        let usd = match &found {
+            Some(found) => found.usd_per_m().map(|[served, output]| (Some(served), Some(output))),
+            None => {
+                economics.map(|economics| (economics.usd_per_m.served, economics.usd_per_m.output))
+            }
+        };
+        let (usd_per_m_served, usd_per_m_output) = usd.unwrap_or_default();
+        let at = found.as_ref().and_then(|found| found.run.as_ref());
+        let known = |value: Option<f64>| value.filter(|value| value.is_finite());
+        Self {
+            name: rung.name,
+            profile: own.profile.clone().unwrap_or_default(),
+            profile_validated: own.profile_validated,
+            tiers: own.tiers.clone(),
+            chips,
+            requests: own.figures.requests,
+            errors: own.figures.errors,
+            hit_rate: own.figures.hit_rate,
+            hit_rate_by_owner: own.figures.hit_rate_by_owner,
+            hit_rate_by_tier: own.figures.hit_rate_by_tier,
+            ttft_s: own.figures.ttft_s,
+            tpot_s: own.figures.tpot_s,
+            within_slo: own.figures.within_slo,
+            capacity: found.as_ref().map(|found| found.found),
+            hit_rate_at_slo: at.map(|run| run.figures.hit_rate),
+            at_slo,
+            chips_needed: load.map(needed),
+            usd_per_m_served: known(usd_per_m_served),
+            usd_per_m_output: known(usd_per_m_output),
+            kwh_per_m_served: known(economics.and_then(|economics| economics.kwh_per_m.served)),
+        }
+    }
+}
