@@ -1,7 +1,8 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, replay, run, sharing, sim,
+    advise, columns, compare, explain, fidelity, fit, generations, measure, replay, run, sharing,
+    sim,
 };
 use crate::play::Progress;
 use crate::report::Screen;
@@ -64,6 +65,7 @@ pub enum Command {
     Replay(replay::Args),
     Fidelity(fidelity::Args),
     Fit(fit::Args),
+    Measure(measure::Args),
     Explain(explain::Args),
     Columns(columns::Args),
 }
@@ -83,6 +85,7 @@ impl Cli {
             Command::Replay(args) => replay::run(&args),
             Command::Fidelity(args) => fidelity::run(&args, screen),
             Command::Fit(args) => fit::run(&args),
+            Command::Measure(args) => measure::run(args),
             Command::Explain(args) => explain::run(args, screen),
             Command::Columns(args) => columns::run(&args, screen),
         }

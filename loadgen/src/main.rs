@@ -7,6 +7,7 @@ mod economics;
 mod fidelity;
 mod figures;
 mod files;
+mod measure;
 mod play;
 mod report;
 mod setup;

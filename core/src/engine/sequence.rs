@@ -35,6 +35,8 @@ pub(super) struct Sequence {
     pub cancelled: bool,
     /// Whether it was admitted before: false until the first admission.
     pub admitted_before: bool,
+    /// Whether a step has computed some of it.
+    pub has_run: bool,
     /// A fetch of its first admission failed, so its hit is counted again.
     pub found_less: bool,
     /// Its place in the queue; lower places are first.
@@ -90,6 +92,7 @@ impl Sequence {
             hit: Hit::default(),
             cancelled: false,
             admitted_before: false,
+            has_run: false,
             found_less: false,
             place: 0,
             came: Instant::START,

@@ -1,6 +1,6 @@
 //! `loadgen fidelity`: the command of [`crate::fidelity`].
 
-use crate::fidelity;
+use crate::fidelity::{self, Places};
 use crate::report::Screen;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -16,12 +16,17 @@ pub struct Args {
     /// on_device.csv, breakeven.csv, as far as there are any
     #[arg(long, value_name = "DIR")]
     pub reference: Option<PathBuf>,
+    /// Whole steps that you measured (CSV), as `loadgen measure` writes them
+    #[arg(long, value_name = "FILE")]
+    pub measured: Option<PathBuf>,
     /// Writes the full report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
 pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
-    fidelity::run(args.reference.as_deref(), args.json.as_deref(), screen)?;
+    let places =
+        Places { reference: args.reference.as_deref(), measured: args.measured.as_deref() };
+    fidelity::run(places, args.json.as_deref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,8 @@ use warmpath_sheet::{Column, Form, Format, Sheet, Style};
 /// A row for each measurement.
 pub fn sheet(rows: &[Loading]) -> Sheet {
     let form = form();
-    let title = "First token behind a prefix that lies in host memory, and with the prefix computed again:";
+    let title =
+        "First token behind a prefix that lies in host memory, and with the prefix computed again:";
     let mut sheet = form.sheet(title);
     rows.iter().for_each(|row| sheet.push(form.row(row)));
     sheet
@@ -22,8 +23,7 @@ fn form() -> Form<'static, Loading> {
         Column::number(key, heading, "ms", meaning).format(Format::digits(1))
     };
     let error = |key, meaning| {
-        Column::number(key, "error", "%", meaning)
-            .format(Format::of(Style::Signed(1)).suffix(" %"))
+        Column::number(key, "error", "%", meaning).format(Format::of(Style::Signed(1)).suffix(" %"))
     };
     let off = |here: f64, measured: f64| (here / measured - 1.0) * 100.0;
     Form::new([

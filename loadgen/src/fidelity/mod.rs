@@ -41,10 +41,22 @@ use whole::Whole;
 pub use render::blanks;
 pub use write::{Params as FitParams, run as fit};
 
-/// Compares the engine times with the measurements that the program carries, and with those in a folder.
+/// Where measurements lie that the program does not carry.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// A folder of files with known names.
+    pub reference: Option<&'a Path>,
+    /// A file of whole steps.
+    pub measured: Option<&'a Path>,
+}
+
+/// Compares the engine times with the measurements that the program carries, and with those at `places`.
 /// `json`: where to write the report.
-pub fn run(reference: Option<&Path>, json: Option<&Path>, screen: Screen) -> Result<()> {
-    let reference = reference.map(Reference::read).transpose()?.unwrap_or_default();
+pub fn run(places: Places<'_>, json: Option<&Path>, screen: Screen) -> Result<()> {
+    let mut reference = places.reference.map(Reference::read).transpose()?.unwrap_or_default();
+    if let Some(file) = places.measured {
+        reference.read_whole(file)?;
+    }
     let json = json.map(PendingFile::create).transpose()?;
     let mut known = Known::default();
     let carried = carried::evaluate(&mut known)?;

@@ -198,6 +198,13 @@ impl Reference {
         }
         Ok(this)
     }
+
+    /// Adds a file of whole steps. All its rows count as measured whole.
+    pub fn read_whole(&mut self, file: &Path) -> Result<()> {
+        self.whole.extend(read_csv(file)?);
+        self.files.push(file.display().to_string());
+        Ok(())
+    }
 }
 
 fn rows<T: DeserializeOwned>(folder: &Path, name: &str, files: &mut Vec<String>) -> Result<Vec<T>> {

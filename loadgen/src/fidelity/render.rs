@@ -3,7 +3,8 @@
 use super::error_columns::line;
 use super::report::Report;
 use super::{
-    gates_sheet, loading_sheet, published_sheet, served_run_sheet, served_sheet, steps_sheet, whole_sheet,
+    gates_sheet, loading_sheet, published_sheet, served_run_sheet, served_sheet, steps_sheet,
+    whole_sheet,
 };
 use warmpath_sheet::{Page, Sheet};
 
@@ -17,7 +18,7 @@ pub fn page(report: &Report) -> Page {
     served_run_sheet::sheets(&carried.served).into_iter().for_each(|sheet| page.sheet(sheet));
     page.sheet(loading_sheet::sheet(&carried.loading));
     if !report.whole.lines.is_empty() {
-        page.prose(["Whole steps of the folder"]);
+        page.prose(["Whole steps that were given"]);
         whole_sheet::sheets(&report.whole).into_iter().for_each(|sheet| page.sheet(sheet));
     }
     if !report.steps.groups.is_empty() {

@@ -202,14 +202,15 @@ pub fn left_out(rows: &[Whole], known: &Known) -> Vec<LeftOut> {
         errors(rows.iter().filter(is_out), &devices, &known.models)
     });
     // Each model by itself, and where there are more, all of a device together.
-    let mut all: BTreeMap<(&str, usize, &str), Vec<(&Whole, f64)>> = BTreeMap::new();
+    type Key<'a> = (&'a str, usize, &'a str);
+    let mut all: BTreeMap<Key<'_>, Vec<(&Whole, f64)>> = BTreeMap::new();
     for (&(device, i, _), errors) in jobs.iter().zip(found) {
         for error in errors {
             all.entry((device, i, error.0.model.as_str())).or_default().push(error);
             all.entry((device, i, "")).or_default().push(error);
         }
     }
-    let line = |((device, i, model), errors): ((&str, usize, &str), Vec<_>)| {
+    let line = |((device, i, model), errors): (Key<'_>, Vec<_>)| {
         let model = if model.is_empty() { "all" } else { &known.models[model].name };
         Some(LeftOut {
             device: known.devices[device].name.clone(),

@@ -61,8 +61,7 @@ fn out_form() -> Form<'static, LeftOut> {
             .of(|one: &LeftOut| one.phase.clone()),
         text("by", "left out", "Steps that have this in common were left out together.")
             .of(|one: &LeftOut| one.by.clone()),
-        Column::number("rows", "rows", "rows", "Measurements.")
-            .of(|one: &LeftOut| one.errors.rows),
+        Column::number("rows", "rows", "rows", "Measurements.").of(|one: &LeftOut| one.errors.rows),
         errors("errors", "error", "Error of constants that were fitted to the others.")
             .of(|one: &LeftOut| pair(Some(&one.errors))),
         text("worst", "worst", "The largest error, and the row that has it.")

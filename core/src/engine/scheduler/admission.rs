@@ -86,8 +86,6 @@ impl Scheduler {
                     plan.recomputed_tokens += u64::from(seq.target - seq.computed);
                 }
                 if !before {
-                    plan.joining.requests += 1;
-                    plan.joining.prompt_tokens += u64::from(seq.target);
                     admitted(seq.work.request.id, hit);
                 }
                 let mut awaited = transfers.len();
@@ -106,6 +104,11 @@ impl Scheduler {
                     self.loading_count += 1;
                     continue;
                 }
+            }
+            let seq = self.get_mut(key);
+            if !core::mem::replace(&mut seq.has_run, true) {
+                plan.joining.requests += 1;
+                plan.joining.prompt_tokens += u64::from(seq.target);
             }
             self.use_arrived_kv(now, key, store, size);
             self.admissions += 1;
