@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[command(after_help = "Example, for vLLM's gRPC server on this machine:
   loadgen measure --worker http://127.0.0.1:50051 --device h100 --model llama-3.1-8b --output steps.csv")]
 pub struct Args {
-    /// Address of the engine (vLLM's gRPC): http://HOST:PORT. Nobody else may use it meanwhile
+    /// Address of the engine (vLLM's gRPC): http://HOST:PORT. It must have no other load
     #[arg(long, value_name = "URL")]
     worker: String,
     /// What the rows call the device: a name, or that of a device file
