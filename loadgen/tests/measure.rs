@@ -51,9 +51,12 @@ fn rows_of_a_worker_are_read_by_fidelity_and_fit() {
         ["decode", "8", "1", "0"],
     ];
     assert_eq!(points, expected);
-    let low: Vec<f64> = rows.iter().map(|row| row[12].parse().expect("ms")).collect();
-    // The worker's clock cannot run ahead, and a busy machine only makes it late.
-    assert!(low[1] > 2.0 * low[0] && low[3] > low[1] && low[4] < low[0], "{low:?}");
+    // The worker's clock cannot run ahead: a busy machine only makes it late. In milliseconds, from below.
+    let least = [24.0, 95.0, 24.0, 120.0, 6.0, 6.5];
+    for (row, least) in rows.iter().zip(least) {
+        let ms: f64 = row[10].parse().expect("ms");
+        assert!(ms > least, "{row:?} takes at least {least}");
+    }
 
     let args = ["fidelity", "--measured", "steps.csv", "--json", "f.json"];
     let output = loadgen(here, &args);
@@ -63,9 +66,8 @@ fn rows_of_a_worker_are_read_by_fidelity_and_fit() {
     let lines = report["whole"]["lines"].as_array().expect("lines");
     assert_eq!(lines.len(), 2, "prefill and decode: {lines:?}");
     for line in lines {
-        // The worker takes the model's own times, and what this machine adds.
-        let bias = number(&line["shipped"]["bias_percent"]);
-        assert!((-30.0..4.0).contains(&bias), "{line}");
+        // The worker takes the model's own times, and what this machine adds makes them longer.
+        assert!(number(&line["shipped"]["bias_percent"]) < 4.0, "{line}");
     }
 
     let args = ["fit", "steps.csv", "--device", "h100", "--output", "own.toml"];

@@ -2,6 +2,8 @@
 
 use super::grid::answer;
 use anyhow::{Context, Result, anyhow};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -65,25 +67,20 @@ impl Engine {
     /// The time of a step in which `batch` sequences decode behind `context` tokens each: of the next `steps`
     /// tokens of every sequence, once all have begun.
     pub async fn time_batch(&mut self, batch: u32, context: u32, steps: u32) -> Result<Decoded> {
-        let mut streams = JoinSet::new();
+        // All streams are read all the time, so that no message waits and none is timed by when it was read.
+        let begun = Arc::new(AtomicU32::new(0));
+        let mut timed = JoinSet::new();
         for _ in 0..batch {
             let text = [self.new_text(context)];
             let request = self.request(&text, answer(batch, context, steps));
-            let mut client = self.client.clone();
-            streams.spawn(async move {
-                let mut stream = client.generate_stream(request).await?.into_inner();
-                let made = next(&mut stream).await?;
-                Ok::<_, Status>((stream, made))
-            });
-        }
-        let mut begun = Vec::new();
-        while let Some(stream) = streams.join_next().await {
-            begun.push(stream?.map_err(|status| failed(&status))?);
-        }
-        // All decode now: each sequence is timed from its next message on, whatever it made before.
-        let mut timed = JoinSet::new();
-        for (mut stream, mut before) in begun {
+            let (mut client, begun) = (self.client.clone(), Arc::clone(&begun));
             timed.spawn(async move {
+                let mut stream = client.generate_stream(request).await?.into_inner();
+                let mut before = next(&mut stream).await?;
+                begun.fetch_add(1, Ordering::Relaxed);
+                while begun.load(Ordering::Relaxed) < batch {
+                    before += next(&mut stream).await?;
+                }
                 before += next(&mut stream).await?;
                 let start = Instant::now();
                 let mut made = 0;
