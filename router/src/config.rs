@@ -166,8 +166,15 @@ pub struct QueueConfig {
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        let QueueLimits { requests, prompt_tokens, longest_wait } = QueueLimits::default();
-        Self { requests, prompt_tokens, longest_wait_s: longest_wait.as_secs_f64() }
+        QueueLimits::default().into()
+    }
+}
+
+impl From<QueueLimits> for QueueConfig {
+    fn from(QueueLimits { requests, prompt_tokens, longest_wait }: QueueLimits) -> Self {
+        // Division, so that 60 s reads as 60 and not as the next number to it.
+        let longest_wait_s = longest_wait.as_nanos() as f64 / 1e9;
+        Self { requests, prompt_tokens, longest_wait_s }
     }
 }
 

@@ -1,13 +1,13 @@
 //! `loadgen compare`: each policy on a live fleet, then the same requests in virtual time, then the
 //! whole workload in virtual time.
 
-use super::finish::{self, About};
+use super::finish;
 use crate::args::What;
 use crate::args::values::{parse_speedup, parse_whole};
 use crate::figures::Results;
 use crate::files::bad;
 use crate::play::live::LiveLeg;
-use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate, variants};
+use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate};
 use crate::report::Screen;
 use crate::setup::Setup;
 use anyhow::{Context, Result};
@@ -40,13 +40,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
-    let setup = Setup::resolve(&args.what)?;
-    let files = finish::files(&args.what)?;
-    let options = RunOptions { rows: args.what.parquet.is_some(), ..RunOptions::default() };
-    let results =
-        variants::each(&setup, &options, |setup, options| compare(args, setup, options, progress))?;
-    let about = About::of(&setup);
-    finish::finish(setup, results, &about, files, screen)
+    finish::each_variant(&args.what, screen, |setup, options| {
+        compare(args, setup, options, progress)
+    })
 }
 
 /// Plays each policy live, then the same requests in virtual time, then the whole workload.

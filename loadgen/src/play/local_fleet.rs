@@ -60,6 +60,7 @@ impl LocalFleet {
         let mut config = RouterConfig::new(urls, policy);
         config.speedup = speedup;
         config.seed = setup.seed;
+        config.queue = setup.queue_limits().into();
         config.record = record.map(Path::to_owned);
         config.pools = pool.iter().map(PoolProcess::url).collect();
         let identities = identities::configure(&mut config, setup)?;
