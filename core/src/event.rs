@@ -213,9 +213,9 @@ pub struct DecodeCost {
     /// Nanoseconds more for each token of context.
     pub ns_per_context_token: f64,
     /// Nanoseconds before the first byte of the KV transfer from the prefill worker arrives.
-    pub handover_latency_ns: f64,
+    pub kv_transfer_latency_ns: f64,
     /// Nanoseconds of the KV transfer for each prompt token.
-    pub handover_ns_per_token: f64,
+    pub kv_transfer_ns_per_token: f64,
 }
 
 impl DecodeCost {
@@ -226,9 +226,9 @@ impl DecodeCost {
     }
 
     /// The time of the KV transfer of `tokens` prompt tokens.
-    pub fn handover(&self, tokens: u32) -> Duration {
+    pub fn kv_transfer(&self, tokens: u32) -> Duration {
         Duration::from_nanos_f64(
-            self.handover_latency_ns + f64::from(tokens) * self.handover_ns_per_token,
+            self.kv_transfer_latency_ns + f64::from(tokens) * self.kv_transfer_ns_per_token,
         )
     }
 }

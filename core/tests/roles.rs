@@ -20,8 +20,8 @@ fn info(worker: u32, role: Role) -> WorkerInfo {
         step_ns: 1e6,
         ns_per_seq: 1e4,
         ns_per_context_token: 1.0,
-        handover_latency_ns: 0.0,
-        handover_ns_per_token: 1e3,
+        kv_transfer_latency_ns: 0.0,
+        kv_transfer_ns_per_token: 1e3,
     };
     let decode = (role == Role::Decode).then_some(decode);
     WorkerInfo { role, decode, ..common::joined(worker) }

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic::codegen::http::Uri;
-use warmpath_proto::settings;
+use warmpath_launch::settings;
 
 /// Input that cannot be used. The program ends with status 2.
 #[derive(Debug, thiserror::Error)]

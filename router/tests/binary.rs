@@ -6,7 +6,7 @@ use common::{SPEEDUP, TestWorker, ask, client, prompt, request, worker_config};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_worker_sim::WorkerConfig;
 
@@ -140,8 +140,8 @@ fn it_serves_until_it_is_told_to_stop() {
 /// prompt, even if another one decodes.
 #[test]
 fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
-    let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
-    let sharing = |role| WorkerConfig { role, handover: Some(link), ..worker_config() };
+    let link = KvTransferLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
+    let sharing = |role| WorkerConfig { role, kv_transfer: Some(link), ..worker_config() };
     let workers = [Role::Prefill, Role::Decode].map(|role| TestWorker::start(sharing(role)));
     let [prefills, decodes] = workers.each_ref().map(TestWorker::url);
     let (folder, metrics, listen) = (tempfile::tempdir().unwrap(), free_port(), free_port());

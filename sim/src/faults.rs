@@ -2,7 +2,7 @@
 //! get, after a wait that the worker's profile bounds.
 
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::{Engine, FetchError, LoanKey};
+use warmpath_core::engine::{Engine, FetchError, FetchKey};
 use warmpath_core::rng::hash_words;
 use warmpath_core::time::{Duration, Instant};
 
@@ -148,7 +148,7 @@ impl Faults {
     }
 
     /// Whether this fetch is one of the broken ones. A hash of its name decides, so no order matters.
-    pub fn breaks(&self, share: f64, (worker, transfer): LoanKey) -> bool {
+    pub fn breaks(&self, share: f64, (worker, transfer): FetchKey) -> bool {
         let bits = hash_words(&[self.seed, 0x434f_5252, u64::from(worker.0), transfer.0]);
         let drawn = (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
         drawn < share

@@ -8,8 +8,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_launch::listen::ListenArgs;
 use warmpath_launch::profiles;
@@ -20,7 +20,7 @@ use warmpath_worker_sim::WorkerConfig;
 #[derive(Parser, Debug)]
 #[command(version)]
 pub struct Cli {
-    /// A TOML file. Each flag below has a field of the same name
+    /// A TOML file with the settings (docs/reference/worker.md); a flag wins over the file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct Cli {
     /// The pool that it shares with other workers; for a profile with a [pool]
     #[arg(long, value_name = "URL")]
     pool: Option<String>,
-    /// The worker's role: prefill, decode or both. prefill and decode need [handover] in the file
+    /// The worker's role: prefill, decode or both. prefill and decode need [kv_transfer] in the file
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
     /// Model seconds per second of the wall clock
@@ -86,7 +86,8 @@ struct File {
     profile: Option<Source>,
     pool: Option<String>,
     role: Option<Role>,
-    handover: Option<HandoverLink>,
+    #[serde(alias = "handover")]
+    kv_transfer: Option<KvTransferLink>,
     speedup: Option<f64>,
     flush_ms: Option<u64>,
     report_interval_ms: Option<u64>,
@@ -169,7 +170,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.model, cli.model.or(file.model));
     config.pool = cli.pool.or(file.pool);
     set(&mut config.role, cli.role.or(file.role));
-    config.handover = file.handover;
+    config.kv_transfer = file.kv_transfer;
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     set(&mut config.flush_ms, file.flush_ms);
     set(&mut config.report_interval_ms, file.report_interval_ms);

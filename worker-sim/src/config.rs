@@ -1,8 +1,8 @@
 //! What a worker is made of. As TOML, unknown fields are errors.
 
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolError;
 use warmpath_proto::pool::Agreement;
@@ -26,7 +26,7 @@ pub struct WorkerConfig {
     pub role: Role,
     /// The link for KV transfers between prefill and decode workers.
     #[serde(default)]
-    pub handover: Option<HandoverLink>,
+    pub kv_transfer: Option<KvTransferLink>,
     /// Model seconds per second of the wall clock. All processes of a run have the same.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
@@ -91,7 +91,7 @@ impl WorkerConfig {
             profile,
             pool: None,
             role: Role::Both,
-            handover: None,
+            kv_transfer: None,
             speedup: default_speedup(),
             flush_ms: default_flush_ms(),
             report_interval_ms: default_report_interval_ms(),
@@ -122,12 +122,12 @@ impl WorkerConfig {
             }
         }
         self.profile.check()?;
-        if let Some(link) = &self.handover {
-            link.check().map_err(ConfigError::Handover)?;
+        if let Some(link) = &self.kv_transfer {
+            link.check().map_err(ConfigError::KvTransfer)?;
         }
-        if !self.role.is_both() && self.handover.is_none() {
+        if !self.role.is_both() && self.kv_transfer.is_none() {
             let why = format!(
-                "{}, but there is no [handover], expected the link that KV goes over",
+                "{}, but there is no [kv_transfer], expected the link that KV goes over",
                 self.role.name()
             );
             return err("role", why);
@@ -159,7 +159,7 @@ impl ConfigError {
             Self::Field { field, why } => ((*field).to_owned(), why),
             Self::Profile(error) => (format!("profile.{}", error.field), &error.why),
             Self::Pool(error) => (format!("pool.{}", error.field), &error.why),
-            Self::Handover(error) => (error.field.to_owned(), &error.why),
+            Self::KvTransfer(error) => (error.field.to_owned(), &error.why),
         }
     }
 }
@@ -172,7 +172,7 @@ pub enum ConfigError {
     #[error("profile.{0}")]
     Profile(#[from] ProfileError),
     #[error("{0}")]
-    Handover(ProfileError),
+    KvTransfer(ProfileError),
     #[error("pool.{0}")]
     Pool(#[from] PoolError),
 }
@@ -221,7 +221,7 @@ pub mod tests {
         let error = check(|config| config.flush_ms = 0).unwrap_err();
         assert_eq!(error, "flush_ms: 0, expected 1 to 3600000 ms");
         let error = check(|config| config.role = Role::Decode).unwrap_err();
-        assert!(error.starts_with("role: decode, but there is no [handover]"), "{error}");
+        assert!(error.starts_with("role: decode, but there is no [kv_transfer]"), "{error}");
         let error = check(|config| config.profile.block_size = 0).unwrap_err();
         assert_eq!(error, "profile.block_size: 0, expected 1 to 65536 tokens");
     }

@@ -143,7 +143,7 @@ impl Recorder {
 
     /// The tenant of a request, and the prefixes of its prompt that may be cached. Without this call
     /// the request belongs to the first tenant and no prefix is known. Panics if it has ended.
-    pub fn belongs(&mut self, id: RequestId, tenant: TenantId, known: Known) {
+    pub fn set_tenant(&mut self, id: RequestId, tenant: TenantId, known: Known) {
         let open = self.open.get_mut(&id).expect("an open request");
         (open.tenant, open.known) = (tenant, known);
     }

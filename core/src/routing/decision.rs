@@ -69,7 +69,7 @@ pub struct Pull {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RejectReason {
-    /// None takes requests, or none of those that do has room for the prompt.
+    /// No worker takes requests, or no such worker has room for the prompt.
     #[error("no worker takes requests: {joined} joined, {draining} of them draining")]
     NoEligibleWorker {
         /// Workers of the fleet.

@@ -285,7 +285,7 @@ impl Fleet {
 
     /// The prompt is computed, and the request is booked on its decode worker only. The blocks stay
     /// pending on the prefill worker until the events about them have come.
-    pub(super) fn handed_over(&mut self, now: Instant, id: RequestId) {
+    pub(super) fn kv_sent(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.get_mut(&id).filter(|b| b.decode.is_some()) else {
             return;
         };

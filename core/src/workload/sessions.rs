@@ -7,7 +7,7 @@ use crate::block::{ScopePlan, hash_segments};
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
-use crate::sharing::{Scopes, Whose};
+use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -202,8 +202,8 @@ impl Sessions {
     }
 }
 
-const fn whose(tenant: TenantId, session: u64, request: RequestId) -> Whose {
-    Whose { tenant, session: Some(SessionId(session)), request }
+const fn whose(tenant: TenantId, session: u64, request: RequestId) -> Requester {
+    Requester { tenant, session: Some(SessionId(session)), request }
 }
 
 #[cfg(test)]

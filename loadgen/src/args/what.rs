@@ -5,7 +5,7 @@ use super::trace::TraceArgs;
 use super::values::{HbmTokens, parse_scale, parse_tenants, parse_tokens, parse_whole};
 use clap::Args;
 use std::path::PathBuf;
-use warmpath_core::sharing::Sharing;
+use warmpath_core::sharing::SharingRule;
 
 /// What `compare` and `sim` run. A flag overrides the scenario file.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub struct What {
     /// Who shares KV cache: none, session, tenant, group:N (tenant n is in group n modulo N) or all.
     /// With +public at the end, all tenants also share the operator's system prompts
     #[arg(long, value_name = "SCOPE")]
-    pub sharing: Option<Sharing>,
+    pub sharing: Option<SharingRule>,
     /// Number of tenants; sessions are assigned at random [default: the workload's]
     #[arg(long, value_name = "N", value_parser = parse_tenants)]
     pub tenants: Option<u32>,

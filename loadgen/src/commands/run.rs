@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use warmpath_core::block::ScopePlan;
 use warmpath_core::report::{Figures, Slo};
-use warmpath_core::sharing::{Scopes, Sharing};
+use warmpath_core::sharing::{Scopes, SharingRule};
 use warmpath_core::workload::trace::Pace;
 
 /// Sends a workload or a trace to a running router and reports what came back
@@ -155,7 +155,8 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let nonce = what.nonce.unwrap_or_else(fresh_nonce);
     // The target decides who shares KV cache. The load generator decides which tenant owns a session.
     let operator = ScopePlan::new("", "run", "", block_size);
-    let prepared = source.prepare(&Scopes::new(&operator, Sharing::default(), source.tenants()));
+    let prepared =
+        source.prepare(&Scopes::new(&operator, SharingRule::default(), source.tenants()));
     let pace = Pace {
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 use warmpath_core::engine::physics::{Device, KvDtype, Model, Precision};
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// A whole engine step.
 #[derive(Clone, Debug, Deserialize)]

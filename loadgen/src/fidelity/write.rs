@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use warmpath_core::engine::physics::{Constants, Device, Precision};
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// Below it stands what a fit wrote, and the next one writes anew.
 const MARK: &str = "# ---- fitted below this line, by `loadgen fit` ----";

@@ -50,7 +50,7 @@ impl LocalFleet {
             config.name = format!("worker-{i}");
             config.speedup = speedup;
             config.role = roles[i];
-            config.handover = setup.handover.filter(|_| !roles[i].is_both());
+            config.kv_transfer = setup.kv_transfer.filter(|_| !roles[i].is_both());
             config.pool = pool.as_ref().filter(|_| profile.pool.is_some()).map(PoolProcess::url);
             let stopped = wait_for(workers_stopped.clone());
             workers.push(tokio::spawn(async move {

@@ -11,11 +11,11 @@ use crate::files::{bad, bad_field};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::sharing::Sharing;
+use warmpath_core::sharing::SharingRule;
 use warmpath_sim::{Fault, Network};
 
 /// A scenario, as its file gives it.
@@ -45,12 +45,13 @@ pub struct ScenarioFile {
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
     /// The KV transfer from prefill workers to decode workers.
-    pub handover: Option<HandoverLink>,
+    #[serde(alias = "handover")]
+    pub kv_transfer: Option<KvTransferLink>,
     /// Users' own devices, beside the workers or instead of them.
     pub devices: Option<DevicesFile>,
     /// Who shares KV cache.
     #[serde(default)]
-    pub sharing: Sharing,
+    pub sharing: SharingRule,
     /// Variants of the profile, which are compared.
     #[serde(default, rename = "variant")]
     pub variants: Vec<Variant>,

@@ -4,7 +4,7 @@ use crate::files::bad;
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, Device, Model};
 use warmpath_core::engine::profile::Profile;
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// Tokens of KV that a worker must have room for. A worker with less gets more chips.
 const LEAST_TOKENS: u64 = 200_000;

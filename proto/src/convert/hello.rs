@@ -65,8 +65,8 @@ const fn decode_cost_to_wire(cost: DecodeCost) -> v1::DecodeCost {
         step_ns: cost.step_ns,
         ns_per_seq: cost.ns_per_seq,
         ns_per_context_token: cost.ns_per_context_token,
-        handover_latency_ns: cost.handover_latency_ns,
-        handover_ns_per_token: cost.handover_ns_per_token,
+        kv_transfer_latency_ns: cost.kv_transfer_latency_ns,
+        kv_transfer_ns_per_token: cost.kv_transfer_ns_per_token,
     }
 }
 
@@ -75,8 +75,8 @@ const fn decode_cost_from_wire(cost: &v1::DecodeCost) -> DecodeCost {
         step_ns: cost.step_ns,
         ns_per_seq: cost.ns_per_seq,
         ns_per_context_token: cost.ns_per_context_token,
-        handover_latency_ns: cost.handover_latency_ns,
-        handover_ns_per_token: cost.handover_ns_per_token,
+        kv_transfer_latency_ns: cost.kv_transfer_latency_ns,
+        kv_transfer_ns_per_token: cost.kv_transfer_ns_per_token,
     }
 }
 

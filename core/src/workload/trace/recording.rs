@@ -1,7 +1,7 @@
 //! A trace as its file has it.
 
 use super::error::TraceError;
-use super::replay::Recorded;
+use super::replay::TimedRequest;
 use super::session_replay::RecordedSession;
 
 /// A trace as its file has it.
@@ -17,7 +17,7 @@ pub struct Recording {
 #[derive(Clone, Debug)]
 pub enum Content {
     /// Requests with times.
-    Requests(Vec<Recorded>),
+    Requests(Vec<TimedRequest>),
     /// Sessions whose requests wait for one another.
     Sessions(Vec<RecordedSession>),
 }

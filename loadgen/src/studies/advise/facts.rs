@@ -9,7 +9,7 @@ use crate::setup::Setup;
 use crate::setup::StaysSetup;
 use crate::studies::measure::chips_each;
 use serde::Serialize;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::Slo;
 
 #[derive(Clone, Debug, Serialize)]
@@ -68,7 +68,7 @@ pub struct SameModel {
     pub model: String,
     pub precision: String,
     pub chips_per_worker: u32,
-    pub standing: Standing,
+    pub standing: Validation,
     pub cluster: Cluster,
 }
 

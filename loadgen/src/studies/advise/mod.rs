@@ -32,7 +32,7 @@ use sensitivity::Sensitivity;
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
-use warmpath_core::sharing::{Sharing, SharingScope};
+use warmpath_core::sharing::{SharingRule, SharingScope};
 use warmpath_sheet::{Sheet, Width, render};
 
 const SCHEMA: &str = "warmpath.advice.v1";
@@ -181,7 +181,8 @@ fn played(
         Some(_) => same_model::on_cluster(setup).expect("it was simulated"),
         None => setup.clone(),
     };
-    setup.sharing = Sharing { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
+    setup.sharing =
+        SharingRule { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
     setup.devices = setup.devices.zip(split).map(|(devices, split)| {
         let stays = split.stays.clone();
         DevicesSetup { stays, ..devices }

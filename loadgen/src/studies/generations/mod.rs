@@ -23,8 +23,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::engine::physics::{Deployment, Device, Model, Precision};
 use warmpath_core::engine::profile::Profile;
+use warmpath_launch::profiles;
 use warmpath_sheet::{Sheet, render};
-use warmpath_worker_sim::profiles;
 
 const SCHEMA: &str = "warmpath.generations.v1";
 

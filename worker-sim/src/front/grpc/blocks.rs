@@ -1,4 +1,4 @@
-//! Blocks in a call: what a worker's lending and a pool have in common.
+//! Blocks in a call: what a worker's service for peers and a pool have in common.
 
 use tonic::Status;
 use warmpath_core::block::BlockRun;
