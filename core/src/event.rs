@@ -166,9 +166,8 @@ impl WorkerInfo {
     }
 }
 
-/// The time that a worker takes to compute a prompt, in a few numbers, so that a router can estimate
-/// in seconds. A worker with calibrated step times derives them in
-/// `engine/physics/table.rs`.
+/// A few numbers from which a router estimates how long a worker takes to compute a prompt. A
+/// worker with calibrated step times derives them in `engine/physics/table.rs`.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefillCost {
@@ -202,7 +201,7 @@ impl PrefillCost {
     }
 }
 
-/// The time that a decode worker takes for the prompt that a prefill worker computed.
+/// Estimated times of a decode worker: its steps, and the KV transfer from the prefill worker.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecodeCost {

@@ -17,7 +17,7 @@ use warmpath_sheet::width;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How wide tables may be, in columns [default: the terminal's width, or 120]
+    /// Maximum width of tables in characters, 40 to 10000 [default: the terminal's width, or 120]
     #[arg(long, global = true, value_name = "N", value_parser = width::parse)]
     width: Option<usize>,
 }

@@ -35,7 +35,7 @@ pub struct RouterConfig {
     /// None: the first worker's. Workers with another model are refused.
     #[serde(default)]
     pub model: Option<String>,
-    /// The name of the one tenant that all clients are, if `tenants` is empty.
+    /// The tenant of all requests if `tenants` is empty.
     #[serde(default = "default_tenant")]
     pub tenant: String,
     /// The tenants, by bearer token. Empty: no token is needed.
@@ -47,8 +47,8 @@ pub struct RouterConfig {
     /// Prompt prefixes that all tenants share, in every scope.
     #[serde(default)]
     pub public_prefixes: Vec<PublicPrefix>,
-    /// A key for block names: routers with other secrets share no blocks on the same workers. All
-    /// routers without a secret share the same key.
+    /// A key for block names. Routers with different secrets share no blocks on the same workers.
+    /// All routers without a secret share the same key.
     #[serde(default, skip_serializing)]
     pub secret: Option<Secret>,
     /// The file for a record of the run, for replay.
@@ -121,7 +121,10 @@ impl RouterConfig {
         for (field, urls) in [("workers", &self.workers), ("pools", &self.pools)] {
             for (i, url) in urls.iter().enumerate() {
                 if urls[..i].contains(url) {
-                    return err(&format!("{field}[{i}]"), format!("'{url}' is there twice"));
+                    return err(
+                        &format!("{field}[{i}]"),
+                        format!("'{url}' is used twice, expected different URLs"),
+                    );
                 }
                 if let Err(why) = check_url(url) {
                     return err(&format!("{field}[{i}]"), why);
@@ -131,7 +134,7 @@ impl RouterConfig {
         tenants::check(&self.tenants)?;
         public::check(&self.public_prefixes)?;
         if !self.tenants.is_empty() && self.secret().is_empty() {
-            let why = "none, expected one where there are tenants: it keeps their blocks apart";
+            let why = "none, expected one with [[tenants]]: it keeps their blocks apart";
             return err("secret", why.to_owned());
         }
         if !(1e-3..=1e4).contains(&self.speedup) {

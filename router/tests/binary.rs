@@ -56,7 +56,7 @@ fn a_bad_configuration_is_one_line() {
         (
             "policy = \"kv-aware\"\nworkers = [\"http://127.0.0.1:1\"]\n[[tenants]]\nname = \"a\"\n\
              token = \"a-token-of-some-length\"\n",
-            "r.toml: secret: none, expected one where there are tenants",
+            "r.toml: secret: none, expected one with [[tenants]]",
         ),
         (
             "policy = \"kv-aware\"\n[[tenants]]\nname = \"a\"\ntoken_file = \"none\"\n",
@@ -64,7 +64,7 @@ fn a_bad_configuration_is_one_line() {
         ),
         (
             "policy = \"kv-aware\"\ntenant = \"x\"\n[[tenants]]\nname = \"a\"\ntoken = \"y\"\n",
-            "tenant: the file names tenants, expected one or the other",
+            "tenant: given with [[tenants]], expected only one of the two",
         ),
         (
             "policy = \"kv-aware\"\n[[public_prefixes]]\nname = \"s\"\nfile = \"ids.json\"\n\
@@ -278,7 +278,7 @@ fn an_operator_queries_and_controls_a_router() {
     let line = refuses(&["explain", "missing"], 1);
     assert!(line.ends_with("'missing' is not among the last 256 decisions\n"), "{line}");
     assert!(refuses(&["add", "there:1"], 1).contains("expected http://host:port"));
-    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, as w3"));
+    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, such as w3"));
     let line = refuses(&["policy", "best"], 2);
     assert!(line.starts_with("unknown policy 'best', expected one of: round-robin, "), "{line}");
     let waits = "wait-for-room(max_active=3)";

@@ -62,7 +62,10 @@ pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
 impl Fault {
     fn check(&self, pool: bool) -> Result<(), (&'static str, String)> {
         if !pool {
-            return Err(("kind", "is of a pool, but there is none, expected [pool]".into()));
+            return Err((
+                "kind",
+                "needs a pool, but the scenario has none, expected [pool]".into(),
+            ));
         }
         if !(0.0..=MOST_SECONDS).contains(&self.at_s) {
             return Err(("at_s", format!("{}, expected 0 to {MOST_SECONDS}", self.at_s)));
@@ -80,7 +83,7 @@ impl Fault {
             }
             (true, None) => return Err(("factor", "missing, expected 1 or more".into())),
             (false, None) => {}
-            (false, Some(_)) => return Err(("factor", "expected only with pool-slow".into())),
+            (false, Some(_)) => return Err(("factor", "set, expected only with pool-slow".into())),
         }
         match (corrupt, self.share) {
             (true, Some(share)) if share > 0.0 && share <= 1.0 => Ok(()),
@@ -89,7 +92,7 @@ impl Fault {
             }
             (true, None) => Err(("share", "missing, expected more than 0, at most 1".into())),
             (false, None) => Ok(()),
-            (false, Some(_)) => Err(("share", "expected only with pool-corrupt".into())),
+            (false, Some(_)) => Err(("share", "set, expected only with pool-corrupt".into())),
         }
     }
 }

@@ -27,10 +27,10 @@ pub enum FleetError {
     #[error("{0}")]
     Link(ProfileError),
     /// Two groups have the same name, so a report could not tell them apart.
-    #[error("group \"{0}\" stands there twice")]
+    #[error("group \"{0}\" is used twice, expected a different name for each group")]
     SameName(String),
     #[error(
-        "group \"{group}\": role {role} without a [kv_transfer], expected the link that KV goes over"
+        "group \"{group}\": role {role} without a [kv_transfer], expected the link for KV transfers"
     )]
     NoLink { group: String, role: &'static str },
     #[error("group \"{group}\": role {role} without a group of role {other}, expected one of each")]

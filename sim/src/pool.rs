@@ -21,7 +21,8 @@ pub const POOL: PoolId = PoolId(0);
 #[derive(Debug)]
 pub struct WorldPool {
     pool: Option<PoolState>,
-    /// When there is something to do. Refreshed after each call, since asking at each event is slow.
+    /// When the pool next has something to do. Updated after each call, since asking the pool at
+    /// each event is slow.
     wake: Option<Instant>,
 }
 

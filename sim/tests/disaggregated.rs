@@ -243,5 +243,6 @@ fn a_fleet_without_one_of_the_roles_is_rejected() {
         refused(|scenario| scenario.kv_transfer = Some(KvTransferLink { gb_s: 0.0, ..LINK }));
     assert_eq!(link, "kv_transfer.gb_s: 0, expected more than 0");
     let twice: FleetError = FleetError::SameName("a".into());
-    assert_eq!(twice.to_string(), "group \"a\" stands there twice");
+    let why = "group \"a\" is used twice, expected a different name for each group";
+    assert_eq!(twice.to_string(), why);
 }

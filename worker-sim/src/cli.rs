@@ -25,28 +25,31 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// The worker's name in logs and metrics
+    /// The worker's name in logs and metrics [default: worker]
     #[arg(long)]
     name: Option<String>,
-    /// The model that it reports
+    /// The model that it reports [default: simulated]
     #[arg(long)]
     model: Option<String>,
-    /// The hardware and engine to simulate
+    /// The profile of the hardware and engine to simulate: a name or a TOML file; required here or
+    /// in the settings file
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<PathBuf>,
-    /// HBM for KV, in tokens [default: the profile's]
+    /// HBM for KV, in tokens, or "unlimited" [default: the profile's]
     #[arg(long, value_name = "N|unlimited")]
     hbm_tokens: Option<HbmTokens>,
-    /// Tokens per KV block [default: the profile's]
+    /// Tokens per KV block, 1 to 65536 [default: the profile's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// The pool that it shares with other workers; for a profile with a [pool]
+    /// The pool that it shares with other workers, http://host:port; required if the profile has a
+    /// [pool]
     #[arg(long, value_name = "URL")]
     pool: Option<String>,
     /// The worker's role: prefill, decode or both. prefill and decode need [kv_transfer] in the file
+    /// [default: both]
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
-    /// Model seconds per second of the wall clock
+    /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
 }

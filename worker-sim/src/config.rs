@@ -127,17 +127,19 @@ impl WorkerConfig {
         }
         if !self.role.is_both() && self.kv_transfer.is_none() {
             let why = format!(
-                "{}, but there is no [kv_transfer], expected the link that KV goes over",
+                "{}, but there is no [kv_transfer], expected the link for KV transfers",
                 self.role.name()
             );
             return err("role", why);
         }
         match (&self.pool, self.profile.pool) {
             (None, Some(_)) => {
-                err("pool", "missing, the profile has a [pool]: expected http://host:port".into())
+                let why = "missing, expected http://host:port because the profile has a [pool]";
+                err("pool", why.to_owned())
             }
             (Some(_), None) => {
-                err("pool", "the profile has no [pool], expected its link to the pool there".into())
+                let why = "the profile has no [pool], expected a profile with its link to the pool";
+                err("pool", why.to_owned())
             }
             (Some(url), Some(_)) if !url.starts_with("http://") => {
                 err("pool", format!("'{url}', expected http://host:port"))

@@ -201,7 +201,7 @@ async fn a_pool_that_is_something_else_is_not_used() {
     };
     let refused = pool.client().lookup(lookup).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert_eq!(refused.message(), "block size is 16 there, here it is 32");
+    assert_eq!(refused.message(), "block size: '16', expected '32'");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -264,7 +264,7 @@ impl Recorder {
     }
 }
 
-/// The parts of the hit rate. `prompt_tokens` are those of all answered requests.
+/// The parts of the hit rate. `prompt_tokens` is the sum over all answered requests.
 fn hit_rates(answered: &[Answered], prompt_tokens: u64) -> ByOwner<f64> {
     let part = |of: fn(&ByOwner<u32>) -> u32| {
         ratio(answered.iter().map(|r| u64::from(of(&r.cached_by_owner))).sum(), prompt_tokens)

@@ -79,7 +79,7 @@ pub enum RejectReason {
     },
     /// There are prefill workers, but no decode worker takes requests.
     #[error(
-        "no worker decodes for those that prefill: {joined} joined, {draining} of them draining"
+        "no decode worker takes requests: {joined} workers joined, {draining} of them draining"
     )]
     NoDecodeWorker {
         /// Workers of the fleet.
@@ -89,7 +89,7 @@ pub enum RejectReason {
     },
     /// There are decode workers, but no prefill worker takes requests.
     #[error(
-        "no worker prefills for those that decode: {joined} joined, {draining} of them draining"
+        "no prefill worker takes requests: {joined} workers joined, {draining} of them draining"
     )]
     NoPrefillWorker {
         /// Workers of the fleet.

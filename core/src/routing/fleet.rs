@@ -13,8 +13,8 @@ use crate::routing::pending::PendingIndex;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How long a prompt stays pending after its first token: events travel beside the tokens, and
-/// one that is late for longer than this costs at most a wrong guess.
+/// How long a prompt stays pending after its first token. The event that announces its blocks may
+/// arrive later than the token. If it is later than this, the router may estimate a hit wrongly.
 const EVENT_LINGER: Duration = Duration::from_millis(1_000);
 /// How long a prompt may stay pending without a first token.
 const PENDING_LIMIT: Duration = Duration::from_millis(600_000);

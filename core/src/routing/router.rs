@@ -47,7 +47,7 @@ impl Router {
         }
     }
 
-    /// Rules that choose at random choose differently with another seed.
+    /// Sets the seed for rules that choose at random.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;

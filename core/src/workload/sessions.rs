@@ -49,8 +49,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions of one tenant without shared texts. `limit` is the most requests of the run.
-    /// `rate_scale` multiplies the arrival rate of an open loop.
+    /// Sessions of one tenant without shared texts. `limit` is the largest number of
+    /// requests. `rate_scale` multiplies the arrival rate of an open loop.
     pub fn new(
         spec: &SessionsSpec,
         scope: &ScopePlan,

@@ -264,12 +264,14 @@ async fn one_request(
         outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
             Ok(outcome) => outcome.map_err(|status| (format!("{:?}", status.code()), status)),
             Err(_) => {
-                let status = Status::deadline_exceeded("no end within the time limit");
+                let why = "the request did not end within the time limit";
+                let status = Status::deadline_exceeded(why);
                 Err((format!("{:?}", status.code()), status))
             }
         },
         _ = given_up.wait_for(|&given_up| given_up) => {
-            Err(("interrupted".to_owned(), Status::cancelled("given up when interrupted")))
+            let status = Status::cancelled("cancelled because the run was interrupted");
+            Err(("interrupted".to_owned(), status))
         }
     };
     let now = clock.now();
@@ -351,13 +353,13 @@ async fn stream(
         }
         if tokens != finish.num_output_tokens || tokens == 0 {
             return Err(Status::data_loss(format!(
-                "{tokens} tokens arrived, the engine sent {}",
+                "{tokens} tokens arrived, expected {} as the engine counts",
                 finish.num_output_tokens
             )));
         }
         if tokens != work.output_tokens {
             return Err(Status::data_loss(format!(
-                "{tokens} tokens arrived, {} were asked for",
+                "{tokens} tokens arrived, expected {} as requested",
                 work.output_tokens
             )));
         }
@@ -381,7 +383,10 @@ fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
 
 fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {
     if ids.len() != count as usize {
-        return Err(Status::data_loss(format!("{count} tokens announced, {} sent", ids.len())));
+        return Err(Status::data_loss(format!(
+            "{} token ids arrived, expected {count} as announced",
+            ids.len()
+        )));
     }
     for &id in ids {
         let token = expected.generate();

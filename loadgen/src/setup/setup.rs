@@ -174,7 +174,9 @@ impl Setup {
         };
         let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };
         if let Some(twice) = twice(&rates) {
-            return Err(bad(format!("--rates: {twice} is given twice")));
+            return Err(bad(format!(
+                "--rates: {twice} is given twice, expected different factors"
+            )));
         }
         let seed = what.seed.unwrap_or(file.seed);
         if seed.checked_add(what.seeds).is_none() {

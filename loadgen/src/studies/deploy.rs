@@ -44,7 +44,7 @@ pub fn on_fewest_chips(
 pub fn made_from(profile: &Profile) -> Result<(Device, Model, &Deployment), String> {
     let Some(calibrated) = profile.step.calibrated() else {
         return Err(format!(
-            "profile {}: a made-up profile, expected one of a device",
+            "profile {}: a made-up profile, expected a profile with a device and a model",
             profile.name
         ));
     };

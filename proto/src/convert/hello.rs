@@ -5,7 +5,7 @@ use crate::{HASH_SCHEME, v1};
 use warmpath_core::event::{DecodeCost, FetchCost, PrefillCost, Role, TierCost, WorkerInfo};
 use warmpath_core::id::{MAX_TIERS, TierId, WorkerId};
 
-/// Encodes a worker's description. `speedup` is in model seconds a wall second.
+/// Encodes a worker's description. `speedup` is in model seconds per wall second.
 pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello {
     let tier = |cost: &TierCost| v1::TierCost {
         tier: u32::from(cost.tier.0),

@@ -1,5 +1,5 @@
-//! What moves between workers and a pool. Times are wall seconds. Counts are blocks, unless the
-//! name says otherwise.
+//! Metrics of what moves between workers and a pool. Times are wall seconds. Counts are blocks,
+//! unless the name says otherwise.
 
 use crate::feed::Feed;
 use metrics::{

@@ -134,7 +134,7 @@ impl Device {
         let peak = peak.ok_or_else(|| {
             BuildError::new(
                 "precision",
-                format!("{precision}, device {} has no peak for it", self.name),
+                format!("{precision}, expected one with a peak in device {}", self.name),
             )
         })?;
         Ok(peak * 1e3 * self.realization)

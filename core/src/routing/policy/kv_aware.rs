@@ -9,8 +9,9 @@
 //! Where a pool or a peer holds more of the prompt than `w`, and fetching that takes less time than
 //! computing it, `hit` is what that source holds, and `load` what the fetch takes.
 //!
-//! `hit` counts blocks that w holds and blocks that earlier requests will have computed there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
-//! that a cold fleet fills evenly.
+//! `hit` counts blocks that w holds and blocks that earlier requests will have computed there. Ties
+//! go to the worker with fewer active requests, then by a hash of request and worker, so that a
+//! cold fleet fills evenly.
 
 use super::parameter::parameters;
 use super::rule::Policy;

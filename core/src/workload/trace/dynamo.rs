@@ -88,8 +88,8 @@ struct ReadRequest {
     hashes: Vec<u64>,
 }
 
-/// Reads a record. None: it is of another type. `common` has the block size of all requests, and
-/// whether they are in sessions.
+/// Reads a record. None: it is a record of another type. `common` has the block size of all
+/// requests, and whether they are in sessions.
 fn read_record(
     line: usize,
     record: &Fields<'_>,

@@ -50,8 +50,8 @@ impl Recording {
         }
     }
 
-    /// Checks that a worker's block size divides the trace's, so that equal blocks of the trace are
-    /// equal blocks of the worker.
+    /// Checks that the trace's block size is a multiple of the worker's block size. Then equal
+    /// blocks of the trace are equal blocks of the worker.
     pub fn check_block_size(&self, block_size: u32) -> Result<(), TraceError> {
         match self.own_block_size {
             Some(trace_block) if block_size == 0 || !trace_block.is_multiple_of(block_size) => {

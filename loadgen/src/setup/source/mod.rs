@@ -172,8 +172,8 @@ impl Source {
         }
     }
 
-    /// Replaces the number of sessions that run at the same time. Does nothing if arrivals have
-    /// times.
+    /// Replaces the number of sessions of a closed loop that run at the same time. Does nothing for
+    /// an open loop.
     pub const fn set_concurrency(&mut self, at_a_time: u32) {
         match self {
             Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => {

@@ -32,8 +32,8 @@ pub struct Facts {
     pub devices: Devices,
     /// Splits by prompt length, and by class if the workload has classes.
     pub splits: Vec<Split>,
-    /// From a tier to one worker: above this bandwidth, loading the reused part of the mean prompt is
-    /// faster than computing it.
+    /// The break-even bandwidth from a tier to one worker. Above it, a worker loads the reused part
+    /// of the mean prompt faster than it computes it.
     pub break_even_gb_s: Option<f64>,
 }
 

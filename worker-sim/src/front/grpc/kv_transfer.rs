@@ -21,9 +21,7 @@ impl KvTransfer for KvTransferService {
         worker.agreement.check(agreement.as_ref())?;
         let ours = &worker.address.engine_id;
         if engine_id != *ours {
-            return Err(Status::not_found(format!(
-                "engine_id is {engine_id} there, here it is {ours}"
-            )));
+            return Err(Status::not_found(format!("engine_id: {engine_id}, expected {ours}")));
         }
         let after = worker.send_off(|reply| Command::SendKv { name, tokens, reply }).await;
         let sent_after_ns = after.map_err(of_refusal)?.as_nanos();

@@ -35,16 +35,16 @@ impl Pool for PeerFetchService {
     }
 
     async fn put(&self, _: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        Err(Status::unimplemented("a worker keeps only blocks that it computed; put into a pool"))
+        Err(Status::unimplemented("a worker keeps only blocks that it computed, expected a pool"))
     }
 
     async fn lookup(&self, _: Request<LookupRequest>) -> Result<Response<LookupResponse>, Status> {
-        Err(Status::unimplemented("a worker has no look-up; watch it by WorkerState.Watch"))
+        Err(Status::unimplemented("a worker has no lookup, expected WorkerState.Watch"))
     }
 
     type WatchStream = WatchFeed;
 
     async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<WatchFeed>, Status> {
-        Err(Status::unimplemented("a worker is watched by WorkerState.Watch"))
+        Err(Status::unimplemented("a worker has no Pool.Watch, expected WorkerState.Watch"))
     }
 }
