@@ -1,8 +1,8 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, measure, replay, run, sharing,
-    sim,
+    advise, columns, compare, explain, fidelity, fit, generations, measure, policies, replay, run,
+    sharing, sim,
 };
 use crate::play::Progress;
 use crate::report::Screen;
@@ -17,7 +17,7 @@ use warmpath_sheet::width;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How wide tables may be, in columns [default: the terminal's width, or 120]
+    /// Maximum width of tables in characters, 40 to 10000 [default: the terminal's width, or 120]
     #[arg(long, global = true, value_name = "N", value_parser = width::parse)]
     width: Option<usize>,
 }
@@ -67,6 +67,7 @@ pub enum Command {
     Fit(fit::Args),
     Measure(measure::Args),
     Explain(explain::Args),
+    Policies(policies::Args),
     Columns(columns::Args),
 }
 
@@ -87,6 +88,7 @@ impl Cli {
             Command::Fit(args) => fit::run(&args),
             Command::Measure(args) => measure::run(args),
             Command::Explain(args) => explain::run(args, screen),
+            Command::Policies(args) => policies::run(&args, screen),
             Command::Columns(args) => columns::run(&args, screen),
         }
     }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::path::Path;
 use tokio::net::TcpListener;
 use warmpath_core::engine::profile::Profile;
-use warmpath_worker_sim::{WorkerConfig, profiles};
+use warmpath_launch::profiles;
+use warmpath_worker_sim::WorkerConfig;
 
 const PROFILE: &str = "llama-8b-bf16-h100";
 const HEADER: &str = "gpu,model,tp,precision,kv_dtype,phase,batch,input_len,prefix_len,context,ms,wall_ms,low_ms,\

@@ -59,7 +59,7 @@ impl PrefixEntry {
 /// Checks a list of prefixes. An error names the first field that cannot be used.
 pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
     if prefixes.len() > MOST_PREFIXES {
-        let why = format!("{} of them, expected up to {MOST_PREFIXES}", prefixes.len());
+        let why = format!("{} prefixes, expected at most {MOST_PREFIXES}", prefixes.len());
         return Err(ConfigError { field: "public_prefixes".to_owned(), why });
     }
     for (i, prefix) in prefixes.iter().enumerate() {
@@ -71,10 +71,13 @@ pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
             return err("file", why);
         }
         if let Some(id) = prefix.ids.iter().find(|&&id| id >= VOCABULARY) {
-            return err("file", format!("an id is {id}, expected below {VOCABULARY}"));
+            return err("file", format!("token id {id}, expected ids below {VOCABULARY}"));
         }
         if prefixes[..i].iter().any(|other| other.name == prefix.name) {
-            return err("name", format!("'{}' is there twice", prefix.name));
+            return err(
+                "name",
+                format!("'{}' is used twice, expected different names", prefix.name),
+            );
         }
     }
     Ok(())
@@ -123,10 +126,10 @@ mod tests {
             (vec![prefix("a", 0..0)], "public_prefixes[0].file: 0 ids"),
             (
                 vec![good(), prefix("b", VOCABULARY..VOCABULARY + 1)],
-                "public_prefixes[1].file: an id",
+                "public_prefixes[1].file: token id 128256",
             ),
-            (vec![good(), good()], "public_prefixes[1].name: 'a' is there"),
-            (vec![good(); MOST_PREFIXES + 1], "public_prefixes: 1025 of them"),
+            (vec![good(), good()], "public_prefixes[1].name: 'a' is used twice"),
+            (vec![good(); MOST_PREFIXES + 1], "public_prefixes: 1025 prefixes"),
         ];
         for (prefixes, expected) in cases {
             let why = check(&prefixes).unwrap_err().to_string();

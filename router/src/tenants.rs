@@ -89,16 +89,19 @@ pub fn check(tenants: &[TenantConfig]) -> Result<(), ConfigError> {
             Err(ConfigError { field: format!("tenants[{i}].{field}"), why })
         };
         if tenant.name.is_empty() {
-            return err("name", "empty, expected one".to_owned());
+            return err("name", "empty, expected a name".to_owned());
         }
         if tenants[..i].iter().any(|other| other.name == tenant.name) {
-            return err("name", format!("'{}' is there twice", tenant.name));
+            return err(
+                "name",
+                format!("'{}' is used twice, expected different names", tenant.name),
+            );
         }
         if let Err(why) = check_token(&tenant.token) {
             return err("token", why);
         }
         if let Some(other) = tenants[..i].iter().find(|other| other.token == tenant.token) {
-            return err("token", format!("'{}' has the same one", other.name));
+            return err("token", format!("'{}' has the same, expected another", other.name));
         }
     }
     Ok(())
@@ -207,7 +210,7 @@ mod tests {
         let good = ("a", "token-of-tenant-a");
         let cases = [
             (configured(&[("", "token-of-tenant-a")]), "tenants[0].name: empty"),
-            (configured(&[good, ("a", "token-of-tenant-b")]), "tenants[1].name: 'a' is there"),
+            (configured(&[good, ("a", "token-of-tenant-b")]), "tenants[1].name: 'a' is used twice"),
             (configured(&[good, ("b", "short")]), "tenants[1].token: 5 characters"),
             (configured(&[("a", "token of tenant a")]), "tenants[0].token: expected visible"),
             (configured(&[good, ("b", good.1)]), "tenants[1].token: 'a' has the same"),

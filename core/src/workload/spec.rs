@@ -195,7 +195,8 @@ pub enum TextsOf {
     #[default]
     Tenant,
     /// All tenants share the same texts.
-    Everybody,
+    #[serde(alias = "everybody")]
+    AllTenants,
 }
 
 /// A log-normal amount.

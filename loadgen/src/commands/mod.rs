@@ -9,6 +9,7 @@ mod finish;
 pub mod fit;
 pub mod generations;
 pub mod measure;
+pub mod policies;
 pub mod replay;
 pub mod run;
 pub mod sharing;

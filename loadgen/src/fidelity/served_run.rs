@@ -13,7 +13,7 @@ use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::tokens::Segment;
-use warmpath_core::workload::trace::Recorded;
+use warmpath_core::workload::trace::TimedRequest;
 
 /// Steps of a kind, with the sequences that they really had.
 #[derive(Debug, Serialize)]
@@ -51,7 +51,7 @@ pub fn evaluate(
     profile: &Profile,
     steps: &[ServedStep],
     requests: &[ServedRequest],
-    trace: &[Recorded],
+    trace: &[TimedRequest],
     left_out: &[usize],
 ) -> Result<ServedRun, String> {
     let calibrated =
@@ -105,7 +105,7 @@ fn figures(
     profile: &Profile,
     steps: &[ServedStep],
     requests: &[ServedRequest],
-    trace: &[Recorded],
+    trace: &[TimedRequest],
 ) -> Vec<Figure> {
     let spaced = |request: &&ServedRequest| request.output_tokens > 1;
     let cached: f64 = requests.iter().map(|one| f64::from(one.cached_tokens)).sum();
@@ -153,11 +153,11 @@ fn figures(
 }
 
 /// The requests of a trace through one engine, each at its time.
-fn play(profile: &Profile, trace: &[Recorded]) -> Run {
+fn play(profile: &Profile, trace: &[TimedRequest]) -> Run {
     let scope = ScopePlan::new("", "fidelity", "", profile.block_size);
     let mut engine = Engine::new(WorkerId(0), 1, profile.clone());
     let mut out = Vec::new();
-    let at = |request: &Recorded| Instant::START + Duration::from_millis(request.at_ms);
+    let at = |request: &TimedRequest| Instant::START + Duration::from_millis(request.at_ms);
     for (id, request) in trace.iter().enumerate() {
         run_until(&mut engine, at(request), &mut out);
         let mut text = request.prompt.clone();

@@ -1,7 +1,7 @@
 //! One run in virtual time.
 
 use super::economics::economics;
-use super::engines::{handover_figures, peer_figures, pool_figures, tier_figures};
+use super::engines::{kv_transfer_figures, peer_figures, pool_figures, tier_figures};
 use super::log::Log;
 use super::options::Cell;
 use crate::figures::{
@@ -87,11 +87,11 @@ pub fn simulate(
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
         failed_fetches_by: outcome.failed_fetches,
-        handover: handover_figures(setup, &outcome.handovers, figures.duration_s),
+        kv_transfer: kv_transfer_figures(setup, &outcome.kv_transfers, figures.duration_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
-        peers: peer_figures(fleet, &outcome.loans, offered_s),
+        peers: peer_figures(fleet, &outcome.peer_sends, offered_s),
         tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
@@ -100,7 +100,7 @@ pub fn simulate(
     let served = alone.as_ref().unwrap_or(fleet);
     let work = Work {
         engines: &outcome.engines,
-        handovers: &outcome.handovers,
+        kv_transfers: &outcome.kv_transfers,
         seconds: figures.duration_s,
     };
     let id = RunId {

@@ -82,18 +82,20 @@ impl Host {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FrontEnd {
-    /// Text over HTTP, in a process of its own that makes tokens of it.
+    /// Text over HTTP; a separate process turns it into tokens.
     #[default]
     Http,
     /// Tokens over gRPC: no text is read.
     Grpc,
-    /// Tokens from the process of the engine, whose loop takes them in.
+    /// Token ids from a caller in the engine's own process.
     InProcess,
 }
 
 impl FrontEnd {
+    /// Every kind of front end.
     pub const ALL: [Self; 3] = [Self::Http, Self::Grpc, Self::InProcess];
 
+    /// Its name in profiles.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -102,6 +104,7 @@ impl FrontEnd {
         }
     }
 
+    /// Its times, where a profile names none of its own.
     pub const fn times(self) -> FrontEndTimes {
         match self {
             // Fitted to the TTFT and TPOT of served systems (InferenceX).
@@ -138,19 +141,21 @@ impl std::fmt::Display for FrontEnd {
     }
 }
 
-/// What a front end takes.
+/// The times of a front end.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrontEndTimes {
     /// From a request's arrival until the scheduler may admit it, beside the running steps.
     pub base_ms: f64,
+    /// More for each 1,000 prompt tokens.
     pub per_1k_tokens_ms: f64,
-    /// In the engine's own loop, before the step that the request joins is launched.
+    /// Time in the engine's loop before the first step of a request is launched.
     #[serde(default)]
     pub input_ms: f64,
+    /// More of it for each 1,000 prompt tokens.
     #[serde(default)]
     pub input_per_1k_tokens_ms: f64,
-    /// More for each sequence of a step: its token is sent out.
+    /// More for each sequence of a step, to send its token out.
     #[serde(default)]
     pub per_sequence_us: f64,
 }
@@ -170,7 +175,9 @@ impl FrontEndTimes {
 /// Requests that run for the first time in a step.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Joining {
+    /// Number of these requests.
     pub requests: u32,
+    /// Tokens of their prompts.
     pub prompt_tokens: u64,
 }
 
@@ -188,7 +195,9 @@ pub struct Launch {
 /// When a step runs, in nanoseconds from the moment the device is free.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Span {
+    /// When its first kernel starts.
     pub start: f64,
+    /// From there until its last kernel ends.
     pub length: f64,
     /// When the host has launched it.
     pub launched: f64,

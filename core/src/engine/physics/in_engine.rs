@@ -1,39 +1,46 @@
-//! What kernels take in a running engine, against the same kernels alone.
+//! How much slower kernels are in a running engine than alone.
 //!
-//! Isolated kernels run at full clocks, with what they read before them in the caches; in an engine that
-//! works for seconds they do not. Some engines have other kernels than the tables describe. A device's file
-//! says how far measured whole steps and served systems are from the constants of its single kernels.
+//! A kernel that is measured alone runs at the full clock and finds its data in the caches. An engine that
+//! works for seconds has neither. Some engines also have other kernels than the tables describe. A device's
+//! file says by which factors whole steps and served systems differ from single kernels.
 
 use super::error::BuildError;
 use super::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Times the constants of single kernels, unless said otherwise.
+/// Factors on the constants of single kernels, unless said otherwise.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InEngine {
+    /// Compute rate of attention.
     pub attention_compute: f64,
+    /// Bandwidth of attention.
     pub attention_bandwidth: f64,
+    /// Launch time of an all-reduce.
     pub all_reduce_launch: f64,
-    /// Of the time for which a decode step waits for its longest thread block, the share that is lost.
-    /// Not a factor.
+    /// A share, not a factor: how much of the wait for the longest thread block adds to a decode step.
     pub waiting: f64,
+    /// Factors by the format of the weights.
     pub precision: BTreeMap<Precision, InEngineOf>,
     /// The measurements it rests on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<String>,
 }
 
-/// What depends on the weights' format.
+/// Factors for one format of the weights.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InEngineOf {
+    /// Compute rate of matrix products.
     pub products_compute: f64,
+    /// Bandwidth of matrix products.
     pub products_bandwidth: f64,
+    /// Compute rate of experts.
     pub experts_compute: f64,
+    /// Bandwidth of experts.
     pub experts_bandwidth: f64,
-    /// More for each layer, in microseconds; less where negative. Not a factor.
+    /// Microseconds more for each layer (less where negative). Not a factor.
     pub layer_us: f64,
 }
 

@@ -27,7 +27,7 @@ mod table;
 
 pub use constants::{AllReduce, Attention, Constants, Elementwise, Fitted, Gemm, Moe, PerKv};
 pub use deployment::Deployment;
-pub use device::{Device, Peaks, Purchase, Standing, Sustained};
+pub use device::{Device, Peaks, Purchase, Sustained, Validation};
 pub use error::BuildError;
 pub use hardware::Hardware;
 pub use host::{FrontEnd, FrontEndTimes, Host, Joining, Launch, Span};

@@ -485,7 +485,7 @@ fn all_reduce(device: &Device, model: &Model, tp: u32) -> Result<Line, BuildErro
         return Ok(Line::default());
     }
     let link = device.link_gb_s.ok_or_else(|| {
-        BuildError::new("tp", format!("{tp}, device {} has no link to others", device.name))
+        BuildError::new("tp", format!("{tp}, expected 1: device {} has no link_gb_s", device.name))
     })?;
     let each = 2.0 * model.layers();
     let per_token = 2.0 * f64::from(model.hidden) / (link * device.all_reduce.efficiency);

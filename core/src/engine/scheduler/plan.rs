@@ -3,7 +3,7 @@
 use super::queues::Scheduler;
 use crate::engine::physics::Joining;
 use crate::engine::profile::{Profile, StepShape, StepTime};
-use crate::engine::sequence::{Handover, SeqKey, Sequence, State};
+use crate::engine::sequence::{KvTransfer, SeqKey, Sequence, State};
 use crate::engine::store::{BlockStore, Hit};
 use crate::id::RequestId;
 use crate::time::Instant;
@@ -144,7 +144,7 @@ impl Scheduler {
         seq.place = place;
         seq.state = State::Waiting;
         // KV from a prefill worker is lost with the blocks.
-        seq.handover = Handover::None;
+        seq.kv_transfer = KvTransfer::None;
         self.waiting.insert(place, key);
     }
 }
