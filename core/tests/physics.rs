@@ -386,13 +386,14 @@ fn a_stretch_ends_where_a_window_is_full() {
 fn windows_of_several_requests_fill_at_the_same_time() {
     let oss = deployment(1, Precision::Mxfp4, KvDtype::Bf16);
     let profile = build(&h100(), &gpt_oss(), &oss);
-    // The second comes while the first is computed, and joins after the step that is planned then.
+    // The second comes while the first step is launched. The next step is planned when the launch
+    // ends, so the second joins it, while the first makes its second token.
     let requests = [(0, 40, 200), (2_000_000, 90, 150)];
     let seen = play(&profile, &requests);
     let first = first_token(&profile, 40, 128);
     assert!(seen[0].0.abs_diff(first.round() as u64) <= 2);
     let mut now = first;
-    let (mut made, mut ends) = ([2, 0], [0.0; 2]);
+    let (mut made, mut ends) = ([1, 0], [0.0; 2]);
     let alone = profile.step.unevenness(std::iter::once(41));
     let (mut before, mut unevenness) = ([true, false], alone);
     while made[0] < 200 || made[1] < 150 {
