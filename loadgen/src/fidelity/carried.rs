@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use warmpath_core::workload::trace::mooncake;
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 macro_rules! carried {
     ($name:literal) => {
