@@ -22,5 +22,6 @@ pub struct Args {
 
 pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     fidelity::run(&args.reference, args.json.as_deref(), screen)?;
+    fidelity::routing::run(&args.reference, screen)?;
     Ok(ExitCode::SUCCESS)
 }

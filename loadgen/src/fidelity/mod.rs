@@ -11,6 +11,7 @@ mod published_sheet;
 mod reference;
 mod render;
 mod report;
+pub mod routing;
 mod served;
 mod served_sheet;
 mod solve;

@@ -174,5 +174,7 @@ fn workload(at: At, text: f64, count: f64, sessions_per_s: f64) -> WorkloadSpec 
         documents: Some(documents),
         tenants: 1,
         tenant_zipf: 0.0,
+        stages: Vec::new(),
+        prompts: None,
     }
 }
