@@ -8,18 +8,18 @@ use tonic_prost_build::manual::{Builder, Method, Service};
 
 const WORKER: &str = "warmpath/v1/worker.proto";
 const POOL: &str = "warmpath/v1/pool.proto";
-const HANDOVER: &str = "warmpath/v1/handover.proto";
+const KV_TRANSFER: &str = "warmpath/v1/kv_transfer.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
-    let public = protox::compile([WORKER, POOL, HANDOVER], ["."])?;
+    let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
     fs::write(out.join("descriptor.bin"), public.encode_to_vec())?;
     let admin = protox::compile([WORKER, ADMIN], ["."])?;
     fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
-    let all = protox::compile([WORKER, POOL, HANDOVER, ADMIN], ["."])?;
+    let all = protox::compile([WORKER, POOL, KV_TRANSFER, ADMIN], ["."])?;
     tonic_prost_build::configure()
         // The command line prints these messages as JSON.
         .type_attribute(".warmpath.v1", "#[derive(serde::Serialize)]")

@@ -166,9 +166,8 @@ impl WorkerInfo {
     }
 }
 
-/// The time that a worker takes to compute a prompt, in a few numbers, so that a router can estimate
-/// in seconds. A worker with calibrated step times derives them in
-/// `engine/physics/table.rs`.
+/// A few numbers from which a router estimates how long a worker takes to compute a prompt. A
+/// worker with calibrated step times derives them in `engine/physics/table.rs`.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefillCost {
@@ -202,7 +201,7 @@ impl PrefillCost {
     }
 }
 
-/// The time that a decode worker takes for the prompt that a prefill worker computed.
+/// Estimated times of a decode worker: its steps, and the KV transfer from the prefill worker.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecodeCost {
@@ -213,9 +212,9 @@ pub struct DecodeCost {
     /// Nanoseconds more for each token of context.
     pub ns_per_context_token: f64,
     /// Nanoseconds before the first byte of the KV transfer from the prefill worker arrives.
-    pub handover_latency_ns: f64,
+    pub kv_transfer_latency_ns: f64,
     /// Nanoseconds of the KV transfer for each prompt token.
-    pub handover_ns_per_token: f64,
+    pub kv_transfer_ns_per_token: f64,
 }
 
 impl DecodeCost {
@@ -226,9 +225,9 @@ impl DecodeCost {
     }
 
     /// The time of the KV transfer of `tokens` prompt tokens.
-    pub fn handover(&self, tokens: u32) -> Duration {
+    pub fn kv_transfer(&self, tokens: u32) -> Duration {
         Duration::from_nanos_f64(
-            self.handover_latency_ns + f64::from(tokens) * self.handover_ns_per_token,
+            self.kv_transfer_latency_ns + f64::from(tokens) * self.kv_transfer_ns_per_token,
         )
     }
 }

@@ -13,6 +13,8 @@
 //! router), [`runs`] (the prefix tree behind caches and indexes), [`link`] (bandwidth shared by
 //! transfers).
 
+#![warn(missing_docs)]
+
 pub mod block;
 pub mod engine;
 pub mod event;

@@ -14,8 +14,8 @@ pub struct FairLink<K> {
     served: f64,
     /// The time of `served`.
     at: Instant,
-    /// Transfers by the service at which they end, as the bits of a float. Bits of floats that are
-    /// not negative have the order of the floats.
+    /// Transfers, sorted by the value of `served` at which they end. The key has the bits of that
+    /// float. For floats of 0 or more, the bits sort like the floats.
     active: BTreeSet<(u64, K)>,
     /// The number of transfers that fill the link. A transfer never gets more than 1 / `fills`.
     fills: f64,

@@ -8,7 +8,7 @@
 use crate::block::{BlockRun, TokenBlocks};
 use crate::engine::store::eviction::EvictionRule;
 use crate::engine::store::{BlockStore, Lease, NoRoom};
-use crate::engine::{FetchError, LoanKey};
+use crate::engine::{FetchError, FetchKey};
 use crate::event::{Digest, KvBatch, Snapshot};
 use crate::id::{MAX_TIERS, PoolId, SourceId, TenantId};
 use crate::link::FairLink;
@@ -90,7 +90,7 @@ pub enum PoolOutput {
         /// When.
         at: Instant,
         /// The fetch.
-        key: LoanKey,
+        key: FetchKey,
     },
     /// The contents changed.
     Kv {
@@ -145,7 +145,7 @@ pub struct Pool {
     seq: u64,
     store: BlockStore,
     has_quota: bool,
-    link: FairLink<LoanKey>,
+    link: FairLink<FetchKey>,
     send_ns_per_block: f64,
     /// Factor on the time to send, at least 1.
     slowness: f64,
@@ -154,7 +154,7 @@ pub struct Pool {
     /// time.
     writing: VecDeque<(Instant, BlockRun, Option<Owner>)>,
     written_at: Instant,
-    sending: BTreeMap<LoanKey, Lease>,
+    sending: BTreeMap<FetchKey, Lease>,
     stats: PoolStats,
 }
 
@@ -247,8 +247,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`FetchError::Missing`] if any of the blocks is not stored.
-    pub fn get(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
-        let Some(lease) = self.store.lend(run) else {
+    pub fn get(&mut self, now: Instant, key: FetchKey, run: &BlockRun) -> Result<(), FetchError> {
+        let Some(lease) = self.store.lease_run(run) else {
             self.stats.missing += 1;
             return Err(FetchError::Missing);
         };
@@ -270,7 +270,7 @@ impl Pool {
     }
 
     /// The fetches under way.
-    pub fn gets(&self) -> impl Iterator<Item = LoanKey> {
+    pub fn gets(&self) -> impl Iterator<Item = FetchKey> {
         self.sending.keys().copied()
     }
 

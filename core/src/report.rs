@@ -11,7 +11,7 @@ mod statistics;
 mod tenants;
 
 pub use answered::{Answered, Cached, Slo};
-pub use energy::{Account, Rate, Rates, Spent};
+pub use energy::{Account, Cost, Rate, Rates};
 pub use figures::{Figures, Throughput};
 pub use owners::ByOwner;
 pub use recorder::Recorder;

@@ -60,7 +60,7 @@ impl FromStr for SharingScope {
 /// The sharing rule of a fleet.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sharing {
+pub struct SharingRule {
     /// Which requests share blocks.
     #[serde(default)]
     pub scope: SharingScope,
@@ -76,7 +76,7 @@ pub struct Sharing {
 pub const EXPECTED: &str = "none, session, tenant, group:N or all, with +public after it if all tenants share the \
      operator's prefixes";
 
-impl Sharing {
+impl SharingRule {
     /// Checks the number of groups. The error is (field, what was wrong and expected).
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         match (self.scope, self.groups) {
@@ -92,7 +92,7 @@ impl Sharing {
     }
 }
 
-impl fmt::Display for Sharing {
+impl fmt::Display for SharingRule {
     /// Writes the form of [`EXPECTED`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.scope.name())?;
@@ -103,7 +103,7 @@ impl fmt::Display for Sharing {
     }
 }
 
-impl FromStr for Sharing {
+impl FromStr for SharingRule {
     type Err = String;
 
     /// Reads the form of [`EXPECTED`].
@@ -188,7 +188,7 @@ pub(crate) fn drawn_rank(cumulative: &[f64], u: f64) -> u32 {
 
 /// The tenant, session and id of a request, which decide its scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Whose {
+pub struct Requester {
     /// The tenant.
     pub tenant: TenantId,
     /// The session. None: the request belongs to no session.
@@ -203,13 +203,13 @@ pub struct Scopes {
     /// The operator's own scope. All other scopes are derived from it.
     operator: ScopePlan,
     public: ScopePlan,
-    sharing: Sharing,
+    sharing: SharingRule,
     tenants: Tenants,
 }
 
 impl Scopes {
     /// The scopes of these tenants under a sharing rule.
-    pub fn new(operator: &ScopePlan, sharing: Sharing, tenants: Tenants) -> Self {
+    pub fn new(operator: &ScopePlan, sharing: SharingRule, tenants: Tenants) -> Self {
         let public = operator.within("public", 0);
         Self { operator: operator.clone(), public, sharing, tenants }
     }
@@ -221,7 +221,7 @@ impl Scopes {
 
     /// Whether all requests have one scope.
     pub fn is_one(&self) -> bool {
-        let Sharing { scope, public_prefixes, .. } = self.sharing;
+        let SharingRule { scope, public_prefixes, .. } = self.sharing;
         let one = scope == SharingScope::All
             || scope >= SharingScope::Tenant && self.tenants.count() == 1;
         one && !public_prefixes
@@ -242,8 +242,8 @@ impl Scopes {
 
     /// The scope of a request. The operator declared the first `declared` tokens of its prompt
     /// public.
-    pub fn plan(&self, whose: Whose, declared: u32) -> ScopePlan {
-        let Whose { tenant, session, request } = whose;
+    pub fn plan(&self, whose: Requester, declared: u32) -> ScopePlan {
+        let Requester { tenant, session, request } = whose;
         let own = match (self.sharing.scope, session) {
             (SharingScope::All, _) => self.operator.clone(),
             (SharingScope::Tenant | SharingScope::Group, _) if self.tenants.count() == 1 => {
@@ -269,7 +269,7 @@ impl Scopes {
 impl From<&ScopePlan> for Scopes {
     /// One tenant with the default rule: all its requests share blocks.
     fn from(operator: &ScopePlan) -> Self {
-        Self::new(operator, Sharing::default(), Tenants::default())
+        Self::new(operator, SharingRule::default(), Tenants::default())
     }
 }
 

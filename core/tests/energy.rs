@@ -7,7 +7,7 @@ use common::{between, for_seeds};
 use std::collections::BTreeMap;
 use warmpath_core::event::PrefillCost;
 use warmpath_core::id::{ORIGINS, RequestId, TenantId, WorkerId};
-use warmpath_core::report::{Account, Answered, ByOwner, Rate, Rates, Spent};
+use warmpath_core::report::{Account, Answered, ByOwner, Cost, Rate, Rates};
 use warmpath_core::rng::Rng;
 use warmpath_core::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ fn near(a: f64, b: f64) {
     assert!((a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1e-9), "{a} against {b}");
 }
 
-fn same(a: Spent, b: Spent) {
+fn same(a: Cost, b: Cost) {
     near(a.worker_s, b.worker_s);
     near(a.kwh, b.kwh);
     near(a.usd, b.usd);
@@ -81,7 +81,7 @@ fn the_total_is_the_sum_over_requests_and_idle_time() {
     for_seeds(0..300, |rng| {
         let run = Run::draw(rng);
         let account = run.account(&run.rates);
-        let requests = account.by_request.iter().fold(Spent::default(), |sum, (_, x)| sum.plus(*x));
+        let requests = account.by_request.iter().fold(Cost::default(), |sum, (_, x)| sum.plus(*x));
         assert_eq!(account.by_request.len(), run.answered.len());
         same(requests, account.busy);
         same(requests.plus(account.idle), account.total());

@@ -173,11 +173,11 @@ fn check_endings(
                 continue;
             }
             Output::Fetch { .. }
-            | Output::Lent { .. }
+            | Output::FetchServed { .. }
             | Output::Put { .. }
             | Output::Prefilled { .. }
             | Output::Pull { .. }
-            | Output::HandedOver { .. } => {
+            | Output::KvSent { .. } => {
                 panic!("an output for another worker, in a test with one")
             }
         };

@@ -1,5 +1,5 @@
 //! An attacker knows every text of the other tenants and looks for its blocks: in a router's index, in
-//! every tier of every worker, in the blocks that peers lend, and in a pool. Meanwhile blocks are
+//! every tier of every worker, in the blocks that peers fetch, and in a pool. Meanwhile blocks are
 //! evicted and workers restart. Of a million look-ups, none may find a block across a scope. Broken
 //! caching would pass such a test, so each look-up without hits has a counterpart that must hit.
 
@@ -17,7 +17,7 @@ use warmpath_core::id::{PoolId, RequestId, SessionId, SourceId, TenantId, Transf
 use warmpath_core::pool::{Pool, PoolOutput, PoolSpec};
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::sharing::{Scopes, Sharing, SharingScope, Tenants, Whose};
+use warmpath_core::sharing::{Requester, Scopes, SharingRule, SharingScope, Tenants};
 use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
 
@@ -42,7 +42,7 @@ fn text(tenant: u32, session: u64) -> [Segment; 3] {
 
 /// All places that keep or look up blocks.
 struct Fleet {
-    sharing: Sharing,
+    sharing: SharingRule,
     scopes: Scopes,
     profile: Profile,
     stores: Vec<BlockStore>,
@@ -53,12 +53,12 @@ struct Fleet {
     overlap: Overlap,
     now: Instant,
     requests: u64,
-    loans: u64,
+    fetches: u64,
 }
 
 impl Fleet {
     fn new(sharing: &str) -> Self {
-        let sharing: Sharing = sharing.parse().unwrap();
+        let sharing: SharingRule = sharing.parse().unwrap();
         let operator = ScopePlan::new("an operator", "m", "", SIZE);
         let behind: Behind = vec![(30, Fill::Spill), (80, Fill::WriteThrough)];
         let mut profile = tiered(SIZE, 40, &behind, Loads::Always);
@@ -75,7 +75,7 @@ impl Fleet {
             overlap: Overlap::default(),
             now: Instant::START,
             requests: 0,
-            loans: 0,
+            fetches: 0,
             profile,
             pool,
         };
@@ -100,20 +100,20 @@ impl Fleet {
 
     /// A new request of a random tenant. Clients choose their session ids, so two tenants may use the
     /// same one.
-    fn new_request(&mut self, rng: &mut Rng) -> Whose {
+    fn new_request(&mut self, rng: &mut Rng) -> Requester {
         self.requests += 1;
         let tenant = TenantId(rng.below(u64::from(TENANTS)) as u32);
         let session = chance(rng, 95).then(|| SessionId(rng.below(SESSIONS)));
-        Whose { tenant, session, request: RequestId(self.requests) }
+        Requester { tenant, session, request: RequestId(self.requests) }
     }
 
     /// The block hashes of a request's prompt.
-    fn prompt(&self, whose: Whose, text: &[Segment]) -> TokenBlocks {
+    fn prompt(&self, whose: Requester, text: &[Segment]) -> TokenBlocks {
         TokenBlocks::whole(hash_segments(&self.scopes.plan(whose, PUBLIC_TOKENS), text))
     }
 
     /// The requests that share blocks with this one, worked out from the sharing rule.
-    fn circle(&self, whose: Whose) -> Circle {
+    fn circle(&self, whose: Requester) -> Circle {
         let tenant = whose.tenant.0;
         let alone = (u32::MAX, 0, whose.request.0);
         match self.sharing.scope {
@@ -166,7 +166,7 @@ impl Fleet {
     }
 
     /// The most blocks of a prompt found in each place: the router's index, the workers (own tiers and
-    /// loans to peers), the pool.
+    /// fetches of peers), the pool.
     fn look_up(&mut self, prompt: &TokenBlocks) -> [u32; 3] {
         let chain = prompt.chain();
         let run = |end| BlockRun { chain: Arc::clone(chain), start: 0, end };
@@ -175,15 +175,15 @@ impl Fleet {
         let mut held = 0;
         for store in &mut self.stores {
             held = held.max(store.present(&run(prompt.blocks())));
-            // A peer may also lend the first block.
-            if let Some(lease) = store.lend(&run(1)) {
+            // A peer may also send the first block.
+            if let Some(lease) = store.lease_run(&run(1)) {
                 store.release(lease);
                 held = held.max(1);
             }
         }
         let pooled = self.pool.holds(prompt);
-        self.loans += 1;
-        let key = (WorkerId(9), TransferId(self.loans));
+        self.fetches += 1;
+        let key = (WorkerId(9), TransferId(self.fetches));
         let sent = self.pool.get(self.now, key, &run(1)).is_ok();
         [routed, held, pooled.max(u32::from(sent))]
     }

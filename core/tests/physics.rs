@@ -234,7 +234,7 @@ fn half_the_link_bandwidth_doubles_the_all_reduce_time() {
     );
     slower.link_gb_s = None;
     let error = Physics::new(&slower, &llama_70b(), placement).unwrap_err();
-    assert_eq!(error.to_string(), "tp: 4, device h100 has no link to others");
+    assert_eq!(error.to_string(), "tp: 4, expected 1: device h100 has no link_gb_s");
 }
 
 #[test]

@@ -416,11 +416,11 @@ fn a_record_that_was_cut_differs_from_a_whole_one() {
     assert!(complete(&lines).unwrap());
     lines.push(lines[entries].clone());
     let after = complete(&lines).unwrap_err().to_string();
-    assert_eq!(after, format!("line {}: something stands after the end", entries + 3));
+    assert_eq!(after, format!("line {}: an entry after the end, expected none", entries + 3));
     lines.pop();
     lines.remove(entries);
     let short = complete(&lines).unwrap_err().to_string();
-    let gone = format!("{entries} entries were written, {} stand before it", entries - 1);
+    let gone = format!("end: {entries}, expected {}, the number of entries before it", entries - 1);
     assert_eq!(short, format!("line {}: {gone}", entries + 1));
 }
 

@@ -19,7 +19,7 @@ use warmpath_core::sharing::Scopes;
 use warmpath_core::time::Duration;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{
-    Content, Format, Pace, Recording, Replay, SessionReplay, SessionTrace, Trace,
+    Content, Format, Pace, Recording, SessionReplay, SessionTrace, TimedReplay, Trace,
 };
 
 fn main() -> ExitCode {
@@ -79,7 +79,7 @@ fn requests(recording: &Recording, block_size: u32, mut each: impl FnMut(Work)) 
                 Some(block) => trace.with_inferred_sessions(block),
                 None => trace,
             };
-            Workload::Trace(Replay::new(Arc::new(trace), pace))
+            Workload::Trace(TimedReplay::new(Arc::new(trace), pace))
         }
         Content::Sessions(recorded) => {
             let think_cap = Duration::from_secs_f64(60.0);

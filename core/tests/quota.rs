@@ -36,13 +36,13 @@ fn text(tenant: TenantId, seed: u64, blocks: u32) -> BlockRun {
 struct Bench {
     pool: Pool,
     ms: u64,
-    loans: u64,
+    fetches: u64,
 }
 
 impl Bench {
     fn new(spec: &PoolSpec) -> Self {
         let pool = Pool::new(PoolId(0), spec, SIZE, 4_000.0, 1.0).expect("a valid pool");
-        Self { pool, ms: 0, loans: 0 }
+        Self { pool, ms: 0, fetches: 0 }
     }
 
     fn put(&mut self, tenant: TenantId, run: &BlockRun) {
@@ -55,9 +55,11 @@ impl Bench {
     fn get(&mut self, run: &BlockRun) {
         let end = self.pool.present(run);
         if end > 0 {
-            self.loans += 1;
-            let (key, run) =
-                ((WorkerId(0), TransferId(self.loans)), BlockRun { start: 0, end, ..run.clone() });
+            self.fetches += 1;
+            let (key, run) = (
+                (WorkerId(0), TransferId(self.fetches)),
+                BlockRun { start: 0, end, ..run.clone() },
+            );
             let now = Instant::from_nanos(self.ms * 1_000_000);
             self.pool.get(now, key, &run).expect("the blocks are stored");
         }

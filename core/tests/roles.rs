@@ -20,8 +20,8 @@ fn info(worker: u32, role: Role) -> WorkerInfo {
         step_ns: 1e6,
         ns_per_seq: 1e4,
         ns_per_context_token: 1.0,
-        handover_latency_ns: 0.0,
-        handover_ns_per_token: 1e3,
+        kv_transfer_latency_ns: 0.0,
+        kv_transfer_ns_per_token: 1e3,
     };
     let decode = (role == Role::Decode).then_some(decode);
     WorkerInfo { role, decode, ..common::joined(worker) }
@@ -204,7 +204,7 @@ fn a_fleet_without_one_of_the_roles_rejects_and_names_the_role() {
     assert_eq!(refused, RejectReason::NoDecodeWorker { joined: 2, draining: 0 });
     assert_eq!(
         refused.to_string(),
-        "no worker decodes for those that prefill: 2 joined, 0 of them draining"
+        "no decode worker takes requests: 2 workers joined, 0 of them draining"
     );
     let refused = only(Role::Decode).send(1, 10).expect_err("no prefill worker");
     assert_eq!(refused, RejectReason::NoPrefillWorker { joined: 2, draining: 0 });

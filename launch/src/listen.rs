@@ -13,7 +13,7 @@ pub struct ListenArgs {
     /// The address for Prometheus metrics; no metrics without it
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Allow addresses other than loopback; there is no TLS
+    /// Allows addresses other than loopback; there is no TLS
     #[arg(long)]
     pub insecure_bind: bool,
 }

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// The exit status of a process whose settings cannot be used, or that cannot have what they ask
-/// for.
+/// The exit status of a process that cannot use its settings, for example because a value is wrong
+/// or a port is taken.
 pub const UNUSABLE: u8 = 2;
 
 /// Writes logs to standard error, at the level that `RUST_LOG` sets (`info` if it is not set). Call

@@ -1,7 +1,8 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, replay, run, sharing, sim,
+    advise, columns, compare, explain, fidelity, fit, generations, policies, replay, run, sharing,
+    sim,
 };
 use crate::play::Progress;
 use crate::report::Screen;
@@ -16,7 +17,7 @@ use warmpath_sheet::width;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How wide tables may be, in columns [default: the terminal's width, or 120]
+    /// Maximum width of tables in characters, 40 to 10000 [default: the terminal's width, or 120]
     #[arg(long, global = true, value_name = "N", value_parser = width::parse)]
     width: Option<usize>,
 }
@@ -65,6 +66,7 @@ pub enum Command {
     Fidelity(fidelity::Args),
     Fit(fit::Args),
     Explain(explain::Args),
+    Policies(policies::Args),
     Columns(columns::Args),
 }
 
@@ -84,6 +86,7 @@ impl Cli {
             Command::Fidelity(args) => fidelity::run(&args, screen),
             Command::Fit(args) => fit::run(&args),
             Command::Explain(args) => explain::run(args, screen),
+            Command::Policies(args) => policies::run(&args, screen),
             Command::Columns(args) => columns::run(&args, screen),
         }
     }

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic::codegen::http::Uri;
-use warmpath_proto::settings;
+use warmpath_launch::settings;
 
 /// Input that cannot be used. The program ends with status 2.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ impl PendingFile {
         name.push(format!(".{}.partial", std::process::id()));
         let partial = path.with_file_name(name);
         if path == Path::new("-") {
-            return Err(bad("-: expected a file's path; /dev/stdout is one"));
+            return Err(bad("-: expected a file's path, such as /dev/stdout"));
         }
         if path.is_dir() {
             return Err(bad(format!("{}: is a folder, expected a file", path.display())));

@@ -63,14 +63,14 @@ fn a_report_shows_the_kv_transfers() {
     let bytes_a_token = &report["config"]["groups"][0]["profile"]["kv_bytes_per_token"];
     for run in report["runs"].as_array().expect("runs") {
         assert_eq!((&run["errors"], &run["profile_validated"]), (&0.into(), &false.into()));
-        let handover = &run["engine"]["handover"];
-        let figure = |key: &str| handover[key].as_u64().expect("a count");
+        let kv_transfer = &run["engine"]["kv_transfer"];
+        let figure = |key: &str| kv_transfer[key].as_u64().expect("a count");
         assert!(figure("tokens") > 0 && figure("failed") == 0 && figure("expired") == 0);
         let bytes = figure("tokens") * bytes_a_token.as_u64().expect("bytes");
         assert_eq!(figure("bytes"), bytes);
         let groups = run["groups"].as_array().expect("groups");
         assert_eq!((&groups[0]["role"], &groups[1]["role"]), (&"prefill".into(), &"decode".into()));
-        assert_eq!(groups[0]["handed_over_bytes"], bytes);
+        assert_eq!(groups[0]["kv_transfer_bytes"], bytes);
         assert!(run["balance_max_over_mean"].is_null());
     }
 }
@@ -94,13 +94,13 @@ fn a_live_run_transfers_the_same_kv_as_its_simulation() {
     };
     let (live, slice) = (run("live"), run("sim-slice"));
     assert_eq!((&live["errors"], &live["requests"]), (&0.into(), &24.into()));
-    let moved = &live["live"]["handover"];
+    let moved = &live["live"]["kv_transfer"];
     let figure = |key: &str| moved[key].as_u64().expect("a count");
     let bytes_a_token = &report["config"]["groups"][0]["profile"]["kv_bytes_per_token"];
     assert_eq!(figure("requests"), 24);
     assert_eq!(figure("bytes"), figure("tokens") * bytes_a_token.as_u64().expect("bytes"));
     // Which blocks a decode worker already holds depends on the order in which answers end.
-    let simulated = slice["engine"]["handover"]["tokens"].as_f64().expect("a count");
+    let simulated = slice["engine"]["kv_transfer"]["tokens"].as_f64().expect("a count");
     let ratio = figure("tokens") as f64 / simulated;
     assert!((0.8..1.25).contains(&ratio), "{ratio}: {moved} live, {simulated} tokens simulated");
 }
@@ -118,11 +118,11 @@ fn bad_roles_are_refused_in_one_line() {
     };
     refused(&text.replace("\"decode\"", "\"decoder\""), &["s.toml:17", "decoder", "prefill"]);
     refused(&text.replace("role = \"decode\"", ""), &["s.toml", "h100", "group of role decode"]);
-    refused(&text.replace("gb_s = 168.0", "gb_s = 0"), &["s.toml:24", "handover.gb_s", "0"]);
+    refused(&text.replace("gb_s = 168.0", "gb_s = 0"), &["s.toml:24", "kv_transfer.gb_s", "0"]);
     refused(&text.replace("hold_ms = 480_000.0", ""), &["s.toml", "hold_ms"]);
-    let (before, after) = text.split_once("[handover]").expect("a link");
+    let (before, after) = text.split_once("[kv_transfer]").expect("a link");
     let (_, after) = after.split_once("[live]").expect("a live leg");
-    refused(&format!("{before}[live]{after}"), &["s.toml", "h100", "without a [handover]"]);
+    refused(&format!("{before}[live]{after}"), &["s.toml", "h100", "without a [kv_transfer]"]);
 }
 
 #[test]

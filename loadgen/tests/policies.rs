@@ -182,7 +182,7 @@ fn a_policy_that_cannot_be_is_refused_by_line_and_what_there_is() {
     let list = "policies = [\"random\", \"random\"]\n";
     in_file(list, "", list.trim_end(), "policies: policy label 'random' is used twice");
     in_file("policies = []\n", "", "policies = []", "policies: none, expected at least one");
-    in_file(OWN, TABLES, OWN.trim_end(), "policies: stands beside [[policy]]");
+    in_file(OWN, TABLES, OWN.trim_end(), "policies: given with [[policy]]");
     in_file(
         "",
         &TABLES.replace("3.5", "0.5"),

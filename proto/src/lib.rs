@@ -35,8 +35,6 @@ pub mod transfer;
 pub mod transport;
 
 pub use vllm_proto as vllm;
-/// At its old path until every crate names it at the new one.
-pub use warmpath_launch::settings;
 
 /// `warmpath.v1`, generated.
 pub mod v1 {

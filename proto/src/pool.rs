@@ -34,7 +34,7 @@ impl Agreement {
             Status::invalid_argument("agreement: missing, expected model, block size and speedup")
         })?;
         let differs = |what: &str, theirs: &dyn Display, ours: &dyn Display| {
-            Err(Status::failed_precondition(format!("{what} is {theirs} there, here it is {ours}")))
+            Err(Status::failed_precondition(format!("{what}: '{theirs}', expected '{ours}'")))
         };
         if theirs.hash_scheme != HASH_SCHEME {
             return differs("hash scheme", &theirs.hash_scheme, &HASH_SCHEME);
@@ -65,9 +65,9 @@ mod tests {
             change(&mut theirs);
             ours.check(Some(&theirs)).unwrap_err().message().to_owned()
         };
-        assert_eq!(refused(|a| a.block_size = 32), "block size is 32 there, here it is 16");
-        assert_eq!(refused(|a| a.speedup = 1.0), "speedup is 1 there, here it is 2");
-        assert_eq!(refused(|a| a.model.clear()), "model is  there, here it is m");
+        assert_eq!(refused(|a| a.block_size = 32), "block size: '32', expected '16'");
+        assert_eq!(refused(|a| a.speedup = 1.0), "speedup: '1', expected '2'");
+        assert_eq!(refused(|a| a.model.clear()), "model: '', expected 'm'");
         assert!(refused(|a| a.hash_scheme.push('x')).contains(HASH_SCHEME));
         assert_eq!(ours.check(None).unwrap_err().code(), tonic::Code::InvalidArgument);
     }

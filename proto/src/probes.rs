@@ -1,4 +1,4 @@
-//! What probes ask of every listener: whether it serves, and what its calls are.
+//! Health and reflection, which every listener serves.
 
 use crate::{FILE_DESCRIPTOR_SET, transport};
 use tonic::transport::server::Router;

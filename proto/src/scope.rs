@@ -21,7 +21,7 @@ const VERSION: &str = "1";
 
 /// The requests that share blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Circle<'a> {
+pub enum SharedBy<'a> {
     /// One request, by its id: no sharing.
     Request(&'a str),
     /// The requests of one session. Clients choose their session ids, so the tenant is part of it.
@@ -41,7 +41,7 @@ pub enum Circle<'a> {
     Public,
 }
 
-impl Circle<'_> {
+impl SharedBy<'_> {
     /// The salt that the worker gets in place of the client's: 64 hexadecimal digits.
     pub fn salt(self, secret: &str, client_salt: &str) -> String {
         let (what, fields) = match self {
@@ -134,20 +134,20 @@ mod tests {
 
     #[test]
     fn every_circle_has_another_salt() {
-        let session = |tenant, session| Circle::Session { tenant, session };
+        let session = |tenant, session| SharedBy::Session { tenant, session };
         let all = [
-            Circle::Request("a").salt("s", ""),
+            SharedBy::Request("a").salt("s", ""),
             session("a", "b").salt("s", ""),
             session("a", "").salt("s", "b"),
             session("ab", "").salt("s", ""),
-            Circle::Tenant("a").salt("s", ""),
-            Circle::Tenant("a").salt("s", "b"),
-            Circle::Tenant("ab").salt("s", ""),
-            Circle::Tenant("a").salt("t", ""),
-            Circle::Group("a").salt("s", ""),
-            Circle::All.salt("s", ""),
-            Circle::All.salt("s", "a"),
-            Circle::Public.salt("s", ""),
+            SharedBy::Tenant("a").salt("s", ""),
+            SharedBy::Tenant("a").salt("s", "b"),
+            SharedBy::Tenant("ab").salt("s", ""),
+            SharedBy::Tenant("a").salt("t", ""),
+            SharedBy::Group("a").salt("s", ""),
+            SharedBy::All.salt("s", ""),
+            SharedBy::All.salt("s", "a"),
+            SharedBy::Public.salt("s", ""),
         ];
         for (i, salt) in all.iter().enumerate() {
             assert_eq!(salt.len(), 64);
@@ -155,7 +155,7 @@ mod tests {
         }
         // The salt of versions without scopes, so that caches filled by them hit.
         let before = "7b7ff15bcae5460e412fbb947fc30565a6447d583cdc1feb3b8ca3b9ee986749";
-        assert_eq!(Circle::Tenant("default").salt("", ""), before);
+        assert_eq!(SharedBy::Tenant("default").salt("", ""), before);
     }
 
     #[test]

@@ -53,9 +53,9 @@ pub fn to_fetch(status: &Status) -> FetchError {
     }
 }
 
-/// The code and the text of a worker's call that failed, for the router's client. The worker's own answers
-/// keep their code. An error of the transport becomes UNAVAILABLE: its gRPC code says nothing about the
-/// worker.
+/// What the router's client gets when a call to a worker failed: the code and the text. A code that
+/// the worker sent is kept. A transport error becomes UNAVAILABLE, because its gRPC code says
+/// nothing about the worker.
 pub fn of_worker(cause: &Status) -> (Code, String) {
     let code = match cause.code() {
         code @ (Code::InvalidArgument

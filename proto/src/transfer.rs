@@ -25,8 +25,8 @@ const HOST: &str = "remote_host";
 const PORT: &str = "remote_port";
 const ENGINE: &str = "remote_engine_id";
 const REQUEST: &str = "remote_request_id";
-const TOKENS: &str = "handed_over_tokens";
-const BYTES: &str = "handed_over_bytes";
+const TOKENS: &str = "kv_transfer_tokens";
+const BYTES: &str = "kv_transfer_bytes";
 
 /// The part of a request that a worker does.
 #[derive(Clone, PartialEq, Debug)]

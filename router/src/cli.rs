@@ -42,31 +42,32 @@ pub struct Serve {
     /// The loopback address of the admin service; no admin service without it
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
-    /// A worker, `http://host:port`; repeat the flag for more
+    /// A worker, `http://host:port`, required here or in the file; repeat the flag for more
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
     /// A pool that the workers share, `http://host:port`; repeat the flag for more
     #[arg(long = "pool", value_name = "URL")]
     pools: Vec<String>,
-    /// The routing policy: NAME or 'NAME(key=value,key=value)'
+    /// The routing policy, required here or in the file: NAME or 'NAME(key=value,key=value)'.
+    /// `loadgen policies` lists them
     #[arg(long, value_name = "POLICY")]
     policy: Option<String>,
-    /// Requests that may wait for a worker with room at the same time [default: 1024]
+    /// How many requests may wait for a worker with room, 0 to 1000000 [default: 1024]
     #[arg(long, value_name = "N")]
     queue_requests: Option<u32>,
-    /// Prompt tokens of the requests that may wait at the same time [default: 16777216]
+    /// How many prompt tokens the waiting requests may have in total [default: 16777216]
     #[arg(long, value_name = "N")]
     queue_prompt_tokens: Option<u64>,
-    /// The longest wait of one request, in model seconds [default: 60]
+    /// The longest wait of one request, in model seconds, 0.001 to 86400 [default: 60]
     #[arg(long, value_name = "SECONDS")]
     queue_longest_wait_s: Option<f64>,
-    /// Seed for policies that choose at random
+    /// Seed for policies that choose at random [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Model seconds per second of the wall clock
+    /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
-    /// Tokens per KV block [default: the first worker's]
+    /// Tokens per KV block, 1 to 65536 [default: the first worker's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
     /// The model to serve [default: the first worker's]
@@ -78,10 +79,11 @@ pub struct Serve {
     /// The scope in which KV cache is shared: none, session, tenant, group or all [default: tenant]
     #[arg(long, value_name = "SCOPE")]
     sharing: Option<SharingScope>,
-    /// A key for block names: routers with other secrets share no blocks
+    /// A key for block names, required if the file names tenants. Routers with different secrets
+    /// share no blocks
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
     secret: Option<Secret>,
-    /// The file for a record of the run, for replay
+    /// Writes inputs and decisions to this file (JSONL), for `loadgen replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
@@ -157,7 +159,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.public_prefixes = prefixes.map_err(explained)?;
     let tenant = cli.tenant.or(file.tenant);
     if tenant.is_some() && !config.tenants.is_empty() {
-        return Err("tenant: the file names tenants, expected one or the other".to_owned());
+        return Err("tenant: given with [[tenants]], expected only one of the two".to_owned());
     }
     set(&mut config.tenant, tenant);
     set(&mut config.sharing, cli.sharing.or(file.sharing));

@@ -35,7 +35,7 @@ pub struct RouterConfig {
     /// None: the first worker's. Workers with another model are refused.
     #[serde(default)]
     pub model: Option<String>,
-    /// The name of the one tenant that all clients are, if `tenants` is empty.
+    /// The tenant of all requests if `tenants` is empty.
     #[serde(default = "default_tenant")]
     pub tenant: String,
     /// The tenants, by bearer token. Empty: no token is needed.
@@ -47,8 +47,8 @@ pub struct RouterConfig {
     /// Prompt prefixes that all tenants share, in every scope.
     #[serde(default)]
     pub public_prefixes: Vec<PublicPrefix>,
-    /// A key for block names: routers with other secrets share no blocks on the same workers. All
-    /// routers without a secret share the same key.
+    /// A key for block names. Routers with different secrets share no blocks on the same workers.
+    /// All routers without a secret share the same key.
     #[serde(default, skip_serializing)]
     pub secret: Option<Secret>,
     /// The file for a record of the run, for replay.
@@ -121,7 +121,10 @@ impl RouterConfig {
         for (field, urls) in [("workers", &self.workers), ("pools", &self.pools)] {
             for (i, url) in urls.iter().enumerate() {
                 if urls[..i].contains(url) {
-                    return err(&format!("{field}[{i}]"), format!("'{url}' is there twice"));
+                    return err(
+                        &format!("{field}[{i}]"),
+                        format!("'{url}' is used twice, expected different URLs"),
+                    );
                 }
                 if let Err(why) = check_url(url) {
                     return err(&format!("{field}[{i}]"), why);
@@ -131,7 +134,7 @@ impl RouterConfig {
         tenants::check(&self.tenants)?;
         public::check(&self.public_prefixes)?;
         if !self.tenants.is_empty() && self.secret().is_empty() {
-            let why = "none, expected one where there are tenants: it keeps their blocks apart";
+            let why = "none, expected one with [[tenants]]: it keeps their blocks apart";
             return err("secret", why.to_owned());
         }
         if !(1e-3..=1e4).contains(&self.speedup) {
@@ -166,8 +169,15 @@ pub struct QueueConfig {
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        let QueueLimits { requests, prompt_tokens, longest_wait } = QueueLimits::default();
-        Self { requests, prompt_tokens, longest_wait_s: longest_wait.as_secs_f64() }
+        QueueLimits::default().into()
+    }
+}
+
+impl From<QueueLimits> for QueueConfig {
+    fn from(QueueLimits { requests, prompt_tokens, longest_wait }: QueueLimits) -> Self {
+        // Division, so that 60 s reads as 60 and not as the next number to it.
+        let longest_wait_s = longest_wait.as_nanos() as f64 / 1e9;
+        Self { requests, prompt_tokens, longest_wait_s }
     }
 }
 

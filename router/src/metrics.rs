@@ -190,7 +190,7 @@ pub fn pull(worker: &str, pull: Pull) {
     .increment(u64::from(pull.blocks));
 }
 
-/// What the worker found of others' blocks, in blocks by origin.
+/// Counts the cached blocks that the worker got from pools and from other workers.
 pub fn pulled(worker: &str, by_origin: &[u32; ORIGINS]) {
     for from in [SourceId::Pool(PoolId(0)), SourceId::Worker(WorkerId(0))] {
         let blocks = by_origin[from.origin()];

@@ -24,13 +24,13 @@ pub struct Admin {
     /// The router's admin listener: http://HOST:PORT
     #[arg(long, value_name = "URL")]
     target: String,
-    /// Print the answer as JSON
+    /// Prints the answer as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Say what each column of a table means
+    /// Says what each column of a table means
     #[arg(long, global = true)]
     columns: bool,
-    /// How wide a table may be [default: the terminal's width, or 120]
+    /// Maximum width of a table in characters, 40 to 10000 [default: the terminal's width, or 120]
     #[arg(long, global = true, value_name = "COLUMNS", value_parser = width::parse)]
     width: Option<usize>,
     #[command(subcommand)]
@@ -48,22 +48,22 @@ enum What {
     },
     /// Drains a worker, waits for its requests, and removes it
     Remove {
-        /// The worker's number, as w3
+        /// The worker's number, such as w3
         #[arg(value_parser = parse_worker)]
         worker: u32,
-        /// How long to wait for its requests [default: the router's drain timeout]
+        /// Milliseconds to wait for its requests [default: the router's drain timeout]
         #[arg(long, value_name = "MILLISECONDS")]
         timeout_ms: Option<u64>,
     },
     /// Stops sending new requests to a worker
     Drain {
-        /// The worker's number, as w3
+        /// The worker's number, such as w3
         #[arg(value_parser = parse_worker)]
         worker: u32,
     },
     /// Sends new requests to a drained worker again
     Undrain {
-        /// The worker's number, as w3
+        /// The worker's number, such as w3
         #[arg(value_parser = parse_worker)]
         worker: u32,
     },
@@ -74,7 +74,7 @@ enum What {
     },
     /// Explains why a request was sent to its worker
     Explain {
-        /// The request id that the client gave, or the one in the metadata x-warmpath-request-id
+        /// The request id: the client's id, or the id in the metadata x-warmpath-request-id
         request_id: String,
         /// The request's tenant; needed if several tenants use the same request id
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
@@ -84,7 +84,7 @@ enum What {
 
 fn parse_worker(text: &str) -> Result<u32, String> {
     let number = text.strip_prefix('w').unwrap_or(text);
-    number.parse().map_err(|_| "expected a worker's number, as w3".to_owned())
+    number.parse().map_err(|_| "expected a worker's number, such as w3".to_owned())
 }
 
 /// Makes one call and prints the answer. An error is one line on standard error.

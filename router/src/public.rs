@@ -59,7 +59,7 @@ impl PrefixEntry {
 /// Checks a list of prefixes. An error names the first field that cannot be used.
 pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
     if prefixes.len() > MOST_PREFIXES {
-        let why = format!("{} of them, expected up to {MOST_PREFIXES}", prefixes.len());
+        let why = format!("{} prefixes, expected at most {MOST_PREFIXES}", prefixes.len());
         return Err(ConfigError { field: "public_prefixes".to_owned(), why });
     }
     for (i, prefix) in prefixes.iter().enumerate() {
@@ -71,10 +71,13 @@ pub fn check(prefixes: &[PublicPrefix]) -> Result<(), ConfigError> {
             return err("file", why);
         }
         if let Some(id) = prefix.ids.iter().find(|&&id| id >= VOCABULARY) {
-            return err("file", format!("an id is {id}, expected below {VOCABULARY}"));
+            return err("file", format!("token id {id}, expected ids below {VOCABULARY}"));
         }
         if prefixes[..i].iter().any(|other| other.name == prefix.name) {
-            return err("name", format!("'{}' is there twice", prefix.name));
+            return err(
+                "name",
+                format!("'{}' is used twice, expected different names", prefix.name),
+            );
         }
     }
     Ok(())

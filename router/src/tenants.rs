@@ -89,16 +89,19 @@ pub fn check(tenants: &[TenantConfig]) -> Result<(), ConfigError> {
             Err(ConfigError { field: format!("tenants[{i}].{field}"), why })
         };
         if tenant.name.is_empty() {
-            return err("name", "empty, expected one".to_owned());
+            return err("name", "empty, expected a name".to_owned());
         }
         if tenants[..i].iter().any(|other| other.name == tenant.name) {
-            return err("name", format!("'{}' is there twice", tenant.name));
+            return err(
+                "name",
+                format!("'{}' is used twice, expected different names", tenant.name),
+            );
         }
         if let Err(why) = check_token(&tenant.token) {
             return err("token", why);
         }
         if let Some(other) = tenants[..i].iter().find(|other| other.token == tenant.token) {
-            return err("token", format!("'{}' has the same one", other.name));
+            return err("token", format!("'{}' has the same, expected another", other.name));
         }
     }
     Ok(())

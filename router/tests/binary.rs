@@ -6,7 +6,7 @@ use common::{SPEEDUP, TestWorker, ask, client, prompt, request, worker_config};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_worker_sim::WorkerConfig;
 
@@ -56,7 +56,7 @@ fn a_bad_configuration_is_one_line() {
         (
             "policy = \"kv-aware\"\nworkers = [\"http://127.0.0.1:1\"]\n[[tenants]]\nname = \"a\"\n\
              token = \"a-token-of-some-length\"\n",
-            "r.toml: secret: none, expected one where there are tenants",
+            "r.toml: secret: none, expected one with [[tenants]]",
         ),
         (
             "policy = \"kv-aware\"\n[[tenants]]\nname = \"a\"\ntoken_file = \"none\"\n",
@@ -64,7 +64,7 @@ fn a_bad_configuration_is_one_line() {
         ),
         (
             "policy = \"kv-aware\"\ntenant = \"x\"\n[[tenants]]\nname = \"a\"\ntoken = \"y\"\n",
-            "tenant: the file names tenants, expected one or the other",
+            "tenant: given with [[tenants]], expected only one of the two",
         ),
         (
             "policy = \"kv-aware\"\n[[public_prefixes]]\nname = \"s\"\nfile = \"ids.json\"\n\
@@ -140,8 +140,8 @@ fn it_serves_until_it_is_told_to_stop() {
 /// prompt, even if another one decodes.
 #[test]
 fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
-    let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
-    let sharing = |role| WorkerConfig { role, handover: Some(link), ..worker_config() };
+    let link = KvTransferLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
+    let sharing = |role| WorkerConfig { role, kv_transfer: Some(link), ..worker_config() };
     let workers = [Role::Prefill, Role::Decode].map(|role| TestWorker::start(sharing(role)));
     let [prefills, decodes] = workers.each_ref().map(TestWorker::url);
     let (folder, metrics, listen) = (tempfile::tempdir().unwrap(), free_port(), free_port());
@@ -278,7 +278,7 @@ fn an_operator_queries_and_controls_a_router() {
     let line = refuses(&["explain", "missing"], 1);
     assert!(line.ends_with("'missing' is not among the last 256 decisions\n"), "{line}");
     assert!(refuses(&["add", "there:1"], 1).contains("expected http://host:port"));
-    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, as w3"));
+    assert!(refuses(&["drain", "me"], 2).contains("expected a worker's number, such as w3"));
     let line = refuses(&["policy", "best"], 2);
     assert!(line.starts_with("unknown policy 'best', expected one of: round-robin, "), "{line}");
     let waits = "wait-for-room(max_active=3)";

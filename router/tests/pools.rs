@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Fill, Loads, PeerLink, PoolLink};
 use warmpath_core::engine::store::eviction::EvictionRule;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::id::PoolId;
 use warmpath_core::pool::PoolSpec;
@@ -88,10 +88,10 @@ impl TestPool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_only_computes_prompts_fetches_too() {
     let pool = TestPool::start(pool_config()).await;
-    let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
+    let link = KvTransferLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
     let start_as = |role| {
         let config = if role == Role::Prefill { sharing(&pool.url) } else { worker_config() };
-        TestWorker::start(WorkerConfig { role, handover: Some(link), ..config })
+        TestWorker::start(WorkerConfig { role, kv_transfer: Some(link), ..config })
     };
     let workers = [Role::Prefill, Role::Prefill, Role::Decode, Role::Decode].map(start_as);
     let config = RouterConfig { policy: PolicyConfig::RoundRobin, ..config(&workers, &pool) };
@@ -226,14 +226,14 @@ async fn a_pool_that_does_not_match_is_refused_with_both_values() {
 /// What a worker gets is the router's own hint, and never its client's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clients_own_hints_are_dropped() {
-    let mut lends = worker_config();
-    lends.profile.peers = Some(PeerLink {
+    let mut peer = worker_config();
+    peer.profile.peers = Some(PeerLink {
         gb_s: 100.0,
         latency_us: 10.0,
         loads: Loads::WhenCheaper,
         timeout_ms: 1_000.0,
     });
-    let workers = [TestWorker::start(lends.clone()), TestWorker::start(lends)];
+    let workers = [TestWorker::start(peer.clone()), TestWorker::start(peer)];
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
     let (_, first) = ask(router.client(), request(prompt(6, 1_601), 2)).await.unwrap();
     router.wait_counts(|counts| counts.runs >= 1).await;

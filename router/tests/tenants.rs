@@ -13,7 +13,7 @@ use tonic::{Code, Request, Status};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingScope;
 use warmpath_proto::hints::{self, Holder, PullHint};
-use warmpath_proto::scope::{Circle, ScopeHint};
+use warmpath_proto::scope::{ScopeHint, SharedBy};
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_proto::v1::{ExplainRequest, ExplainResponse};
@@ -162,11 +162,11 @@ fn attempt(kind: usize, text: u64, victims: &GenerateRequest) -> GenerateRequest
         0 => GenerateRequest { session_id: victims.session_id.clone(), ..whole },
         1 => request(words(text)[..120].to_vec(), 2),
         2 => request([&words(text)[..150], &prompt(9, 60)].concat(), 2),
-        3 => with_salt(Circle::Tenant("a").salt("", "")),
-        4 => with_salt(Circle::Tenant("a").salt("guessed", "")),
+        3 => with_salt(SharedBy::Tenant("a").salt("", "")),
+        4 => with_salt(SharedBy::Tenant("a").salt("guessed", "")),
         _ => {
             // It claims that all is public, and names a peer to have it from.
-            let public_salt = Circle::Tenant("a").salt("", "");
+            let public_salt = SharedBy::Tenant("a").salt("", "");
             let scope = ScopeHint { public_salt, public_blocks: 12, tenant: 0 };
             let from = "http://127.0.0.1:1".to_owned();
             let pull = PullHint { holder: Holder::Peer, from, blocks: 12 };
@@ -318,12 +318,12 @@ async fn a_worker_is_told_the_scope_and_nothing_else() {
     let salt = |i: usize| seen[i].kv.clone().unwrap().cache_salt;
     assert_eq!(
         (salt(0), salt(1)),
-        (Circle::Tenant("a").salt("secret", ""), Circle::Tenant("b").salt("secret", ""),)
+        (SharedBy::Tenant("a").salt("secret", ""), SharedBy::Tenant("b").salt("secret", ""),)
     );
     assert_eq!(seen[0].kv_hints, None, "the first tenant, and nothing public");
     let told = seen[1].kv_hints.as_ref().unwrap();
     let expected = ScopeHint {
-        public_salt: Circle::Public.salt("secret", ""),
+        public_salt: SharedBy::Public.salt("secret", ""),
         public_blocks: PUBLIC / BLOCK,
         tenant: 1,
     };

@@ -4,7 +4,8 @@ use crate::format::Format;
 use crate::value::Value;
 use std::borrow::Cow;
 
-/// Text that is mostly fixed, and made up where a column is of something that has a name, such as a tier.
+/// Text of a column. It is mostly fixed. It is built at run time for a column that stands for a
+/// named thing, such as a tier.
 type Words = Cow<'static, str>;
 
 /// A column of a sheet.

@@ -6,7 +6,7 @@ pub struct Format {
     style: Style,
     /// The number is multiplied by this before it is shown.
     factor: f64,
-    /// The unit that is shown, where it is another than the column's own.
+    /// The unit that is shown, if it differs from the column's own unit.
     unit: Option<&'static str>,
     /// Written behind the number: "x" in 1.5x.
     suffix: &'static str,
@@ -64,7 +64,7 @@ impl Format {
         Self::digits(digits).scaled(1e-9, "GB")
     }
 
-    /// Shows the number times `factor`, which has the unit `unit`.
+    /// Multiplies the shown number by `factor`. The product has the unit `unit`.
     pub const fn scaled(self, factor: f64, unit: &'static str) -> Self {
         Self { factor, unit: Some(unit), ..self }
     }
@@ -74,7 +74,7 @@ impl Format {
         Self { suffix, ..self }
     }
 
-    /// The unit that is shown, where it is another than the column's own.
+    /// The unit that is shown, if it differs from the column's own unit.
     pub const fn unit(&self) -> Option<&'static str> {
         self.unit
     }

@@ -1,10 +1,12 @@
 //! Reports as data.
 //!
-//! A [`Sheet`] has a title, columns, rows and notes. A [`Page`] is a sequence of sheets and paragraphs. Text, CSV and
-//! JSON are drawn from them in [`render`], one file for each output. [`legend`] says what each column means.
+//! A [`Sheet`] has a title, columns, rows and notes. A [`Page`] is a sequence of sheets and
+//! paragraphs. [`render`] writes them as text, CSV or JSON; each output has its own file.
+//! [`legend`] says what each column means.
 //!
-//! A cell holds a number in the unit of its column, such as seconds. The column's [`Format`] says how a table for
-//! people shows it, such as milliseconds with one digit. CSV and JSON hold the number as it is.
+//! A cell holds a number in the unit of its column, such as seconds. The column's [`Format`] says
+//! how a text table shows it, such as milliseconds with one digit. CSV and JSON have the number in
+//! the column's unit.
 
 #![warn(missing_docs)]
 

@@ -41,7 +41,7 @@ impl Value {
         if text.is_empty() { Self::Blank } else { Self::Text(text) }
     }
 
-    /// The value, or nothing: for a question that does not arise in some rows.
+    /// The value, or a blank cell. Use it for a column that does not apply to some rows.
     pub fn or_blank<T: Into<Self>>(value: Option<T>) -> Self {
         value.map_or(Self::Blank, Into::into)
     }

@@ -20,9 +20,9 @@ pub fn after_input(router: &Router) {
     assert!(queue.prompt_tokens() <= limits.prompt_tokens, "too many prompt tokens are held");
 }
 
-/// At the end, with no message under way: the index equals what the stores hold; no lease, no booking
-/// and no held request is left. In a debug build also that each of them is sound in itself, which
-/// costs a simulation more than a hundredth of its time.
+/// At the end, with no message under way: the index equals what the stores hold; no lease, no
+/// booking and no held request is left. A debug build also checks the index itself, which takes
+/// more than 1 % of a simulation's time.
 pub fn at_rest(
     router: &Router,
     index: &PrefixIndex,

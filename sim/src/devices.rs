@@ -85,7 +85,7 @@ impl Devices {
         let (id, i) = (request.id, self.device_of(&work));
         self.recorder.sent(at, id, request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, request.session, request.tenant);
-        self.recorder.belongs(id, request.tenant, work.known);
+        self.recorder.set_tenant(id, request.tenant, work.known);
         self.recorder.placed(id, WorkerId(i));
         let submitted = self.engines[i as usize].submit(at, work);
         self.refresh_wake(i);
@@ -134,10 +134,10 @@ impl Devices {
                 | Output::Kv { .. }
                 | Output::Fetch { .. }
                 | Output::Put { .. }
-                | Output::Lent { .. }
+                | Output::FetchServed { .. }
                 | Output::Prefilled { .. }
                 | Output::Pull { .. }
-                | Output::HandedOver { .. } => {}
+                | Output::KvSent { .. } => {}
             }
         }
         self.refresh_wake(i);

@@ -2,7 +2,7 @@
 //! get, after a wait that the worker's profile bounds.
 
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::{Engine, FetchError, LoanKey};
+use warmpath_core::engine::{Engine, FetchError, FetchKey};
 use warmpath_core::rng::hash_words;
 use warmpath_core::time::{Duration, Instant};
 
@@ -62,7 +62,10 @@ pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
 impl Fault {
     fn check(&self, pool: bool) -> Result<(), (&'static str, String)> {
         if !pool {
-            return Err(("kind", "is of a pool, but there is none, expected [pool]".into()));
+            return Err((
+                "kind",
+                "needs a pool, but the scenario has none, expected [pool]".into(),
+            ));
         }
         if !(0.0..=MOST_SECONDS).contains(&self.at_s) {
             return Err(("at_s", format!("{}, expected 0 to {MOST_SECONDS}", self.at_s)));
@@ -80,7 +83,7 @@ impl Fault {
             }
             (true, None) => return Err(("factor", "missing, expected 1 or more".into())),
             (false, None) => {}
-            (false, Some(_)) => return Err(("factor", "expected only with pool-slow".into())),
+            (false, Some(_)) => return Err(("factor", "set, expected only with pool-slow".into())),
         }
         match (corrupt, self.share) {
             (true, Some(share)) if share > 0.0 && share <= 1.0 => Ok(()),
@@ -89,7 +92,7 @@ impl Fault {
             }
             (true, None) => Err(("share", "missing, expected more than 0, at most 1".into())),
             (false, None) => Ok(()),
-            (false, Some(_)) => Err(("share", "expected only with pool-corrupt".into())),
+            (false, Some(_)) => Err(("share", "set, expected only with pool-corrupt".into())),
         }
     }
 }
@@ -148,7 +151,7 @@ impl Faults {
     }
 
     /// Whether this fetch is one of the broken ones. A hash of its name decides, so no order matters.
-    pub fn breaks(&self, share: f64, (worker, transfer): LoanKey) -> bool {
+    pub fn breaks(&self, share: f64, (worker, transfer): FetchKey) -> bool {
         let bits = hash_words(&[self.seed, 0x434f_5252, u64::from(worker.0), transfer.0]);
         let drawn = (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
         drawn < share

@@ -2,8 +2,8 @@
 
 use crate::placement::Stays;
 use serde::Serialize;
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 
 /// Workers that are alike.
@@ -27,10 +27,10 @@ pub enum FleetError {
     #[error("{0}")]
     Link(ProfileError),
     /// Two groups have the same name, so a report could not tell them apart.
-    #[error("group \"{0}\" stands there twice")]
+    #[error("group \"{0}\" is used twice, expected a different name for each group")]
     SameName(String),
     #[error(
-        "group \"{group}\": role {role} without a [handover], expected the link that KV goes over"
+        "group \"{group}\": role {role} without a [kv_transfer], expected the link for KV transfers"
     )]
     NoLink { group: String, role: &'static str },
     #[error("group \"{group}\": role {role} without a group of role {other}, expected one of each")]
@@ -64,9 +64,9 @@ impl Group {
 pub fn check_fleet(
     groups: &[Group],
     pool: bool,
-    handover: Option<&HandoverLink>,
+    kv_transfer: Option<&KvTransferLink>,
 ) -> Result<(), FleetError> {
-    check_roles(groups, handover)?;
+    check_roles(groups, kv_transfer)?;
     if groups.iter().all(|group| group.workers == 0) {
         return Err(FleetError::NoWorkers);
     }
@@ -94,8 +94,8 @@ pub fn check_fleet(
 }
 
 /// Prefill workers need decode workers, decode workers need prefill workers, and both need a link.
-fn check_roles(groups: &[Group], handover: Option<&HandoverLink>) -> Result<(), FleetError> {
-    handover.map_or(Ok(()), HandoverLink::check).map_err(FleetError::Link)?;
+fn check_roles(groups: &[Group], kv_transfer: Option<&KvTransferLink>) -> Result<(), FleetError> {
+    kv_transfer.map_or(Ok(()), KvTransferLink::check).map_err(FleetError::Link)?;
     for group in groups.iter().filter(|group| group.workers > 0) {
         let (role, name) = (group.role, group.name.clone());
         let other = match role {
@@ -103,7 +103,7 @@ fn check_roles(groups: &[Group], handover: Option<&HandoverLink>) -> Result<(), 
             Role::Prefill => Role::Decode,
             Role::Decode => Role::Prefill,
         };
-        if handover.is_none() {
+        if kv_transfer.is_none() {
             return Err(FleetError::NoLink { group: name, role: role.name() });
         }
         if !groups.iter().any(|group| group.role == other && group.workers > 0) {

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use warmpath_core::block::{BlockRun, TokenBlocks};
 use warmpath_core::engine::profile::{PoolLink, Profile};
 use warmpath_core::engine::store::Offer;
-use warmpath_core::engine::{Engine, FetchError, LoanKey};
+use warmpath_core::engine::{Engine, FetchError, FetchKey};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{PoolId, SourceId};
 use warmpath_core::pool::{Pool, PoolError, PoolOutput, PoolSpec, PoolStats};
@@ -21,7 +21,8 @@ pub const POOL: PoolId = PoolId(0);
 #[derive(Debug)]
 pub struct WorldPool {
     pool: Option<PoolState>,
-    /// When there is something to do. Refreshed after each call, since asking at each event is slow.
+    /// When the pool next has something to do. Updated after each call, since asking the pool at
+    /// each event is slow.
     wake: Option<Instant>,
 }
 
@@ -62,13 +63,13 @@ pub enum PoolMessage {
     /// The blocks that a worker asked for have left, or will arrive broken.
     Sent {
         at: Instant,
-        key: LoanKey,
+        key: FetchKey,
         result: Result<(), FetchError>,
     },
     /// A worker's connection broke.
     Broken {
         at: Instant,
-        key: LoanKey,
+        key: FetchKey,
     },
     Kv {
         at: Instant,
@@ -144,7 +145,7 @@ impl WorldPool {
     }
 
     /// A worker asks for blocks. A silent pool does not answer.
-    pub fn get(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
+    pub fn get(&mut self, now: Instant, key: FetchKey, run: &BlockRun) -> Result<(), FetchError> {
         let here = |pool: &&mut PoolState| !pool.condition.gone;
         let pool = self.pool.as_mut().filter(here).ok_or(FetchError::Gone)?;
         if pool.condition.silent {

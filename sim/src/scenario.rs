@@ -3,7 +3,7 @@
 use crate::faults::Fault;
 use crate::fleet::{DeviceFleet, Group};
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::QueueLimits;
@@ -23,7 +23,7 @@ pub struct Scenario {
     /// What goes wrong with the pool.
     pub faults: Vec<Fault>,
     /// The link of KV transfers, from prefill workers to decode workers.
-    pub handover: Option<HandoverLink>,
+    pub kv_transfer: Option<KvTransferLink>,
     /// The users' devices. None: all requests go to the workers.
     pub devices: Option<DeviceFleet>,
     pub network: Network,
@@ -38,7 +38,7 @@ impl Scenario {
 
     /// How long KV is under way at least, from prefill worker to decode worker.
     pub fn kv_transfer_latency(&self) -> Duration {
-        self.handover.map_or(Duration::ZERO, |link| link.latency())
+        self.kv_transfer.map_or(Duration::ZERO, |link| link.latency())
     }
 
     /// Each worker with its group, in order.

@@ -8,12 +8,12 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::id::TenantId;
 use warmpath_core::report::{Answered, Recorder};
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::sharing::{Scopes, Sharing, Tenants};
+use warmpath_core::sharing::{Scopes, SharingRule, Tenants};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::mixed::{Mixed, class_of};
 use warmpath_core::workload::sessions::{Arrivals, WorkloadSpec};
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
 use warmpath_sim::{
     Classes, DeviceFleet, FleetError, Observers, Outcome, RunError, Scenario, Stays, run,
 };
@@ -82,7 +82,7 @@ fn chosen_classes_and_tenants_stay_on_devices() {
         prompts: None,
     };
     let plan = ScopePlan::new("", "test", "", 16);
-    let scopes = Scopes::new(&plan, Sharing::default(), Tenants::new(3, 0.0));
+    let scopes = Scopes::new(&plan, SharingRule::default(), Tenants::new(3, 0.0));
     let workload = || Workload::Mixed(Mixed::new(&[spec(200), spec(100)], &scopes, 3, 1.0, None));
     let split = |stays: Stays| {
         let fleet = DeviceFleet { stays, ..fleet(Some(20), None) };
@@ -118,14 +118,14 @@ fn ten_thousand_devices_are_played_quickly() {
 #[test]
 fn a_request_that_a_device_has_no_room_for_fails_there() {
     let scope = ScopePlan::new("", "test", "", 16);
-    let recorded = |tokens| Recorded {
+    let recorded = |tokens| TimedRequest {
         at_ms: 0,
         prompt: vec![Segment::Text { seed: 1, tokens }],
         output_tokens: 10,
     };
     let trace = Arc::new(Trace::new(vec![recorded(100), recorded(9_000)], &scope));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
-    let workload = Workload::Trace(Replay::new(trace, pace));
+    let workload = Workload::Trace(TimedReplay::new(trace, pace));
     let scenario = scenario(0, fleet(None, None));
     let outcome = run(&scenario, workload, Observers::default()).expect("a world");
     let devices = outcome.devices.expect("devices served it");

@@ -6,8 +6,8 @@ use common::{by_hand, profile, scenario, spec, workload};
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
-use warmpath_core::engine::handover::{HandoverLink, HandoverStats};
 use warmpath_core::engine::profile::{Fill, Loads, PoolLink, Profile};
+use warmpath_core::engine::transfers::{KvTransferLink, KvTransferStats};
 use warmpath_core::event::Role;
 use warmpath_core::id::WorkerId;
 use warmpath_core::report::{Figures, Slo};
@@ -15,12 +15,12 @@ use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::arrivals::Arrivals;
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
 use warmpath_sim::{FleetError, Group, Network, Observers, Outcome, RunError, Scenario, run};
 
 /// 100,000 bytes a token: 1 µs on the link.
-const LINK: HandoverLink =
-    HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 1_000.0, hold_ms: 60_000.0 };
+const LINK: KvTransferLink =
+    KvTransferLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 1_000.0, hold_ms: 60_000.0 };
 
 fn group(name: &str, workers: u32, role: Role, profile: Profile) -> Group {
     Group { name: name.into(), workers, role, profile }
@@ -31,7 +31,7 @@ fn fleet(policy: PolicyConfig, prefill: u32, decode: u32, profile: &Profile) -> 
         group("prefill", prefill, Role::Prefill, profile.clone()),
         group("decode", decode, Role::Decode, profile.clone()),
     ];
-    Scenario { groups, handover: Some(LINK), ..scenario(1, policy, profile.clone()) }
+    Scenario { groups, kv_transfer: Some(LINK), ..scenario(1, policy, profile.clone()) }
 }
 
 fn figures(outcome: &Outcome) -> Figures {
@@ -42,20 +42,20 @@ fn total(outcome: &Outcome, of: fn(&EngineStats) -> u64) -> u64 {
     outcome.engines.iter().map(of).sum()
 }
 
-fn handed(outcome: &Outcome, of: fn(&HandoverStats) -> u64) -> u64 {
-    outcome.handovers.iter().map(of).sum()
+fn handed(outcome: &Outcome, of: fn(&KvTransferStats) -> u64) -> u64 {
+    outcome.kv_transfers.iter().map(of).sum()
 }
 
-fn recorded(requests: Vec<Recorded>, block_size: u32) -> Workload {
+fn recorded(requests: Vec<TimedRequest>, block_size: u32) -> Workload {
     let scope = ScopePlan::new("", "", "", block_size);
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
-    Workload::Trace(Replay::new(Arc::new(Trace::new(requests, &scope)), pace))
+    Workload::Trace(TimedReplay::new(Arc::new(Trace::new(requests, &scope)), pace))
 }
 
 /// Prompts that share nothing, of all lengths.
-fn strangers(count: u32) -> (Vec<Recorded>, u64) {
+fn strangers(count: u32) -> (Vec<TimedRequest>, u64) {
     let tokens = |i: u32| 1 + i * 37 % 3_000;
-    let request = |i: u32| Recorded {
+    let request = |i: u32| TimedRequest {
         at_ms: u64::from(i) * 20,
         prompt: vec![Segment::Text { seed: u64::from(i), tokens: tokens(i) }],
         output_tokens: 1 + i % 30,
@@ -139,7 +139,7 @@ fn prefill_workers_fetch_from_the_pool() {
 fn a_first_token_takes_prefill_transfer_a_step_and_six_hops() {
     let one = |hop_us: f64| {
         let prompt = vec![Segment::Text { seed: 1, tokens: 950 }];
-        let requests = vec![Recorded { at_ms: 0, prompt, output_tokens: 3 }];
+        let requests = vec![TimedRequest { at_ms: 0, prompt, output_tokens: 3 }];
         let network = Network { hop_us, report_every_ms: 1_000 };
         let scenario = Scenario { network, ..fleet(PolicyConfig::KvAware, 1, 1, &by_hand()) };
         let outcome =
@@ -157,10 +157,10 @@ fn a_first_token_takes_prefill_transfer_a_step_and_six_hops() {
 #[test]
 fn prompts_of_failed_transfers_are_computed_and_no_request_fails() {
     let profile = profile(16, Some(60_000));
-    let play = |link: HandoverLink| {
+    let play = |link: KvTransferLink| {
         let (requests, tokens) = strangers(200);
         let scenario =
-            Scenario { handover: Some(link), ..fleet(PolicyConfig::KvAware, 2, 2, &profile) };
+            Scenario { kv_transfer: Some(link), ..fleet(PolicyConfig::KvAware, 2, 2, &profile) };
         let outcome =
             run(&scenario, recorded(requests, 16), Observers::default()).expect("a world");
         let figures = figures(&outcome);
@@ -168,13 +168,13 @@ fn prompts_of_failed_transfers_are_computed_and_no_request_fails() {
         (outcome, tokens)
     };
     // Each is late: 50 us on the way, and 40 of patience.
-    let (late, tokens) = play(HandoverLink { timeout_ms: 0.04, ..LINK });
+    let (late, tokens) = play(KvTransferLink { timeout_ms: 0.04, ..LINK });
     assert_eq!(handed(&late, |stats| stats.failed), 200);
     // Both sides computed all of it.
     let computed = total(&late, |stats| stats.prefill_tokens);
     assert_eq!(computed - total(&late, |stats| stats.recomputed_tokens), 2 * tokens);
     // Nothing is held any more when it is asked for: that takes two hops of 100 us.
-    let (gone, _) = play(HandoverLink { hold_ms: 0.1, ..LINK });
+    let (gone, _) = play(KvTransferLink { hold_ms: 0.1, ..LINK });
     assert_eq!(handed(&gone, |stats| stats.failed), 200);
     assert_eq!(handed(&gone, |stats| stats.expired), 200);
     assert_eq!(handed(&gone, |stats| stats.bytes), 0);
@@ -211,7 +211,7 @@ fn a_prompt_that_its_decode_worker_refuses_leaves_nothing_behind() {
     scenario.groups[1].profile.hbm_tokens = Some(1_600);
     // Fits as a prompt, not with its answer, which the router does not know.
     let prompt = vec![Segment::Text { seed: 1, tokens: 1_590 }];
-    let requests = vec![Recorded { at_ms: 0, prompt, output_tokens: 40 }];
+    let requests = vec![TimedRequest { at_ms: 0, prompt, output_tokens: 40 }];
     let outcome = run(&scenario, recorded(requests, 16), Observers::default()).expect("a world");
     let figures = figures(&outcome);
     assert_eq!((figures.errors, figures.requests), (1, 0));
@@ -235,12 +235,14 @@ fn a_fleet_without_one_of_the_roles_is_rejected() {
         alone,
         "group \"prefill\": role prefill without a group of role decode, expected one of each"
     );
-    let unlinked = refused(|scenario| scenario.handover = None);
-    assert!(unlinked.contains("role prefill without a [handover]"), "{unlinked}");
+    let unlinked = refused(|scenario| scenario.kv_transfer = None);
+    assert!(unlinked.contains("role prefill without a [kv_transfer]"), "{unlinked}");
     let bytes = refused(|scenario| scenario.groups[1].profile.kv_bytes_per_token = 7);
     assert!(bytes.contains("kv_bytes_per_token 100000 and 7"), "{bytes}");
-    let link = refused(|scenario| scenario.handover = Some(HandoverLink { gb_s: 0.0, ..LINK }));
-    assert_eq!(link, "handover.gb_s: 0, expected more than 0");
+    let link =
+        refused(|scenario| scenario.kv_transfer = Some(KvTransferLink { gb_s: 0.0, ..LINK }));
+    assert_eq!(link, "kv_transfer.gb_s: 0, expected more than 0");
     let twice: FleetError = FleetError::SameName("a".into());
-    assert_eq!(twice.to_string(), "group \"a\" stands there twice");
+    let why = "group \"a\" is used twice, expected a different name for each group";
+    assert_eq!(twice.to_string(), why);
 }

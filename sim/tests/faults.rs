@@ -143,6 +143,6 @@ fn a_fault_without_a_pool_is_rejected() {
     assert!(matches!(error, RunError::Fault(_)));
     assert_eq!(
         error.to_string(),
-        "fault 1: kind: is of a pool, but there is none, expected [pool]"
+        "fault 1: kind: needs a pool, but the scenario has none, expected [pool]"
     );
 }

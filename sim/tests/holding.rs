@@ -6,7 +6,7 @@ use common::{by_hand, profile, scenario, spec, workload};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::report::{Figures, Slo};
 use warmpath_core::rng::Rng;
@@ -18,7 +18,7 @@ use warmpath_core::time::Duration;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::Arrivals;
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
 use warmpath_sim::{Group, Observers, Outcome, Scenario, run};
 
 fn one_at_a_time() -> PolicyConfig {
@@ -28,7 +28,7 @@ fn one_at_a_time() -> PolicyConfig {
 /// Three prompts of strangers, for one worker that takes one at a time. A hop takes 0.1 ms, a prompt
 /// 1 ms and 1 µs a token; each answer is one token.
 fn three(queue: QueueLimits) -> Outcome {
-    let request = |at_ms, seed, tokens| Recorded {
+    let request = |at_ms, seed, tokens| TimedRequest {
         at_ms,
         prompt: vec![Segment::Text { seed, tokens }],
         output_tokens: 1,
@@ -37,7 +37,7 @@ fn three(queue: QueueLimits) -> Outcome {
     let trace = Arc::new(Trace::new(requests, &ScopePlan::new("", "", "", 100)));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
     let scenario = Scenario { queue, ..scenario(1, one_at_a_time(), by_hand()) };
-    run(&scenario, Workload::Trace(Replay::new(trace, pace)), Observers::default())
+    run(&scenario, Workload::Trace(TimedReplay::new(trace, pace)), Observers::default())
         .expect("a world that can be made")
 }
 
@@ -122,8 +122,8 @@ fn play(seed: u64) -> (Outcome, Vec<String>) {
             profile: profile.clone(),
         };
         scenario.groups = vec![group("prefill", Role::Prefill), group("decode", Role::Decode)];
-        let link = HandoverLink { gb_s: 50.0, latency_us: 50.0, timeout_ms: 1e3, hold_ms: 6e4 };
-        scenario.handover = Some(link);
+        let link = KvTransferLink { gb_s: 50.0, latency_us: 50.0, timeout_ms: 1e3, hold_ms: 6e4 };
+        scenario.kv_transfer = Some(link);
     }
     let arrivals = match pick(&[0, 1]) {
         0 => Arrivals::Poisson { sessions_per_s: pick(&[2, 10]) as f64 },

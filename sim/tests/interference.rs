@@ -1,4 +1,4 @@
-//! Two worlds that differ in nothing but a victim's words must look the same to everybody else, to the
+//! Two worlds that differ in nothing but a victim's words must look the same to all others, to the
 //! nanosecond: what an attacker can see of his own requests says nothing of what the victim said.
 //! Stronger than any statistics over timings, and without noise.
 
@@ -14,10 +14,10 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Row;
 use warmpath_core::rng::{Rng, hash_words};
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::sharing::{Scopes, Sharing, Tenants};
+use warmpath_core::sharing::{Scopes, SharingRule, Tenants};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
 use warmpath_sim::{Observers, run};
 
 const SIZE: u32 = 16;
@@ -27,7 +27,7 @@ const REQUESTS: u64 = 120;
 /// What the attacker sees when the victim's words are made from `secret`. His own guesses are the
 /// victim's words of secret 0.
 fn seen(seed: u64, sharing: &str, secret: u64) -> Vec<Row> {
-    let sharing: Sharing = sharing.parse().expect("a scope");
+    let sharing: SharingRule = sharing.parse().expect("a scope");
     let operator = ScopePlan::new("", "m", "", SIZE);
     let scopes = Scopes::new(&operator, sharing, Tenants::new(2, 0.0));
     let mut rng = Rng::named(seed, &[]);
@@ -40,9 +40,9 @@ fn seen(seed: u64, sharing: &str, secret: u64) -> Vec<Row> {
         let tokens = 64 + 16 * rng.below(40) as u32;
         let system = Segment::Text { seed: 1, tokens: 48 };
         let prompt = vec![system, Segment::Text { seed: text, tokens }];
-        Recorded { at_ms, prompt, output_tokens: 1 + rng.below(30) as u32 }
+        TimedRequest { at_ms, prompt, output_tokens: 1 + rng.below(30) as u32 }
     };
-    let recorded: Vec<Recorded> = (0..REQUESTS).map(request).collect();
+    let recorded: Vec<TimedRequest> = (0..REQUESTS).map(request).collect();
     let trace = Arc::new(Trace::new(recorded, &scopes));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed, limit: None };
     let mut profile = profile(SIZE, Some(4_000));
@@ -65,7 +65,7 @@ fn seen(seed: u64, sharing: &str, secret: u64) -> Vec<Row> {
         tenant_quota: None,
     });
     let observers = Observers { rows: true, ..Observers::default() };
-    let workload = Workload::Trace(Replay::new(trace, pace));
+    let workload = Workload::Trace(TimedReplay::new(trace, pace));
     let mut outcome = run(&scenario, workload, observers).expect("a world that can be");
     let mut rows = outcome.recorder.take_rows();
     assert_eq!(rows.len() as u64, REQUESTS);

@@ -11,10 +11,10 @@ use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
 use warmpath_sim::{Group, Network, Observers, Outcome, Scenario};
 
-fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
+fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
     let scope = ScopePlan::new("", "", "", profile.block_size);
     let trace = Arc::new(Trace::new(requests, &scope));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
@@ -25,12 +25,12 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<Recorded>) -> Outcome {
         queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
-        handover: None,
+        kv_transfer: None,
         devices: None,
         network,
         seed: 0,
     };
-    let workload = Workload::Trace(Replay::new(trace, pace));
+    let workload = Workload::Trace(TimedReplay::new(trace, pace));
     warmpath_sim::run(&scenario, workload, Observers::default()).expect("a world that can be made")
 }
 
@@ -59,13 +59,13 @@ fn chunks_batches_and_hits_take_the_time_they_should() {
     let requests = vec![
         // Chunks of 1,000 and 500 tokens: 2.000 + 1.500 = first token at 3.500. Two more tokens at
         // 1.001 each would end at 5.502.
-        Recorded { at_ms: 0, prompt: vec![text(1, 1_500)], output_tokens: 3 },
+        TimedRequest { at_ms: 0, prompt: vec![text(1, 1_500)], output_tokens: 3 },
         // Comes at 4.000, in the first one's step to 4.501. The next step holds its 200 tokens and
         // one of the first's: 1.201, to 5.702. There the first one ends and this one's first token
         // comes, 1.702 after it was sent; its second takes 1.001 more: 2.703.
-        Recorded { at_ms: 4, prompt: vec![text(2, 200)], output_tokens: 2 },
+        TimedRequest { at_ms: 4, prompt: vec![text(2, 200)], output_tokens: 2 },
         // The first prompt and 100 tokens more: 15 blocks are there, 100 tokens take 1.100.
-        Recorded { at_ms: 10, prompt: vec![text(1, 1_500), text(3, 100)], output_tokens: 1 },
+        TimedRequest { at_ms: 10, prompt: vec![text(1, 1_500), text(3, 100)], output_tokens: 1 },
     ];
     let outcome = run(by_hand(), 0.0, requests);
     assert_eq!(
@@ -81,7 +81,7 @@ fn chunks_batches_and_hits_take_the_time_they_should() {
 
 #[test]
 fn a_hop_counts_four_times() {
-    let one = || vec![Recorded { at_ms: 0, prompt: vec![text(1, 1_000)], output_tokens: 1 }];
+    let one = || vec![TimedRequest { at_ms: 0, prompt: vec![text(1, 1_000)], output_tokens: 1 }];
     let near = latencies(&run(by_hand(), 0.0, one()))[0].1;
     let far = latencies(&run(by_hand(), 250.0, one()))[0].1;
     assert_eq!((near, far), (2_000, 3_000), "to the router, to the worker, and back");
@@ -91,8 +91,8 @@ fn a_hop_counts_four_times() {
 fn a_whole_prompt_that_is_cached_still_computes_one_block() {
     let prompt = || vec![text(1, 1_000)];
     let requests = vec![
-        Recorded { at_ms: 0, prompt: prompt(), output_tokens: 1 },
-        Recorded { at_ms: 100, prompt: prompt(), output_tokens: 1 },
+        TimedRequest { at_ms: 0, prompt: prompt(), output_tokens: 1 },
+        TimedRequest { at_ms: 100, prompt: prompt(), output_tokens: 1 },
     ];
     let outcome = run(by_hand(), 0.0, requests);
     // Nine of ten blocks, since the last token must be computed: 100 tokens, 1.100.
@@ -103,10 +103,10 @@ fn a_whole_prompt_that_is_cached_still_computes_one_block() {
 fn a_request_larger_than_any_worker_is_refused_and_counted() {
     let small = Profile { hbm_tokens: Some(1_000), ..by_hand() };
     let requests = vec![
-        Recorded { at_ms: 0, prompt: vec![text(1, 1_001)], output_tokens: 1 },
+        TimedRequest { at_ms: 0, prompt: vec![text(1, 1_001)], output_tokens: 1 },
         // Fits as a prompt, not with its answer.
-        Recorded { at_ms: 0, prompt: vec![text(2, 990)], output_tokens: 11 },
-        Recorded { at_ms: 0, prompt: vec![text(3, 990)], output_tokens: 10 },
+        TimedRequest { at_ms: 0, prompt: vec![text(2, 990)], output_tokens: 11 },
+        TimedRequest { at_ms: 0, prompt: vec![text(3, 990)], output_tokens: 10 },
     ];
     let outcome = run(small, 0.0, requests);
     let figures =

@@ -75,14 +75,14 @@ fn peers_give_what_they_hold() {
     assert!(pulled.hit_rate_by_tier[5] > 0.0, "something came from a peer");
     assert!(pulled.ttft_s.mean < alone.ttft_s.mean * 1.02);
     let fetched = total(&outcome, |engine| engine.fetched_blocks);
-    let lent: u64 = outcome.loans.iter().map(|loan| loan.blocks).sum();
-    assert!(fetched > 0 && lent >= fetched, "{lent} lent and {fetched} fetched");
+    let sent: u64 = outcome.peer_sends.iter().map(|sends| sends.blocks).sum();
+    assert!(fetched > 0 && sent >= fetched, "{sent} sent and {fetched} fetched");
     // A link that is shared is busy for as long as its blocks would take one after the other.
     let mut profile = profile(16, None);
     profile.peers = Some(peer_link(500.0));
-    for loan in &outcome.loans {
-        let alone = loan.blocks as f64 * profile.block_bytes() / 40.0;
-        let busy = loan.sending.as_nanos() as f64;
+    for sends in &outcome.peer_sends {
+        let alone = sends.blocks as f64 * profile.block_bytes() / 40.0;
+        let busy = sends.sending.as_nanos() as f64;
         assert!((busy - alone).abs() <= alone * 0.001 + 1.0, "{busy} ns busy, {alone} of work");
     }
 }

@@ -11,10 +11,10 @@ use warmpath_core::id::TenantId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::rng::{Rng, hash_words};
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::sharing::{Scopes, Sharing, Tenants};
+use warmpath_core::sharing::{Scopes, SharingRule, Tenants};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
-use warmpath_core::workload::trace::{Pace, Recorded, Replay, Trace};
+use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
 use warmpath_sim::{Observers, run};
 
 const SIZE: u32 = 16;
@@ -25,7 +25,7 @@ const REQUESTS: u64 = 600;
 /// themselves. It comes back to 16 texts; its neighbour to one, or each time to a new one.
 fn hit_rate(seed: u64, fill: Fill, tenant_quota: Option<f64>, floods: bool) -> f64 {
     let operator = ScopePlan::new("", "m", "", SIZE);
-    let sharing: Sharing = "tenant+public".parse().expect("a scope");
+    let sharing: SharingRule = "tenant+public".parse().expect("a scope");
     let scopes = Scopes::new(&operator, sharing, Tenants::new(2, 0.0));
     let mut rng = Rng::named(seed, &[]);
     let request = |id| {
@@ -34,9 +34,9 @@ fn hit_rate(seed: u64, fill: Fill, tenant_quota: Option<f64>, floods: bool) -> f
         let (drawn, fresh) = (rng.below(16), if floods { id } else { 0 });
         let text = hash_words(&[seed, if is_victims { drawn } else { 100 + fresh }]);
         let prompt = vec![Segment::Text { seed: text, tokens: 1_000 }];
-        Recorded { at_ms: id * 100, prompt, output_tokens: 2 }
+        TimedRequest { at_ms: id * 100, prompt, output_tokens: 2 }
     };
-    let recorded: Vec<Recorded> = (0..REQUESTS).map(request).collect();
+    let recorded: Vec<TimedRequest> = (0..REQUESTS).map(request).collect();
     let trace = Arc::new(Trace::new(recorded, &scopes));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed, limit: None };
     let mut profile = profile(SIZE, Some(2_500));
@@ -48,7 +48,7 @@ fn hit_rate(seed: u64, fill: Fill, tenant_quota: Option<f64>, floods: bool) -> f
     let spec = PoolSpec { tokens, gb_s: 50.0, store_gb_s: 50.0, eviction, tenant_quota };
     scenario.pool = Some(spec);
     let observers = Observers { rows: true, ..Observers::default() };
-    let workload = Workload::Trace(Replay::new(trace, pace));
+    let workload = Workload::Trace(TimedReplay::new(trace, pace));
     let mut outcome = run(&scenario, workload, observers).expect("a world that can be");
     let mut rows = outcome.recorder.take_rows();
     rows.retain(|row| row.tenant == VICTIM);

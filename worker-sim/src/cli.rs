@@ -8,8 +8,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_launch::listen::ListenArgs;
 use warmpath_launch::profiles;
@@ -20,33 +20,36 @@ use warmpath_worker_sim::WorkerConfig;
 #[derive(Parser, Debug)]
 #[command(version)]
 pub struct Cli {
-    /// A TOML file. Each flag below has a field of the same name
+    /// A TOML file with the settings (docs/reference/worker.md); a flag wins over the file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// The worker's name in logs and metrics
+    /// The worker's name in logs and metrics [default: worker]
     #[arg(long)]
     name: Option<String>,
-    /// The model that it reports
+    /// The model that it reports [default: simulated]
     #[arg(long)]
     model: Option<String>,
-    /// The hardware and engine to simulate
+    /// The profile of the hardware and engine to simulate: a name or a TOML file; required here or
+    /// in the settings file
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<PathBuf>,
-    /// HBM for KV, in tokens [default: the profile's]
+    /// HBM for KV, in tokens, or "unlimited" [default: the profile's]
     #[arg(long, value_name = "N|unlimited")]
     hbm_tokens: Option<HbmTokens>,
-    /// Tokens per KV block [default: the profile's]
+    /// Tokens per KV block, 1 to 65536 [default: the profile's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// The pool that it shares with other workers; for a profile with a [pool]
+    /// The pool that it shares with other workers, http://host:port; required if the profile has a
+    /// [pool]
     #[arg(long, value_name = "URL")]
     pool: Option<String>,
-    /// The worker's role: prefill, decode or both. prefill and decode need [handover] in the file
+    /// The worker's role: prefill, decode or both. prefill and decode need [kv_transfer] in the file
+    /// [default: both]
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
-    /// Model seconds per second of the wall clock
+    /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
 }
@@ -86,7 +89,8 @@ struct File {
     profile: Option<Source>,
     pool: Option<String>,
     role: Option<Role>,
-    handover: Option<HandoverLink>,
+    #[serde(alias = "handover")]
+    kv_transfer: Option<KvTransferLink>,
     speedup: Option<f64>,
     flush_ms: Option<u64>,
     report_interval_ms: Option<u64>,
@@ -169,7 +173,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.model, cli.model.or(file.model));
     config.pool = cli.pool.or(file.pool);
     set(&mut config.role, cli.role.or(file.role));
-    config.handover = file.handover;
+    config.kv_transfer = file.kv_transfer;
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     set(&mut config.flush_ms, file.flush_ms);
     set(&mut config.report_interval_ms, file.report_interval_ms);

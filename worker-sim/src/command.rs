@@ -1,7 +1,7 @@
 //! What the engine's thread is told, and what it says of an answer. No protocol is named here.
 
 use crate::feed::FeedItem;
-use crate::lend::Reply;
+use crate::sending::Reply;
 use smallvec::SmallVec;
 use std::time::Instant as WallInstant;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,9 +29,9 @@ pub enum Command {
     /// Blocks that the engine asked for are here at `due`, or will not come.
     Fetched { id: TransferId, due: Result<Instant, FetchError> },
     /// A peer asks for blocks.
-    Lend { run: BlockRun, reply: Reply },
+    ServeFetch { run: BlockRun, reply: Reply },
     /// The decode worker pulls the KV of a prompt that was computed here.
-    HandOver { name: String, tokens: u32, reply: Reply },
+    SendKv { name: String, tokens: u32, reply: Reply },
     /// No decode worker will pull it.
     Release(String),
     /// The KV of a prompt that a prefill worker computed is here at that instant, or will not come.

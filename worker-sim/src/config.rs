@@ -1,8 +1,8 @@
 //! What a worker is made of. As TOML, unknown fields are errors.
 
 use serde::{Deserialize, Serialize};
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::{Profile, ProfileError};
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolError;
 use warmpath_proto::pool::Agreement;
@@ -26,7 +26,7 @@ pub struct WorkerConfig {
     pub role: Role,
     /// The link for KV transfers between prefill and decode workers.
     #[serde(default)]
-    pub handover: Option<HandoverLink>,
+    pub kv_transfer: Option<KvTransferLink>,
     /// Model seconds per second of the wall clock. All processes of a run have the same.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
@@ -91,7 +91,7 @@ impl WorkerConfig {
             profile,
             pool: None,
             role: Role::Both,
-            handover: None,
+            kv_transfer: None,
             speedup: default_speedup(),
             flush_ms: default_flush_ms(),
             report_interval_ms: default_report_interval_ms(),
@@ -122,22 +122,24 @@ impl WorkerConfig {
             }
         }
         self.profile.check()?;
-        if let Some(link) = &self.handover {
-            link.check().map_err(ConfigError::Handover)?;
+        if let Some(link) = &self.kv_transfer {
+            link.check().map_err(ConfigError::KvTransfer)?;
         }
-        if !self.role.is_both() && self.handover.is_none() {
+        if !self.role.is_both() && self.kv_transfer.is_none() {
             let why = format!(
-                "{}, but there is no [handover], expected the link that KV goes over",
+                "{}, but there is no [kv_transfer], expected the link for KV transfers",
                 self.role.name()
             );
             return err("role", why);
         }
         match (&self.pool, self.profile.pool) {
             (None, Some(_)) => {
-                err("pool", "missing, the profile has a [pool]: expected http://host:port".into())
+                let why = "missing, expected http://host:port because the profile has a [pool]";
+                err("pool", why.to_owned())
             }
             (Some(_), None) => {
-                err("pool", "the profile has no [pool], expected its link to the pool there".into())
+                let why = "the profile has no [pool], expected a profile with its link to the pool";
+                err("pool", why.to_owned())
             }
             (Some(url), Some(_)) if !url.starts_with("http://") => {
                 err("pool", format!("'{url}', expected http://host:port"))
@@ -159,7 +161,7 @@ impl ConfigError {
             Self::Field { field, why } => ((*field).to_owned(), why),
             Self::Profile(error) => (format!("profile.{}", error.field), &error.why),
             Self::Pool(error) => (format!("pool.{}", error.field), &error.why),
-            Self::Handover(error) => (error.field.to_owned(), &error.why),
+            Self::KvTransfer(error) => (error.field.to_owned(), &error.why),
         }
     }
 }
@@ -172,7 +174,7 @@ pub enum ConfigError {
     #[error("profile.{0}")]
     Profile(#[from] ProfileError),
     #[error("{0}")]
-    Handover(ProfileError),
+    KvTransfer(ProfileError),
     #[error("pool.{0}")]
     Pool(#[from] PoolError),
 }
@@ -221,7 +223,7 @@ pub mod tests {
         let error = check(|config| config.flush_ms = 0).unwrap_err();
         assert_eq!(error, "flush_ms: 0, expected 1 to 3600000 ms");
         let error = check(|config| config.role = Role::Decode).unwrap_err();
-        assert!(error.starts_with("role: decode, but there is no [handover]"), "{error}");
+        assert!(error.starts_with("role: decode, but there is no [kv_transfer]"), "{error}");
         let error = check(|config| config.profile.block_size = 0).unwrap_err();
         assert_eq!(error, "profile.block_size: 0, expected 1 to 65536 tokens");
     }

@@ -7,9 +7,9 @@ use crate::command::{Command, End, How, Progress};
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, Intervals};
 use crate::holding::Holding;
-use crate::lend::Sending;
 use crate::metrics::WorkerMetrics;
 use crate::remote::Outbox;
+use crate::sending::Sending;
 use crate::turns::{self, Timed};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::Sender;
@@ -44,7 +44,7 @@ struct Driver {
     outbox: Outbox,
     /// Blocks on their way here, by the instant they arrive.
     arriving: BTreeSet<(Instant, TransferId)>,
-    lending: Sending,
+    serving: Sending,
     holding: Holding,
     /// KV on its way here from prefill workers, by the instant it arrives.
     landing: BTreeSet<(Instant, RequestId)>,
@@ -69,7 +69,7 @@ pub fn start(
     };
     let driver = Driver {
         engine: Engine::new(WorkerId(0), epoch, config.profile.clone())
-            .with_role(config.role, config.handover),
+            .with_role(config.role, config.kv_transfer),
         clock,
         now: Instant::START,
         outputs: Vec::new(),
@@ -79,7 +79,7 @@ pub fn start(
         feed: Feed::new(WallInstant::now(), intervals),
         outbox,
         arriving: BTreeSet::new(),
-        lending: Sending::default(),
+        serving: Sending::default(),
         holding: Holding::default(),
         landing: BTreeSet::new(),
         moved: HashMap::new(),
@@ -120,7 +120,7 @@ impl Timed for Driver {
             self.landing.remove(&(at, id));
             let at = at.max(self.now);
             self.engine.step(at, &mut self.outputs);
-            self.engine.on_handover(at, id, Ok(()));
+            self.engine.kv_transfer_ended(at, id, Ok(()));
             self.now = at;
         }
         self.engine.step(now, &mut self.outputs);
@@ -169,16 +169,17 @@ impl Timed for Driver {
             Command::Fetched { id, due: Err(error) } => {
                 self.engine.on_transfer(now, id, Err(error))
             }
-            Command::Lend { run, reply } => {
+            Command::ServeFetch { run, reply } => {
                 let engine = &mut self.engine;
                 let blocks = run.len();
-                let lent = self.lending.begin(now, reply, |key| engine.lend(now, key, &run));
-                self.metrics.lent(if lent { blocks } else { 0 });
+                let served =
+                    self.serving.begin(now, reply, |key| engine.serve_fetch(now, key, &run));
+                self.metrics.sent_to_peers(if served { blocks } else { 0 });
             }
-            Command::HandOver { name, tokens, reply } => {
+            Command::SendKv { name, tokens, reply } => {
                 let engine = &mut self.engine;
-                let begin = |id| engine.hand_over(now, id, WorkerId(0), tokens);
-                self.holding.hand_over(now, &name, reply, begin);
+                let begin = |id| engine.send_kv(now, id, WorkerId(0), tokens);
+                self.holding.send_kv(now, &name, reply, begin);
             }
             Command::Release(name) => {
                 if let Some(id) = self.holding.release(&name) {
@@ -186,15 +187,15 @@ impl Timed for Driver {
                 }
             }
             Command::Handed { id, came: Ok((due, moved)) } => {
-                self.metrics.handovers.ended(Some(moved));
+                self.metrics.kv_transfers.ended(Some(moved));
                 if self.streams.contains_key(&id) {
                     self.moved.insert(id, moved);
                     self.landing.insert((due.max(now), id));
                 }
             }
             Command::Handed { id, came: Err(error) } => {
-                self.metrics.handovers.ended(None);
-                self.engine.on_handover(now, id, Err(error));
+                self.metrics.kv_transfers.ended(None);
+                self.engine.kv_transfer_ended(now, id, Err(error));
             }
             Command::Watch(watcher) => {
                 self.engine.announce(now, &mut self.outputs);
@@ -269,7 +270,7 @@ impl Driver {
                 Output::Admitted { .. } => {}
                 Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
                 Output::Put { run, owner, .. } => self.outbox.put(run, owner),
-                Output::Lent { at, key } => self.lending.end(at, key),
+                Output::FetchServed { at, key } => self.serving.end(at, key),
                 Output::Prefilled { id, cached_tokens, hit, .. } => {
                     self.holding.computed(id, &self.engine);
                     if let Some(stream) = self.streams.remove(&id) {
@@ -278,7 +279,7 @@ impl Driver {
                     }
                 }
                 Output::Pull { at, id, tokens, .. } => self.outbox.pull(at, id, tokens),
-                Output::HandedOver { at, id, .. } => self.holding.left(at, id),
+                Output::KvSent { at, id, .. } => self.holding.left(at, id),
             }
         }
         self.outputs = outputs;
@@ -302,7 +303,7 @@ impl Driver {
 
     fn is_drained(&self) -> bool {
         let is_done = || {
-            let sends = !self.lending.is_empty() || self.holding.is_wanted(&self.engine);
+            let sends = !self.serving.is_empty() || self.holding.is_wanted(&self.engine);
             self.engine.is_idle() && !sends
         };
         self.drain_until.is_some_and(|until| until <= WallInstant::now() || is_done())

@@ -3,7 +3,7 @@
 //!
 //! An error here never fails a request: KV that does not come is computed.
 
-use crate::lend::Reply;
+use crate::sending::Reply;
 use std::collections::HashMap;
 use warmpath_core::engine::{Engine, FetchError};
 use warmpath_core::id::RequestId;
@@ -46,7 +46,7 @@ impl Holding {
     }
 
     /// Begins to send the KV that is held under a name.
-    pub fn hand_over(
+    pub fn send_kv(
         &mut self,
         now: Instant,
         name: &str,

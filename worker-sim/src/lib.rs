@@ -5,7 +5,7 @@
 //! - `submit`, `answer`, `refusal`: a request's way to the engine and back, in no protocol's terms.
 //! - `worker`: what all fronts of one worker share.
 //! - `command`, `driver`: the engine on a thread of its own. `turns`: how that thread keeps time.
-//! - `holding`: prompts that are computed here for decode workers. `lend`: blocks that are sent on
+//! - `holding`: prompts that are computed here for decode workers. `sending`: blocks that are sent on
 //!   request.
 //! - `remote`: what this worker gets from pools, peers and prefill workers. `recent`: the ones that
 //!   it remembers.
@@ -23,13 +23,13 @@ mod epoch;
 mod feed;
 mod front;
 mod holding;
-mod lend;
 mod lifecycle;
 mod metrics;
 pub mod pool;
 mod recent;
 mod refusal;
 mod remote;
+mod sending;
 mod serve_error;
 mod server;
 mod submit;
@@ -40,5 +40,3 @@ pub use config::WorkerConfig;
 pub use metrics::install_metrics;
 pub use serve_error::ServeError;
 pub use server::serve;
-/// At its old path until every crate names it at the new one.
-pub use warmpath_launch::profiles;

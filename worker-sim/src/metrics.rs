@@ -1,12 +1,12 @@
 //! The metrics, with vLLM's own names: dashboards and endpoint pickers made for vLLM work with a
 //! simulated worker. Times are in model seconds; only the driver's lateness is in wall seconds.
 
-mod handover;
+mod kv_transfer;
 mod shared;
 
 use crate::config::WorkerConfig;
 use crate::feed::Feed;
-use handover::HandoverMetrics;
+use kv_transfer::KvTransferMetrics;
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
@@ -90,7 +90,7 @@ fn describe() {
     describe_counter!("warmpath_worker_kv_events_total", "Store changes announced");
     describe_counter!("warmpath_worker_watchers_dropped_total", "Feeds whose reader fell behind");
     shared::describe();
-    handover::describe();
+    kv_transfer::describe();
 }
 
 struct Begun {
@@ -135,8 +135,8 @@ pub struct WorkerMetrics {
     batches: Counter,
     events: Counter,
     lagging: Counter,
-    lent: Counter,
-    pub handovers: HandoverMetrics,
+    sent_to_peers: Counter,
+    pub kv_transfers: KvTransferMetrics,
 }
 
 impl std::fmt::Debug for WorkerMetrics {
@@ -187,8 +187,8 @@ impl WorkerMetrics {
             batches: counted("warmpath_worker_kv_batches_total"),
             events: counted("warmpath_worker_kv_events_total"),
             lagging: counted("warmpath_worker_watchers_dropped_total"),
-            lent: shared::lent(&config.name),
-            handovers: HandoverMetrics::new(config),
+            sent_to_peers: shared::sent_to_peers(&config.name),
+            kv_transfers: KvTransferMetrics::new(config),
         }
     }
 
@@ -222,8 +222,8 @@ impl WorkerMetrics {
     }
 
     /// A peer asked for blocks.
-    pub fn lent(&self, blocks: u32) {
-        self.lent.increment(u64::from(blocks));
+    pub fn sent_to_peers(&self, blocks: u32) {
+        self.sent_to_peers.increment(u64::from(blocks));
     }
 
     /// How late the driver's thread was for an instant that was due.
@@ -267,10 +267,10 @@ impl WorkerMetrics {
             }
             // Counted in other places.
             Output::Fetch { .. }
-            | Output::Lent { .. }
+            | Output::FetchServed { .. }
             | Output::Put { .. }
             | Output::Pull { .. }
-            | Output::HandedOver { .. } => {}
+            | Output::KvSent { .. } => {}
             Output::Kv { batch, .. } => {
                 self.batches.increment(1);
                 self.events.increment(batch.events.len() as u64);

@@ -49,9 +49,10 @@ pub async fn submit(worker: &Arc<WorkerState>, accepted: Accepted) -> Result<Ans
 fn check_transfer(worker: &WorkerState, accepted: &Accepted) -> Result<(), Refusal> {
     let refuse = |field, why| Err(Refusal::Field { field, why });
     match &accepted.transfer {
-        Some(_) if worker.config.handover.is_none() => {
-            refuse("kv.kv_transfer_params", "this worker has no [handover]")
-        }
+        Some(_) if worker.config.kv_transfer.is_none() => refuse(
+            "kv.kv_transfer_params",
+            "given to a worker with no [kv_transfer], expected none",
+        ),
         Some(Transfer::Compute) if accepted.request_id.is_empty() => {
             refuse("request_id", "missing, expected the name to hold the prompt under")
         }

@@ -3,9 +3,9 @@
 
 use crate::command::Command;
 use crate::config::WorkerConfig;
-use crate::lend::Reply;
 use crate::refusal::Refusal;
 use crate::remote::{Puller, Remote};
+use crate::sending::Reply;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -136,7 +136,7 @@ fn a_pool_says_in_one_line_what_is_wrong_and_serves_until_it_is_told_to_stop() {
     // A worker says that it lacks one.
     let output = worker(folder.path(), &["--profile", "sharing.toml"]).output().unwrap();
     let line = complaint(&output);
-    assert_eq!(line, "pool: missing, the profile has a [pool]: expected http://host:port");
+    assert_eq!(line, "pool: missing, expected http://host:port because the profile has a [pool]");
 }
 
 fn serves_and_stops(mut command: Command) {

@@ -16,7 +16,7 @@ use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::{TokenSource, Work};
 use warmpath_core::time::Instant;
 use warmpath_core::tokens::Segment;
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 fn work(id: u64, seed: u64, tokens: u32) -> Work {
     let text = [Segment::Text { seed, tokens }, Segment::Answer { tokens: 1 }];

@@ -151,12 +151,12 @@ async fn a_peer_lends_what_a_router_named() {
     hinted.kv_hints = Some(hints::to_wire("r", vec![hint.to_action()]));
     let all = responses(second.inference(), hinted).await.unwrap();
     assert_eq!(found(&all).by_origin[5], 0);
-    let mut lender = PoolClient::new(first.channel.clone());
-    let refused = lender.lookup(LookupRequest::default()).await.unwrap_err();
+    let mut client = PoolClient::new(first.channel.clone());
+    let refused = client.lookup(LookupRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
 }
 
-/// What it lends takes 0.3 s to send.
+/// What it sends takes 0.3 s to send.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_drains_ends_its_loans_and_begins_none() {
     let mut config = sharing(None);
@@ -168,11 +168,11 @@ async fn a_worker_that_drains_ends_its_loans_and_begins_none() {
     let worker = Worker::start(config).await;
     let _ = responses(worker.inference(), request(7, 1_600, 4)).await.unwrap();
     let get = || {
-        let mut lender = PoolClient::new(worker.channel.clone());
+        let mut client = PoolClient::new(worker.channel.clone());
         let asked = GetRequest { agreement: agreement.clone(), blocks: Some(blocks.clone()) };
-        tokio::spawn(async move { within(lender.get(asked)).await })
+        tokio::spawn(async move { within(client.get(asked)).await })
     };
-    let loan = get();
+    let fetch = get();
     tokio::time::sleep(Duration::from_millis(50)).await;
     worker.stop.send_replace(true);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -181,8 +181,8 @@ async fn a_worker_that_drains_ends_its_loans_and_begins_none() {
         (refused.code(), refused.message()),
         (Code::Unavailable, "worker 'worker' is draining")
     );
-    let lent = loan.await.unwrap().expect("what was begun is sent").into_inner();
-    assert_eq!(lent.checksum.unwrap().blocks, 100);
+    let sent = fetch.await.unwrap().expect("what was begun is sent").into_inner();
+    assert_eq!(sent.checksum.unwrap().blocks, 100);
     within(worker.served).await.unwrap().unwrap();
 }
 
@@ -201,7 +201,7 @@ async fn a_pool_that_is_something_else_is_not_used() {
     };
     let refused = pool.client().lookup(lookup).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert_eq!(refused.message(), "block size is 16 there, here it is 32");
+    assert_eq!(refused.message(), "block size: '16', expected '32'");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

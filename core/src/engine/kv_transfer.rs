@@ -5,10 +5,10 @@
 //!
 //! A transfer is counted in tokens, because the last block may be partly filled. A failed transfer
 //! is a cache miss, not an error: the decode worker computes the prompt.
-use super::handover::{HandoverLink, HandoverStats};
 use super::output::{FetchError, Output, SubmitError};
-use super::sequence::{Handover, SeqKey, Sequence};
+use super::sequence::{KvTransfer, SeqKey, Sequence};
 use super::store::Offer;
+use super::transfers::{KvTransferLink, KvTransferStats};
 use super::worker::Engine;
 use crate::event::{DecodeCost, Role};
 use crate::id::{RequestId, WorkerId};
@@ -18,8 +18,8 @@ use crate::time::Instant;
 impl Engine {
     /// Sets the worker's role, and the link of its KV transfers.
     #[must_use]
-    pub fn with_role(mut self, role: Role, link: Option<HandoverLink>) -> Self {
-        (self.handovers.role, self.handovers.link) = (role, link);
+    pub fn with_role(mut self, role: Role, link: Option<KvTransferLink>) -> Self {
+        (self.kv_transfers.role, self.kv_transfers.link) = (role, link);
         self
     }
 
@@ -49,58 +49,63 @@ impl Engine {
         work: Work,
         from: WorkerId,
     ) -> Result<(), SubmitError> {
-        self.accept(now, work, |sequence| sequence.handover = Handover::From(from))
+        self.accept(now, work, |sequence| sequence.kv_transfer = KvTransfer::From(from))
     }
 
     /// Starts to send the KV of `tokens` prompt tokens to the decode worker `to`. An
-    /// [`Output::HandedOver`] reports when they have left and are no longer held.
+    /// [`Output::KvSent`] reports when they have left and are no longer held.
     ///
     /// # Errors
     /// [`FetchError::Missing`] if the KV is not held here, or is already under way.
-    pub fn hand_over(
+    pub fn send_kv(
         &mut self,
         now: Instant,
         id: RequestId,
         to: WorkerId,
         tokens: u32,
     ) -> Result<(), FetchError> {
-        if !self.handovers.holds(id) || self.handovers.destinations.contains_key(&id) {
+        if !self.kv_transfers.holds(id) || self.kv_transfers.destinations.contains_key(&id) {
             return Err(FetchError::Missing);
         }
-        self.handovers.cancel_expiry(id);
-        self.handovers.destinations.insert(id, to);
-        let bytes = self.profile.handover_bytes(tokens);
-        self.handovers.sending.start(now, id, bytes as f64 / self.handovers.link().gb_s);
-        self.handovers.stats.tokens += u64::from(tokens);
-        self.handovers.stats.bytes += bytes;
+        self.kv_transfers.cancel_expiry(id);
+        self.kv_transfers.destinations.insert(id, to);
+        let bytes = self.profile.kv_transfer_bytes(tokens);
+        self.kv_transfers.sending.start(now, id, bytes as f64 / self.kv_transfers.link().gb_s);
+        self.kv_transfers.stats.tokens += u64::from(tokens);
+        self.kv_transfers.stats.bytes += bytes;
         Ok(())
     }
 
     /// Whether this worker holds the KV of a request for a decode worker.
     pub fn holds(&self, id: RequestId) -> bool {
-        self.handovers.holds(id)
+        self.kv_transfers.holds(id)
     }
 
     /// Ends a KV transfer to this worker. Ignores one that has already timed out.
-    pub fn on_handover(&mut self, now: Instant, id: RequestId, result: Result<(), FetchError>) {
-        if !self.handovers.stop_waiting(id) {
+    pub fn kv_transfer_ended(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        result: Result<(), FetchError>,
+    ) {
+        if !self.kv_transfers.stop_waiting(id) {
             return;
         }
         // The sequence may have ended without it: a fetch failed, and it computed its prompt.
         let Some(&key) = self.ids.get(&id) else { return };
-        self.handovers.stats.failed += u64::from(result.is_err());
+        self.kv_transfers.stats.failed += u64::from(result.is_err());
         self.scheduler.kv_transfer_ended(now, key, result.is_ok());
         self.interrupt(now);
     }
 
     /// Releases the KV held for a request, and ends the wait for its transfer.
-    pub(super) fn drop_handover(&mut self, now: Instant, id: RequestId) {
-        self.handovers.stop_waiting(id);
+    pub(super) fn drop_held_kv(&mut self, now: Instant, id: RequestId) {
+        self.kv_transfers.stop_waiting(id);
         // KV under way is released when it has left.
-        if !self.handovers.destinations.contains_key(&id)
-            && let Some(lease) = self.handovers.held.remove(&id)
+        if !self.kv_transfers.destinations.contains_key(&id)
+            && let Some(lease) = self.kv_transfers.held.remove(&id)
         {
-            self.handovers.cancel_expiry(id);
+            self.kv_transfers.cancel_expiry(id);
             self.store.release(lease);
             self.retry_admission(now);
         }
@@ -109,9 +114,9 @@ impl Engine {
     /// Reports the KV transfers that newly admitted sequences need.
     pub(super) fn announce_pulls(&mut self, at: Instant, out: &mut Vec<Output>) {
         for (id, from, tokens) in self.scheduler.take_pulls() {
-            let deadline = at + self.handovers.link().timeout();
-            self.handovers.awaited.insert(id, deadline);
-            self.handovers.deadlines.insert((deadline, id));
+            let deadline = at + self.kv_transfers.link().timeout();
+            self.kv_transfers.awaited.insert(id, deadline);
+            self.kv_transfers.deadlines.insert((deadline, id));
             out.push(Output::Pull { at, id, from, tokens });
         }
     }
@@ -121,30 +126,32 @@ impl Engine {
         let &mut Sequence { cached_tokens, hit, .. } = self.scheduler.get_mut(key);
         let (id, lease) = self.scheduler.remove(key);
         self.ids.remove(&id);
-        let until = at + self.handovers.link().hold();
-        self.handovers.held.insert(id, lease.expect("the lease of a computed prompt"));
-        self.handovers.expiries.insert(id, until);
-        self.handovers.expiry_order.insert((until, id));
+        let until = at + self.kv_transfers.link().hold();
+        self.kv_transfers.held.insert(id, lease.expect("the lease of a computed prompt"));
+        self.kv_transfers.expiries.insert(id, until);
+        self.kv_transfers.expiry_order.insert((until, id));
         out.push(Output::Prefilled { id, at, cached_tokens, hit });
     }
 
     /// Does the KV transfers' part of a step.
-    pub(super) fn step_handovers(&mut self, now: Instant, out: &mut Vec<Output>) {
-        while let Some((at, id)) = self.handovers.sending.pop_ended(now) {
-            let lease = self.handovers.held.remove(&id).expect("the held KV of a transfer");
+    pub(super) fn step_kv_transfers(&mut self, now: Instant, out: &mut Vec<Output>) {
+        while let Some((at, id)) = self.kv_transfers.sending.pop_ended(now) {
+            let lease = self.kv_transfers.held.remove(&id).expect("the held KV of a transfer");
             let to =
-                self.handovers.destinations.remove(&id).expect("the destination of a transfer");
+                self.kv_transfers.destinations.remove(&id).expect("the destination of a transfer");
             self.store.release(lease);
-            out.push(Output::HandedOver { at, id, to });
+            out.push(Output::KvSent { at, id, to });
             self.retry_admission(at);
         }
-        while let Some(&(_, id)) = self.handovers.expiry_order.first().filter(|&&(at, _)| at <= now)
+        while let Some(&(_, id)) =
+            self.kv_transfers.expiry_order.first().filter(|&&(at, _)| at <= now)
         {
-            self.handovers.stats.expired += 1;
-            self.drop_handover(now, id);
+            self.kv_transfers.stats.expired += 1;
+            self.drop_held_kv(now, id);
         }
-        while let Some(&(_, id)) = self.handovers.deadlines.first().filter(|&&(at, _)| at <= now) {
-            self.on_handover(now, id, Err(FetchError::Late));
+        while let Some(&(_, id)) = self.kv_transfers.deadlines.first().filter(|&&(at, _)| at <= now)
+        {
+            self.kv_transfer_ended(now, id, Err(FetchError::Late));
         }
     }
 
@@ -156,17 +163,17 @@ impl Engine {
     }
 
     /// Counts of KV transfers since the engine started.
-    pub fn handover_stats(&self) -> HandoverStats {
-        HandoverStats {
-            sending: self.handovers.sending.busy(),
-            wait: self.scheduler.handover_wait,
-            ..self.handovers.stats
+    pub fn kv_transfer_stats(&self) -> KvTransferStats {
+        KvTransferStats {
+            sending: self.kv_transfers.sending.busy(),
+            wait: self.scheduler.kv_transfer_wait,
+            ..self.kv_transfers.stats
         }
     }
 
     /// A decode worker's costs, for a router; None for other roles.
     pub(super) fn decode_cost(&self) -> Option<DecodeCost> {
-        let link = self.handovers.link.filter(|_| self.handovers.role == Role::Decode)?;
+        let link = self.kv_transfers.link.filter(|_| self.kv_transfers.role == Role::Decode)?;
         Some(self.profile.decode_cost(&link))
     }
 }

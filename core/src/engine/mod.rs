@@ -14,13 +14,12 @@
 //! the [`physics`] of a step's time.
 
 mod front_end;
-pub mod handover;
 mod heat;
 mod iteration;
 mod kv_transfer;
-mod loans;
 mod output;
 mod peer_fetch;
+mod peer_sends;
 pub mod physics;
 pub mod profile;
 mod scheduler;
@@ -28,8 +27,9 @@ mod sequence;
 mod status;
 pub mod store;
 pub mod tiers;
+pub mod transfers;
 mod worker;
 
-pub use loans::LoanStats;
-pub use output::{EngineStats, FetchError, LoanKey, Output, SubmitError};
+pub use output::{EngineStats, FetchError, FetchKey, Output, SubmitError};
+pub use peer_sends::PeerSendStats;
 pub use worker::Engine;

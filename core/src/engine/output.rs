@@ -49,11 +49,11 @@ pub enum Output {
         /// Cached blocks at its first admission, by origin.
         hit: Hit,
     },
-    /// This worker needs the KV of a prompt from the prefill worker ([`Engine::hand_over`]). Answer
-    /// with [`Engine::on_handover`].
+    /// This worker needs the KV of a prompt from the prefill worker ([`Engine::send_kv`]). Answer
+    /// with [`Engine::kv_transfer_ended`].
     ///
-    /// [`Engine::hand_over`]: super::Engine::hand_over
-    /// [`Engine::on_handover`]: super::Engine::on_handover
+    /// [`Engine::send_kv`]: super::Engine::send_kv
+    /// [`Engine::kv_transfer_ended`]: super::Engine::kv_transfer_ended
     Pull {
         /// When.
         at: Instant,
@@ -65,7 +65,7 @@ pub enum Output {
         tokens: u32,
     },
     /// The KV of a prompt has left for its decode worker, and is no longer held.
-    HandedOver {
+    KvSent {
         /// When.
         at: Instant,
         /// The request.
@@ -98,19 +98,19 @@ pub enum Output {
         /// Their owner; None: no tenant.
         owner: Option<Owner>,
     },
-    /// Blocks that a peer fetched have left ([`Engine::lend`]).
+    /// Blocks that a peer fetched have left ([`Engine::serve_fetch`]).
     ///
-    /// [`Engine::lend`]: super::Engine::lend
-    Lent {
+    /// [`Engine::serve_fetch`]: super::Engine::serve_fetch
+    FetchServed {
         /// When.
         at: Instant,
         /// The fetch.
-        key: LoanKey,
+        key: FetchKey,
     },
 }
 
 /// One fetch: the worker that asked, and its transfer.
-pub type LoanKey = (WorkerId, TransferId);
+pub type FetchKey = (WorkerId, TransferId);
 
 /// Why a fetch or a KV transfer failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 //! A failed fetch is a cache miss, not an error: the engine computes the blocks. Every fetch ends
 //! at the latest after the profile's timeout.
 
-use super::loans::LoanStats;
-use super::output::{FetchError, LoanKey, Output};
+use super::output::{FetchError, FetchKey, Output};
+use super::peer_sends::PeerSendStats;
 use super::worker::Engine;
 use crate::block::BlockRun;
 use crate::id::TransferId;
@@ -48,34 +48,39 @@ impl Engine {
         }
     }
 
-    /// Starts to send blocks to a peer. The engine holds them until an [`Output::Lent`] reports
+    /// Starts to send blocks to a peer. The engine holds them until an [`Output::FetchServed`] reports
     /// that they have left.
     ///
     /// # Errors
     /// [`FetchError::Missing`] if any of the blocks is not cached, or the profile has no peer link.
-    pub fn lend(&mut self, now: Instant, key: LoanKey, run: &BlockRun) -> Result<(), FetchError> {
+    pub fn serve_fetch(
+        &mut self,
+        now: Instant,
+        key: FetchKey,
+        run: &BlockRun,
+    ) -> Result<(), FetchError> {
         if self.profile.peers.is_none() {
             return Err(FetchError::Missing);
         }
-        let lease = self.store.lend(run).ok_or(FetchError::Missing)?;
-        let work = f64::from(run.len()) * self.profile.lend_ns_per_block();
-        self.loans.lent_blocks += u64::from(run.len());
-        self.loans.link.start(now, key, work);
-        self.loans.leases.insert(key, lease);
+        let lease = self.store.lease_run(run).ok_or(FetchError::Missing)?;
+        let work = f64::from(run.len()) * self.profile.peer_send_ns_per_block();
+        self.peer_sends.sent_blocks += u64::from(run.len());
+        self.peer_sends.link.start(now, key, work);
+        self.peer_sends.leases.insert(key, lease);
         Ok(())
     }
 
     /// Counts of blocks sent to peers since the engine started.
-    pub fn loan_stats(&self) -> LoanStats {
-        LoanStats { blocks: self.loans.lent_blocks, sending: self.loans.link.busy() }
+    pub fn peer_send_stats(&self) -> PeerSendStats {
+        PeerSendStats { blocks: self.peer_sends.sent_blocks, sending: self.peer_sends.link.busy() }
     }
 
     /// Releases blocks that have left for a peer.
-    pub(super) fn end_loans(&mut self, now: Instant, out: &mut Vec<Output>) {
-        while let Some((at, key)) = self.loans.link.pop_ended(now) {
-            let lease = self.loans.leases.remove(&key).expect("the lease of blocks under way");
+    pub(super) fn end_peer_sends(&mut self, now: Instant, out: &mut Vec<Output>) {
+        while let Some((at, key)) = self.peer_sends.link.pop_ended(now) {
+            let lease = self.peer_sends.leases.remove(&key).expect("the lease of blocks under way");
             self.store.release(lease);
-            out.push(Output::Lent { at, key });
+            out.push(Output::FetchServed { at, key });
             self.retry_admission(at);
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct Sequence {
     /// Whether a decode worker answers it.
     pub prefill_only: bool,
     /// Whether a prefill worker has computed its prompt.
-    pub handover: Handover,
+    pub kv_transfer: KvTransfer,
     /// Tokens with KV. While it decodes, as of its last update.
     pub computed: u32,
     /// Answer tokens made, as of its last update.
@@ -46,7 +46,7 @@ pub(super) struct Sequence {
 
 /// How the KV of a prompt comes from its prefill worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Handover {
+pub(super) enum KvTransfer {
     /// It does not: this worker computes the prompt.
     None,
     /// The prefill worker holds it; it was not requested.
@@ -81,7 +81,7 @@ impl Sequence {
             lease: None,
             offers: SmallVec::new(),
             prefill_only: false,
-            handover: Handover::None,
+            kv_transfer: KvTransfer::None,
             computed: 0,
             generated: 0,
             cached_tokens: 0,

@@ -48,7 +48,7 @@ impl Engine {
             tiers: self.profile.tier_costs(),
             pool: self.profile.pool_cost(),
             peers: self.profile.peer_cost(),
-            role: self.handovers.role,
+            role: self.kv_transfers.role,
             decode: self.decode_cost(),
         }
     }

@@ -3,15 +3,15 @@
 //! The engine's state, and its loop: accept requests, start and end steps, announce changes.
 
 use super::front_end::FrontEnd;
-use super::handover::Handovers;
 use super::heat::Heat;
 use super::iteration::Iteration;
-use super::loans::Loans;
 use super::output::{EngineStats, Output, SubmitError};
+use super::peer_sends::PeerSends;
 use super::profile::Profile;
 use super::scheduler::Scheduler;
 use super::sequence::{SeqKey, Sequence};
 use super::store::{BlockStore, Offer};
+use super::transfers::KvTransfers;
 use crate::event::KvBatch;
 use crate::hash::Map;
 use crate::id::{RequestId, TransferId, WorkerId};
@@ -37,8 +37,8 @@ pub struct Engine {
     pub(super) ids: Map<RequestId, SeqKey>,
     /// When each fetch times out.
     pub(super) deadlines: BTreeSet<(Instant, TransferId)>,
-    pub(super) loans: Loans,
-    pub(super) handovers: Handovers,
+    pub(super) peer_sends: PeerSends,
+    pub(super) kv_transfers: KvTransfers,
     pub(super) heat: Heat,
     pub(super) stats: EngineStats,
 }
@@ -62,8 +62,8 @@ impl Engine {
             start_at: None,
             ids: Map::default(),
             deadlines: BTreeSet::new(),
-            loans: Loans::default(),
-            handovers: Handovers::default(),
+            peer_sends: PeerSends::default(),
+            kv_transfers: KvTransfers::default(),
             heat,
             stats: EngineStats::default(),
         }
@@ -117,7 +117,7 @@ impl Engine {
             return Err(SubmitError::TooLarge { needed, capacity });
         }
         let known = self.ids.contains_key(&id) || self.front_end.contains(id);
-        if known || self.handovers.holds(id) {
+        if known || self.kv_transfers.holds(id) {
             return Err(SubmitError::DuplicateId);
         }
         let sequence = &work.sequence;
@@ -148,7 +148,7 @@ impl Engine {
     /// Cancels a request. The engine reports nothing more about it. Its slot and blocks are free at
     /// the end of the running step. Does nothing for an unknown request.
     pub fn cancel(&mut self, now: Instant, id: RequestId) {
-        self.drop_handover(now, id);
+        self.drop_held_kv(now, id);
         if self.front_end.cancel(id) {
             return;
         }
@@ -173,8 +173,8 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Instant> {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.start_at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        let transfers = [self.store.next_ready(), deadline, self.loans.link.next_end()];
-        let rest = [running, self.front_end.next_ready(), self.handovers.next_wake()];
+        let transfers = [self.store.next_ready(), deadline, self.peer_sends.link.next_end()];
+        let rest = [running, self.front_end.next_ready(), self.kv_transfers.next_wake()];
         let all = transfers.into_iter().chain(rest);
         all.flatten().min()
     }
@@ -187,8 +187,8 @@ impl Engine {
                 self.interrupt(due);
             }
             self.give_up_fetches(due);
-            self.end_loans(due, out);
-            self.step_handovers(due, out);
+            self.end_peer_sends(due, out);
+            self.step_kv_transfers(due, out);
             while let Some(sequence) = self.front_end.pop(due) {
                 self.enqueue(due, sequence);
             }
@@ -243,10 +243,10 @@ impl Engine {
         assert!(self.front_end.is_empty(), "requests are left in the front end");
         self.scheduler.check_at_rest();
         assert!(
-            self.deadlines.is_empty() && self.loans.leases.is_empty(),
+            self.deadlines.is_empty() && self.peer_sends.leases.is_empty(),
             "transfers are left over"
         );
-        self.handovers.check_at_rest();
+        self.kv_transfers.check_at_rest();
         assert_eq!(self.store.leases(), 0, "an idle engine holds leases");
         if cfg!(debug_assertions) {
             self.store.check();

@@ -34,7 +34,7 @@ pub struct Rates {
 
 /// Time, energy and money.
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize)]
-pub struct Spent {
+pub struct Cost {
     /// Worker seconds. A worker with four chips counts once.
     pub worker_s: f64,
     /// Energy from the grid, in kilowatt-hours.
@@ -43,7 +43,7 @@ pub struct Spent {
     pub usd: f64,
 }
 
-impl Spent {
+impl Cost {
     fn of(seconds: f64, rate: Rate, overhead: f64) -> Self {
         let hours = seconds / 3600.0;
         let kwh = hours * rate.watts / 1e3 * overhead;
@@ -65,11 +65,11 @@ impl Spent {
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Account {
     /// The share of each answered request, in the order of the answers.
-    pub by_request: Vec<(RequestId, Spent)>,
+    pub by_request: Vec<(RequestId, Cost)>,
     /// The busy time of workers with answers. It is the sum of `by_request`.
-    pub busy: Spent,
+    pub busy: Cost,
     /// The idle time, and the busy time of workers without an answer.
-    pub idle: Spent,
+    pub idle: Cost,
 }
 
 impl Account {
@@ -93,9 +93,9 @@ impl Account {
             // The last step may end after the last answer by a rounding error.
             let busy = busy.as_secs_f64().min(span.as_secs_f64());
             let served = if work.contains_key(worker) { busy } else { 0.0 };
-            let idle = Spent::of(span.as_secs_f64() - busy, rates.idle, rates.overhead);
-            let unserved = Spent::of(busy - served, rates.busy, rates.overhead);
-            account.busy = account.busy.plus(Spent::of(served, rates.busy, rates.overhead));
+            let idle = Cost::of(span.as_secs_f64() - busy, rates.idle, rates.overhead);
+            let unserved = Cost::of(busy - served, rates.busy, rates.overhead);
+            account.busy = account.busy.plus(Cost::of(served, rates.busy, rates.overhead));
             account.idle = account.idle.plus(idle).plus(unserved);
             if let Some(work) = work.get_mut(worker) {
                 work.share(busy);
@@ -103,14 +103,14 @@ impl Account {
         }
         let spent = |request: &Answered| {
             let seconds = work[&request.worker].seconds_of(request, prefill);
-            (request.id, Spent::of(seconds, rates.busy, rates.overhead))
+            (request.id, Cost::of(seconds, rates.busy, rates.overhead))
         };
         account.by_request = answered.iter().filter(counts).map(spent).collect();
         account
     }
 
     /// Busy and idle together.
-    pub fn total(&self) -> Spent {
+    pub fn total(&self) -> Cost {
         self.busy.plus(self.idle)
     }
 }

@@ -152,7 +152,7 @@ impl Recorder {
 
     /// The tenant of a request, and the prefixes of its prompt that may be cached. Without this call
     /// the request belongs to the first tenant and no prefix is known. Panics if it has ended.
-    pub fn belongs(&mut self, id: RequestId, tenant: TenantId, known: Known) {
+    pub fn set_tenant(&mut self, id: RequestId, tenant: TenantId, known: Known) {
         let open = self.open.get_mut(&id).expect("an open request");
         (open.tenant, open.known) = (tenant, known);
     }
@@ -295,7 +295,7 @@ impl Recorder {
     }
 }
 
-/// The parts of the hit rate. `prompt_tokens` are those of all answered requests.
+/// The parts of the hit rate. `prompt_tokens` is the sum over all answered requests.
 fn hit_rates(answered: &[Answered], prompt_tokens: u64) -> ByOwner<f64> {
     let part = |of: fn(&ByOwner<u32>) -> u32| {
         ratio(answered.iter().map(|r| u64::from(of(&r.cached_by_owner))).sum(), prompt_tokens)

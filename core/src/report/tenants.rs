@@ -61,7 +61,7 @@ mod tests {
         for (id, (tenant, own_tokens, cached)) in (0..).zip(asked) {
             let id = RequestId(id);
             recorder.sent(at(0), id, 100, 1);
-            recorder.belongs(id, TenantId(tenant), Known { own_tokens, public_tokens: 48 });
+            recorder.set_tenant(id, TenantId(tenant), Known { own_tokens, public_tokens: 48 });
             recorder.first_token(at(250 * (id.0 + 1)), id);
             let found = Cached { tokens: cached, ..Cached::default() };
             recorder.finished(at(1_000), id, WorkerId(0), found);

@@ -69,7 +69,7 @@ pub struct Pull {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RejectReason {
-    /// None takes requests, or none of those that do has room for the prompt.
+    /// No worker takes requests, or no such worker has room for the prompt.
     #[error("no worker takes requests: {joined} joined, {draining} of them draining")]
     NoEligibleWorker {
         /// Workers of the fleet.
@@ -79,7 +79,7 @@ pub enum RejectReason {
     },
     /// There are prefill workers, but no decode worker takes requests.
     #[error(
-        "no worker decodes for those that prefill: {joined} joined, {draining} of them draining"
+        "no decode worker takes requests: {joined} workers joined, {draining} of them draining"
     )]
     NoDecodeWorker {
         /// Workers of the fleet.
@@ -89,7 +89,7 @@ pub enum RejectReason {
     },
     /// There are decode workers, but no prefill worker takes requests.
     #[error(
-        "no worker prefills for those that decode: {joined} joined, {draining} of them draining"
+        "no prefill worker takes requests: {joined} workers joined, {draining} of them draining"
     )]
     NoPrefillWorker {
         /// Workers of the fleet.

@@ -131,7 +131,7 @@ fn cost(worker: &WorkerState, request: &Request, held: u32) -> Duration {
     let context = worker.answering().tokens + u64::from(tokens);
     let step = cost.step(worker.answering().requests + 1, context);
     let decoding = Duration::from_nanos_f64(step.as_nanos() as f64 * ANSWER_TOKENS);
-    cost.handover(tokens.saturating_sub(held)) + decoding
+    cost.kv_transfer(tokens.saturating_sub(held)) + decoding
 }
 
 /// Whether a request would have to wait there.

@@ -13,8 +13,8 @@ use crate::routing::pending::PendingIndex;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How long a prompt stays pending after its first token: events travel beside the tokens, and
-/// one that is late for longer than this costs at most a wrong guess.
+/// How long a prompt stays pending after its first token. The event that announces its blocks may
+/// arrive later than the token. If it is later than this, the router may estimate a hit wrongly.
 const EVENT_LINGER: Duration = Duration::from_millis(1_000);
 /// How long a prompt may stay pending without a first token.
 const PENDING_LIMIT: Duration = Duration::from_millis(600_000);
@@ -285,7 +285,7 @@ impl Fleet {
 
     /// The prompt is computed, and the request is booked on its decode worker only. The blocks stay
     /// pending on the prefill worker until the events about them have come.
-    pub(super) fn handed_over(&mut self, now: Instant, id: RequestId) {
+    pub(super) fn kv_sent(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.get_mut(&id).filter(|b| b.decode.is_some()) else {
             return;
         };

@@ -141,7 +141,7 @@ pub enum ReplayError {
         why: String,
     },
     /// The router did something else than the record says.
-    #[error("line {line}: the record says {recorded}, the replay did {replayed}")]
+    #[error("line {line}: the record has {recorded}, the replay has {replayed}")]
     Differs {
         /// The entry's line.
         line: usize,
@@ -173,13 +173,16 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
     for (i, text) in lines {
         let line = i + 1;
         if done.complete {
-            let why = "something stands after the end".to_owned();
+            let why = "an entry after the end, expected none".to_owned();
             return Err(ReplayError::BadLine { line, why });
         }
         if text.as_ref().starts_with("{\"end\":") {
             let End { end } = parse(line, text.as_ref())?;
             if end != done.inputs {
-                let why = format!("{end} entries were written, {} stand before it", done.inputs);
+                let why = format!(
+                    "end: {end}, expected {}, the number of entries before it",
+                    done.inputs
+                );
                 return Err(ReplayError::BadLine { line, why });
             }
             done.complete = true;

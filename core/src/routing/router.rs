@@ -47,7 +47,7 @@ impl Router {
         }
     }
 
-    /// Rules that choose at random choose differently with another seed.
+    /// Sets the seed for rules that choose at random.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -167,7 +167,7 @@ impl Router {
     /// What an input changes by itself, before anything is decided.
     fn take_in(&mut self, now: Instant, input: &Input) {
         match input {
-            Input::PrefillDone(id) => self.fleet.handed_over(now, *id),
+            Input::PrefillDone(id) => self.fleet.kv_sent(now, *id),
             Input::FirstToken(id) => self.fleet.prefill_done(now, *id),
             Input::Finished { id, .. } => self.fleet.end(now, *id, true),
             Input::Cancelled(id) => {

@@ -9,14 +9,14 @@ fn scopes(sharing: &str, tenants: u32) -> Scopes {
     Scopes::new(&operator, sharing.parse().unwrap(), Tenants::new(tenants, 0.0))
 }
 
-fn whose(tenant: u32, session: u64, request: u64) -> Whose {
+fn whose(tenant: u32, session: u64, request: u64) -> Requester {
     let session = Some(SessionId(session));
-    Whose { tenant: TenantId(tenant), session, request: RequestId(request) }
+    Requester { tenant: TenantId(tenant), session, request: RequestId(request) }
 }
 
 /// The hashes of one text of 200 tokens, from segments and from token ids. The operator declared the
 /// first 100 tokens public.
-fn chains(scopes: &Scopes, whose: Whose) -> [Arc<Chain>; 2] {
+fn chains(scopes: &Scopes, whose: Requester) -> [Arc<Chain>; 2] {
     let text = [Segment::Text { seed: 1, tokens: 100 }, Segment::Text { seed: 2, tokens: 100 }];
     let plan = scopes.plan(whose, 100);
     let written = hash_blocks(&plan, &materialize(&text, 200));
@@ -24,7 +24,7 @@ fn chains(scopes: &Scopes, whose: Whose) -> [Arc<Chain>; 2] {
 }
 
 /// The blocks that two requests with the same text share, from segments and from token ids.
-fn shared(scopes: &Scopes, a: Whose, b: Whose) -> u32 {
+fn shared(scopes: &Scopes, a: Requester, b: Requester) -> u32 {
     let (a, b) = (chains(scopes, a), chains(scopes, b));
     let [described, written] = [0, 1].map(|form| {
         let (a, b) = (&a[form], &b[form]);
@@ -74,7 +74,7 @@ fn a_session_id_guessed_by_another_tenant_shares_no_block() {
 #[test]
 fn a_request_without_a_session_shares_no_block_with_another() {
     let scopes = scopes("session", 2);
-    let alone = |request| Whose { session: None, ..whose(1, 0, request) };
+    let alone = |request| Requester { session: None, ..whose(1, 0, request) };
     assert_eq!(shared(&scopes, alone(5), alone(5)), 12);
     assert_eq!(shared(&scopes, alone(5), alone(6)), 0);
     assert_eq!(shared(&scopes, alone(5), whose(1, 5, 5)), 0, "a request is not a session");
@@ -135,12 +135,12 @@ fn tenants_follow_from_session_names_and_zipf_shares() {
 #[test]
 fn a_sharing_rule_is_printed_as_it_is_read() {
     for name in ["none", "session", "tenant", "group:3", "all", "tenant+public", "group:1+public"] {
-        assert_eq!(name.parse::<Sharing>().unwrap().to_string(), name);
+        assert_eq!(name.parse::<SharingRule>().unwrap().to_string(), name);
     }
     for name in
         ["", "tenants", "group", "group:0", "group:x", "all:2", "+public", "tenant+", "none "]
     {
-        let why = name.parse::<Sharing>().unwrap_err();
+        let why = name.parse::<SharingRule>().unwrap_err();
         assert!(why.starts_with("expected none, session, tenant, group:N or all"), "{name}: {why}");
     }
 }

@@ -53,7 +53,7 @@ impl Arrivals {
         gaps.check()
     }
 
-    /// The gaps of an open loop and its rate in sessions a second. None for a closed loop.
+    /// The gaps of an open loop and its rate in sessions per second. None for a closed loop.
     pub const fn open(&self) -> Option<(Gaps, f64)> {
         match *self {
             Self::Poisson { sessions_per_s } => Some((Gaps::Exponential, sessions_per_s)),

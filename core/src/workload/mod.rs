@@ -26,7 +26,7 @@ use crate::request::Work;
 use crate::time::Instant;
 use mixed::Mixed;
 use sessions::Sessions;
-use trace::{Replay, SessionReplay};
+use trace::{SessionReplay, TimedReplay};
 
 /// The requests of one run.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub enum Workload {
     /// Sessions drawn from a seed.
     Sessions(Sessions),
     /// Recorded requests with given times.
-    Trace(Replay),
+    Trace(TimedReplay),
     /// Recorded sessions in a closed loop.
     RecordedSessions(SessionReplay),
     /// Several classes of drawn sessions.

@@ -9,7 +9,7 @@ use crate::block::{ScopePlan, hash_segments};
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
-use crate::sharing::{Scopes, Whose};
+use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,8 +55,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions of one tenant without shared texts. `limit` is the most requests of the run.
-    /// `rate_scale` multiplies the arrival rate of an open loop.
+    /// Sessions of one tenant without shared texts. `limit` is the largest number of
+    /// requests. `rate_scale` multiplies the arrival rate of an open loop.
     pub fn new(
         spec: &SessionsSpec,
         scope: &ScopePlan,
@@ -246,8 +246,8 @@ impl Sessions {
     }
 }
 
-const fn whose(tenant: TenantId, session: u64, request: RequestId) -> Whose {
-    Whose { tenant, session: Some(SessionId(session)), request }
+const fn whose(tenant: TenantId, session: u64, request: RequestId) -> Requester {
+    Requester { tenant, session: Some(SessionId(session)), request }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Shelf {
         let rank = u64::from(drawn_rank(&self.cumulative, u));
         let owner = match self.spec.of {
             TextsOf::Tenant => u64::from(tenant.0),
-            TextsOf::Everybody => 0,
+            TextsOf::AllTenants => 0,
         };
         // The texts of the first tenant are those of a workload with one tenant.
         let seed = if owner == 0 { self.seed } else { hash_words(&[self.seed, 4, owner]) };
@@ -93,7 +93,7 @@ mod tests {
             };
             (0..200).map(pick).collect()
         };
-        let (own, common) = (shelf(TextsOf::Tenant), shelf(TextsOf::Everybody));
+        let (own, common) = (shelf(TextsOf::Tenant), shelf(TextsOf::AllTenants));
         assert!(all(&own, 1).is_disjoint(&all(&own, 2)));
         assert_eq!(all(&common, 1), all(&common, 2));
         assert_eq!(all(&own, 0), all(&common, 5), "the first tenant has the common texts");

@@ -122,7 +122,8 @@ pub enum TextsOf {
     #[default]
     Tenant,
     /// All tenants share the same texts.
-    Everybody,
+    #[serde(alias = "everybody")]
+    AllTenants,
 }
 
 /// A log-normal amount.

@@ -81,11 +81,11 @@ impl Bench {
                         assert_eq!(first.replace(at.as_nanos()), None, "two first tokens");
                     }
                     Output::Fetch { .. }
-                    | Output::Lent { .. }
+                    | Output::FetchServed { .. }
                     | Output::Put { .. }
                     | Output::Prefilled { .. }
                     | Output::Pull { .. }
-                    | Output::HandedOver { .. } => {
+                    | Output::KvSent { .. } => {
                         panic!("an output for another worker, in a test with one")
                     }
                     Output::Finished { id, at, cached_tokens, .. } => {

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 /// Prices for energy and cost.
 #[derive(Clone, Debug, Args)]
 pub struct Prices {
-    /// Price sheet (TOML): power, machines and services [default: deploy/economics.toml]
+    /// Price sheet (TOML): power, machines and services [default: the built-in
+    /// deploy/economics.toml]
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
-    /// Price of one chip of a device in USD per hour, such as h100=2.50; overrides the price sheet
+    /// Price of one chip of a device in USD per hour, such as h100=2.50; overrides the price sheet;
+    /// repeat the flag for more devices
     #[arg(long = "price", value_name = "NAME=USD", value_parser = parse_price)]
     pub price: Vec<(String, f64)>,
 }

@@ -16,26 +16,27 @@ pub struct Question {
     /// Workload: a name, or a workload file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
-    /// Number of tenants; sessions are assigned at random [default: the workload's]
+    /// Number of tenants, 1 to 100000; sessions are assigned at random [default: the workload's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub tenants: Option<u32>,
-    /// Number of workers [default: the scenario's; 4 for recorded sessions]
+    /// Number of workers, 1 to 65535 [default: the scenario's; 4 for recorded sessions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub workers: Option<u32>,
     /// Worker profile: a name, or a profile file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Plays only the first N requests; recorded sessions stay whole [default: all; 6000 of recorded
-    /// sessions]
+    /// Plays only the first N requests. A recorded session is never cut [default: all requests;
+    /// 6000 for recorded sessions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
     /// Seed for everything that is random [default: the scenario's]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// SLO: seconds to the first token, for 90 % of the requests [default: the scenario's]
+    /// SLO: seconds to the first token; 90 % of the requests must meet it [default: the scenario's]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub ttft: Option<f64>,
-    /// SLO: seconds for each further token, for 90 % of the requests [default: the scenario's]
+    /// SLO: mean seconds per further token; 90 % of the requests must meet it [default: the
+    /// scenario's]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub tpot: Option<f64>,
     #[command(flatten)]

@@ -19,14 +19,15 @@ pub struct TraceArgs {
     /// Format of the trace: mooncake, coding-agents, azure or dynamo [default: detected from the file]
     #[arg(long, value_name = "NAME", requires = "trace")]
     pub format: Option<Format>,
-    /// Arrival times of the trace's requests: recorded, or drawn with the same mean gap: poisson,
-    /// constant or gamma:CV [default: recorded]
+    /// Arrival times of the trace's requests: recorded, or poisson, constant or gamma:CV with the
+    /// recorded mean gap; CV is 0.01 to 10 [default: recorded]
     #[arg(long, value_name = "KIND", requires = "trace")]
     pub arrivals: Option<TraceArrivals>,
-    /// Recorded sessions that run at the same time, in a closed loop [default: 64]
+    /// Number of recorded sessions that run at the same time, in a closed loop [default: 64]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU32>, requires = "trace")]
     pub sessions: Option<NonZeroU32>,
-    /// Longest pause of a recorded session between an answer and its next request [default: 60]
+    /// Longest pause between an answer and the next request of a recorded session, in seconds
+    /// [default: 60]
     #[arg(long, value_name = "SECONDS", requires = "trace", value_parser = parse_seconds)]
     pub think_cap: Option<f64>,
 }

@@ -5,7 +5,7 @@ use super::trace::TraceArgs;
 use super::values::{HbmTokens, parse_scale, parse_tenants, parse_tokens, parse_whole};
 use clap::Args;
 use std::path::PathBuf;
-use warmpath_core::sharing::Sharing;
+use warmpath_core::sharing::SharingRule;
 
 /// What `compare` and `sim` run. A flag overrides the scenario file.
 #[derive(Debug, Args)]
@@ -28,23 +28,23 @@ pub struct What {
     /// Worker profile: a name, or a profile file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// KV cache of each worker in HBM, in tokens, or "unlimited" [default: what the profile has]
+    /// KV cache of each worker in HBM, in tokens, or "unlimited" [default: the profile's]
     #[arg(long, value_name = "N|unlimited", value_parser = parse_tokens)]
     pub hbm_tokens: Option<HbmTokens>,
-    /// Tokens in a KV block [default: the trace's own block size, else the profile's]
+    /// Tokens per KV block, 1 to 65536 [default: the trace's block size, else the profile's]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub block_size: Option<u32>,
     /// Who shares KV cache: none, session, tenant, group:N (tenant n is in group n modulo N) or all.
     /// With +public at the end, all tenants also share the operator's system prompts
     #[arg(long, value_name = "SCOPE")]
-    pub sharing: Option<Sharing>,
-    /// Number of tenants; sessions are assigned at random [default: the workload's]
+    pub sharing: Option<SharingRule>,
+    /// Number of tenants, 1 to 100000; sessions are assigned at random [default: the workload's]
     #[arg(long, value_name = "N", value_parser = parse_tenants)]
     pub tenants: Option<u32>,
     /// Multiplies the workload's arrival rate
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
-    /// Several factors for the arrival rate, separated by commas; each is a run of its own
+    /// Several factors for the arrival rate, separated by commas; each factor is a separate run
     #[arg(long, value_name = "X,Y,...", value_delimiter = ',', value_parser = parse_scale,
           conflicts_with = "rate_scale")]
     pub rates: Vec<f64>,
@@ -54,16 +54,17 @@ pub struct What {
     /// Seed for everything that is random [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64>)]
     pub seed: Option<u64>,
-    /// Number of seeds, from --seed on. With several, results are means with 95 % intervals
+    /// Number of seeds, 1 to 10000: --seed and those after it. With several, results are means with
+    /// 95 % intervals
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub seeds: u64,
     /// Label of the policy that the others are compared with [default: the first policy]
     #[arg(long, value_name = "POLICY")]
     pub baseline: Option<String>,
-    /// Finds the highest rate at which 90 % of the requests meet the SLO
+    /// Also searches for the highest rate at which 90 % of the requests meet the SLO
     #[arg(long)]
     pub capacity: bool,
-    /// Computes energy (kWh) and cost (USD) too
+    /// Also computes energy (kWh) and cost (USD)
     #[arg(long)]
     pub cost: bool,
     #[command(flatten)]

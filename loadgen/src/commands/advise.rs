@@ -7,18 +7,19 @@ use crate::studies::advise::{self, Params};
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// Advises which is cheapest for a workload: a cluster that shares KV cache, users' own devices, or
-/// both; with costs and with what would change the answer
+/// Advises which option is cheapest for a workload: a cluster that shares KV cache, users' own
+/// devices, or both. Shows the costs, and what would change the answer
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, for ten million requests a month:
   loadgen advise --workload chat --monthly-requests 10_000_000")]
 pub struct Args {
     #[command(flatten)]
     pub question: Question,
-    /// Requests per month [default: from the workload's rate, taken as the rate at the peak]
+    /// Requests per month [default: computed from the workload's rate, taken as the rate at the
+    /// busiest time]
     #[arg(long, value_name = "N", value_parser = parse_amount)]
     pub monthly_requests: Option<f64>,
-    /// Rate at the busiest time, divided by the mean rate of the month
+    /// Rate at the busiest time divided by the mean rate of the month, 1 to 1000
     #[arg(long, value_name = "X", default_value_t = 3.0, value_parser = parse_peak)]
     pub peak: f64,
     /// Number of users, each with a device [default: one per 1000 requests per month]
@@ -31,7 +32,8 @@ pub struct Args {
     /// (bought for this) [default: the price sheet's]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub charged_share: Option<f64>,
-    /// Number of seeds that a band covers [default: 3; 1 for a trace, which is the same for each seed]
+    /// Number of seeds, 1 to 100; a band goes from the lowest to the highest result over them
+    /// [default: 3; 1 for a trace, which is the same for each seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub seeds: Option<u64>,
 }

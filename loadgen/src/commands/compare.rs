@@ -1,13 +1,13 @@
 //! `loadgen compare`: each policy on a live fleet, then the same requests in virtual time, then the
 //! whole workload in virtual time.
 
-use super::finish::{self, About};
+use super::finish;
 use crate::args::What;
 use crate::args::values::{parse_speedup, parse_whole};
 use crate::figures::Results;
 use crate::files::bad;
 use crate::play::live::LiveLeg;
-use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate, variants};
+use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate};
 use crate::report::Screen;
 use crate::setup::Setup;
 use anyhow::{Context, Result};
@@ -27,8 +27,8 @@ The table has three modes: live (real sockets), sim-slice (the same requests in 
 pub struct Args {
     #[command(flatten)]
     pub what: What,
-    /// Number of live requests for each policy; 0: no live run [default: the scenario's; of a trace,
-    /// what it sends in 8 wall seconds; 0 with several seeds or rates]
+    /// Number of live requests for each policy; 0: no live run [default: the scenario's; for a
+    /// trace, those of the first 8 wall seconds; 0 with several seeds or rates]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64>)]
     pub live_requests: Option<u64>,
     /// Model seconds per wall second in live runs, 0.001 to 10000 [default: the scenario's]
@@ -40,13 +40,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
-    let setup = Setup::resolve(&args.what)?;
-    let files = finish::files(&args.what)?;
-    let options = RunOptions { rows: args.what.parquet.is_some(), ..RunOptions::default() };
-    let results =
-        variants::each(&setup, &options, |setup, options| compare(args, setup, options, progress))?;
-    let about = About::of(&setup);
-    finish::finish(setup, results, &about, files, screen)
+    finish::each_variant(&args.what, screen, |setup, options| {
+        compare(args, setup, options, progress)
+    })
 }
 
 /// Plays each policy live, then the same requests in virtual time, then the whole workload.

@@ -19,7 +19,7 @@ pub struct Args {
     /// Address of the router's admin listener: http://HOST:PORT
     #[arg(long, value_name = "URL")]
     target: String,
-    /// Id of the request: the client's, or the one in the router's header x-warmpath-request-id
+    /// Id of the request: the client's id, or the id in the router's header x-warmpath-request-id
     #[arg(value_name = "REQUEST_ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: String,
     /// Name of the tenant that sent it; needed if several tenants used the id

@@ -2,6 +2,7 @@
 
 use crate::args::What;
 use crate::figures::Results;
+use crate::play::{RunOptions, variants};
 use crate::report::{self, OutputFiles, Report, SCHEMA, Screen};
 use crate::setup::Setup;
 use anyhow::Result;
@@ -10,9 +11,19 @@ use std::process::ExitCode;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::NamedPolicy;
 
-/// The output files that the flags name.
-pub fn files(what: &What) -> Result<OutputFiles> {
-    OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())
+/// Plays what the flags name, every variant of it, and ends the command.
+pub fn each_variant(
+    what: &What,
+    screen: Screen,
+    play: impl Fn(&Setup, &RunOptions) -> Result<Results>,
+) -> Result<ExitCode> {
+    let setup = Setup::resolve(what)?;
+    let files =
+        OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())?;
+    let options = RunOptions { rows: what.parquet.is_some(), ..RunOptions::default() };
+    let results = variants::each(&setup, &options, play)?;
+    let about = About::of(&setup);
+    finish(setup, results, &about, files, screen)
 }
 
 /// What is printed above and below the tables.
@@ -23,7 +34,7 @@ pub struct About {
 }
 
 impl About {
-    pub fn of(setup: &Setup) -> Self {
+    fn of(setup: &Setup) -> Self {
         let title = format!(
             "{}, {}, blocks of {}, seed {}{}",
             setup.source.name(),

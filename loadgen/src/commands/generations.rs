@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub struct Args {
     #[command(flatten)]
     pub question: Question,
-    /// Devices to compare, separated by commas; the others are compared with the first
+    /// Devices to compare, separated by commas; each is compared with the first
     #[arg(
         long,
         value_name = "A,B,...",
@@ -22,7 +22,8 @@ pub struct Args {
         default_value = "b200,gb300,vera-rubin,h200,h100,mi300x,tpu7x,trainium3"
     )]
     pub devices: Vec<String>,
-    /// Lowest efficiency assumed for a device without measurements, as a share of its maker's peaks
+    /// Lowest efficiency assumed for a device without measurements, as a share of its peak rates,
+    /// 0.01 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
     pub realization: f64,
 }

@@ -8,6 +8,7 @@ pub mod fidelity;
 mod finish;
 pub mod fit;
 pub mod generations;
+pub mod policies;
 pub mod replay;
 pub mod run;
 pub mod sharing;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use warmpath_core::routing::record::{ReplayError, replay};
 
-/// Repeats the record of a router and checks that every decision is the same
+/// Repeats the inputs in a router's record and checks that every decision is the same
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, with a record of a simulated router:
   loadgen sim --policies kv-aware --record records

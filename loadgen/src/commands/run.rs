@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use warmpath_core::block::ScopePlan;
 use warmpath_core::report::{Figures, Slo};
-use warmpath_core::sharing::{Scopes, Sharing};
+use warmpath_core::sharing::{Scopes, SharingRule};
 use warmpath_core::workload::trace::Pace;
 
 /// Sends a workload or a trace to a running router and reports what came back
@@ -46,11 +46,11 @@ pub struct RunWhat {
     /// Workload: a name, or a workload file (TOML)
     #[arg(long, value_name = "NAME", default_value = "assistant")]
     pub workload: String,
-    /// Tenants to send requests for: a TOML file with one [[tenants]] table each, of name and token,
-    /// token_file or token_env, as in the router's file. Sessions are assigned to them at random
+    /// TOML file of the tenants to send requests for. Each has a table [[tenants]] with its name
+    /// and token, token_file or token_env, as in the router's file. Sessions are assigned at random
     #[arg(long, value_name = "FILE")]
     pub tenants_file: Option<PathBuf>,
-    /// Stops after N requests [default: the whole workload]
+    /// Sends only the first N requests [default: the whole workload]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
     pub requests: Option<NonZeroU64>,
     /// Multiplies the workload's arrival rate
@@ -59,8 +59,8 @@ pub struct RunWhat {
     /// Spreads the requests of one trace timestamp over the time until the next timestamp
     #[arg(long)]
     pub tick_jitter: bool,
-    /// Model seconds per wall second [default: what the router reports; 1 for real engines, which
-    /// report none]
+    /// Model seconds per wall second, 0.001 to 10000 [default: what the router reports; 1 for real
+    /// engines, which report none]
     #[arg(long, value_name = "X", value_parser = parse_speedup)]
     pub speedup: Option<f64>,
     /// Counts an answer as failed unless it is the token stream of warmpath's simulated workers
@@ -69,8 +69,8 @@ pub struct RunWhat {
     /// Seed for everything that is random
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64>, default_value_t = 1)]
     pub seed: u64,
-    /// Number that is mixed into every text, so that the router's caches hold nothing of earlier runs.
-    /// The same number sends the same texts again [default: a new one, which is printed]
+    /// Number that is mixed into every text, so that no cache holds texts of earlier runs. The same
+    /// number sends the same texts again [default: a new number, which is printed]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub nonce: Option<u32>,
     /// Writes the full report as JSON
@@ -148,14 +148,15 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let speedup = match (what.speedup, speedup) {
         (Some(given), Some(own)) if given != own => {
             let why = format!("{given}, but the workers behind {} run at {own}", args.target);
-            return Err(bad(format!("--speedup: {why}, expected that or no flag")));
+            return Err(bad(format!("--speedup: {why}, expected {own} or no flag")));
         }
         (given, own) => given.or(own).unwrap_or(1.0),
     };
     let nonce = what.nonce.unwrap_or_else(fresh_nonce);
     // The target decides who shares KV cache. The load generator decides which tenant owns a session.
     let operator = ScopePlan::new("", "run", "", block_size);
-    let prepared = source.prepare(&Scopes::new(&operator, Sharing::default(), source.tenants()));
+    let prepared =
+        source.prepare(&Scopes::new(&operator, SharingRule::default(), source.tenants()));
     let pace = Pace {
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,

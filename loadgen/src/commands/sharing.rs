@@ -15,8 +15,8 @@ use std::process::ExitCode;
 pub struct Args {
     #[command(flatten)]
     pub question: Question,
-    /// Instead of the ladder: searches where a shared pool makes a fleet five times as fast, by share
-    /// of reused tokens, prompt length, pool bandwidth, fleet size and memory
+    /// Searches for cases in which a shared pool makes a fleet five times as fast. Varies the share
+    /// of reused tokens, prompt length, pool bandwidth, fleet size and memory. Replaces the ladder
     #[arg(long)]
     pub sweep: bool,
 }

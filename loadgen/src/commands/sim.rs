@@ -1,10 +1,10 @@
 //! `loadgen sim`: each policy in virtual time.
 
-use super::finish::{self, About};
+use super::finish;
 use crate::args::What;
 use crate::figures::Results;
 use crate::files::bad;
-use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate, variants};
+use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate};
 use crate::report::Screen;
 use crate::setup::Setup;
 use anyhow::Result;
@@ -26,13 +26,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
-    let setup = Setup::resolve(&args.what)?;
-    let files = finish::files(&args.what)?;
-    let options = RunOptions { rows: args.what.parquet.is_some(), ..RunOptions::default() };
-    let results =
-        variants::each(&setup, &options, |setup, options| all(args, setup, options, progress))?;
-    let about = About::of(&setup);
-    finish::finish(setup, results, &about, files, screen)
+    finish::each_variant(&args.what, screen, |setup, options| all(args, setup, options, progress))
 }
 
 /// Plays the whole workload under each policy, or a grid of rates and seeds.

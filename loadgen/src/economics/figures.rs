@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use warmpath_core::engine::EngineStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::WorkerId;
-use warmpath_core::report::{Account, Figures, Rates, Recorder, Spent, Spread};
+use warmpath_core::report::{Account, Cost, Figures, Rates, Recorder, Spread};
 use warmpath_core::time::Duration;
 
 /// Energy and cost of a run. NaN (null in JSON): the power or price of a chip is unknown.
 #[derive(Clone, Debug, Serialize)]
 pub struct Economics {
     pub parts: Vec<Part>,
-    pub total: Spent,
+    pub total: Cost,
     pub served: Served,
     pub usd_per_m: PerMillion,
     pub kwh_per_m: PerMillion,
@@ -29,8 +29,8 @@ pub struct Part {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
     /// Energy and cost that belong to requests.
-    pub busy: Spent,
-    pub idle: Spent,
+    pub busy: Cost,
+    pub idle: Cost,
 }
 
 /// Tokens of answered requests.
@@ -119,7 +119,7 @@ impl Economics {
         }
         parts.extend(pool_tb.map(|tb| pool(tb, span, sheet)));
         let spent = |part: &Part| part.busy.plus(part.idle);
-        let total = parts.iter().map(spent).fold(Spent::default(), Spent::plus);
+        let total = parts.iter().map(spent).fold(Cost::default(), Cost::plus);
         let served = served(sides);
         Self {
             parts,
@@ -163,6 +163,6 @@ fn pool(tb: f64, span: Duration, sheet: &Sheet) -> Part {
     let site = &sheet.site;
     let kwh = tb * site.pool_watts_per_tb / 1e3 * hours * site.overhead;
     let usd = tb * site.pool_usd_per_tb_hour * hours;
-    let idle = Spent { worker_s: 0.0, kwh, usd };
-    Part { name: "pool".into(), count: 1, rates: None, busy: Spent::default(), idle }
+    let idle = Cost { worker_s: 0.0, kwh, usd };
+    Part { name: "pool".into(), count: 1, rates: None, busy: Cost::default(), idle }
 }

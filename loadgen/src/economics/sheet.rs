@@ -160,7 +160,7 @@ pub fn parse_price(text: &str) -> Result<(String, f64), String> {
 /// Checks that each price names a device.
 pub fn check_devices(prices: &[(String, f64)]) -> Result<()> {
     for (name, _) in prices {
-        warmpath_worker_sim::profiles::device(name, Path::new(""))
+        warmpath_launch::profiles::device(name, Path::new(""))
             .map_err(|why| bad(format!("--price: {why}")))?;
     }
     Ok(())
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn hardware(profile: &str) -> Hardware {
-        let profile = warmpath_worker_sim::profiles::load(profile, Path::new(""))
+        let profile = warmpath_launch::profiles::load(profile, Path::new(""))
             .expect("it comes with the program");
         profile.hardware().expect("it is made from a device").clone()
     }

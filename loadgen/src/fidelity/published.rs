@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
 use warmpath_core::engine::profile::{Profile, StepShape};
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 const LINKS: &str = include_str!("../../../deploy/profiles/links.toml");
 

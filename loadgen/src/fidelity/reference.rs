@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 use warmpath_core::engine::physics::{Device, KvDtype, Model, Precision};
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// A whole engine step.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,7 +30,8 @@ pub struct StepRow {
 }
 
 impl StepRow {
-    /// The constants are those of vLLM; a row that names no engine is one's own.
+    /// Whether the row is of vLLM. The constants are for vLLM. A row without an engine counts as
+    /// vLLM: users who measure their own device leave it out.
     pub fn is_of_this_engine(&self) -> bool {
         self.backend.is_empty() || self.backend == "vllm"
     }
@@ -134,7 +135,7 @@ impl Reference {
     pub fn read(folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
             return Err(bad(format!(
-                "{}: not a folder, expected one of CSV files",
+                "{}: not a folder, expected a folder of CSV files",
                 folder.display()
             )));
         }
@@ -148,7 +149,7 @@ impl Reference {
         this.on_device = rows(folder, "on_device.csv", files)?;
         this.break_even = rows(folder, "breakeven.csv", files)?;
         if files.is_empty() {
-            let expected = "expected engine_steps.csv, served_latency.csv or others of that kind";
+            let expected = "expected a file such as engine_steps.csv or served_latency.csv";
             return Err(bad(format!("{}: no measurements, {expected}", folder.display())));
         }
         Ok(this)

@@ -44,7 +44,7 @@ pub struct Steps {
     /// Devices and precisions with one measured model, so that none can be left out.
     pub one_model_only: Vec<String>,
     pub suspect_rows_left_out: usize,
-    /// Number of rows of other engines, by engine. The constants are not for them.
+    /// Number of rows of other engines, by engine. The constants are not fitted to them.
     pub other_engines: BTreeMap<String, usize>,
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use warmpath_core::engine::physics::{Constants, Device, Precision};
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// Below it stands what a fit wrote, and the next one writes anew.
 const MARK: &str = "# ---- fitted below this line, by `loadgen fit` ----";
@@ -52,7 +52,7 @@ pub fn run(asked: &Params<'_>) -> Result<()> {
     let steps: Vec<&Step> = steps.iter().filter(|step| step.is_to_be_fitted()).collect();
     if steps.is_empty() {
         let (path, device) = (asked.steps.display(), &hardware.name);
-        return Err(bad(format!("{path}: no step of {device} that can be fitted to")));
+        return Err(bad(format!("{path}: no usable step, expected steps of device {device}")));
     }
     let timed = kernels(&reference, &mut known);
     let timed: Vec<_> =
@@ -213,7 +213,7 @@ fn section(out: &mut String, name: &str, values: &[(&str, f64)]) {
     }
 }
 
-/// Four figures, and a point in it, as TOML wants a number that is not whole.
+/// Four significant digits, with a decimal point, so that TOML reads a float.
 fn number(value: f64) -> String {
     format!("{:?}", tidy(value))
 }

@@ -1,14 +1,14 @@
 //! Figures of users' own devices beside the workers.
 
 use serde::Serialize;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::Figures;
 
 /// The two sides of a run in which users' own devices serve.
 #[derive(Debug, Serialize)]
 pub struct DeviceReport {
     pub profile: String,
-    pub profile_standing: Standing,
+    pub profile_standing: Validation,
     pub count: u32,
     /// Devices whose users sent at least one request.
     pub used: u32,

@@ -22,7 +22,7 @@ pub struct EngineFigures {
     pub failed_fetches_by: FailedFetches,
     /// KV transfers. None: each worker does prefill and decode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub handover: Option<HandoverFigures>,
+    pub kv_transfer: Option<KvTransferFigures>,
     /// Blocks that at least one worker holds at the end, and their copies in all workers.
     pub resident_blocks: u64,
     pub resident_copies: u64,
@@ -39,7 +39,7 @@ pub struct EngineFigures {
 
 /// KV transfers from prefill workers to decode workers.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct HandoverFigures {
+pub struct KvTransferFigures {
     pub tokens: u64,
     /// Bytes of these tokens' KV. Blocks are not rounded up.
     pub bytes: u64,
@@ -88,7 +88,7 @@ pub struct TierFigures {
 
 /// KV transfers of a live run, over the answered requests.
 #[derive(Clone, Copy, Default, Debug, Serialize)]
-pub struct LiveHandover {
+pub struct LiveKvTransfer {
     /// Requests whose KV arrived. The other prompts were computed by the decode worker, or needed no
     /// transfer.
     pub requests: u64,

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use warmpath_core::engine::EngineStats;
-use warmpath_core::engine::handover::HandoverStats;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
+use warmpath_core::engine::transfers::KvTransferStats;
 use warmpath_core::event::Role;
 use warmpath_sim::Group;
 
@@ -16,7 +16,7 @@ pub struct GroupFigures {
     pub profile: String,
     pub profile_validated: bool,
     /// The basis of the profile's times, and their error band.
-    pub profile_standing: Standing,
+    pub profile_standing: Validation,
     /// If the scenario gives the room for KV: the tokens that device memory minus weights would
     /// leave.
     pub profile_hbm_tokens_computed: Option<u64>,
@@ -29,7 +29,7 @@ pub struct GroupFigures {
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
     pub engines: &'a [EngineStats],
-    pub handovers: &'a [HandoverStats],
+    pub kv_transfers: &'a [KvTransferStats],
     pub seconds: f64,
 }
 
@@ -42,20 +42,20 @@ pub struct GroupWork {
     pub output_tokens: u64,
     /// KV that was sent to decode workers, and the share of the time in which a transfer was under
     /// way.
-    pub handed_over_bytes: u64,
-    pub handover_link_utilisation: f64,
+    pub kv_transfer_bytes: u64,
+    pub kv_transfer_link_utilisation: f64,
 }
 
 impl GroupWork {
     fn of(did: &Work<'_>, workers: core::ops::Range<usize>) -> Self {
-        let (engines, handovers) = (&did.engines[workers.clone()], &did.handovers[workers]);
+        let (engines, kv_transfers) = (&did.engines[workers.clone()], &did.kv_transfers[workers]);
         let offered = did.seconds * engines.len() as f64;
         let share = |sum: f64| if offered > 0.0 { sum / offered } else { 0.0 };
-        let sending = handovers.iter().map(|stats| stats.sending.as_secs_f64());
+        let sending = kv_transfers.iter().map(|stats| stats.sending.as_secs_f64());
         Self {
             utilisation: share(engines.iter().map(|stats| stats.busy.as_secs_f64()).sum()),
-            handed_over_bytes: handovers.iter().map(|stats| stats.bytes).sum(),
-            handover_link_utilisation: share(sending.sum()),
+            kv_transfer_bytes: kv_transfers.iter().map(|stats| stats.bytes).sum(),
+            kv_transfer_link_utilisation: share(sending.sum()),
             prefill_tokens: engines.iter().map(|stats| stats.prefill_tokens).sum(),
             output_tokens: engines.iter().map(|stats| stats.output_tokens).sum(),
         }

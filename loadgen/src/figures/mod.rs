@@ -20,7 +20,7 @@ pub use classes::{ClassFigures, class_figures};
 pub use comparison::{Comparison, compare_to};
 pub use devices::DeviceReport;
 pub use engine::{
-    EngineFigures, HandoverFigures, LiveHandover, PeerFigures, PoolFigures, TierFigures,
+    EngineFigures, KvTransferFigures, LiveKvTransfer, PeerFigures, PoolFigures, TierFigures,
 };
 pub use groups::{GroupFigures, GroupWork, Work};
 pub use names::{label, record_name, wire_name};

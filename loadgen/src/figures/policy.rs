@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use warmpath_core::routing::policy::NamedPolicy;
 
 /// The JSON keys of a policy. `policy` is the name of the rule. `label` is there if it differs from
-/// the name, `parameters` if some differ from the rule's defaults.
+/// the name. `parameters` is there if some differ from the rule's defaults.
 pub fn as_keys<S: Serializer>(policy: &NamedPolicy, serializer: S) -> Result<S::Ok, S::Error> {
     Keys::of(Some(policy)).serialize(serializer)
 }

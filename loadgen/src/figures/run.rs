@@ -2,14 +2,14 @@
 
 use super::classes::ClassFigures;
 use super::devices::DeviceReport;
-use super::engine::{EngineFigures, LiveHandover};
+use super::engine::{EngineFigures, LiveKvTransfer};
 use super::groups::GroupFigures;
 use super::names::label;
 use super::policy::as_keys_if_known;
 use super::stages::Stages;
 use crate::economics::Economics;
 use serde::Serialize;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::NamedPolicy;
 
@@ -31,7 +31,7 @@ pub struct Profiles {
     pub names: Option<String>,
     pub validated: bool,
     pub tiers: Vec<String>,
-    pub standing: Option<Standing>,
+    pub standing: Option<Validation>,
     pub hbm_tokens_computed: Option<u64>,
     pub groups: Vec<GroupFigures>,
 }
@@ -137,7 +137,7 @@ pub struct RunReport {
     /// Names of the tiers that `hit_rate_by_tier` counts. Empty if no worker reports them.
     pub tiers: Vec<String>,
     /// The basis of the profile's times, and their error band.
-    pub profile_standing: Option<Standing>,
+    pub profile_standing: Option<Validation>,
     /// If the scenario gives the room for KV: the tokens that device memory minus weights would
     /// leave.
     pub profile_hbm_tokens_computed: Option<u64>,
@@ -192,7 +192,7 @@ pub struct LiveFigures {
     pub router_overhead_s: Option<Spread>,
     /// KV transfers from prefill workers to decode workers, as the workers report them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub handover: Option<LiveHandover>,
+    pub kv_transfer: Option<LiveKvTransfer>,
     /// Workers that served at least one request.
     pub workers: u32,
     /// The first few failures, with their messages.

@@ -15,8 +15,8 @@ use warmpath_core::routing::policy::NamedPolicy;
 const LONGEST: f64 = 32.0;
 const LOWEST: f64 = 1.0 / 64.0;
 const HIGHEST: f64 = 256.0;
-/// A rate counts as sustained if arrivals last at least this many times as long as what comes after
-/// them.
+/// A rate counts as sustained if the time with arrivals is at least this many times the time after
+/// the last arrival.
 const SETTLED: f64 = 4.0;
 /// Halvings between a rate that meets the SLO and twice that rate, so that the result is within 1 %.
 const HALVINGS: u32 = 7;

@@ -4,7 +4,7 @@
 //! tokio's timers tick in milliseconds. Latency counts from the time at which a request was due, not
 //! from the time at which it was sent.
 
-use crate::figures::{LiveFigures, LiveHandover, Slowest, wire_name};
+use crate::figures::{LiveFigures, LiveKvTransfer, Slowest, wire_name};
 use crate::play::identities::Identities;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -113,7 +113,7 @@ struct Shared {
     /// The first failures, with their messages, for the reader of the report.
     failures: Vec<String>,
     tier_names: Vec<String>,
-    handover: Option<LiveHandover>,
+    kv_transfer: Option<LiveKvTransfer>,
 }
 
 impl Shared {
@@ -128,7 +128,7 @@ impl Shared {
         let live = LiveFigures {
             send_lateness_s: Spread::of(self.lateness_s),
             router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
-            handover: self.handover,
+            kv_transfer: self.kv_transfer,
             workers: served.len() as u32,
             failures: self.failures,
             tier_names: self.tier_names,
@@ -256,7 +256,7 @@ async fn one_request(
         shared.recorder.sent(at, id, prompt_tokens, work.output_tokens);
         let Request { session, tenant, .. } = work.request;
         shared.recorder.described(clock.now(), id, session, tenant);
-        shared.recorder.belongs(id, tenant, work.known);
+        shared.recorder.set_tenant(id, tenant, work.known);
     }
     let mut given_up = context.given_up.clone();
     let exchange = stream(&context, channel, clock, &work, request, expected);
@@ -264,12 +264,14 @@ async fn one_request(
         outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
             Ok(outcome) => outcome.map_err(|status| (format!("{:?}", status.code()), status)),
             Err(_) => {
-                let status = Status::deadline_exceeded("no end within the time limit");
+                let why = "the request did not end within the time limit";
+                let status = Status::deadline_exceeded(why);
                 Err((format!("{:?}", status.code()), status))
             }
         },
         _ = given_up.wait_for(|&given_up| given_up) => {
-            Err(("interrupted".to_owned(), Status::cancelled("given up when interrupted")))
+            let status = Status::cancelled("cancelled because the run was interrupted");
+            Err(("interrupted".to_owned(), status))
         }
     };
     let now = clock.now();
@@ -277,7 +279,7 @@ async fn one_request(
     match outcome {
         Ok(Ended { worker, cached, tier_names, moved }) => {
             if let Some(moved) = moved {
-                let all = shared.handover.get_or_insert_default();
+                let all = shared.kv_transfer.get_or_insert_default();
                 all.requests += 1;
                 all.tokens += moved.tokens;
                 all.bytes += moved.bytes;
@@ -351,13 +353,13 @@ async fn stream(
         }
         if tokens != finish.num_output_tokens || tokens == 0 {
             return Err(Status::data_loss(format!(
-                "{tokens} tokens arrived, the engine sent {}",
+                "{tokens} tokens arrived, expected {} as the engine counts",
                 finish.num_output_tokens
             )));
         }
         if tokens != work.output_tokens {
             return Err(Status::data_loss(format!(
-                "{tokens} tokens arrived, {} were asked for",
+                "{tokens} tokens arrived, expected {} as requested",
                 work.output_tokens
             )));
         }
@@ -381,7 +383,10 @@ fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
 
 fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {
     if ids.len() != count as usize {
-        return Err(Status::data_loss(format!("{count} tokens announced, {} sent", ids.len())));
+        return Err(Status::data_loss(format!(
+            "{} token ids arrived, expected {count} as announced",
+            ids.len()
+        )));
     }
     for &id in ids {
         let token = expected.generate();

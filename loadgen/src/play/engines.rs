@@ -1,30 +1,30 @@
 //! What the engines, the pool and the links did, from their statistics.
 
-use crate::figures::{HandoverFigures, PeerFigures, PoolFigures, TierFigures};
+use crate::figures::{KvTransferFigures, PeerFigures, PoolFigures, TierFigures};
 use crate::setup::{Fleet, Setup};
-use warmpath_core::engine::handover::HandoverStats;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
-use warmpath_core::engine::{EngineStats, LoanStats};
+use warmpath_core::engine::transfers::KvTransferStats;
+use warmpath_core::engine::{EngineStats, PeerSendStats};
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::time::Duration;
 
 /// KV transfers from prefill workers to decode workers. None: each worker does both.
-pub fn handover_figures(
+pub fn kv_transfer_figures(
     setup: &Setup,
-    workers: &[HandoverStats],
+    workers: &[KvTransferStats],
     duration_s: f64,
-) -> Option<HandoverFigures> {
-    setup.handover?;
-    let sum = |of: fn(&HandoverStats) -> u64| workers.iter().map(of).sum();
-    let seconds = |of: fn(&HandoverStats) -> Duration| -> f64 {
+) -> Option<KvTransferFigures> {
+    setup.kv_transfer?;
+    let sum = |of: fn(&KvTransferStats) -> u64| workers.iter().map(of).sum();
+    let seconds = |of: fn(&KvTransferStats) -> Duration| -> f64 {
         workers.iter().map(|stats| of(stats).as_secs_f64()).sum()
     };
     let groups = setup.fleet.groups();
     let senders = groups.iter().filter(|group| group.role == Role::Prefill);
     let offered_s = duration_s * f64::from(senders.map(|group| group.workers).sum::<u32>());
-    Some(HandoverFigures {
+    Some(KvTransferFigures {
         tokens: sum(|stats| stats.tokens),
         bytes: sum(|stats| stats.bytes),
         link_utilisation: if offered_s > 0.0 {
@@ -54,14 +54,14 @@ pub fn pool_figures(profile: &Profile, pool: &PoolStats, duration_s: f64) -> Poo
 }
 
 /// None: no worker fetches from a peer.
-pub fn peer_figures(fleet: &Fleet, loans: &[LoanStats], offered_s: f64) -> Option<PeerFigures> {
-    let lends = fleet.profiles().into_iter().any(|profile| profile.peers.is_some());
-    if !lends || offered_s <= 0.0 {
+pub fn peer_figures(fleet: &Fleet, sends: &[PeerSendStats], offered_s: f64) -> Option<PeerFigures> {
+    let serves_fetches = fleet.profiles().into_iter().any(|profile| profile.peers.is_some());
+    if !serves_fetches || offered_s <= 0.0 {
         return None;
     }
     // In a fleet with peer fetches, a block has the same bytes everywhere.
-    let blocks: u64 = loans.iter().map(|loan| loan.blocks).sum();
-    let sending: f64 = loans.iter().map(|loan| loan.sending.as_secs_f64()).sum();
+    let blocks: u64 = sends.iter().map(|of| of.blocks).sum();
+    let sending: f64 = sends.iter().map(|of| of.sending.as_secs_f64()).sum();
     Some(PeerFigures {
         sent_bytes: blocks as f64 * fleet.profile().block_bytes(),
         link_utilisation: sending / offered_s,

@@ -50,7 +50,7 @@ impl LocalFleet {
             config.name = format!("worker-{i}");
             config.speedup = speedup;
             config.role = roles[i];
-            config.handover = setup.handover.filter(|_| !roles[i].is_both());
+            config.kv_transfer = setup.kv_transfer.filter(|_| !roles[i].is_both());
             config.pool = pool.as_ref().filter(|_| profile.pool.is_some()).map(PoolProcess::url);
             let stopped = wait_for(workers_stopped.clone());
             workers.push(tokio::spawn(async move {
@@ -60,6 +60,7 @@ impl LocalFleet {
         let mut config = RouterConfig::new(urls, policy);
         config.speedup = speedup;
         config.seed = setup.seed;
+        config.queue = setup.queue_limits().into();
         config.record = record.map(Path::to_owned);
         config.pools = pool.iter().map(PoolProcess::url).collect();
         let identities = identities::configure(&mut config, setup)?;

@@ -1,7 +1,7 @@
 //! One run in virtual time.
 
 use super::economics::economics;
-use super::engines::{handover_figures, peer_figures, pool_figures, tier_figures};
+use super::engines::{kv_transfer_figures, peer_figures, pool_figures, tier_figures};
 use super::log::Log;
 use super::options::Cell;
 use crate::figures::{
@@ -96,18 +96,19 @@ pub fn simulate(
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
         failed_fetches_by: outcome.failed_fetches,
-        handover: handover_figures(setup, &outcome.handovers, worked_s),
+        kv_transfer: kv_transfer_figures(setup, &outcome.kv_transfers, worked_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
         pool: outcome.pool.map(|pool| pool_figures(profile, &pool, worked_s)),
-        peers: peer_figures(fleet, &outcome.loans, offered_s),
+        peers: peer_figures(fleet, &outcome.peer_sends, offered_s),
         tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
     };
     let alone = setup.devices.as_ref().filter(|_| setup.is_device_only());
     let alone = alone.map(|devices| Fleet::alike(0, devices.profile.clone()));
     let served = alone.as_ref().unwrap_or(fleet);
-    let work = Work { engines: &outcome.engines, handovers: &outcome.handovers, seconds: worked_s };
+    let work =
+        Work { engines: &outcome.engines, kv_transfers: &outcome.kv_transfers, seconds: worked_s };
     let id = RunId {
         policy: Some(policy.clone()),
         variant: options.variant.clone(),

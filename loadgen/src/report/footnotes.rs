@@ -1,7 +1,7 @@
 //! The lines below the tables: the basis of the figures, and what went wrong.
 
 use crate::figures::RunReport;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 
 pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
     let mut notes = Vec::new();
@@ -42,8 +42,8 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
 }
 
 /// How far a profile's times can be believed.
-fn rests_on(name: &str, standing: &Standing, hbm_tokens_computed: Option<u64>) -> Vec<String> {
-    let Standing { validated, band_percent, because } = standing;
+fn rests_on(name: &str, standing: &Validation, hbm_tokens_computed: Option<u64>) -> Vec<String> {
+    let Validation { validated, band_percent, because } = standing;
     let note = match (validated, band_percent) {
         (true, Some(band)) => format!(
             "Profile {name}: step times within {band:.0} % in 95 of 100 steps ({because}); prefill \

@@ -2,7 +2,7 @@
 
 use super::columns;
 use super::over_seeds::{Alike, mean, over_seeds};
-use crate::figures::{GroupFigures, GroupWork, HandoverFigures, LiveHandover, RunReport};
+use crate::figures::{GroupFigures, GroupWork, KvTransferFigures, LiveKvTransfer, RunReport};
 use warmpath_core::event::Role;
 use warmpath_sheet::{Column, Field, Form, Format, Sheet, Value};
 
@@ -16,7 +16,7 @@ struct One<'a> {
 pub fn sheet(runs: &[RunReport]) -> Sheet {
     let told = |run: &&RunReport| run.groups.iter().any(|group| group.work.is_some());
     let simulated: Vec<&RunReport> = runs.iter().filter(told).collect();
-    let hands_over = simulated.iter().any(|run| handover(run).is_some());
+    let hands_over = simulated.iter().any(|run| kv_transfer(run).is_some());
     let form = form(hands_over);
     let mut sheet = form.sheet("Groups of workers").labels(2);
     for runs in over_seeds(simulated) {
@@ -76,16 +76,17 @@ fn transfers<'a>() -> Vec<Field<'static, One<'a>>> {
     let waited = "Time that a request waited on average for KV from its prefill worker.";
     vec![
         Column::number(
-            "handed_over_bytes",
+            "kv_transfer_bytes",
             "handed GB",
             "bytes",
             "KV that the group sent to decode workers.",
         )
         .format(Format::gigabytes(1))
-        .of(move |one: &One<'_>| sends(one, one.mean(|work| work.handed_over_bytes as f64))),
-        columns::percent("handover_link_utilisation", "link %", link)
-            .of(move |one: &One<'_>| sends(one, one.mean(|work| work.handover_link_utilisation))),
-        columns::seconds("handover_wait_s", "waited s/req", waited).of(One::waited),
+        .of(move |one: &One<'_>| sends(one, one.mean(|work| work.kv_transfer_bytes as f64))),
+        columns::percent("kv_transfer_link_utilisation", "link %", link).of(
+            move |one: &One<'_>| sends(one, one.mean(|work| work.kv_transfer_link_utilisation)),
+        ),
+        columns::seconds("kv_transfer_wait_s", "waited s/req", waited).of(One::waited),
     ]
 }
 
@@ -116,7 +117,7 @@ impl One<'_> {
 
     fn waited(&self) -> Value {
         let waited = |run: &RunReport| {
-            handover(run).map_or(0.0, |h| h.wait_s) / run.figures.requests.max(1) as f64
+            kv_transfer(run).map_or(0.0, |h| h.wait_s) / run.figures.requests.max(1) as f64
         };
         match self.role() {
             Role::Decode => mean(&self.runs, waited).into(),
@@ -125,13 +126,13 @@ impl One<'_> {
     }
 }
 
-fn handover(run: &RunReport) -> Option<&HandoverFigures> {
-    run.engine.as_ref()?.handover.as_ref()
+fn kv_transfer(run: &RunReport) -> Option<&KvTransferFigures> {
+    run.engine.as_ref()?.kv_transfer.as_ref()
 }
 
 /// What was handed over in a live run.
 fn live(run: &RunReport) -> Option<String> {
-    let LiveHandover { requests, tokens, bytes } = run.live.as_ref()?.handover?;
+    let LiveKvTransfer { requests, tokens, bytes } = run.live.as_ref()?.kv_transfer?;
     let (label, gb) = (run.label(), bytes as f64 / 1e9);
     Some(format!(
         "{label}, live: {gb:.1} GB of KV handed over for {requests} requests, {tokens} tokens."

@@ -4,7 +4,7 @@ use crate::figures::Results;
 use serde::Serialize;
 
 /// The name and version of the report's form.
-pub const SCHEMA: &str = "warmpath.report.v1";
+pub const SCHEMA: &str = "warmpath.report.v2";
 
 #[derive(Debug, Serialize)]
 pub struct Report<C: Serialize> {

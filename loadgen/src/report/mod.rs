@@ -1,5 +1,5 @@
-//! What a person or a program reads of figures. Each table is a file that makes a sheet; [`page`] puts them
-//! together, and [`Screen`] draws them.
+//! How figures are shown to people and to programs. Each table is a file that makes a sheet;
+//! [`page`] puts them together, and [`Screen`] draws them.
 
 mod capacities;
 mod classes;

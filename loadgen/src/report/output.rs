@@ -18,7 +18,7 @@ impl OutputFiles {
             [("--csv", csv, [json, None]), ("--parquet", parquet, [json, csv])]
         {
             if let Some(path) = path.filter(|&path| before.contains(&Some(path))) {
-                let why = "written for another flag, expected a file each";
+                let why = "used by another flag, expected a different file";
                 return Err(bad(format!("{flag}: {} is {why}", path.display())));
             }
         }

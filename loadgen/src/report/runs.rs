@@ -28,7 +28,7 @@ const TABLE: [&str; 16] = [
     "router_overhead_s",
 ];
 
-/// What the CSV does not have: it tells policy and variant apart, and has a column for valid runs.
+/// Columns that the CSV leaves out: it has its own columns for policy, variant and valid runs.
 const TEXT_ONLY: [&str; 3] = ["label", "marked_mode", "router_overhead_s"];
 
 /// The runs as people read them, those of each mode together.

@@ -31,8 +31,8 @@ pub struct DevicesSetup {
     pub stays: StaysSetup,
 }
 
-/// Which requests stay on the device of their user: those that each given rule allows. Without rules,
-/// all.
+/// Which requests stay on the device of their user. A request stays if every given rule allows it.
+/// Without rules, all requests stay.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct StaysSetup {
     /// Prompts of up to this many tokens.

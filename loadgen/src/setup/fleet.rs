@@ -5,9 +5,9 @@ use crate::files::{bad, bad_field};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use warmpath_core::engine::handover::HandoverLink;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_sim::{Group, check_fleet};
 
@@ -124,7 +124,7 @@ impl Fleet {
     pub fn check(
         &self,
         pool: bool,
-        handover: Option<&HandoverLink>,
+        kv_transfer: Option<&KvTransferLink>,
         origin: &str,
         text: &str,
     ) -> Result<()> {
@@ -137,7 +137,7 @@ impl Fleet {
             let why = format!("{workers} in all groups, expected at most {MOST_WORKERS}");
             return Err(bad_field(origin, text, "group.workers", &why));
         }
-        check_fleet(groups, pool, handover).map_err(|error| bad(format!("{origin}: {error}")))
+        check_fleet(groups, pool, kv_transfer).map_err(|error| bad(format!("{origin}: {error}")))
     }
 
     /// Names of the tiers, in order. If groups differ at a place, both names stand there with a
@@ -192,7 +192,7 @@ impl Fleet {
     }
 
     /// None: groups have a profile each.
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn standing(&self) -> Option<Validation> {
         match self {
             Self::Alike { profile, .. } => Some(profile.standing()),
             Self::Mixed { .. } => None,

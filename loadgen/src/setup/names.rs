@@ -4,7 +4,7 @@ use crate::files::bad;
 use anyhow::Result;
 use std::path::Path;
 use warmpath_core::engine::profile::Profile;
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// A built-in profile by name, or a profile file in `folder`.
 pub fn load_profile(name: &str, folder: &Path) -> Result<Profile> {

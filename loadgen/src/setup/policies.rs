@@ -82,7 +82,7 @@ pub fn of_file(
 ) -> Result<Vec<NamedPolicy>> {
     let err = |why: &str| bad_field(origin, text, "policies", why);
     match (spelled, tables) {
-        (Some(_), [_, ..]) => Err(err("stands beside [[policy]], expected one of the two")),
+        (Some(_), [_, ..]) => Err(err("given with [[policy]], expected only one of the two")),
         (Some([]), []) => Err(err("none, expected at least one")),
         (None, []) => Err(err("missing, expected policies = [...] or at least one [[policy]]")),
         (Some(spelled), []) => {

@@ -11,11 +11,11 @@ use crate::files::{bad, bad_field};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::sharing::Sharing;
+use warmpath_core::sharing::SharingRule;
 use warmpath_sim::{Fault, Network};
 
 /// A scenario, as its file gives it.
@@ -45,12 +45,13 @@ pub struct ScenarioFile {
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
     /// The KV transfer from prefill workers to decode workers.
-    pub handover: Option<HandoverLink>,
+    #[serde(alias = "handover")]
+    pub kv_transfer: Option<KvTransferLink>,
     /// Users' own devices, beside the workers or instead of them.
     pub devices: Option<DevicesFile>,
     /// Who shares KV cache.
     #[serde(default)]
-    pub sharing: Sharing,
+    pub sharing: SharingRule,
     /// Variants of the profile, which are compared.
     #[serde(default, rename = "variant")]
     pub variants: Vec<Variant>,
@@ -73,7 +74,7 @@ impl ScenarioFile {
             return self.mixed(what, origin, text, folder);
         }
         let missing = |field: &str| {
-            let why = "missing, expected it or [[group]] tables";
+            let why = "missing, expected a value or [[group]] tables";
             bad(format!("{origin}: {field}: {why}"))
         };
         let profile = match (&what.profile, &self.profile) {
@@ -95,16 +96,16 @@ impl ScenarioFile {
     fn mixed(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
         let flags = [("--workers", what.workers.is_some()), ("--profile", what.profile.is_some())];
         if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
-            let why = "has groups, and each has its own workers and profile";
+            let why = "has groups, expected workers and profile in each group";
             return Err(bad(format!("{flag}: the scenario {origin} {why}")));
         }
         let fields = [("workers", self.workers.is_some()), ("profile", self.profile.is_some())];
         if let Some((field, _)) = fields.iter().find(|(_, given)| *given) {
-            let why = "stands beside [[group]], expected it in each group only";
+            let why = "given with [[group]], expected only in each group";
             return Err(bad_field(origin, text, field, why));
         }
         if !self.variants.is_empty() {
-            let why = "stands beside [[group]], expected a scenario of one profile";
+            let why = "given with [[group]], expected a scenario with one profile";
             return Err(bad_field(origin, text, "variant", why));
         }
         Fleet::mixed(&self.groups, folder)

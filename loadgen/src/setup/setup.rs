@@ -15,12 +15,12 @@ use crate::files::{bad, bad_field, parse_toml, read};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
-use warmpath_core::sharing::Sharing;
+use warmpath_core::sharing::SharingRule;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
 const DEFAULT_SCENARIO: &str = include_str!("../../../deploy/scenarios/default.toml");
@@ -62,7 +62,7 @@ pub struct Setup {
     pub faults: Vec<Fault>,
     /// The KV transfer from prefill workers to decode workers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub handover: Option<HandoverLink>,
+    pub kv_transfer: Option<KvTransferLink>,
     /// Users' own devices, beside the workers or instead of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DevicesSetup>,
@@ -70,7 +70,7 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<Sheet>,
     /// Who shares KV cache.
-    pub sharing: Sharing,
+    pub sharing: SharingRule,
     pub variants: Vec<Variant>,
 }
 
@@ -120,10 +120,10 @@ impl Setup {
         for profile in fleet.profiles() {
             profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
-        if let Some(link) = &file.handover {
+        if let Some(link) = &file.kv_transfer {
             link.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
         }
-        fleet.check(file.pool.is_some(), file.handover.as_ref(), &origin, &text)?;
+        fleet.check(file.pool.is_some(), file.kv_transfer.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
         let policies = match &what.policies {
             Some(list) => policies::of_flag(list)?,
@@ -174,7 +174,9 @@ impl Setup {
         };
         let rates = if what.rates.is_empty() { vec![what.rate_scale] } else { what.rates.clone() };
         if let Some(twice) = twice(&rates) {
-            return Err(bad(format!("--rates: {twice} is given twice")));
+            return Err(bad(format!(
+                "--rates: {twice} is given twice, expected different factors"
+            )));
         }
         let seed = what.seed.unwrap_or(file.seed);
         if seed.checked_add(what.seeds).is_none() {
@@ -224,7 +226,7 @@ impl Setup {
             queue: file.queue,
             pool: file.pool,
             faults: file.faults,
-            handover: file.handover,
+            kv_transfer: file.kv_transfer,
             devices: devices.transpose()?,
             prices: (what.cost || what.prices.are_given())
                 .then(|| what.prices.load())
@@ -243,7 +245,7 @@ impl Setup {
 
     /// Whether tenants are kept apart, or could be.
     pub fn has_tenants(&self) -> bool {
-        self.sharing != Sharing::default() || self.source.tenants().count() > 1
+        self.sharing != SharingRule::default() || self.source.tenants().count() > 1
     }
 
     /// Whether each policy has more than one run.
@@ -290,7 +292,7 @@ impl Setup {
             pool: self.pool.clone(),
             // A variant without the pool has no faults of it.
             faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },
-            handover: self.handover,
+            kv_transfer: self.kv_transfer,
             devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
             network: self.network,
             seed,

@@ -4,7 +4,7 @@ use crate::files::bad;
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, Device, Model};
 use warmpath_core::engine::profile::Profile;
-use warmpath_worker_sim::profiles;
+use warmpath_launch::profiles;
 
 /// Tokens of KV that a worker must have room for. A worker with less gets more chips.
 const LEAST_TOKENS: u64 = 200_000;
@@ -44,7 +44,7 @@ pub fn on_fewest_chips(
 pub fn made_from(profile: &Profile) -> Result<(Device, Model, &Deployment), String> {
     let Some(calibrated) = profile.step.calibrated() else {
         return Err(format!(
-            "profile {}: a made-up profile, expected one of a device",
+            "profile {}: a made-up profile, expected a profile with a device and a model",
             profile.name
         ));
     };

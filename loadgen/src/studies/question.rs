@@ -15,7 +15,7 @@ const RECORDED_WORKERS: u32 = 4;
 pub fn resolve(question: &Question) -> Result<Setup> {
     let mut setup = Setup::resolve_on(&question.what(), "built-in sharing scenario", SCENARIO)?;
     if setup.fleet.groups().len() > 1 {
-        return Err(bad("--scenario: has groups, expected a fleet of one profile"));
+        return Err(bad("--scenario: it has groups, expected one profile for all workers"));
     }
     let recorded = question.trace.is_some() && setup.source.concurrency().is_some();
     let limit = question.requests.or(recorded.then_some(RECORDED_REQUESTS));

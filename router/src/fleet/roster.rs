@@ -17,9 +17,9 @@ const MOST: usize = 4_096;
 pub enum AddError {
     #[error("url: {0}")]
     Url(String),
-    #[error("url: '{url}' is {id} already")]
+    #[error("url: '{url}' is in the fleet already, as {id}")]
     Known { url: String, id: WorkerId },
-    #[error("{MOST} workers are there already")]
+    #[error("the fleet is full, expected at most {MOST} workers")]
     Full,
 }
 

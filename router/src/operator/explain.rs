@@ -43,7 +43,8 @@ pub fn other(
     message: Vec<u8>,
     tenant: &str,
 ) -> Result<ExplainResponse, Status> {
-    let missing = || Status::invalid_argument("tenant: missing, expected one: there are several");
+    let missing =
+        || Status::invalid_argument("tenant: missing, expected a name: there are several");
     let tenant = tenant_named(state, tenant)?.or(state.tenants.only()).ok_or_else(missing)?;
     let fields = admin::request_from_wire(&message)?;
     let terms = state.terms().map_err(|error| of_error(&error))?;

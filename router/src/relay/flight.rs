@@ -145,7 +145,7 @@ impl Flight {
 
     /// The first of two workers is done, with or without success: the second is next. `computed`:
     /// the first one has computed the prompt.
-    pub fn hand_over(
+    pub fn send_kv(
         &mut self,
         decode: WorkerId,
         computed: bool,

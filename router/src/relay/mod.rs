@@ -5,14 +5,14 @@
 //! - [`naming`]: a prompt's blocks by name, and the request as the core router sees it.
 //! - `flight`: what a request leaves in the router while it is under way, and the wait for a
 //!   decision.
-//! - `handover`: a prompt that one worker computes and another answers.
+//! - `kv_transfer`: a prompt that one worker computes and another answers.
 //! - `answer`: the stream of the answer.
 //! - `abort`: ending a request by its name.
 
 mod abort;
 mod answer;
 mod flight;
-mod handover;
+mod kv_transfer;
 pub mod naming;
 mod start;
 

@@ -8,7 +8,7 @@ use warmpath_core::id::{RequestId, SessionId};
 use warmpath_core::request::Request;
 use warmpath_core::sharing::SharingScope;
 use warmpath_proto::generate;
-use warmpath_proto::scope::{Circle, ScopeHint};
+use warmpath_proto::scope::{ScopeHint, SharedBy};
 
 /// A prompt's blocks by name, and what a worker needs to give them the same names.
 #[derive(Debug)]
@@ -29,21 +29,23 @@ pub fn name(
 ) -> Named {
     let secret = state.config.secret();
     let tenant = &incoming.tenant;
-    let own = Circle::Tenant(&tenant.name);
+    let own = SharedBy::Tenant(&tenant.name);
     let circle = match (state.config.sharing, &incoming.session, &tenant.group) {
         (SharingScope::Session, Some(session), _) => {
-            Circle::Session { tenant: &tenant.name, session }
+            SharedBy::Session { tenant: &tenant.name, session }
         }
-        (SharingScope::None, ..) | (SharingScope::Session, None, _) => Circle::Request(upstream_id),
-        (SharingScope::Group, _, Some(group)) => Circle::Group(group),
+        (SharingScope::None, ..) | (SharingScope::Session, None, _) => {
+            SharedBy::Request(upstream_id)
+        }
+        (SharingScope::Group, _, Some(group)) => SharedBy::Group(group),
         (SharingScope::Tenant, ..) | (SharingScope::Group, _, None) => own,
-        (SharingScope::All, ..) => Circle::All,
+        (SharingScope::All, ..) => SharedBy::All,
     };
     let salt = circle.salt(secret, &incoming.cache_salt);
     let mut scope = ScopeHint { tenant: tenant.id.0, ..ScopeHint::default() };
     scope.public_blocks = state.public.blocks(&incoming.prompt, terms.block_size);
     if scope.public_blocks > 0 {
-        scope.public_salt = Circle::Public.salt(secret, "");
+        scope.public_salt = SharedBy::Public.salt(secret, "");
     }
     let plan = scope.plan(&salt, &terms.model, terms.block_size);
     let prompt = TokenBlocks::whole(hash_blocks(&plan, &incoming.prompt));

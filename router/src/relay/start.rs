@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::flight::Flight;
-use super::handover;
+use super::kv_transfer;
 use super::naming::{self, Named};
 use crate::call::Call;
 use crate::error::RequestError;
@@ -57,12 +57,12 @@ pub async fn start(
         Some(decode) => {
             let begun = Instant::now();
             call.held = tokio::select! {
-                held = handover::prefill(&link, &call) => held,
+                held = kv_transfer::prefill(&link, &call) => held,
                 () = until(deadline) => return Err(flight.past_deadline(0)),
             };
             // The pull was for the worker that computed the prompt.
             call.pull = None;
-            (flight.hand_over(decode, call.held.is_some())?, begun.elapsed())
+            (flight.send_kv(decode, call.held.is_some())?, begun.elapsed())
         }
     };
     let prepared = link.upstream.prepare(call);

@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
 use warmpath_core::routing::index::SequenceGap;
 
-/// A source that says nothing for this long counts as lost. Heartbeats come each 250 ms.
+/// A source that says nothing for this long counts as lost. Heartbeats come every 250 ms.
 pub const SILENCE: Duration = Duration::from_secs(2);
 
 /// A feed of what one worker or pool holds and does.

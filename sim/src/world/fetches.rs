@@ -4,7 +4,7 @@ use super::state::World;
 use crate::messages::Message;
 use crate::pool::{POOL, PoolMessage};
 use warmpath_core::engine::store::Fetch;
-use warmpath_core::engine::{FetchError, LoanKey};
+use warmpath_core::engine::{FetchError, FetchKey};
 use warmpath_core::id::{SourceId, WorkerId};
 use warmpath_core::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ impl World<'_> {
         let key = (worker, fetch.id);
         let refused = match fetch.from {
             SourceId::Worker(from) => {
-                let lent = self.engines[from.0 as usize].lend(now, key, &fetch.run);
+                let served = self.engines[from.0 as usize].serve_fetch(now, key, &fetch.run);
                 self.refresh_wake(from.0);
-                lent
+                served
             }
             SourceId::Pool(_) => self.pool.get(now, key, &fetch.run),
         };
@@ -29,7 +29,7 @@ impl World<'_> {
     pub(super) fn sent(
         &mut self,
         at: Instant,
-        (worker, id): LoanKey,
+        (worker, id): FetchKey,
         from: SourceId,
         result: Result<(), FetchError>,
     ) {

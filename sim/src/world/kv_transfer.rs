@@ -53,7 +53,7 @@ impl World<'_> {
                 }
             }
             TransferMessage::Pull { id, to, from, tokens } => {
-                let begun = self.engines[from.0 as usize].hand_over(now, id, to, tokens);
+                let begun = self.engines[from.0 as usize].send_kv(now, id, to, tokens);
                 self.refresh_wake(from.0);
                 if begun.is_err() {
                     let arrived = TransferMessage::Arrived { id, to, result: begun };
@@ -61,14 +61,14 @@ impl World<'_> {
                 }
             }
             TransferMessage::Arrived { id, to, result } => {
-                self.engines[to.0 as usize].on_handover(now, id, result);
+                self.engines[to.0 as usize].kv_transfer_ended(now, id, result);
                 self.refresh_wake(to.0);
             }
         }
     }
 
     /// The KV has left for the decode worker. The link's latency comes on top.
-    pub(super) fn handed_over(&mut self, at: Instant, id: RequestId, to: WorkerId) {
+    pub(super) fn kv_sent(&mut self, at: Instant, id: RequestId, to: WorkerId) {
         let latency = self.kv_transfer_latency;
         self.post(
             at + latency,

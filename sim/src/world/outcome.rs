@@ -3,8 +3,8 @@
 use crate::devices::DeviceOutcome;
 use crate::faults::{FailedFetches, FaultError};
 use crate::fleet::FleetError;
-use warmpath_core::engine::handover::HandoverStats;
-use warmpath_core::engine::{EngineStats, LoanStats};
+use warmpath_core::engine::transfers::KvTransferStats;
+use warmpath_core::engine::{EngineStats, PeerSendStats};
 use warmpath_core::pool::{PoolError, PoolStats};
 use warmpath_core::report::Recorder;
 
@@ -32,9 +32,9 @@ pub struct Outcome {
     /// By worker.
     pub engines: Vec<EngineStats>,
     /// KV transfers, by worker.
-    pub handovers: Vec<HandoverStats>,
+    pub kv_transfers: Vec<KvTransferStats>,
     /// What workers sent to their peers, by worker.
-    pub loans: Vec<LoanStats>,
+    pub peer_sends: Vec<PeerSendStats>,
     pub pool: Option<PoolStats>,
     /// Why fetches failed.
     pub failed_fetches: FailedFetches,

@@ -58,8 +58,8 @@ impl World<'_> {
             recorder: self.recorder,
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
-            handovers: self.engines.iter().map(Engine::handover_stats).collect(),
-            loans: self.engines.iter().map(Engine::loan_stats).collect(),
+            kv_transfers: self.engines.iter().map(Engine::kv_transfer_stats).collect(),
+            peer_sends: self.engines.iter().map(Engine::peer_send_stats).collect(),
             pool: self.pool.stats(),
             failed_fetches: self.failed_fetches.of(&self.engines),
             resident: self.index.copies(),
@@ -89,7 +89,7 @@ impl World<'_> {
         let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);
-        self.recorder.belongs(id, tenant, work.known);
+        self.recorder.set_tenant(id, tenant, work.known);
         self.works.insert(id, work);
         self.post(at + self.hop, Message::Request(id));
     }

@@ -68,7 +68,7 @@ impl<'a> World<'a> {
         let new_devices = |fleet| Devices::new(fleet, observers.rows);
         let devices = scenario.devices.as_ref().map(new_devices).transpose()?;
         if !scenario.groups.is_empty() || !devices.as_ref().is_some_and(Devices::take_all) {
-            check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.handover.as_ref())?;
+            check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.kv_transfer.as_ref())?;
         }
         check_faults(&scenario.faults, scenario.pool.is_some())?;
         let count = scenario.workers() as usize;
@@ -77,7 +77,7 @@ impl<'a> World<'a> {
             recorder.keep_rows();
         }
         let engine = |(id, group): (_, &Group)| {
-            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.handover)
+            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.kv_transfer)
         };
         let mut world = Self {
             hop: scenario.network.hop(),

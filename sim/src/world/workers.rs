@@ -45,11 +45,11 @@ impl World<'_> {
                     let pull = TransferMessage::Pull { id, to: worker, from, tokens };
                     self.post(at, Message::Transfer(pull));
                 }
-                Output::HandedOver { at, id, to } => self.handed_over(at, id, to),
+                Output::KvSent { at, id, to } => self.kv_sent(at, id, to),
                 Output::Kv { at, batch } => self.post(at + self.hop, Message::Kv(batch)),
                 Output::Fetch { at, fetch } => self.post(at, Message::Fetch(worker, fetch)),
                 Output::Put { at, run, owner } => self.post(at, Message::Put(run, owner)),
-                Output::Lent { at, key } => {
+                Output::FetchServed { at, key } => {
                     self.sent(at, key, SourceId::Worker(worker), Ok(()));
                 }
             }

@@ -73,7 +73,7 @@ pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenari
         queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
-        handover: None,
+        kv_transfer: None,
         devices: None,
         network: Network::default(),
         seed: 0,

@@ -1,5 +1,5 @@
-//! What moves between workers and a pool. Times are wall seconds. Counts are blocks, unless the
-//! name says otherwise.
+//! Metrics of what moves between workers and a pool. Times are wall seconds. Counts are blocks,
+//! unless the name says otherwise.
 
 use crate::feed::Feed;
 use metrics::{
@@ -18,7 +18,7 @@ pub const POOL_LATENESS: &str = "warmpath_pool_lateness_seconds";
 pub fn describe() {
     describe_counter!("warmpath_worker_fetches_total", "Fetches from pool and peers, by outcome");
     describe_counter!("warmpath_worker_fetched_blocks_total", "Blocks that came from others");
-    describe_counter!("warmpath_worker_lent_blocks_total", "Blocks that peers asked for");
+    describe_counter!("warmpath_worker_peer_sent_blocks_total", "Blocks that peers asked for");
     describe_counter!("warmpath_worker_pool_put_blocks_total", "Blocks put into the pool");
     describe_counter!(
         "warmpath_worker_pool_dropped_blocks_total",
@@ -101,8 +101,8 @@ pub fn dropped_puts(worker: &str) -> Counter {
 }
 
 /// Blocks that peers asked this worker for.
-pub fn lent(worker: &str) -> Counter {
-    counter!("warmpath_worker_lent_blocks_total", "engine" => worker.to_owned())
+pub fn sent_to_peers(worker: &str) -> Counter {
+    counter!("warmpath_worker_peer_sent_blocks_total", "engine" => worker.to_owned())
 }
 
 /// What a pool does.

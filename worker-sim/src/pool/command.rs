@@ -1,7 +1,7 @@
 //! What the pool's thread is told.
 
 use crate::feed::FeedItem;
-use crate::lend::{Holds, Reply};
+use crate::sending::{Holds, Reply};
 use std::time::Instant as WallInstant;
 use tokio::sync::{mpsc, oneshot};
 use warmpath_core::block::BlockRun;

@@ -59,7 +59,8 @@ impl PoolConfig {
         }
         self.profile.check()?;
         if self.profile.pool.is_none() {
-            return err("profile", "it has no [pool], expected the workers' link to it".to_owned());
+            let why = "it has no [pool], expected the workers' link to the pool";
+            return err("profile", why.to_owned());
         }
         Ok(self.spec.check(self.profile.block_size)?)
     }

@@ -3,8 +3,8 @@
 use super::command::Command;
 use super::config::PoolConfig;
 use crate::feed::{Announces, Feed, FeedItem, Intervals};
-use crate::lend::{Holds, Sending};
 use crate::metrics::PoolMetrics;
+use crate::sending::{Holds, Sending};
 use crate::turns::{self, Timed};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant as WallInstant};

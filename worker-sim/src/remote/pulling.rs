@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use warmpath_core::engine::FetchError;
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::clock::ModelClock;
@@ -19,7 +19,7 @@ use warmpath_proto::transfer::{Moved, Remote};
 /// The prompts that prefill workers hold for this worker.
 #[derive(Debug)]
 pub struct Puller {
-    link: Option<HandoverLink>,
+    link: Option<KvTransferLink>,
     clock: ModelClock,
     /// Where the prompts of requests under way are held.
     remotes: Mutex<HashMap<RequestId, Remote>>,
@@ -29,7 +29,7 @@ pub struct Puller {
 impl Puller {
     pub fn new(config: &WorkerConfig) -> Arc<Self> {
         Arc::new(Self {
-            link: config.handover,
+            link: config.kv_transfer,
             clock: ModelClock::starting_now(config.speedup),
             remotes: Mutex::default(),
             transfers: KvTransfers::new(&config.agreement()),

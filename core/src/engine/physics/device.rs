@@ -114,7 +114,7 @@ pub struct Sustained {
 
 /// Whether times rest on measurements, and how far off they may be.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Standing {
+pub struct Validation {
     /// Whether this device, precision and model family was measured.
     pub validated: bool,
     /// Error of times, in percent either way; None: unknown.
@@ -134,7 +134,7 @@ impl Device {
         let peak = peak.ok_or_else(|| {
             BuildError::new(
                 "precision",
-                format!("{precision}, device {} has no peak for it", self.name),
+                format!("{precision}, expected one with a peak in device {}", self.name),
             )
         })?;
         Ok(peak * 1e3 * self.realization)
@@ -168,9 +168,9 @@ impl Device {
     }
 
     /// Whether times of a model rest on measurements.
-    pub fn standing(&self, precision: Precision, model: &str, family: Family) -> Standing {
+    pub fn standing(&self, precision: Precision, model: &str, family: Family) -> Validation {
         let unvalidated =
-            |band, because| Standing { validated: false, band_percent: Some(band), because };
+            |band, because| Validation { validated: false, band_percent: Some(band), because };
         let measured_at_all = self.precision.values().any(|constants| constants.fitted.is_some());
         let Some(fitted) = self.constants(precision).fitted else {
             let what = if measured_at_all {
@@ -189,7 +189,7 @@ impl Device {
         // An unmeasured model is off by as much as models left out of a fit: `docs/fidelity.md`.
         let known = fitted.models.iter().any(|known| known == model);
         let band_percent = if known { fitted.p95_percent } else { fitted.p95_percent.max(25.0) };
-        Standing { validated: true, band_percent: Some(band_percent), because }
+        Validation { validated: true, band_percent: Some(band_percent), because }
     }
 
     /// Checks every value.

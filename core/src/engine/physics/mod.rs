@@ -26,7 +26,7 @@ pub use constants::{
     AllReduce, Attention, Constants, Elementwise, Fitted, FrontEnd, Gemm, Host, Moe, PerKv,
 };
 pub use deployment::Deployment;
-pub use device::{Device, Peaks, Purchase, Standing, Sustained};
+pub use device::{Device, Peaks, Purchase, Sustained, Validation};
 pub use error::BuildError;
 pub use hardware::Hardware;
 pub use kernel::Kernel;

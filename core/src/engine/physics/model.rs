@@ -284,7 +284,7 @@ impl Model {
         })
     }
 
-    /// Number of all parameters, and of those that one token uses (without embeddings).
+    /// Number of all parameters, and number that one token uses (without embeddings).
     pub fn parameters(&self) -> (f64, f64) {
         let products: f64 =
             self.products(1).iter().map(|one| one.layers * one.input * one.output).sum();

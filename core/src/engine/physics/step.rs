@@ -80,8 +80,8 @@ pub(super) struct HostTime {
 }
 
 impl HostTime {
-    /// Time of a step with this kernel time and number of sequences. The slower of host and kernels
-    /// counts, with a soft corner of power 6.
+    /// Time of a step with this kernel time and number of sequences. It is a smooth maximum (power
+    /// 6) of host time and kernel time, and then the host time after the kernels.
     pub fn with_kernels(&self, kernels: f64, seqs: f64) -> f64 {
         let (low, high) =
             if kernels < self.step { (kernels, self.step) } else { (self.step, kernels) };
@@ -397,7 +397,7 @@ fn all_reduce(device: &Device, model: &Model, tp: u32) -> Result<Line, BuildErro
         return Ok(Line::default());
     }
     let link = device.link_gb_s.ok_or_else(|| {
-        BuildError::new("tp", format!("{tp}, device {} has no link to others", device.name))
+        BuildError::new("tp", format!("{tp}, expected 1: device {} has no link_gb_s", device.name))
     })?;
     let each = 2.0 * model.layers();
     let per_token = 2.0 * f64::from(model.hidden) / (link * device.all_reduce.efficiency);

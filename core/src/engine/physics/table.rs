@@ -1,7 +1,7 @@
 //! A step's time with tables, fast enough for the engine's loop, and its sources for reports.
 
 use super::deployment::Deployment;
-use super::device::Standing;
+use super::device::Validation;
 use super::hardware::Hardware;
 use super::memory::MemoryPlan;
 use super::shape::StepShape;
@@ -23,7 +23,7 @@ struct Inner {
     model: String,
     deployment: Deployment,
     memory: MemoryPlan,
-    standing: Standing,
+    standing: Validation,
     hardware: Hardware,
     /// Nanoseconds of kernels, by tokens in the step.
     tokens: Vec<f64>,
@@ -37,7 +37,7 @@ impl Calibrated {
         model: String,
         deployment: Deployment,
         memory: MemoryPlan,
-        standing: Standing,
+        standing: Validation,
         hardware: Hardware,
     ) -> Self {
         let tokens =
@@ -126,7 +126,7 @@ impl Calibrated {
     }
 
     /// What the times rest on.
-    pub fn standing(&self) -> &Standing {
+    pub fn standing(&self) -> &Validation {
         &self.0.standing
     }
 
@@ -160,7 +160,7 @@ impl Serialize for Calibrated {
         struct Shown<'a> {
             deployment: &'a Deployment,
             memory: &'a MemoryPlan,
-            standing: &'a Standing,
+            standing: &'a Validation,
         }
         let Inner { deployment, memory, standing, .. } = &*self.0;
         Shown { deployment, memory, standing }.serialize(serializer)

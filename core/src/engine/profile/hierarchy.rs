@@ -76,7 +76,7 @@ impl Profile {
     }
 
     /// Nanoseconds to send one block to a peer, if no other is under way.
-    pub fn lend_ns_per_block(&self) -> f64 {
+    pub fn peer_send_ns_per_block(&self) -> f64 {
         self.peers.map_or(0.0, |peers| self.block_bytes() / peers.gb_s)
     }
 

@@ -2,7 +2,7 @@
 
 use super::error::ProfileError;
 use super::step_time::StepTime;
-use crate::engine::physics::{Calibrated, Hardware, Standing};
+use crate::engine::physics::{Calibrated, Hardware, Validation};
 use crate::engine::tiers::EvictionRule;
 use crate::engine::tiers::{PeerLink, PoolLink, TierSpec};
 use crate::event::PrefillCost;
@@ -70,10 +70,10 @@ impl Profile {
     }
 
     /// Whether its times rest on measurements.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Validation {
         match &self.step {
             StepTime::Calibrated(calibrated) => calibrated.standing().clone(),
-            StepTime::Linear(_) => Standing {
+            StepTime::Linear(_) => Validation {
                 validated: self.validated,
                 band_percent: None,
                 because: "step times are made up".to_owned(),

@@ -1,4 +1,4 @@
-//! The time of a step: made up in a few numbers, or computed from a device and a model.
+//! The time of a step: given as a few made-up numbers, or computed from a device and a model.
 
 use super::error::ProfileError;
 use crate::engine::physics::Calibrated;

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::queues::Scheduler;
 use crate::engine::profile::Profile;
-use crate::engine::sequence::{Handover, SeqKey, State};
+use crate::engine::sequence::{KvTransfer, SeqKey, State};
 use crate::engine::store::{Acquired, BlockStore, Hit};
 use crate::id::RequestId;
 use crate::time::Instant;
@@ -27,7 +27,7 @@ impl Scheduler {
             return;
         }
         *budget -= tokens;
-        if seq.handover == Handover::Used {
+        if seq.kv_transfer == KvTransfer::Used {
             // All KV has arrived: the last token is computed as a decode step computes one.
             plan.shape.add_decode(seq.target, window);
         } else {
@@ -70,7 +70,7 @@ impl Scheduler {
                         break;
                     }
                 };
-                store.belongs(&mut lease, seq.work.owner());
+                store.set_owner(&mut lease, seq.work.owner());
                 seq.computed = hit.iter().sum::<u32>() * size;
                 seq.lease = Some(lease);
                 let before = core::mem::replace(&mut seq.admitted_before, true);
@@ -84,9 +84,9 @@ impl Scheduler {
                     admitted(seq.work.request.id, hit);
                 }
                 let mut awaited = transfers.len();
-                if let Handover::From(worker) = seq.handover {
+                if let KvTransfer::From(worker) = seq.kv_transfer {
                     let lacks = seq.target - seq.computed;
-                    seq.handover = Handover::Pulling;
+                    seq.kv_transfer = KvTransfer::Pulling;
                     awaited += 1;
                     let pull = (seq.work.request.id, worker, lacks);
                     self.pulls.push(pull);
@@ -113,8 +113,8 @@ impl Scheduler {
     /// Names the blocks that arrived from the prefill worker, all but the last token.
     fn use_arrived_kv(&mut self, now: Instant, key: SeqKey, store: &mut BlockStore, size: u32) {
         let seq = self.get_mut(key);
-        if seq.handover == Handover::Arrived {
-            seq.handover = Handover::Used;
+        if seq.kv_transfer == KvTransfer::Arrived {
+            seq.kv_transfer = KvTransfer::Used;
             let lease = seq.lease.as_mut().expect("the lease of an admitted sequence");
             store.commit(now, lease, seq.target / size);
             seq.computed = seq.target - 1;

@@ -1,7 +1,7 @@
 //! Admitted sequences that wait for loads, fetches and KV transfers.
 
 use super::queues::Scheduler;
-use crate::engine::sequence::{Handover, SeqKey, State};
+use crate::engine::sequence::{KvTransfer, SeqKey, State};
 use crate::engine::store::BlockStore;
 use crate::id::{RequestId, TransferId, WorkerId};
 use crate::time::{Duration, Instant};
@@ -36,10 +36,10 @@ impl Scheduler {
     pub fn kv_transfer_ended(&mut self, now: Instant, key: SeqKey, came: bool) {
         let seq = self.get_mut(key);
         // A sequence that has returned its blocks no longer waits.
-        if seq.handover == Handover::Pulling {
-            seq.handover = if came { Handover::Arrived } else { Handover::None };
+        if seq.kv_transfer == KvTransfer::Pulling {
+            seq.kv_transfer = if came { KvTransfer::Arrived } else { KvTransfer::None };
             let waited = self.wait_ended(now, key);
-            self.handover_wait += waited;
+            self.kv_transfer_wait += waited;
         }
     }
 
@@ -61,7 +61,7 @@ impl Scheduler {
             };
             store.release(seq.lease.take().expect("the lease of a loading sequence"));
             seq.offers.clear();
-            seq.handover = Handover::None;
+            seq.kv_transfer = KvTransfer::None;
             (seq.state, seq.computed) = (State::Waiting, 0);
             // Its hit is counted again, unless it has made answer tokens.
             seq.found_less = seq.generated == 0;

@@ -2,7 +2,7 @@
 
 use super::queues::Scheduler;
 use crate::engine::profile::{Profile, StepShape};
-use crate::engine::sequence::{Handover, SeqKey, State};
+use crate::engine::sequence::{KvTransfer, SeqKey, State};
 use crate::engine::store::{BlockStore, Hit};
 use crate::id::RequestId;
 use crate::time::Instant;
@@ -112,7 +112,7 @@ impl Scheduler {
         seq.place = place;
         seq.state = State::Waiting;
         // KV from a prefill worker is lost with the blocks.
-        seq.handover = Handover::None;
+        seq.kv_transfer = KvTransfer::None;
         self.waiting.insert(place, key);
     }
 }

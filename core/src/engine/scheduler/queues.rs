@@ -48,7 +48,7 @@ pub(in crate::engine) struct Scheduler {
     /// Time that requests waited for loads and fetches, summed over requests.
     pub load_wait: Duration,
     /// The same for KV transfers.
-    pub handover_wait: Duration,
+    pub kv_transfer_wait: Duration,
     /// KV transfers to request: the request, its prefill worker, the missing tokens.
     pub(super) pulls: Vec<(RequestId, WorkerId, u32)>,
     /// An empty list, kept for its memory.

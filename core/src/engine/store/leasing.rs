@@ -86,7 +86,7 @@ impl BlockStore {
     }
 
     /// Sets the owner of the blocks that a lease computes, and of those it fetches.
-    pub fn belongs(&mut self, lease: &mut Lease, owner: Owner) {
+    pub fn set_owner(&mut self, lease: &mut Lease, owner: Owner) {
         lease.owner = Some(owner);
         if !self.records_owners() {
             return;
@@ -202,7 +202,7 @@ impl BlockStore {
     }
 
     /// Leases blocks that a peer or a pool's client fetches; None if one of them was evicted.
-    pub fn lend(&mut self, run: &BlockRun) -> Option<Lease> {
+    pub fn lease_run(&mut self, run: &BlockRun) -> Option<Lease> {
         let path = self.path(&run.chain, run.end, run.end);
         if self.present_of(&path) < run.end {
             return None;

@@ -19,7 +19,7 @@ pub(super) struct Run {
     pub loading: Option<TransferId>,
     /// Its origin if it comes from a pool or peer; 0 otherwise.
     pub origin: u8,
-    /// When a lease last released it, counted in releases of the store.
+    /// When a lease last released it. The clock is the number of releases of the store so far.
     pub used: u64,
     /// Whether a second request has held it.
     pub reused: bool,

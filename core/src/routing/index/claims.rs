@@ -114,7 +114,7 @@ impl PrefixIndex {
         part
     }
 
-    /// Splits a node so that its blocks `from..to` are one node, and returns that node.
+    /// Splits a node so that the blocks `from..to` are a node of their own. Returns that node.
     fn isolate(&mut self, id: NodeId, from: u32, to: u32) -> NodeId {
         if from > self.tree.get(id).start {
             self.tree.split(id, from);

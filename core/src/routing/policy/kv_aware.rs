@@ -9,8 +9,9 @@
 //! Where a pool or a peer holds more of the prompt than `w`, and fetching that takes less time than
 //! computing it, `hit` is what that source holds, and `load` what the fetch takes.
 //!
-//! `hit` counts blocks that w holds and blocks that earlier requests will have computed there. Ties go to the worker with fewer active requests, then by a hash of request and worker, so
-//! that a cold fleet fills evenly.
+//! `hit` counts blocks that w holds and blocks that earlier requests will have computed there. Ties
+//! go to the worker with fewer active requests, then by a hash of request and worker, so that a
+//! cold fleet fills evenly.
 
 use super::parameter::parameters;
 use super::rule::Policy;
@@ -142,15 +143,15 @@ impl Sources {
     fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
-        let lends = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
+        let serves_fetches = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
         for entry in overlap.entries() {
             let pull = Pull { from: entry.source, blocks: entry.resident() };
             match entry.source {
                 SourceId::Pool(_) if pull.blocks > most(pool) => pool = Some(pull),
-                SourceId::Worker(id) if pull.blocks > most(peers[0]) && lends(id) => {
+                SourceId::Worker(id) if pull.blocks > most(peers[0]) && serves_fetches(id) => {
                     peers = [Some(pull), peers[0]];
                 }
-                SourceId::Worker(id) if pull.blocks > most(peers[1]) && lends(id) => {
+                SourceId::Worker(id) if pull.blocks > most(peers[1]) && serves_fetches(id) => {
                     peers[1] = Some(pull);
                 }
                 _ => {}

@@ -35,7 +35,7 @@ impl From<PolicyConfig> for NamedPolicy {
 
 /// Reads a list of rules, separated by commas: `a,b(x=1,y=2),c`. Commas inside parentheses separate
 /// parameters. Each rule is labelled with its canonical spelling; [`check_labels`] says if one
-/// stands there twice.
+/// is used twice.
 pub fn parse_policies(list: &str) -> Result<Vec<NamedPolicy>, PolicyError> {
     let mut depth = 0u32;
     let outside = |c: char| {

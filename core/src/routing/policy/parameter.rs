@@ -1,5 +1,5 @@
-//! The parameters of a rule, declared once in the rule's file with [`parameters!`]: from the one
-//! declaration follow the struct, its defaults, the check of what a person wrote, and the help.
+//! The parameters of a rule. The rule's file declares them once with [`parameters!`]. The macro
+//! makes the struct, its defaults, the check of given values, and the help.
 
 use core::ops::RangeInclusive;
 

@@ -1,7 +1,7 @@
 //! A session goes to the worker that served it last, since that one has the session's KV cached.
 //!
-//! Where session-affinity computes a session's worker from a hash, this rule remembers it: it learns
-//! from the requests that were sent, so a session stays where it was even when the fleet changes.
+//! Session-affinity computes a session's worker from a hash. This rule remembers the worker of the
+//! last request instead, so a session stays where it was even when the fleet changes.
 
 use super::least_loaded::least_loaded;
 use super::parameter::parameters;

@@ -8,7 +8,7 @@
 
 use super::error::TraceError;
 use super::line::{MAX_MS, MAX_TOKENS, numbered, shorten};
-use super::replay::Recorded;
+use super::replay::TimedRequest;
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 
@@ -17,7 +17,7 @@ pub const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
 /// Reads all lines. The error is the first bad line. Times count from the earliest one and may be in
 /// any order; the replay sorts them. An answer of 0 tokens counts as 1, the shortest answer.
-pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
+pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<TimedRequest>, TraceError> {
     let mut lines = numbered(lines);
     let (line, header) = lines.next().ok_or(TraceError::Empty)?;
     if header != COLUMNS.join(",") {
@@ -43,7 +43,7 @@ fn err(line: usize, field: &str, why: String) -> TraceError {
     TraceError::Field { line, field: field.into(), why }
 }
 
-fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
+fn read_line(line: usize, text: &str) -> Result<TimedRequest, TraceError> {
     let columns: Vec<&str> = text.split(',').collect();
     let &[time, input, output] = columns.as_slice() else {
         let why = format!("{}, expected 3: {}", columns.len(), COLUMNS.join(","));
@@ -61,7 +61,7 @@ fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
     let tokens = number(COLUMNS[1], input, 1)? as u32;
     let output_tokens = number(COLUMNS[2], output, 0)?.max(1) as u32;
     let seed = hash_words(&[0x417a_7572, line as u64]);
-    Ok(Recorded { at_ms, prompt: vec![Segment::Text { seed, tokens }], output_tokens })
+    Ok(TimedRequest { at_ms, prompt: vec![Segment::Text { seed, tokens }], output_tokens })
 }
 
 /// Milliseconds since 1970. The fraction may have any number of digits. The time zone is UTC, written

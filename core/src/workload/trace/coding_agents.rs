@@ -32,8 +32,8 @@ use std::collections::BTreeMap;
 const MAX_BLOCK: u64 = 1 << 16;
 const MAX_ID: u64 = 1 << 53;
 
-/// Reads all lines. The error is the first bad line. Returns the sessions and their block size in
-/// tokens.
+/// Reads all lines. Returns the sessions and their block size in tokens. An error names the first
+/// bad line.
 pub fn read<'a>(
     lines: impl Iterator<Item = &'a str>,
 ) -> Result<(Vec<RecordedSession>, u32), TraceError> {
@@ -193,8 +193,8 @@ fn items<'a>(fields: &Fields<'a>) -> Result<&'a [Value], TraceError> {
     Ok(items)
 }
 
-/// The start of a request, at or after the start of the one before it, because the list is in the
-/// order of the turns.
+/// Reads the start time of a request. It must not be earlier than the start of the request before,
+/// because the list has the order of the turns.
 fn ascending(fields: &Fields<'_>, earliest_ms: &mut u64) -> Result<u64, TraceError> {
     let at_ms = fields.number("t_ms", 0, MAX_MS)?;
     if at_ms < *earliest_ms {

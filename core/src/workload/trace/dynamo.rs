@@ -23,7 +23,7 @@
 use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
 use super::recording::Content;
-use super::replay::Recorded;
+use super::replay::TimedRequest;
 use super::session_replay::{RecordedRequest, RecordedSession};
 use crate::hash::Map;
 use crate::rng::hash_words;
@@ -88,8 +88,8 @@ struct ReadRequest {
     hashes: Vec<u64>,
 }
 
-/// Reads a record. None: it is of another type. `common` has the block size of all requests, and
-/// whether they are in sessions.
+/// Reads a record. None: it is a record of another type. `common` has the block size of all
+/// requests, and whether they are in sessions.
 fn read_record(
     line: usize,
     record: &Fields<'_>,
@@ -176,8 +176,8 @@ impl ReadRequest {
         ends.map(segment).collect()
     }
 
-    fn recorded(&self, origin: u64, block: u32) -> Recorded {
-        Recorded {
+    fn recorded(&self, origin: u64, block: u32) -> TimedRequest {
+        TimedRequest {
             at_ms: self.at_ms - origin,
             prompt: self.prompt(block, 1..=self.hashes.len()),
             output_tokens: self.output,

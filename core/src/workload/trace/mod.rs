@@ -1,5 +1,5 @@
 //! Recorded workloads. Each format has a reader: a function from lines to requests or to sessions.
-//! [`mooncake`] and [`azure`] have requests with times, which [`Replay`] plays. [`coding_agents`] has
+//! [`mooncake`] and [`azure`] have requests with times, which [`TimedReplay`] plays. [`coding_agents`] has
 //! sessions whose requests wait for one another, which [`SessionReplay`] plays. [`dynamo`] has either.
 //! [`Format`] lists them.
 
@@ -18,5 +18,5 @@ mod session_replay;
 pub use error::TraceError;
 pub use format::Format;
 pub use recording::{Content, Recording};
-pub use replay::{Pace, Recorded, Replay, Trace};
+pub use replay::{Pace, TimedReplay, TimedRequest, Trace};
 pub use session_replay::{RecordedRequest, RecordedSession, SessionReplay, SessionTrace};

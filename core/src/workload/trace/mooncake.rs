@@ -8,7 +8,7 @@
 
 use super::error::TraceError;
 use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
-use super::replay::Recorded;
+use super::replay::TimedRequest;
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 use serde_json::Value;
@@ -18,13 +18,13 @@ pub const TRACE_BLOCK: u32 = 512;
 
 /// Reads all lines. The error is the first bad line. Blank lines are skipped. Times may be in any
 /// order; the replay sorts them.
-pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Recorded>, TraceError> {
+pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<TimedRequest>, TraceError> {
     let requests: Vec<_> =
         numbered(lines).map(|(line, text)| read_line(line, text)).collect::<Result<_, _>>()?;
     if requests.is_empty() { Err(TraceError::Empty) } else { Ok(requests) }
 }
 
-fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
+fn read_line(line: usize, text: &str) -> Result<TimedRequest, TraceError> {
     let object = parse_object(line, text)?;
     let fields = Fields::new(line, &object);
     let at_ms = fields.number("timestamp", 0, MAX_MS)?;
@@ -48,7 +48,7 @@ fn read_line(line: usize, text: &str) -> Result<Recorded, TraceError> {
         Ok(Segment::Text { seed: hash_words(&[0x4d6f_6f6e, id]), tokens })
     };
     let prompt = ids.iter().enumerate().map(segment).collect::<Result<_, _>>()?;
-    Ok(Recorded { at_ms, prompt, output_tokens })
+    Ok(TimedRequest { at_ms, prompt, output_tokens })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A trace as its file has it.
 
 use super::error::TraceError;
-use super::replay::Recorded;
+use super::replay::TimedRequest;
 use super::session_replay::RecordedSession;
 
 /// A trace as its file has it.
@@ -17,7 +17,7 @@ pub struct Recording {
 #[derive(Clone, Debug)]
 pub enum Content {
     /// Requests with times.
-    Requests(Vec<Recorded>),
+    Requests(Vec<TimedRequest>),
     /// Sessions whose requests wait for one another.
     Sessions(Vec<RecordedSession>),
 }
@@ -50,8 +50,8 @@ impl Recording {
         }
     }
 
-    /// Checks that a worker's block size divides the trace's, so that equal blocks of the trace are
-    /// equal blocks of the worker.
+    /// Checks that the trace's block size is a multiple of the worker's block size. Then equal
+    /// blocks of the trace are equal blocks of the worker.
     pub fn check_block_size(&self, block_size: u32) -> Result<(), TraceError> {
         match self.own_block_size {
             Some(trace_block) if block_size == 0 || !trace_block.is_multiple_of(block_size) => {

@@ -6,7 +6,7 @@ use crate::hash::Map;
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
-use crate::sharing::{Scopes, Whose};
+use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
 use crate::workload::arrivals::{Gaps, TraceArrivals};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// One request as a trace has it.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Recorded {
+pub struct TimedRequest {
     /// Arrival, in milliseconds since the start of the trace.
     pub at_ms: u64,
     /// The prompt.
@@ -50,7 +50,7 @@ struct Prepared {
 impl Trace {
     /// A trace without sessions: each request comes from another user. The tenants are those of the
     /// scopes.
-    pub fn new(mut recorded: Vec<Recorded>, scopes: impl Into<Scopes>) -> Self {
+    pub fn new(mut recorded: Vec<TimedRequest>, scopes: impl Into<Scopes>) -> Self {
         let scopes = scopes.into();
         recorded.sort_by_key(|request| request.at_ms);
         let mut tick = 0;
@@ -62,9 +62,9 @@ impl Trace {
             }
             ticks[i] = tick;
         }
-        let prepare = |((request, tick_ms), id): ((Recorded, u64), u64)| {
+        let prepare = |((request, tick_ms), id): ((TimedRequest, u64), u64)| {
             let tenant = scopes.tenants().deal(&[0, id]);
-            let whose = Whose { tenant, session: None, request: RequestId(id) };
+            let whose = Requester { tenant, session: None, request: RequestId(id) };
             let prompt_tokens = request.prompt.iter().map(Segment::tokens).sum();
             let mut segments = request.prompt;
             segments.push(Segment::Answer { tokens: request.output_tokens });
@@ -104,7 +104,7 @@ impl Trace {
             request.tenant = self.scopes.tenants().deal(&[1, session]);
             if !self.scopes.is_one() {
                 let Prepared { tenant, session, .. } = *request;
-                let whose = Whose { tenant, session, request: RequestId(id) };
+                let whose = Requester { tenant, session, request: RequestId(id) };
                 let scope = self.scopes.plan(whose, 0);
                 request.chain = Arc::new(hash_segments(&scope, &request.segments));
             }
@@ -166,14 +166,14 @@ fn drawn_times(trace: &Trace, gaps: Gaps, pace: Pace, count: usize) -> Vec<(Inst
 
 /// One run over a trace.
 #[derive(Clone, Debug)]
-pub struct Replay {
+pub struct TimedReplay {
     trace: Arc<Trace>,
     /// (send time, index of the request), in order.
     schedule: Arc<[(Instant, u32)]>,
     next: usize,
 }
 
-impl Replay {
+impl TimedReplay {
     /// A run at this pace.
     pub fn new(trace: Arc<Trace>, pace: Pace) -> Self {
         let count = trace.len().min(pace.limit.unwrap_or(u64::MAX) as usize);
@@ -219,7 +219,7 @@ mod tests {
     use crate::block::ScopePlan;
 
     fn trace(times: &[u64]) -> Trace {
-        let request = |(i, &at_ms): (usize, &u64)| Recorded {
+        let request = |(i, &at_ms): (usize, &u64)| TimedRequest {
             at_ms,
             prompt: vec![Segment::Text { seed: i as u64, tokens: 20 }],
             output_tokens: 3,
@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn times(trace: &Arc<Trace>, pace: Pace) -> Vec<(u64, f64)> {
-        let mut replay = Replay::new(Arc::clone(trace), pace);
+        let mut replay = TimedReplay::new(Arc::clone(trace), pace);
         let mut all = Vec::new();
         while let Some(at) = replay.next_send() {
             all.push((replay.send().request.id.0, at.as_secs_f64()));
@@ -280,7 +280,7 @@ mod tests {
         let text = |ids: &[u64]| -> Vec<Segment> {
             ids.iter().map(|&seed| Segment::Text { seed, tokens: 16 }).collect()
         };
-        let request = |at_ms, prompt| Recorded { at_ms, prompt, output_tokens: 3 };
+        let request = |at_ms, prompt| TimedRequest { at_ms, prompt, output_tokens: 3 };
         let recorded = vec![
             request(20, text(&[0, 1, 2, 3])),
             request(10, text(&[0, 1])),
@@ -288,7 +288,7 @@ mod tests {
         ];
         let trace = Trace::new(recorded, &ScopePlan::new("", "", "", 16));
         let trace = Arc::new(trace.with_inferred_sessions(16));
-        let mut replay = Replay::new(trace, PACE);
+        let mut replay = TimedReplay::new(trace, PACE);
         let sessions: Vec<_> = (0..3).map(|_| replay.send().request.session.unwrap().0).collect();
         assert_eq!(sessions, [0, 1, 0]);
     }

@@ -8,7 +8,7 @@
 use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
 use crate::request::{TokenSource, Work};
-use crate::sharing::{Scopes, Whose};
+use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
 use crate::workload::seen::Seen;
@@ -247,7 +247,7 @@ impl SessionReplay {
         let known = self.seen.entry(request.session).or_default().add(prompt);
         let scopes = &self.trace.scopes;
         let tenant = scopes.tenants().deal(&[1, user.0]);
-        let scope = scopes.plan(Whose { tenant, session: Some(user), request: id }, 0);
+        let scope = scopes.plan(Requester { tenant, session: Some(user), request: id }, 0);
         let chain = Arc::new(hash_segments(&scope, &request.segments));
         let tokens = (request.prompt_tokens, request.output_tokens);
         let text = TokenSource::new(Arc::clone(&request.segments));

@@ -63,7 +63,7 @@ impl Mix {
         let file: MixFile = parse_toml(origin, text)?;
         let err = |field: &str, why: &str| bad_field(origin, text, field, why);
         if file.name.is_empty() {
-            return Err(err("name", "empty, expected one"));
+            return Err(err("name", "empty, expected a name"));
         }
         if file.class.is_empty() {
             return Err(err("class", "none, expected at least one [[class]]"));

@@ -21,7 +21,9 @@ use warmpath_core::workload::mixed::Mixed;
 use warmpath_core::workload::sessions::Sessions;
 use warmpath_core::workload::spec::{SpecError, WorkloadSpec};
 use warmpath_core::workload::staged::StagePlan;
-use warmpath_core::workload::trace::{Format, Pace, Replay, SessionReplay, SessionTrace, Trace};
+use warmpath_core::workload::trace::{
+    Format, Pace, SessionReplay, SessionTrace, TimedReplay, Trace,
+};
 
 const WORKLOADS: &[(&str, &str)] = &[
     ("assistant", include_str!("../../../../deploy/workloads/assistant.toml")),
@@ -181,8 +183,8 @@ impl Source {
         }
     }
 
-    /// Replaces the number of sessions that run at the same time. Does nothing if arrivals have
-    /// times.
+    /// Replaces the number of sessions of a closed loop that run at the same time. Does nothing for
+    /// an open loop.
     pub const fn set_concurrency(&mut self, at_a_time: u32) {
         match self {
             Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => {
@@ -348,7 +350,7 @@ impl Prepared<'_> {
     /// A new workload, from its start.
     pub fn workload(&self, pace: Pace) -> Workload {
         match &self.kind {
-            Kind::Open(trace) => Workload::Trace(Replay::new(Arc::clone(trace), pace)),
+            Kind::Open(trace) => Workload::Trace(TimedReplay::new(Arc::clone(trace), pace)),
             Kind::Closed(trace) => {
                 Workload::RecordedSessions(SessionReplay::new(Arc::clone(trace), pace.limit))
             }
@@ -372,7 +374,7 @@ impl Prepared<'_> {
         match &self.kind {
             Kind::Open(trace) => {
                 let pace = Pace { limit: None, ..pace };
-                Some(Replay::new(Arc::clone(trace), pace).due_within(seconds))
+                Some(TimedReplay::new(Arc::clone(trace), pace).due_within(seconds))
             }
             Kind::Closed(trace) => Some(trace.nominally_sent_within(seconds)),
             Kind::Drawn(..) | Kind::Mixed(..) => None,

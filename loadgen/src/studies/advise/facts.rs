@@ -9,7 +9,7 @@ use crate::setup::Setup;
 use crate::setup::StaysSetup;
 use crate::studies::measure::chips_each;
 use serde::Serialize;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::Slo;
 
 #[derive(Clone, Debug, Serialize)]
@@ -32,8 +32,8 @@ pub struct Facts {
     pub devices: Devices,
     /// Splits by prompt length, and by class if the workload has classes.
     pub splits: Vec<Split>,
-    /// From a tier to one worker: above this bandwidth, loading the reused part of the mean prompt is
-    /// faster than computing it.
+    /// The break-even bandwidth from a tier to one worker. Above it, a worker loads the reused part
+    /// of the mean prompt faster than it computes it.
     pub break_even_gb_s: Option<f64>,
 }
 
@@ -68,7 +68,7 @@ pub struct SameModel {
     pub model: String,
     pub precision: String,
     pub chips_per_worker: u32,
-    pub standing: Standing,
+    pub standing: Validation,
     pub cluster: Cluster,
 }
 

@@ -32,7 +32,7 @@ use sensitivity::Sensitivity;
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
-use warmpath_core::sharing::{Sharing, SharingScope};
+use warmpath_core::sharing::{SharingRule, SharingScope};
 use warmpath_sheet::{Sheet, Width, render};
 
 const SCHEMA: &str = "warmpath.advice.v1";
@@ -83,13 +83,13 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
         setup.devices = Some(DevicesSetup::new(profile, block_size, None, StaysSetup::default())?);
     }
     if setup.devices.is_none() {
-        return Err(bad("--scenario: has no [devices], expected them or --device-profile"));
+        return Err(bad("--scenario: it has no [devices], expected [devices] or --device-profile"));
     }
     let mut sheet = setup.prices.clone().expect("a question has prices");
     sheet.user.charged_share = asked.charged_share.unwrap_or(sheet.user.charged_share);
     let rates = Rates::of(&setup, &sheet).ok_or_else(|| {
-        bad("--price: the price or power of the GPUs or the devices is unknown, expected NAME=USD for the GPUs, and \
-             [purchase] and watts in the row of the device")
+        bad("--price: no price or power for the GPUs or the devices, expected NAME=USD for the \
+             GPUs, and [purchase] and watts for the devices")
     })?;
     let bar = progress.start(1, "advise", "measurements");
     let seeds = asked.seeds.unwrap_or(if asked.question.trace.is_some() { 1 } else { SEEDS });
@@ -181,7 +181,8 @@ fn played(
         Some(_) => same_model::on_cluster(setup).expect("it was simulated"),
         None => setup.clone(),
     };
-    setup.sharing = Sharing { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
+    setup.sharing =
+        SharingRule { scope: SharingScope::Tenant, public_prefixes: public, groups: None };
     setup.devices = setup.devices.zip(split).map(|(devices, split)| {
         let stays = split.stays.clone();
         DevicesSetup { stays, ..devices }

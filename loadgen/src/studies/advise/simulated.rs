@@ -16,7 +16,7 @@ use crate::studies::deploy;
 use crate::studies::measure::{AtSlo, BOUNDS, at_slo, chips_each, run_at};
 use anyhow::Result;
 use warmpath_core::engine::profile::Profile;
-use warmpath_core::sharing::{Sharing, SharingScope};
+use warmpath_core::sharing::{SharingRule, SharingScope};
 
 /// A side with a smaller share of the requests makes no split.
 const SPLIT_SHARE: (f64, f64) = (0.01, 0.99);
@@ -24,7 +24,7 @@ const SPLIT_SHARE: (f64, f64) = (0.01, 0.99);
 /// Everything at the SLO of `setup`, with `seeds` seeds from its own on.
 pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
-    let within = |scope| Sharing { scope, public_prefixes: false, groups: None };
+    let within = |scope| SharingRule { scope, public_prefixes: false, groups: None };
     let shared = [within(SharingScope::None), within(SharingScope::Session), whole(setup)];
     let sides = Sides::new(setup, devices);
     let (devices, splits) = sides.alone(seeds)?;
@@ -121,12 +121,12 @@ fn near(facts: &Facts, setup: &Setup, cluster: Option<&Cluster>) -> Bounds {
 }
 
 /// Everything that the scenario has is shared.
-fn whole(setup: &Setup) -> Sharing {
+fn whole(setup: &Setup) -> SharingRule {
     let public_prefixes = setup.source.operators_tokens() > 0;
-    Sharing { scope: SharingScope::Tenant, public_prefixes, groups: None }
+    SharingRule { scope: SharingScope::Tenant, public_prefixes, groups: None }
 }
 
-fn cluster_of(setup: &Setup, sharing: Sharing) -> Setup {
+fn cluster_of(setup: &Setup, sharing: SharingRule) -> Setup {
     let mut setup = Setup { devices: None, sharing, ..setup.clone() };
     if sharing.scope == SharingScope::None {
         // Without reuse, no memory behind HBM is needed.

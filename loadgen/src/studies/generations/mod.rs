@@ -23,8 +23,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::engine::physics::{Deployment, Device, Model, Precision};
 use warmpath_core::engine::profile::Profile;
+use warmpath_launch::profiles;
 use warmpath_sheet::{Sheet, render};
-use warmpath_worker_sim::profiles;
 
 const SCHEMA: &str = "warmpath.generations.v1";
 
@@ -56,7 +56,9 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     let whole = question::resolve(asked.question)?;
     let files = question::files(asked.question)?;
     let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
-        return Err(bad("--profile: a made-up profile, expected one of a device and a model"));
+        return Err(bad(
+            "--profile: a made-up profile, expected a profile with a device and a model",
+        ));
     };
     let of = calibrated.deployment().clone();
     let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;

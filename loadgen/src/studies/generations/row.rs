@@ -6,7 +6,8 @@ use warmpath_core::engine::physics::Precision;
 /// Chips of each fleet, however many make a worker.
 pub const CHIPS: u32 = 8;
 
-/// A device; ranges from the least to the whole of its realization, alike where it was measured.
+/// A device. Its ranges go from the lowest to the highest assumed efficiency. Both ends are
+/// equal if the device was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub device: String,

@@ -4,7 +4,7 @@
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::setup::{DevicesSetup, StaysSetup};
-use warmpath_core::sharing::{Sharing, SharingScope};
+use warmpath_core::sharing::{SharingRule, SharingScope};
 
 /// A fleet to measure.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl Parts {
         setup.pool = setup.pool.filter(|_| self.pool);
         setup.devices = None;
         let Self { scope, public: public_prefixes, .. } = *self;
-        setup.sharing = Sharing { scope, public_prefixes, groups: None };
+        setup.sharing = SharingRule { scope, public_prefixes, groups: None };
         setup
     }
 }

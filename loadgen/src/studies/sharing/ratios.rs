@@ -9,7 +9,7 @@ use serde::Serialize;
 /// What is claimed for a shared context-memory tier.
 pub const CLAIM: f64 = 5.0;
 
-/// Tokens served in a second by a chip within the SLO, of one rung over another.
+/// The ratio of two rungs in tokens per second and chip within the SLO.
 #[derive(Debug, Serialize)]
 pub struct Ratio {
     pub of: &'static str,
@@ -18,7 +18,7 @@ pub struct Ratio {
     pub times: Option<f64>,
     /// Whether the first of them serves anything within the SLO.
     pub serves: bool,
-    /// Whether the other does.
+    /// Whether the second does.
     pub over_serves: bool,
 }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
-use warmpath_core::sharing::Sharing;
+use warmpath_core::sharing::SharingRule;
 use warmpath_core::workload::sessions::{Amount, Arrivals, SessionsSpec, ThinkFrom, WorkloadSpec};
 use warmpath_core::workload::spec::{SharedTexts, TextsOf};
 
@@ -139,7 +139,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
     let sessions_per_s = f64::from(at.workers) / alone;
     setup.fleet = Fleet::alike(at.workers, profile);
     setup.devices = None;
-    setup.sharing = Sharing::default();
+    setup.sharing = SharingRule::default();
     setup.prices = None;
     setup.source = Source::Workload(workload(at, text, count, sessions_per_s));
     setup
@@ -166,7 +166,7 @@ fn workload(at: At, text: f64, count: f64, sessions_per_s: f64) -> WorkloadSpec 
         count: count as u32,
         tokens: always(text),
         zipf: 0.0,
-        of: TextsOf::Everybody,
+        of: TextsOf::AllTenants,
     };
     WorkloadSpec {
         sessions,

@@ -31,7 +31,7 @@ pub fn sender(extensions: &Extensions) -> Result<&Arc<Tenant>, Status> {
     extensions.get().ok_or_else(|| Status::unauthenticated("the call has no tenant"))
 }
 
-/// The errors tell no more about a token than that no tenant has it.
+/// An error about a token says only that no tenant has it.
 fn tenant_of(tenants: &Tenants, metadata: &MetadataMap) -> Result<Arc<Tenant>, Status> {
     if let Some(tenant) = tenants.without_tokens() {
         return Ok(Arc::clone(tenant));

@@ -34,8 +34,9 @@ impl Stream for Answer {
 
 /// A message that cannot be read is as bad as a broken stream.
 fn part(message: Bytes) -> Result<AnswerPart, UpstreamError> {
-    let peek = Peek::of(&message)
-        .map_err(|error| UpstreamError::unavailable(format!("a message of its answer: {error}")))?;
+    let undecodable = |error| format!("cannot decode a message of its answer: {error}");
+    let peek =
+        Peek::of(&message).map_err(|error| UpstreamError::unavailable(undecodable(error)))?;
     let (tokens, end) = (peek.num_tokens(), peek.finish().map(end));
     Ok(AnswerPart { body: AnswerBody::Vllm(message), tokens, end })
 }
@@ -57,7 +58,7 @@ pub fn held_prompt(finish: Option<Finish>, url: &str) -> Result<HeldPrompt, Upst
     let params = finish.and_then(|finish| finish.kv_transfer_params);
     let mut params = params.filter(transfer::is_held).ok_or_else(|| UpstreamError {
         kind: FailureKind::FailedPrecondition,
-        why: "it does not say where it holds the prompt".to_owned(),
+        why: "its answer does not say where it holds the prompt".to_owned(),
     })?;
     transfer::reached_at(&mut params, url);
     Ok(HeldPrompt::Vllm(params))

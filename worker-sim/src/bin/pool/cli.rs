@@ -24,34 +24,36 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// The pool's name in logs and metrics
+    /// The pool's name in logs and metrics [default: pool]
     #[arg(long)]
     name: Option<String>,
-    /// The model of its blocks
+    /// The model of its blocks [default: simulated]
     #[arg(long)]
     model: Option<String>,
-    /// The workers' profile: the size of a block, and each worker's link to the pool
+    /// The workers' profile, a name or a TOML file; required here or in the settings file. It gives
+    /// the block size and each worker's link to the pool
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,
-    /// Tokens per KV block [default: the profile's]
+    /// Tokens per KV block, 1 to 65536 [default: the profile's]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// Capacity, in tokens
+    /// Capacity in tokens; required here or in the settings file
     #[arg(long, value_name = "N")]
     tokens: Option<u64>,
-    /// Read bandwidth in GB/s, shared by all transfers at a time
+    /// Read bandwidth in GB/s, shared by all reads at a time; required here or in the settings file
     #[arg(long, value_name = "X")]
     gb_s: Option<f64>,
-    /// Write bandwidth in GB/s
+    /// Write bandwidth in GB/s; required here or in the settings file
     #[arg(long, value_name = "X")]
     store_gb_s: Option<f64>,
-    /// The eviction rule [default: lru]
+    /// The eviction rule: lru or arc [default: lru]
     #[arg(long, value_name = "RULE", value_parser = eviction)]
     eviction: Option<EvictionRule>,
-    /// The share of the capacity that is protected from other tenants, at most 1 [default: none]
+    /// The share of the capacity that each tenant may keep from eviction by others, above 0 and at
+    /// most 1 [default: none]
     #[arg(long, value_name = "SHARE")]
     tenant_quota: Option<f64>,
-    /// Model seconds per second of the wall clock
+    /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! Blocks in a call: what a worker's lending and a pool have in common.
+//! Blocks in a call: what a worker's service for peers and a pool have in common.
 
 use tonic::Status;
 use warmpath_core::block::BlockRun;
@@ -20,7 +20,8 @@ pub fn sent(checksum: warmpath_proto::v1::Digest, after: Duration) -> GetRespons
 
 /// A stretch of blocks in a message.
 pub fn stretch(agreement: &Agreement, blocks: Option<&Stretch>) -> Result<BlockRun, Status> {
-    let blocks = blocks.ok_or_else(|| Status::invalid_argument("blocks: missing"))?;
+    let missing = || Status::invalid_argument("blocks: missing, expected a run of blocks");
+    let blocks = blocks.ok_or_else(missing)?;
     convert::stretch_from_wire(agreement.block_size, blocks)
         .map_err(|error| Status::invalid_argument(format!("blocks: {error}")))
 }

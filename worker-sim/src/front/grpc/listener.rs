@@ -15,7 +15,7 @@ use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::probes;
 use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
-use warmpath_proto::v1::handover_server::HandoverServer;
+use warmpath_proto::v1::kv_transfer_server::KvTransferServer;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
 use warmpath_proto::vllm::control_server::ControlServer;
@@ -51,7 +51,7 @@ impl GrpcFront {
             .add_service(ControlServer::new(ControlService(Arc::new(control))))
             .add_service(WorkerStateServer::new(WatchService(Arc::clone(worker))))
             .add_service(peer_fetch)
-            .add_service(HandoverServer::new(KvTransferService(Arc::clone(worker))));
+            .add_service(KvTransferServer::new(KvTransferService(Arc::clone(worker))));
         Ok(Self { services, health })
     }
 

@@ -14,7 +14,7 @@ use warmpath_proto::v1::{
     GetRequest, GetResponse, LookupRequest, LookupResponse, PutRequest, PutResponse, WatchRequest,
 };
 
-/// A worker that lends blocks to its peers.
+/// A worker that sends blocks to its peers.
 #[derive(Clone, Debug)]
 pub struct PeerFetchService(pub Arc<WorkerState>);
 
@@ -24,27 +24,27 @@ impl Pool for PeerFetchService {
         let worker = &self.0;
         if worker.config.profile.peers.is_none() {
             return Err(Status::unimplemented(
-                "this worker lends nothing: its profile has no [peers]",
+                "this worker sends no blocks to peers: its profile has no [peers]",
             ));
         }
         worker.refuse_if_draining().map_err(of_refusal)?;
         let run = blocks::wanted(&worker.agreement, request.get_ref())?;
         let checksum = convert::checksum(&run);
-        let after = worker.send_off(|reply| Command::Lend { run, reply }).await;
+        let after = worker.send_off(|reply| Command::ServeFetch { run, reply }).await;
         Ok(Response::new(blocks::sent(checksum, after.map_err(of_refusal)?)))
     }
 
     async fn put(&self, _: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        Err(Status::unimplemented("a worker keeps only blocks that it computed; put into a pool"))
+        Err(Status::unimplemented("a worker keeps only blocks that it computed, expected a pool"))
     }
 
     async fn lookup(&self, _: Request<LookupRequest>) -> Result<Response<LookupResponse>, Status> {
-        Err(Status::unimplemented("a worker has no look-up; watch it by WorkerState.Watch"))
+        Err(Status::unimplemented("a worker has no lookup, expected WorkerState.Watch"))
     }
 
     type WatchStream = WatchFeed;
 
     async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<WatchFeed>, Status> {
-        Err(Status::unimplemented("a worker is watched by WorkerState.Watch"))
+        Err(Status::unimplemented("a worker has no Pool.Watch, expected WorkerState.Watch"))
     }
 }

@@ -1,3 +1,3 @@
-//! What workers and routers speak with a pool. Each protocol has a file here.
+//! The protocols that workers and routers use with a pool. Each has a file here.
 
 pub mod grpc;

@@ -3,7 +3,7 @@
 //! After a call that failed, it is not asked until it has answered a probe. So only the requests
 //! that asked before the failure was known wait for it.
 
-use crate::lend::Holds;
+use crate::sending::Holds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;

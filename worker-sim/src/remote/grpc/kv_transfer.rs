@@ -1,4 +1,4 @@
-//! `warmpath.v1.Handover`, called by a decode worker.
+//! `warmpath.v1.KvTransfer`, called by a decode worker.
 
 use crate::recent::{MOST, Recent};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use warmpath_core::engine::FetchError;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::pool::Agreement;
 use warmpath_proto::transfer::{Moved, Remote};
-use warmpath_proto::v1::handover_client::HandoverClient;
+use warmpath_proto::v1::kv_transfer_client::KvTransferClient;
 use warmpath_proto::v1::{self, PullRequest, PullResponse};
 use warmpath_proto::{status, transport};
 
@@ -16,7 +16,7 @@ use warmpath_proto::{status, transport};
 #[derive(Debug)]
 pub struct KvTransfers {
     agreement: v1::Agreement,
-    clients: Mutex<Recent<HandoverClient<Channel>>>,
+    clients: Mutex<Recent<KvTransferClient<Channel>>>,
 }
 
 impl KvTransfers {
@@ -50,9 +50,9 @@ impl KvTransfers {
         Ok((ModelDuration::from_nanos(sent_after_ns), moved))
     }
 
-    fn client(&self, url: &str) -> Option<HandoverClient<Channel>> {
+    fn client(&self, url: &str) -> Option<KvTransferClient<Channel>> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = clients.get_or_make(url, || transport::channel(url).map(HandoverClient::new));
+        let made = clients.get_or_make(url, || transport::channel(url).map(KvTransferClient::new));
         made.ok().map(|(client, _)| client)
     }
 }

@@ -105,7 +105,8 @@ mod tests {
     use crate::rng::Rng;
     use std::collections::BTreeSet;
 
-    /// Compares with a sorted set. Some runs come back in the middle, some at their old place.
+    /// Compares the order with a sorted set. Some runs are put back as they were, others with an
+    /// earlier or a new time of use.
     #[test]
     fn the_order_is_that_of_a_sorted_set() {
         let ids = ids(40);

@@ -29,8 +29,9 @@ fn requests_without_a_session_have_their_recorded_times() {
     let (content, block) = read(text.lines()).unwrap();
     let Content::Requests(requests) = content else { panic!("requests") };
     assert_eq!((block, requests.len()), (16, 2));
-    let lengths =
-        |request: &Recorded| -> Vec<u32> { request.prompt.iter().map(Segment::tokens).collect() };
+    let lengths = |request: &TimedRequest| -> Vec<u32> {
+        request.prompt.iter().map(Segment::tokens).collect()
+    };
     // One segment for each block, so that sessions can be inferred.
     assert_eq!((requests[0].at_ms, lengths(&requests[0])), (0, vec![16, 16, 8]));
     assert_eq!((requests[1].at_ms, lengths(&requests[1])), (600, vec![16, 4]));

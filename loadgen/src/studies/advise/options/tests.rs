@@ -3,7 +3,7 @@
 use super::super::facts::{ClassOnDevices, Cluster, Devices, SameModel, Split};
 use super::*;
 use crate::setup::StaysSetup;
-use warmpath_core::engine::physics::Standing;
+use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::Slo;
 
 fn facts() -> Facts {
@@ -125,7 +125,7 @@ fn same_model(rate: Option<f64>) -> SameModel {
         model: String::new(),
         precision: String::new(),
         chips_per_worker: 1,
-        standing: Standing { validated: false, band_percent: None, because: String::new() },
+        standing: Validation { validated: false, band_percent: None, because: String::new() },
         cluster,
     }
 }

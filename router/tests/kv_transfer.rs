@@ -9,7 +9,7 @@ use fake::Fake;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
-use warmpath_core::engine::handover::HandoverLink;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::transfer::{self, Moved};
@@ -21,8 +21,8 @@ use warmpath_worker_sim::WorkerConfig;
 const TOKEN_BYTES: u64 = 100_000;
 
 fn sharing(role: Role) -> WorkerConfig {
-    let link = HandoverLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
-    WorkerConfig { role, handover: Some(link), ..worker_config() }
+    let link = KvTransferLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
+    WorkerConfig { role, kv_transfer: Some(link), ..worker_config() }
 }
 
 fn prefills() -> TestWorker {
@@ -201,5 +201,5 @@ async fn a_client_can_not_name_where_kv_is() {
     // A worker does what it is told; one that nothing is set up for says so.
     let alone = TestWorker::start(worker_config());
     let refused = ask(client(&alone.url()), with(elsewhere)).await.unwrap_err();
-    assert!(refused.message().contains("no [handover]"), "{}", refused.message());
+    assert!(refused.message().contains("no [kv_transfer]"), "{}", refused.message());
 }

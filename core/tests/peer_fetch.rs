@@ -196,26 +196,28 @@ fn a_fetch_continues_for_other_requests_after_a_cancel() {
 
 #[test]
 fn blocks_under_way_to_a_peer_can_not_be_evicted() {
-    let mut lender = Bench::new(Profile { hbm_tokens: Some(404), ..profile() });
-    lender.submit(0, 1, 400, &[]);
-    lender.run_until(10 * MS);
+    let mut sender = Bench::new(Profile { hbm_tokens: Some(404), ..profile() });
+    sender.submit(0, 1, 400, &[]);
+    sender.run_until(10 * MS);
     let chain: Arc<Chain> = Arc::new(hash_segments(&scope(), &text(400)));
     let run = |start, end| BlockRun { chain: Arc::clone(&chain), start, end };
     let key = |n| (WorkerId(7), TransferId(n));
-    lender.engine.lend(at(10 * MS), key(0), &run(20, 70)).expect("the blocks are cached");
-    lender.engine.lend(at(10 * MS), key(1), &run(0, 50)).expect("the blocks are cached");
+    sender.engine.serve_fetch(at(10 * MS), key(0), &run(20, 70)).expect("the blocks are cached");
+    sender.engine.serve_fetch(at(10 * MS), key(1), &run(0, 50)).expect("the blocks are cached");
     // Two transfers of 200 tokens at 1 µs share the link.
-    lender.run_until(10 * MS + 400 * US);
-    let lent =
-        |output: &Output| matches!(output, Output::Lent { at, .. } if at.as_nanos() == 10_400 * US);
-    assert_eq!(lender.out.iter().filter(|output| lent(output)).count(), 2);
-    lender.engine.check_at_rest();
+    sender.run_until(10 * MS + 400 * US);
+    let served = |output: &Output| matches!(output, Output::FetchServed { at, .. } if at.as_nanos() == 10_400 * US);
+    assert_eq!(sender.out.iter().filter(|output| served(output)).count(), 2);
+    sender.engine.check_at_rest();
     // An evicted block is refused: another prompt takes 76 of the 101 blocks.
     let other = [Segment::Text { seed: 2, tokens: 300 }];
-    lender.engine.submit(at(11 * MS), work(2, &scope(), &other, 1)).expect("a request that fits");
-    lender.run_until(20 * MS);
-    assert_eq!(lender.engine.lend(at(20 * MS), key(2), &run(0, 50)), Err(FetchError::Missing));
-    assert_eq!(lender.engine.lend(at(20 * MS), key(3), &run(0, 20)), Ok(()));
+    sender.engine.submit(at(11 * MS), work(2, &scope(), &other, 1)).expect("a request that fits");
+    sender.run_until(20 * MS);
+    assert_eq!(
+        sender.engine.serve_fetch(at(20 * MS), key(2), &run(0, 50)),
+        Err(FetchError::Missing)
+    );
+    assert_eq!(sender.engine.serve_fetch(at(20 * MS), key(3), &run(0, 20)), Ok(()));
 }
 
 fn pool(tokens: u64) -> Pool {

@@ -4,8 +4,8 @@ mod common;
 
 use common::{round_profile, work};
 use warmpath_core::block::ScopePlan;
-use warmpath_core::engine::handover::HandoverLink;
 use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::engine::{Engine, FetchError, Output, SubmitError};
 use warmpath_core::event::Role;
 use warmpath_core::id::{RequestId, WorkerId};
@@ -27,8 +27,8 @@ fn scope() -> ScopePlan {
 }
 
 /// A token of 1,000 bytes takes 1 µs.
-const LINK: HandoverLink =
-    HandoverLink { gb_s: 1.0, latency_us: 0.0, timeout_ms: 5.0, hold_ms: 20.0 };
+const LINK: KvTransferLink =
+    KvTransferLink { gb_s: 1.0, latency_us: 0.0, timeout_ms: 5.0, hold_ms: 20.0 };
 
 fn engine(worker: WorkerId, role: Role, profile: Profile) -> Engine {
     Engine::new(worker, 1, profile).with_role(role, Some(LINK))
@@ -88,9 +88,9 @@ impl Pair {
         })
     }
 
-    fn handed_over(&self, id: u64) -> Option<u64> {
+    fn kv_sent(&self, id: u64) -> Option<u64> {
         self.outputs.iter().find_map(|(_, output)| match output {
-            Output::HandedOver { id: of, at, to } if of.0 == id => {
+            Output::KvSent { id: of, at, to } if of.0 == id => {
                 assert_eq!(*to, DECODE);
                 Some(at.as_nanos())
             }
@@ -127,10 +127,10 @@ impl Pair {
         self.decode.submit_handed(at(done), request, PREFILL).expect("an accepted request");
         self.until(done);
         let (asked, tokens) = self.pull(id).expect("a pull");
-        self.prefill.hand_over(at(asked), RequestId(id), DECODE, tokens).expect("the KV is held");
+        self.prefill.send_kv(at(asked), RequestId(id), DECODE, tokens).expect("the KV is held");
         self.until(asked + u64::from(tokens) * US);
-        let left = self.handed_over(id).expect("the KV has left");
-        self.decode.on_handover(at(left), RequestId(id), Ok(()));
+        let left = self.kv_sent(id).expect("the KV has left");
+        self.decode.kv_transfer_ended(at(left), RequestId(id), Ok(()));
         self.until(left + 50 * MS);
         self.answer(id).expect("an answer")
     }
@@ -152,14 +152,14 @@ fn the_first_token_comes_after_prefill_transfer_and_one_step() {
     assert_eq!(first, 4_020 * US + 402 * US + MS);
     assert_eq!((last, cached), (first + 2 * MS, 0));
     let pair = pair.rest();
-    let handed = pair.prefill.handover_stats();
+    let handed = pair.prefill.kv_transfer_stats();
     assert_eq!((handed.tokens, handed.bytes), (402, 402_000));
     assert_eq!(handed.sending.as_nanos(), 402 * US);
     let stats = pair.prefill.stats();
     assert_eq!((stats.prefill_tokens, stats.output_tokens), (402, 0), "no token is reported");
     let stats = pair.decode.stats();
     assert_eq!((stats.prefill_tokens, stats.output_tokens), (0, 3));
-    assert_eq!(pair.decode.handover_stats().wait.as_nanos(), 402 * US);
+    assert_eq!(pair.decode.kv_transfer_stats().wait.as_nanos(), 402 * US);
     // Both workers keep the 100 full blocks. On the decode worker the answer's first two tokens
     // fill one more. The last token of the answer has no KV.
     assert_eq!(pair.prefill.store().blocks_by_tier()[0], 100);
@@ -176,7 +176,7 @@ fn only_the_blocks_that_the_decode_worker_lacks_are_pulled() {
     assert_eq!(cached, 400, "cached on the decode worker");
     assert_eq!(pair.prefilled(2).map(|(_, cached)| cached), Some(400));
     assert_eq!(pair.pull(2).map(|(_, tokens)| tokens), Some(100));
-    assert_eq!(pair.rest().prefill.handover_stats().tokens, 402 + 100);
+    assert_eq!(pair.rest().prefill.kv_transfer_stats().tokens, 402 + 100);
 }
 
 #[test]
@@ -203,16 +203,16 @@ fn held_kv_stays_until_it_has_left() {
     pair.until(8 * MS);
     assert_eq!(pair.prefilled(1), Some((MS, 0)));
     assert_eq!(pair.prefilled(2), None, "the first request's blocks are held");
-    pair.prefill.hand_over(at(8 * MS), RequestId(1), DECODE, 40).expect("the KV is held");
-    let again = pair.prefill.hand_over(at(8 * MS), RequestId(1), DECODE, 40);
+    pair.prefill.send_kv(at(8 * MS), RequestId(1), DECODE, 40).expect("the KV is held");
+    let again = pair.prefill.send_kv(at(8 * MS), RequestId(1), DECODE, 40);
     assert_eq!(again, Err(FetchError::Missing), "it is already under way");
     pair.until(10 * MS);
-    assert_eq!(pair.handed_over(1), Some(8 * MS + 40 * US));
+    assert_eq!(pair.kv_sent(1), Some(8 * MS + 40 * US));
     assert_eq!(pair.prefilled(2), Some((9 * MS + 40 * US, 0)), "its blocks are free once it left");
     // No decode worker pulls the second: its KV expires after 20 ms.
     pair.until(9 * MS + 40 * US + 20 * MS);
-    assert_eq!(pair.prefill.handover_stats().expired, 1);
-    let late = pair.prefill.hand_over(at(30 * MS), RequestId(2), DECODE, 40);
+    assert_eq!(pair.prefill.kv_transfer_stats().expired, 1);
+    let late = pair.prefill.send_kv(at(30 * MS), RequestId(2), DECODE, 40);
     assert_eq!(late, Err(FetchError::Missing));
     pair.rest();
 }
@@ -227,17 +227,17 @@ fn a_prompt_is_computed_if_its_kv_transfer_fails() {
         assert_eq!(pair.pull(1), Some((0, 402)));
         if let Some(result) = result {
             pair.until(fails_at);
-            pair.decode.on_handover(at(fails_at), RequestId(1), result);
+            pair.decode.kv_transfer_ended(at(fails_at), RequestId(1), result);
         }
         pair.until(50 * MS);
         // From here it takes the same time as a new request: 4.02 ms for the whole prompt.
         let first = fails_at + 4_020 * US;
         assert_eq!(pair.answer(1), Some((first, first + 2 * MS, 0)));
         // KV that arrives after the timeout changes nothing.
-        pair.decode.on_handover(at(60 * MS), RequestId(1), Ok(()));
+        pair.decode.kv_transfer_ended(at(60 * MS), RequestId(1), Ok(()));
         let pair = pair.rest();
         assert_eq!(
-            (pair.decode.handover_stats().failed, pair.decode.stats().prefill_tokens),
+            (pair.decode.kv_transfer_stats().failed, pair.decode.stats().prefill_tokens),
             (1, 402)
         );
     }
@@ -254,14 +254,14 @@ fn a_cancelled_request_leaves_nothing() {
         if cancel_at > 6 * MS {
             pair.decode.submit_handed(at(6 * MS), request, PREFILL).expect("an accepted request");
             pair.until(6 * MS);
-            pair.prefill.hand_over(at(6 * MS), RequestId(1), DECODE, 402).expect("the KV is held");
+            pair.prefill.send_kv(at(6 * MS), RequestId(1), DECODE, 402).expect("the KV is held");
         }
         pair.until(cancel_at);
         pair.prefill.cancel(at(cancel_at), RequestId(1));
         pair.decode.cancel(at(cancel_at), RequestId(1));
         assert_eq!(pair.answer(1), None);
         let pair = pair.rest();
-        assert_eq!(pair.prefill.handover_stats().expired, 0);
+        assert_eq!(pair.prefill.kv_transfer_stats().expired, 0);
         assert_eq!(pair.answer(1), None);
     }
 }
@@ -278,7 +278,7 @@ fn a_preempted_prompt_is_computed_after_its_kv_transfer() {
     pair.until(0);
     for id in [1, 2] {
         assert_eq!(pair.pull(id), Some((0, 39)));
-        pair.decode.on_handover(at(0), RequestId(id), Ok(()));
+        pair.decode.kv_transfer_ended(at(0), RequestId(id), Ok(()));
     }
     pair.until(1_000 * MS);
     assert!(pair.answer(1).is_some() && pair.answer(2).is_some());

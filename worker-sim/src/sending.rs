@@ -1,8 +1,8 @@
-//! Blocks that are sent on request. A pool sends them, and a worker lends them to its peers.
+//! Blocks that are sent on request. A pool sends them, and a worker sends them to its peers.
 
 use std::collections::HashMap;
 use tokio::sync::oneshot;
-use warmpath_core::engine::{FetchError, LoanKey};
+use warmpath_core::engine::{FetchError, FetchKey};
 use warmpath_core::id::{TransferId, WorkerId};
 use warmpath_core::time::{Duration, Instant};
 
@@ -13,34 +13,34 @@ pub type Reply = oneshot::Sender<Result<Duration, FetchError>>;
 #[derive(Debug, Default)]
 pub struct Sending {
     begun: u64,
-    waiting: HashMap<LoanKey, (Instant, Reply)>,
+    waiting: HashMap<FetchKey, (Instant, Reply)>,
 }
 
 impl Sending {
-    /// Begins to send blocks by `lend`, and says whether it did. Each call has a key of its own:
+    /// Begins to send blocks by `start`, and says whether it did. Each call has a key of its own:
     /// two calls may ask for the same blocks.
     pub fn begin(
         &mut self,
         now: Instant,
         reply: Reply,
-        lend: impl FnOnce(LoanKey) -> Result<(), FetchError>,
+        start: impl FnOnce(FetchKey) -> Result<(), FetchError>,
     ) -> bool {
         let key = (WorkerId(0), TransferId(self.begun));
         self.begun += 1;
-        let lent = lend(key);
-        match lent {
+        let started = start(key);
+        match started {
             Ok(()) => drop(self.waiting.insert(key, (now, reply))),
             // The caller may be gone.
             Err(error) => drop(reply.send(Err(error))),
         }
-        lent.is_ok()
+        started.is_ok()
     }
 
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    pub fn end(&mut self, at: Instant, key: LoanKey) {
+    pub fn end(&mut self, at: Instant, key: FetchKey) {
         if let Some((asked, reply)) = self.waiting.remove(&key) {
             let _ = reply.send(Ok(at.since(asked)));
         }

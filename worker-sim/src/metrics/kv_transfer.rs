@@ -4,21 +4,21 @@ use crate::config::WorkerConfig;
 use metrics::{Counter, counter, describe_counter};
 use warmpath_proto::transfer::Moved;
 
-const BYTES: &str = "warmpath_worker_handover_bytes_total";
-const ENDED: &str = "warmpath_worker_handovers_total";
+const BYTES: &str = "warmpath_worker_kv_transfer_bytes_total";
+const ENDED: &str = "warmpath_worker_kv_transfers_total";
 
 pub fn describe() {
     describe_counter!(BYTES, "Bytes of KV that came from prefill workers");
     describe_counter!(ENDED, "Prompts that prefill workers computed, by whether their KV came");
 }
 
-pub struct HandoverMetrics {
+pub struct KvTransferMetrics {
     bytes: Counter,
     came: Counter,
     failed: Counter,
 }
 
-impl HandoverMetrics {
+impl KvTransferMetrics {
     pub fn new(config: &WorkerConfig) -> Self {
         let labels = [("model_name", config.model.clone()), ("engine", config.name.clone())];
         let ended = |outcome: &'static str| {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The link that moves KV from prefill workers to decode workers.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HandoverLink {
+pub struct KvTransferLink {
     /// Bandwidth out of each prefill worker, in GB/s (10^9 bytes), shared by its transfers.
     pub gb_s: f64,
     /// Latency of each transfer on top of its time on the link, in microseconds.
@@ -23,7 +23,7 @@ pub struct HandoverLink {
     pub hold_ms: f64,
 }
 
-impl HandoverLink {
+impl KvTransferLink {
     /// Checks the values.
     ///
     /// # Errors
@@ -31,16 +31,19 @@ impl HandoverLink {
     pub fn check(&self) -> Result<(), ProfileError> {
         let err = |field, why: String| Err(ProfileError { field, why });
         for (field, value) in [
-            ("handover.gb_s", self.gb_s),
-            ("handover.timeout_ms", self.timeout_ms),
-            ("handover.hold_ms", self.hold_ms),
+            ("kv_transfer.gb_s", self.gb_s),
+            ("kv_transfer.timeout_ms", self.timeout_ms),
+            ("kv_transfer.hold_ms", self.hold_ms),
         ] {
             if !(value > 0.0 && value <= 1e9) {
                 return err(field, format!("{value}, expected more than 0"));
             }
         }
         if !(0.0..=1e12).contains(&self.latency_us) {
-            return err("handover.latency_us", format!("{}, expected 0 or more", self.latency_us));
+            return err(
+                "kv_transfer.latency_us",
+                format!("{}, expected 0 or more", self.latency_us),
+            );
         }
         Ok(())
     }
@@ -61,7 +64,7 @@ impl HandoverLink {
 
 /// Counts of KV transfers since the engine started.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
-pub struct HandoverStats {
+pub struct KvTransferStats {
     /// Tokens whose KV this worker sent to decode workers.
     pub tokens: u64,
     /// Bytes of that KV.
@@ -78,9 +81,9 @@ pub struct HandoverStats {
 
 /// The KV transfers of one worker, in both directions.
 #[derive(Debug, Default)]
-pub(super) struct Handovers {
+pub(super) struct KvTransfers {
     pub role: Role,
-    pub link: Option<HandoverLink>,
+    pub link: Option<KvTransferLink>,
     /// KV computed here, held for a decode worker.
     pub held: BTreeMap<RequestId, Lease>,
     /// When held KV expires, unless it is requested before.
@@ -94,10 +97,10 @@ pub(super) struct Handovers {
     pub awaited: BTreeMap<RequestId, Instant>,
     /// The same in order of time.
     pub deadlines: BTreeSet<(Instant, RequestId)>,
-    pub stats: HandoverStats,
+    pub stats: KvTransferStats,
 }
 
-impl Handovers {
+impl KvTransfers {
     /// When the next transfer ends, times out or expires.
     pub fn next_wake(&self) -> Option<Instant> {
         let due = self.expiry_order.first().map(|&(at, _)| at);
@@ -132,20 +135,20 @@ impl Handovers {
         deadline.is_some_and(|at| self.deadlines.remove(&(at, id)))
     }
 
-    pub fn link(&self) -> &HandoverLink {
+    pub fn link(&self) -> &KvTransferLink {
         self.link.as_ref().expect("a worker with KV transfers has their link")
     }
 }
 
 impl Profile {
     /// Bytes of a transfer: the KV of `tokens` tokens, and a sequence's constant part.
-    pub fn handover_bytes(&self, tokens: u32) -> u64 {
+    pub fn kv_transfer_bytes(&self, tokens: u32) -> u64 {
         let constant = f64::from(self.constant_blocks()) * self.block_bytes();
         u64::from(tokens) * self.kv_bytes_per_token + constant as u64
     }
 
     /// The costs for a router's estimates. Exact for one sequence and for a full batch.
-    pub fn decode_cost(&self, link: &HandoverLink) -> DecodeCost {
+    pub fn decode_cost(&self, link: &KvTransferLink) -> DecodeCost {
         let step = |seqs: u32| {
             let mut shape = StepShape::default();
             (0..seqs).for_each(|_| shape.add_decode(0, 0));
@@ -157,8 +160,8 @@ impl Profile {
             step_ns: one,
             ns_per_seq: more,
             ns_per_context_token: self.step.growth_ns(1, 0),
-            handover_latency_ns: link.latency_us * 1e3,
-            handover_ns_per_token: self.kv_bytes_per_token as f64 / link.gb_s,
+            kv_transfer_latency_ns: link.latency_us * 1e3,
+            kv_transfer_ns_per_token: self.kv_bytes_per_token as f64 / link.gb_s,
         }
     }
 }
