@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadFile {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +66,7 @@ impl TryFrom<WorkloadFile> for WorkloadSpec {
             true => (Stage::MOST, NO_ARRIVALS),
             false => (needed("requests", file.requests)?, needed("arrivals", file.arrivals)?),
         };
-        let name = needed("name", file.name)?;
+        let name = file.name;
         let sessions = match &file.prompts {
             Some(set) => {
                 let other = [
@@ -154,7 +153,7 @@ impl From<WorkloadSpec> for WorkloadFile {
         let WorkloadSpec { sessions, tenants, tenant_zipf, stages, prompts, .. } = spec;
         let staged = !stages.is_empty();
         let of_all = Self {
-            name: Some(sessions.name),
+            name: sessions.name,
             requests: Some(sessions.requests).filter(|_| !staged),
             arrivals: Some(sessions.arrivals).filter(|_| !staged),
             tenants: Some(tenants).filter(|&tenants| tenants != 1),
@@ -213,7 +212,7 @@ mod tests {
             counted: true,
         };
         let file = WorkloadFile {
-            name: Some("set".into()),
+            name: "set".into(),
             prompts: Some(set),
             stage: Some(vec![stage.clone(), stage]),
             ..WorkloadFile::default()
@@ -263,6 +262,7 @@ mod tests {
         assert_eq!(play(&spec, Some(9)), play(&spec, None)[..9]);
         // The second stage begins when the last answer of the first is there.
         let at: Vec<f64> = play(&spec, None).iter().map(|&(.., at)| at.as_secs_f64()).collect();
-        assert_eq!((at[7], at[8]), (4.0, 4.6));
+        let ms = |at: f64| (at * 1e3).round();
+        assert_eq!((ms(at[7]), ms(at[8])), (4000.0, 4600.0));
     }
 }

@@ -44,9 +44,11 @@ pub struct Sessions {
     next_session: u64,
     starts: Rng,
     /// The stages, in place of the arrivals.
-    stages: Option<(StagePlan, Course)>,
+    plan: Option<StagePlan>,
+    /// Where the run is in them.
+    course: Option<Box<Course>>,
     /// The prompts, in place of drawn sessions.
-    deck: Option<Deck>,
+    deck: Option<Box<Deck>>,
     next_start: Option<Instant>,
     /// The sessions that have not ended.
     live: BTreeMap<u64, Session>,
@@ -87,7 +89,7 @@ impl Sessions {
     ) -> Self {
         let shelf = |(kind, texts)| Shelf::new(texts, seed, kind);
         let shelves: Vec<Shelf> = (0..).zip(spec.shared()).map(shelf).collect();
-        let deck = spec.prompts.map(|set| Deck::new(set, seed));
+        let deck = spec.prompts.map(|set| Box::new(Deck::new(set, seed)));
         let plan = (!spec.stages.is_empty()).then(|| StagePlan::new(&spec.stages, rate_scale));
         let spec = Arc::new(spec.sessions.clone());
         let requests = match &plan {
@@ -101,7 +103,7 @@ impl Sessions {
                 (0..plan.sessions()).map(turns).sum()
             }
         };
-        let stages = plan.map(|plan| (plan.clone(), Course::new(plan, seed)));
+        let course = plan.clone().map(|plan| Box::new(Course::new(plan, seed)));
         let total = requests.min(limit.unwrap_or(u64::MAX));
         let mut sessions = Self {
             spec,
@@ -113,7 +115,8 @@ impl Sessions {
             begun: 0,
             next_session: 0,
             starts: Rng::named(seed, &[0x5354_4152]),
-            stages,
+            plan,
+            course,
             deck,
             next_start: None,
             live: BTreeMap::new(),
@@ -150,7 +153,7 @@ impl Sessions {
             && self.armed.first().is_none_or(|&(at, ..)| start < at)
         {
             self.begin(start);
-            if let Some((_, course)) = &mut self.stages {
+            if let Some(course) = &mut self.course {
                 course.begun();
             }
             self.draw_start(start);
@@ -194,7 +197,7 @@ impl Sessions {
         session.left -= 1;
         if session.left == 0 {
             self.live.remove(&index);
-            if let Some((_, course)) = &mut self.stages {
+            if let Some(course) = &mut self.course {
                 course.ended(now);
                 self.draw_start(now);
             } else if matches!(self.spec.arrivals, Arrivals::Closed { .. }) {
@@ -204,7 +207,7 @@ impl Sessions {
     }
 
     fn draw_start(&mut self, after: Instant) {
-        if let Some((_, course)) = &self.stages {
+        if let Some(course) = &self.course {
             self.next_start = course.next().filter(|_| self.begun < self.total);
             return;
         }
@@ -227,8 +230,7 @@ impl Sessions {
         let mut drawn = match &mut self.deck {
             None => drawn::draw(&self.spec, &self.shelves, &scope, self.seed, of),
             Some(deck) => {
-                let plan = self.stages.as_ref().map(|(plan, _)| plan);
-                let place = match plan.filter(|_| deck.restarts()) {
+                let place = match self.plan.as_ref().filter(|_| deck.restarts()) {
                     Some(plan) => plan.place(index),
                     None => index,
                 };

@@ -12,7 +12,7 @@ use std::process::ExitCode;
   loadgen fidelity --reference reference --json fidelity.json")]
 pub struct Args {
     /// Folder of measurements with one or more of: engine_steps.csv, kernels.csv, served_latency.csv,
-    /// decode_anchors.csv, kv_transfer.csv, on_device.csv, breakeven.csv
+    /// decode_anchors.csv, kv_transfer.csv, on_device.csv, breakeven.csv, routing_capacity.csv
     #[arg(long, value_name = "DIR", default_value = "reference")]
     pub reference: PathBuf,
     /// Writes the full report as JSON
@@ -22,6 +22,5 @@ pub struct Args {
 
 pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     fidelity::run(&args.reference, args.json.as_deref(), screen)?;
-    fidelity::routing::run(&args.reference, screen)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ mod published_sheet;
 mod reference;
 mod render;
 mod report;
-pub mod routing;
+mod routing;
 mod served;
 mod served_sheet;
 mod solve;
@@ -38,8 +38,10 @@ pub fn run(reference: &Path, json: Option<&Path>, screen: Screen) -> Result<()> 
     let steps = steps::evaluate(&reference, &mut known, &Progress);
     let served = served::evaluate(&reference, &mut known, &Progress);
     let published = published::evaluate(&reference, &mut known);
+    let routing = routing::evaluate(&reference.routing)?;
     let Reference { files, .. } = reference;
-    let report = Report { schema: SCHEMA, files, steps, served, published, unknown: known.unknown };
+    let unknown = known.unknown;
+    let report = Report { schema: SCHEMA, files, steps, served, published, routing, unknown };
     screen.show(&render::page(&report));
     if let Some(file) = json {
         let mut bytes = serde_json::to_vec_pretty(&report)?;

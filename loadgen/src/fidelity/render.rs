@@ -2,7 +2,7 @@
 
 use super::error_columns::line;
 use super::report::Report;
-use super::{gates_sheet, published_sheet, served_sheet, steps_sheet};
+use super::{gates_sheet, published_sheet, routing, served_sheet, steps_sheet};
 use warmpath_sheet::{Page, Sheet};
 
 /// Steps, served systems, published figures, what was left out, and the gates.
@@ -36,6 +36,9 @@ pub fn page(report: &Report) -> Page {
         let formulas = "Times to compute a prompt, against the formulas' authors' own constants";
         page.prose([format!("{formulas}: {}", line(errors))]);
     }
+    if let Some(found) = &report.routing {
+        routing::show(&mut page, found);
+    }
     page.prose(notes(report));
     page.sheet(gates_sheet::sheet(report));
     page
@@ -43,10 +46,13 @@ pub fn page(report: &Report) -> Page {
 
 /// Every table without rows, with all the columns that it can have.
 pub fn blanks() -> Vec<Sheet> {
+    let [compared, rooms] = routing::blanks();
     vec![
         steps_sheet::blank(),
         served_sheet::blank(),
         published_sheet::blank(),
+        compared,
+        rooms,
         gates_sheet::blank(),
     ]
 }

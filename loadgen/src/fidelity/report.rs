@@ -1,6 +1,7 @@
 //! What comes out: the errors by what was measured.
 
 use super::published::Published;
+use super::routing::Routing;
 use super::served::AllServed;
 use super::steps::Steps;
 use serde::Serialize;
@@ -16,6 +17,9 @@ pub struct Report {
     pub steps: Steps,
     pub served: AllServed,
     pub published: Published,
+    /// None: the folder has no figures of routing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
     /// Devices, models and formats that no row here describes, with how many rows name them.
     pub unknown: BTreeMap<String, u32>,
 }

@@ -43,7 +43,7 @@ const WORKLOADS: &[(&str, &str)] = &[
 #[derive(Clone, Debug)]
 pub enum Source {
     Trace(TraceSource),
-    Workload(WorkloadSpec),
+    Workload(Box<WorkloadSpec>),
     Mix(Mix),
 }
 
@@ -81,7 +81,7 @@ impl Source {
         if mix::is_mix(&text) {
             return Mix::parse(&origin, &text, &beside).map(Self::Mix);
         }
-        parse_workload(&origin, &text).map(Self::Workload)
+        parse_workload(&origin, &text).map(Box::new).map(Self::Workload)
     }
 
     /// Names of the classes of a mixed workload. Empty for the other sources.
@@ -255,7 +255,7 @@ impl Source {
     pub fn prepare(&self, scopes: &Scopes) -> Prepared<'_> {
         let kind = match self {
             Self::Trace(trace) => trace.prepare(scopes),
-            Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scopes.clone()),
+            Self::Workload(spec) => Kind::Drawn(Arc::from(spec.clone()), scopes.clone()),
             Self::Mix(mix) => Kind::Mixed(Arc::new(mix.specs()), scopes.clone()),
         };
         Prepared { source: self, kind }

@@ -141,7 +141,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
     setup.devices = None;
     setup.sharing = SharingRule::default();
     setup.prices = None;
-    setup.source = Source::Workload(workload(at, text, count, sessions_per_s));
+    setup.source = Source::Workload(Box::new(workload(at, text, count, sessions_per_s)));
     setup
 }
 
