@@ -204,7 +204,7 @@ fn a_fleet_without_one_of_the_roles_rejects_and_names_the_role() {
     assert_eq!(refused, RejectReason::NoDecodeWorker { joined: 2, draining: 0 });
     assert_eq!(
         refused.to_string(),
-        "no decode worker takes requests: 2 workers joined, 0 of them draining"
+        "no decode worker takes requests: 2 joined, 0 of them draining"
     );
     let refused = only(Role::Decode).send(1, 10).expect_err("no prefill worker");
     assert_eq!(refused, RejectReason::NoPrefillWorker { joined: 2, draining: 0 });

@@ -175,7 +175,10 @@ fn flags_are_refused_by_name() {
         ("run --target http://127.0.0.1:1 --requests 0", &["--requests", "above 0"]),
         ("run --target http://127.0.0.1:1 --nonce 4294967296", &["--nonce", "whole number"]),
         ("run --target http://127.0.0.1:1 --tick-jitter", &["--tick-jitter: only a trace"]),
-        ("run --target http://127.0.0.1:1 --json x --parquet x", &["--parquet: x is written for"]),
+        (
+            "run --target http://127.0.0.1:1 --json x --parquet x",
+            &["--parquet: x is used by another flag"],
+        ),
         ("explain --target nowhere lg-1", &["--target: 'nowhere'", "http://HOST:PORT"]),
         ("explain --target http://127.0.0.1:1", &["required", "<REQUEST_ID>"]),
     ];

@@ -88,7 +88,7 @@ fn unreadable_measurements_are_refused_by_file_and_line() {
     assert!(said(&output).contains("nowhere: not a folder"), "{}", said(&output));
     let output = loadgen(here, &["fidelity", "--reference", "."]);
     assert!(
-        said(&output).contains("no measurements, expected engine_steps.csv"),
+        said(&output).contains("no measurements, expected a file such as engine_steps.csv"),
         "{}",
         said(&output)
     );

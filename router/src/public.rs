@@ -126,10 +126,10 @@ mod tests {
             (vec![prefix("a", 0..0)], "public_prefixes[0].file: 0 ids"),
             (
                 vec![good(), prefix("b", VOCABULARY..VOCABULARY + 1)],
-                "public_prefixes[1].file: an id",
+                "public_prefixes[1].file: token id 128256",
             ),
-            (vec![good(), good()], "public_prefixes[1].name: 'a' is there"),
-            (vec![good(); MOST_PREFIXES + 1], "public_prefixes: 1025 of them"),
+            (vec![good(), good()], "public_prefixes[1].name: 'a' is used twice"),
+            (vec![good(); MOST_PREFIXES + 1], "public_prefixes: 1025 prefixes"),
         ];
         for (prefixes, expected) in cases {
             let why = check(&prefixes).unwrap_err().to_string();

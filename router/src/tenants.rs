@@ -210,7 +210,7 @@ mod tests {
         let good = ("a", "token-of-tenant-a");
         let cases = [
             (configured(&[("", "token-of-tenant-a")]), "tenants[0].name: empty"),
-            (configured(&[good, ("a", "token-of-tenant-b")]), "tenants[1].name: 'a' is there"),
+            (configured(&[good, ("a", "token-of-tenant-b")]), "tenants[1].name: 'a' is used twice"),
             (configured(&[good, ("b", "short")]), "tenants[1].token: 5 characters"),
             (configured(&[("a", "token of tenant a")]), "tenants[0].token: expected visible"),
             (configured(&[good, ("b", good.1)]), "tenants[1].token: 'a' has the same"),

@@ -179,7 +179,11 @@ async fn prefill_workers_alone_or_decode_workers_alone_serve_nothing() {
     router.wait(|status| status.joined.len() == 1).await;
     let refused = ask(router.client(), request(prompt(1, 10), 1)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
-    assert!(refused.message().starts_with("no worker decodes"), "{}", refused.message());
+    assert!(
+        refused.message().starts_with("no decode worker takes requests"),
+        "{}",
+        refused.message()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

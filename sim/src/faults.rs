@@ -233,7 +233,7 @@ mod tests {
         let gone = fault(0.0, 0.0, FaultKind::PoolGone);
         assert!(why(gone, true).starts_with("fault 1: for_s: 0, expected more than 0"));
         let gone = Fault { share: Some(0.5), ..fault(0.0, 1.0, FaultKind::PoolGone) };
-        assert_eq!(why(gone, true), "fault 1: share: expected only with pool-corrupt");
+        assert_eq!(why(gone, true), "fault 1: share: set, expected only with pool-corrupt");
         let silent = fault(f64::NAN, 1.0, FaultKind::PoolSilent);
         assert!(why(silent, true).starts_with("fault 1: at_s: NaN"));
         let gone = fault(0.0, 1.0, FaultKind::PoolGone);

@@ -78,9 +78,7 @@ pub enum RejectReason {
         draining: u32,
     },
     /// There are prefill workers, but no decode worker takes requests.
-    #[error(
-        "no decode worker takes requests: {joined} workers joined, {draining} of them draining"
-    )]
+    #[error("no decode worker takes requests: {joined} joined, {draining} of them draining")]
     NoDecodeWorker {
         /// Workers of the fleet.
         joined: u32,
@@ -88,9 +86,7 @@ pub enum RejectReason {
         draining: u32,
     },
     /// There are decode workers, but no prefill worker takes requests.
-    #[error(
-        "no prefill worker takes requests: {joined} workers joined, {draining} of them draining"
-    )]
+    #[error("no prefill worker takes requests: {joined} joined, {draining} of them draining")]
     NoPrefillWorker {
         /// Workers of the fleet.
         joined: u32,
