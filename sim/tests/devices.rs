@@ -78,6 +78,8 @@ fn chosen_classes_and_tenants_stay_on_devices() {
         documents: None,
         tenants: 3,
         tenant_zipf: 0.0,
+        stages: Vec::new(),
+        prompts: None,
     };
     let plan = ScopePlan::new("", "test", "", 16);
     let scopes = Scopes::new(&plan, SharingRule::default(), Tenants::new(3, 0.0));

@@ -23,12 +23,21 @@ struct Open {
     known: Known,
 }
 
+/// A request that ended without an answer.
+#[derive(Clone, Debug)]
+struct Failed {
+    id: RequestId,
+    sent: Instant,
+    ended: Instant,
+    reason: Box<str>,
+}
+
 /// Follows the requests of one run from send to end. All times are model time.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     open: Map<RequestId, Open>,
     answered: Vec<Answered>,
-    errors: BTreeMap<String, u64>,
+    failed: Vec<Failed>,
     offered: u64,
     first_sent: Option<Instant>,
     last_sent: Instant,
@@ -112,9 +121,9 @@ impl Recorder {
     /// A request ended without an answer. Equal reasons are one entry in the report. Panics if the
     /// request has ended.
     pub fn failed(&mut self, at: Instant, id: RequestId, reason: &str) {
-        self.open.remove(&id).expect("a request ends once");
+        let open = self.open.remove(&id).expect("a request ends once");
         self.last_ended = self.last_ended.max(at);
-        *self.errors.entry(reason.to_owned()).or_default() += 1;
+        self.failed.push(Failed { id, sent: open.sent, ended: at, reason: reason.into() });
         if let Some(rows) = &mut self.rows {
             rows.ended(at, id, |row| row.failed = Some(reason.into()));
         }
@@ -151,13 +160,11 @@ impl Recorder {
     /// Adds the requests that another recorder followed in the same run, such as those of another
     /// device. Panics if one of them has not ended.
     pub fn absorb(&mut self, other: Self) {
-        let Self { open, answered, errors, offered, first_sent, last_sent, last_ended, rows } =
+        let Self { open, answered, failed, offered, first_sent, last_sent, last_ended, rows } =
             other;
         assert!(open.is_empty(), "the other recorder has open requests");
         self.answered.extend(answered);
-        for (reason, count) in errors {
-            *self.errors.entry(reason).or_default() += count;
-        }
+        self.failed.extend(failed);
         self.offered += offered;
         self.first_sent = [self.first_sent, first_sent].into_iter().flatten().min();
         self.last_sent = self.last_sent.max(last_sent);
@@ -178,6 +185,30 @@ impl Recorder {
         self.answered.drain(..count);
         self.offered -= count as u64;
         self.first_sent = self.answered.first().map(|request| request.sent);
+    }
+
+    /// The ended requests of a part of the run, such as a stage. Without rows.
+    #[must_use]
+    pub fn part(&self, has: impl Fn(RequestId) -> bool) -> Self {
+        let answered = self.answered.iter().filter(|request| has(request.id)).cloned().collect();
+        let failed = self.failed.iter().filter(|request| has(request.id)).cloned().collect();
+        let mut part = Self { answered, failed, ..Self::default() };
+        let answers = part.answered.iter().map(|request| (request.sent, request.ended));
+        let failures = part.failed.iter().map(|request| (request.sent, request.ended));
+        let times: Vec<(Instant, Instant)> = answers.chain(failures).collect();
+        part.offered = times.len() as u64;
+        part.first_sent = times.iter().map(|&(sent, _)| sent).min();
+        part.last_sent = times.iter().map(|&(sent, _)| sent).max().unwrap_or_default();
+        part.last_ended = times.iter().map(|&(_, ended)| ended).max().unwrap_or_default();
+        part
+    }
+
+    fn errors_by_reason(&self) -> BTreeMap<String, u64> {
+        let mut reasons = BTreeMap::new();
+        for Failed { reason, .. } in &self.failed {
+            *reasons.entry(String::from(&**reason)).or_default() += 1;
+        }
+        reasons
     }
 
     /// Answered requests a second under full load: over the middle half of the sends, so that the
@@ -230,8 +261,8 @@ impl Recorder {
         Figures {
             offered: self.offered,
             requests: self.answered.len() as u64,
-            errors: self.errors.values().sum(),
-            errors_by_reason: self.errors.clone(),
+            errors: self.failed.len() as u64,
+            errors_by_reason: self.errors_by_reason(),
             duration_s: seconds,
             hit_rate: ratio(cached, prompt),
             hit_rate_by_tier: core::array::from_fn(|tier| {
@@ -321,6 +352,29 @@ mod tests {
         assert!((balance - 79.0 * 3.0 / 92.0).abs() < 1e-12);
         // Three requests in a second and a half.
         assert_eq!((figures.offered_requests_per_s, figures.arrivals_s), (2.0, 1.5));
+    }
+
+    #[test]
+    fn a_part_has_its_own_times_and_failures() {
+        let mut recorder = Recorder::default();
+        for (id, sent) in [(1, 0), (2, 1_000), (3, 1_500), (4, 2_000)] {
+            recorder.sent(at(sent), RequestId(id), 100, 11);
+        }
+        recorder.first_token(at(500), RequestId(1));
+        recorder.finished(at(9_000), RequestId(1), WorkerId(0), found([16, 16]));
+        recorder.failed(at(3_000), RequestId(3), "rejected");
+        recorder.first_token(at(2_500), RequestId(2));
+        recorder.finished(at(2_500), RequestId(2), WorkerId(2), found([48, 0]));
+        recorder.failed(at(2_000), RequestId(4), "lost");
+        let slo = Slo { ttft_s: 1.0, tpot_s: 0.1 };
+        let part = recorder.part(|id| id.0 == 2 || id.0 == 3).figures(16, 3, &slo);
+        assert_eq!((part.offered, part.requests, part.errors), (2, 1, 1));
+        assert_eq!((part.duration_s, part.arrivals_s, part.hit_rate), (2.0, 0.5, 0.48));
+        assert_eq!(part.errors_by_reason.keys().collect::<Vec<_>>(), ["rejected"]);
+        let all = recorder.figures(16, 3, &slo);
+        assert_eq!(recorder.part(|_| true).figures(16, 3, &slo), all);
+        let none = recorder.part(|_| false).figures(16, 3, &slo);
+        assert_eq!((none.offered, none.duration_s), (0, 0.0));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! each for a few turns. When all branches have their answers, some contexts are kept for the next
 //! level. In the list of turns, each turn comes after the turns that it waits for.
 
+use super::prompts::Chosen;
 use super::shared::Shelf;
 use super::spec::{Branching, SessionsSpec};
 use crate::block::{Chain, ScopePlan, hash_segments};
@@ -55,12 +56,48 @@ impl Drawn {
     }
 }
 
+/// A session of one turn: a prompt of a fixed set. Equal prompts have equal texts.
+pub fn draw_prompt(spec: &SessionsSpec, scope: &ScopePlan, seed: u64, prompt: Chosen) -> Drawn {
+    let Chosen { group, question } = prompt;
+    let [user, output] = [spec.user_tokens, spec.output_tokens].map(|amount| amount.mean as u32);
+    let text = Segment::Text { seed: hash_words(&[seed, 6, group, question]), tokens: user };
+    let answer = Segment::Answer { tokens: output };
+    let segments = vec![spec.system_prompt(seed, group), text, answer];
+    let chain = Arc::new(hash_segments(scope, &segments));
+    let turn = Turn {
+        text: 0,
+        prompt: spec.system_tokens + user,
+        known: 0,
+        output,
+        think: Duration::ZERO,
+        waits_for: 0,
+        waiters: 0..0,
+    };
+    Drawn { turns: vec![turn], texts: vec![Text { chain, segments: segments.into() }] }
+}
+
+/// The number of turns of the session with this index, without the work of hashing its texts.
+pub fn turns(spec: &SessionsSpec, shelves: &[Shelf], seed: u64, of: (TenantId, u64)) -> u64 {
+    draw_under(spec, shelves, None, seed, of).turns.len() as u64
+}
+
 /// Draws the session with this index. The result depends only on the arguments. Its blocks are
 /// hashed under `scope`.
 pub fn draw(
     spec: &SessionsSpec,
     shelves: &[Shelf],
     scope: &ScopePlan,
+    seed: u64,
+    of: (TenantId, u64),
+) -> Drawn {
+    draw_under(spec, shelves, Some(scope), seed, of)
+}
+
+/// Without a scope the session has no texts.
+fn draw_under(
+    spec: &SessionsSpec,
+    shelves: &[Shelf],
+    scope: Option<&ScopePlan>,
     seed: u64,
     (tenant, index): (TenantId, u64),
 ) -> Drawn {
@@ -101,7 +138,7 @@ struct Branch {
 
 struct Drawing<'a> {
     spec: &'a SessionsSpec,
-    scope: &'a ScopePlan,
+    scope: Option<&'a ScopePlan>,
     seed: u64,
     index: u64,
     rng: Rng,
@@ -151,8 +188,8 @@ impl Drawing<'_> {
                 break;
             }
         }
-        for branch in &branches {
-            let chain = Arc::new(hash_segments(self.scope, &branch.path.segments));
+        for (branch, scope) in branches.iter().zip(self.scope.into_iter().cycle()) {
+            let chain = Arc::new(hash_segments(scope, &branch.path.segments));
             let segments = branch.path.segments.as_slice().into();
             self.drawn.texts.push(Text { chain, segments });
         }

@@ -108,6 +108,8 @@ mod tests {
             documents: None,
             tenants: 1,
             tenant_zipf: 0.0,
+            stages: Vec::new(),
+            prompts: None,
         }
     }
 

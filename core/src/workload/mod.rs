@@ -10,11 +10,15 @@
 
 pub mod arrivals;
 mod drawn;
+pub mod file;
 pub mod mixed;
+pub mod prompts;
 mod seen;
 pub mod sessions;
 mod shared;
 pub mod spec;
+pub mod stage;
+pub mod staged;
 pub mod trace;
 
 use crate::id::RequestId;

@@ -2,7 +2,9 @@
 //! think time between an answer and the next message.
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
+use super::prompts::Deck;
 use super::shared::Shelf;
+use super::staged::{Course, StagePlan};
 use crate::block::{ScopePlan, hash_segments};
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
@@ -41,6 +43,12 @@ pub struct Sessions {
     begun: u64,
     next_session: u64,
     starts: Rng,
+    /// The stages, in place of the arrivals.
+    plan: Option<StagePlan>,
+    /// Where the run is in them.
+    course: Option<Box<Course>>,
+    /// The prompts, in place of drawn sessions.
+    deck: Option<Box<Deck>>,
     next_start: Option<Instant>,
     /// The sessions that have not ended.
     live: BTreeMap<u64, Session>,
@@ -64,6 +72,8 @@ impl Sessions {
             documents: None,
             tenants: 1,
             tenant_zipf: 0.0,
+            stages: Vec::new(),
+            prompts: None,
         };
         Self::with_shared_texts(&plain, &Scopes::from(scope), seed, rate_scale, limit)
     }
@@ -78,9 +88,23 @@ impl Sessions {
         limit: Option<u64>,
     ) -> Self {
         let shelf = |(kind, texts)| Shelf::new(texts, seed, kind);
-        let shelves = (0..).zip(spec.shared()).map(shelf).collect();
+        let shelves: Vec<Shelf> = (0..).zip(spec.shared()).map(shelf).collect();
+        let deck = spec.prompts.map(|set| Box::new(Deck::new(set, seed)));
+        let plan = (!spec.stages.is_empty()).then(|| StagePlan::new(&spec.stages, rate_scale));
         let spec = Arc::new(spec.sessions.clone());
-        let total = spec.requests.min(limit.unwrap_or(u64::MAX));
+        let requests = match &plan {
+            None => spec.requests,
+            Some(plan) if deck.is_some() => plan.sessions(),
+            Some(plan) => {
+                let turns = |index| {
+                    let of = (scopes.tenants().deal(&[seed, index]), index);
+                    drawn::turns(&spec, &shelves, seed, of)
+                };
+                (0..plan.sessions()).map(turns).sum()
+            }
+        };
+        let course = plan.clone().map(|plan| Box::new(Course::new(plan, seed)));
+        let total = requests.min(limit.unwrap_or(u64::MAX));
         let mut sessions = Self {
             spec,
             shelves,
@@ -91,6 +115,9 @@ impl Sessions {
             begun: 0,
             next_session: 0,
             starts: Rng::named(seed, &[0x5354_4152]),
+            plan,
+            course,
+            deck,
             next_start: None,
             live: BTreeMap::new(),
             armed: BTreeSet::new(),
@@ -126,6 +153,9 @@ impl Sessions {
             && self.armed.first().is_none_or(|&(at, ..)| start < at)
         {
             self.begin(start);
+            if let Some(course) = &mut self.course {
+                course.begun();
+            }
             self.draw_start(start);
         }
         let (at, index, number) = self.armed.pop_first().expect("a turn is due");
@@ -167,13 +197,20 @@ impl Sessions {
         session.left -= 1;
         if session.left == 0 {
             self.live.remove(&index);
-            if matches!(self.spec.arrivals, Arrivals::Closed { .. }) {
+            if let Some(course) = &mut self.course {
+                course.ended(now);
+                self.draw_start(now);
+            } else if matches!(self.spec.arrivals, Arrivals::Closed { .. }) {
                 self.begin(now);
             }
         }
     }
 
     fn draw_start(&mut self, after: Instant) {
+        if let Some(course) = &self.course {
+            self.next_start = course.next().filter(|_| self.begun < self.total);
+            return;
+        }
         let Some((gaps, sessions_per_s)) = self.spec.arrivals.open() else { return };
         let gap = gaps.draw(1.0 / (sessions_per_s * self.rate_scale), &mut self.starts);
         let at = after + Duration::from_secs_f64(gap);
@@ -190,7 +227,16 @@ impl Sessions {
         let whose = whose(tenant, index, RequestId(index * MAX_TURNS));
         let scope = self.scopes.plan(whose, self.spec.system_tokens);
         let of = (tenant, index);
-        let mut drawn = drawn::draw(&self.spec, &self.shelves, &scope, self.seed, of);
+        let mut drawn = match &mut self.deck {
+            None => drawn::draw(&self.spec, &self.shelves, &scope, self.seed, of),
+            Some(deck) => {
+                let place = match self.plan.as_ref().filter(|_| deck.restarts()) {
+                    Some(plan) => plan.place(index),
+                    None => index,
+                };
+                drawn::draw_prompt(&self.spec, &scope, self.seed, deck.at(place))
+            }
+        };
         drawn.turns.truncate((self.total - self.begun).min(MAX_TURNS) as usize);
         self.begun += drawn.turns.len() as u64;
         let waits_for: Vec<u32> = drawn.turns.iter().map(|turn| turn.waits_for).collect();
@@ -344,6 +390,8 @@ mod tests {
             documents: Some(texts),
             tenants: 1,
             tenant_zipf: 0.0,
+            stages: Vec::new(),
+            prompts: None,
         };
         let mut bare = Sessions::new(&plain, &scope, 7, 1.0, None);
         let mut shared = Sessions::with_shared_texts(&with, &Scopes::from(&scope), 7, 1.0, None);

@@ -1,15 +1,16 @@
 //! The contents of a workload file: the shape of its sessions, and the texts that sessions share.
 
 use super::arrivals::Arrivals;
+use super::prompts::PromptSet;
+use super::stage::Stage;
 use crate::rng::{Rng, hash_words};
 use crate::sharing::Tenants;
 use crate::tokens::Segment;
 use serde::{Deserialize, Serialize};
 
-/// A workload file. A prompt has a system prompt, then the team prefix and the document, then the
+/// What a workload file says. A prompt has a system prompt, then the team prefix and the document, then the
 /// session's own text.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(from = "WorkloadFile", into = "WorkloadFile")]
+#[derive(Clone, PartialEq, Debug)]
 pub struct WorkloadSpec {
     /// The sessions without their shared texts.
     pub sessions: SessionsSpec,
@@ -22,6 +23,10 @@ pub struct WorkloadSpec {
     pub tenants: u32,
     /// The exponent of Zipf's law for the tenants' shares of the sessions. With 0 all are equal.
     pub tenant_zipf: f64,
+    /// Stages, in place of the arrivals and the number of requests of `sessions`. Empty: none.
+    pub stages: Vec<Stage>,
+    /// A fixed set of prompts. Each session is one of them. None: sessions are drawn.
+    pub prompts: Option<PromptSet>,
 }
 
 /// A kind of session. Lengths are in tokens, times in seconds.
@@ -54,35 +59,6 @@ pub struct SessionsSpec {
     pub max_context_tokens: u32,
 }
 
-/// The one table of a workload file. Serde cannot flatten a table and still give the line of an
-/// unknown field, so this struct repeats the fields of [`SessionsSpec`].
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WorkloadFile {
-    name: String,
-    requests: u64,
-    arrivals: Arrivals,
-    system_prompts: u64,
-    system_tokens: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    team_prefixes: Option<SharedTexts>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    documents: Option<SharedTexts>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tenants: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tenant_zipf: Option<f64>,
-    turns: Amount,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    branching: Option<Branching>,
-    user_tokens: Amount,
-    output_tokens: Amount,
-    think_s: Amount,
-    #[serde(default)]
-    think_from: ThinkFrom,
-    max_context_tokens: u32,
-}
-
 /// The start of a think time. In both cases a message waits for the answer to the one before it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,55 +69,6 @@ pub enum ThinkFrom {
     /// At the message before. If answers come before the think time ends, the send times do not
     /// depend on the fleet.
     Message,
-}
-
-impl From<WorkloadFile> for WorkloadSpec {
-    fn from(file: WorkloadFile) -> Self {
-        Self {
-            sessions: SessionsSpec {
-                name: file.name,
-                requests: file.requests,
-                arrivals: file.arrivals,
-                system_prompts: file.system_prompts,
-                system_tokens: file.system_tokens,
-                turns: file.turns,
-                branching: file.branching,
-                user_tokens: file.user_tokens,
-                output_tokens: file.output_tokens,
-                think_s: file.think_s,
-                think_from: file.think_from,
-                max_context_tokens: file.max_context_tokens,
-            },
-            team_prefixes: file.team_prefixes,
-            documents: file.documents,
-            tenants: file.tenants.unwrap_or(1),
-            tenant_zipf: file.tenant_zipf.unwrap_or(0.0),
-        }
-    }
-}
-
-impl From<WorkloadSpec> for WorkloadFile {
-    fn from(spec: WorkloadSpec) -> Self {
-        let WorkloadSpec { sessions, team_prefixes, documents, tenants, tenant_zipf } = spec;
-        Self {
-            name: sessions.name,
-            requests: sessions.requests,
-            arrivals: sessions.arrivals,
-            system_prompts: sessions.system_prompts,
-            system_tokens: sessions.system_tokens,
-            team_prefixes,
-            documents,
-            tenants: Some(tenants).filter(|&tenants| tenants != 1),
-            tenant_zipf: Some(tenant_zipf).filter(|&zipf| zipf != 0.0),
-            turns: sessions.turns,
-            branching: sessions.branching,
-            user_tokens: sessions.user_tokens,
-            output_tokens: sessions.output_tokens,
-            think_s: sessions.think_s,
-            think_from: sessions.think_from,
-            max_context_tokens: sessions.max_context_tokens,
-        }
-    }
 }
 
 /// The branches of a session, as in a tree search or with agents that work in parallel.
@@ -258,6 +185,17 @@ impl WorkloadSpec {
         if !(0.0..=10.0).contains(&self.tenant_zipf) {
             return err("tenant_zipf", format!("{}, expected 0 to 10", self.tenant_zipf));
         }
+        let in_stages: u64 = self.stages.iter().map(|stage| stage.count(1.0)).sum();
+        if in_stages > Stage::MOST {
+            let why = format!("{in_stages} in all stages, expected at most {}", Stage::MOST);
+            return err("duration_s", why);
+        }
+        if !self.stages.is_empty() && !self.stages.iter().any(|stage| stage.counted) {
+            return err("counted", "no stage is, expected at least one".into());
+        }
+        if self.prompts.is_some_and(|set| set.count() > PromptSet::MOST) {
+            return err("per_group", format!("expected at most {} prompts", PromptSet::MOST));
+        }
         Ok(())
     }
 
@@ -353,8 +291,15 @@ mod tests {
             max_context_tokens: 2_000,
         };
         let texts = Some(SharedTexts { count: 3, tokens: amount, zipf: 1.0, of: TextsOf::Tenant });
-        let (tenants, tenant_zipf) = (4, 0.5);
-        WorkloadSpec { sessions, team_prefixes: texts, documents: texts, tenants, tenant_zipf }
+        WorkloadSpec {
+            sessions,
+            team_prefixes: texts,
+            documents: texts,
+            tenants: 4,
+            tenant_zipf: 0.5,
+            stages: Vec::new(),
+            prompts: None,
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 pub struct Args {
     /// A folder of more measurements than the program carries: steps.csv (whole steps),
     /// engine_steps.csv, kernels.csv, served_latency.csv, decode_anchors.csv, kv_transfer.csv,
-    /// on_device.csv, breakeven.csv, as far as there are any
+    /// on_device.csv, breakeven.csv, routing_capacity.csv, as far as there are any
     #[arg(long, value_name = "DIR")]
     pub reference: Option<PathBuf>,
     /// Whole steps that you measured (CSV), as `loadgen measure` writes them

@@ -3,7 +3,7 @@
 use super::finish::{self, About};
 use crate::args::TraceArgs;
 use crate::args::values::{parse_count, parse_scale, parse_speedup, parse_whole};
-use crate::figures::{Mode, Profiles, Results, RunId, RunReport, Slowest};
+use crate::figures::{Mode, Profiles, Results, RunId, RunReport, Slowest, Stages};
 use crate::files::{bad, check_target};
 use crate::play::drive::{self, Options};
 use crate::play::identities::Identities;
@@ -180,6 +180,12 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let progress = move |ended| bar.set(ended);
     let drive = drive::drive(&args.target, workload, options, identities, interrupted(), progress);
     let mut driven = runtime.block_on(drive)?;
+    let rows = driven.recorder.take_rows();
+    let mut stages = None;
+    if let Some(plan) = source.stages(what.rate_scale) {
+        let (all, counted) = Stages::of(plan, &driven.recorder, block_size, None, &SLO);
+        (stages, driven.recorder) = (Some(all), counted);
+    }
     let figures = driven.recorder.figures(block_size, None, &SLO);
     let lateness = driven.live.send_lateness_s.mean * speedup;
     let cut = driven.live.interrupted.then(|| {
@@ -198,10 +204,9 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     };
     // The profiles are those of the target's engines, which it does not report.
     let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
-    let rows = driven.recorder.take_rows();
     let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
     let report = report.with_live(driven.live, speedup, rows, invalid_because);
-    let report = RunReport { nonce: Some(nonce), ..report };
+    let report = RunReport { nonce: Some(nonce), stages, ..report };
     let config = RunConfig {
         target: args.target.clone(),
         source,

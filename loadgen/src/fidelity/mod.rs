@@ -15,6 +15,7 @@ mod published_sheet;
 mod reference;
 mod render;
 mod report;
+mod routing;
 mod served;
 mod served_run;
 mod served_run_sheet;
@@ -66,10 +67,20 @@ pub fn run(places: Places<'_>, json: Option<&Path>, screen: Screen) -> Result<()
     let steps = steps::evaluate(&reference, &mut known, &Progress);
     let served = served::evaluate(&reference, &mut known, &Progress);
     let published = published::evaluate(&reference, &mut known);
+    let routing = routing::evaluate(&reference.routing)?;
     let Reference { files, .. } = reference;
     let unknown = known.unknown;
-    let report =
-        Report { schema: SCHEMA, files, carried, whole, steps, served, published, unknown };
+    let report = Report {
+        schema: SCHEMA,
+        files,
+        carried,
+        whole,
+        steps,
+        served,
+        published,
+        routing,
+        unknown,
+    };
     screen.show(&render::page(&report));
     if let Some(file) = json {
         let mut bytes = serde_json::to_vec_pretty(&report)?;

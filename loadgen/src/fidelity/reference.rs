@@ -2,8 +2,8 @@
 
 use crate::files::bad;
 use anyhow::Result;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use warmpath_core::engine::physics::{Device, KvDtype, Model, Precision};
@@ -158,6 +158,17 @@ pub struct BreakEvenRow {
     pub recompute_ms: f64,
 }
 
+/// A published rate of one routing policy, or the mean of its rates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoutingRow {
+    pub bench: String,
+    /// The rate, or "all".
+    pub qps: String,
+    pub policy: String,
+    pub output_tok_s: f64,
+    pub ttft_p90_s: f64,
+}
+
 /// What a folder holds; a file that is not there is empty.
 #[derive(Debug, Default)]
 pub struct Reference {
@@ -170,6 +181,7 @@ pub struct Reference {
     pub transfers: Vec<TransferRow>,
     pub on_device: Vec<OnDeviceRow>,
     pub break_even: Vec<BreakEvenRow>,
+    pub routing: Vec<RoutingRow>,
     /// Files that were read.
     pub files: Vec<String>,
 }
@@ -192,6 +204,7 @@ impl Reference {
         this.transfers = rows(folder, "kv_transfer.csv", files)?;
         this.on_device = rows(folder, "on_device.csv", files)?;
         this.break_even = rows(folder, "breakeven.csv", files)?;
+        this.routing = rows(folder, "routing_capacity.csv", files)?;
         if files.is_empty() {
             let expected =
                 "expected a file such as steps.csv, engine_steps.csv or served_latency.csv";

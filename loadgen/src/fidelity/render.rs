@@ -3,8 +3,8 @@
 use super::error_columns::line;
 use super::report::Report;
 use super::{
-    gates_sheet, loading_sheet, published_sheet, served_run_sheet, served_sheet, steps_sheet,
-    whole_sheet,
+    gates_sheet, loading_sheet, published_sheet, routing, served_run_sheet, served_sheet,
+    steps_sheet, whole_sheet,
 };
 use warmpath_sheet::{Page, Sheet};
 
@@ -49,6 +49,9 @@ pub fn page(report: &Report) -> Page {
         let formulas = "Times to compute a prompt, against the formulas' authors' own constants";
         page.prose([format!("{formulas}: {}", line(errors))]);
     }
+    if let Some(found) = &report.routing {
+        routing::show(&mut page, found);
+    }
     page.prose(notes(report));
     page.sheet(gates_sheet::sheet(report));
     page
@@ -58,6 +61,7 @@ pub fn page(report: &Report) -> Page {
 pub fn blanks() -> Vec<Sheet> {
     let [steps, left_out] = whole_sheet::blanks();
     let [served_steps, served_run] = served_run_sheet::blanks();
+    let [compared, rooms] = routing::blanks();
     vec![
         steps,
         left_out,
@@ -67,6 +71,8 @@ pub fn blanks() -> Vec<Sheet> {
         steps_sheet::blank(),
         served_sheet::blank(),
         published_sheet::blank(),
+        compared,
+        rooms,
         gates_sheet::blank(),
     ]
 }

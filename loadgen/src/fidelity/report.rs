@@ -2,6 +2,7 @@
 
 use super::carried::{Carried, WholeSteps};
 use super::published::Published;
+use super::routing::Routing;
 use super::served::AllServed;
 use super::steps::Steps;
 use serde::Serialize;
@@ -21,6 +22,9 @@ pub struct Report {
     pub steps: Steps,
     pub served: AllServed,
     pub published: Published,
+    /// None: the folder has no figures of routing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
     /// Devices, models and formats that no row here describes, with how many rows name them.
     pub unknown: BTreeMap<String, u32>,
 }

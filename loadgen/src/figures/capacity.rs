@@ -1,6 +1,7 @@
 //! The highest rate at which enough requests meet the SLO.
 
 use super::policy::as_keys;
+use super::room::AtRoom;
 use super::stats::Estimate;
 use serde::Serialize;
 use warmpath_core::routing::policy::NamedPolicy;
@@ -22,6 +23,10 @@ pub struct Capacity {
     pub offered_requests_per_s: Option<Estimate>,
     /// One entry per seed.
     pub found: Vec<Found>,
+    /// The capacity of the first seed with other room for KV. Empty: it has none, or the room is
+    /// unlimited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kv_room: Vec<AtRoom>,
 }
 
 /// How a search ended.

@@ -10,7 +10,9 @@ mod groups;
 mod names;
 mod policy;
 mod results;
+mod room;
 mod run;
+mod stages;
 mod stats;
 
 pub use capacity::{Capacity, ENOUGH, Found};
@@ -23,5 +25,7 @@ pub use engine::{
 pub use groups::{GroupFigures, GroupWork, Work};
 pub use names::{label, record_name, wire_name};
 pub use results::Results;
+pub use room::AtRoom;
 pub use run::{LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};
+pub use stages::{StageFigures, StageMeans, Stages};
 pub use stats::Estimate;

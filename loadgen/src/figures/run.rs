@@ -6,6 +6,7 @@ use super::engine::{EngineFigures, LiveKvTransfer};
 use super::groups::GroupFigures;
 use super::names::label;
 use super::policy::as_keys_if_known;
+use super::stages::Stages;
 use crate::economics::Economics;
 use serde::Serialize;
 use warmpath_core::engine::physics::Validation;
@@ -56,6 +57,7 @@ impl RunReport {
             engine: None,
             devices: None,
             classes: Vec::new(),
+            stages: None,
             economics: None,
             valid: true,
             invalid_because: None,
@@ -156,6 +158,9 @@ pub struct RunReport {
     /// In virtual time, for a mixed workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassFigures>,
+    /// The stages of the workload, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
     /// In virtual time, if prices are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub economics: Option<Economics>,

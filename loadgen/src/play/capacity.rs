@@ -1,10 +1,11 @@
 //! The highest rate at which enough requests meet the SLO, found by bisection.
 
+use super::kv_room;
 use super::options::{Cell, RunOptions};
 use super::parallel;
 use super::progress::Progress;
 use super::simulate::simulate;
-use crate::figures::{Capacity, ENOUGH, Estimate, Found, RunReport};
+use crate::figures::{AtRoom, Capacity, ENOUGH, Estimate, Found, RunReport};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +39,7 @@ pub fn find(
         bar.set(ended.fetch_add(1, Ordering::Relaxed) + 1);
         found
     });
-    let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
+    let found = found.into_iter().collect::<Result<Vec<(Found, Vec<AtRoom>)>>>()?;
     let per_policy = found.chunks(setup.seeds as usize);
     Ok(setup
         .policies
@@ -48,7 +49,9 @@ pub fn find(
         .collect())
 }
 
-fn summary(options: &RunOptions, policy: &NamedPolicy, found: &[Found]) -> Capacity {
+fn summary(options: &RunOptions, policy: &NamedPolicy, found: &[(Found, Vec<AtRoom>)]) -> Capacity {
+    let kv_room = found[0].1.clone();
+    let found: Vec<Found> = found.iter().map(|&(found, _)| found).collect();
     let rates: Option<Vec<(f64, f64)>> = found
         .iter()
         .map(|found| match *found {
@@ -66,9 +69,9 @@ fn summary(options: &RunOptions, policy: &NamedPolicy, found: &[Found]) -> Capac
         }
         None => (None, None),
     };
-    let (found, variant) = (found.to_vec(), options.variant.clone());
-    let policy = policy.clone();
-    Capacity { policy, variant, within_slo: ENOUGH, rate_scale, offered_requests_per_s, found }
+    let (policy, variant) = (policy.clone(), options.variant.clone());
+    let within_slo = ENOUGH;
+    Capacity { policy, variant, within_slo, rate_scale, offered_requests_per_s, found, kv_room }
 }
 
 fn of_seed(
@@ -77,15 +80,22 @@ fn of_seed(
     options: &RunOptions,
     policy: &NamedPolicy,
     seed: u64,
-) -> Result<Found> {
+) -> Result<(Found, Vec<AtRoom>)> {
     let bounds = Bounds { start: 1.0, least: LOWEST, most: HIGHEST, halvings: HALVINGS };
-    let run_at = |rate_scale: f64| {
+    let run_at = |setup: &Setup, rate_scale: f64| {
         let cell = Cell { policy, rate_scale, seed, limit: None, options };
         // At a multiple of the rate the workload lasts as long as at its own rate.
         let prepared = prepared.stretched(rate_scale.min(LONGEST));
-        Ok(Some(simulate(setup, &prepared, cell, None, &mut |_| ())?))
+        simulate(setup, &prepared, cell, None, &mut |_| ())
     };
-    Ok(search(bounds, |load, _| run_at(load))?.0)
+    let (found, run) = search(bounds, |load, _| run_at(setup, load).map(Some))?;
+    let rooms = match (found, run) {
+        (Found::At { rate_scale, .. }, Some(run)) if seed == setup.seed => {
+            kv_room::around(setup, &run, |other| run_at(other, rate_scale))?
+        }
+        _ => Vec::new(),
+    };
+    Ok((found, rooms))
 }
 
 /// The largest share by which a load above the found one may still meet the SLO.

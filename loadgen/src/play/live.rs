@@ -5,7 +5,7 @@ use super::local_fleet::LocalFleet;
 use super::options::{Cell, RunOptions};
 use super::simulate::profiles;
 use super::validity::{too_few, too_late};
-use crate::figures::{Mode, RunId, RunReport, record_name};
+use crate::figures::{Mode, RunId, RunReport, Stages, record_name};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 use std::path::Path;
@@ -56,7 +56,15 @@ impl LiveLeg<'_> {
         let setup = self.setup;
         let fleet = &setup.fleet;
         let block_size = fleet.profile().block_size;
-        let figures = driven.recorder.figures(block_size, fleet.comparable_workers(), &setup.slo);
+        let rows = driven.recorder.take_rows();
+        let workers = fleet.comparable_workers();
+        let mut stages = None;
+        if let Some(plan) = self.prepared.stages(setup.rates[0]) {
+            let recorder = &driven.recorder;
+            let (all, counted) = Stages::of(plan, recorder, block_size, workers, &setup.slo);
+            (stages, driven.recorder) = (Some(all), counted);
+        }
+        let figures = driven.recorder.figures(block_size, workers, &setup.slo);
         let lateness = driven.live.send_lateness_s.mean * self.speedup;
         let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
         let id = RunId {
@@ -69,8 +77,7 @@ impl LiveLeg<'_> {
         };
         let mut profiles = profiles(fleet, None);
         profiles.tiers.clone_from(&driven.live.tier_names);
-        let rows = driven.recorder.take_rows();
-        let run = RunReport::new(id, profiles, figures, wall_s);
+        let run = RunReport { stages, ..RunReport::new(id, profiles, figures, wall_s) };
         run.with_live(driven.live, self.speedup, rows, invalid_because)
     }
 }

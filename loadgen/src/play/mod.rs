@@ -8,6 +8,7 @@ mod engines;
 mod grid;
 pub mod identities;
 pub mod interrupt;
+pub mod kv_room;
 pub mod live;
 pub mod local_fleet;
 mod log;

@@ -5,8 +5,8 @@ use super::engines::{kv_transfer_figures, peer_figures, pool_figures, tier_figur
 use super::log::Log;
 use super::options::Cell;
 use crate::figures::{
-    DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId, RunReport, Work,
-    class_figures,
+    DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId, RunReport, Stages,
+    Work, class_figures,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
@@ -74,9 +74,18 @@ pub fn simulate(
     // If devices serve a part of the requests, the balance of the workers says nothing about the
     // router.
     let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
+    // Engines worked in every stage, counted or not.
+    let worked_s = outcome.recorder.span().as_secs_f64();
+    let rows = outcome.recorder.take_rows();
+    let mut stages = None;
+    if let Some(plan) = prepared.stages(rate_scale) {
+        let recorder = &outcome.recorder;
+        let (all, counted) = Stages::of(plan, recorder, block_size, balanced, &setup.slo);
+        (stages, outcome.recorder) = (Some(all), counted);
+    }
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
-    let offered_s = figures.duration_s * f64::from(workers);
+    let offered_s = worked_s * f64::from(workers);
     let engine = EngineFigures {
         utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
         steps: sum(|stats| stats.steps),
@@ -87,10 +96,10 @@ pub fn simulate(
         fetched_bytes: sum(|stats| stats.fetched_blocks) as f64 * profile.block_bytes(),
         failed_fetches: sum(|stats| stats.failed_fetches),
         failed_fetches_by: outcome.failed_fetches,
-        kv_transfer: kv_transfer_figures(setup, &outcome.kv_transfers, figures.duration_s),
+        kv_transfer: kv_transfer_figures(setup, &outcome.kv_transfers, worked_s),
         resident_blocks: outcome.resident.0,
         resident_copies: outcome.resident.1,
-        pool: outcome.pool.map(|pool| pool_figures(profile, &pool, figures.duration_s)),
+        pool: outcome.pool.map(|pool| pool_figures(profile, &pool, worked_s)),
         peers: peer_figures(fleet, &outcome.peer_sends, offered_s),
         tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
@@ -98,11 +107,8 @@ pub fn simulate(
     let alone = setup.devices.as_ref().filter(|_| setup.is_device_only());
     let alone = alone.map(|devices| Fleet::alike(0, devices.profile.clone()));
     let served = alone.as_ref().unwrap_or(fleet);
-    let work = Work {
-        engines: &outcome.engines,
-        kv_transfers: &outcome.kv_transfers,
-        seconds: figures.duration_s,
-    };
+    let work =
+        Work { engines: &outcome.engines, kv_transfers: &outcome.kv_transfers, seconds: worked_s };
     let id = RunId {
         policy: Some(policy.clone()),
         variant: options.variant.clone(),
@@ -116,9 +122,10 @@ pub fn simulate(
         engine: Some(engine),
         devices,
         classes,
+        stages,
         economics,
         steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
-        rows: outcome.recorder.take_rows(),
+        rows,
         ..RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64())
     })
 }

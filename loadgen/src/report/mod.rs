@@ -16,8 +16,10 @@ mod over_seeds;
 mod owners;
 mod page;
 mod requests;
+pub mod rooms;
 mod runs;
 mod screen;
+mod stages;
 mod tiers;
 mod verdicts;
 

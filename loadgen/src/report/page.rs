@@ -1,8 +1,8 @@
 //! All that a person reads of a command's runs.
 
 use super::{
-    capacities, classes, devices, economics, footnotes, grid, groups, links, owners, runs, tiers,
-    verdicts,
+    capacities, classes, devices, economics, footnotes, grid, groups, links, owners, rooms, runs,
+    stages, tiers, verdicts,
 };
 use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
@@ -22,7 +22,8 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
     if is_grid {
         page.sheet(grid::sheet(grid_title, &results.comparisons));
     }
-    let tables = [groups::sheet, tiers::sheet, links::sheet, devices::sheet, classes::sheet];
+    let tables =
+        [groups::sheet, tiers::sheet, links::sheet, devices::sheet, classes::sheet, stages::sheet];
     tables.into_iter().for_each(|sheet| page.sheet(sheet(all)));
     page.sheet(economics::sheet(all));
     if results.by_owner {
@@ -30,6 +31,7 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
     }
     if !results.capacities.is_empty() {
         page.sheet(capacities::sheet(&results.capacities));
+        page.sheet(rooms::sheet(&results.capacities));
     }
     let within = format!(
         "Within the SLO (good): TTFT up to {} s and TPOT up to {} ms.",
@@ -56,8 +58,10 @@ pub fn blanks() -> Vec<Sheet> {
         links::blank(),
         devices::blank(),
         classes::blank(),
+        stages::blank(),
         economics::blank(),
         owners::blank(),
         capacities::blank(),
+        rooms::blank(),
     ]
 }

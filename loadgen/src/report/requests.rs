@@ -97,7 +97,7 @@ enum Column {
     Flag(fn(&Cell<'_>) -> bool),
 }
 
-const COLUMNS: [(&str, Column); 24] = [
+const COLUMNS: [(&str, Column); 25] = [
     ("policy", Column::Text(|c| c.run.policy.as_ref().map(|policy| policy.label.clone()))),
     ("variant", Column::Text(|c| c.run.variant.clone())),
     ("mode", Column::Text(|c| Some(c.run.mode.name().to_owned()))),
@@ -107,6 +107,7 @@ const COLUMNS: [(&str, Column); 24] = [
     ("session", Column::Whole(|c| c.row.session.map(|session| session.0 as i64))),
     ("tenant", Column::Whole(|c| Some(i64::from(c.row.tenant.0)))),
     ("worker", Column::Whole(|c| c.row.worker.map(|worker| i64::from(worker.0)))),
+    ("stage", Column::Text(|c| c.run.stages.as_ref().and_then(|all| all.name_of(c.row.id)))),
     ("prompt_tokens", Column::Whole(|c| Some(i64::from(c.row.prompt_tokens)))),
     ("output_tokens", Column::Whole(|c| Some(i64::from(c.row.output_tokens)))),
     ("hit_tokens", Column::Whole(|c| c.row.cached.map(|cached| i64::from(cached.tokens)))),

@@ -2,8 +2,9 @@
 //! `generations` compare these.
 
 use crate::economics::{Economics, Served};
-use crate::figures::{Found, RunReport};
+use crate::figures::{AtRoom, Found, RunReport};
 use crate::play::capacity::{Bounds, search};
+use crate::play::kv_room;
 use crate::play::{Cell, GivenUp, RunOptions, scope, simulate};
 use crate::setup::Prepared;
 use crate::setup::Setup;
@@ -41,6 +42,15 @@ pub fn at_slo(setup: &Setup, bounds: Bounds) -> Result<AtSlo> {
         }
     })?;
     Ok(AtSlo { found, run })
+}
+
+/// The found load with other room for KV. Empty: there is none, or the room is unlimited.
+pub fn around(setup: &Setup, found: &AtSlo) -> Result<Vec<AtRoom>> {
+    let Some(run) = &found.run else { return Ok(Vec::new()) };
+    let options = RunOptions::default();
+    kv_room::around(setup, run, |other| {
+        play(other, &options, &other.source.prepare(&scope(other)), run.rate_scale)
+    })
 }
 
 fn play(

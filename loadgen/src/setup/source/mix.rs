@@ -139,6 +139,9 @@ impl ClassFile {
         if !(rate > 0.0 && rate <= 1e6) {
             anyhow::bail!("rate {rate}, expected a number above 0");
         }
+        if !workload.stages.is_empty() {
+            anyhow::bail!("{origin} has stages, expected a workload with [arrivals]");
+        }
         match &mut workload.sessions.arrivals {
             Arrivals::Poisson { sessions_per_s }
             | Arrivals::Gamma { sessions_per_s, .. }

@@ -16,9 +16,11 @@ use warmpath_core::sharing::{Scopes, Tenants};
 use warmpath_core::tokens::materialize;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
+use warmpath_core::workload::file::WorkloadFile;
 use warmpath_core::workload::mixed::Mixed;
 use warmpath_core::workload::sessions::Sessions;
-use warmpath_core::workload::spec::WorkloadSpec;
+use warmpath_core::workload::spec::{SpecError, WorkloadSpec};
+use warmpath_core::workload::staged::StagePlan;
 use warmpath_core::workload::trace::{
     Format, Pace, SessionReplay, SessionTrace, TimedReplay, Trace,
 };
@@ -35,12 +37,13 @@ const WORKLOADS: &[(&str, &str)] = &[
     ("always-on-monitor", include_str!("../../../../deploy/workloads/always-on-monitor.toml")),
     ("code-completion", include_str!("../../../../deploy/workloads/code-completion.toml")),
     ("office", include_str!("../../../../deploy/workloads/office.toml")),
+    ("llm-d-73-capacity", include_str!("../../../../deploy/workloads/llm-d-73-capacity.toml")),
 ];
 
 #[derive(Clone, Debug)]
 pub enum Source {
     Trace(TraceSource),
-    Workload(WorkloadSpec),
+    Workload(Box<WorkloadSpec>),
     Mix(Mix),
 }
 
@@ -58,8 +61,10 @@ fn named(name: &str, folder: &Path) -> Result<(String, String, PathBuf)> {
 }
 
 fn parse_workload(origin: &str, text: &str) -> Result<WorkloadSpec> {
-    let spec: WorkloadSpec = parse_toml(origin, text)?;
-    spec.check().map_err(|error| bad_field(origin, text, error.field, &error.why))?;
+    let file: WorkloadFile = parse_toml(origin, text)?;
+    let bad = |error: SpecError| bad_field(origin, text, error.field, &error.why);
+    let spec = WorkloadSpec::try_from(file).map_err(bad)?;
+    spec.check().map_err(bad)?;
     Ok(spec)
 }
 
@@ -76,7 +81,7 @@ impl Source {
         if mix::is_mix(&text) {
             return Mix::parse(&origin, &text, &beside).map(Self::Mix);
         }
-        parse_workload(&origin, &text).map(Self::Workload)
+        parse_workload(&origin, &text).map(Box::new).map(Self::Workload)
     }
 
     /// Names of the classes of a mixed workload. Empty for the other sources.
@@ -99,6 +104,12 @@ impl Source {
             Self::Workload(spec) => spec.sessions.name.clone(),
             Self::Mix(mix) => mix.name.clone(),
         }
+    }
+
+    /// The stages at a multiple of the workload's rates. None: it has none.
+    pub fn stages(&self, rate_scale: f64) -> Option<StagePlan> {
+        let Self::Workload(spec) = self else { return None };
+        (!spec.stages.is_empty()).then(|| StagePlan::new(&spec.stages, rate_scale))
     }
 
     /// Replaces the number of tenants.
@@ -244,7 +255,7 @@ impl Source {
     pub fn prepare(&self, scopes: &Scopes) -> Prepared<'_> {
         let kind = match self {
             Self::Trace(trace) => trace.prepare(scopes),
-            Self::Workload(spec) => Kind::Drawn(Arc::new(spec.clone()), scopes.clone()),
+            Self::Workload(spec) => Kind::Drawn(Arc::from(spec.clone()), scopes.clone()),
             Self::Mix(mix) => Kind::Mixed(Arc::new(mix.specs()), scopes.clone()),
         };
         Prepared { source: self, kind }
@@ -312,14 +323,21 @@ impl Prepared<'_> {
         self.source.name()
     }
 
+    /// The stages at a multiple of the workload's rates. None: it has none.
+    pub fn stages(&self, rate_scale: f64) -> Option<StagePlan> {
+        self.source.stages(rate_scale)
+    }
+
     /// The same with `times` as many requests, so that a run at a higher rate lasts as long. A trace
-    /// keeps its requests.
+    /// keeps its requests, and stages have their own durations.
     #[must_use]
     pub fn stretched(&self, times: f64) -> Self {
         let mut stretched = self.clone();
         let stretch = |spec: &mut WorkloadSpec| {
             let requests = &mut spec.sessions.requests;
-            *requests = (*requests as f64 * times.max(1.0)) as u64;
+            if spec.stages.is_empty() {
+                *requests = (*requests as f64 * times.max(1.0)) as u64;
+            }
         };
         match &mut stretched.kind {
             Kind::Drawn(spec, _) => stretch(Arc::make_mut(spec)),

@@ -6,6 +6,7 @@ use super::ratios::{Ratio, claims};
 use crate::figures::Found;
 use crate::play::capacity::step;
 use crate::report::columns::{self, percent};
+use crate::report::rooms;
 use crate::setup::Setup;
 use crate::studies::measure::{BOUNDS, Throughput};
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
@@ -72,6 +73,15 @@ pub fn page(setup: &Setup, rungs: &[Measured], ratios: &[Ratio]) -> Page {
     page.sheet(all.pick(own).titled(format!("At {load}:")));
     let title = "At the highest load of which 90 % are within the SLO:".to_owned();
     page.sheet(all.pick(AT_SLO).titled(title));
+    let in_rooms = |rung: &Measured| {
+        let of_rung = |&room| (rung.name.to_owned(), room);
+        rung.kv_room.iter().map(of_rung).collect::<Vec<_>>()
+    };
+    page.sheet(rooms::of(
+        "The same load with other room for KV:",
+        "rung",
+        rungs.iter().flat_map(in_rooms),
+    ));
     let slo = &setup.slo;
     let mut lines = vec![
         format!(

@@ -1,8 +1,8 @@
 //! A rung of the ladder, measured.
 
 use super::ladder::Rung;
-use crate::figures::{Found, RunReport};
-use crate::studies::measure::{self, AtSlo, Throughput, at_slo, run_at};
+use crate::figures::{AtRoom, Found, RunReport};
+use crate::studies::measure::{self, AtSlo, Throughput, around, at_slo, run_at};
 use anyhow::Result;
 use serde::Serialize;
 use warmpath_core::id::ORIGINS;
@@ -37,6 +37,8 @@ pub struct Measured {
     pub usd_per_m_served: Option<f64>,
     pub usd_per_m_output: Option<f64>,
     pub kwh_per_m_served: Option<f64>,
+    /// The highest load within the SLO with other room for KV.
+    pub kv_room: Vec<AtRoom>,
 }
 
 /// Plays a rung at the workload's own load, and searches for the highest load within the SLO.
@@ -47,7 +49,8 @@ pub fn measured(rung: &Rung) -> Result<Measured> {
         return Ok(Measured::of(rung, own, None));
     }
     let found = at_slo(setup, measure::BOUNDS)?;
-    Ok(Measured::of(rung, own, Some(found)))
+    let kv_room = around(setup, &found)?;
+    Ok(Measured { kv_room, ..Measured::of(rung, own, Some(found)) })
 }
 
 impl Measured {
@@ -91,6 +94,7 @@ impl Measured {
             usd_per_m_served: known(usd_per_m_served),
             usd_per_m_output: known(usd_per_m_output),
             kwh_per_m_served: known(economics.and_then(|economics| economics.kwh_per_m.served)),
+            kv_room: Vec::new(),
         }
     }
 }

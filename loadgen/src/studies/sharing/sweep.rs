@@ -141,7 +141,7 @@ fn fleet(whole: &Setup, at: At, with: bool) -> Setup {
     setup.devices = None;
     setup.sharing = SharingRule::default();
     setup.prices = None;
-    setup.source = Source::Workload(workload(at, text, count, sessions_per_s));
+    setup.source = Source::Workload(Box::new(workload(at, text, count, sessions_per_s)));
     setup
 }
 
@@ -174,5 +174,7 @@ fn workload(at: At, text: f64, count: f64, sessions_per_s: f64) -> WorkloadSpec 
         documents: Some(documents),
         tenants: 1,
         tenant_zipf: 0.0,
+        stages: Vec::new(),
+        prompts: None,
     }
 }
