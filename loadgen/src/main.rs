@@ -7,6 +7,7 @@ mod economics;
 mod fidelity;
 mod figures;
 mod files;
+mod generate;
 mod measure;
 mod play;
 mod report;

@@ -16,7 +16,7 @@ pub struct Args {
     /// Address of the engine (vLLM's gRPC): http://HOST:PORT. It must have no other load
     #[arg(long, value_name = "URL")]
     worker: String,
-    /// What the rows call the device: a name, or that of a device file
+    /// The device's name in the rows: a known name, or the name in your device file
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     device: String,
     /// What the rows call the model

@@ -24,8 +24,8 @@ pub struct RunId {
     pub rate_scale: f64,
 }
 
-/// The profiles of the workers, and the basis of their times. The default is that of a router that
-/// runs elsewhere: its profiles are unknown.
+/// The profiles of the workers, and the basis of their times. The default is for a router that runs
+/// elsewhere: its profiles are unknown.
 #[derive(Debug, Default)]
 pub struct Profiles {
     pub names: Option<String>,

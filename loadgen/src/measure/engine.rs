@@ -1,6 +1,7 @@
 //! An engine that runs, as its client sees it over vLLM's gRPC.
 
 use super::grid::answer;
+use crate::generate;
 use anyhow::{Context, Result, anyhow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,10 +12,7 @@ use tonic::{Status, Streaming};
 use warmpath_core::tokens::{Segment, materialize};
 use warmpath_proto::transport;
 use warmpath_proto::vllm::inference_client::InferenceClient;
-use warmpath_proto::vllm::{
-    GenerateRequest, GenerateResponse, ResponseOptions, StoppingCriteria, TokenIds,
-    generate_request::Prompt,
-};
+use warmpath_proto::vllm::{GenerateRequest, GenerateResponse};
 
 /// A connection, and texts that no request had before.
 #[derive(Debug)]
@@ -132,21 +130,7 @@ impl Engine {
 
     fn request(&self, text: &[Segment], new: u32) -> GenerateRequest {
         let tokens = text.iter().map(Segment::tokens).sum();
-        GenerateRequest {
-            prompt: Some(Prompt::TokenIds(TokenIds { ids: materialize(text, tokens) })),
-            stopping: Some(StoppingCriteria {
-                max_new_tokens: new,
-                min_new_tokens: new,
-                ignore_eos: true,
-                ..StoppingCriteria::default()
-            }),
-            response: Some(ResponseOptions {
-                output_text: Some(false),
-                output_token_ids: true,
-                ..ResponseOptions::default()
-            }),
-            ..GenerateRequest::default()
-        }
+        generate::exactly(materialize(text, tokens), new)
     }
 }
 

@@ -5,6 +5,7 @@
 //! from the time at which it was sent.
 
 use crate::figures::{LiveFigures, LiveKvTransfer, Slowest, wire_name};
+use crate::generate;
 use crate::play::identities::Identities;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -25,8 +26,7 @@ use warmpath_proto::tiers;
 use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
-    FinishInfo, GenerateRequest, ResponseOptions, StoppingCriteria, TokenIds,
-    finish_info::FinishReason, generate_request::Prompt,
+    FinishInfo, GenerateRequest, TokenIds, finish_info::FinishReason, generate_request::Prompt,
 };
 
 /// Connections to the router. One is a bottleneck and a single point of failure. More than a few gain
@@ -401,19 +401,7 @@ fn to_wire(work: &Work, nonce: Option<u32>) -> GenerateRequest {
     let ids = work.text.token_ids(work.request.prompt.tokens());
     GenerateRequest {
         request_id: wire_name(nonce, work.request.id),
-        prompt: Some(Prompt::TokenIds(TokenIds { ids })),
-        stopping: Some(StoppingCriteria {
-            max_new_tokens: work.output_tokens,
-            min_new_tokens: work.output_tokens,
-            ignore_eos: true,
-            ..StoppingCriteria::default()
-        }),
-        response: Some(ResponseOptions {
-            output_text: Some(false),
-            output_token_ids: true,
-            ..ResponseOptions::default()
-        }),
         session_id: work.request.session.map(|session| session.to_string()),
-        ..GenerateRequest::default()
+        ..generate::exactly(ids, work.output_tokens)
     }
 }

@@ -70,7 +70,7 @@ fn form<'a>() -> Form<'static, Line<'a>> {
     let asked = "Requests or sessions a second that the stage asks for.";
     let output = "Answer tokens a second, from the stage's first send to its last end.";
     let within = "Share of the stage's requests that kept the SLO.";
-    let stage = "The stage, as the workload's file names it, or the mean of those that count.";
+    let stage = "The stage's name in the workload file, or the mean of the counted stages.";
     Form::new([
         Column::text("stage", "stage", stage).of(|line: &Line<'_>| line.name()),
         columns::label().of(|line: &Line<'_>| line.run.label()),

@@ -80,17 +80,25 @@ impl Line {
 /// The host's own time, in nanoseconds, for one model.
 #[derive(Clone, PartialEq, Debug)]
 struct HostTime {
-    /// The least a replayed step takes.
+    /// Whether a step is planned while the one before it runs.
     asynchronous: bool,
+    /// The least time between two replayed steps.
     step: f64,
-    /// After every step.
+    /// For the sequences of a step, after its kernels.
     after: Line,
+    /// To take in a step's output.
     output: f64,
+    /// To launch a replayed step.
     replay: f64,
+    /// To launch a captured step with a prompt.
     pieces: f64,
+    /// To launch a step beyond the captured sizes.
     eager: f64,
+    /// From the plan of a step with a prompt to its first kernel.
     lead: f64,
+    /// More of it for each prompt token of requests that join.
     lead_per_token: f64,
+    /// The most tokens of a captured step.
     captured_tokens: u32,
 }
 
