@@ -92,6 +92,9 @@ pub struct LoadReport {
     pub queued_prefill_tokens: u64,
     /// Blocks held, by tier from HBM on.
     pub blocks_by_tier: [u64; MAX_TIERS],
+    /// HBM blocks that requests use now. The other blocks are free, or cached and can be evicted.
+    #[serde(default)]
+    pub blocks_in_use: u64,
     /// The digest of the blocks held. None in virtual time, where tests compare the sets themselves.
     pub digest: Option<Digest>,
 }

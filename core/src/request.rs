@@ -21,7 +21,8 @@ pub struct Request {
     pub tenant: TenantId,
     /// The block hashes of the prompt.
     pub prompt: TokenBlocks,
-    /// The priority as the client sent it. No queue uses it yet.
+    /// The priority as the client sent it. With late binding, the router's queue takes a smaller one
+    /// first, as vLLM does.
     pub priority: i32,
     /// When the client gives up, in model time.
     pub deadline: Option<Instant>,

@@ -405,6 +405,7 @@ fn a_load_report_and_a_first_token_ask_again() {
         running: 1,
         queued_prefill_tokens: 0,
         blocks_by_tier: [0; 4],
+        blocks_in_use: 0,
         digest: None,
     };
     for (now, input) in [(10, Input::Load(report)), (20, Input::FirstToken(RequestId(0)))] {

@@ -13,9 +13,9 @@ pub fn from_reject(reason: RejectReason) -> Status {
         | RejectReason::NoPrefillWorker { .. } => Code::Unavailable,
         RejectReason::PromptTooLarge { .. } => Code::InvalidArgument,
         RejectReason::DuplicateId => Code::AlreadyExists,
-        RejectReason::QueueFull { .. } | RejectReason::WaitedTooLong { .. } => {
-            Code::ResourceExhausted
-        }
+        RejectReason::QueueFull { .. }
+        | RejectReason::WaitedTooLong { .. }
+        | RejectReason::OverSlo { .. } => Code::ResourceExhausted,
         RejectReason::DeadlinePassed { .. } => Code::DeadlineExceeded,
     };
     Status::new(code, reason.to_string())

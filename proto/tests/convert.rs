@@ -136,6 +136,7 @@ fn a_load_report_is_read_as_it_was_written() {
         running: 5,
         queued_prefill_tokens: 6,
         blocks_by_tier: [7, 8, 0, 0],
+        blocks_in_use: 5,
         digest: Some(Digest { blocks: 15, xor: 9 }),
     };
     let mut wire = convert::load_to_wire(&report);

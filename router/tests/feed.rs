@@ -125,6 +125,7 @@ fn report(seq: u64, digest: Digest) -> Message {
         running: 0,
         queued_prefill_tokens: 0,
         blocks_by_tier: [0; MAX_TIERS],
+        blocks_in_use: 0,
         digest: Some(digest),
     };
     Message::Load(convert::load_to_wire(&report))

@@ -13,6 +13,7 @@ pub fn rejection(reason: RejectReason) -> &'static str {
         RejectReason::DuplicateId => "duplicate request id",
         RejectReason::QueueFull { .. } => "queue full",
         RejectReason::WaitedTooLong { .. } => "waited too long",
+        RejectReason::OverSlo { .. } => "expected later than the SLO",
         RejectReason::DeadlinePassed { .. } => "deadline passed in the queue",
     }
 }

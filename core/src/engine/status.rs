@@ -16,6 +16,7 @@ impl Engine {
             queued_prefill_tokens: self.scheduler.queued_prefill_tokens()
                 + self.front_end.prompt_tokens(),
             blocks_by_tier: self.store.blocks_by_tier(),
+            blocks_in_use: self.store.held_blocks(),
             digest: None,
         }
     }

@@ -129,6 +129,14 @@ pub enum RejectReason {
         /// How long a request may be held.
         longest: Duration,
     },
+    /// Late binding predicts a later first token than is worth waiting for.
+    #[error("the first token is expected after {} s, the SLO is {} s", .predicted.as_secs_f64(), .slo.as_secs_f64())]
+    OverSlo {
+        /// The predicted time to the first token, the time it was held included.
+        predicted: Duration,
+        /// The longest time to the first token.
+        slo: Duration,
+    },
     /// Its client has given up: the deadline came while the rule held the request.
     #[error("the deadline passed in the queue after {} s", .waited.as_secs_f64())]
     DeadlinePassed {

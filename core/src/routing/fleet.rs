@@ -10,6 +10,7 @@ use crate::id::{RequestId, WorkerId};
 use crate::request::Request;
 use crate::routing::decision::Decision;
 use crate::routing::pending::PendingIndex;
+use crate::routing::polled::Polled;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,15 +29,26 @@ pub struct WorkerState {
     pub draining: bool,
     /// The operator said that it takes no new requests.
     pub drained: bool,
-    /// The last report, and when it came.
-    load: Option<(Instant, LoadReport)>,
-    /// Prompts booked and not yet computed, in the order of dispatch: their predicted work.
-    prefills: VecDeque<(u64, Duration)>,
+    load: Polled,
+    /// Prompts booked and not yet computed, in the order of dispatch.
+    prefills: VecDeque<Prefill>,
     prefill_total: Duration,
+    queued_tokens: u64,
     /// When the first of `prefills` became the first.
     head_since: Instant,
     active: u32,
+    booked_tokens: u64,
     answering: Answering,
+}
+
+/// A prompt that is booked and not yet computed.
+#[derive(Clone, Copy, Debug)]
+struct Prefill {
+    ordinal: u64,
+    /// The predicted time to compute it.
+    work: Duration,
+    /// Its tokens that are not cached, as the decision believed.
+    tokens: u32,
 }
 
 /// What a worker decodes, or will, of prompts that other workers compute.
@@ -54,11 +66,13 @@ impl WorkerState {
             info,
             draining: false,
             drained,
-            load: None,
+            load: Polled::default(),
             prefills: VecDeque::new(),
             prefill_total: Duration::ZERO,
+            queued_tokens: 0,
             head_since: Instant::START,
             active: 0,
+            booked_tokens: 0,
             answering: Answering::default(),
         }
     }
@@ -67,8 +81,8 @@ impl WorkerState {
     /// assumed to be under way since it became the first, at the speed that was predicted.
     pub fn backlog(&self, now: Instant) -> Duration {
         match self.prefills.front() {
-            Some(&(_, head)) => {
-                self.prefill_total.saturating_sub(now.since(self.head_since).min(head))
+            Some(head) => {
+                self.prefill_total.saturating_sub(now.since(self.head_since).min(head.work))
             }
             None => Duration::ZERO,
         }
@@ -76,7 +90,18 @@ impl WorkerState {
 
     /// What it last reported of its load, and when the report came.
     pub fn load(&self) -> Option<(Instant, &LoadReport)> {
-        self.load.as_ref().map(|(at, report)| (*at, report))
+        self.load.latest()
+    }
+
+    /// Prompt tokens of the requests booked and not yet computed, without those that the decisions
+    /// believed cached.
+    pub const fn queued_tokens(&self) -> u64 {
+        self.queued_tokens
+    }
+
+    /// Prompt tokens of the requests dispatched and not ended.
+    pub const fn booked_tokens(&self) -> u64 {
+        self.booked_tokens
     }
 
     /// Whether it may be sent new requests.
@@ -95,9 +120,10 @@ impl WorkerState {
     }
 
     fn prefills_no_more(&mut self, now: Instant, ordinal: u64) {
-        let place = self.prefills.binary_search_by_key(&ordinal, |&(known, _)| known);
-        if let Some((_, work)) = place.ok().and_then(|at| self.prefills.remove(at)) {
-            self.prefill_total = self.prefill_total.saturating_sub(work);
+        let place = self.prefills.binary_search_by_key(&ordinal, |known| known.ordinal);
+        if let Some(done) = place.ok().and_then(|at| self.prefills.remove(at)) {
+            self.prefill_total = self.prefill_total.saturating_sub(done.work);
+            self.queued_tokens -= u64::from(done.tokens);
         }
         if place == Ok(0) {
             self.head_since = now;
@@ -138,12 +164,24 @@ pub struct Fleet {
     /// tree would not; an insertion moves only few entries.
     expiries: VecDeque<(Instant, RequestId)>,
     booked: u64,
+    /// How often the rule reads load reports; None: each as it comes.
+    poll: Option<Duration>,
 }
 
 impl Fleet {
     /// The workers, in ascending order.
     pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &WorkerState)> {
         self.workers.iter().map(|(&id, state)| (id, state))
+    }
+
+    /// From now on load reports are read once in this time; None: each as it comes.
+    pub(super) const fn set_poll(&mut self, poll: Option<Duration>) {
+        self.poll = poll;
+    }
+
+    /// What a worker last reported of its load, as of the last poll, and when the report came.
+    pub fn load(&self, now: Instant, id: WorkerId) -> Option<(Instant, &LoadReport)> {
+        self.workers.get(&id)?.load.read(self.poll, now)
     }
 
     /// A worker, if it is in the fleet.
@@ -231,7 +269,7 @@ impl Fleet {
 
     pub(super) fn report(&mut self, now: Instant, report: LoadReport) {
         if let Some(worker) = self.workers.get_mut(&report.worker) {
-            worker.load = Some((now, report));
+            worker.load.take(self.poll, now, report);
         }
     }
 
@@ -247,9 +285,11 @@ impl Fleet {
         if worker.prefills.is_empty() {
             worker.head_since = now;
         }
-        worker.prefills.push_back((ordinal, work));
+        worker.prefills.push_back(Prefill { ordinal, work, tokens: tokens - cached });
         worker.prefill_total += work;
+        worker.queued_tokens += u64::from(tokens - cached);
         worker.active += 1;
+        worker.booked_tokens += u64::from(tokens);
         let (worker, decode) = (decision.worker, decision.decode);
         let booking = Booking { worker: Some(worker), ordinal, prefilling: true, decode, tokens };
         self.bookings.insert(request.id, booking);
@@ -257,6 +297,7 @@ impl Fleet {
         if let Some(decode) = decode {
             let answers = self.workers.get_mut(&decode).expect("a decision names a worker");
             answers.active += 1;
+            answers.booked_tokens += u64::from(tokens);
             answers.answering.requests += 1;
             answers.answering.tokens += u64::from(tokens);
             self.pending.add(decode, &request.prompt);
@@ -290,8 +331,10 @@ impl Fleet {
             return;
         };
         let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
+        let tokens = u64::from(booking.tokens);
         if let Some(worker) = booking.worker.take().and_then(|id| self.workers.get_mut(&id)) {
             worker.active -= 1;
+            worker.booked_tokens -= tokens;
             if prefilling {
                 worker.prefills_no_more(now, ordinal);
             }
@@ -311,12 +354,14 @@ impl Fleet {
         let Some(booking) = self.bookings.remove(&id) else { return };
         if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(&id)) {
             worker.active -= 1;
+            worker.booked_tokens -= u64::from(booking.tokens);
             if booking.prefilling {
                 worker.prefills_no_more(now, booking.ordinal);
             }
         }
         if let Some(worker) = booking.decode.and_then(|id| self.workers.get_mut(&id)) {
             worker.active -= 1;
+            worker.booked_tokens -= u64::from(booking.tokens);
             worker.answering.requests -= 1;
             worker.answering.tokens -= u64::from(booking.tokens);
         }
@@ -360,6 +405,8 @@ impl Fleet {
             assert_eq!(worker.active, 0, "{id} still counts active requests");
             assert_eq!(worker.answering, Answering::default(), "{id} still answers");
             assert_eq!(worker.prefill_total, Duration::ZERO, "{id} still has prefill booked");
+            let tokens = (worker.queued_tokens, worker.booked_tokens);
+            assert_eq!(tokens, (0, 0), "{id} still has tokens booked");
         }
     }
 }

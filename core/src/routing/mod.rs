@@ -12,6 +12,7 @@ pub mod input;
 pub mod observed;
 pub mod pending;
 pub mod policy;
+pub mod polled;
 pub mod queue;
 pub mod record;
 mod router;

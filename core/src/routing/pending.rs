@@ -1,5 +1,8 @@
-//! Pending blocks: the prompts of dispatched requests whose blocks no event has announced yet.
-//! Without them the requests of a burst on one prefix would go to many workers.
+//! Prompts that workers have, by prefix: which worker has a request that begins with which blocks.
+//!
+//! A router keeps the prompts of dispatched requests whose blocks no event has announced yet. Without
+//! them the requests of a burst on one prefix would go to many workers. A rule may keep others, for
+//! example the prompts of all requests under way.
 
 use crate::block::{BlockRun, TokenBlocks};
 use crate::id::{SourceId, WorkerId};
@@ -12,17 +15,18 @@ use std::sync::Arc;
 /// path, so a worker that claims a node claims every node above it.
 type Claims = SmallVec<[(WorkerId, u32); 2]>;
 
-/// The prompts that workers are about to compute.
+/// The prompts that workers have, each as often as it was added.
 #[derive(Debug, Default)]
 pub struct PendingIndex {
     tree: RunTree<Claims>,
 }
 
 impl PendingIndex {
-    /// Adds the prompt of a request that was sent to `worker`.
-    pub fn add(&mut self, worker: WorkerId, prompt: &TokenBlocks) {
+    /// Adds the prompt of a request that was sent to `worker`. Returns the blocks that no other prompt
+    /// of the worker has.
+    pub fn add(&mut self, worker: WorkerId, prompt: &TokenBlocks) -> u32 {
         let (chain, end) = (prompt.chain(), prompt.blocks());
-        let (mut depth, mut parent) = (0, None);
+        let (mut depth, mut parent, mut new) = (0, None, 0);
         while depth < end {
             match self.tree.follow(chain, depth, end) {
                 Some((id, agreed)) => {
@@ -31,21 +35,27 @@ impl PendingIndex {
                     let claims = &mut self.tree.get_mut(part).value;
                     match claims.iter_mut().find(|(holder, _)| *holder == worker) {
                         Some((_, count)) => *count += 1,
-                        None => claims.push((worker, 1)),
+                        None => {
+                            claims.push((worker, 1));
+                            new += agreed - depth;
+                        }
                     }
                     (depth, parent) = (agreed, Some(part));
                 }
                 None => {
                     let run = BlockRun { chain: Arc::clone(chain), start: depth, end };
                     self.tree.insert(parent, run, Claims::from_slice(&[(worker, 1)]));
+                    new += end - depth;
                     depth = end;
                 }
             }
         }
+        new
     }
 
-    /// Reverts one `add` of the same worker and prompt. Panics if there was none.
-    pub fn remove(&mut self, worker: WorkerId, prompt: &TokenBlocks) {
+    /// Reverts one `add` of the same worker and prompt. Panics if there was none. Returns the blocks
+    /// that no other prompt of the worker has.
+    pub fn remove(&mut self, worker: WorkerId, prompt: &TokenBlocks) -> u32 {
         let (chain, end) = (prompt.chain(), prompt.blocks());
         let mut path: SmallVec<[NodeId; 8]> = SmallVec::new();
         let mut depth = 0;
@@ -53,24 +63,30 @@ impl PendingIndex {
             path.push(id);
             depth = agreed;
         }
-        assert_eq!(depth, end, "this prompt is not pending");
+        assert_eq!(depth, end, "this prompt was not added");
+        let mut gone = 0;
         for &id in path.iter().rev() {
             let claims = &mut self.tree.get_mut(id).value;
             let at = claims.iter().position(|(holder, _)| *holder == worker);
             let at = at.expect("the worker has this prompt pending");
             claims[at].1 -= 1;
-            if claims[at].1 == 0 {
+            let last = claims[at].1 == 0;
+            if last {
                 claims.swap_remove(at);
             }
             let node = self.tree.get(id);
+            if last {
+                gone += node.end - node.start;
+            }
             if node.value.is_empty() && node.children == 0 {
                 let start = node.start;
                 self.tree.truncate(id, start);
             }
         }
+        gone
     }
 
-    /// Adds to `out` the blocks of `prompt` that workers are about to hold.
+    /// Adds to `out` the blocks of `prompt` that each worker has.
     pub fn merge_into(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
         let mut depth = 0;
@@ -86,7 +102,7 @@ impl PendingIndex {
         }
     }
 
-    /// Whether no prompt is pending.
+    /// Whether there is no prompt.
     pub fn is_empty(&self) -> bool {
         self.tree.is_empty()
     }
@@ -108,17 +124,16 @@ mod tests {
         let short = view(&[1, 2, 3, 4]);
         let (a, b) = (WorkerId(0), WorkerId(1));
         pending.add(a, &long);
-        pending.add(b, &short);
-        pending.add(b, &short);
+        assert_eq!((pending.add(b, &short), pending.add(b, &short)), (2, 0), "new blocks");
         let held = |pending: &PendingIndex| {
             let mut overlap = Overlap::default();
             pending.merge_into(&view(&[1, 2, 3, 4, 5, 6, 9, 9, 9]), &mut overlap);
             overlap.entries().iter().map(|e| (e.source, e.blocks())).collect::<Vec<_>>()
         };
         assert_eq!(held(&pending), [(SourceId::Worker(a), 3), (SourceId::Worker(b), 2)]);
-        pending.remove(b, &short);
+        assert_eq!(pending.remove(b, &short), 0);
         assert_eq!(held(&pending).len(), 2, "the second request of b still counts");
-        pending.remove(b, &short);
+        assert_eq!(pending.remove(b, &short), 2);
         assert_eq!(held(&pending), [(SourceId::Worker(a), 3)]);
         pending.remove(a, &long);
         assert!(pending.is_empty());

@@ -1,7 +1,9 @@
-//! Requests that the rule holds, in the order of their arrival.
+//! Requests that the rule holds, in the order of their arrival or of late binding ([`Hold`]).
 //!
 //! The queue is bounded in requests and in prompt tokens, and no request waits longer than a limit.
 //! Each cancel, and each input after which the rule is asked again, walks the whole queue.
+//!
+//! [`Hold`]: crate::routing::policy::Hold
 
 use crate::id::RequestId;
 use crate::request::Request;
@@ -44,6 +46,8 @@ pub struct Held {
     pub since: Instant,
     /// The rule is asked again then at the latest.
     pub until: Instant,
+    /// The least goes first: the priority, then what late binding orders by, then the arrival.
+    place: (i32, i64, u64),
 }
 
 impl Held {
@@ -74,8 +78,10 @@ impl Held {
 #[derive(Default, Debug)]
 pub struct Queue {
     limits: QueueLimits,
-    /// By arrival.
+    /// By place.
     held: Vec<Held>,
+    /// Requests that were put here since the start.
+    arrivals: u64,
     prompt_tokens: u64,
     wake: Option<Instant>,
 }
@@ -106,7 +112,7 @@ impl Queue {
         self.prompt_tokens
     }
 
-    /// The requests that wait, by arrival.
+    /// The requests that wait; the first goes first.
     pub fn held(&self) -> &[Held] {
         &self.held
     }
@@ -131,20 +137,27 @@ impl Queue {
         held.wake(&self.limits) <= now
     }
 
-    /// Puts a request at the end. The answer is when the rule is asked again at the latest.
+    /// Whether a request has room.
+    pub(super) fn has_room_for(&self, request: &Request) -> bool {
+        let tokens = self.prompt_tokens + u64::from(request.prompt.tokens());
+        self.held.len() < self.limits.requests as usize && tokens <= self.limits.prompt_tokens
+    }
+
+    /// Puts a request behind those with a smaller or an equal place. `place`: the priority, and what
+    /// late binding orders by; None: the request stands in the order of arrival. The answer is when the rule is asked again at the latest.
     pub(super) fn push(
         &mut self,
         now: Instant,
         request: &Request,
         until: Instant,
+        place: Option<(i32, i64)>,
     ) -> Result<Instant, RejectReason> {
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(RejectReason::DeadlinePassed { waited: Duration::ZERO });
         }
         let tokens = request.prompt.tokens();
-        let QueueLimits { requests, prompt_tokens, .. } = self.limits;
-        let all_tokens = self.prompt_tokens + u64::from(tokens);
-        if self.held.len() >= requests as usize || all_tokens > prompt_tokens {
+        if !self.has_room_for(request) {
+            let QueueLimits { requests, prompt_tokens, .. } = self.limits;
             return Err(RejectReason::QueueFull {
                 requests: self.held.len() as u32,
                 most_requests: requests,
@@ -154,14 +167,18 @@ impl Queue {
             });
         }
         let until = soonest(now, until);
-        let held = Held { request: request.clone(), since: now, until };
+        self.arrivals += 1;
+        let (priority, key) = place.unwrap_or_default();
+        let place = (priority, key, self.arrivals);
+        let held = Held { request: request.clone(), since: now, until, place };
         if let Some(reason) = held.give_up(now, &self.limits) {
             return Err(reason);
         }
         let wake = held.wake(&self.limits);
         self.wake = Some(self.wake.map_or(wake, |first| first.min(wake)));
-        self.held.push(held);
-        self.prompt_tokens = all_tokens;
+        let at = self.held.partition_point(|other| other.place < place);
+        self.held.insert(at, held);
+        self.prompt_tokens += u64::from(tokens);
         Ok(until)
     }
 
@@ -176,7 +193,7 @@ impl Queue {
         true
     }
 
-    /// Asks about each request by arrival. None: it leaves the queue. An instant: it waits, until then
+    /// Asks about each request in turn. None: it leaves the queue. An instant: it waits, until then
     /// at the latest.
     pub(super) fn review(
         &mut self,

@@ -1,13 +1,14 @@
 //! The router itself: takes inputs, asks the rule, gives actions.
 
-use super::decision::{Choice, RejectReason};
+use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
 use super::explain::{self, About, Explanation, Kept};
 use super::fleet::Fleet;
 use super::index::Overlap;
 use super::input::{Action, Input};
 use super::observed::Observed;
-use super::policy::{PolicyConfig, RunningRule};
+use super::policy::hold::Verdict;
+use super::policy::{Hold, PolicyConfig, RunningRule};
 use super::queue::{Held, Queue, QueueLimits};
 use super::view::{FleetView, Lookup};
 use crate::block::TokenBlocks;
@@ -34,8 +35,10 @@ pub struct Router {
 impl Router {
     /// Without workers, with an empty queue of the default limits.
     pub fn new(policy: PolicyConfig) -> Self {
+        let mut fleet = Fleet::default();
+        fleet.set_poll(policy.poll());
         Self {
-            fleet: Fleet::default(),
+            fleet,
             queue: Queue::default(),
             policy,
             rule: RunningRule::new(policy),
@@ -156,7 +159,14 @@ impl Router {
         };
         let mut choice = self.rule.choose(request, &view);
         if let Choice::Send(decision) = &mut choice {
-            decode::complete(decision, request, &view, &eligible.decode);
+            let verdict = |hold: Hold| hold.judge(Duration::ZERO, request, decision, &view);
+            match self.policy.hold().map(verdict) {
+                Some(Verdict::Hold(until)) => choice = Choice::Hold { until },
+                Some(Verdict::Reject(reason)) => return Err(reason),
+                Some(Verdict::Send) | None => {
+                    decode::complete(decision, request, &view, &eligible.decode);
+                }
+            }
         }
         explain::fill(&mut notes.borrow_mut(), &view);
         let candidates = notes.take();
@@ -184,6 +194,7 @@ impl Router {
             Input::SetPolicy(policy) => {
                 self.policy = *policy;
                 self.rule = RunningRule::new(*policy);
+                self.fleet.set_poll(policy.poll());
             }
             Input::Arrived(_) | Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
         }
@@ -196,16 +207,20 @@ impl Router {
         }
         // The queue is away while its requests are decided about.
         let mut queue = core::mem::take(&mut self.queue);
+        let mut look = self.policy.hold().map_or(u32::MAX, |hold| hold.look);
         queue.review(now, |queue, held| {
-            if !all && !queue.is_request_due(held, now) {
+            if (!all || look == 0) && !queue.is_request_due(held, now) {
                 return Some(held.until);
             }
             let (id, request) = (held.request.id, &held.request);
             let action = match self.reconsider(now, held, lookup) {
-                Ok(Choice::Send(decision)) => Action::Dispatch { id, decision },
-                Ok(Choice::Hold { until }) => match held.give_up(now, queue.limits()) {
+                Ok(Step::Send(decision)) => Action::Dispatch { id, decision },
+                Ok(Step::Hold { until, .. }) => match held.give_up(now, queue.limits()) {
                     Some(reason) => Action::Reject { id, reason },
-                    None => return Some(until),
+                    None => {
+                        look = look.saturating_sub(1);
+                        return Some(until);
+                    }
                 },
                 Err(reason) => Action::Reject { id, reason },
             };
@@ -220,7 +235,7 @@ impl Router {
         now: Instant,
         held: &Held,
         lookup: Lookup<'_>,
-    ) -> Result<Choice, RejectReason> {
+    ) -> Result<Step, RejectReason> {
         let waited = held.waited(now);
         if held.is_past_deadline(now) {
             return Err(RejectReason::DeadlinePassed { waited });
@@ -235,8 +250,8 @@ impl Router {
             Err(reason) => Err(reason),
         };
         let held = match choice {
-            Ok(Choice::Send(decision)) => return Action::Dispatch { id, decision },
-            Ok(Choice::Hold { until }) => self.queue.push(now, request, until),
+            Ok(Step::Send(decision)) => return Action::Dispatch { id, decision },
+            Ok(Step::Hold { until, place }) => self.queue.push(now, request, until, place),
             Err(reason) => Err(reason),
         };
         match held {
@@ -252,20 +267,42 @@ impl Router {
         waited: Duration,
         request: &Request,
         lookup: Lookup<'_>,
-    ) -> Result<Choice, RejectReason> {
+    ) -> Result<Step, RejectReason> {
         self.eligible.find(&self.fleet, request)?;
         let view = self.view(now, lookup);
         let mut choice = self.rule.choose(request, &view);
-        let Choice::Send(decision) = &mut choice else {
-            self.kept.discard();
-            return Ok(choice);
+        let decision = match &mut choice {
+            Choice::Send(decision) => decision,
+            &mut Choice::Hold { until } => {
+                self.kept.discard();
+                return Ok(Step::Hold { until, place: None });
+            }
         };
+        if let Some(hold) = self.policy.hold() {
+            let (has_room, arrived) = (self.queue.has_room_for(request), now.back(waited));
+            match hold.judge(waited, request, decision, &view) {
+                Verdict::Hold(until) if has_room => {
+                    let place = Some((request.priority, hold.place(arrived, request, decision, &view)));
+                    self.kept.discard();
+                    return Ok(Step::Hold { until, place });
+                }
+                Verdict::Reject(reason) => {
+                    self.kept.discard();
+                    return Err(reason);
+                }
+                // What a worker would take is not refused because the queue is full.
+                Verdict::Send | Verdict::Hold(_) => {}
+            }
+        }
         decode::complete(decision, request, &view, &self.eligible.decode);
         if let Some(notes) = self.kept.notes() {
             explain::fill(&mut notes.borrow_mut(), &view);
             self.kept.keep(self.about(now, waited, request), &choice);
         }
-        Ok(choice)
+        match choice {
+            Choice::Send(decision) => Ok(Step::Send(decision)),
+            Choice::Hold { until } => Ok(Step::Hold { until, place: None }),
+        }
     }
 
     /// Books a request that is sent, lets the rule see the action, and gives it out.
@@ -308,6 +345,16 @@ impl Router {
             false => Ok(()),
         }
     }
+}
+
+/// What is to be done with a request now.
+enum Step {
+    Send(Decision),
+    Hold {
+        until: Instant,
+        /// The priority, and what late binding orders by.
+        place: Option<(i32, i64)>,
+    },
 }
 
 /// For tests and tools that have no index: no source holds anything.

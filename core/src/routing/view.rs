@@ -39,10 +39,10 @@ impl<'a> FleetView<'a> {
         self.eligible.iter().map(state)
     }
 
-    /// What a worker last reported of its load, and how long ago the report came. None: it has not
-    /// reported since it joined, or it is not in the fleet.
+    /// What a worker last reported of its load, as of the rule's last poll, and how long ago the
+    /// report came. None: no report since it joined, or it is not in the fleet.
     pub fn load(&self, id: WorkerId) -> Option<(&'a LoadReport, Duration)> {
-        let (at, report) = self.fleet.worker(id)?.load()?;
+        let (at, report) = self.fleet.load(self.now, id)?;
         Some((report, self.now.since(at)))
     }
 
@@ -129,6 +129,7 @@ mod tests {
             running: 0,
             queued_prefill_tokens: 0,
             blocks_by_tier: [0; MAX_TIERS],
+            blocks_in_use: 0,
             digest: None,
         };
         let seen = |fleet: &Fleet, now, id| {

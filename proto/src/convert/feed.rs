@@ -121,6 +121,7 @@ pub fn load_to_wire(report: &LoadReport) -> v1::LoadReport {
         running: report.running,
         queued_prefill_tokens: report.queued_prefill_tokens,
         blocks_by_tier: report.blocks_by_tier.to_vec(),
+        blocks_in_use: report.blocks_in_use,
         digest: report.digest.map(digest_to_wire),
     }
 }
@@ -139,6 +140,7 @@ pub fn load_from_wire(
         running: report.running,
         queued_prefill_tokens: report.queued_prefill_tokens,
         blocks_by_tier: tiers.try_into().map_err(|_| DecodeError::Tiers { got: tiers.len() })?,
+        blocks_in_use: report.blocks_in_use,
         digest: report.digest.as_ref().map(digest_from_wire),
     })
 }

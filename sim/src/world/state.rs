@@ -59,6 +59,12 @@ pub struct World<'a> {
     pub actions: Vec<Action>,
 }
 
+/// A rule that polls more often than workers report by themselves sees newer reports.
+fn report_every(scenario: &Scenario) -> Duration {
+    let own = scenario.network.report_every();
+    scenario.policy.poll().map_or(own, |poll| own.min(poll))
+}
+
 impl<'a> World<'a> {
     pub fn new(
         scenario: &Scenario,
@@ -82,7 +88,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             hop: scenario.network.hop(),
             kv_transfer_latency: scenario.kv_transfer_latency(),
-            report_every: scenario.network.report_every(),
+            report_every: report_every(scenario),
             router: Router::new(scenario.policy)
                 .with_seed(scenario.seed)
                 .with_queue_limits(scenario.queue),

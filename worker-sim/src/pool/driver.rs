@@ -177,6 +177,7 @@ impl Announces for Own<'_> {
             running: self.pool.sending() as u32,
             queued_prefill_tokens: 0,
             blocks_by_tier,
+            blocks_in_use: 0,
             digest: None,
         }
     }

@@ -60,6 +60,15 @@ impl Overlap {
         place.ok().map(|i| &self.entries[i])
     }
 
+    /// Blocks of each tier that a worker holds by its events: without those that requests on the way
+    /// will store.
+    pub fn stored(&self, worker: crate::id::WorkerId) -> [u32; MAX_TIERS] {
+        let Some(entry) = self.get(worker.into()) else { return [0; MAX_TIERS] };
+        let mut by_tier = entry.by_tier;
+        by_tier[0] = by_tier[0].saturating_sub(entry.pending);
+        by_tier
+    }
+
     /// Adds pending HBM blocks until `source` has at least `blocks` in all.
     pub fn raise(&mut self, source: SourceId, blocks: u32) {
         match self.entries.binary_search_by_key(&source, |entry| entry.source) {

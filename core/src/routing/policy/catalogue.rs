@@ -1,6 +1,7 @@
 //! What a person is told about the rules: for `list`, for help and for the documentation.
 
 use super::parameter::Parameter;
+use super::list::Group;
 use super::rule::Policy;
 
 /// A rule.
@@ -8,6 +9,8 @@ use super::rule::Policy;
 pub struct RuleInfo {
     /// As a person writes it.
     pub name: &'static str,
+    /// Where it comes from.
+    pub group: Group,
     /// What it decides by, in a sentence.
     pub rule: &'static str,
     /// In the order of their declaration; empty if the rule has none.
@@ -30,7 +33,7 @@ pub struct ParameterInfo {
 }
 
 impl RuleInfo {
-    pub(super) fn of<R: Policy>() -> Self {
+    pub(super) fn of<R: Policy>(group: Group) -> Self {
         let info = |parameter: &Parameter<R>| ParameterInfo {
             name: parameter.name,
             unit: parameter.unit,
@@ -38,6 +41,7 @@ impl RuleInfo {
             expected: (parameter.expected)(),
             what: parameter.what.trim_ascii(),
         };
-        Self { name: R::NAME, rule: R::RULE, parameters: R::LIST.iter().map(info).collect() }
+        let parameters = R::LIST.iter().map(info).collect();
+        Self { name: R::NAME, group, rule: R::RULE, parameters }
     }
 }

@@ -1,26 +1,53 @@
 //! The list of the rules, at the end of this file. What depends on all of them follows from it.
 
 use super::catalogue::RuleInfo;
+use super::hold::Hold;
 use super::rule::Policy;
 use super::spelling::{self, PolicyError};
 use crate::request::Request;
 use crate::routing::decision::Choice;
 use crate::routing::observed::Observed;
 use crate::routing::view::FleetView;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Where a rule comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// Rules that know nothing of what workers hold.
+    Naive,
+    /// Rules of routers that people deploy, and of published research.
+    Field,
+    /// This project's own.
+    Own,
+}
+
+impl Group {
+    /// As a person writes it; in a list of policies it stands for all rules of the group.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::Field => "field",
+            Self::Own => "own",
+        }
+    }
+}
+
 macro_rules! rules {
-    ($($module:ident::$rule:ident;)*) => {
-        $(pub use super::$module::$rule;)*
+    ($([$group:ident] $rule:ident in $($module:ident)::+;)*) => {
+        $(pub use super::$($module)::+::$rule;)*
 
         /// A rule with its parameters, as a person writes it: `NAME` or
-        /// `NAME(key=value,key=value)`. A value is one of the constants, comes from a text, or from
+        /// `NAME(key=value,key=value)`, with `+hold` or `+hold(key=value)` after it where requests
+        /// wait in the router ([`Hold`]). A value is one of the constants, comes from a text, or from
         /// the rule's struct (`PolicyConfig::from(WaitForRoom { max_active: 2, recheck_s: 1.0 })`).
         #[derive(Clone, Copy, PartialEq, Debug)]
-        pub struct PolicyConfig(Chosen);
+        pub struct PolicyConfig {
+            rule: Chosen,
+            hold: Option<Hold>,
+        }
 
         #[derive(Clone, Copy, PartialEq, Debug)]
         enum Chosen {
@@ -31,7 +58,7 @@ macro_rules! rules {
         impl PolicyConfig {
             $(
                 #[doc = concat!("[`", stringify!($rule), "`] with its defaults.")]
-                pub const $rule: Self = Self(Chosen::$rule($rule::DEFAULT));
+                pub const $rule: Self = Self { rule: Chosen::$rule($rule::DEFAULT), hold: None };
             )*
         }
 
@@ -41,17 +68,27 @@ macro_rules! rules {
 
             /// The bare name of the rule.
             pub const fn name(self) -> &'static str {
-                match self.0 { $(Chosen::$rule(_) => <$rule>::NAME),* }
+                match self.rule { $(Chosen::$rule(_) => <$rule>::NAME),* }
+            }
+
+            /// Where the rule comes from.
+            pub const fn group(self) -> Group {
+                match self.rule { $(Chosen::$rule(_) => Group::$group),* }
             }
 
             /// What the rule decides by, in a sentence.
             pub const fn rule(self) -> &'static str {
-                match self.0 { $(Chosen::$rule(_) => <$rule>::RULE),* }
+                match self.rule { $(Chosen::$rule(_) => <$rule>::RULE),* }
+            }
+
+            /// How often the rule reads the load of its workers. None: each report as it comes.
+            pub fn poll(self) -> Option<Duration> {
+                match self.rule { $(Chosen::$rule(rule) => rule.poll()),* }
             }
 
             /// Every rule with its parameters.
             pub fn catalogue() -> Vec<RuleInfo> {
-                vec![$(RuleInfo::of::<$rule>()),*]
+                vec![$(RuleInfo::of::<$rule>(Group::$group)),*]
             }
 
             /// The rule `name` with these parameters; the others have their defaults.
@@ -60,20 +97,22 @@ macro_rules! rules {
                 parameters: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
             ) -> Result<Self, PolicyError> {
                 match name {
-                    $(<$rule>::NAME => Ok(spelling::build::<$rule>(parameters)?.into()),)*
+                    $(<$rule>::NAME => {
+                        Ok(spelling::build::<$rule>(<$rule>::NAME, parameters)?.into())
+                    })*
                     _ => Err(PolicyError::Unknown { given: name.to_owned(), known: names() }),
                 }
             }
 
             /// The parameters that differ from the rule's defaults, with their values as text.
             pub fn changed(self) -> Vec<(&'static str, String)> {
-                match self.0 { $(Chosen::$rule(rule) => spelling::changed(&rule)),* }
+                match self.rule { $(Chosen::$rule(rule) => spelling::changed(&rule)),* }
             }
         }
 
         $(impl From<$rule> for PolicyConfig {
             fn from(rule: $rule) -> Self {
-                Self(Chosen::$rule(rule))
+                Self { rule: Chosen::$rule(rule), hold: None }
             }
         })*
 
@@ -86,7 +125,7 @@ macro_rules! rules {
         impl RunningRule {
             /// With an empty memory.
             pub fn new(config: PolicyConfig) -> Self {
-                match config.0 {
+                match config.rule {
                     $(Chosen::$rule(rule) => Self::$rule(rule, rule.memory()),)*
                 }
             }
@@ -102,6 +141,19 @@ macro_rules! rules {
     };
 }
 
+impl PolicyConfig {
+    /// The same rule, with requests that wait in the router. None: they do not.
+    #[must_use]
+    pub const fn with_hold(self, hold: Option<Hold>) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// How requests wait in the router; None: they do not, unless the rule itself holds them.
+    pub const fn hold(self) -> Option<Hold> {
+        self.hold
+    }
+}
+
 fn names() -> String {
     PolicyConfig::ALL.iter().map(|policy| policy.name()).collect::<Vec<_>>().join(", ")
 }
@@ -110,8 +162,16 @@ impl FromStr for PolicyConfig {
     type Err = PolicyError;
 
     fn from_str(given: &str) -> Result<Self, PolicyError> {
-        let (name, parameters) = spelling::split(given)?;
-        Self::with(name, parameters)
+        let (rule, part) = spelling::split_part(given);
+        let (name, parameters) = spelling::split(rule)?;
+        let policy = Self::with(name, parameters)?;
+        let Some(part) = part else { return Ok(policy) };
+        let (name, parameters) = spelling::split(part)?;
+        if name != Hold::NAME {
+            let (given, part) = (given.trim().to_owned(), name.to_owned());
+            return Err(PolicyError::UnknownPart { given, part });
+        }
+        Ok(policy.with_hold(Some(Hold::with(parameters)?)))
     }
 }
 
@@ -119,13 +179,12 @@ impl FromStr for PolicyConfig {
 /// the rule declares them.
 impl fmt::Display for PolicyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changed = self.changed();
-        if changed.is_empty() {
-            return f.pad(self.name());
+        let mut text = spelling::join(self.name(), &self.changed());
+        if let Some(hold) = self.hold {
+            text.push('+');
+            text.push_str(&spelling::join(Hold::NAME, &spelling::changed(&hold)));
         }
-        let pairs: Vec<String> =
-            changed.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        f.pad(&format!("{}({})", self.name(), pairs.join(",")))
+        f.pad(&text)
     }
 }
 
@@ -142,12 +201,13 @@ impl<'de> Deserialize<'de> for PolicyConfig {
 }
 
 rules! {
-    round_robin::RoundRobin;
-    random::Random;
-    least_loaded::LeastLoaded;
-    power_of_two::PowerOfTwo;
-    session_affinity::SessionAffinity;
-    kv_aware::KvAware;
-    sticky_session::StickySession;
-    wait_for_room::WaitForRoom;
+    [Naive] RoundRobin in naive::round_robin;
+    [Naive] Random in naive::random;
+    [Naive] LeastLoaded in naive::least_loaded;
+    [Naive] PowerOfTwo in naive::power_of_two;
+    [Naive] SessionAffinity in naive::session_affinity;
+    [Field] Dynamo in field::dynamo;
+    [Own] KvAware in kv_aware;
+    [Own] StickySession in sticky_session;
+    [Own] WaitForRoom in wait_for_room;
 }

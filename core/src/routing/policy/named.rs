@@ -1,7 +1,7 @@
 //! Rules with labels, so that one rule can stand in a comparison twice with other parameters.
 
 use super::list::PolicyConfig;
-use super::spelling::PolicyError;
+use super::spelling::{self, PolicyError};
 use serde::{Deserialize, Serialize};
 
 /// A rule and the name that reports call it by.
@@ -33,8 +33,8 @@ impl From<PolicyConfig> for NamedPolicy {
     }
 }
 
-/// Reads a list of rules, separated by commas: `a,b(x=1,y=2),c`. Commas inside parentheses separate
-/// parameters. Each rule is labelled with its canonical spelling; [`check_labels`] says if one
+/// Reads a list of rules, separated by commas: `a,b(x=1,y=2),c+hold`. Commas inside parentheses
+/// separate parameters. `naive`, `field`, `own` and `all` stand for all rules of a group. Each rule is labelled with its canonical spelling; [`check_labels`] says if one
 /// is used twice.
 pub fn parse_policies(list: &str) -> Result<Vec<NamedPolicy>, PolicyError> {
     let mut depth = 0u32;
@@ -46,7 +46,33 @@ pub fn parse_policies(list: &str) -> Result<Vec<NamedPolicy>, PolicyError> {
         }
         c == ',' && depth == 0
     };
-    list.split(outside).map(|given| given.parse().map(PolicyConfig::into)).collect()
+    let mut policies = Vec::new();
+    for given in list.split(outside) {
+        match of_group(given)? {
+            Some(group) => policies.extend(group),
+            None => policies.push(given.parse::<PolicyConfig>()?.into()),
+        }
+    }
+    Ok(policies)
+}
+
+/// All rules of a group, each with late binding if that is written after the group. None: the text
+/// does not name a group.
+fn of_group(given: &str) -> Result<Option<Vec<NamedPolicy>>, PolicyError> {
+    let (name, part) = spelling::split_part(given);
+    let name = name.trim();
+    let is_in = |policy: &PolicyConfig| name == "all" || policy.group().name() == name;
+    let group = PolicyConfig::ALL.iter().copied().filter(is_in);
+    let hold = match part {
+        Some(_) if group.clone().next().is_some() => {
+            // Spelled after any rule, it is the same.
+            let first = PolicyConfig::ALL[0].name();
+            format!("{first}+{}", part.unwrap_or_default()).parse::<PolicyConfig>()?.hold()
+        }
+        _ => None,
+    };
+    let policies: Vec<_> = group.map(|policy| policy.with_hold(hold).into()).collect();
+    Ok((!policies.is_empty()).then_some(policies))
 }
 
 /// Whether the labels tell the policies apart.

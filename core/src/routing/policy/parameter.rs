@@ -151,6 +151,43 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
+/// Declares an enum that a parameter can have as its type: each value with its name and what it
+/// means.
+macro_rules! choices {
+    (
+        $(#[doc = $about:literal])+
+        pub enum $choice:ident {
+            $($(#[doc = $what:literal])+ $value:ident = $name:literal,)+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum $choice {
+            $($(#[doc = $what])+ $value,)+
+        }
+
+        impl $crate::routing::policy::parameter::Value for $choice {
+            type Allowed = ();
+
+            fn read(text: &str, (): &()) -> Option<Self> {
+                match text {
+                    $($name => Some(Self::$value),)+
+                    _ => None,
+                }
+            }
+
+            fn write(self) -> String {
+                match self { $(Self::$value => $name,)+ }.to_owned()
+            }
+
+            fn expected((): &()) -> String {
+                format!("one of: {}", [$($name),+].join(", "))
+            }
+        }
+    };
+}
+pub(crate) use choices;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use crate::request::Request;
 use crate::routing::decision::Choice;
 use crate::routing::observed::Observed;
 use crate::routing::view::FleetView;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::fmt;
 
 /// A routing rule. Its parameters are its fields. It has no clock, no random generator and no memory
@@ -23,6 +23,12 @@ pub trait Policy: Parameters {
 
     /// An empty memory.
     fn memory(&self) -> Self::Memory;
+
+    /// How often it reads the load of its workers, as its authors deploy it. None: each report as it
+    /// comes.
+    fn poll(&self) -> Option<Duration> {
+        None
+    }
 
     /// Each input before anything is decided because of it, and each action right after it is taken.
     fn observe(&self, _memory: &mut Self::Memory, _now: Instant, _what: &Observed<'_>) {}

@@ -1,6 +1,6 @@
 //! How a rule with its parameters is written and read: `NAME` or `NAME(key=value,key=value)`.
 
-use super::rule::Policy;
+use super::parameter::Parameters;
 
 /// Why a text is not a rule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -51,12 +51,43 @@ pub enum PolicyError {
         /// What is wrong with it.
         why: String,
     },
+    /// After the rule stands a part that no rule has.
+    #[error("policy '{given}': unknown part '{part}', expected hold")]
+    UnknownPart {
+        /// The text.
+        given: String,
+        /// The name of the part.
+        part: String,
+    },
     /// Two policies of one list have the same label.
     #[error("policy label '{label}' is used twice, expected a different label for each policy")]
     SameLabel {
         /// The label.
         label: String,
     },
+}
+
+/// Splits a rule from the part after a `+`. A number may have a `+` too, inside parentheses.
+pub(super) fn split_part(given: &str) -> (&str, Option<&str>) {
+    let mut depth = 0u32;
+    for (at, c) in given.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '+' if depth == 0 => return (&given[..at], Some(&given[at + 1..])),
+            _ => {}
+        }
+    }
+    (given, None)
+}
+
+/// A name with those values that are given: `NAME` or `NAME(key=value,..)`.
+pub(super) fn join(name: &str, changed: &[(&'static str, String)]) -> String {
+    if changed.is_empty() {
+        return name.to_owned();
+    }
+    let pairs: Vec<String> = changed.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{name}({})", pairs.join(","))
 }
 
 /// A name, and keys with their values in the order in which they are written.
@@ -89,11 +120,12 @@ pub(super) fn split(given: &str) -> Result<Spelling<'_>, PolicyError> {
     Ok((name.trim(), pairs))
 }
 
-/// A rule with these values; the other parameters have their defaults.
-pub(super) fn build<R: Policy>(
+/// The rule `policy` with these values; the other parameters have their defaults.
+pub(super) fn build<R: Parameters>(
+    policy: &'static str,
     values: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
 ) -> Result<R, PolicyError> {
-    let (mut rule, policy) = (R::default(), R::NAME);
+    let mut rule = R::default();
     let mut given: Vec<&str> = Vec::new();
     for (key, value) in values {
         let (key, value) = (key.as_ref(), value.as_ref());
@@ -127,7 +159,7 @@ pub(super) fn build<R: Policy>(
 }
 
 /// The parameters that differ from the rule's defaults, with their values.
-pub(super) fn changed<R: Policy>(rule: &R) -> Vec<(&'static str, String)> {
+pub(super) fn changed<R: Parameters>(rule: &R) -> Vec<(&'static str, String)> {
     let default = R::default();
     let values = R::LIST.iter().map(|p| (p.name, (p.get)(rule), (p.get)(&default)));
     values.filter(|(_, now, default)| now != default).map(|(name, now, _)| (name, now)).collect()

@@ -3,7 +3,7 @@
 //! Session-affinity computes a session's worker from a hash. This rule remembers the worker of the
 //! last request instead, so a session stays where it was even when the fleet changes.
 
-use super::least_loaded::least_loaded;
+use super::naive::least_loaded;
 use super::parameter::parameters;
 use super::rule::Policy;
 use crate::hash::Map;

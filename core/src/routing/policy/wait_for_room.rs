@@ -1,7 +1,7 @@
 //! The least loaded worker, but only one with room. While all are full the router holds the request:
 //! it then waits where it can still go to any worker, not in the queue of one.
 
-use super::least_loaded::least_loaded;
+use super::naive::least_loaded;
 use super::parameter::parameters;
 use super::rule::Policy;
 use crate::request::Request;

@@ -1,8 +1,8 @@
 //! Of two different workers, drawn at random, the one with fewer requests under way (Mitzenmacher,
 //! "The power of two choices in randomized load balancing", 2001). Ties go to the first one drawn.
 
-use super::parameter::parameters;
-use super::rule::Policy;
+use super::super::parameter::parameters;
+use super::super::rule::Policy;
 use crate::request::Request;
 use crate::rng::hash_words;
 use crate::routing::decision::{Choice, Decision};

@@ -11,8 +11,8 @@
 //! So a worker that joins or leaves moves only the sessions that rank it first. Requests without a
 //! session are spread by their id.
 
-use super::parameter::parameters;
-use super::rule::Policy;
+use super::super::parameter::parameters;
+use super::super::rule::Policy;
 use crate::request::Request;
 use crate::rng::hash_words;
 use crate::routing::decision::{Choice, Decision};

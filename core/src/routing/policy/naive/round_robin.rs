@@ -1,7 +1,7 @@
 //! Each worker in turn, whatever it holds: the naive rule that others are measured against.
 
-use super::parameter::parameters;
-use super::rule::Policy;
+use super::super::parameter::parameters;
+use super::super::rule::Policy;
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::view::FleetView;

@@ -1,7 +1,7 @@
 //! The worker with the fewest requests under way; ties by a hash of request and worker.
 
-use super::parameter::parameters;
-use super::rule::Policy;
+use super::super::parameter::parameters;
+use super::super::rule::Policy;
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::rng::hash_words;
@@ -29,7 +29,7 @@ impl Policy for LeastLoaded {
 }
 
 /// Of the workers that may serve the request, the one with the fewest requests under way.
-pub(super) fn least_loaded<'a>(
+pub(in crate::routing::policy) fn least_loaded<'a>(
     request: &Request,
     view: &FleetView<'a>,
 ) -> (WorkerId, &'a WorkerState) {

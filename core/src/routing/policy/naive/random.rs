@@ -1,7 +1,7 @@
 //! A worker at random. The draw is a hash of the request's id, so a replay draws the same.
 
-use super::parameter::parameters;
-use super::rule::Policy;
+use super::super::parameter::parameters;
+use super::super::rule::Policy;
 use crate::request::Request;
 use crate::rng::hash_words;
 use crate::routing::decision::{Choice, Decision};

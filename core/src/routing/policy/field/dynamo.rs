@@ -1,0 +1,123 @@
+//! The default cost of NVIDIA Dynamo's KV router, 1.6.1 (`dynamo-custom-policy-builtin`,
+//! `src/default/scorer.rs`; its twin `dynamo-kv-router`, `src/scheduling/selector/reference.rs`). In
+//! blocks:
+//!
+//! ```text
+//! decay(w)  = 1 / (1 + overlap_decay x (P(w) - least P) / block / blocks of the request)
+//! credit(w) = overlap x decay(w) x in HBM + host x in host memory + disk x in tiers behind it
+//! cost(w)   = prefill x max(0, (P(w) + L) / block - credit(w)) + D(w) + request x active(w)
+//! ```
+//!
+//! P(w): prompt tokens booked on w and not yet computed, without cached ones; L: the prompt; D(w): the
+//! blocks that requests under way hold on w, this one included, where shared blocks count once.
+//! The least cost wins; among equals, or at a temperature above 0, chance.
+
+use crate::event::WorkerInfo;
+use crate::id::MAX_TIERS;
+use crate::request::Request;
+use crate::routing::decision::{Choice, Decision};
+use crate::routing::fleet::WorkerState;
+use crate::routing::observed::Observed;
+use crate::routing::policy::parameter::parameters;
+use crate::routing::policy::parts::{ActiveBlocks, Least, lot, unit};
+use crate::routing::policy::rule::Policy;
+use crate::routing::view::FleetView;
+use crate::time::Instant;
+
+parameters! {
+    /// Dynamo's default: prefill work less credit for cached blocks, plus active blocks.
+    pub struct Dynamo {
+        /// Credit for a block cached in HBM (overlap_score_credit).
+        overlap: f64 = 1.0, 0.0..=1_000.0, "";
+        /// How fast the credit falls with queued prefill (overlap_score_credit_decay).
+        overlap_decay: f64 = 0.0, 0.0..=1_000.0, "";
+        /// Credit for a block in host memory (host_cache_hit_weight).
+        host: f64 = 0.75, 0.0..=1_000.0, "";
+        /// Credit for a block in a tier behind host memory (disk_cache_hit_weight).
+        disk: f64 = 0.25, 0.0..=1_000.0, "";
+        /// Weight of prefill work (prefill_load_scale).
+        prefill: f64 = 1.0, 0.0..=1_000.0, "";
+        /// Cost of each request under way (decode_active_request_weight).
+        request: f64 = 0.0, 0.0..=1_000.0, "blocks";
+        /// 0 takes the least cost; more spreads (router_temperature).
+        temperature: f64 = 0.0, 0.0..=1_000.0, "";
+    }
+}
+
+impl Policy for Dynamo {
+    const NAME: &'static str = "dynamo";
+    const RULE: &'static str =
+        "Dynamo 1.6: least prefill work less credit for cached blocks, plus active blocks.";
+
+    type Memory = ActiveBlocks;
+
+    fn memory(&self) -> ActiveBlocks {
+        ActiveBlocks::default()
+    }
+
+    fn observe(&self, active: &mut ActiveBlocks, _now: Instant, what: &Observed<'_>) {
+        active.observe(what);
+    }
+
+    fn choose(&self, active: &ActiveBlocks, request: &Request, view: &FleetView<'_>) -> Choice {
+        let overlap = view.overlap(&request.prompt);
+        let shared = active.shared(&request.prompt);
+        let blocks = u64::from(request.prompt.blocks());
+        let least_queued = view.workers().map(|(_, worker)| worker.queued_tokens()).min();
+        let least_queued = least_queued.expect("a view is never empty");
+        let cost = |id, worker: &WorkerState| {
+            let hit = overlap.stored(id);
+            let own = shared.get(id.into()).map_or(0, |entry| u64::from(entry.blocks()));
+            let active_blocks = active.of(id) + blocks.saturating_sub(own);
+            let prefill = self.prefill_blocks(request, worker, &hit, least_queued);
+            self.prefill * prefill
+                + active_blocks as f64
+                + self.request * f64::from(worker.active())
+        };
+        let mut least = Least::new();
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (id, worker) in view.workers() {
+            let cost = cost(id, worker);
+            (low, high) = (low.min(cost), high.max(cost));
+            least.weigh(id, cost, lot(view, request, id));
+        }
+        let mut worker = least.worker().expect("a view is never empty");
+        if self.temperature > 0.0 && high > low {
+            let weight = |id, worker: &WorkerState| {
+                libm::exp(-(cost(id, worker) - low) / ((high - low) * self.temperature))
+            };
+            let sum: f64 = view.workers().map(|(id, worker)| weight(id, worker)).sum();
+            let mut left = unit(view, request, 0) * sum;
+            for (id, state) in view.workers() {
+                worker = id;
+                left -= weight(id, state);
+                if left < 0.0 {
+                    break;
+                }
+            }
+        }
+        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+    }
+}
+
+impl Dynamo {
+    /// Blocks to compute on a worker before this request's first token, less the credit.
+    fn prefill_blocks(
+        &self,
+        request: &Request,
+        worker: &WorkerState,
+        hit: &[u32; MAX_TIERS],
+        least_queued: u64,
+    ) -> f64 {
+        let WorkerInfo { block_size, .. } = worker.info;
+        let block = f64::from(block_size);
+        let tokens = u64::from(request.prompt.tokens());
+        let ahead = (worker.queued_tokens() - least_queued) as f64 / block;
+        let decay = 1.0
+            / (1.0 + self.overlap_decay * ahead / f64::from(request.prompt.blocks().max(1)));
+        let [hbm, host, behind @ ..] = hit.map(f64::from);
+        let credit =
+            self.overlap * decay * hbm + self.host * host + self.disk * behind.iter().sum::<f64>();
+        ((worker.queued_tokens() + tokens) as f64 / block - credit).max(0.0)
+    }
+}

@@ -1,0 +1,3 @@
+//! Rules of routers that people deploy, and of published research, each with its authors' defaults.
+
+pub(super) mod dynamo;

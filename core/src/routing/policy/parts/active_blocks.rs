@@ -1,0 +1,58 @@
+//! The blocks that the requests under way hold on each worker. Blocks that several requests of a
+//! worker share count once.
+
+use super::in_flight::InFlight;
+use crate::block::TokenBlocks;
+use crate::id::WorkerId;
+use crate::routing::index::Overlap;
+use crate::routing::observed::Observed;
+use crate::routing::pending::PendingIndex;
+use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
+
+/// Prompts of the requests under way, from dispatch to end.
+#[derive(Default, Debug)]
+pub struct ActiveBlocks {
+    prompts: PendingIndex,
+    requests: InFlight<(Option<WorkerId>, TokenBlocks)>,
+    blocks: BTreeMap<WorkerId, u64>,
+    /// The result of a look-up, kept for its memory.
+    found: RefCell<Overlap>,
+}
+
+impl ActiveBlocks {
+    /// Learns from what happened. A rule calls it with each thing that it observes.
+    pub fn observe(&mut self, what: &Observed<'_>) {
+        let Self { prompts, requests, blocks, .. } = self;
+        if let Observed::Dispatched { request, decision } = *what {
+            let (worker, prompt) = (decision.worker, &request.prompt);
+            let mut add = |worker| {
+                *blocks.entry(worker).or_default() += u64::from(prompts.add(worker, prompt));
+            };
+            add(worker);
+            decision.decode.into_iter().for_each(add);
+            requests.begin(request.id, worker, (decision.decode, prompt.clone()));
+        } else {
+            requests.end(what, |_, worker, (decode, prompt)| {
+                for worker in [Some(worker), decode].into_iter().flatten() {
+                    let gone = u64::from(prompts.remove(worker, &prompt));
+                    *blocks.get_mut(&worker).expect("the worker has blocks") -= gone;
+                }
+            });
+        }
+    }
+
+    /// Blocks that the requests of a worker hold.
+    pub fn of(&self, worker: WorkerId) -> u64 {
+        self.blocks.get(&worker).copied().unwrap_or(0)
+    }
+
+    /// The blocks of a prompt that the requests of each worker hold.
+    pub fn shared(&self, prompt: &TokenBlocks) -> Ref<'_, Overlap> {
+        let mut found = self.found.borrow_mut();
+        found.clear();
+        self.prompts.merge_into(prompt, &mut found);
+        drop(found);
+        self.found.borrow()
+    }
+}

@@ -1,0 +1,45 @@
+//! Choosing between workers: random numbers that are hashes, so that equal runs choose alike.
+
+use crate::id::WorkerId;
+use crate::request::Request;
+use crate::rng::hash_words;
+use crate::routing::view::FleetView;
+
+/// Finds the worker with the least cost. Among equals, a random one.
+#[derive(Clone, Copy, Debug)]
+pub struct Least<C> {
+    best: Option<(C, u64, WorkerId)>,
+}
+
+impl<C: PartialOrd + Copy> Least<C> {
+    /// Before any worker.
+    pub const fn new() -> Self {
+        Self { best: None }
+    }
+
+    /// Weighs a worker. `lot`: [`lot`] of the request and the worker.
+    pub fn weigh(&mut self, worker: WorkerId, cost: C, lot: u64) {
+        let better = |&(least, least_lot, _): &(C, u64, WorkerId)| {
+            cost < least || cost == least && lot < least_lot
+        };
+        if self.best.as_ref().is_none_or(better) {
+            self.best = Some((cost, lot, worker));
+        }
+    }
+
+    /// The worker with the least cost; None: none was weighed.
+    pub fn worker(&self) -> Option<WorkerId> {
+        self.best.map(|(_, _, worker)| worker)
+    }
+}
+
+/// A hash of request and worker. Among equals, the worker with the least is a random one.
+pub fn lot(view: &FleetView<'_>, request: &Request, worker: WorkerId) -> u64 {
+    hash_words(&[view.seed(), request.id.0, u64::from(worker.0)])
+}
+
+/// A random number in [0, 1) for a request. `which`: one request may need several.
+pub fn unit(view: &FleetView<'_>, request: &Request, which: u64) -> f64 {
+    let bits = hash_words(&[view.seed(), request.id.0, 0x0075_6e69_7400, which]);
+    (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
