@@ -23,6 +23,8 @@ pub enum Observed<'a> {
         cached_tokens: u32,
         /// The same by where the worker had them from, if it says so.
         by_origin: Option<&'a [u32; ORIGINS]>,
+        /// The length of the answer, where it was counted.
+        output_tokens: Option<u32>,
     },
     /// The request ended without an answer.
     Cancelled(RequestId),

@@ -207,6 +207,7 @@ rules! {
     [Naive] PowerOfTwo in naive::power_of_two;
     [Naive] SessionAffinity in naive::session_affinity;
     [Field] Dynamo in field::dynamo;
+    [Own] Warmpath in warmpath;
     [Own] KvAware in kv_aware;
     [Own] StickySession in sticky_session;
     [Own] WaitForRoom in wait_for_room;

@@ -18,6 +18,7 @@ pub mod rule;
 mod spelling;
 mod sticky_session;
 mod wait_for_room;
+mod warmpath;
 
 pub use catalogue::{ParameterInfo, RuleInfo};
 pub use hold::Hold;

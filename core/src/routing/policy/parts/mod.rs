@@ -5,9 +5,13 @@ pub(super) mod in_flight;
 pub(super) mod pick;
 pub(super) mod predicted;
 pub(super) mod ring;
+pub(super) mod ways;
+pub(super) mod working_set;
 
 pub(super) use active_blocks::ActiveBlocks;
 pub(super) use in_flight::InFlight;
 pub(super) use pick::{Least, lot, unit};
 pub(super) use predicted::{Index, Predicted, Prediction};
 pub(super) use ring::Ring;
+pub(super) use ways::Ways;
+pub(super) use working_set::WorkingSet;
