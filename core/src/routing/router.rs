@@ -194,6 +194,9 @@ impl Router {
             Input::SetPolicy(policy) => {
                 self.policy = *policy;
                 self.rule = RunningRule::new(*policy);
+                for (_, worker) in self.fleet.workers() {
+                    self.rule.observe(now, &Observed::Joined(&worker.info));
+                }
                 self.fleet.set_poll(policy.poll());
             }
             Input::Arrived(_) | Input::Lost(SourceId::Pool(_)) | Input::Tick => {}

@@ -207,6 +207,11 @@ rules! {
     [Naive] PowerOfTwo in naive::power_of_two;
     [Naive] SessionAffinity in naive::session_affinity;
     [Field] Dynamo in field::dynamo;
+    [Field] Chwbl in field::chwbl;
+    [Field] DualMap in field::dualmap;
+    [Field] LMetric in field::lmetric;
+    [Field] Lpwl in field::lpwl;
+    [Field] SMetric in field::smetric;
     [Own] KvAware in kv_aware;
     [Own] StickySession in sticky_session;
     [Own] WaitForRoom in wait_for_room;

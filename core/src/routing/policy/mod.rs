@@ -23,5 +23,6 @@ pub use catalogue::{ParameterInfo, RuleInfo};
 pub use hold::Hold;
 pub use list::*;
 pub use named::{NamedPolicy, check_labels, parse_policies};
+pub use parts::predicted::Index;
 pub use rule::Policy;
 pub use spelling::PolicyError;
