@@ -6,4 +6,5 @@ mod dualmap;
 mod dynamo;
 mod lmetric;
 mod lpwl;
+mod preble;
 mod smetric;

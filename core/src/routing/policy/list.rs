@@ -211,6 +211,7 @@ rules! {
     [Field] DualMap in field::dualmap;
     [Field] LMetric in field::lmetric;
     [Field] Lpwl in field::lpwl;
+    [Field] Preble in field::preble;
     [Field] SMetric in field::smetric;
     [Own] KvAware in kv_aware;
     [Own] StickySession in sticky_session;

@@ -43,8 +43,7 @@ parameters! {
 
 impl Policy for Chwbl {
     const NAME: &'static str = "chwbl";
-    const RULE: &'static str =
-        "KubeAI: the start of the prompt has its worker on a ring, while that one's load is bounded.";
+    const RULE: &'static str = "KubeAI: the start of the prompt has its worker on a ring, while that one's load is bounded.";
 
     type Memory = Ring;
 
@@ -65,8 +64,7 @@ impl Policy for Chwbl {
         let active = |(_, worker): (_, &WorkerState)| u64::from(worker.active());
         let total: u64 = view.workers().map(active).sum();
         let limit = self.bound * (total + 1) as f64 / view.workers().len() as f64;
-        let is_ok =
-            |worker: &WorkerState| total == 0 || f64::from(worker.active()) + 1.0 <= limit;
+        let is_ok = |worker: &WorkerState| total == 0 || f64::from(worker.active()) + 1.0 <= limit;
         let any_is_ok = view.workers().any(|(_, worker)| is_ok(worker));
         let mut candidates = ring.walk(key).filter(|&id| view.may_serve(id));
         let ok = |&id: &_| view.worker(id).is_some_and(is_ok);

@@ -5,4 +5,6 @@ pub(super) mod dualmap;
 pub(super) mod dynamo;
 pub(super) mod lmetric;
 pub(super) mod lpwl;
+pub(super) mod preble;
+mod preble_tree;
 pub(super) mod smetric;

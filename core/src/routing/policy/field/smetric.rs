@@ -109,8 +109,7 @@ impl Rates {
 
 impl Policy for SMetric {
     const NAME: &'static str = "smetric";
-    const RULE: &'static str =
-        "SMetric: the worker that holds the session while it meets the SLO, else least work x load.";
+    const RULE: &'static str = "SMetric: the worker that holds the session while it meets the SLO, else least work x load.";
 
     type Memory = Memory;
 

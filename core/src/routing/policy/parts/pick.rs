@@ -52,5 +52,7 @@ pub fn in_turn<'a>(
 ) -> impl Iterator<Item = (usize, WorkerId, &'a WorkerState)> {
     let count = view.workers().len();
     let start = (view.ordinal() % count.max(1) as u64) as usize;
-    view.workers().enumerate().map(move |(i, (id, worker))| ((i + count - start) % count, id, worker))
+    view.workers()
+        .enumerate()
+        .map(move |(i, (id, worker))| ((i + count - start) % count, id, worker))
 }
