@@ -66,7 +66,7 @@ fn a_request_counts_for_three_minutes() {
     assert_eq!(past(&mut bench, "abc"), 0);
     assert_eq!(past(bench.at(181.0), "klm"), 1);
     assert_eq!(past(&mut bench, LONG), 0, "0 against 24.8 ms");
-    assert_eq!(past(&mut bench, "abcd"), 1, "33.2 against 24.8 ms; known, but by nobody");
+    assert_eq!(past(&mut bench, "abcd"), 1, "33.2 against 24.8 ms; known, but no worker has it");
     // Within the window its worker has it: 24.8 + 24.8 against 33.2.
     assert_eq!(past(bench.at(200.0), "abcde"), 1);
 }

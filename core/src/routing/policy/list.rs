@@ -166,12 +166,7 @@ impl FromStr for PolicyConfig {
         let (name, parameters) = spelling::split(rule)?;
         let policy = Self::with(name, parameters)?;
         let Some(part) = part else { return Ok(policy) };
-        let (name, parameters) = spelling::split(part)?;
-        if name != Hold::NAME {
-            let (given, part) = (given.trim().to_owned(), name.to_owned());
-            return Err(PolicyError::UnknownPart { given, part });
-        }
-        Ok(policy.with_hold(Some(Hold::with(parameters)?)))
+        Ok(policy.with_hold(Some(Hold::read(given, part)?)))
     }
 }
 

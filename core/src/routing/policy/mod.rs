@@ -20,7 +20,7 @@ mod sticky_session;
 mod wait_for_room;
 
 pub use catalogue::{ParameterInfo, RuleInfo};
-pub use field::preble::PrefillTime;
+pub use field::preble_tree::PrefillTime;
 pub use hold::Hold;
 pub use list::*;
 pub use named::{NamedPolicy, check_labels, parse_policies};

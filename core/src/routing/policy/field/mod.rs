@@ -6,5 +6,5 @@ pub(super) mod dynamo;
 pub(super) mod lmetric;
 pub(super) mod lpwl;
 pub(super) mod preble;
-mod preble_tree;
+pub(super) mod preble_tree;
 pub(super) mod smetric;

@@ -25,15 +25,15 @@
 //! Its tree grows without bound. Here the prefixes used longest ago are forgotten beyond `capacity`
 //! tokens a worker, unless they are hot or in use.
 
-use super::preble_tree::Tree;
+use super::preble_tree::{PrefillTime, Settings, Tree};
 use crate::id::SourceId;
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::observed::Observed;
-use crate::routing::policy::parameter::{choices, parameters};
+use crate::routing::policy::parameter::parameters;
 use crate::routing::policy::rule::Policy;
 use crate::routing::view::FleetView;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 parameters! {
     /// Preble: the workers of a known prefix, or all, and of those the least work of late.
@@ -51,16 +51,6 @@ parameters! {
     }
 }
 
-choices! {
-    /// Where the time to compute a prefix comes from.
-    pub enum PrefillTime {
-        /// The authors' fit for Mistral 7B on an A6000.
-        A6000 = "a6000",
-        /// What the worker says of itself.
-        Worker = "worker",
-    }
-}
-
 impl Policy for Preble {
     const NAME: &'static str = "preble";
     const RULE: &'static str =
@@ -69,7 +59,12 @@ impl Policy for Preble {
     type Memory = Tree;
 
     fn memory(&self) -> Tree {
-        Tree::new(*self)
+        Tree::new(Settings {
+            window: Duration::from_secs_f64(self.window_s),
+            prefill: self.prefill,
+            answer_s: self.output * self.tpot_s,
+            capacity: self.capacity,
+        })
     }
 
     fn observe(&self, tree: &mut Tree, now: Instant, what: &Observed<'_>) {

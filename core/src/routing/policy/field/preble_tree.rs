@@ -1,12 +1,12 @@
 //! Preble's tree: the prompts that were sent, the workers of each prefix, and what they cost of late.
 
-use super::preble::{Preble, PrefillTime};
 use crate::block::{BlockRun, TokenBlocks};
 use crate::event::{PrefillCost, WorkerInfo};
 use crate::hash::FixedState;
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::routing::observed::Observed;
+use crate::routing::policy::parameter::choices;
 use crate::routing::policy::parts::InFlight;
 use crate::runs::{Node, NodeId, RunTree};
 use crate::time::{Duration, Instant};
@@ -14,6 +14,29 @@ use lru::LruCache;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+choices! {
+    /// Where the time to compute a prefix comes from.
+    pub enum PrefillTime {
+        /// The authors' fit for Mistral 7B on an A6000.
+        A6000 = "a6000",
+        /// What the worker says of itself.
+        Worker = "worker",
+    }
+}
+
+/// How prompts are counted and remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a request counts.
+    pub window: Duration,
+    /// Where the time to compute a prefix comes from.
+    pub prefill: PrefillTime,
+    /// The time of an answer, in seconds.
+    pub answer_s: f64,
+    /// Tokens that are remembered for each worker.
+    pub capacity: u32,
+}
 
 /// A prefix from the end of the one before it to the next branch.
 #[derive(Clone, Default, Debug)]
@@ -62,7 +85,7 @@ struct Worker {
 /// All that the rule remembers.
 #[derive(Debug)]
 pub struct Tree {
-    rule: Preble,
+    settings: Settings,
     tree: RunTree<Prefix>,
     /// The prefixes by their last use, each used after those that continue it.
     used: LruCache<NodeId, (), FixedState>,
@@ -88,9 +111,9 @@ impl Prefix {
 
 impl Tree {
     /// Without prompts.
-    pub fn new(rule: Preble) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self {
-            rule,
+            settings,
             tree: RunTree::default(),
             used: LruCache::unbounded_with_hasher(FixedState::default()),
             blocks: 0,
@@ -253,9 +276,8 @@ impl Tree {
     }
 
     fn expire(&mut self, now: Instant) {
-        let window = Duration::from_secs_f64(self.rule.window_s);
         while let Some(&Sent { at, hot, tokens, hits }) = self.window.front()
-            && now.since(at) > window
+            && now.since(at) > self.settings.window
         {
             self.window.pop_front();
             let id = self.hot[hot].node;
@@ -276,7 +298,7 @@ impl Tree {
 
     /// Forgets what was used longest ago, beyond what is remembered.
     fn forget(&mut self) {
-        let tokens = u64::from(self.rule.capacity) * self.workers.len() as u64;
+        let tokens = u64::from(self.settings.capacity) * self.workers.len() as u64;
         while self.blocks * u64::from(self.block_size) > tokens
             && let Some((&id, ())) = self.used.peek_lru()
             && self.tree.get(id).children == 0
@@ -293,18 +315,18 @@ impl Tree {
     /// Adds what a prefix costs its workers, or takes it away with -1. What changes a prefix stands
     /// between the two.
     fn weigh(&mut self, id: NodeId, sign: i64) {
-        let Self { rule, tree, hot, workers, block_size, .. } = self;
+        let Self { settings, tree, hot, workers, block_size, .. } = self;
         let node = tree.get(id);
         let Some(hot) = node.value.hot.map(|at| &hot[at]) else { return };
         let (new, before) = (node.len() * *block_size, node.start * *block_size);
         let requests = hot.miss * f64::from(hot.requests) / node.value.workers().count() as f64;
         for known in node.value.known.iter().filter(|known| known.allocated) {
             let Some(worker) = workers.get_mut(&known.worker) else { continue };
-            let prefill = match rule.prefill {
+            let prefill = match settings.prefill {
                 PrefillTime::A6000 => a6000(f64::from(new), f64::from(before)),
                 PrefillTime::Worker => worker.prefill.estimate(new, before).as_secs_f64(),
             };
-            let decode = f64::from(known.active) * rule.output * rule.tpot_s;
+            let decode = f64::from(known.active) * settings.answer_s;
             worker.cost += sign * libm::round((requests * prefill + decode) * 1e9) as i64;
         }
     }
