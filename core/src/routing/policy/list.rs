@@ -1,6 +1,6 @@
 //! The list of the rules, at the end of this file. What depends on all of them follows from it.
 
-use super::catalogue::RuleInfo;
+use super::catalogue::{Group, RuleInfo};
 use super::hold::Hold;
 use super::rule::Policy;
 use super::spelling::{self, PolicyError};
@@ -12,28 +12,6 @@ use crate::time::{Duration, Instant};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// Where a rule comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Group {
-    /// Rules that know nothing of what workers hold.
-    Naive,
-    /// Rules of routers that people deploy, and of published research.
-    Field,
-    /// This project's own.
-    Own,
-}
-
-impl Group {
-    /// As a person writes it; in a list of policies it stands for all rules of the group.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Naive => "naive",
-            Self::Field => "field",
-            Self::Own => "own",
-        }
-    }
-}
 
 macro_rules! rules {
     ($([$group:ident] $rule:ident in $($module:ident)::+;)*) => {

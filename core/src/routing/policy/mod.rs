@@ -19,7 +19,7 @@ mod spelling;
 mod sticky_session;
 mod wait_for_room;
 
-pub use catalogue::{ParameterInfo, RuleInfo};
+pub use catalogue::{Group, ParameterInfo, RuleInfo};
 pub use field::preble_tree::PrefillTime;
 pub use hold::Hold;
 pub use list::*;
