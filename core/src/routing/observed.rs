@@ -28,7 +28,8 @@ pub enum Observed<'a> {
     },
     /// The request ended without an answer.
     Cancelled(RequestId),
-    /// A worker came, or came back after a restart with nothing cached.
+    /// A worker came, or came back after a restart with nothing cached. A rule that is set later hears
+    /// it first of each worker that is there.
     Joined(&'a WorkerInfo),
     /// The worker takes no new requests.
     Draining(WorkerId),
