@@ -1,4 +1,10 @@
 //! The rules of the field, on small fleets worked by hand. Each test names the source that it follows.
 
+mod aibrix_prefix_cache;
 mod bench;
 mod dynamo;
+mod production_stack;
+mod sglang_classic;
+mod smg_cache_aware;
+mod smg_least_load;
+mod vllm_router_kv_aware;

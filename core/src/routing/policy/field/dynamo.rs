@@ -113,8 +113,8 @@ impl Dynamo {
         let block = f64::from(block_size);
         let tokens = u64::from(request.prompt.tokens());
         let ahead = (worker.queued_tokens() - least_queued) as f64 / block;
-        let decay = 1.0
-            / (1.0 + self.overlap_decay * ahead / f64::from(request.prompt.blocks().max(1)));
+        let decay =
+            1.0 / (1.0 + self.overlap_decay * ahead / f64::from(request.prompt.blocks().max(1)));
         let [hbm, host, behind @ ..] = hit.map(f64::from);
         let credit =
             self.overlap * decay * hbm + self.host * host + self.disk * behind.iter().sum::<f64>();
