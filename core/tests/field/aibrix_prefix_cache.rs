@@ -1,6 +1,7 @@
 //! `prefix-cache` of AIBrix: `pkg/plugins/gateway/algorithms/prefix_cache.go` at e3e10f9e.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, info};
+use warmpath_core::event::WorkerInfo;
 use warmpath_core::id::TierId;
 use warmpath_core::routing::policy::{AibrixPrefixCache, PolicyConfig};
 
@@ -32,7 +33,8 @@ fn a_match_is_followed_up_to_a_deviation_above_the_mean() {
 fn matches_are_compared_in_whole_per_cent() {
     let text: String = ('a'..='z').cycle().take(300).collect();
     let chosen = |blocks: usize| {
-        let mut bench = Bench::new(exact("1"), 2);
+        let large = |worker| WorkerInfo { total_blocks: None, ..info(worker) };
+        let mut bench = Bench::of(exact("1"), (0..2).map(large));
         bench.stores(0, TierId::HBM, "z", 0);
         assert_eq!(bench.send("z"), 0);
         bench.stores(0, TierId::HBM, &text[..blocks], 0);

@@ -1,5 +1,6 @@
 //! The rules of the field, on small fleets worked by hand. Each test names the source that it follows.
 
+mod aibrix_preble;
 mod aibrix_prefix_cache;
 mod bench;
 mod dynamo;

@@ -69,7 +69,7 @@ fn kvaware_falls_back_to_the_lowest_qps() {
 #[test]
 fn kvaware_falls_back_to_the_sessions_worker() {
     let mut bench = Bench::new(PolicyConfig::ProductionStackKvaware, 4);
-    let mut homes = |bench: &mut Bench| -> Vec<u32> {
+    let homes = |bench: &mut Bench| -> Vec<u32> {
         (0..40).map(|session| bench.decide_for(Some(session), "ab").worker.0).collect()
     };
     let before = homes(&mut bench);
@@ -121,25 +121,25 @@ fn prefixaware_draws_among_the_longest_matches() {
     assert_eq!(homes.len(), 3, "no match at all: all are equal");
 }
 
-/// w0 holds the whole prompt. Requests under way 1 and 0, mean .5: 1 - (1 - .5) / 1 = .5 against
-/// 0 + .5, and the first of equals wins. (Divided by the mean itself it would be 0 against 1.) Then 2 and
-/// 0, mean 1: 0 against 1.
+/// w0 holds nine of ten blocks. Requests under way 1 and 0, mean .5, beta .8: .9 - .8 x .5 / 1 = .5
+/// against .4 (divided by the mean itself, .1 against .8). 2 and 0, mean 1: .1 against .8. 2 and 1, mean
+/// 1.5: .63 against .27. 3 and 1, mean 2: .5 against .4. 4 and 1, mean 2.5: .42 against .48.
 #[test]
 fn loadaware_weighs_the_cached_part_against_the_relative_load() {
     let sent = |beta| {
         let rule = ProductionStackLoadaware { beta, chunk: 10 };
         let mut bench = Bench::new(rule.into(), 2);
-        bench.stores(0, TierId::HBM, "abcdefghij", 0);
-        (0..5).map(|_| bench.send("abcdefghij")).collect::<Vec<u32>>()
+        bench.stores(0, TierId::HBM, "abcdefghi", 0);
+        (0..6).map(|_| bench.send("abcdefghij")).collect::<Vec<u32>>()
     };
-    // 2 and 1, mean 1.5: 1 - 1/3 against 1/3. 3 and 1, mean 2: .5 against .5.
-    assert_eq!(sent(1.0), [0, 0, 1, 0, 0]);
-    assert_eq!(sent(0.4), [0; 5], "alone with all the load it is at twice the mean: .6 against .4");
+    assert_eq!(sent(0.8), [0, 0, 1, 0, 0, 1]);
+    assert_eq!(sent(1.0)[..2], [0, 1], ".4 against .5");
+    assert_eq!(sent(0.4), [0; 6], "twice the mean with all the load: .5 against .4");
     // Blocks short of a chunk of 256 tokens do not count: the first of equals.
     let mut bench = Bench::new(PolicyConfig::ProductionStackLoadaware, 2);
-    bench.stores(1, TierId::HBM, "abcdefghij", 0);
-    assert_eq!(bench.send("abcdefghij"), 0);
+    bench.stores(1, TierId::HBM, &LONG[..25], 0);
+    assert_eq!(bench.send(LONG), 0);
     let mut bench = Bench::new(PolicyConfig::ProductionStackLoadaware, 2);
-    bench.stores(1, TierId::HBM, LONG, 0);
+    bench.stores(1, TierId::HBM, &LONG[..26], 0);
     assert_eq!(bench.send(LONG), 1);
 }

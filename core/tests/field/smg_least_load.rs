@@ -31,8 +31,6 @@ fn the_wait_is_the_queue_what_was_sent_since_the_poll_and_the_price_of_memory() 
     let sent = |rule: SmgLeastLoad| {
         let mut bench = Bench::new(rule.into(), 2);
         report(&mut bench, 0, 1, 2_000, 0);
-        report(&mut bench, 1, 1, 0, 90);
-        // A request that waits without a count of tokens would be 1,024 of them.
         report(&mut bench, 1, 0, 0, 90);
         bench.at(10.0);
         let mut sent: Vec<u32> = (0..5).map(|_| bench.send(PROMPT)).collect();

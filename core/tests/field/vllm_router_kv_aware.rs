@@ -12,11 +12,12 @@ fn the_most_blocks_win_the_last_of_equals_whatever_the_load() {
     bench.stores(1, TierId::HBM, "ab", 0);
     assert!((0..20).all(|_| bench.send("ab") == 1));
     bench.stores(0, TierId::HOST, "abc", 2);
-    assert_eq!(bench.decide("abcd").overlap, Some([2, 0, 0, 0]), "w1 has pending blocks too");
+    let decision = bench.decide("abcd");
+    assert_eq!((decision.worker.0, decision.overlap), (0, Some([2, 1, 0, 0])), "3 and 2");
     let mut bench = Bench::new(PolicyConfig::VllmRouterKvAware, 3);
     bench.stores(0, TierId::HOST, "abcd", 0);
     bench.stores(1, TierId::HBM, "abc", 0);
-    assert_eq!(bench.send("abcd"), 0, "a tier makes no difference");
+    assert_eq!(bench.send("abcd1"), 0, "a tier makes no difference");
 }
 
 /// Nothing is cached: the fewest requests, the first of equals. The blocks of a request that was sent

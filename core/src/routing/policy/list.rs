@@ -215,6 +215,7 @@ rules! {
     [Field] ProductionStackLoadaware in field::production_stack_loadaware;
     [Field] VllmRouterKvAware in field::vllm_router_kv_aware;
     [Field] AibrixPrefixCache in field::aibrix_prefix_cache;
+    [Field] AibrixPreble in field::aibrix_preble;
     [Own] KvAware in kv_aware;
     [Own] StickySession in sticky_session;
     [Own] WaitForRoom in wait_for_room;

@@ -10,30 +10,41 @@ use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 
-/// When requests were sent to each worker, as far back as the window.
+/// The requests that were sent in the window.
 #[derive(Debug)]
 pub struct LowestQps {
     window: Duration,
-    sent: BTreeMap<WorkerId, VecDeque<Instant>>,
+    /// From the oldest on.
+    sent: VecDeque<(Instant, WorkerId)>,
+    /// How many of them each worker has that ever had a request.
+    counts: BTreeMap<WorkerId, u32>,
 }
 
 impl LowestQps {
     /// Nothing was sent so far.
     pub fn new(window_s: f64) -> Self {
-        Self { window: Duration::from_secs_f64(window_s), sent: BTreeMap::new() }
+        let window = Duration::from_secs_f64(window_s);
+        Self { window, sent: VecDeque::new(), counts: BTreeMap::new() }
     }
 
     /// Learns from what happened.
     pub fn observe(&mut self, now: Instant, what: &Observed<'_>) {
+        while let Some(&(at, worker)) = self.sent.front()
+            && now.since(at) > self.window
+        {
+            self.sent.pop_front();
+            if let Some(count) = self.counts.get_mut(&worker) {
+                *count -= 1;
+            }
+        }
         match *what {
             Observed::Dispatched { decision, .. } => {
-                let times = self.sent.entry(decision.worker).or_default();
-                let old = Self::old(times, self.window, now);
-                times.drain(..old);
-                times.push_back(now);
+                *self.counts.entry(decision.worker).or_default() += 1;
+                self.sent.push_back((now, decision.worker));
             }
             Observed::Joined(info) => {
-                self.sent.remove(&info.worker);
+                self.counts.remove(&info.worker);
+                self.sent.retain(|&(_, worker)| worker != info.worker);
             }
             _ => {}
         }
@@ -41,16 +52,8 @@ impl LowestQps {
 
     /// The worker with the lowest QPS.
     pub fn worker(&self, view: &FleetView<'_>) -> WorkerId {
-        let qps = |id: WorkerId| {
-            let times = self.sent.get(&id)?;
-            Some(times.len() - Self::old(times, self.window, view.now()))
-        };
         // None is less than any number, and among equals the first is the least.
-        let lowest = view.workers().map(|(id, _)| (qps(id), id)).min();
+        let lowest = view.workers().map(|(id, _)| (self.counts.get(&id), id)).min();
         lowest.expect("a view is never empty").1
-    }
-
-    fn old(times: &VecDeque<Instant>, window: Duration, now: Instant) -> usize {
-        times.partition_point(|&at| now.since(at) > window)
     }
 }

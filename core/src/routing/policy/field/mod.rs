@@ -1,9 +1,11 @@
 //! Rules of routers that people deploy, and of published research, each with its authors' defaults.
 
+pub(super) mod aibrix_preble;
 pub(super) mod aibrix_prefix_cache;
 pub(super) mod dynamo;
 mod kv_usage;
 mod lowest_qps;
+mod preble_times;
 pub(super) mod production_stack_kvaware;
 pub(super) mod production_stack_loadaware;
 pub(super) mod production_stack_prefixaware;
