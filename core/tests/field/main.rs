@@ -2,6 +2,7 @@
 
 mod aibrix_preble;
 mod aibrix_prefix_cache;
+mod any_fleet;
 mod bench;
 mod dynamo;
 mod production_stack;
