@@ -46,7 +46,8 @@ type SincePoll = BTreeMap<WorkerId, (u64, u64)>;
 
 impl Policy for SmgLeastLoad {
     const NAME: &'static str = "smg-least-load";
-    const RULE: &'static str = "SMG least_load: the shortest queue in seconds, as polled and as sent since, plus KV usage.";
+    const RULE: &'static str =
+        "SMG least_load: the shortest queue in seconds, polled and sent since, plus KV usage.";
 
     type Memory = SincePoll;
 
