@@ -62,7 +62,7 @@ pub struct FallBack {
 
 impl Policy for ProductionStackKvaware {
     const NAME: &'static str = "production-stack-kvaware";
-    const RULE: &'static str = "production-stack kvaware: the first holder of an almost cached prompt, else the session's.";
+    const RULE: &'static str = "production-stack kvaware: the first holder of nearly all of it, else the session's worker.";
 
     type Memory = FallBack;
 

@@ -49,7 +49,8 @@ pub struct Trie {
 
 impl Policy for ProductionStackPrefixaware {
     const NAME: &'static str = "production-stack-prefixaware";
-    const RULE: &'static str = "production-stack prefixaware: a random worker of those with the longest match sent so far.";
+    const RULE: &'static str =
+        "production-stack prefixaware: a random worker of those with the longest match.";
 
     type Memory = Trie;
 

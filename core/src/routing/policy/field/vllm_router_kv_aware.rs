@@ -33,7 +33,8 @@ parameters! {
 
 impl Policy for VllmRouterKvAware {
     const NAME: &'static str = "vllm-router-kv-aware";
-    const RULE: &'static str = "vLLM router kv_aware: the most cached blocks, whatever the load; else the fewest requests.";
+    const RULE: &'static str =
+        "vLLM router kv_aware: the most cached blocks, whatever the load; else fewest requests.";
 
     type Memory = ();
 
