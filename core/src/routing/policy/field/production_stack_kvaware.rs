@@ -62,7 +62,8 @@ pub struct FallBack {
 
 impl Policy for ProductionStackKvaware {
     const NAME: &'static str = "production-stack-kvaware";
-    const RULE: &'static str = "production-stack kvaware: the first holder of nearly all of it, else the session's worker.";
+    const RULE: &'static str =
+        "production-stack kvaware: the first holder of nearly all of it, else by session or QPS.";
 
     type Memory = FallBack;
 
