@@ -1,5 +1,8 @@
 //! The rules of the field, on small fleets worked by hand. Each test names the source that it follows.
 
+mod aibrix_preble;
+mod aibrix_prefix_cache;
+mod any_fleet;
 mod bench;
 mod chwbl;
 mod dualmap;
@@ -7,4 +10,9 @@ mod dynamo;
 mod lmetric;
 mod lpwl;
 mod preble;
+mod production_stack;
+mod sglang_classic;
 mod smetric;
+mod smg_cache_aware;
+mod smg_least_load;
+mod vllm_router_kv_aware;

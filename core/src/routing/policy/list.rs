@@ -180,6 +180,15 @@ rules! {
     [Naive] PowerOfTwo in naive::power_of_two;
     [Naive] SessionAffinity in naive::session_affinity;
     [Field] Dynamo in field::dynamo;
+    [Field] SglangClassic in field::sglang_classic;
+    [Field] SmgCacheAware in field::smg_cache_aware;
+    [Field] SmgLeastLoad in field::smg_least_load;
+    [Field] ProductionStackKvaware in field::production_stack_kvaware;
+    [Field] ProductionStackPrefixaware in field::production_stack_prefixaware;
+    [Field] ProductionStackLoadaware in field::production_stack_loadaware;
+    [Field] VllmRouterKvAware in field::vllm_router_kv_aware;
+    [Field] AibrixPrefixCache in field::aibrix_prefix_cache;
+    [Field] AibrixPreble in field::aibrix_preble;
     [Field] Chwbl in field::chwbl;
     [Field] DualMap in field::dualmap;
     [Field] LMetric in field::lmetric;

@@ -20,7 +20,6 @@ pub struct Way {
 
 /// The cheapest way of each worker to get the blocks of one prompt: from its own tiers, or from a pool
 /// or a peer that holds more of it.
-#[expect(missing_debug_implementations, reason = "it lives for one decision")]
 pub struct Ways<'a> {
     overlap: &'a Overlap,
     view: &'a FleetView<'a>,
