@@ -42,7 +42,7 @@ parameters! {
         /// Weight of the delay of requests that wait. 0: it does not count.
         delay: f64 = 1.0, 0.0..=100.0, "";
         /// Weight of a second of decoding, against a second before the first token.
-        decode: f64 = 0.2, 0.0..=100.0, "";
+        decode: f64 = 0.35, 0.0..=100.0, "";
         /// Weight of computing again what other sessions lose. 0: it does not count.
         memory: f64 = 2.0, 0.0..=100.0, "";
         /// A session without a request for this time is not expected back.
