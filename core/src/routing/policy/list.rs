@@ -207,6 +207,13 @@ rules! {
     [Naive] PowerOfTwo in naive::power_of_two;
     [Naive] SessionAffinity in naive::session_affinity;
     [Field] Dynamo in field::dynamo;
+    [Field] DynamoTwoTier in field::dynamo_two_tier;
+    [Field] LlmDWeighted in field::llm_d::weighted;
+    [Field] LlmDPrecise in field::llm_d::precise;
+    [Field] LlmDSticky in field::llm_d::sticky;
+    [Field] LlmDNoHitLru in field::llm_d::no_hit_lru;
+    [Field] LlmDTokenLoad in field::llm_d::token_load;
+    [Field] Mooncake in field::mooncake;
     [Own] KvAware in kv_aware;
     [Own] StickySession in sticky_session;
     [Own] WaitForRoom in wait_for_room;
