@@ -282,7 +282,8 @@ impl Router {
             let (has_room, arrived) = (self.queue.has_room_for(request), now.back(waited));
             match hold.judge(waited, request, decision, &view) {
                 Verdict::Hold(until) if has_room => {
-                    let place = Some((request.priority, hold.place(arrived, request, decision, &view)));
+                    let place =
+                        Some((request.priority, hold.place(arrived, request, decision, &view)));
                     self.kept.discard();
                     return Ok(Step::Hold { until, place });
                 }

@@ -41,11 +41,7 @@ pub fn info(worker: u32) -> WorkerInfo {
             ns_per_token: 10_000.0,
             ns_per_pair: 0.0,
         },
-        tiers: vec![TierCost {
-            tier: TierId::HOST,
-            latency_ns: 0.0,
-            load_ns_per_block: 10_000.0,
-        }],
+        tiers: vec![TierCost { tier: TierId::HOST, latency_ns: 0.0, load_ns_per_block: 10_000.0 }],
         pool: None,
         peers: None,
         role: Role::Both,

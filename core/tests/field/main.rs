@@ -2,3 +2,6 @@
 
 mod bench;
 mod dynamo;
+mod dynamo_two_tier;
+mod llm_d;
+mod mooncake;

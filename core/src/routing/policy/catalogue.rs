@@ -1,7 +1,7 @@
 //! What a person is told about the rules: for `list`, for help and for the documentation.
 
-use super::parameter::Parameter;
 use super::list::Group;
+use super::parameter::Parameter;
 use super::rule::Policy;
 
 /// A rule.

@@ -98,7 +98,8 @@ impl Hold {
     ) -> Verdict {
         let worker = view.worker(decision.worker).expect("a decision names a worker");
         if self.slo_s > 0.0 {
-            let predicted = waited + worker.backlog(view.now()) + prefill(worker, request, decision);
+            let predicted =
+                waited + worker.backlog(view.now()) + prefill(worker, request, decision);
             let slo = Duration::from_secs_f64(self.slo_s);
             if predicted > slo {
                 return Verdict::Reject(RejectReason::OverSlo { predicted, slo });

@@ -35,8 +35,7 @@ parameters! {
 
 impl Policy for DynamoTwoTier {
     const NAME: &'static str = "dynamo-two-tier";
-    const RULE: &'static str =
-        "Dynamo 1.6: least loaded when loads are far apart, else the longest hit, else least loaded.";
+    const RULE: &'static str = "Dynamo 1.6: least loaded when loads are far apart, else the longest hit, else least loaded.";
 
     type Memory = ();
 

@@ -39,8 +39,7 @@ parameters! {
 
 impl Policy for LlmDPrecise {
     const NAME: &'static str = "llm-d-precise";
-    const RULE: &'static str =
-        "llm-d: weighted scores for cached blocks by the workers' events, free KV blocks and queue.";
+    const RULE: &'static str = "llm-d: weighted scores for cached blocks by the workers' events, free KV blocks and queue.";
 
     type Memory = ();
 
