@@ -12,8 +12,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The workers that will hold a run, each with its number of requests. A prompt claims all of its
-/// path, so a worker that claims a node claims every node above it.
-type Claims = SmallVec<[(WorkerId, u32); 2]>;
+/// path, so a worker that claims a node claims every node above it. Runs come and go with their
+/// requests, so that claims have room without an allocation.
+type Claims = SmallVec<[(WorkerId, u32); 16]>;
 
 /// The prompts that workers have, each as often as it was added.
 #[derive(Debug, Default)]
