@@ -126,7 +126,7 @@ pub struct WorkerInfo {
     /// The part of a request that the worker does.
     #[serde(default, skip_serializing_if = "Role::is_both")]
     pub role: Role,
-    /// The time to decode, of a worker with [`Role::Decode`]. None: not known.
+    /// The time to decode. None: not known, or the worker only computes prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode: Option<DecodeCost>,
 }
@@ -204,7 +204,8 @@ impl PrefillCost {
     }
 }
 
-/// Estimated times of a decode worker: its steps, and the KV transfer from the prefill worker.
+/// Estimated times of a worker that decodes: its steps, and the KV transfer from a prefill worker,
+/// which is 0 where there is none.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecodeCost {

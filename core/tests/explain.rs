@@ -104,7 +104,9 @@ fn live(seed: u64, policy: PolicyConfig, mut each: impl FnMut(&Explanation, &Dec
         let past = RequestId(draw(4, id + 1));
         let next = match draw(5, 4) {
             0 => Input::FirstToken(past),
-            1 => Input::Finished { id: past, cached_tokens: 0, by_origin: None },
+            1 => {
+                Input::Finished { id: past, cached_tokens: 0, by_origin: None, output_tokens: None }
+            }
             2 => Input::Cancelled(past),
             _ => Input::Tick,
         };

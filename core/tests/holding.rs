@@ -35,7 +35,7 @@ fn request(id: u64, tokens: u32) -> Request {
 }
 
 fn finished(id: u64) -> Input {
-    Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None }
+    Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None, output_tokens: None }
 }
 
 /// What was done, without the parts that a test does not look at.

@@ -166,7 +166,12 @@ fn each_request_ends_once_and_the_queue_keeps_its_limits() {
                     if let Some(id) = soak.pick(rng, State::Sent) {
                         soak.tell(Input::FirstToken(RequestId(id)));
                         let id = RequestId(id);
-                        soak.tell(Input::Finished { id, cached_tokens: 0, by_origin: None });
+                        soak.tell(Input::Finished {
+                            id,
+                            cached_tokens: 0,
+                            by_origin: None,
+                            output_tokens: None,
+                        });
                     }
                 }
                 15 => {

@@ -70,7 +70,12 @@ impl Bench {
     }
 
     fn finish(&mut self, id: u64) {
-        self.tell(&Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
+        self.tell(&Input::Finished {
+            id: RequestId(id),
+            cached_tokens: 0,
+            by_origin: None,
+            output_tokens: None,
+        });
     }
 }
 

@@ -113,7 +113,15 @@ impl Bench {
     }
 
     fn finish(&mut self, now: u64, id: u64) {
-        self.tell(now, Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
+        self.tell(
+            now,
+            Input::Finished {
+                id: RequestId(id),
+                cached_tokens: 0,
+                by_origin: None,
+                output_tokens: None,
+            },
+        );
     }
 
     /// All pending blocks have expired, and nothing is left.
@@ -354,7 +362,12 @@ fn inputs_about_unknown_requests_and_workers_are_ignored() {
     let mut bench = Bench::new(PolicyConfig::KvAware, 1);
     for input in [
         Input::FirstToken(RequestId(9)),
-        Input::Finished { id: RequestId(9), cached_tokens: 3, by_origin: None },
+        Input::Finished {
+            id: RequestId(9),
+            cached_tokens: 3,
+            by_origin: None,
+            output_tokens: None,
+        },
         Input::Cancelled(RequestId(9)),
         Input::Draining(WorkerId(9)),
         Input::Lost(WorkerId(9).into()),

@@ -115,7 +115,12 @@ fn every_rule_gets_a_second_worker_and_replays() {
         for id in 1..=20 {
             bench.tell(Input::PrefillDone(RequestId(id)));
             bench.tell(Input::FirstToken(RequestId(id)));
-            bench.tell(Input::Finished { id: RequestId(id), cached_tokens: 0, by_origin: None });
+            bench.tell(Input::Finished {
+                id: RequestId(id),
+                cached_tokens: 0,
+                by_origin: None,
+                output_tokens: None,
+            });
         }
         let json = |value: &dyn Fn() -> serde_json::Result<String>| value().expect("it has a form");
         let header = json(&|| serde_json::to_string(&Header::new(policy, 0)));
@@ -142,7 +147,12 @@ fn bookings_move_from_the_prefill_worker_to_the_decode_worker() {
     assert_eq!((bench.active(first), bench.active(second), backlog(&bench)), (0, 1, 0));
     bench.tell(Input::FirstToken(RequestId(1)));
     assert_eq!(bench.answering(second), (1, 100));
-    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0, by_origin: None });
+    bench.tell(Input::Finished {
+        id: RequestId(1),
+        cached_tokens: 0,
+        by_origin: None,
+        output_tokens: None,
+    });
     assert_eq!((bench.active(second), bench.answering(second)), (0, (0, 0)));
     bench.end();
 }
@@ -152,7 +162,12 @@ fn a_first_token_ends_a_prefill_that_was_not_reported() {
     let mut bench = Bench::new(PolicyConfig::KvAware, &two_and_two());
     let first = bench.send(1, 100).expect("a decision").worker.0;
     bench.tell(Input::FirstToken(RequestId(1)));
-    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0, by_origin: None });
+    bench.tell(Input::Finished {
+        id: RequestId(1),
+        cached_tokens: 0,
+        by_origin: None,
+        output_tokens: None,
+    });
     assert_eq!(bench.active(first), 0);
     bench.end();
 }
@@ -232,7 +247,12 @@ fn a_lost_prefill_worker_leaves_the_request_to_its_decode_worker() {
     bench.tell(Input::Lost(SourceId::Worker(worker)));
     assert_eq!((bench.active(second), bench.answering(second)), (1, (1, 100)));
     bench.tell(Input::FirstToken(RequestId(1)));
-    bench.tell(Input::Finished { id: RequestId(1), cached_tokens: 0, by_origin: None });
+    bench.tell(Input::Finished {
+        id: RequestId(1),
+        cached_tokens: 0,
+        by_origin: None,
+        output_tokens: None,
+    });
     bench.end();
 }
 

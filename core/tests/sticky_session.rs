@@ -58,7 +58,7 @@ impl Bench {
     fn send(&mut self, session: u64) -> u32 {
         let worker = self.start(Some(session));
         let id = RequestId(self.next);
-        self.tell(Input::Finished { id, cached_tokens: 0, by_origin: None });
+        self.tell(Input::Finished { id, cached_tokens: 0, by_origin: None, output_tokens: None });
         worker
     }
 }

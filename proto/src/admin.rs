@@ -67,6 +67,9 @@ fn candidate_to_wire(candidate: &Candidate) -> v1::Candidate {
             queue_s: terms.queue.as_secs_f64(),
             prefill_s: terms.prefill.as_secs_f64(),
             load_s: terms.load.as_secs_f64(),
+            room_s: terms.room.as_secs_f64(),
+            answer_s: terms.answer.as_secs_f64(),
+            others_s: terms.others.as_secs_f64(),
             total_s: terms.total().as_secs_f64(),
         }),
         pull: candidate

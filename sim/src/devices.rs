@@ -123,7 +123,7 @@ impl Devices {
         for output in self.outputs.drain(..) {
             match output {
                 Output::FirstToken { id, at } => self.recorder.first_token(at, id),
-                Output::Finished { id, at, cached_tokens, hit } => {
+                Output::Finished { id, at, cached_tokens, hit, .. } => {
                     let by_tier = hit.map(|blocks| blocks * block_size);
                     let found = Cached { tokens: cached_tokens, by_tier };
                     self.recorder.finished(at, id, worker, found);

@@ -320,12 +320,20 @@ mod tests {
             // Two tokens in one second, none in the next one, two in the two seconds after it.
             metrics.progress(id, at(2), 3);
             metrics.progress(id, at(3), 3);
-            metrics.output(&Output::Finished { id, at: at(4), cached_tokens: 0, hit: [0; 6] });
+            let (hit, output_tokens) = ([0; 6], 1);
+            metrics.output(&Output::Finished {
+                id,
+                at: at(4),
+                cached_tokens: 0,
+                hit,
+                output_tokens,
+            });
             // An answer with one token has no time per token.
             let short = RequestId(2);
             metrics.submitted(short, at(4), 10, 1);
             metrics.output(&Output::FirstToken { id: short, at: at(5) });
             metrics.output(&Output::Finished {
+                output_tokens,
                 id: short,
                 at: at(5),
                 cached_tokens: 0,

@@ -172,7 +172,7 @@ impl Deciding {
 
     /// A request ends.
     pub fn finish(&mut self, id: RequestId) {
-        self.apply(&Input::Finished { id, cached_tokens: 0, by_origin: None });
+        self.apply(&Input::Finished { id, cached_tokens: 0, by_origin: None, output_tokens: None });
     }
 
     /// What else happens before the next one arrives.

@@ -171,9 +171,10 @@ impl Engine {
         }
     }
 
-    /// A decode worker's costs, for a router; None for other roles.
+    /// What decoding costs, for a router; None for a worker that only computes prompts.
     pub(super) fn decode_cost(&self) -> Option<DecodeCost> {
-        let link = self.kv_transfers.link.filter(|_| self.kv_transfers.role == Role::Decode)?;
-        Some(self.profile.decode_cost(&link))
+        let role = self.kv_transfers.role;
+        let link = self.kv_transfers.link.as_ref().filter(|_| role == Role::Decode);
+        (role != Role::Prefill).then(|| self.profile.decode_cost(link))
     }
 }

@@ -36,6 +36,8 @@ pub enum Output {
         cached_tokens: u32,
         /// Cached blocks at its first admission, by origin.
         hit: Hit,
+        /// The length of the answer.
+        output_tokens: u32,
     },
     /// A prompt is computed whose answer a decode worker makes. This worker holds its KV from now
     /// on.

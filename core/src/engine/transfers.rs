@@ -148,7 +148,8 @@ impl Profile {
     }
 
     /// The costs for a router's estimates. Exact for one sequence and for a full batch.
-    pub fn decode_cost(&self, link: &KvTransferLink) -> DecodeCost {
+    /// `link`: that of the KV transfers from prefill workers; None: there are none.
+    pub fn decode_cost(&self, link: Option<&KvTransferLink>) -> DecodeCost {
         let step = |seqs: u32| {
             let mut shape = StepShape::default();
             (0..seqs).for_each(|_| shape.add_decode(0, 0));
@@ -160,8 +161,9 @@ impl Profile {
             step_ns: one,
             ns_per_seq: more,
             ns_per_context_token: self.step.growth_ns(1, 0, 0.0),
-            kv_transfer_latency_ns: link.latency_us * 1e3,
-            kv_transfer_ns_per_token: self.kv_bytes_per_token as f64 / link.gb_s,
+            kv_transfer_latency_ns: link.map_or(0.0, |link| link.latency_us * 1e3),
+            kv_transfer_ns_per_token: link
+                .map_or(0.0, |link| self.kv_bytes_per_token as f64 / link.gb_s),
         }
     }
 }

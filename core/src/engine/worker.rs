@@ -370,7 +370,8 @@ impl Engine {
                 }
                 if !seq.cancelled {
                     let (id, cached_tokens) = (seq.work.request.id, seq.cached_tokens);
-                    out.push(Output::Finished { id, at, cached_tokens, hit: seq.hit });
+                    let (hit, output_tokens) = (seq.hit, seq.generated);
+                    out.push(Output::Finished { id, at, cached_tokens, hit, output_tokens });
                 }
                 self.remove(key);
             } else {

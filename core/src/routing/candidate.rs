@@ -4,21 +4,28 @@ use crate::id::{MAX_TIERS, WorkerId};
 use crate::routing::decision::Pull;
 use crate::time::Duration;
 
-/// The expected time to the first token, in its parts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a request is expected to cost on a worker, in seconds. The first four are the time to its first
+/// token; not every rule weighs the others.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Terms {
     /// Prefill work that is booked on the worker and not yet done.
     pub queue: Duration,
     /// Computing what the worker does not hold.
     pub prefill: Duration,
-    /// Fetching what it holds behind HBM.
+    /// Fetching what it holds behind HBM, as far as that outlasts the waits.
     pub load: Duration,
+    /// The step under way, and the wait for a seat and for room in HBM.
+    pub room: Duration,
+    /// Decoding the answer, as the rule weighs it.
+    pub answer: Duration,
+    /// Delay that other requests have from it, as the rule weighs it.
+    pub others: Duration,
 }
 
 impl Terms {
     /// Their sum.
     pub fn total(&self) -> Duration {
-        self.queue + (self.prefill + self.load)
+        self.queue + self.prefill + self.load + self.room + self.answer + self.others
     }
 }
 

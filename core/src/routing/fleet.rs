@@ -99,6 +99,11 @@ impl WorkerState {
         self.queued_tokens
     }
 
+    /// Requests booked whose prompts are not yet computed.
+    pub fn queued_requests(&self) -> u32 {
+        self.prefills.len() as u32
+    }
+
     /// Prompt tokens of the requests dispatched and not ended.
     pub const fn booked_tokens(&self) -> u64 {
         self.booked_tokens

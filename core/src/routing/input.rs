@@ -29,6 +29,9 @@ pub enum Input {
         /// pull are what the router believed; this is what the engine did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by_origin: Option<[u32; ORIGINS]>,
+        /// The length of the answer, where it was counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output_tokens: Option<u32>,
     },
     /// The request ended without an answer: the client went away or its worker failed.
     Cancelled(RequestId),
@@ -85,10 +88,11 @@ impl Input {
             Self::Arrived(request) => Observed::Arrived(request),
             Self::PrefillDone(id) => Observed::PrefillDone(*id),
             Self::FirstToken(id) => Observed::FirstToken(*id),
-            Self::Finished { id, cached_tokens, by_origin } => Observed::Finished {
+            Self::Finished { id, cached_tokens, by_origin, output_tokens } => Observed::Finished {
                 id: *id,
                 cached_tokens: *cached_tokens,
                 by_origin: by_origin.as_ref(),
+                output_tokens: *output_tokens,
             },
             Self::Cancelled(id) => Observed::Cancelled(*id),
             Self::Joined(info) => Observed::Joined(info),

@@ -23,10 +23,13 @@ pub enum Observed<'a> {
         cached_tokens: u32,
         /// The same by where the worker had them from, if it says so.
         by_origin: Option<&'a [u32; ORIGINS]>,
+        /// The length of the answer, where it was counted.
+        output_tokens: Option<u32>,
     },
     /// The request ended without an answer.
     Cancelled(RequestId),
-    /// A worker came, or came back after a restart with nothing cached.
+    /// A worker came, or came back after a restart with nothing cached. A rule that is set later hears
+    /// it first of each worker that is there.
     Joined(&'a WorkerInfo),
     /// The worker takes no new requests.
     Draining(WorkerId),

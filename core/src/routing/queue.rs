@@ -144,7 +144,8 @@ impl Queue {
     }
 
     /// Puts a request behind those with a smaller or an equal place. `place`: the priority, and what
-    /// late binding orders by; None: the request stands in the order of arrival. The answer is when the rule is asked again at the latest.
+    /// late binding orders by; None: the request stands in the order of arrival. The answer is when the
+    /// rule is asked again at the latest.
     pub(super) fn push(
         &mut self,
         now: Instant,

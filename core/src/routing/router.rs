@@ -7,7 +7,7 @@ use super::fleet::Fleet;
 use super::index::Overlap;
 use super::input::{Action, Input};
 use super::observed::Observed;
-use super::policy::hold::Verdict;
+use super::policy::hold::{Verdict, in_order};
 use super::policy::{Hold, PolicyConfig, RunningRule};
 use super::queue::{Held, Queue, QueueLimits};
 use super::view::{FleetView, Lookup};
@@ -110,8 +110,8 @@ impl Router {
     /// are held may be decided about at any input. It is asked at most once for each decision, and only
     /// if the rule wants to know.
     ///
-    /// What is decided about held requests comes in the order of their arrival. At an arrival, held
-    /// requests that are due come before the new one.
+    /// What is decided about held requests comes in the order of the queue: of their arrival, or of late
+    /// binding. At an arrival, held requests that are due come before the new one.
     pub fn apply(
         &mut self,
         now: Instant,
@@ -161,9 +161,11 @@ impl Router {
         if let Choice::Send(decision) = &mut choice {
             let verdict = |hold: Hold| hold.judge(Duration::ZERO, request, decision, &view);
             match self.policy.hold().map(verdict) {
-                Some(Verdict::Hold(until)) => choice = Choice::Hold { until },
+                Some(Verdict::Hold(until)) if self.queue.has_room_for(request) => {
+                    choice = Choice::Hold { until };
+                }
                 Some(Verdict::Reject(reason)) => return Err(reason),
-                Some(Verdict::Send) | None => {
+                Some(Verdict::Send | Verdict::Hold(_)) | None => {
                     decode::complete(decision, request, &view, &eligible.decode);
                 }
             }
@@ -194,6 +196,9 @@ impl Router {
             Input::SetPolicy(policy) => {
                 self.policy = *policy;
                 self.rule = RunningRule::new(*policy);
+                for (_, worker) in self.fleet.workers() {
+                    self.rule.observe(now, &Observed::Joined(&worker.info));
+                }
                 self.fleet.set_poll(policy.poll());
             }
             Input::Arrived(_) | Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
@@ -240,13 +245,17 @@ impl Router {
         if held.is_past_deadline(now) {
             return Err(RejectReason::DeadlinePassed { waited });
         }
-        self.choose(now, waited, &held.request, lookup)
+        // It has its room in the queue, which is away just now.
+        self.choose(now, waited, &held.request, true, lookup)
     }
 
     fn arrive(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
         let id = request.id;
         let choice = match self.check_id(id) {
-            Ok(()) => self.choose(now, Duration::ZERO, request, lookup),
+            Ok(()) => {
+                let may_wait = self.queue.has_room_for(request);
+                self.choose(now, Duration::ZERO, request, may_wait, lookup)
+            }
             Err(reason) => Err(reason),
         };
         let held = match choice {
@@ -266,6 +275,7 @@ impl Router {
         now: Instant,
         waited: Duration,
         request: &Request,
+        may_wait: bool,
         lookup: Lookup<'_>,
     ) -> Result<Step, RejectReason> {
         self.eligible.find(&self.fleet, request)?;
@@ -275,13 +285,16 @@ impl Router {
             Choice::Send(decision) => decision,
             &mut Choice::Hold { until } => {
                 self.kept.discard();
-                return Ok(Step::Hold { until, place: None });
+                // Without a decision there is nothing else to order by.
+                let place =
+                    self.policy.hold().map(|_| (request.priority, in_order(now.back(waited))));
+                return Ok(Step::Hold { until, place });
             }
         };
         if let Some(hold) = self.policy.hold() {
-            let (has_room, arrived) = (self.queue.has_room_for(request), now.back(waited));
+            let arrived = now.back(waited);
             match hold.judge(waited, request, decision, &view) {
-                Verdict::Hold(until) if has_room => {
+                Verdict::Hold(until) if may_wait => {
                     let place =
                         Some((request.priority, hold.place(arrived, request, decision, &view)));
                     self.kept.discard();

@@ -39,6 +39,11 @@ impl<'a> FleetView<'a> {
         self.eligible.iter().map(state)
     }
 
+    /// Whether a worker may serve the request.
+    pub fn may_serve(&self, id: WorkerId) -> bool {
+        self.eligible.binary_search(&id).is_ok()
+    }
+
     /// What a worker last reported of its load, as of the rule's last poll, and how long ago the
     /// report came. None: no report since it joined, or it is not in the fleet.
     pub fn load(&self, id: WorkerId) -> Option<(&'a LoadReport, Duration)> {

@@ -144,7 +144,7 @@ impl Bench {
     /// The answer of a request is complete.
     pub fn finish(&mut self, id: u64) {
         let id = RequestId(id);
-        self.tell(&Input::Finished { id, cached_tokens: 0, by_origin: None });
+        self.tell(&Input::Finished { id, cached_tokens: 0, by_origin: None, output_tokens: None });
     }
 
     /// A worker reports its load.

@@ -1,6 +1,6 @@
 //! Why a request went where it did, as a page: the decision, the candidates, the margin.
 
-use warmpath_proto::v1::{Candidate, ExplainResponse, Pull};
+use warmpath_proto::v1::{Candidate, ExplainResponse, Pull, Terms};
 use warmpath_sheet::{Column, Format, Page, Sheet, Value};
 
 /// What decides between candidates that cost the same.
@@ -24,20 +24,35 @@ pub fn explanation(answer: &ExplainResponse) -> Page {
 
 /// The table of candidates without rows, with every column that it can have.
 pub fn candidates_blank() -> Sheet {
-    Sheet::new("Explanation: a row for each candidate", columns(true))
+    Sheet::new(
+        "Explanation: a row for each candidate",
+        columns(Shown { fetches: true, more_terms: true }),
+    )
 }
 
-/// A column for fetches stands only where some candidate would fetch.
+/// Which columns stand only where some candidate has something in them.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// Blocks that are fetched.
+    fetches: bool,
+    /// Terms that only some rules weigh.
+    more_terms: bool,
+}
+
 fn candidates(candidates: &[Candidate]) -> Sheet {
-    let fetches = candidates.iter().any(|candidate| candidate.pull.is_some());
-    let mut sheet = Sheet::new("", columns(fetches));
+    let weighs = |terms: &Terms| [terms.room_s, terms.answer_s, terms.others_s] != [0.0; 3];
+    let shown = Shown {
+        fetches: candidates.iter().any(|candidate| candidate.pull.is_some()),
+        more_terms: candidates.iter().any(|c| c.terms.as_ref().is_some_and(weighs)),
+    };
+    let mut sheet = Sheet::new("", columns(shown));
     for candidate in candidates {
-        sheet.push(row(candidate, fetches));
+        sheet.push(row(candidate, shown));
     }
     sheet
 }
 
-fn columns(fetches: bool) -> Vec<Column> {
+fn columns(shown: Shown) -> Vec<Column> {
     let seconds = |key: &'static str, heading: &'static str, meaning: &'static str| {
         Column::number(key, heading, "s", meaning).format(Format::digits(6))
     };
@@ -50,7 +65,20 @@ fn columns(fetches: bool) -> Vec<Column> {
         ),
         seconds("prefill_s", "prefill s", "Time to compute what the worker does not hold."),
         seconds("load_s", "load s", "Time to fetch what lies behind HBM, in a pool or on a peer."),
-        seconds("total_s", "total s", "The expected time to first token: the sum of the three."),
+    ];
+    if shown.more_terms {
+        columns.extend([
+            seconds(
+                "room_s",
+                "room s",
+                "The step under way, and the wait for a seat and for room in HBM.",
+            ),
+            seconds("answer_s", "answer s", "Time to decode the answer, as the rule weighs it."),
+            seconds("others_s", "others s", "Delay of other requests, as the rule weighs it."),
+        ]);
+    }
+    columns.extend([
+        seconds("total_s", "total s", "What the rule compares: the sum of the terms before."),
         Column::number(
             "active",
             "active",
@@ -58,27 +86,31 @@ fn columns(fetches: bool) -> Vec<Column> {
             "Requests under way on the worker before this one.",
         ),
         Column::text("overlap", "overlap", "Blocks of the prompt that the worker holds, by tier."),
-    ];
+    ]);
     let pull =
         "Blocks of the prompt that the worker would fetch, and the peer or pool that has them.";
-    columns.extend(fetches.then(|| Column::text("pull", "pull", pull)));
+    columns.extend(shown.fetches.then(|| Column::text("pull", "pull", pull)));
     columns
 }
 
-fn row(candidate: &Candidate, fetches: bool) -> Vec<Value> {
+fn row(candidate: &Candidate, shown: Shown) -> Vec<Value> {
     let terms = candidate.terms.as_ref();
     let pull = |pull: &Pull| format!("{} of {}", pull.blocks, pull.from);
-    let pull = fetches.then(|| Value::from(candidate.pull.as_ref().map(pull)));
-    let cells = [
-        format!("w{}", candidate.number).into(),
-        terms.map(|terms| terms.queue_s).into(),
-        terms.map(|terms| terms.prefill_s).into(),
-        terms.map(|terms| terms.load_s).into(),
-        terms.map(|terms| terms.total_s).into(),
-        candidate.active_requests.into(),
-        overlap(&candidate.overlap_by_tier).into(),
-    ];
-    cells.into_iter().chain(pull).collect()
+    let pull = shown.fetches.then(|| Value::from(candidate.pull.as_ref().map(pull)));
+    let mut cells = vec![format!("w{}", candidate.number).into()];
+    let mut seconds = |of: fn(&Terms) -> f64| cells.push(terms.map(of).into());
+    seconds(|terms| terms.queue_s);
+    seconds(|terms| terms.prefill_s);
+    seconds(|terms| terms.load_s);
+    if shown.more_terms {
+        seconds(|terms| terms.room_s);
+        seconds(|terms| terms.answer_s);
+        seconds(|terms| terms.others_s);
+    }
+    seconds(|terms| terms.total_s);
+    cells.extend([candidate.active_requests.into(), overlap(&candidate.overlap_by_tier).into()]);
+    cells.extend(pull);
+    cells
 }
 
 /// Blocks by tier: "40 hbm + 3 tier1". None where the policy did not look.
@@ -109,14 +141,14 @@ fn decode(answer: &ExplainResponse) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use warmpath_proto::v1::Terms;
     use warmpath_sheet::render;
 
     fn answer() -> ExplainResponse {
         let candidate =
             |number, active_requests, overlap: [u32; 4], [queue_s, prefill_s, load_s]: [f64; 3]| {
                 let total_s = queue_s + prefill_s + load_s;
-                let terms = Some(Terms { queue_s, prefill_s, load_s, total_s });
+                let terms =
+                    Some(Terms { queue_s, prefill_s, load_s, total_s, ..Default::default() });
                 Candidate {
                     number,
                     active_requests,

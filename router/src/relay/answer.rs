@@ -45,7 +45,7 @@ impl Answer {
         }
         self.tokens = self.tokens.saturating_add(part.tokens);
         if let Some(end) = part.end {
-            self.flight.ended(end, self.block_size);
+            self.flight.ended(end, self.tokens, self.block_size);
         }
     }
 }

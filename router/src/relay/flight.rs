@@ -216,8 +216,8 @@ impl Flight {
         RequestError::DeadlinePassed { tokens }
     }
 
-    /// The worker ended the answer.
-    pub fn ended(&mut self, end: AnswerEnd, block_size: u32) {
+    /// The worker ended the answer, which had `tokens` tokens.
+    pub fn ended(&mut self, end: AnswerEnd, tokens: u32, block_size: u32) {
         let AnswerEnd::Finished { cached_tokens, by_origin, kv_came } = end else {
             self.end(Outcome::Aborted);
             self.state.router.tell(Input::Cancelled(self.id));
@@ -231,11 +231,12 @@ impl Flight {
             // The hit is the prefill worker's, as was the prediction.
             let found_by = &self.computed.as_ref().unwrap_or(&link).name;
             metrics::hit(found_by, cached_tokens / block_size);
-            if let Some(tokens) = by_origin {
-                metrics::pulled(found_by, &tokens.map(|tokens| tokens / block_size));
+            if let Some(found) = by_origin {
+                metrics::pulled(found_by, &found.map(|tokens| tokens / block_size));
             }
         }
-        self.state.router.tell(Input::Finished { id: self.id, cached_tokens, by_origin });
+        let (id, output_tokens) = (self.id, Some(tokens));
+        self.state.router.tell(Input::Finished { id, cached_tokens, by_origin, output_tokens });
     }
 
     /// No client waits any more: the worker is told, and the booking ends.

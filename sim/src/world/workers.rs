@@ -24,7 +24,7 @@ impl World<'_> {
                     self.recorder.first_token(heard + self.hop, id);
                     self.post(heard, Message::Router(Input::FirstToken(id)));
                 }
-                Output::Finished { id, at, cached_tokens, hit } => {
+                Output::Finished { id, at, cached_tokens, hit, output_tokens } => {
                     let heard = at + self.hop;
                     let ended = heard + self.hop;
                     let block_size = self.engines[i as usize].profile().block_size;
@@ -32,7 +32,9 @@ impl World<'_> {
                     let found = self.found(id, Cached { tokens: cached_tokens, by_tier });
                     self.recorder.finished(ended, id, worker, found);
                     let (cached_tokens, by_origin) = (found.tokens, Some(found.by_tier));
-                    let input = Input::Finished { id, cached_tokens, by_origin };
+                    // What a router on the wire counts while it passes the answer on.
+                    let output_tokens = Some(output_tokens);
+                    let input = Input::Finished { id, cached_tokens, by_origin, output_tokens };
                     self.post(heard, Message::Router(input));
                     self.post(ended, Message::Ended(id));
                 }

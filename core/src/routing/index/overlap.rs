@@ -69,6 +69,16 @@ impl Overlap {
         by_tier
     }
 
+    /// Adds HBM blocks that count as stored until `source` has at least `blocks` in all: for what is
+    /// believed and not announced.
+    pub fn raise_stored(&mut self, source: SourceId, blocks: u32) {
+        let pending = self.get(source).map_or(0, |entry| entry.pending);
+        self.raise(source, blocks);
+        if let Ok(i) = self.entries.binary_search_by_key(&source, |entry| entry.source) {
+            self.entries[i].pending = pending;
+        }
+    }
+
     /// Adds pending HBM blocks until `source` has at least `blocks` in all.
     pub fn raise(&mut self, source: SourceId, blocks: u32) {
         match self.entries.binary_search_by_key(&source, |entry| entry.source) {

@@ -1,8 +1,29 @@
 //! What a person is told about the rules: for `list`, for help and for the documentation.
 
-use super::list::Group;
 use super::parameter::Parameter;
 use super::rule::Policy;
+
+/// Where a rule comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// Rules that know nothing of what workers hold.
+    Naive,
+    /// Rules of routers that people deploy, and of published research.
+    Field,
+    /// This project's own.
+    Own,
+}
+
+impl Group {
+    /// As a person writes it; in a list of policies it stands for all rules of the group.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::Field => "field",
+            Self::Own => "own",
+        }
+    }
+}
 
 /// A rule.
 #[derive(Clone, PartialEq, Eq, Debug)]

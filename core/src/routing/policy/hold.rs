@@ -81,6 +81,16 @@ impl Hold {
     /// The name in a spelling.
     pub const NAME: &'static str = "hold";
 
+    /// Reads the part of a spelling after the `+`; `given` is all of it.
+    pub(super) fn read(given: &str, part: &str) -> Result<Self, PolicyError> {
+        let (name, parameters) = spelling::split(part)?;
+        if name != Self::NAME {
+            let (given, part) = (given.trim().to_owned(), name.to_owned());
+            return Err(PolicyError::UnknownPart { given, part });
+        }
+        Self::with(parameters)
+    }
+
     /// With these parameters; the others have their defaults.
     pub fn with(
         parameters: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
@@ -144,19 +154,23 @@ impl Hold {
         view: &FleetView<'_>,
     ) -> i64 {
         let worker = view.worker(decision.worker).expect("a decision names a worker");
-        let nanos = |at: Instant| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
         match self.order {
-            Order::Fcfs => nanos(arrived),
-            Order::Lcfs => -nanos(arrived),
+            Order::Fcfs => in_order(arrived),
+            Order::Lcfs => -in_order(arrived),
             Order::Hit => -i64::from(decision.covered()),
             Order::Wspt => i64::from(new_tokens(worker, request, decision)),
-            Order::Deadline => request.deadline.map_or(i64::MAX, nanos),
+            Order::Deadline => request.deadline.map_or(i64::MAX, in_order),
             Order::Aged => {
                 let work = prefill(worker, request, decision).as_nanos() as f64;
-                nanos(arrived + Duration::from_nanos_f64(work * self.aging))
+                in_order(arrived + Duration::from_nanos_f64(work * self.aging))
             }
         }
     }
+}
+
+/// An instant as a place in the queue.
+pub(in crate::routing) fn in_order(at: Instant) -> i64 {
+    i64::try_from(at.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn new_tokens(worker: &WorkerState, request: &Request, decision: &Decision) -> u32 {

@@ -1,6 +1,6 @@
 //! The list of the rules, at the end of this file. What depends on all of them follows from it.
 
-use super::catalogue::RuleInfo;
+use super::catalogue::{Group, RuleInfo};
 use super::hold::Hold;
 use super::rule::Policy;
 use super::spelling::{self, PolicyError};
@@ -12,28 +12,6 @@ use crate::time::{Duration, Instant};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// Where a rule comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Group {
-    /// Rules that know nothing of what workers hold.
-    Naive,
-    /// Rules of routers that people deploy, and of published research.
-    Field,
-    /// This project's own.
-    Own,
-}
-
-impl Group {
-    /// As a person writes it; in a list of policies it stands for all rules of the group.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Naive => "naive",
-            Self::Field => "field",
-            Self::Own => "own",
-        }
-    }
-}
 
 macro_rules! rules {
     ($([$group:ident] $rule:ident in $($module:ident)::+;)*) => {
@@ -166,12 +144,7 @@ impl FromStr for PolicyConfig {
         let (name, parameters) = spelling::split(rule)?;
         let policy = Self::with(name, parameters)?;
         let Some(part) = part else { return Ok(policy) };
-        let (name, parameters) = spelling::split(part)?;
-        if name != Hold::NAME {
-            let (given, part) = (given.trim().to_owned(), name.to_owned());
-            return Err(PolicyError::UnknownPart { given, part });
-        }
-        Ok(policy.with_hold(Some(Hold::with(parameters)?)))
+        Ok(policy.with_hold(Some(Hold::read(given, part)?)))
     }
 }
 
@@ -214,6 +187,22 @@ rules! {
     [Field] LlmDNoHitLru in field::llm_d::no_hit_lru;
     [Field] LlmDTokenLoad in field::llm_d::token_load;
     [Field] Mooncake in field::mooncake;
+    [Field] SglangClassic in field::sglang_classic;
+    [Field] SmgCacheAware in field::smg_cache_aware;
+    [Field] SmgLeastLoad in field::smg_least_load;
+    [Field] ProductionStackKvaware in field::production_stack_kvaware;
+    [Field] ProductionStackPrefixaware in field::production_stack_prefixaware;
+    [Field] ProductionStackLoadaware in field::production_stack_loadaware;
+    [Field] VllmRouterKvAware in field::vllm_router_kv_aware;
+    [Field] AibrixPrefixCache in field::aibrix_prefix_cache;
+    [Field] AibrixPreble in field::aibrix_preble;
+    [Field] Chwbl in field::chwbl;
+    [Field] DualMap in field::dualmap;
+    [Field] LMetric in field::lmetric;
+    [Field] Lpwl in field::lpwl;
+    [Field] Preble in field::preble;
+    [Field] SMetric in field::smetric;
+    [Own] Warmpath in warmpath;
     [Own] KvAware in kv_aware;
     [Own] StickySession in sticky_session;
     [Own] WaitForRoom in wait_for_room;

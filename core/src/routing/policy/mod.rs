@@ -18,10 +18,13 @@ pub mod rule;
 mod spelling;
 mod sticky_session;
 mod wait_for_room;
+mod warmpath;
 
-pub use catalogue::{ParameterInfo, RuleInfo};
+pub use catalogue::{Group, ParameterInfo, RuleInfo};
+pub use field::preble_tree::PrefillTime;
 pub use hold::Hold;
 pub use list::*;
 pub use named::{NamedPolicy, check_labels, parse_policies};
+pub use parts::predicted::Index;
 pub use rule::Policy;
 pub use spelling::PolicyError;

@@ -1,5 +1,6 @@
 //! Rules with labels, so that one rule can stand in a comparison twice with other parameters.
 
+use super::hold::Hold;
 use super::list::PolicyConfig;
 use super::spelling::{self, PolicyError};
 use serde::{Deserialize, Serialize};
@@ -34,8 +35,8 @@ impl From<PolicyConfig> for NamedPolicy {
 }
 
 /// Reads a list of rules, separated by commas: `a,b(x=1,y=2),c+hold`. Commas inside parentheses
-/// separate parameters. `naive`, `field`, `own` and `all` stand for all rules of a group. Each rule is labelled with its canonical spelling; [`check_labels`] says if one
-/// is used twice.
+/// separate parameters. `naive`, `field`, `own` and `all` stand for all rules of a group. Each rule is
+/// labelled with its canonical spelling; [`check_labels`] says if one is used twice.
 pub fn parse_policies(list: &str) -> Result<Vec<NamedPolicy>, PolicyError> {
     let mut depth = 0u32;
     let outside = |c: char| {
@@ -63,16 +64,11 @@ fn of_group(given: &str) -> Result<Option<Vec<NamedPolicy>>, PolicyError> {
     let name = name.trim();
     let is_in = |policy: &PolicyConfig| name == "all" || policy.group().name() == name;
     let group = PolicyConfig::ALL.iter().copied().filter(is_in);
-    let hold = match part {
-        Some(_) if group.clone().next().is_some() => {
-            // Spelled after any rule, it is the same.
-            let first = PolicyConfig::ALL[0].name();
-            format!("{first}+{}", part.unwrap_or_default()).parse::<PolicyConfig>()?.hold()
-        }
-        _ => None,
-    };
-    let policies: Vec<_> = group.map(|policy| policy.with_hold(hold).into()).collect();
-    Ok((!policies.is_empty()).then_some(policies))
+    if group.clone().next().is_none() {
+        return Ok(None);
+    }
+    let hold = part.map(|part| Hold::read(given, part)).transpose()?;
+    Ok(Some(group.map(|policy| policy.with_hold(hold).into()).collect()))
 }
 
 /// Whether the labels tell the policies apart.

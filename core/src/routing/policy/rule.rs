@@ -18,7 +18,8 @@ pub trait Policy: Parameters {
     /// What it decides by, in a sentence.
     const RULE: &'static str;
 
-    /// What the rule remembers between requests. It is empty when the rule is set.
+    /// What the rule remembers between requests. It is empty when the rule is set; then the rule hears
+    /// that the workers joined which are there already.
     type Memory: fmt::Debug;
 
     /// An empty memory.

@@ -23,11 +23,6 @@ impl<T> InFlight<T> {
     }
 
     /// A request under way.
-    pub fn get(&self, id: RequestId) -> Option<&(WorkerId, T)> {
-        self.of.get(&id)
-    }
-
-    /// A request under way.
     pub fn get_mut(&mut self, id: RequestId) -> Option<&mut (WorkerId, T)> {
         self.of.get_mut(&id)
     }

@@ -3,6 +3,7 @@
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::rng::hash_words;
+use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
 
 /// Finds the worker with the least cost. Among equals, a random one.
@@ -42,4 +43,16 @@ pub fn lot(view: &FleetView<'_>, request: &Request, worker: WorkerId) -> u64 {
 pub fn unit(view: &FleetView<'_>, request: &Request, which: u64) -> f64 {
     let bits = hash_words(&[view.seed(), request.id.0, 0x0075_6e69_7400, which]);
     (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+/// The workers, each with its place in a round that begins one worker later with each request sent.
+/// Among equals, the worker with the least place is the next in turn.
+pub fn in_turn<'a>(
+    view: &FleetView<'a>,
+) -> impl Iterator<Item = (usize, WorkerId, &'a WorkerState)> {
+    let count = view.workers().len();
+    let start = (view.ordinal() % count.max(1) as u64) as usize;
+    view.workers()
+        .enumerate()
+        .map(move |(i, (id, worker))| ((i + count - start) % count, id, worker))
 }

@@ -103,7 +103,8 @@ impl Predicted {
         }
     }
 
-    /// What each worker holds of a request's prompt: by the fleet's events, or as believed here.
+    /// What each worker holds of a request's prompt: by the fleet's events, or as believed here. What
+    /// is believed counts as stored.
     pub fn overlap<'a>(
         &'a self,
         index: Index,
@@ -137,7 +138,7 @@ impl Predicted {
                 let is_fresh = self.how.ttl.is_none_or(|ttl| now.since(at) < ttl);
                 let so_far = out.get(worker.into()).map_or(0, |entry| entry.blocks());
                 if is_fresh && so_far == i * step {
-                    out.raise(worker.into(), (i + 1) * step);
+                    out.raise_stored(worker.into(), (i + 1) * step);
                     goes_on = true;
                 }
             }

@@ -22,6 +22,7 @@ use crate::id::WorkerId;
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::fleet::WorkerState;
+use crate::routing::policy::field::kv_usage::kv_usage;
 use crate::routing::policy::parts::{Least, lot};
 use crate::routing::view::FleetView;
 
@@ -85,7 +86,7 @@ impl Profile {
             let waiting = waiting(id, view);
             let tokens = worker.queued_tokens() + matches.new_tokens(request, &worker.info);
             let sum = self.queue * range.queue_score(waiting)
-                + self.kv * kv_score(id, worker, view)
+                + self.kv * (1.0 - kv_usage(view, id).unwrap_or(0.0))
                 + self.prefix * self.prefix_score(id, matches)
                 + self.load_aware * self.load_aware_score(waiting)
                 + self.token_load * self.token_load_score(tokens)
@@ -179,14 +180,4 @@ impl Range {
 
 fn waiting(id: WorkerId, view: &FleetView<'_>) -> u32 {
     view.load(id).map_or(0, |(load, _)| load.waiting)
-}
-
-fn kv_score(id: WorkerId, worker: &WorkerState, view: &FleetView<'_>) -> f64 {
-    let blocks = worker.info.total_blocks.unwrap_or(0);
-    match view.load(id) {
-        Some((load, _)) if blocks > 0 => {
-            (1.0 - load.blocks_in_use as f64 / blocks as f64).clamp(0.0, 1.0)
-        }
-        _ => 1.0,
-    }
 }

@@ -1,0 +1,189 @@
+//! Computing, loading and fetching: how a worker gets the blocks of a prompt, in seconds.
+
+use crate::event::{FetchCost, PrefillCost, WorkerInfo};
+use crate::id::{MAX_TIERS, SourceId, WorkerId};
+use crate::routing::decision::Pull;
+use crate::routing::index::Overlap;
+use crate::routing::view::FleetView;
+use crate::time::Duration;
+
+/// One way for a worker to get the blocks of a prompt.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Fetching some of them.
+    pub load: Duration,
+    /// Computing the rest.
+    pub prefill: Duration,
+    /// Where they are fetched from; None: from the worker's own tiers.
+    pub pull: Option<Pull>,
+}
+
+/// The cheapest way of each worker to get the blocks of one prompt: from its own tiers, or from a pool
+/// or a peer that holds more of it.
+pub struct Ways<'a> {
+    overlap: &'a Overlap,
+    view: &'a FleetView<'a>,
+    tokens: u32,
+    /// Searched only if a worker can fetch.
+    sources: Option<Sources>,
+    /// What the last worker without a copy takes to compute: most workers are alike and hold nothing.
+    cold: Option<(PrefillCost, Duration)>,
+}
+
+impl<'a> Ways<'a> {
+    /// For a prompt of `tokens` tokens, of which `overlap` says what each source holds.
+    pub const fn of(overlap: &'a Overlap, view: &'a FleetView<'a>, tokens: u32) -> Self {
+        Self { overlap, view, tokens, sources: None, cold: None }
+    }
+
+    /// The cheapest way of a worker that holds `hit`.
+    pub fn cheapest(&mut self, id: WorkerId, info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Way {
+        let own = self.own(info, hit);
+        if info.pool.is_none() && info.peers.is_none() {
+            return own;
+        }
+        let (overlap, view, tokens) = (self.overlap, self.view, self.tokens);
+        let sources = self.sources.get_or_insert_with(|| Sources::of(overlap, view, tokens));
+        sources.cheapest(own, id, info, hit)
+    }
+
+    /// The way without a pool or a peer.
+    pub fn own(&mut self, info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Way {
+        Way { load: load(info, hit), prefill: self.prefill(info, hit), pull: None }
+    }
+
+    /// Computing what the worker does not hold.
+    fn prefill(&mut self, info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Duration {
+        let cached = info.covered(self.tokens, hit);
+        if cached > 0 {
+            return info.prefill.estimate(self.tokens - cached, cached);
+        }
+        self.cold(info)
+    }
+
+    /// Computing all of the prompt.
+    pub fn cold(&mut self, info: &WorkerInfo) -> Duration {
+        match self.cold {
+            Some((cost, time)) if cost == info.prefill => time,
+            _ => {
+                let time = info.prefill.estimate(self.tokens, 0);
+                self.cold = Some((info.prefill, time));
+                time
+            }
+        }
+    }
+}
+
+/// The other sources that a worker could fetch from: the pool, and the two workers that hold the most
+/// (one of them may be the worker itself).
+#[derive(Debug)]
+struct Sources {
+    tokens: u32,
+    pool: Option<Source>,
+    peers: [Option<Source>; 2],
+}
+
+/// The worker that would fetch, and the length of the prompt.
+#[derive(Clone, Copy, Debug)]
+struct Asks<'a> {
+    info: &'a WorkerInfo,
+    tokens: u32,
+}
+
+#[derive(Debug)]
+struct Source {
+    pull: Pull,
+    /// The time to compute what it does not have. Most workers are alike, so it is computed once.
+    rest: Option<(PrefillCost, u32, Duration)>,
+}
+
+impl Source {
+    const fn new(pull: Pull) -> Self {
+        Self { pull, rest: None }
+    }
+
+    /// The cheaper of two ways: `best`, or the worker's `own` blocks and a fetch from here of what lies
+    /// beyond the `held` blocks.
+    fn or(&mut self, best: Way, own: Way, held: u32, cost: FetchCost, asks: &Asks<'_>) -> Way {
+        if self.pull.blocks <= held {
+            return best;
+        }
+        let load = own.load.max(cost.estimate(self.pull.blocks - held));
+        let prefill = self.prefill(asks);
+        if load + prefill < best.load + best.prefill {
+            Way { load, prefill, pull: Some(self.pull) }
+        } else {
+            best
+        }
+    }
+
+    fn prefill(&mut self, &Asks { info, tokens }: &Asks<'_>) -> Duration {
+        let cached = self.pull.blocks.saturating_mul(info.block_size).min(tokens);
+        match self.rest {
+            Some((cost, same, rest)) if (cost, same) == (info.prefill, cached) => rest,
+            _ => {
+                let rest = info.prefill.estimate(tokens - cached, cached);
+                self.rest = Some((info.prefill, cached, rest));
+                rest
+            }
+        }
+    }
+}
+
+impl Sources {
+    fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
+        let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
+        let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
+        let serves_fetches = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
+        for entry in overlap.entries() {
+            let pull = Pull { from: entry.source, blocks: entry.resident() };
+            match entry.source {
+                SourceId::Pool(_) if pull.blocks > most(pool) => pool = Some(pull),
+                SourceId::Worker(id) if pull.blocks > most(peers[0]) && serves_fetches(id) => {
+                    peers = [Some(pull), peers[0]];
+                }
+                SourceId::Worker(id) if pull.blocks > most(peers[1]) && serves_fetches(id) => {
+                    peers[1] = Some(pull);
+                }
+                _ => {}
+            }
+        }
+        let peers = peers.map(|peer| peer.map(Source::new));
+        Self { tokens, pool: pool.map(Source::new), peers }
+    }
+
+    fn cheapest(
+        &mut self,
+        own: Way,
+        worker: WorkerId,
+        info: &WorkerInfo,
+        hit: &[u32; MAX_TIERS],
+    ) -> Way {
+        let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
+        let asks = Asks { info, tokens: self.tokens };
+        let mut best = own;
+        if let (Some(pool), Some(cost)) = (&mut self.pool, info.pool) {
+            best = pool.or(best, own, held, cost, &asks);
+        }
+        if let Some(cost) = info.peers {
+            let other = |peer: &&mut Source| peer.pull.from != worker.into();
+            if let Some(peer) = self.peers.iter_mut().flatten().find(other) {
+                best = peer.or(best, own, held, cost, &asks);
+            }
+        }
+        best
+    }
+}
+
+/// Loading what it holds behind HBM.
+fn load(info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Duration {
+    let mut cost = Duration::ZERO;
+    for tier in &info.tiers {
+        let blocks = hit.get(tier.tier.0 as usize).copied().unwrap_or(0);
+        if blocks > 0 {
+            let ns = tier.latency_ns + f64::from(blocks) * tier.load_ns_per_block;
+            cost += Duration::from_nanos_f64(ns);
+        }
+    }
+    cost
+}

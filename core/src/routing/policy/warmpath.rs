@@ -1,0 +1,265 @@
+//! The house rule: the worker where a request costs the fewest expected seconds, its own and those of
+//! the requests that it delays.
+//!
+//! ```text
+//! cost(w) = queue(w)      predicted prefill work booked on w and not yet done
+//!         + room(w)       the step under way; the wait for a seat and for room in HBM
+//!         + load(w)       fetching blocks from tiers, pool or peer, as far as it outlasts these waits
+//!         + prefill(w)    computing what w does not hold
+//!         + answer(w)     decode x expected length x time of a step with this request
+//!         + others(w)     delay x prefill(w) x requests that wait: on w, and in the mean of the fleet
+//!                         + decode x requests under way on w x (prefill(w) + half an answer x how
+//!                           much longer a step takes with this request)
+//!                         + memory x time to compute what sessions of w lose x (1 + delay x requests
+//!                           that wait in the mean of the fleet)
+//! ```
+//!
+//! The expected length of an answer is a running mean of those seen, of each tenant. A session needs
+//! room for its last prompt until it was idle for `idle_s`. Where the sessions of a worker need more
+//! than its HBM, what a request computes there displaces what one of them will compute again.
+//!
+//! A second of prefill delays everyone who waits. That is why a busy fleet saves work, and why the rule
+//! then keeps sessions where they are; the terms that say so are 0 where nobody waits. Where each term
+//! was measured is in `docs/policies.md`.
+
+use super::parameter::parameters;
+use super::parts::{ActiveBlocks, InFlight, Ways, WorkingSet, lot};
+use super::rule::Policy;
+use crate::event::WorkerInfo;
+use crate::id::{TenantId, WorkerId};
+use crate::request::Request;
+use crate::routing::candidate::{Candidate, Terms};
+use crate::routing::decision::{Choice, Decision};
+use crate::routing::fleet::WorkerState;
+use crate::routing::observed::Observed;
+use crate::routing::view::FleetView;
+use crate::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+parameters! {
+    /// The fewest expected seconds, of the request and of those that it delays.
+    pub struct Warmpath {
+        /// Weight of the delay of requests that wait. 0: it does not count.
+        delay: f64 = 1.0, 0.0..=100.0, "";
+        /// Weight of a second of decoding, against a second before the first token.
+        decode: f64 = 0.2, 0.0..=100.0, "";
+        /// Weight of computing again what other sessions lose. 0: it does not count.
+        memory: f64 = 2.0, 0.0..=100.0, "";
+        /// A session without a request for this time is not expected back.
+        idle_s: f64 = 120.0, 0.001..=1_000_000.0, "s";
+        /// Whether waiting for the step under way, a seat and room in HBM counts.
+        room: bool = true, (), "";
+        /// Whether blocks are fetched from a pool or a peer where that is faster.
+        pull: bool = true, (), "";
+    }
+}
+
+/// The length that answers are expected to have before any was seen.
+const FIRST_GUESS_TOKENS: f64 = 256.0;
+/// Weight of a new answer in the mean length.
+const NEW_ANSWER: f64 = 0.02;
+
+/// What the rule remembers.
+#[derive(Debug)]
+pub struct Seen {
+    active: ActiveBlocks,
+    sessions: WorkingSet,
+    answers: Answers,
+}
+
+/// How long answers are, from those that were seen.
+#[derive(Debug)]
+struct Answers {
+    under_way: InFlight<TenantId>,
+    /// Of all tenants.
+    mean: f64,
+    by_tenant: BTreeMap<TenantId, f64>,
+}
+
+impl Answers {
+    fn observe(&mut self, what: &Observed<'_>) {
+        if let Observed::Dispatched { request, decision } = *what {
+            self.under_way.begin(request.id, decision.worker, request.tenant);
+            return;
+        }
+        let tokens = match *what {
+            Observed::Finished { output_tokens, .. } => output_tokens,
+            _ => None,
+        };
+        let Self { under_way, mean, by_tenant } = self;
+        under_way.end(what, |_, _, tenant| {
+            let Some(tokens) = tokens.map(f64::from) else { return };
+            let own = by_tenant.entry(tenant).or_insert(*mean);
+            *own += NEW_ANSWER * (tokens - *own);
+            *mean += NEW_ANSWER * (tokens - *mean);
+        });
+    }
+
+    fn tokens(&self, tenant: TenantId) -> f64 {
+        self.by_tenant.get(&tenant).copied().unwrap_or(self.mean)
+    }
+}
+
+impl Policy for Warmpath {
+    const NAME: &'static str = "warmpath";
+    const RULE: &'static str =
+        "The fewest expected seconds, of the request and of those that it delays.";
+
+    type Memory = Seen;
+
+    fn memory(&self) -> Seen {
+        let (under_way, by_tenant) = (InFlight::default(), BTreeMap::new());
+        Seen {
+            active: ActiveBlocks::default(),
+            sessions: WorkingSet::new(Duration::from_secs_f64(self.idle_s)),
+            answers: Answers { under_way, mean: FIRST_GUESS_TOKENS, by_tenant },
+        }
+    }
+
+    fn observe(&self, seen: &mut Seen, now: Instant, what: &Observed<'_>) {
+        seen.active.observe(what);
+        seen.sessions.observe(now, what);
+        seen.answers.observe(what);
+    }
+
+    fn choose(&self, seen: &Seen, request: &Request, view: &FleetView<'_>) -> Choice {
+        let overlap = view.overlap(&request.prompt);
+        let shared = seen.active.shared(&request.prompt);
+        let tokens = request.prompt.tokens();
+        let mut ways = Ways::of(&overlap, view, tokens);
+        let waiting: u32 = view.workers().map(|(_, worker)| worker.queued_requests()).sum();
+        let waiting = f64::from(waiting) / view.workers().len() as f64;
+        let answer = seen.answers.tokens(request.tenant);
+        let mut best: Option<Candidate> = None;
+        for (id, worker) in view.workers() {
+            let hit = overlap.of_worker(id);
+            let way = match self.pull {
+                true => ways.cheapest(id, &worker.info, &hit),
+                false => ways.own(&worker.info, &hit),
+            };
+            let facts = Facts {
+                seen,
+                request,
+                worker,
+                id,
+                waiting,
+                answer,
+                shared: shared.get(id.into()).map_or(0, |entry| entry.blocks()),
+                cached: worker.info.covered(tokens, &hit),
+                whole: ways.cold(&worker.info),
+            };
+            let queue = worker.backlog(view.now());
+            let candidate = Candidate {
+                worker: id,
+                active: worker.active(),
+                overlap: Some(hit),
+                pull: way.pull,
+                terms: Some(self.terms(&facts, queue, way.prefill, way.load)),
+                lot: lot(view, request, id),
+            };
+            view.note(&candidate);
+            if best.is_none_or(|best| candidate.rank() < best.rank()) {
+                best = Some(candidate);
+            }
+        }
+        let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
+        Decision { worker, overlap, pull, decode: None }.into()
+    }
+}
+
+/// What the cost of a worker follows from.
+struct Facts<'a> {
+    seen: &'a Seen,
+    request: &'a Request,
+    worker: &'a WorkerState,
+    id: WorkerId,
+    /// Requests that wait for their prefill, in the mean of all workers.
+    waiting: f64,
+    /// Expected tokens of the answer.
+    answer: f64,
+    /// Blocks of the prompt that requests under way on the worker hold.
+    shared: u32,
+    /// Tokens of the prompt that the worker holds.
+    cached: u32,
+    /// The time to compute all of the prompt.
+    whole: Duration,
+}
+
+impl Warmpath {
+    fn terms(
+        &self,
+        facts: &Facts<'_>,
+        queue: Duration,
+        prefill: Duration,
+        load: Duration,
+    ) -> Terms {
+        let Facts { worker, request, waiting, answer, .. } = *facts;
+        let active = f64::from(worker.active());
+        let now = facts.step(0, 0);
+        let then = facts.step(1, request.prompt.tokens());
+        let room = match self.room {
+            true => Duration::from_secs_f64(now + facts.wait_for_room(now.max(then))),
+            false => Duration::ZERO,
+        };
+        let new = prefill.as_secs_f64();
+        let local = f64::from(worker.queued_requests());
+        let waits = self.delay * new * (waiting + local);
+        let decodes = self.decode * active * (new + 0.5 * answer * (then - now).max(0.0));
+        let lost = match self.memory > 0.0 {
+            true => self.memory * facts.displaced() * (1.0 + self.delay * waiting),
+            false => 0.0,
+        };
+        Terms {
+            queue,
+            room,
+            load: load.saturating_sub(queue + room),
+            prefill,
+            answer: Duration::from_secs_f64(self.decode * answer * then),
+            others: Duration::from_secs_f64(waits + decodes + lost),
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// Seconds of a decode step with `more` requests and `tokens` of context more than now; 0 without
+    /// any request, or where the worker does not say.
+    fn step(&self, more: u32, tokens: u32) -> f64 {
+        let active = self.worker.active() + more;
+        let context = self.worker.booked_tokens() + u64::from(tokens);
+        match &self.worker.info.decode {
+            Some(cost) if active > 0 => cost.step(active, context).as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+
+    /// Seconds until the worker has a seat and room in HBM, if a step takes `step` seconds. A request
+    /// stays for an answer, and those under way end evenly over that time.
+    fn wait_for_room(&self, step: f64) -> f64 {
+        let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.worker.info;
+        let active = self.worker.active();
+        let stay = self.answer * step;
+        let mut wait = 0.0f64;
+        if active >= max_num_seqs {
+            wait = stay * f64::from(active - max_num_seqs + 1) / f64::from(active.max(1));
+        }
+        let Some(total) = total_blocks else { return wait };
+        let half_an_answer = 0.5 * self.answer / f64::from(block_size);
+        let used = self.seen.active.of(self.id) as f64 + f64::from(active) * half_an_answer;
+        let new = self.request.prompt.blocks().saturating_sub(self.shared);
+        let missing = used + f64::from(new) + half_an_answer - total as f64;
+        if missing > 0.0 && used > 0.0 { wait.max(stay * missing / used) } else { wait }
+    }
+
+    /// Seconds to compute again what sessions of this worker lose, because this request needs room.
+    fn displaced(&self) -> f64 {
+        let Some(total) = self.worker.info.total_blocks else { return 0.0 };
+        let room = total * u64::from(self.worker.info.block_size);
+        let tokens = self.request.prompt.tokens();
+        let last = self.request.session.and_then(|session| self.seen.sessions.last(session));
+        let own = last.filter(|&(worker, _)| worker == self.id).map_or(0, |(_, tokens)| tokens);
+        let others = self.seen.sessions.tokens(self.id).saturating_sub(u64::from(own));
+        let over = (others + u64::from(tokens)).saturating_sub(room);
+        let displaced = over.min(u64::from(tokens - self.cached));
+        self.whole.as_secs_f64() * displaced as f64 / f64::from(tokens.max(1))
+    }
+}
