@@ -76,6 +76,7 @@ impl Policy for Mooncake {
                     queue: worker.backlog(view.now()),
                     prefill: worker.info.prefill.estimate(tokens - cached, cached),
                     load,
+                    ..Terms::default()
                 }),
                 lot: lot(view, request, id),
             };

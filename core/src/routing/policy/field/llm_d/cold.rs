@@ -31,15 +31,13 @@ impl ColdOrder {
     /// Learns from what happened. `size`: how many workers are remembered.
     pub fn observe(&mut self, size: usize, what: &Observed<'_>) {
         match *what {
-            Observed::Dispatched { request, decision } => {
-                if self.cold.take() == Some(request.id) {
-                    self.remove(decision.worker);
-                    if self.order.len() >= size.max(1) {
-                        self.remove(self.order[0]);
-                    }
-                    self.places.insert(decision.worker, self.order.len());
-                    self.order.push(decision.worker);
+            Observed::Dispatched { request, decision } if self.cold.take() == Some(request.id) => {
+                self.remove(decision.worker);
+                if self.order.len() >= size.max(1) {
+                    self.remove(self.order[0]);
                 }
+                self.places.insert(decision.worker, self.order.len());
+                self.order.push(decision.worker);
             }
             Observed::Lost(SourceId::Worker(worker)) => self.remove(worker),
             Observed::Joined(info) => self.remove(info.worker),
