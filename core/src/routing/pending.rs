@@ -12,8 +12,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The workers that will hold a run, each with its number of requests. A prompt claims all of its
-/// path, so a worker that claims a node claims every node above it.
-type Claims = SmallVec<[(WorkerId, u32); 2]>;
+/// path, so a worker that claims a node claims every node above it. Runs come and go with their
+/// requests, so that claims have room without an allocation.
+type Claims = SmallVec<[(WorkerId, u32); 16]>;
 
 /// The prompts that workers have, each as often as it was added.
 #[derive(Debug, Default)]
@@ -86,9 +87,18 @@ impl PendingIndex {
         gone
     }
 
-    /// Adds to `out` the blocks of `prompt` that each worker has.
+    /// Adds to `out` the blocks of `prompt` that each worker has, and that a request may reuse.
     pub fn merge_into(&self, prompt: &TokenBlocks, out: &mut Overlap) {
-        let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
+        self.merge_up_to(prompt.reusable_blocks(), prompt, out);
+    }
+
+    /// Adds to `out` all full blocks of `prompt` that each worker has.
+    pub fn merge_whole_into(&self, prompt: &TokenBlocks, out: &mut Overlap) {
+        self.merge_up_to(prompt.blocks(), prompt, out);
+    }
+
+    fn merge_up_to(&self, limit: u32, prompt: &TokenBlocks, out: &mut Overlap) {
+        let chain = prompt.chain();
         let mut depth = 0;
         while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
             let node = self.tree.get(id);

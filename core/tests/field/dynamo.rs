@@ -58,3 +58,45 @@ fn chance_decides_between_equals() {
     let (_, miss) = spread(Dynamo { temperature: 0.5, ..Dynamo::DEFAULT });
     assert!((25..80).contains(&miss), "{miss}");
 }
+
+/// A hit in host memory is booked with the weight of its tier: 100 tokens less .75 x 40 are seven blocks
+/// on w0. The next request goes to w1 and is ten blocks there. Of a third one, w1 holds three blocks in HBM
+/// and one in host memory: 7 + 5 + 15 = 27 against 10 + 5 - 3.75 + 15 = 26.25. Unweighted, w0 would have
+/// 26.
+#[test]
+fn what_is_booked_is_weighed_by_tier() {
+    let mut bench = Bench::new(PolicyConfig::Dynamo, 2);
+    bench.stores(0, TierId::HOST, "abcd", 0);
+    assert_eq!((bench.send("abcdefghij"), bench.send("klmnopqrst")), (0, 1));
+    bench.stores(1, TierId::HBM, "uvw", 0);
+    bench.stores(1, TierId::HOST, "uvwx", 3);
+    assert_eq!(bench.send("uvwxy"), 1);
+}
+
+/// The first request's four blocks are under way on w0 and computed. All four are shared with an equal
+/// request: 4 - 3 + 4 + 0 = 5 against 4 - 2.75 + 4 = 5.25. If the last did not count as shared, w0 would
+/// have 6.
+#[test]
+fn an_equal_prompt_shares_all_its_blocks() {
+    let mut bench = Bench::new(PolicyConfig::Dynamo, 2);
+    bench.stores(0, TierId::HBM, "abc", 0);
+    bench.stores(1, TierId::HBM, "ab", 0);
+    bench.stores(1, TierId::HOST, "abc", 2);
+    assert_eq!(bench.send("abcd"), 0);
+    bench.first_token(1);
+    assert_eq!(bench.send("abcd"), 0);
+}
+
+/// One block is queued where the hit is. 15 tokens are two blocks, so the credit of 1.7 falls to
+/// 1.7 / (1 + 1/2) = 1.13: 1 + 1.5 - 1.13 against 1.5. With one block it would fall to .85.
+#[test]
+fn credit_decays_by_the_blocks_of_the_request_rounded_up() {
+    let worker = |overlap_decay| {
+        let rule = Dynamo { overlap: 1.7, overlap_decay, ..Dynamo::DEFAULT };
+        let mut bench = Bench::new(rule.into(), 2);
+        let busy = bench.send("a");
+        bench.stores(busy, TierId::HBM, "a", 0);
+        bench.send("a5") == busy
+    };
+    assert_eq!((worker(1.0), worker(2.0)), (true, false));
+}

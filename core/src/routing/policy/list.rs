@@ -180,6 +180,13 @@ rules! {
     [Naive] PowerOfTwo in naive::power_of_two;
     [Naive] SessionAffinity in naive::session_affinity;
     [Field] Dynamo in field::dynamo;
+    [Field] DynamoTwoTier in field::dynamo_two_tier;
+    [Field] LlmDWeighted in field::llm_d::weighted;
+    [Field] LlmDPrecise in field::llm_d::precise;
+    [Field] LlmDSticky in field::llm_d::sticky;
+    [Field] LlmDNoHitLru in field::llm_d::no_hit_lru;
+    [Field] LlmDTokenLoad in field::llm_d::token_load;
+    [Field] Mooncake in field::mooncake;
     [Field] SglangClassic in field::sglang_classic;
     [Field] SmgCacheAware in field::smg_cache_aware;
     [Field] SmgLeastLoad in field::smg_least_load;

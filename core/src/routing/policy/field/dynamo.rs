@@ -8,21 +8,30 @@
 //! cost(w)   = prefill x max(0, (P(w) + L) / block - credit(w)) + D(w) + request x active(w)
 //! ```
 //!
-//! P(w): prompt tokens booked on w and not yet computed, without cached ones; L: the prompt; D(w): the
-//! blocks that requests under way hold on w, this one included, where shared blocks count once.
-//! The least cost wins; among equals, or at a temperature above 0, chance.
+//! P(w): prompt tokens booked on w and not yet computed. A request is booked with its tokens less those
+//! of its cached blocks, each weighed like its tier (1 in HBM, host, disk), rounded. L: the prompt. D(w):
+//! the full blocks that requests under way hold on w, this one included, where shared blocks count
+//! once. Blocks of the request: with a last one that is not full. The least cost wins; among equals, or
+//! at a temperature above 0, chance.
+//!
+//! Checked against `scheduling/overlap.rs` (what is booked), `sequences/prompt_registry.rs` (D) and
+//! `protocols.rs` (only full blocks have names). Simplified: an index look-up finds at most the blocks
+//! that a request may reuse, so a prompt of whole blocks that is cached whole counts one block less.
+//! Tiers behind host memory are all Dynamo's disk. Left out: shared caches, taints, the prefill time
+//! model (off by default), the queue (`+hold(order=fcfs,batches=1,open=any)`).
 
 use crate::event::WorkerInfo;
-use crate::id::MAX_TIERS;
+use crate::id::{MAX_TIERS, WorkerId};
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::fleet::WorkerState;
 use crate::routing::observed::Observed;
 use crate::routing::policy::parameter::parameters;
-use crate::routing::policy::parts::{ActiveBlocks, Least, lot, unit};
+use crate::routing::policy::parts::{ActiveBlocks, InFlight, Least, lot, unit};
 use crate::routing::policy::rule::Policy;
 use crate::routing::view::FleetView;
 use crate::time::Instant;
+use std::collections::BTreeMap;
 
 parameters! {
     /// Dynamo's default: prefill work less credit for cached blocks, plus active blocks.
@@ -49,27 +58,28 @@ impl Policy for Dynamo {
     const RULE: &'static str =
         "Dynamo 1.6: least prefill work less credit for cached blocks, plus active blocks.";
 
-    type Memory = ActiveBlocks;
+    type Memory = Tracked;
 
-    fn memory(&self) -> ActiveBlocks {
-        ActiveBlocks::default()
+    fn memory(&self) -> Tracked {
+        Tracked::default()
     }
 
-    fn observe(&self, active: &mut ActiveBlocks, _now: Instant, what: &Observed<'_>) {
-        active.observe(what);
+    fn observe(&self, tracked: &mut Tracked, _now: Instant, what: &Observed<'_>) {
+        tracked.observe(self, what);
     }
 
-    fn choose(&self, active: &ActiveBlocks, request: &Request, view: &FleetView<'_>) -> Choice {
+    fn choose(&self, tracked: &Tracked, request: &Request, view: &FleetView<'_>) -> Choice {
         let overlap = view.overlap(&request.prompt);
-        let shared = active.shared(&request.prompt);
+        let shared = tracked.active.shared(&request.prompt);
         let blocks = u64::from(request.prompt.blocks());
-        let least_queued = view.workers().map(|(_, worker)| worker.queued_tokens()).min();
+        let least_queued = view.workers().map(|(id, _)| tracked.prefill_tokens(id)).min();
         let least_queued = least_queued.expect("a view is never empty");
         let cost = |id, worker: &WorkerState| {
             let hit = overlap.stored(id);
             let own = shared.get(id.into()).map_or(0, |entry| u64::from(entry.blocks()));
-            let active_blocks = active.of(id) + blocks.saturating_sub(own);
-            let prefill = self.prefill_blocks(request, worker, &hit, least_queued);
+            let active_blocks = tracked.active.of(id) + blocks.saturating_sub(own);
+            let queued = tracked.prefill_tokens(id);
+            let prefill = self.prefill_blocks(request, &worker.info, &hit, queued, least_queued);
             self.prefill * prefill
                 + active_blocks as f64
                 + self.request * f64::from(worker.active())
@@ -105,19 +115,67 @@ impl Dynamo {
     fn prefill_blocks(
         &self,
         request: &Request,
-        worker: &WorkerState,
+        info: &WorkerInfo,
         hit: &[u32; MAX_TIERS],
+        queued: u64,
         least_queued: u64,
     ) -> f64 {
-        let WorkerInfo { block_size, .. } = worker.info;
-        let block = f64::from(block_size);
+        let block = f64::from(info.block_size);
         let tokens = u64::from(request.prompt.tokens());
-        let ahead = (worker.queued_tokens() - least_queued) as f64 / block;
-        let decay =
-            1.0 / (1.0 + self.overlap_decay * ahead / f64::from(request.prompt.blocks().max(1)));
+        let ahead = (queued - least_queued) as f64 / block;
+        let blocks = request.prompt.tokens().div_ceil(info.block_size).max(1);
+        let decay = 1.0 / (1.0 + self.overlap_decay * ahead / f64::from(blocks));
         let [hbm, host, behind @ ..] = hit.map(f64::from);
         let credit =
             self.overlap * decay * hbm + self.host * host + self.disk * behind.iter().sum::<f64>();
-        ((worker.queued_tokens() + tokens) as f64 / block - credit).max(0.0)
+        ((queued + tokens) as f64 / block - credit).max(0.0)
+    }
+
+    /// The tokens that a request is booked with.
+    fn uncached_tokens(&self, request: &Request, hit: &[u32; MAX_TIERS]) -> u64 {
+        let [hbm, host, behind @ ..] = hit.map(f64::from);
+        let blocks = hbm + self.host * host + self.disk * behind.iter().sum::<f64>();
+        let cached = libm::round(blocks * f64::from(request.prompt.block_size()));
+        u64::from(request.prompt.tokens()).saturating_sub(cached as u64)
+    }
+}
+
+/// What Dynamo counts of the requests under way.
+#[derive(Default, Debug)]
+pub struct Tracked {
+    active: ActiveBlocks,
+    /// The tokens that a request is booked with; 0 from its first token on.
+    booked: InFlight<u64>,
+    prefill_tokens: BTreeMap<WorkerId, u64>,
+}
+
+impl Tracked {
+    fn observe(&mut self, rule: &Dynamo, what: &Observed<'_>) {
+        self.active.observe(what);
+        let Self { booked, prefill_tokens, .. } = self;
+        let mut computed = |worker, tokens| {
+            if let Some(queued) = prefill_tokens.get_mut(&worker) {
+                *queued -= tokens;
+            }
+        };
+        match *what {
+            Observed::Dispatched { request, decision } => {
+                let hit = decision.overlap.unwrap_or_default();
+                let tokens = rule.uncached_tokens(request, &hit);
+                booked.begin(request.id, decision.worker, tokens);
+                *prefill_tokens.entry(decision.worker).or_default() += tokens;
+            }
+            Observed::PrefillDone(id) | Observed::FirstToken(id) => {
+                if let Some((worker, tokens)) = booked.get_mut(id) {
+                    computed(*worker, core::mem::take(tokens));
+                }
+            }
+            _ => booked.end(what, |_, worker, tokens| computed(worker, tokens)),
+        }
+    }
+
+    /// Prompt tokens booked on a worker and not yet computed.
+    fn prefill_tokens(&self, worker: WorkerId) -> u64 {
+        self.prefill_tokens.get(&worker).copied().unwrap_or(0)
     }
 }

@@ -47,11 +47,11 @@ impl ActiveBlocks {
         self.blocks.get(&worker).copied().unwrap_or(0)
     }
 
-    /// The blocks of a prompt that the requests of each worker hold.
+    /// The full blocks of a prompt that the requests of each worker hold.
     pub fn shared(&self, prompt: &TokenBlocks) -> Ref<'_, Overlap> {
         let mut found = self.found.borrow_mut();
         found.clear();
-        self.prompts.merge_into(prompt, &mut found);
+        self.prompts.merge_whole_into(prompt, &mut found);
         drop(found);
         self.found.borrow()
     }

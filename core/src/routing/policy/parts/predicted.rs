@@ -76,13 +76,8 @@ impl Predicted {
     /// Believes that `worker` holds a prompt from now on.
     pub fn insert(&mut self, now: Instant, worker: WorkerId, prompt: &TokenBlocks) {
         let (step, count) = self.steps(prompt);
-        let capacity = NonZeroUsize::new(self.how.capacity as usize).unwrap_or(NonZeroUsize::MIN);
-        let order = self.order.entry(worker).or_insert_with(|| {
-            let hasher = FixedState::default();
-            let mut order = LruCache::unbounded_with_hasher(hasher);
-            order.resize(capacity);
-            order
-        });
+        let capacity = self.how.capacity;
+        let order = self.order.entry(worker).or_insert_with(|| bounded(capacity));
         // From the end, so that the end of a prompt is forgotten before its start.
         for i in (0..count).rev() {
             let block = prompt.chain().hash((i + 1) * step - 1);
@@ -153,6 +148,17 @@ impl Predicted {
         }
     }
 
+    /// From now on a worker is believed to hold at most this many blocks, in blocks of this index.
+    pub fn bound(&mut self, worker: WorkerId, capacity: u32) {
+        let order = self.order.entry(worker).or_insert_with(|| bounded(capacity));
+        while order.len() > capacity.max(1) as usize
+            && let Some((gone, ())) = order.pop_lru()
+        {
+            forget(&mut self.holders, gone, worker);
+        }
+        order.resize(non_zero(capacity));
+    }
+
     /// Forgets a worker that is gone, or begins anew.
     pub fn forget(&mut self, worker: WorkerId) {
         let blocks = self.order.remove(&worker);
@@ -171,6 +177,16 @@ impl Predicted {
         let step = self.how.block_tokens.div_ceil(prompt.block_size()).max(1);
         (step, (prompt.blocks() / step).min(self.how.most_blocks))
     }
+}
+
+fn non_zero(capacity: u32) -> NonZeroUsize {
+    NonZeroUsize::new(capacity as usize).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn bounded(capacity: u32) -> LruCache<BlockHash, (), FixedState> {
+    let mut order = LruCache::unbounded_with_hasher(FixedState::default());
+    order.resize(non_zero(capacity));
+    order
 }
 
 fn forget(holders: &mut Map<BlockHash, Holders>, block: BlockHash, worker: WorkerId) {

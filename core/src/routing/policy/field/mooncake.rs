@@ -1,0 +1,130 @@
+//! Mooncake's cache-aware and cache-balancing scheduling (Qin et al., FAST'25, algorithm 1). For a worker
+//! w, `own` are the prompt's blocks that it holds, and `best` those of the worker that holds the most:
+//!
+//! ```text
+//! best > threshold x own:  prefix = best, transfer = time to fetch best - own blocks
+//! else:                    prefix = own,  transfer = 0
+//! TTFT(w) = transfer + queue(w) + prefill(w, L, prefix)
+//! ```
+//!
+//! The least TTFT wins. What is fetched stays where it goes, so a prefix that many need spreads. Where a
+//! worker cannot fetch from peers, or no other that serves fetches holds more, its `transfer` is 0 and
+//! its prefix its own: the algorithm without its transfers.
+//!
+//! queue(w) is the predicted prefill time booked on w and not yet done. The algorithm chooses among
+//! prefill workers; decoding workers are chosen beside it. It is published as pseudo-code; the scheduler
+//! itself is not in the Mooncake repository, whose Conductor only indexes. The threshold has no published
+//! value: it is set by hand. 1 takes the transfer wherever a peer holds more.
+//!
+//! Simplified: the sender's load does not slow a transfer. All of Mooncake's cache is in host memory and
+//! its loading overlaps with computing, so a block counts alike in each tier, and loading it counts
+//! nothing. The pseudo-code keeps the first of equals, which would fill an idle fleet from its first
+//! worker on; here the one with the fewest requests wins, then chance. Rejecting what is over its SLO is
+//! `+hold(slo_s=..)`.
+
+use crate::event::WorkerInfo;
+use crate::id::{MAX_TIERS, SourceId, WorkerId};
+use crate::request::Request;
+use crate::routing::candidate::{Candidate, Terms};
+use crate::routing::decision::{Choice, Decision, Pull};
+use crate::routing::index::Overlap;
+use crate::routing::policy::parameter::parameters;
+use crate::routing::policy::parts::lot;
+use crate::routing::policy::rule::Policy;
+use crate::routing::view::FleetView;
+use crate::time::Duration;
+
+parameters! {
+    /// Mooncake's algorithm 1: the least time to the first token, by the own prefix or a peer's.
+    pub struct Mooncake {
+        /// A worker fetches where the best one holds more than this multiple of its own blocks
+        /// (kvcache_balancing_threshold).
+        threshold: f64 = 1.0, 0.0..=1_000.0, "x";
+    }
+}
+
+impl Policy for Mooncake {
+    const NAME: &'static str = "mooncake";
+    const RULE: &'static str =
+        "Mooncake: least transfer, queue and prefill time; a prefix comes from the best peer.";
+
+    type Memory = ();
+
+    fn memory(&self) {}
+
+    fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
+        let overlap = view.overlap(&request.prompt);
+        let holders = holders(&overlap, view);
+        let tokens = request.prompt.tokens();
+        let mut best: Option<Candidate> = None;
+        for (id, worker) in view.workers() {
+            let held = overlap.stored(id);
+            let own = blocks(&held);
+            let pull = self.pull(id, &worker.info, own, &holders);
+            let load = match (pull, worker.info.peers) {
+                (Some(pull), Some(cost)) => cost.estimate(pull.blocks - own),
+                _ => Duration::ZERO,
+            };
+            let prefix = pull.map_or(own, |pull| pull.blocks);
+            let cached = prefix.saturating_mul(worker.info.block_size).min(tokens);
+            let candidate = Candidate {
+                worker: id,
+                active: worker.active(),
+                overlap: Some(held),
+                pull,
+                terms: Some(Terms {
+                    queue: worker.backlog(view.now()),
+                    prefill: worker.info.prefill.estimate(tokens - cached, cached),
+                    load,
+                    ..Terms::default()
+                }),
+                lot: lot(view, request, id),
+            };
+            view.note(&candidate);
+            if best.is_none_or(|best| candidate.rank() < best.rank()) {
+                best = Some(candidate);
+            }
+        }
+        let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
+        Decision { worker, overlap, pull, decode: None }.into()
+    }
+}
+
+impl Mooncake {
+    /// What a worker that holds `own` blocks would fetch.
+    fn pull(
+        &self,
+        worker: WorkerId,
+        info: &WorkerInfo,
+        own: u32,
+        holders: &[Option<Pull>; 2],
+    ) -> Option<Pull> {
+        info.peers?;
+        let best = holders.iter().flatten().find(|pull| pull.from != worker.into())?;
+        let pays = f64::from(best.blocks) > self.threshold * f64::from(own);
+        (pays && best.blocks > own).then_some(*best)
+    }
+}
+
+/// The two workers that hold the most and serve fetches: the one that asks may be one of them.
+fn holders(overlap: &Overlap, view: &FleetView<'_>) -> [Option<Pull>; 2] {
+    let mut holders: [Option<Pull>; 2] = [None; 2];
+    for entry in overlap.entries() {
+        let SourceId::Worker(id) = entry.source else { continue };
+        if view.worker(id).is_none_or(|worker| worker.info.peers.is_none()) {
+            continue;
+        }
+        let pull = Pull { from: entry.source, blocks: blocks(&overlap.stored(id)) };
+        let most = |held: Option<Pull>| held.map_or(0, |held| held.blocks);
+        if pull.blocks > most(holders[0]) {
+            holders = [Some(pull), holders[0]];
+        } else if pull.blocks > most(holders[1]) {
+            holders[1] = Some(pull);
+        }
+    }
+    holders
+}
+
+fn blocks(held: &[u32; MAX_TIERS]) -> u32 {
+    held.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks))
+}
