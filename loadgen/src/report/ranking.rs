@@ -164,8 +164,8 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
         );
         if least < 2 {
             notes.push(
-                "Policies that run the same with every seed have no interval between them, and \
-                 cannot be called tied."
+                "Policies whose runs are the same with every seed have no interval between them, so \
+                 they cannot be called tied."
                     .to_owned(),
             );
         }

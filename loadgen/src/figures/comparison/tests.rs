@@ -125,3 +125,29 @@ fn where_nothing_keeps_the_slo_all_are_tied() {
     let by = &rows[1].by_goodput;
     assert_eq!((by.rank, by.tied_with_best), (Some(1), Some(true)));
 }
+
+#[test]
+fn the_json_says_who_is_tied_by_which_figure() {
+    let rows = compare(&[
+        ("round-robin", &[[1.1, 9.0, 3.0], [2.4, 9.0, 3.1]], 0),
+        ("random", &[[1.0, 9.0, 4.0], [2.0, 9.0, 4.1]], 0),
+    ]);
+    let json = serde_json::to_value(&rows).expect("JSON");
+    let (other, best) = (&json[0], &json[1]);
+    assert_eq!((&best["policy"], &best["by_ttft"]["rank"]), (&"random".into(), &1.into()));
+    assert_eq!(best["by_ttft"]["best"], "random");
+    assert_eq!(best["by_ttft"]["change_percent"], serde_json::Value::Null);
+    assert_eq!(best["by_ttft"]["tied_with_best"], true);
+    // 10 and 20 % above: 15 ± 12.706 · 5.
+    assert_eq!(other["by_ttft"]["tied_with_best"], true);
+    assert_eq!(other["by_ttft"]["change_percent"]["n"], 2);
+    near(other["by_ttft"]["change_percent"]["mean"].as_f64().expect("a number"), 15.0);
+    let half = &other["by_ttft"]["change_percent"]["half_width_95"];
+    near(half.as_f64().expect("a number"), 12.706 * 5.0);
+    assert_eq!(other["by_goodput"]["tied_with_best"], false);
+    near(other["goodput_requests_per_s"]["mean"].as_f64().expect("a number"), 3.05);
+    assert!(best["e2e_change_percent"]["half_width_95"].is_number(), "{best}");
+    let single = compare(&[("random", &[[1.0, 1.0, 1.0]], 0)]);
+    let json = serde_json::to_value(&single).expect("JSON");
+    assert_eq!(json[0]["by_ttft"]["tied_with_best"], serde_json::Value::Null);
+}
