@@ -1,7 +1,9 @@
-//! Policies compared with a baseline, over seeds.
+//! Policies compared with a baseline and with the best, over seeds.
 
 use super::policy::as_keys;
 use super::run::RunReport;
+use super::sample::Sample;
+use super::standing::{E2E, GOODPUT, Goal, Standing, TTFT, standings};
 use super::stats::Estimate;
 use serde::Serialize;
 use warmpath_core::routing::policy::NamedPolicy;
@@ -21,15 +23,23 @@ pub struct Comparison {
     pub ttft_p99_s: Estimate,
     pub tpot_mean_s: Estimate,
     pub e2e_mean_s: Estimate,
+    pub goodput_requests_per_s: Estimate,
     pub within_slo_percent: Estimate,
+    pub answered_percent: Estimate,
     pub balance_max_over_mean: Estimate,
     /// Difference to the baseline, seed by seed. None for the baseline itself.
     pub hit_points: Option<Estimate>,
     pub ttft_change_percent: Option<Estimate>,
+    pub e2e_change_percent: Option<Estimate>,
+    pub goodput_change_percent: Option<Estimate>,
+    /// Where it stands among all policies at this rate.
+    pub by_ttft: Standing,
+    pub by_e2e: Standing,
+    pub by_goodput: Standing,
 }
 
-/// Compares each policy at each rate with the baseline at the same rate, seed by seed. Effects that
-/// the seeds have in common cancel out.
+/// Compares each policy at each rate with the baseline and with the best policy at the same rate, seed
+/// by seed.
 ///
 /// `variant`: the variant of the scenario, if it has several.
 pub fn compare_to(
@@ -39,45 +49,54 @@ pub fn compare_to(
     variant: Option<&str>,
     runs: &[RunReport],
 ) -> Vec<Comparison> {
-    let of = |policy: &NamedPolicy, rate_scale| -> Vec<&RunReport> {
+    let of = |policy: &NamedPolicy, rate_scale| {
         let fits =
             |run: &&RunReport| run.policy.as_ref() == Some(policy) && run.rate_scale == rate_scale;
-        runs.iter().filter(fits).collect()
+        Sample::new(runs.iter().filter(fits).collect())
     };
     let mut comparisons = Vec::new();
     for &rate_scale in rates {
         let base = of(baseline, rate_scale);
-        for policy in policies {
-            let own = of(policy, rate_scale);
-            let each = |figure: &dyn Fn(&RunReport) -> f64| -> Estimate {
-                Estimate::of(&own.iter().map(|run| figure(run)).collect::<Vec<_>>())
-            };
-            let paired = |difference: &dyn Fn(&RunReport, &RunReport) -> f64| {
-                let pairs = own.iter().zip(&base).map(|(own, base)| difference(own, base));
-                (policy != baseline).then(|| Estimate::of(&pairs.collect::<Vec<_>>()))
-            };
+        let samples: Vec<(&str, Sample<'_>)> =
+            policies.iter().map(|policy| (policy.label.as_str(), of(policy, rate_scale))).collect();
+        let by = |goal: Goal| standings(goal, &samples);
+        let standings = by(TTFT).into_iter().zip(by(E2E)).zip(by(GOODPUT));
+        for ((policy, (_, own)), ((by_ttft, by_e2e), by_goodput)) in
+            policies.iter().zip(&samples).zip(standings)
+        {
+            let other = Some(&base).filter(|_| policy != baseline);
+            let change = |goal: Goal| own.change_percent(other?, goal.figure);
             comparisons.push(Comparison {
                 policy: policy.clone(),
                 variant: variant.map(str::to_owned),
                 baseline: baseline.label.clone(),
                 rate_scale,
-                hit_percent: each(&|run| run.figures.hit_rate * 100.0),
-                ttft_mean_s: each(&|run| run.figures.ttft_s.mean),
-                ttft_p99_s: each(&|run| run.figures.ttft_s.p99),
-                tpot_mean_s: each(&|run| run.figures.tpot_s.mean),
-                e2e_mean_s: each(&|run| run.figures.e2e_s.mean),
-                within_slo_percent: each(&|run| run.figures.within_slo * 100.0),
-                balance_max_over_mean: each(&|run| {
-                    run.figures.balance_max_over_mean.unwrap_or_default()
+                hit_percent: own.mean(|figures| figures.hit_rate * 100.0),
+                ttft_mean_s: own.mean(TTFT.figure),
+                ttft_p99_s: own.mean(|figures| figures.ttft_s.p99),
+                tpot_mean_s: own.mean(|figures| figures.tpot_s.mean),
+                e2e_mean_s: own.mean(E2E.figure),
+                goodput_requests_per_s: own.mean(GOODPUT.figure),
+                within_slo_percent: own.mean(|figures| figures.within_slo * 100.0),
+                answered_percent: own.mean(|figures| {
+                    figures.requests as f64 / figures.offered.max(1) as f64 * 100.0
                 }),
-                hit_points: paired(&|own, base| {
-                    (own.figures.hit_rate - base.figures.hit_rate) * 100.0
+                balance_max_over_mean: own
+                    .mean(|figures| figures.balance_max_over_mean.unwrap_or_default()),
+                hit_points: other.and_then(|base| {
+                    own.paired(base, |own, base| (own.hit_rate - base.hit_rate) * 100.0)
                 }),
-                ttft_change_percent: paired(&|own, base| {
-                    (own.figures.ttft_s.mean / base.figures.ttft_s.mean - 1.0) * 100.0
-                }),
+                ttft_change_percent: change(TTFT),
+                e2e_change_percent: change(E2E),
+                goodput_change_percent: change(GOODPUT),
+                by_ttft,
+                by_e2e,
+                by_goodput,
             });
         }
     }
     comparisons
 }
+
+#[cfg(test)]
+mod tests;

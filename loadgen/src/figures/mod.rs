@@ -12,7 +12,9 @@ mod policy;
 mod results;
 mod room;
 mod run;
+mod sample;
 mod stages;
+mod standing;
 mod stats;
 
 pub use capacity::{Capacity, ENOUGH, Found};
@@ -27,5 +29,7 @@ pub use names::{label, record_name, wire_name};
 pub use results::Results;
 pub use room::AtRoom;
 pub use run::{LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};
+pub use sample::covers;
 pub use stages::{StageFigures, StageMeans, Stages};
+pub use standing::{SMALLEST_PERCENT, Standing};
 pub use stats::Estimate;

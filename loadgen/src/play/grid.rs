@@ -29,11 +29,24 @@ pub fn play(
     progress: &Progress,
 ) -> Result<Vec<RunReport>> {
     let ended = AtomicU64::new(0);
-    let bar = progress.start(cells.len() as u64, "sim", "runs");
+    let bar = progress.start(cells.len() as u64, &label(setup, cells), "runs");
     let reports = parallel::map(cells, |&cell| {
         let report = simulate(setup, prepared, cell, None, &mut |_| ());
         bar.set(ended.fetch_add(1, Ordering::Relaxed) + 1);
         report
     });
     reports.into_iter().collect()
+}
+
+/// What is played: which variant of how many, if there are several.
+fn label(setup: &Setup, cells: &[Cell<'_>]) -> String {
+    let name = cells.first().and_then(|cell| cell.options.variant.as_deref());
+    let place = setup.variants.iter().position(|variant| Some(variant.name.as_str()) == name);
+    match place {
+        Some(place) => {
+            let (number, of) = (place + 1, setup.variants.len());
+            format!("{}, {number} of {of}", setup.variants[place].name)
+        }
+        None => "sim".to_owned(),
+    }
 }

@@ -1,5 +1,6 @@
 //! Reasons why the figures of a live run cannot be used.
 
+use crate::figures::covers;
 use warmpath_core::report::Figures;
 
 /// Largest mean lateness, as a share of the mean TTFT.
@@ -7,7 +8,7 @@ const LATENESS_LIMIT: f64 = 0.05;
 
 /// A reason if more than 1 % of the requests failed.
 pub fn too_few(figures: &Figures) -> Option<String> {
-    (figures.errors * 100 > figures.offered).then(|| {
+    (!covers(figures)).then(|| {
         format!(
             "{} of {} requests failed, so the figures cover {}",
             figures.errors, figures.offered, figures.requests

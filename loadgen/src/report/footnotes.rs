@@ -1,6 +1,8 @@
 //! The lines below the tables: the basis of the figures, and what went wrong.
 
+use super::over_seeds::{Alike, over_seeds};
 use crate::figures::RunReport;
+use std::collections::BTreeMap;
 use warmpath_core::engine::physics::Validation;
 
 pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
@@ -26,19 +28,35 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
     if runs.iter().any(|run| run.profile.is_none()) {
         notes.push("Engine times are those of the engines behind the target.".to_owned());
     }
-    for run in runs.iter().filter(|run| run.figures.errors > 0) {
-        let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
-        for (reason, count) in &run.figures.errors_by_reason {
-            let (mode, offered) = (run.mode.name(), run.figures.offered);
-            notes.push(format!("{who}{mode}: {count} of {offered} requests failed: {reason}"));
-        }
-        if let Some(first) = run.live.as_ref().and_then(|live| live.failures.first())
-            && let Some(last) = notes.last_mut()
-        {
-            *last += &format!(" (first: {first})");
-        }
+    for runs in over_seeds(runs.iter().filter(|run| run.figures.errors > 0)) {
+        notes.extend(failures(&runs));
     }
     notes
+}
+
+/// A line for each reason why requests failed, over the runs of a policy that differ in their seed.
+fn failures(runs: &Alike<'_>) -> Vec<String> {
+    let first = runs[0];
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (reason, count) in runs.iter().flat_map(|run| &run.figures.errors_by_reason) {
+        *counts.entry(reason).or_default() += count;
+    }
+    let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
+    let at = match runs.len() {
+        1 => String::new(),
+        seeds => format!(" at {}x, {seeds} seeds", first.rate_scale),
+    };
+    let offered: u64 = runs.iter().map(|run| run.figures.offered).sum();
+    let mode = first.mode.name();
+    let line = |(reason, count)| {
+        format!("{who}{mode}{at}: {count} of {offered} requests failed: {reason}")
+    };
+    let mut lines: Vec<String> = counts.into_iter().map(line).collect();
+    let live = runs.iter().find_map(|run| run.live.as_ref()?.failures.first());
+    if let Some((failure, last)) = live.zip(lines.last_mut()) {
+        *last += &format!(" (first: {failure})");
+    }
+    lines
 }
 
 /// How far a profile's times can be believed.

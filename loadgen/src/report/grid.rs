@@ -106,10 +106,11 @@ fn known_balance(estimate: &Estimate) -> Value {
 
 fn how(comparisons: &[Comparison]) -> String {
     let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
-    match comparisons.first().map_or(0, |first| first.hit_percent.n) {
+    match comparisons.iter().map(|row| row.hit_percent.n).max().unwrap_or(0) {
         0 | 1 => {
             format!(
-                "One seed, so no intervals; the last two columns are differences to {baseline}."
+                "One seed, or the same run with every seed, so no intervals; the last two columns \
+                 are differences to {baseline}."
             )
         }
         seeds => format!(

@@ -15,6 +15,7 @@ mod output;
 mod over_seeds;
 mod owners;
 mod page;
+mod ranking;
 mod requests;
 pub mod rooms;
 mod runs;

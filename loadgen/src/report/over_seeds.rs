@@ -8,11 +8,17 @@ pub type Alike<'a> = Vec<&'a RunReport>;
 /// The runs by policy, variant, mode and rate, in the order of the first of each.
 pub fn over_seeds<'a>(runs: impl IntoIterator<Item = &'a RunReport>) -> Vec<Alike<'a>> {
     let key = |run: &RunReport| (run.label(), run.mode, run.rate_scale);
+    let mut keys = Vec::new();
     let mut groups: Vec<Alike<'a>> = Vec::new();
     for run in runs {
-        match groups.iter_mut().find(|group| key(group[0]) == key(run)) {
-            Some(group) => group.push(run),
-            None => groups.push(vec![run]),
+        let own = key(run);
+        // Runs that differ in their seed mostly stand together, so it is mostly the last group.
+        match keys.iter().rposition(|key| *key == own) {
+            Some(place) => groups[place].push(run),
+            None => {
+                keys.push(own);
+                groups.push(vec![run]);
+            }
         }
     }
     groups

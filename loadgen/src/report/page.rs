@@ -1,8 +1,8 @@
 //! All that a person reads of a command's runs.
 
 use super::{
-    capacities, classes, devices, economics, footnotes, grid, groups, links, owners, rooms, runs,
-    stages, tiers, verdicts,
+    capacities, classes, devices, economics, footnotes, grid, groups, links, owners, ranking,
+    rooms, runs, stages, tiers, verdicts,
 };
 use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
@@ -16,11 +16,15 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
     let single = |run: &&RunReport| !is_grid || run.mode != Mode::Sim;
     let singles: Vec<&RunReport> = all.iter().filter(single).collect();
     let mut page = Page::default();
-    // The title stands above the first table alone.
-    let grid_title = if singles.is_empty() { title } else { "" };
     page.sheet(runs::table(title, &singles));
     if is_grid {
-        page.sheet(grid::sheet(grid_title, &results.comparisons));
+        // The title stands above the first table alone.
+        let above = if singles.is_empty() { title } else { "" };
+        let ranking = ranking::sheet(above, &results.comparisons);
+        let is_ranked = !ranking.is_empty();
+        page.sheet(ranking);
+        let above = if is_ranked { "Each policy at each rate" } else { above };
+        page.sheet(grid::sheet(above, &results.comparisons));
     }
     let tables =
         [groups::sheet, tiers::sheet, links::sheet, devices::sheet, classes::sheet, stages::sheet];
@@ -52,6 +56,7 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
 pub fn blanks() -> Vec<Sheet> {
     vec![
         runs::blank(),
+        ranking::blank(),
         grid::blank(),
         groups::blank(),
         tiers::blank(),

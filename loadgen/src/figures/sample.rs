@@ -1,0 +1,66 @@
+//! The runs of one policy at one rate, a run for each seed.
+
+use super::run::RunReport;
+use super::stats::Estimate;
+use warmpath_core::report::Figures;
+
+/// Runs that differ in their seed only, in the order of their seeds.
+#[derive(Debug)]
+pub struct Sample<'a> {
+    runs: Vec<&'a RunReport>,
+    /// Whether every seed gave the same figures. Then all runs together say as much as one.
+    repeats: bool,
+}
+
+impl<'a> Sample<'a> {
+    pub fn new(runs: Vec<&'a RunReport>) -> Self {
+        let repeats = runs.windows(2).all(|two| two[0].figures == two[1].figures);
+        Self { runs, repeats }
+    }
+
+    /// A figure's mean over the seeds.
+    pub fn mean(&self, figure: impl Fn(&Figures) -> f64) -> Estimate {
+        let values = self.runs.iter().map(|run| figure(&run.figures));
+        estimate(values, self.repeats)
+    }
+
+    /// A difference to other runs, seed by seed. Effects that the seeds have in common cancel out.
+    /// None if a seed has no such difference.
+    pub fn paired(
+        &self,
+        other: &Self,
+        difference: impl Fn(&Figures, &Figures) -> f64,
+    ) -> Option<Estimate> {
+        let pairs = self.runs.iter().zip(&other.runs);
+        let pairs = pairs.map(|(own, other)| {
+            assert_eq!(own.seed, other.seed, "a pair has one seed");
+            difference(&own.figures, &other.figures)
+        });
+        let estimate = estimate(pairs, self.repeats && other.repeats);
+        estimate.mean.is_finite().then_some(estimate)
+    }
+
+    /// How much a figure differs from that of other runs, in percent of theirs, seed by seed.
+    pub fn change_percent(&self, other: &Self, figure: fn(&Figures) -> f64) -> Option<Estimate> {
+        self.paired(other, |own, other| {
+            let (own, other) = (figure(own), figure(other));
+            if own == other { 0.0 } else { (own / other - 1.0) * 100.0 }
+        })
+    }
+
+    /// Whether the latencies of every run stand for its requests.
+    pub fn has_latencies(&self) -> bool {
+        self.runs.iter().all(|run| run.figures.requests > 0 && covers(&run.figures))
+    }
+}
+
+fn estimate(values: impl Iterator<Item = f64>, repeats: bool) -> Estimate {
+    let most = if repeats { 1 } else { usize::MAX };
+    Estimate::of(&values.take(most).collect::<Vec<_>>())
+}
+
+/// Whether the figures cover the requests: at most 1 % of them failed. Latencies are those of the
+/// answered requests, so a policy that refuses many would look fast.
+pub const fn covers(figures: &Figures) -> bool {
+    figures.errors * 100 <= figures.offered
+}
