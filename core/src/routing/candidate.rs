@@ -25,7 +25,12 @@ pub struct Terms {
 impl Terms {
     /// Their sum.
     pub fn total(&self) -> Duration {
-        self.queue + self.prefill + self.load + self.room + self.answer + self.others
+        self.to_first_token() + self.answer + self.others
+    }
+
+    /// The expected time to the first token.
+    pub fn to_first_token(&self) -> Duration {
+        self.queue + self.prefill + self.load + self.room
     }
 }
 

@@ -14,12 +14,15 @@
 //!                           that wait in the mean of the fleet)
 //! ```
 //!
+//! A worker where the first token would come later than from an idle one, which computes the whole prompt
+//! at once, is no candidate.
+//!
 //! The expected length of an answer is a running mean of those seen, of each tenant. A session needs
 //! room for its last prompt until it was idle for `idle_s`. Where the sessions of a worker need more
 //! than its HBM, what a request computes there displaces what one of them will compute again.
 //!
 //! A second of prefill delays everyone who waits. That is why a busy fleet saves work, and why the rule
-//! then keeps sessions where they are; the terms that say so are 0 where nobody waits. Where each term
+//! then keeps sessions where they are; the terms that say so are 0 where no one waits. Where each term
 //! was measured is in `docs/policies.md`.
 
 use super::parameter::parameters;
@@ -127,7 +130,14 @@ impl Policy for Warmpath {
         let shared = seen.active.shared(&request.prompt);
         let tokens = request.prompt.tokens();
         let mut ways = Ways::of(&overlap, view, tokens);
-        let waiting: u32 = view.workers().map(|(_, worker)| worker.queued_requests()).sum();
+        let (mut waiting, mut idle) = (0, None::<Duration>);
+        for (_, worker) in view.workers() {
+            waiting += worker.queued_requests();
+            if worker.active() == 0 {
+                let cold = ways.cold(&worker.info);
+                idle = Some(idle.map_or(cold, |least| least.min(cold)));
+            }
+        }
         let waiting = f64::from(waiting) / view.workers().len() as f64;
         let answer = seen.answers.tokens(request.tenant);
         let mut best: Option<Candidate> = None;
@@ -149,12 +159,16 @@ impl Policy for Warmpath {
                 whole: ways.cold(&worker.info),
             };
             let queue = worker.backlog(view.now());
+            let terms = self.terms(&facts, queue, way.prefill, way.load);
+            if worker.active() > 0 && idle.is_some_and(|cold| terms.to_first_token() > cold) {
+                continue;
+            }
             let candidate = Candidate {
                 worker: id,
                 active: worker.active(),
                 overlap: Some(hit),
                 pull: way.pull,
-                terms: Some(self.terms(&facts, queue, way.prefill, way.load)),
+                terms: Some(terms),
                 lot: lot(view, request, id),
             };
             view.note(&candidate);
