@@ -191,3 +191,76 @@ fn whole_steps_are_fitted_and_what_changed_is_printed() {
     assert!(device["precision"]["fp8"]["gemm"]["compute"].is_float());
     assert_eq!(fitted.matches("[host]").count(), 1, "{fitted}");
 }
+
+/// Sixteen systems that were served in the given times, or in 10 ms a token each.
+fn served(tpot_ms: &[f64]) -> String {
+    let mut rows = "gpu,model,engine,tp,ep,attn_dp,precision,isl_max,osl_max,concurrency,ttft_ms,tpot_ms,family,provenance\n"
+        .to_owned();
+    let mut times = tpot_ms.iter();
+    for gpu in ["h100_sxm", "b200_sxm"] {
+        for (model, precision) in [("Llama-3.1-70B", "fp8"), ("gpt-oss-120b", "fp4")] {
+            for (tp, concurrency) in [(4, 4), (4, 32), (8, 4), (8, 32)] {
+                let ms = times.next().copied().unwrap_or(10.0);
+                rows += &format!(
+                    "{gpu},{model},vllm,{tp},1,1,{precision},1024,256,{concurrency},,{ms},InferenceX,measured\n"
+                );
+            }
+        }
+    }
+    rows
+}
+
+/// With times that the shipped constants make, a fit predicts them again, and less well where the rows that
+/// tell a constant are out.
+#[test]
+fn served_systems_are_predicted_without_their_model_and_without_their_device() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let run = |tpot_ms: &[f64]| -> (String, Value) {
+        std::fs::write(folder.path().join("served_latency.csv"), served(tpot_ms))
+            .expect("a file can be written");
+        let args = ["fidelity", "--reference", ".", "--json", "f.json"];
+        let output = loadgen(folder.path(), &args);
+        assert!(output.status.success(), "{}", said(&output));
+        let report = std::fs::read(folder.path().join("f.json")).expect("a report was written");
+        (said(&output), serde_json::from_slice(&report).expect("a report is JSON"))
+    };
+    let list = |of: &Value| of.as_array().expect("a list").clone();
+    let number = |of: &Value| of.as_f64().expect("a number");
+    let (_, report) = run(&[]);
+    let rows = list(&report["served"]["rows"]);
+    let ms: Vec<f64> = rows.iter().map(|row| number(&row["simulated_tpot_ms"])).collect();
+    assert_eq!(ms.len(), 16);
+
+    let (text, report) = run(&ms);
+    assert!(text.contains("Served TPOT of vLLM, left out of the fit in turn"), "{text}");
+    let left_out = &report["served"]["vllm_left_out"];
+    let groups = list(&left_out["groups"]);
+    let group = |what: &str| {
+        let found = groups.iter().find(|group| group["what"] == what);
+        found.unwrap_or_else(|| panic!("no {what} in {left_out}")).clone()
+    };
+    let all = group("all");
+    assert!(errors(&all["shipped"]).1 < 1e-6, "{all}");
+    assert!(errors(&all["fitted"]).1 < 3.0, "{all}");
+    for (what, rows) in [("all", 16), ("llama-3.1-70b", 8), ("b200", 8), ("dense, tp 8", 4)] {
+        for column in ["shipped", "model_left_out", "device_left_out"] {
+            assert_eq!(group(what)[column]["rows"], rows, "{what}: {column}");
+        }
+    }
+    // Kernel tables alone are slow there.
+    let experts = group("MoE on b200");
+    assert_eq!(experts["shipped"]["rows"], 4);
+    for column in ["model_left_out", "device_left_out"] {
+        assert!(errors(&experts[column]).1 > errors(&experts["fitted"]).1 + 2.0, "{experts}");
+    }
+    let constants = list(&left_out["constants"]);
+    let name = "b200 in_engine.precision.mxfp4.experts_bandwidth";
+    let constant = constants.iter().find(|constant| constant["name"] == name).expect("a constant");
+    // Few rows carry it part of the way from its start, at 1.
+    let way = 1.1..number(&constant["shipped"]);
+    assert!(way.contains(&number(&constant["fitted"])), "{constant}");
+    assert!(way.contains(&number(&constant["without"]["llama-3.1-70b"])), "{constant}");
+    for without in ["gpt-oss-120b", "b200"] {
+        assert!((number(&constant["without"][without]) - 1.0).abs() < 1e-6, "{constant}");
+    }
+}

@@ -3,6 +3,7 @@
 
 use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::reference::{Known, Reference, ServedRow};
+use crate::fidelity::served_left_out::{self, ServedLeftOut};
 use crate::play::Progress;
 use crate::play::parallel;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::block::{ScopePlan, hash_segments};
-use warmpath_core::engine::physics::{Deployment, KvDtype, Precision};
+use warmpath_core::engine::physics::{Deployment, Device, KvDtype, Model, Precision};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, Output};
 use warmpath_core::id::{RequestId, WorkerId};
@@ -53,6 +54,8 @@ pub struct AllServed {
     pub vllm_ttft_at_4: Option<Errors>,
     /// Rows of vLLM beyond a concurrency of 64, where the limits of the servers are not recorded.
     pub vllm_tpot_beyond_64: Option<Errors>,
+    /// Rows of vLLM up to a concurrency of 64, with their model or device left out of the fit.
+    pub vllm_left_out: ServedLeftOut,
     pub rows: Vec<Row>,
     /// Number of rows that were not run, by reason.
     pub left_out: BTreeMap<String, u32>,
@@ -77,11 +80,30 @@ pub struct Row {
     pub simulated_tpot_ms: f64,
 }
 
-struct Case<'a> {
-    row: &'a ServedRow,
-    profile: Profile,
+/// A system, understood.
+#[derive(Debug)]
+pub struct Case<'a> {
+    pub row: &'a ServedRow,
+    pub device: &'a Device,
+    pub model: &'a Model,
+    pub profile: Profile,
+    pub load: Load,
     precision: Precision,
-    load: Load,
+    deployment: Deployment,
+}
+
+impl Case<'_> {
+    /// Plays it with other constants of its device. None: they make no profile.
+    pub fn again(&self, device: &Device) -> Option<Measured> {
+        let profile = Profile::build(device, self.model, &self.deployment).ok()?;
+        Some(play(&profile, self.load))
+    }
+
+    /// Whether the constants are held against it: vLLM, within the studied concurrency.
+    fn is_gated(&self) -> bool {
+        let row = self.row;
+        row.engine == "vllm" && row.family == "InferenceX" && self.load.concurrency <= STUDIED
+    }
 }
 
 /// A closed loop.
@@ -109,6 +131,11 @@ pub fn evaluate(reference: &Reference, known: &mut Known, progress: &Progress) -
         ),
         ..AllServed::default()
     };
+    for row in &reference.served {
+        // What is not known is counted.
+        let _ = known.device(&row.gpu).and_then(|_| known.model(&row.model));
+    }
+    let known = &*known;
     let mut cases = Vec::new();
     for row in &reference.served {
         match case(row, known) {
@@ -124,13 +151,19 @@ pub fn evaluate(reference: &Reference, known: &mut Known, progress: &Progress) -
         measured
     });
     drop(bar);
-    tabulate(&cases, &measured, known, &mut all);
+    tabulate(&cases, &measured, &mut all);
+    let gated = cases.iter().zip(&measured).filter(|(case, _)| case.is_gated());
+    let gated = gated.filter(|(case, _)| case.row.tpot_ms.is_some_and(|ms| ms > 0.0));
+    let gated: Vec<_> = gated.map(|(case, got)| (case, *got, name(case))).collect();
+    all.vllm_left_out = served_left_out::evaluate(&gated, &known.devices);
     all
 }
 
-fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
-    let device = known.device(&row.gpu).ok_or_else(|| format!("unknown device {}", row.gpu))?;
-    let model = known.model(&row.model).ok_or_else(|| format!("unknown model {}", row.model))?;
+fn case<'a>(row: &'a ServedRow, known: &'a Known) -> Result<Case<'a>, String> {
+    let device = known.devices.get(&row.gpu);
+    let device = device.ok_or_else(|| format!("unknown device {}", row.gpu))?;
+    let model = known.models.get(&row.model);
+    let model = model.ok_or_else(|| format!("unknown model {}", row.model))?;
     if row.provenance == "suspect" {
         return Err("suspect".into());
     }
@@ -142,7 +175,6 @@ fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
         Some(value) if (1.0..1e7).contains(&value) => Ok(value as u32),
         _ => Err(format!("no {what}")),
     };
-    let (device, model) = (&known.devices[&device], &known.models[&model]);
     let is_oss = model.name.starts_with("gpt-oss");
     let precision = match row.precision.as_str() {
         "fp4" if is_oss => Precision::Mxfp4,
@@ -181,7 +213,7 @@ fn case<'a>(row: &'a ServedRow, known: &mut Known) -> Result<Case<'a>, String> {
     if needed > room {
         return Err(format!("no room for one sequence of {} on {}", model.name, device.name));
     }
-    Ok(Case { row, profile, precision, load })
+    Ok(Case { row, device, model, profile, load, precision, deployment })
 }
 
 /// Plays a closed loop on one engine: each finished answer starts the next request.
@@ -242,13 +274,13 @@ fn work(id: u64, scope: &ScopePlan, prompt: u32, answer: u32) -> Work {
     Work::new(RequestId(id), None, &chain, (prompt, answer), TokenSource::new(Arc::new(text)))
 }
 
-fn tabulate(cases: &[Case<'_>], measured: &[Measured], known: &Known, all: &mut AllServed) {
+fn tabulate(cases: &[Case<'_>], measured: &[Measured], all: &mut AllServed) {
     type Lines<'a> = BTreeMap<(&'a str, &'a str, &'a str, &'a str, Precision), [Vec<Named>; 2]>;
     let mut lines: Lines<'_> = BTreeMap::new();
     let mut vllm: [Vec<Named>; 4] = Default::default();
     for (case, got) in cases.iter().zip(measured) {
         let row = case.row;
-        let (device, model) = (&known.devices[&row.gpu].name, &known.models[&row.model].name);
+        let (device, model) = (&case.device.name, &case.model.name);
         let key = (
             row.family.as_str(),
             row.engine.as_str(),
