@@ -111,6 +111,25 @@ fn errors(of: &Value) -> (f64, f64) {
     (number("median_percent"), number("p95_percent"))
 }
 
+/// The most that the median and the 95th percentile of a line may be: the goal, and where it is missed what
+/// was reached, with a small margin. docs/fidelity.md has both.
+fn most(line: &Value, by: &str) -> (f64, f64) {
+    let word = |key: &str| line[key].as_str().expect("a word");
+    match (word("phase"), word("model"), by) {
+        // The goal for prefill is 3 / 9 %. The 70B's rank has seven prefill rows, so that its worst alone makes the
+        // p95: 64 tokens behind 8,192, whose repeats run from 29 to 36 ms where 21 ms launch the same behind
+        // nothing. Reached: as shipped 3.6 / 16.8, with a prefix left out 5.1 / 18.8, with a length 4.2 / 17.5.
+        ("prefill", "llama-3.1-70b", "shipped") => (3.8, 17.5),
+        ("prefill", "llama-3.1-70b", "a prefix") => (5.4, 19.5),
+        ("prefill", "llama-3.1-70b", _) => (4.5, 18.2),
+        // Missed by 0.2 in the median for the same rank: reached 3.2 / 8.2.
+        ("prefill", "all", "a prefix") => (3.3, 9.0),
+        ("prefill", ..) => (3.0, 9.0),
+        ("decode", ..) => (1.5, 5.0),
+        _ => (5.0, 15.0),
+    }
+}
+
 #[test]
 fn the_model_holds_against_the_measurements_that_are_carried() {
     let folder = tempfile::tempdir().expect("a folder for files");
@@ -120,28 +139,15 @@ fn the_model_holds_against_the_measurements_that_are_carried() {
     let report: Value = serde_json::from_slice(&report).expect("a report is JSON");
     let carried = &report["carried"];
     let list = |of: &Value| of.as_array().expect("a list").clone();
-    // The most that medians and 95th percentiles may be.
-    let most = |phase: &str| match phase {
-        "prefill" => (3.0, 9.0),
-        "decode" => (1.5, 5.0),
-        _ => (5.0, 15.0),
-    };
     for line in list(&carried["steps"]["lines"]) {
-        let phase = line["phase"].as_str().expect("a phase");
         let (median, p95) = errors(&line["shipped"]);
-        if line["model"] == "llama-3.1-8b" {
-            assert!(median <= most(phase).0 && p95 <= most(phase).1, "{line}");
-        }
+        let (most, most_p95) = most(&line, "shipped");
+        assert!(median <= most && p95 <= most_p95, "{line}");
     }
     for line in list(&carried["steps"]["left_out"]) {
         let (median, p95) = errors(&line["errors"]);
-        let (most, most_p95) = most(line["phase"].as_str().expect("a phase"));
-        // Of the 70B's rank there are seven prefill steps, four of them up to 256 tokens: too few to fit to when
-        // some of them are out. With them the median of all is 3.2 %.
-        let more = if line["model"] == "all" { 0.5 } else { 0.0 };
-        if line["model"] != "llama-3.1-70b" {
-            assert!(median <= most + more && p95 <= most_p95, "{line}");
-        }
+        let (most, most_p95) = most(&line, line["by"].as_str().expect("what was left out"));
+        assert!(median <= most && p95 <= most_p95, "{line}");
     }
     for (steps, median, p95) in
         [("all", 2.0, 6.0), ("decoding alone", 2.0, 6.0), ("with a prompt", 4.0, 18.0)]
