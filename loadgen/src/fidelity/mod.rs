@@ -17,6 +17,7 @@ mod render;
 mod report;
 mod routing;
 mod served;
+mod served_case;
 mod served_fit;
 mod served_left_out;
 mod served_left_out_sheet;

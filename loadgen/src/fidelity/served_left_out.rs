@@ -1,7 +1,7 @@
 //! Served systems whose model or device was left out of the fit of what served systems tell.
 
 use crate::fidelity::errors::{Errors, Named};
-use crate::fidelity::served::{Case, Measured};
+use crate::fidelity::served_case::{Case, Measured};
 use crate::fidelity::served_fit::{Param, Played, fit};
 use crate::play::parallel;
 use serde::Serialize;
