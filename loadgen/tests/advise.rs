@@ -80,6 +80,7 @@ fn two_workloads_get_opposite_advice_and_every_figure_is_in_the_json() {
         let figure = figures.iter().find(|figure| figure["name"] == month.as_str()).unwrap();
         near(number(&figure["value"]), number(&chosen["usd_per_month"]["mean"]));
         bands(options);
+        kv_room(&text, &report);
         model_and_place(&text, options, figures);
         choices.push(choice);
     }
@@ -98,6 +99,20 @@ fn bands(options: &[Value]) {
             assert!(number(&full["high"]) > 1.05 * number(&full["low"]), "{option}");
         }
     }
+}
+
+/// What 10 % less and more room for KV do is always shown, with the capacity that was found.
+fn kv_room(text: &str, report: &Value) {
+    assert!(text.contains("- room for KV: times 0.9:"), "{text}");
+    let all = report["sensitivity"].as_array().expect("sensitivities");
+    let rooms = all.iter().find(|one| one["input"] == "room for KV").expect("the room for KV");
+    let cases = rooms["cases"].as_array().expect("two cases");
+    let whats: Vec<&Value> = cases.iter().map(|case| &case["what"]).collect();
+    assert_eq!(whats, ["times 0.9", "times 1.1"]);
+    let rates = cases.iter().map(|case| number(&case["requests_per_s_per_worker"]));
+    let rates: Vec<f64> = rates.collect();
+    // The search finds a load within 6 %.
+    assert!(rates[0] > 0.0 && rates[1] > 0.93 * rates[0], "{rooms}");
 }
 
 /// The factor of the model times the factor of the location is the whole cost factor.

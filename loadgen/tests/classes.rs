@@ -83,13 +83,16 @@ fn bad_classes_are_refused_in_one_line() {
     let mix = |class: &str| write("mix.toml", &format!("name = \"mix\"\n[[class]]\n{class}\n"));
     let sim = ["sim", "--workload", "mix.toml"];
     for (class, part) in [
-        ("workload = \"office\"", "is a mix itself"),
-        ("workload = \"chess\"", "unknown workload"),
-        ("workload = \"chat\"\nrate = 0.0", "rate 0, expected a number above 0"),
-        ("workload = \"chat\"\nrequests = 0", "requests 0, expected at least 1"),
-        ("workload = \"chat\"\n[[class]]\nworkload = \"chat\"", "\"chat\" is used twice"),
-        ("workload = \"chat\"\nweight = 1", "unknown field"),
-        ("workload = \"closed.toml\"", "closed loop"),
+        ("workload = \"office\"", "mix.toml:3: workload: workload office is a mix itself"),
+        ("workload = \"chess\"", "mix.toml:3: workload: unknown workload"),
+        ("workload = \"chat\"\nrate = 0.0", "mix.toml:4: rate: 0, expected a number above 0"),
+        ("workload = \"chat\"\nrequests = 0", "mix.toml:4: requests: 0, expected at least 1"),
+        (
+            "workload = \"chat\"\n[[class]]\nworkload = \"chat\"",
+            "mix.toml:5: workload: \"chat\" is used twice",
+        ),
+        ("workload = \"chat\"\nweight = 1", "mix.toml:4: "),
+        ("workload = \"closed.toml\"", "mix.toml:3: workload: closed.toml: a closed loop"),
     ] {
         let chat = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/workloads/chat.toml");
         let chat = std::fs::read_to_string(chat).expect("a workload");

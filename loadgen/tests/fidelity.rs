@@ -111,6 +111,25 @@ fn errors(of: &Value) -> (f64, f64) {
     (number("median_percent"), number("p95_percent"))
 }
 
+/// The most that the median and the 95th percentile of a line may be: the goal, and where it is missed what
+/// was reached, with a small margin. docs/fidelity.md has both.
+fn most(line: &Value, by: &str) -> (f64, f64) {
+    let word = |key: &str| line[key].as_str().expect("a word");
+    match (word("phase"), word("model"), by) {
+        // The goal for prefill is 3 / 9 %. The 70B's rank has seven prefill rows, so that its worst alone makes the
+        // p95: 64 tokens behind 8,192, whose repeats run from 29 to 36 ms where 21 ms launch the same behind
+        // nothing. Reached: as shipped 3.6 / 16.8, with a prefix left out 5.1 / 18.8, with a length 4.2 / 17.5.
+        ("prefill", "llama-3.1-70b", "shipped") => (3.8, 17.5),
+        ("prefill", "llama-3.1-70b", "a prefix") => (5.4, 19.5),
+        ("prefill", "llama-3.1-70b", _) => (4.5, 18.2),
+        // Missed by 0.2 in the median for the same rank: reached 3.2 / 8.2.
+        ("prefill", "all", "a prefix") => (3.3, 9.0),
+        ("prefill", ..) => (3.0, 9.0),
+        ("decode", ..) => (1.5, 5.0),
+        _ => (5.0, 15.0),
+    }
+}
+
 #[test]
 fn the_model_holds_against_the_measurements_that_are_carried() {
     let folder = tempfile::tempdir().expect("a folder for files");
@@ -120,28 +139,15 @@ fn the_model_holds_against_the_measurements_that_are_carried() {
     let report: Value = serde_json::from_slice(&report).expect("a report is JSON");
     let carried = &report["carried"];
     let list = |of: &Value| of.as_array().expect("a list").clone();
-    // The most that medians and 95th percentiles may be.
-    let most = |phase: &str| match phase {
-        "prefill" => (3.0, 9.0),
-        "decode" => (1.5, 5.0),
-        _ => (5.0, 15.0),
-    };
     for line in list(&carried["steps"]["lines"]) {
-        let phase = line["phase"].as_str().expect("a phase");
         let (median, p95) = errors(&line["shipped"]);
-        if line["model"] == "llama-3.1-8b" {
-            assert!(median <= most(phase).0 && p95 <= most(phase).1, "{line}");
-        }
+        let (most, most_p95) = most(&line, "shipped");
+        assert!(median <= most && p95 <= most_p95, "{line}");
     }
     for line in list(&carried["steps"]["left_out"]) {
         let (median, p95) = errors(&line["errors"]);
-        let (most, most_p95) = most(line["phase"].as_str().expect("a phase"));
-        // Of the 70B's rank there are seven prefill steps, four of them up to 256 tokens: too few to fit to when
-        // some of them are out. With them the median of all is 3.2 %.
-        let more = if line["model"] == "all" { 0.5 } else { 0.0 };
-        if line["model"] != "llama-3.1-70b" {
-            assert!(median <= most + more && p95 <= most_p95, "{line}");
-        }
+        let (most, most_p95) = most(&line, line["by"].as_str().expect("what was left out"));
+        assert!(median <= most && p95 <= most_p95, "{line}");
     }
     for (steps, median, p95) in
         [("all", 2.0, 6.0), ("decoding alone", 2.0, 6.0), ("with a prompt", 4.0, 18.0)]
@@ -190,4 +196,77 @@ fn whole_steps_are_fitted_and_what_changed_is_printed() {
     assert!(device["in_engine"]["precision"]["bf16"]["products_compute"].is_float());
     assert!(device["precision"]["fp8"]["gemm"]["compute"].is_float());
     assert_eq!(fitted.matches("[host]").count(), 1, "{fitted}");
+}
+
+/// Sixteen systems that were served in the given times, or in 10 ms a token each.
+fn served(tpot_ms: &[f64]) -> String {
+    let mut rows = "gpu,model,engine,tp,ep,attn_dp,precision,isl_max,osl_max,concurrency,ttft_ms,tpot_ms,family,provenance\n"
+        .to_owned();
+    let mut times = tpot_ms.iter();
+    for gpu in ["h100_sxm", "b200_sxm"] {
+        for (model, precision) in [("Llama-3.1-70B", "fp8"), ("gpt-oss-120b", "fp4")] {
+            for (tp, concurrency) in [(4, 4), (4, 32), (8, 4), (8, 32)] {
+                let ms = times.next().copied().unwrap_or(10.0);
+                rows += &format!(
+                    "{gpu},{model},vllm,{tp},1,1,{precision},1024,256,{concurrency},,{ms},InferenceX,measured\n"
+                );
+            }
+        }
+    }
+    rows
+}
+
+/// With times that the shipped constants make, a fit predicts them again, and less well where the rows that
+/// tell a constant are out.
+#[test]
+fn served_systems_are_predicted_without_their_model_and_without_their_device() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let run = |tpot_ms: &[f64]| -> (String, Value) {
+        std::fs::write(folder.path().join("served_latency.csv"), served(tpot_ms))
+            .expect("a file can be written");
+        let args = ["fidelity", "--reference", ".", "--json", "f.json"];
+        let output = loadgen(folder.path(), &args);
+        assert!(output.status.success(), "{}", said(&output));
+        let report = std::fs::read(folder.path().join("f.json")).expect("a report was written");
+        (said(&output), serde_json::from_slice(&report).expect("a report is JSON"))
+    };
+    let list = |of: &Value| of.as_array().expect("a list").clone();
+    let number = |of: &Value| of.as_f64().expect("a number");
+    let (_, report) = run(&[]);
+    let rows = list(&report["served"]["rows"]);
+    let ms: Vec<f64> = rows.iter().map(|row| number(&row["simulated_tpot_ms"])).collect();
+    assert_eq!(ms.len(), 16);
+
+    let (text, report) = run(&ms);
+    assert!(text.contains("Served TPOT of vLLM, left out of the fit in turn"), "{text}");
+    let left_out = &report["served"]["vllm_left_out"];
+    let groups = list(&left_out["groups"]);
+    let group = |what: &str| {
+        let found = groups.iter().find(|group| group["what"] == what);
+        found.unwrap_or_else(|| panic!("no {what} in {left_out}")).clone()
+    };
+    let all = group("all");
+    assert!(errors(&all["shipped"]).1 < 1e-6, "{all}");
+    assert!(errors(&all["fitted"]).1 < 3.0, "{all}");
+    for (what, rows) in [("all", 16), ("llama-3.1-70b", 8), ("b200", 8), ("dense, tp 8", 4)] {
+        for column in ["shipped", "model_left_out", "device_left_out"] {
+            assert_eq!(group(what)[column]["rows"], rows, "{what}: {column}");
+        }
+    }
+    // Kernel tables alone are slow there.
+    let experts = group("MoE on b200");
+    assert_eq!(experts["shipped"]["rows"], 4);
+    for column in ["model_left_out", "device_left_out"] {
+        assert!(errors(&experts[column]).1 > errors(&experts["fitted"]).1 + 2.0, "{experts}");
+    }
+    let constants = list(&left_out["constants"]);
+    let name = "b200 in_engine.precision.mxfp4.experts_bandwidth";
+    let constant = constants.iter().find(|constant| constant["name"] == name).expect("a constant");
+    // Few rows carry it part of the way from its start, at 1.
+    let way = 1.1..number(&constant["shipped"]);
+    assert!(way.contains(&number(&constant["fitted"])), "{constant}");
+    assert!(way.contains(&number(&constant["without"]["llama-3.1-70b"])), "{constant}");
+    for without in ["gpt-oss-120b", "b200"] {
+        assert!((number(&constant["without"][without]) - 1.0).abs() < 1e-6, "{constant}");
+    }
 }

@@ -95,4 +95,14 @@ fn fidelity_gates() {
     let report: Value = serde_json::from_slice(&report).expect("a report is JSON");
     assert_eq!(report["schema"], "warmpath.fidelity.v1");
     assert!(report["steps"]["groups"].as_array().is_some_and(|groups| groups.len() > 50));
+    // Without their model or their device served systems are predicted less well. docs/fidelity.md has the figures.
+    let groups = report["served"]["vllm_left_out"]["groups"].as_array().expect("groups");
+    let all = groups.iter().find(|group| group["what"] == "all").expect("all rows");
+    for (column, median, p95) in [("model_left_out", 9.0, 30.0), ("device_left_out", 7.2, 24.0)] {
+        let errors = &all[column];
+        assert_eq!(errors["rows"], all["shipped"]["rows"], "{errors}");
+        let is_met =
+            number(&errors["median_percent"]) <= median && number(&errors["p95_percent"]) <= p95;
+        assert!(is_met, "{column}: {errors}");
+    }
 }

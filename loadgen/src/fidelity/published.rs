@@ -4,7 +4,7 @@ use crate::fidelity::errors::{Errors, Named};
 use crate::fidelity::reference::{
     AnchorRow, Known, OnDeviceRow, Reference, TransferRow, precision,
 };
-use crate::fidelity::served::{Load, play};
+use crate::fidelity::served_case::{Load, play};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, Joining, KvDtype, Precision};

@@ -3,8 +3,8 @@
 use super::error_columns::line;
 use super::report::Report;
 use super::{
-    gates_sheet, loading_sheet, published_sheet, routing, served_run_sheet, served_sheet,
-    steps_sheet, whole_sheet,
+    gates_sheet, loading_sheet, published_sheet, routing, served_left_out_sheet, served_run_sheet,
+    served_sheet, steps_sheet, whole_sheet,
 };
 use warmpath_sheet::{Page, Sheet};
 
@@ -33,6 +33,7 @@ pub fn page(report: &Report) -> Page {
             "The constants are vLLM's: other engines are for comparison.".to_owned(),
         ]);
         page.sheet(served_sheet::sheet(&report.served));
+        page.sheet(served_left_out_sheet::sheet(&report.served.vllm_left_out));
     }
     let published = &report.published;
     page.sheet(published_sheet::sheet(
@@ -70,6 +71,7 @@ pub fn blanks() -> Vec<Sheet> {
         loading_sheet::blank(),
         steps_sheet::blank(),
         served_sheet::blank(),
+        served_left_out_sheet::blank(),
         published_sheet::blank(),
         compared,
         rooms,

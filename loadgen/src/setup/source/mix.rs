@@ -1,10 +1,12 @@
 //! A mix of several workloads, each a class.
 
 use super::{named, parse_workload};
-use crate::files::{bad_field, parse_toml};
+use crate::files::{bad_field, bad_place, parse_toml};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
+use toml::Spanned;
 use warmpath_core::sharing::Tenants;
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::arrivals::Arrivals;
@@ -29,14 +31,17 @@ const fn one() -> u32 {
 #[serde(deny_unknown_fields)]
 struct ClassFile {
     /// Default: the workload's name.
-    name: Option<String>,
+    name: Option<Spanned<String>>,
     /// A built-in name, or a file beside this one.
-    workload: String,
+    workload: Spanned<String>,
     /// Factor for the arrival rate. Default: 1.
-    rate: Option<f64>,
+    rate: Option<Spanned<f64>>,
     /// Replaces the number of requests.
-    requests: Option<u64>,
+    requests: Option<Spanned<u64>>,
 }
+
+/// What is wrong with a class, and where in the file.
+type Wrong = (Range<usize>, String);
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Mix {
@@ -74,15 +79,17 @@ impl Mix {
         }
         let mut classes: Vec<Class> = Vec::new();
         for class in &file.class {
-            let class = class.read(folder).map_err(|why| err("class", &why.to_string()))?;
-            if classes.iter().any(|other| other.name == class.name) {
+            let at = |(span, why): Wrong| bad_place(origin, text, span, &why);
+            let read = class.read(folder).map_err(at)?;
+            if classes.iter().any(|other| other.name == read.name) {
                 let why = format!(
                     "\"{}\" is used twice, expected a different name for each class",
-                    class.name
+                    read.name
                 );
-                return Err(err("class.name", &why));
+                let named = class.name.as_ref().unwrap_or(&class.workload);
+                return Err(at((named.span(), why)));
             }
-            classes.push(class);
+            classes.push(read);
         }
         Ok(Self { name: file.name, tenants: file.tenants, classes })
     }
@@ -129,32 +136,42 @@ impl Mix {
 }
 
 impl ClassFile {
-    fn read(&self, folder: &Path) -> Result<Class> {
-        let (origin, text, _) = named(&self.workload, folder)?;
+    fn read(&self, folder: &Path) -> Result<Class, Wrong> {
+        let workload = &self.workload;
+        let other = |why: String| (workload.span(), why);
+        let said = |error: anyhow::Error| other(error.to_string());
+        let (origin, text, _) = named(workload.get_ref(), folder).map_err(said)?;
         if is_mix(&text) {
-            anyhow::bail!("{origin} is a mix itself, expected a workload without classes");
+            let why = format!("{origin} is a mix itself, expected a workload without classes");
+            return Err(other(why));
         }
-        let mut workload = parse_workload(&origin, &text)?;
-        let rate = self.rate.unwrap_or(1.0);
+        let mut spec = parse_workload(&origin, &text).map_err(said)?;
+        if !spec.stages.is_empty() {
+            return Err(other(format!("{origin} has stages, expected a workload with [arrivals]")));
+        }
+        let rate = self.rate.as_ref().map_or(1.0, |rate| *rate.get_ref());
         if !(rate > 0.0 && rate <= 1e6) {
-            anyhow::bail!("rate {rate}, expected a number above 0");
+            let span = self.rate.as_ref().map_or_else(|| workload.span(), Spanned::span);
+            return Err((span, format!("{rate}, expected a number above 0")));
         }
-        if !workload.stages.is_empty() {
-            anyhow::bail!("{origin} has stages, expected a workload with [arrivals]");
-        }
-        match &mut workload.sessions.arrivals {
+        match &mut spec.sessions.arrivals {
             Arrivals::Poisson { sessions_per_s }
             | Arrivals::Gamma { sessions_per_s, .. }
             | Arrivals::Constant { sessions_per_s } => *sessions_per_s *= rate,
             Arrivals::Closed { .. } => {
-                anyhow::bail!("{origin}: a closed loop, expected sessions that arrive at a rate");
+                let why =
+                    format!("{origin}: a closed loop, expected sessions that arrive at a rate");
+                return Err(other(why));
             }
         }
-        workload.sessions.requests = self.requests.unwrap_or(workload.sessions.requests);
-        if workload.sessions.requests == 0 {
-            anyhow::bail!("requests 0, expected at least 1");
+        if let Some(requests) = &self.requests {
+            spec.sessions.requests = *requests.get_ref();
+            if spec.sessions.requests == 0 {
+                return Err((requests.span(), "0, expected at least 1".to_owned()));
+            }
         }
-        let name = self.name.clone().unwrap_or_else(|| workload.sessions.name.clone());
-        Ok(Class { name, workload })
+        let name = self.name.as_ref().map(|name| name.get_ref().clone());
+        let name = name.unwrap_or_else(|| spec.sessions.name.clone());
+        Ok(Class { name, workload: spec })
     }
 }

@@ -1,9 +1,9 @@
 //! How an advice depends on its inputs: each input is doubled and halved, and the advice is made
-//! again.
+//! again. The room for KV is known better than that, and is varied by 10 %.
 
 use super::choice::Choice;
 use super::facts::{Facts, Rates};
-use super::options::{Decision, Inputs, decide};
+use super::options::{Decision, Inputs, decide, per_worker};
 use super::simulated;
 use crate::economics::Api;
 use crate::play::Progress;
@@ -14,6 +14,10 @@ use serde::Serialize;
 
 /// The factor by which each input is varied.
 pub const FACTOR: f64 = 2.0;
+/// The same for the workers' room for KV.
+const ROOMS: [f64; 2] = [0.9, 1.1];
+/// What that input is called.
+pub const KV_ROOM: &str = "room for KV";
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Sensitivity {
@@ -30,6 +34,9 @@ pub struct Case {
     pub what: String,
     pub choice: Choice,
     pub usd_per_month: Option<f64>,
+    /// What a worker of the cluster serves within the SLO. Some only where it was simulated again, None there: no
+    /// load is within the SLO.
+    pub requests_per_s_per_worker: Option<f64>,
 }
 
 impl Sensitivity {
@@ -50,6 +57,7 @@ pub fn of(
         what,
         choice: decision.choice,
         usd_per_month: usd(decision),
+        requests_per_s_per_worker: None,
     };
     let mut all = Vec::new();
     type Vary = fn(&mut Inputs, f64);
@@ -76,12 +84,15 @@ pub fn of(
         case(share.to_string(), &again(&|inputs: &mut Inputs| inputs.charged_share = share))
     });
     all.push(("charged share of devices", shares));
-    let bar = progress.start(4, "sensitivity", "simulations");
+    let bar = progress.start(6, "sensitivity", "simulations");
     let mut done = 0;
     let mut decided = |facts: &Facts, factor: f64| {
         done += 1;
         bar.set(done);
-        case(times(factor), &decide(facts, rates, inputs, api))
+        Case {
+            requests_per_s_per_worker: per_worker(facts).map(|rate| rate.mean),
+            ..case(times(factor), &decide(facts, rates, inputs, api))
+        }
     };
     let mut with_slo = |factor: f64| -> Result<Case> {
         let mut setup = setup.clone();
@@ -96,6 +107,14 @@ pub fn of(
             Ok(decided(&simulated::with_device_speed(facts, setup, factor)?, factor))
         };
         all.push(("speed of devices", [with_speed(1.0 / FACTOR)?, with_speed(FACTOR)?]));
+    }
+    let mut with_room = |factor: f64| -> Result<Option<Case>> {
+        let facts = simulated::with_kv_room(facts, setup, factor)?;
+        Ok(facts.map(|facts| decided(&facts, factor)))
+    };
+    let [less, more] = ROOMS;
+    if let Some(cases) = with_room(less)?.zip(with_room(more)?) {
+        all.push((KV_ROOM, cases.into()));
     }
     drop(bar);
     let mut all: Vec<Sensitivity> = all

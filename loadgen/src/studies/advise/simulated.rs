@@ -8,7 +8,7 @@ use crate::figures::ClassFigures;
 use crate::figures::ENOUGH;
 use crate::figures::{Found, RunReport};
 use crate::play::capacity::Bounds;
-use crate::play::parallel;
+use crate::play::{kv_room, parallel};
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::setup::{DevicesSetup, StaysSetup};
@@ -81,17 +81,35 @@ fn same_model(setup: &Setup, cluster: Cluster) -> SameModel {
 /// The same at another SLO, with one seed. Of the clusters, only the advised ones are simulated.
 pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
     let devices = setup.devices.clone().expect("checked: the scenario has devices");
+    let (devices, splits) = Sides::new(setup, devices).alone(1)?;
+    let again = again(facts, setup, same_model::on_cluster(setup).ok(), &splits)?;
+    Ok(Facts { slo: setup.slo, devices, ..again })
+}
+
+/// The same with a multiple of the workers' room for KV, with one seed. Devices keep their own room. None: no
+/// worker's room is limited.
+pub fn with_kv_room(facts: &Facts, setup: &Setup, times: f64) -> Result<Option<Facts>> {
+    let Some(varied) = kv_room::with(setup, times) else { return Ok(None) };
+    let devices = setup.devices.clone().expect("checked: the scenario has devices");
+    let sides = Sides::new(&varied, devices);
+    let splits = Splits(facts.splits.iter().map(|was| sides.split(was.stays.clone())).collect());
+    let same = same_model::on_cluster(setup).ok();
+    let same = same.and_then(|same| kv_room::with(&same, times));
+    again(facts, &varied, same, &splits).map(Some)
+}
+
+/// The advised clusters and these splits, with one seed.
+fn again(facts: &Facts, setup: &Setup, same: Option<Setup>, splits: &Splits) -> Result<Facts> {
     let mut plan = Plan { jobs: Vec::new(), seed: setup.seed, seeds: 1 };
     let sharing = whole(setup);
     let near_one = |cluster: Option<&Cluster>| near(facts, setup, cluster);
     let bounds = near_one(facts.whole());
     let job = plan.add(Job::Cluster(bounds), &cluster_of(setup, sharing));
-    let same = facts.same_model.as_ref().zip(same_model::on_cluster(setup).ok());
+    let same = facts.same_model.as_ref().zip(same);
     let same = same.map(|(was, same)| {
         let bounds = near_one(Some(&was.cluster));
         (was, plan.add(Job::Cluster(bounds), &Setup { sharing, ..same }))
     });
-    let (devices, splits) = Sides::new(setup, devices).alone(1)?;
     let jobs = splits.add_to(&mut plan, bounds);
     let mut done = plan.run()?;
     let clusters = done.take(job, Done::cluster);
@@ -100,7 +118,7 @@ pub fn at_other_slo(facts: &Facts, setup: &Setup) -> Result<Facts> {
         ..was.clone()
     });
     let splits = splits.take(&mut done, &jobs);
-    Ok(Facts { slo: setup.slo, seeds: 1, clusters, same_model, devices, splits, ..facts.clone() })
+    Ok(Facts { seeds: 1, clusters, same_model, splits, ..facts.clone() })
 }
 
 /// The same with devices that are `times` as fast, with one seed.

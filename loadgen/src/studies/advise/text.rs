@@ -11,7 +11,7 @@ use super::facts::{Cluster, Split};
 use super::figures::Advice;
 use super::option_sheet;
 use super::options::{MOST_WORKERS, SPLIT_SAVES};
-use super::sensitivity::{FACTOR, Sensitivity};
+use super::sensitivity::{FACTOR, KV_ROOM, Sensitivity};
 use crate::figures::ENOUGH;
 
 /// The whole advice.
@@ -220,38 +220,55 @@ fn rate_of(advice: &mut Advice, key: &str, rate: Band) -> String {
 
 fn sensitivities(advice: &mut Advice, asked: &Asked<'_>) {
     let chosen = asked.decision.choice;
+    let (rooms, others): (Vec<&Sensitivity>, Vec<&Sensitivity>) =
+        asked.sensitivity.iter().partition(|one| one.input == KV_ROOM);
     let moves = |one: &&Sensitivity| one.flips(chosen) || one.effect > 1.0;
-    let moving: Vec<&Sensitivity> = asked.sensitivity.iter().filter(moves).take(2).collect();
+    let moving: Vec<&Sensitivity> = others.into_iter().filter(moves).take(2).collect();
     let factor = advice.figure("sensitivity.factor", FACTOR, FACTOR.to_string());
     if moving.is_empty() {
         advice.say(&format!(
-            "No input that was made {factor} times larger and smaller turns the answer round, or moves its cost.\n"
+            "No input that was made {factor} times larger and smaller turns the answer round, or moves its cost."
         ));
-        return;
+    } else {
+        advice.say(&format!(
+            "Most sensitive to (each input made {factor} times larger and smaller, a share nothing and all, the others as they are):"
+        ));
     }
-    advice.say(&format!(
-        "Most sensitive to (each input made {factor} times larger and smaller, a share nothing and all, the others as they are):"
-    ));
     for (i, sensitivity) in moving.into_iter().enumerate() {
-        let mut line = format!("- {}:", sensitivity.input);
-        for (j, case) in sensitivity.cases.iter().enumerate() {
-            let key = |figure: &str| format!("sensitivity.{i}.{j}.{figure}");
-            let what = case.what.trim_start_matches("times ");
-            let value = what.parse().unwrap_or_default();
-            let shown = advice.figure(&key("input"), value, what.to_owned());
-            let by = if what == case.what { "" } else { "times " };
-            let usd = match case.usd_per_month {
-                Some(usd) => format!(" at {} USD a month", advice.usd(&key("usd_per_month"), usd)),
-                None => String::new(),
-            };
-            let end = if j == 0 { ";" } else { "" };
-            line += &format!(" {by}{shown}: {}{usd}{end}", case.choice.name());
-        }
-        let turns = sensitivity.flips(asked.decision.choice);
-        line += if turns { ". It turns the answer round." } else { ". The answer stays." };
-        advice.say(&line);
+        varied(advice, asked, sensitivity, &format!("sensitivity.{i}"));
+    }
+    // Seldom known to a few percent, and near the edge of a working set a few percent decide.
+    for sensitivity in rooms {
+        advice.say("With less and more room for KV on each worker:");
+        varied(advice, asked, sensitivity, "sensitivity.kv_room");
     }
     advice.say("");
+}
+
+/// What is chosen with both values of an input, and what it costs.
+fn varied(advice: &mut Advice, asked: &Asked<'_>, sensitivity: &Sensitivity, key: &str) {
+    let mut line = format!("- {}:", sensitivity.input);
+    for (j, case) in sensitivity.cases.iter().enumerate() {
+        let key = |figure: &str| format!("{key}.{j}.{figure}");
+        let what = case.what.trim_start_matches("times ");
+        let value = what.parse().unwrap_or_default();
+        let shown = advice.figure(&key("input"), value, what.to_owned());
+        let by = if what == case.what { "" } else { "times " };
+        let usd = match case.usd_per_month {
+            Some(usd) => format!(" at {} USD a month", advice.usd(&key("usd_per_month"), usd)),
+            None => String::new(),
+        };
+        let rate = case.requests_per_s_per_worker.filter(|_| sensitivity.input == KV_ROOM);
+        let rate = rate.map_or_else(String::new, |rate| {
+            let rate = advice.amount(&key("requests_per_s_per_worker"), rate);
+            format!(", the cluster serves {rate} requests/s a worker")
+        });
+        let end = if j == 0 { ";" } else { "" };
+        line += &format!(" {by}{shown}: {}{usd}{rate}{end}", case.choice.name());
+    }
+    let turns = sensitivity.flips(asked.decision.choice);
+    line += if turns { ". It turns the answer round." } else { ". The answer stays." };
+    advice.say(&line);
 }
 
 fn played(advice: &mut Advice, asked: &Asked<'_>) {
