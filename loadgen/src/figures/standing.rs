@@ -5,8 +5,9 @@ use super::stats::Estimate;
 use serde::Serialize;
 use warmpath_core::report::Figures;
 
-/// A difference below this share of the best is too small to matter, so it counts as a tie. Step
-/// times are modelled to a few per cent, and nobody changes a fleet's rule for less than 1 %.
+/// A policy that is worse than the best by less than this counts as tied: the difference is too small
+/// to matter. Step times are modelled to a few per cent, and an operator would not change the rule of
+/// a fleet for less.
 pub const SMALLEST_PERCENT: f64 = 1.0;
 
 /// A figure that policies are ranked by.
