@@ -139,7 +139,9 @@ fn flags_are_refused_by_name() {
             &["--seeds: 2 seeds from 18446744073709551615"],
         ),
         ("sim --seeds 0", &["--seeds", "0 is not in 1..=10000"]),
-        ("sim --policies all,random", &["--policies", "all", "round-robin"]),
+        ("sim --policies all,random", &["--policies: policy label 'random' is used twice"]),
+        ("sim --policies everything", &["--policies: unknown policy 'everything'", "round-robin"]),
+        ("sim --policies naive+late", &["--policies: policy 'naive+late'", "'late'", "hold"]),
         ("sim --policies random,random", &["--policies: policy label 'random' is used twice"]),
         (
             "sim --baseline random",

@@ -18,8 +18,9 @@ pub struct What {
     /// Workload: a name, or a workload file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
-    /// Policies to compare, separated by commas, or "all". A policy may have parameters:
-    /// 'kv-aware,session-affinity(bound=1.5)' [default: the scenario's]
+    /// Policies to compare, separated by commas; naive, field, own and all stand for groups. A policy may
+    /// have parameters, and +hold lets requests wait in the router:
+    /// 'naive,dynamo+hold,session-affinity(bound=1.5)' [default: the scenario's]
     #[arg(long, value_name = "A,B,...")]
     pub policies: Option<String>,
     /// Number of workers, 1 to 65535 [default: the scenario's]

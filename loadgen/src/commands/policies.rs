@@ -25,6 +25,12 @@ pub fn run(_: &Args, screen: Screen) -> Result<ExitCode> {
         &Form::new([
             Column::text("policy", "policy", "The name of the rule.")
                 .of(|rule: &RuleInfo| rule.name),
+            Column::text(
+                "group",
+                "group",
+                "Where it is from; in --policies it stands for all of them.",
+            )
+            .of(|rule: &RuleInfo| rule.group.name()),
             Column::text("rule", "decides by", "What the rule decides by.")
                 .of(|rule: &RuleInfo| rule.rule),
         ]),

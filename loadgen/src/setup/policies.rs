@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::Spanned;
 use warmpath_core::routing::policy::{
-    NamedPolicy, PolicyConfig, PolicyError, check_labels, parse_policies,
+    Hold, NamedPolicy, PolicyConfig, PolicyError, check_labels, parse_policies,
 };
 
 /// One `[[policy]]` table of a scenario file.
@@ -20,21 +20,24 @@ pub struct PolicyFile {
     label: Option<Spanned<String>>,
     /// Parameters of the rule. The others have their defaults.
     #[serde(default)]
-    parameters: BTreeMap<String, Spanned<toml::Value>>,
+    parameters: Values,
+    /// Parameters of late binding. None: requests do not wait in the router.
+    hold: Option<Values>,
 }
+
+type Values = BTreeMap<String, Spanned<toml::Value>>;
 
 /// The bytes of the file that are wrong, and why.
 type Fault = (Range<usize>, String);
 
 impl PolicyFile {
     fn resolve(&self) -> Result<NamedPolicy, Fault> {
-        let text = |value: &toml::Value| match value {
-            toml::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let given = self.parameters.iter().map(|(key, value)| (key, text(value.get_ref())));
-        let policy = PolicyConfig::with(self.name.get_ref(), given)
-            .map_err(|error| (self.place_of(&error), error.to_string()))?;
+        let err =
+            |values| move |error: PolicyError| (self.place_of(values, &error), error.to_string());
+        let rule = PolicyConfig::with(self.name.get_ref(), spelled(&self.parameters))
+            .map_err(err(&self.parameters))?;
+        let hold = self.hold.as_ref().map(|given| Hold::with(spelled(given)).map_err(err(given)));
+        let policy = rule.with_hold(hold.transpose()?);
         let label = match &self.label {
             Some(label) if label.get_ref().trim().is_empty() => {
                 return Err((label.span(), "empty, expected a name".to_owned()));
@@ -46,10 +49,10 @@ impl PolicyFile {
     }
 
     /// Where the file says what the error is about.
-    fn place_of(&self, error: &PolicyError) -> Range<usize> {
+    fn place_of(&self, values: &Values, error: &PolicyError) -> Range<usize> {
         let parameter = match error {
-            PolicyError::UnknownParameter { given, .. } => self.parameters.get(given),
-            PolicyError::BadValue { parameter, .. } => self.parameters.get(*parameter),
+            PolicyError::UnknownParameter { given, .. } => values.get(given),
+            PolicyError::BadValue { parameter, .. } => values.get(*parameter),
             _ => None,
         };
         parameter.map_or_else(|| self.name.span(), Spanned::span)
@@ -61,11 +64,17 @@ impl PolicyFile {
     }
 }
 
+/// Values as a person would spell them on a command line.
+fn spelled(values: &Values) -> impl Iterator<Item = (&String, String)> {
+    let text = |value: &toml::Value| match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    values.iter().map(move |(key, value)| (key, text(value.get_ref())))
+}
+
 /// Reads the value of `--policies`.
 pub fn of_flag(list: &str) -> Result<Vec<NamedPolicy>> {
-    if list.trim() == "all" {
-        return Ok(PolicyConfig::ALL.iter().map(|&policy| policy.into()).collect());
-    }
     let err = |error| bad(format!("--policies: {error}"));
     let policies = parse_policies(list).map_err(err)?;
     check_labels(&policies).map_err(err)?;
