@@ -147,7 +147,7 @@ fn bad_stages_and_prompts_are_refused_in_one_line() {
     write(folder.path(), STAGED);
     let mix = "name = \"m\"\n[[class]]\nworkload = \"w.toml\"\n";
     std::fs::write(folder.path().join("m.toml"), mix).expect("a file can be written");
-    common::refused(folder.path(), &["sim", "--workload", "m.toml"], "m.toml: class: w.toml ");
+    common::refused(folder.path(), &["sim", "--workload", "m.toml"], "m.toml:3: workload: w.toml ");
     common::refused(folder.path(), &["sim", "--workload", "m.toml"], "has stages");
 }
 
