@@ -1,28 +1,48 @@
 //! Live against simulated: the same requests through sockets and in virtual time. This is the only test
 //! that depends on the clock. It judges only valid runs, and fails after three attempts that were not
-//! valid or in which the two differ.
+//! valid, that took too long, or in which the two differ.
 
 use serde_json::Value;
+use std::fs::File;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 const ATTEMPTS: u32 = 3;
+/// A run takes less than a minute on a machine that is idle.
+const LONGEST_RUN: Duration = Duration::from_secs(240);
 
-/// The report of a `compare`, and whether all its runs are valid.
-fn compare(args: &[&str]) -> (Value, bool) {
+/// The report of a `compare`, and whether all its runs are valid. None: it did not end.
+fn compare(args: &[&str]) -> Option<(Value, bool)> {
     let folder = tempfile::tempdir().expect("a folder for files");
-    let json = folder.path().join("out.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+    let [json, said] = ["out.json", "said"].map(|name| folder.path().join(name));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_loadgen"))
         .args(["compare", "--json"])
         .arg(&json)
         .args(args)
-        .output()
+        .stdout(File::create(folder.path().join("table")).expect("a file"))
+        .stderr(File::create(&said).expect("a file"))
+        .spawn()
         .expect("loadgen starts");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let until = Instant::now() + LONGEST_RUN;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            break status;
+        }
+        if Instant::now() >= until {
+            child.kill().expect("it is our child");
+            child.wait().expect("it is our child");
+            eprintln!("{}", std::fs::read_to_string(&said).unwrap_or_default());
+            return None;
+        }
+        sleep(Duration::from_millis(50));
+    };
+    let said = std::fs::read_to_string(&said).expect("what it said");
     let text = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {said}"));
     let report: Value = serde_json::from_str(&text).expect("a report is JSON");
     let valid = runs(&report).all(|run| run["valid"] == true);
-    assert_eq!(output.status.code(), Some(if valid { 0 } else { 1 }), "{said}");
-    (report, valid)
+    assert_eq!(status.code(), Some(if valid { 0 } else { 1 }), "{said}");
+    Some((report, valid))
 }
 
 fn runs(report: &Value) -> impl Iterator<Item = &Value> {
@@ -53,12 +73,15 @@ fn fetched_percent(run: &Value) -> f64 {
 fn assert_parity(args: &[&str]) -> Value {
     let mut why = Vec::new();
     for _ in 0..ATTEMPTS {
-        let (report, valid) = compare(args);
-        let apart = if valid { apart(&report) } else { Some("not valid".to_owned()) };
-        match apart {
-            None => return report,
-            Some(apart) => why.push(apart),
-        }
+        let apart = match compare(args) {
+            None => format!("not ended after {LONGEST_RUN:?}"),
+            Some((_, false)) => "not valid".to_owned(),
+            Some((report, true)) => match apart(&report) {
+                None => return report,
+                Some(apart) => apart,
+            },
+        };
+        why.push(apart);
     }
     panic!("{ATTEMPTS} runs in a row: {}", why.join("; "));
 }

@@ -213,11 +213,23 @@ impl Schedule {
         let channel = self.context.channels[turn % self.context.channels.len()].clone();
         let (context, events) = (self.context.clone(), self.events.clone());
         self.runtime.spawn(async move {
-            let id = work.request.id;
+            let _end = EndOf { id: work.request.id, events };
             one_request(context, channel, &clock, at, work).await;
-            // The receiver outlives all requests.
-            let _ = events.send(Event::Ended(id));
         });
+    }
+}
+
+/// Tells the schedule that a request has ended, also when its task panics: the schedule would wait for
+/// it for ever.
+struct EndOf {
+    id: RequestId,
+    events: mpsc::Sender<Event>,
+}
+
+impl Drop for EndOf {
+    fn drop(&mut self) {
+        // The receiver outlives all requests.
+        let _ = self.events.send(Event::Ended(self.id));
     }
 }
 
