@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Deciding, Hashing, Indexed, Stepping};
+use core::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use warmpath_core::routing::index::Overlap;
@@ -38,9 +39,12 @@ fn update(c: &mut Criterion) {
     c.bench_function("update/removed and stored", |b| b.iter(|| indexed.update()));
 }
 
+/// Every rule with its defaults, its look-ups included.
 fn decision(c: &mut Criterion) {
     let mut group = c.benchmark_group("decision");
-    for policy in [PolicyConfig::KvAware, PolicyConfig::LeastLoaded] {
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    for rule in PolicyConfig::catalogue() {
+        let policy: PolicyConfig = rule.name.parse().expect("a rule's name is a policy");
         for workers in [8, 64, 256] {
             let deciding = std::cell::RefCell::new(Deciding::new(workers, policy));
             group.bench_function(BenchmarkId::new(policy.name(), workers), |b| {

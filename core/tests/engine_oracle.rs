@@ -185,9 +185,14 @@ fn max_num_seqs_limits_the_running_requests() {
     for id in 1..=3 {
         bench.submit(0, id, &[text(id, 4)], 3);
     }
+    let load = |bench: &Bench| {
+        let report = bench.engine.load_report();
+        (report.waiting, report.running, report.queued_prefill_tokens)
+    };
     bench.run_until(0);
-    let report = bench.engine.load_report();
-    assert_eq!((report.waiting, report.running, report.queued_prefill_tokens), (1, 2, 12));
+    assert_eq!(load(&bench), (0, 0, 12), "the gauges are those of the last step");
+    bench.run_until(MS);
+    assert_eq!(load(&bench), (1, 2, 4));
     let seen = bench.finish();
     // Two requests run from 0 to 3 ms, the third after them.
     assert_eq!(

@@ -1,8 +1,8 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, measure, policies, replay, run,
-    sharing, sim,
+    advise, columns, compare, explain, fidelity, fit, generations, measure, policies, rank, replay,
+    run, sharing, sim,
 };
 use crate::play::Progress;
 use crate::report::Screen;
@@ -68,6 +68,7 @@ pub enum Command {
     Measure(measure::Args),
     Explain(explain::Args),
     Policies(policies::Args),
+    Rank(rank::Args),
     Columns(columns::Args),
 }
 
@@ -89,6 +90,7 @@ impl Cli {
             Command::Measure(args) => measure::run(args),
             Command::Explain(args) => explain::run(args, screen),
             Command::Policies(args) => policies::run(&args, screen),
+            Command::Rank(args) => rank::run(&args, screen),
             Command::Columns(args) => columns::run(&args, screen),
         }
     }

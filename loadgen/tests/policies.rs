@@ -11,7 +11,8 @@ use std::process::Output;
 
 const SCENARIO: &str = include_str!("../../deploy/scenarios/default.toml");
 /// The line of the built-in scenario that names its policies.
-const OWN: &str = "policies = [\"round-robin\", \"kv-aware\"]\n";
+const OWN: &str = "policies = [\"round-robin\", \"session-affinity\", \"dynamo\", \"llm-d-weighted\", \
+                   \"warmpath\"]\n";
 /// Few requests, so that a run takes no time.
 const SMALL: &str = r#"
 name = "small"

@@ -52,10 +52,6 @@ impl FrontEnd {
         self.coming.is_empty()
     }
 
-    pub fn requests(&self) -> u32 {
-        self.coming.len() as u32
-    }
-
     /// Prompt tokens of all requests in the front end.
     pub fn prompt_tokens(&self) -> u64 {
         self.coming.values().map(|sequence| u64::from(sequence.target)).sum()

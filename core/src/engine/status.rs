@@ -3,20 +3,57 @@
 use super::worker::Engine;
 use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
 
+/// Requests and KV room as a serving engine shows them. vLLM sets its gauges once a step, when it takes
+/// in the step's output, and a request that comes during a step is not in its queue before the next one.
+/// So a router that reads them sees a burst only after the step under way.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Gauges {
+    waiting: u32,
+    running: u32,
+    blocks_in_use: u64,
+    /// Requests that the step under way left waiting.
+    left_waiting: u32,
+}
+
 impl Engine {
-    /// The current load. `seq` is that of the last batch of cache changes.
+    /// A step was planned. `runs`: it has work to do.
+    pub(super) fn step_planned(&mut self, runs: bool) {
+        self.gauges.left_waiting = self.scheduler.counts().0;
+        if !runs {
+            self.step_taken_in();
+        }
+    }
+
+    /// The output of a step was taken in.
+    pub(super) fn step_taken_in(&mut self) {
+        let (waiting, running) = (self.gauges.left_waiting, self.scheduler.counts().1);
+        let blocks_in_use = self.store.held_blocks();
+        self.gauges = Gauges { waiting, running, blocks_in_use, left_waiting: waiting };
+    }
+
+    /// The gauges now. Steps that only decode are played as one: their gauges are those of now.
+    fn gauges(&self) -> Gauges {
+        if self.iteration.as_ref().is_none_or(|steps| steps.steps <= 1) {
+            return self.gauges;
+        }
+        let (waiting, running) = (self.gauges.left_waiting, self.scheduler.counts().1);
+        Gauges { waiting, running, blocks_in_use: self.store.held_blocks(), ..self.gauges }
+    }
+
+    /// The load as of the last step, and the cache of now. `seq` is that of the last batch of cache
+    /// changes.
     pub fn load_report(&self) -> LoadReport {
-        let (waiting, running) = self.scheduler.counts();
+        let Gauges { waiting, running, blocks_in_use, .. } = self.gauges();
         LoadReport {
             worker: self.worker,
             epoch: self.epoch,
             seq: self.seq,
-            waiting: waiting + self.front_end.requests(),
+            waiting,
             running,
             queued_prefill_tokens: self.scheduler.queued_prefill_tokens()
                 + self.front_end.prompt_tokens(),
             blocks_by_tier: self.store.blocks_by_tier(),
-            blocks_in_use: self.store.held_blocks(),
+            blocks_in_use,
             digest: None,
         }
     }

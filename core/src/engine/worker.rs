@@ -1,5 +1,3 @@
-//! worker
-
 //! The engine's state, and its loop: accept requests, start and end steps, announce changes.
 
 use super::front_end::FrontEnd;
@@ -11,6 +9,7 @@ use super::physics::Span;
 use super::profile::Profile;
 use super::scheduler::Scheduler;
 use super::sequence::{SeqKey, Sequence};
+use super::status::Gauges;
 use super::store::{BlockStore, Offer};
 use super::transfers::KvTransfers;
 use crate::event::KvBatch;
@@ -43,6 +42,7 @@ pub struct Engine {
     pub(super) peer_sends: PeerSends,
     pub(super) kv_transfers: KvTransfers,
     pub(super) heat: Heat,
+    pub(super) gauges: Gauges,
     pub(super) stats: EngineStats,
 }
 
@@ -69,6 +69,7 @@ impl Engine {
             peer_sends: PeerSends::default(),
             kv_transfers: KvTransfers::default(),
             heat,
+            gauges: Gauges::default(),
             stats: EngineStats::default(),
         }
     }
@@ -297,6 +298,7 @@ impl Engine {
         self.stats.prefill_tokens += u64::from(plan.prefill_tokens);
         self.announce_fetches(at, out);
         self.announce_pulls(at, out);
+        self.step_planned(plan.shape.seqs > 0);
         if plan.shape.seqs == 0 {
             if plan.came_late {
                 // The host sees it when it has taken in the last step's output.
@@ -383,6 +385,7 @@ impl Engine {
                 self.remove(key);
             }
         }
+        self.step_taken_in();
         self.announce(at, out);
     }
 

@@ -26,6 +26,9 @@ pub struct TraceArgs {
     /// Number of recorded sessions that run at the same time, in a closed loop [default: 64]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU32>, requires = "trace")]
     pub sessions: Option<NonZeroU32>,
+    /// Draws the order in which recorded sessions begin from the seed [default: the recorded order]
+    #[arg(long, requires = "trace")]
+    pub shuffle: bool,
     /// Longest pause between an answer and the next request of a recorded session, in seconds
     /// [default: 60]
     #[arg(long, value_name = "SECONDS", requires = "trace", value_parser = parse_seconds)]

@@ -20,7 +20,7 @@ const LIVE_SECONDS: f64 = 8.0;
 /// Runs each policy on a live gRPC fleet in this process and in virtual time, and prints one table
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, with 200 live requests for each policy:
-  loadgen compare --workload chat --policies round-robin,kv-aware --live-requests 200
+  loadgen compare --workload chat --policies round-robin,warmpath --live-requests 200
 
 The table has three modes: live (real sockets), sim-slice (the same requests in virtual time), sim
 (the whole workload in virtual time). live and sim-slice should agree.")]

@@ -10,6 +10,7 @@ pub mod fit;
 pub mod generations;
 pub mod measure;
 pub mod policies;
+pub mod rank;
 pub mod replay;
 pub mod run;
 pub mod sharing;

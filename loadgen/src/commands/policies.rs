@@ -12,7 +12,7 @@ use warmpath_sheet::{Column, Form, Page, Sheet};
 pub struct Args {}
 
 const EXAMPLE: &str = "A parameter is set where the policy is named:\n  \
-    loadgen sim --policies 'kv-aware,session-affinity(bound=1.5)'";
+    loadgen sim --policies 'warmpath,session-affinity(bound=1.5)'";
 
 /// A parameter beside the rule that it belongs to.
 type OfRule<'a> = (&'a RuleInfo, &'a ParameterInfo);

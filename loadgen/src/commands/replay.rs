@@ -9,8 +9,8 @@ use warmpath_core::routing::record::{ReplayError, replay};
 /// Repeats the inputs in a router's record and checks that every decision is the same
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, with a record of a simulated router:
-  loadgen sim --policies kv-aware --record records
-  loadgen replay records/kv-aware.jsonl")]
+  loadgen sim --policies warmpath --record records
+  loadgen replay records/warmpath.jsonl")]
 pub struct Args {
     /// Record that a router wrote with --record (JSONL)
     #[arg(value_name = "LOG")]

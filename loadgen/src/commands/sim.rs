@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Runs each policy in virtual time and prints one table
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, two policies at three arrival rates with five seeds:
-  loadgen sim --workload chat --policies round-robin,kv-aware --rates 0.5,1,2 --seeds 5
+  loadgen sim --workload chat --policies round-robin,warmpath --rates 0.5,1,2 --seeds 5
 
 Without flags it plays the workload assistant on 16 workers.")]
 pub struct Args {

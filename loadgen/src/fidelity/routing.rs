@@ -13,10 +13,11 @@ use warmpath_sheet::{Column, Form, Format, Page, Sheet, Style, Value};
 
 const SCENARIO: &str = include_str!("../../../deploy/scenarios/llm-d-73-capacity.toml");
 const BENCH: &str = "73-capacity";
-/// A policy here, and the published one that it stands for.
-const POLICIES: [(&str, &str); 3] = [
-    ("kv-aware", "precise-scheduling"),
-    ("least-loaded", "load-scheduling"),
+/// A policy of the scenario, and the published one that it stands for.
+const POLICIES: [(&str, &str); 4] = [
+    ("precise", "precise-scheduling"),
+    ("estimated", "estimated-scheduling"),
+    ("load", "load-scheduling"),
     ("random", "random-scheduling"),
 ];
 /// The policy that ratios are over.

@@ -1,16 +1,17 @@
 //! Questions that take many runs: what sharing is worth, cluster or devices, which generation of
-//! chips.
+//! chips, which policy over many reports.
 
 pub mod advise;
 mod deploy;
 pub mod generations;
 mod measure;
 pub mod question;
+pub mod rank;
 pub mod sharing;
 
 use warmpath_sheet::Sheet;
 
 /// Every table without rows, with all the columns that it can have.
 pub fn blanks() -> Vec<Sheet> {
-    [sharing::blanks(), advise::blanks(), generations::blanks()].concat()
+    [sharing::blanks(), advise::blanks(), generations::blanks(), rank::blanks().to_vec()].concat()
 }

@@ -10,16 +10,17 @@
 //!         + others(w)     delay x prefill(w) x requests that wait: on w, and in the mean of the fleet
 //!                         + decode x requests under way on w x (prefill(w) + half an answer x how
 //!                           much longer a step takes with this request)
-//!                         + memory x time to compute what sessions of w lose x (1 + delay x requests
+//!                         + memory x time to compute what texts of w lose x (1 + delay x requests
 //!                           that wait in the mean of the fleet)
 //! ```
 //!
 //! A worker where the first token would come later than from an idle one, which computes the whole prompt
 //! at once, is no candidate.
 //!
-//! The expected length of an answer is a running mean of those seen, of each tenant. A session needs
-//! room for its last prompt until it was idle for `idle_s`. Where the sessions of a worker need more
-//! than its HBM, what a request computes there displaces what one of them will compute again.
+//! The expected length of an answer is a running mean of those seen, of each tenant. A text is what a
+//! session has said so far, or the prompt of a request without a session. It needs its blocks until it was
+//! idle for `idle_s`; blocks that texts share count once. Where the texts of a worker and the answers under
+//! way need more than its HBM, what a request computes there displaces what will be computed again.
 //!
 //! A second of prefill delays everyone who waits. That is why a busy fleet saves work, and why the rule
 //! then keeps sessions where they are; the terms that say so are 0 where no one waits. Where each term
@@ -46,9 +47,9 @@ parameters! {
         delay: f64 = 1.0, 0.0..=100.0, "";
         /// Weight of a second of decoding, against a second before the first token.
         decode: f64 = 0.35, 0.0..=100.0, "";
-        /// Weight of computing again what other sessions lose. 0: it does not count.
-        memory: f64 = 2.0, 0.0..=100.0, "";
-        /// A session without a request for this time is not expected back.
+        /// Weight of computing again what other texts lose. 0: it does not count.
+        memory: f64 = 4.0, 0.0..=100.0, "";
+        /// A text without a request for this time is not expected back.
         idle_s: f64 = 120.0, 0.001..=1_000_000.0, "s";
         /// Whether waiting for the step under way, a seat and room in HBM counts.
         room: bool = true, (), "";
@@ -66,36 +67,57 @@ const NEW_ANSWER: f64 = 0.02;
 #[derive(Debug)]
 pub struct Seen {
     active: ActiveBlocks,
-    sessions: WorkingSet,
+    texts: WorkingSet,
     answers: Answers,
 }
 
 /// How long answers are, from those that were seen.
 #[derive(Debug)]
 struct Answers {
-    under_way: InFlight<TenantId>,
+    /// With the time of the first token.
+    under_way: InFlight<(TenantId, Option<Instant>)>,
+    /// For each worker the answers that have begun, and the sum of the times of their first tokens, in ns.
+    begun: BTreeMap<WorkerId, (u64, u128)>,
     /// Of all tenants.
     mean: f64,
     by_tenant: BTreeMap<TenantId, f64>,
 }
 
 impl Answers {
-    fn observe(&mut self, what: &Observed<'_>) {
+    fn observe(&mut self, now: Instant, what: &Observed<'_>) {
+        let Self { under_way, begun, mean, by_tenant } = self;
         if let Observed::Dispatched { request, decision } = *what {
-            self.under_way.begin(request.id, decision.worker, request.tenant);
+            under_way.begin(request.id, decision.worker, (request.tenant, None));
+            return;
+        }
+        if let Observed::FirstToken(id) = *what {
+            if let Some((worker, (_, first @ None))) = under_way.get_mut(id) {
+                *first = Some(now);
+                let (answers, sum) = begun.entry(*worker).or_default();
+                (*answers, *sum) = (*answers + 1, *sum + u128::from(now.as_nanos()));
+            }
             return;
         }
         let tokens = match *what {
             Observed::Finished { output_tokens, .. } => output_tokens,
             _ => None,
         };
-        let Self { under_way, mean, by_tenant } = self;
-        under_way.end(what, |_, _, tenant| {
+        under_way.end(what, |_, worker, (tenant, first)| {
+            if let Some((first, (answers, sum))) = first.zip(begun.get_mut(&worker)) {
+                (*answers, *sum) = (*answers - 1, *sum - u128::from(first.as_nanos()));
+            }
             let Some(tokens) = tokens.map(f64::from) else { return };
             let own = by_tenant.entry(tenant).or_insert(*mean);
             *own += NEW_ANSWER * (tokens - *own);
             *mean += NEW_ANSWER * (tokens - *mean);
         });
+    }
+
+    /// How long the answers of a worker have been made, in seconds, all together.
+    fn ages(&self, now: Instant, worker: WorkerId) -> f64 {
+        let (answers, sum) = self.begun.get(&worker).copied().unwrap_or_default();
+        let all = u128::from(answers) * u128::from(now.as_nanos());
+        all.saturating_sub(sum) as f64 * 1e-9
     }
 
     fn tokens(&self, tenant: TenantId) -> f64 {
@@ -111,18 +133,18 @@ impl Policy for Warmpath {
     type Memory = Seen;
 
     fn memory(&self) -> Seen {
-        let (under_way, by_tenant) = (InFlight::default(), BTreeMap::new());
+        let (under_way, begun, by_tenant) = (InFlight::default(), BTreeMap::new(), BTreeMap::new());
         Seen {
             active: ActiveBlocks::default(),
-            sessions: WorkingSet::new(Duration::from_secs_f64(self.idle_s)),
-            answers: Answers { under_way, mean: FIRST_GUESS_TOKENS, by_tenant },
+            texts: WorkingSet::new(Duration::from_secs_f64(self.idle_s)),
+            answers: Answers { under_way, begun, mean: FIRST_GUESS_TOKENS, by_tenant },
         }
     }
 
     fn observe(&self, seen: &mut Seen, now: Instant, what: &Observed<'_>) {
         seen.active.observe(what);
-        seen.sessions.observe(now, what);
-        seen.answers.observe(what);
+        seen.texts.observe(now, what);
+        seen.answers.observe(now, what);
     }
 
     fn choose(&self, seen: &Seen, request: &Request, view: &FleetView<'_>) -> Choice {
@@ -149,6 +171,7 @@ impl Policy for Warmpath {
             };
             let facts = Facts {
                 seen,
+                now: view.now(),
                 request,
                 worker,
                 id,
@@ -184,6 +207,7 @@ impl Policy for Warmpath {
 /// What the cost of a worker follows from.
 struct Facts<'a> {
     seen: &'a Seen,
+    now: Instant,
     request: &'a Request,
     worker: &'a WorkerState,
     id: WorkerId,
@@ -257,23 +281,25 @@ impl Facts<'_> {
             wait = stay * f64::from(active - max_num_seqs + 1) / f64::from(active.max(1));
         }
         let Some(total) = total_blocks else { return wait };
-        let half_an_answer = 0.5 * self.answer / f64::from(block_size);
-        let used = self.seen.active.of(self.id) as f64 + f64::from(active) * half_an_answer;
+        // One token a step since the first: young answers have used little of their room.
+        let made = self.seen.answers.ages(self.now, self.id) / step.max(f64::MIN_POSITIVE);
+        let made = made.min(f64::from(active) * self.answer) / f64::from(block_size);
+        let used = self.seen.active.of(self.id) as f64 + made;
         let new = self.request.prompt.blocks().saturating_sub(self.shared);
-        let missing = used + f64::from(new) + half_an_answer - total as f64;
+        let missing = used + f64::from(new) + 1.0 - total as f64;
         if missing > 0.0 && used > 0.0 { wait.max(stay * missing / used) } else { wait }
     }
 
-    /// Seconds to compute again what sessions of this worker lose, because this request needs room.
+    /// Seconds to compute again what other texts of this worker lose, because this request needs room.
     fn displaced(&self) -> f64 {
         let Some(total) = self.worker.info.total_blocks else { return 0.0 };
-        let room = total * u64::from(self.worker.info.block_size);
+        let block_size = self.worker.info.block_size;
         let tokens = self.request.prompt.tokens();
-        let last = self.request.session.and_then(|session| self.seen.sessions.last(session));
-        let own = last.filter(|&(worker, _)| worker == self.id).map_or(0, |(_, tokens)| tokens);
-        let others = self.seen.sessions.tokens(self.id).saturating_sub(u64::from(own));
-        let over = (others + u64::from(tokens)).saturating_sub(room);
-        let displaced = over.min(u64::from(tokens - self.cached));
-        self.whole.as_secs_f64() * displaced as f64 / f64::from(tokens.max(1))
+        let new = u64::from((tokens - self.cached).div_ceil(block_size));
+        let half_an_answer = 0.5 * self.answer / f64::from(block_size);
+        let answers = (f64::from(self.worker.active()) * half_an_answer) as u64;
+        let over = (self.seen.texts.blocks(self.id) + answers + new).saturating_sub(total);
+        let displaced = (over.min(new) * u64::from(block_size)) as f64;
+        self.whole.as_secs_f64() * displaced / f64::from(tokens.max(1))
     }
 }

@@ -8,6 +8,7 @@
 use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
 use crate::request::{TokenSource, Work};
+use crate::rng::Rng;
 use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
@@ -183,7 +184,10 @@ pub struct SessionReplay {
     left: Vec<u32>,
     /// The texts so far of each active session.
     seen: BTreeMap<u32, Seen>,
-    next_session: u32,
+    /// The sessions in the order in which they begin.
+    order: Vec<u32>,
+    /// How many of them have begun or were skipped.
+    begun: usize,
     /// The requests that wait for their time only: (time, request).
     armed: BTreeSet<(Instant, u32)>,
 }
@@ -193,6 +197,22 @@ impl SessionReplay {
     /// depend on the answers of this run, and a limited run has as many active sessions as a whole
     /// one.
     pub fn new(trace: Arc<SessionTrace>, limit: Option<u64>) -> Self {
+        let order = (0..trace.bounds.len() as u32 - 1).collect();
+        Self::in_order(trace, limit, order)
+    }
+
+    /// The same requests, but the sessions begin in an order that is drawn from a seed.
+    pub fn shuffled(trace: Arc<SessionTrace>, limit: Option<u64>, seed: u64) -> Self {
+        let mut rng = Rng::named(seed, &[0x5348_5546]);
+        let mut order: Vec<u32> = (0..trace.bounds.len() as u32 - 1).collect();
+        // Fisher and Yates: each order is as likely as any other.
+        for last in (1..order.len()).rev() {
+            order.swap(last, rng.below(last as u64 + 1) as usize);
+        }
+        Self::in_order(trace, limit, order)
+    }
+
+    fn in_order(trace: Arc<SessionTrace>, limit: Option<u64>, order: Vec<u32>) -> Self {
         let count = trace.requests.len();
         let mut wanted = vec![true; count];
         let total = (count as u64).min(limit.unwrap_or(u64::MAX));
@@ -214,7 +234,8 @@ impl SessionReplay {
             waits_for,
             left,
             seen: BTreeMap::new(),
-            next_session: 0,
+            order,
+            begun: 0,
             armed: BTreeSet::new(),
         };
         for _ in 0..at_a_time.min(replay.left.len() as u32) {
@@ -273,11 +294,12 @@ impl SessionReplay {
     }
 
     fn begin(&mut self, now: Instant) {
-        let rest = &self.left[self.next_session as usize..];
+        let rest = &self.order[self.begun..];
         // Skip sessions without a wanted request: none of their requests would ever end.
-        let Some(skipped) = rest.iter().position(|&left| left > 0) else { return };
-        let session = self.next_session as usize + skipped;
-        self.next_session = session as u32 + 1;
+        let skipped = rest.iter().position(|&session| self.left[session as usize] > 0);
+        let Some(skipped) = skipped else { return };
+        let session = rest[skipped] as usize;
+        self.begun += skipped + 1;
         for index in self.trace.bounds[session]..self.trace.bounds[session + 1] {
             self.arm(now, index);
         }

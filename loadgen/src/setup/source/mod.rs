@@ -231,9 +231,10 @@ impl Source {
                     )
                 }
             },
-            Self::Trace(trace) => {
-                format!("the sessions of a {} trace run in a closed loop", trace.format)
-            }
+            Self::Trace(trace) => format!(
+                "the sessions of a {} trace run in a closed loop; --shuffle varies them by seed",
+                trace.format
+            ),
             Self::Workload(_) | Self::Mix(_) => "only a trace has timestamps to spread".to_owned(),
         };
         Err(bad(format!("--tick-jitter: {why}")))
@@ -282,7 +283,7 @@ impl Serialize for Source {
         #[serde(untagged)]
         enum ShownPlay {
             Open { arrivals: String },
-            Closed { sessions_at_a_time: u32, think_cap_s: f64 },
+            Closed { sessions_at_a_time: u32, think_cap_s: f64, shuffled: bool },
         }
         let shown = match self {
             Self::Trace(trace) => Shown::Trace {
@@ -292,9 +293,11 @@ impl Serialize for Source {
                 tenants: trace.tenants,
                 play: match trace.play {
                     Play::Open { arrivals } => ShownPlay::Open { arrivals: arrivals.to_string() },
-                    Play::Closed { sessions, think_cap_s } => {
-                        ShownPlay::Closed { sessions_at_a_time: sessions, think_cap_s }
-                    }
+                    Play::Closed { sessions, think_cap_s, shuffle } => ShownPlay::Closed {
+                        sessions_at_a_time: sessions,
+                        think_cap_s,
+                        shuffled: shuffle,
+                    },
                 },
             },
             Self::Workload(spec) => Shown::Sessions(spec),
@@ -313,7 +316,8 @@ pub struct Prepared<'a> {
 #[derive(Clone, Debug)]
 enum Kind {
     Open(Arc<Trace>),
-    Closed(Arc<SessionTrace>),
+    /// And whether the seed draws the order of the sessions.
+    Closed(Arc<SessionTrace>, bool),
     Drawn(Arc<WorkloadSpec>, Scopes),
     Mixed(Arc<Vec<WorkloadSpec>>, Scopes),
 }
@@ -342,7 +346,7 @@ impl Prepared<'_> {
         match &mut stretched.kind {
             Kind::Drawn(spec, _) => stretch(Arc::make_mut(spec)),
             Kind::Mixed(specs, _) => Arc::make_mut(specs).iter_mut().for_each(stretch),
-            Kind::Open(_) | Kind::Closed(_) => {}
+            Kind::Open(_) | Kind::Closed(..) => {}
         }
         stretched
     }
@@ -351,8 +355,12 @@ impl Prepared<'_> {
     pub fn workload(&self, pace: Pace) -> Workload {
         match &self.kind {
             Kind::Open(trace) => Workload::Trace(TimedReplay::new(Arc::clone(trace), pace)),
-            Kind::Closed(trace) => {
-                Workload::RecordedSessions(SessionReplay::new(Arc::clone(trace), pace.limit))
+            Kind::Closed(trace, shuffle) => {
+                let trace = Arc::clone(trace);
+                Workload::RecordedSessions(match shuffle {
+                    true => SessionReplay::shuffled(trace, pace.limit, pace.seed),
+                    false => SessionReplay::new(trace, pace.limit),
+                })
             }
             Kind::Drawn(spec, scopes) => Workload::Sessions(Sessions::with_shared_texts(
                 spec,
@@ -376,7 +384,7 @@ impl Prepared<'_> {
                 let pace = Pace { limit: None, ..pace };
                 Some(TimedReplay::new(Arc::clone(trace), pace).due_within(seconds))
             }
-            Kind::Closed(trace) => Some(trace.nominally_sent_within(seconds)),
+            Kind::Closed(trace, _) => Some(trace.nominally_sent_within(seconds)),
             Kind::Drawn(..) | Kind::Mixed(..) => None,
         }
     }

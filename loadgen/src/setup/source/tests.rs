@@ -7,7 +7,14 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::request::Work;
 
 fn args(file: PathBuf) -> TraceArgs {
-    TraceArgs { file, format: None, arrivals: None, sessions: None, think_cap: None }
+    TraceArgs {
+        file,
+        format: None,
+        arrivals: None,
+        sessions: None,
+        think_cap: None,
+        shuffle: false,
+    }
 }
 
 fn pace() -> Pace {

@@ -28,8 +28,15 @@ pub struct TraceSource {
 /// How a trace is played. This follows from its content.
 #[derive(Clone, Copy, Debug)]
 pub enum Play {
-    Open { arrivals: TraceArrivals },
-    Closed { sessions: u32, think_cap_s: f64 },
+    Open {
+        arrivals: TraceArrivals,
+    },
+    Closed {
+        sessions: u32,
+        think_cap_s: f64,
+        /// Whether the seed draws the order in which they begin.
+        shuffle: bool,
+    },
 }
 
 impl TraceSource {
@@ -42,9 +49,11 @@ impl TraceSource {
         let recording = format.read(text.lines()).map_err(|error| error.to_string())?;
         let recording = Arc::new(recording);
         let play = match recording.content {
-            Content::Requests(_) if args.sessions.is_some() || args.think_cap.is_some() => {
+            Content::Requests(_)
+                if args.sessions.is_some() || args.think_cap.is_some() || args.shuffle =>
+            {
                 return Err(format!(
-                    "its requests have times, so --sessions and --think-cap do \
+                    "its requests have times, so --sessions, --shuffle and --think-cap do \
                                     not apply ({format} trace)"
                 ));
             }
@@ -58,6 +67,7 @@ impl TraceSource {
             Content::Sessions(_) => Play::Closed {
                 sessions: args.sessions.map_or(DEFAULT_SESSIONS, u32::from),
                 think_cap_s: args.think_cap.unwrap_or(DEFAULT_THINK_CAP_S),
+                shuffle: args.shuffle,
             },
         };
         Ok(Self { path: args.file.clone(), format, recording, play, tenants: 1 })
@@ -82,9 +92,10 @@ impl TraceSource {
                     None => trace,
                 }))
             }
-            (Content::Sessions(recorded), Play::Closed { sessions, think_cap_s }) => {
+            (Content::Sessions(recorded), Play::Closed { sessions, think_cap_s, shuffle }) => {
                 let think_cap = Duration::from_secs_f64(think_cap_s);
-                Kind::Closed(Arc::new(SessionTrace::new(recorded, scopes, sessions, think_cap)))
+                let trace = SessionTrace::new(recorded, scopes, sessions, think_cap);
+                Kind::Closed(Arc::new(trace), shuffle)
             }
             _ => unreachable!("how a trace is played follows from what it holds"),
         }

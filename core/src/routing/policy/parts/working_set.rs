@@ -1,35 +1,65 @@
-//! What the sessions of each worker would need to find all of their KV again.
+//! What each worker would have to keep, so that its latest texts are found again.
 
+use super::in_flight::InFlight;
+use crate::block::TokenBlocks;
 use crate::hash::Map;
-use crate::id::{SessionId, SourceId, WorkerId};
+use crate::id::{RequestId, SessionId, SourceId, WorkerId};
+use crate::request::Request;
 use crate::routing::observed::Observed;
+use crate::routing::pending::PendingIndex;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The sessions that sent a request lately: where to, and how long its prompt was.
+/// The latest prompt of each text: where it was sent, and its blocks. Blocks that several texts of a
+/// worker share count once.
 #[derive(Debug)]
 pub struct WorkingSet {
     keep: Duration,
-    stays: Map<SessionId, Stay>,
-    /// Every request by its number, oldest first. Only a session's latest one counts.
-    order: VecDeque<(u64, SessionId)>,
+    stays: Map<Text, Stay>,
+    under_way: InFlight<Text>,
+    /// When each text was used, by number, oldest first. Only a text's latest use counts.
+    order: VecDeque<(u64, Text)>,
     noted: u64,
-    tokens: BTreeMap<WorkerId, u64>,
+    prompts: PendingIndex,
+    blocks: BTreeMap<WorkerId, u64>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A text that grows from turn to turn: that of a session, or the prompt of a request without one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Text {
+    Session(SessionId),
+    Request(RequestId),
+}
+
+#[derive(Clone, Debug)]
 struct Stay {
     number: u64,
+    /// The latest use: a dispatch, or the end of a request.
     at: Instant,
+    /// Requests under way.
+    busy: u32,
     worker: WorkerId,
-    tokens: u32,
+    prompt: TokenBlocks,
+}
+
+impl Text {
+    fn of(request: &Request) -> Self {
+        request.session.map_or(Self::Request(request.id), Self::Session)
+    }
 }
 
 impl WorkingSet {
-    /// Sessions are forgotten when they send nothing for `keep`.
+    /// A text is forgotten when it has no request under way for `keep`.
     pub fn new(keep: Duration) -> Self {
-        let (stays, order, tokens) = (Map::default(), VecDeque::new(), BTreeMap::new());
-        Self { keep, stays, order, noted: 0, tokens }
+        Self {
+            keep,
+            stays: Map::default(),
+            under_way: InFlight::default(),
+            order: VecDeque::new(),
+            noted: 0,
+            prompts: PendingIndex::default(),
+            blocks: BTreeMap::new(),
+        }
     }
 
     /// Learns from what happened. A rule calls it with each thing that it observes.
@@ -37,50 +67,60 @@ impl WorkingSet {
         match *what {
             Observed::Dispatched { request, decision } => {
                 self.expire(now);
-                if let Some(session) = request.session {
-                    self.note(now, session, decision.worker, request.prompt.tokens());
-                }
+                let text = self.note(now, request, decision.worker);
+                self.under_way.begin(request.id, decision.worker, text);
+                return;
             }
             Observed::Lost(SourceId::Worker(worker)) => self.forget(worker),
             Observed::Joined(info) => self.forget(info.worker),
             _ => {}
         }
+        let Self { under_way, stays, order, noted, .. } = self;
+        under_way.end(what, |_, _, text| {
+            let Some(stay) = stays.get_mut(&text) else { return };
+            *noted += 1;
+            (stay.number, stay.at, stay.busy) = (*noted, now, stay.busy.saturating_sub(1));
+            order.push_back((*noted, text));
+        });
     }
 
-    /// Prompt tokens of the sessions that sent their last request to a worker.
-    pub fn tokens(&self, worker: WorkerId) -> u64 {
-        self.tokens.get(&worker).copied().unwrap_or(0)
+    /// Blocks of the latest texts of a worker.
+    pub fn blocks(&self, worker: WorkerId) -> u64 {
+        self.blocks.get(&worker).copied().unwrap_or(0)
     }
 
-    /// Where a session sent its last request, and the tokens of its prompt.
-    pub fn last(&self, session: SessionId) -> Option<(WorkerId, u32)> {
-        self.stays.get(&session).map(|stay| (stay.worker, stay.tokens))
-    }
-
-    fn note(&mut self, at: Instant, session: SessionId, worker: WorkerId, tokens: u32) {
+    fn note(&mut self, at: Instant, request: &Request, worker: WorkerId) -> Text {
         self.noted += 1;
-        let stay = Stay { number: self.noted, at, worker, tokens };
-        if let Some(before) = self.stays.insert(session, stay) {
-            self.leave(before);
+        let text = Text::of(request);
+        // The new prompt comes before the old one goes: most of it is the same.
+        let new = u64::from(self.prompts.add(worker, &request.prompt));
+        *self.blocks.entry(worker).or_default() += new;
+        let busy = 1 + self.stays.get(&text).map_or(0, |stay| stay.busy);
+        let stay = Stay { number: self.noted, at, busy, worker, prompt: request.prompt.clone() };
+        if let Some(before) = self.stays.insert(text, stay) {
+            self.leave(&before);
         }
-        *self.tokens.entry(worker).or_default() += u64::from(tokens);
-        self.order.push_back((self.noted, session));
+        self.order.push_back((self.noted, text));
         if self.order.len() > 64.max(2 * self.stays.len()) {
             let Self { stays, order, .. } = self;
-            order.retain(|(number, session)| {
-                stays.get(session).is_some_and(|s| s.number == *number)
-            });
+            order.retain(|(number, text)| stays.get(text).is_some_and(|s| s.number == *number));
         }
+        text
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some(&(number, session)) = self.order.front() {
-            let latest = self.stays.get(&session).copied().filter(|stay| stay.number == number);
+        while let Some(&(number, text)) = self.order.front() {
+            let latest = self.stays.get_mut(&text).filter(|stay| stay.number == number);
             match latest {
                 Some(stay) if now.since(stay.at) < self.keep => return,
-                Some(stay) => {
-                    self.stays.remove(&session);
-                    self.leave(stay);
+                Some(stay) if stay.busy > 0 => {
+                    self.noted += 1;
+                    (stay.number, stay.at) = (self.noted, now);
+                    self.order.push_back((self.noted, text));
+                }
+                Some(_) => {
+                    let stay = self.stays.remove(&text).expect("it was found");
+                    self.leave(&stay);
                 }
                 None => {}
             }
@@ -88,21 +128,26 @@ impl WorkingSet {
         }
     }
 
-    fn leave(&mut self, stay: Stay) {
-        if let Some(tokens) = self.tokens.get_mut(&stay.worker) {
-            *tokens -= u64::from(stay.tokens);
+    fn leave(&mut self, stay: &Stay) {
+        let gone = u64::from(self.prompts.remove(stay.worker, &stay.prompt));
+        if let Some(blocks) = self.blocks.get_mut(&stay.worker) {
+            *blocks -= gone;
         }
     }
 
     fn forget(&mut self, lost: WorkerId) {
-        let Self { stays, order, .. } = self;
-        order.retain(|(_, session)| {
-            let gone = stays.get(session).is_none_or(|stay| stay.worker == lost);
+        let Self { stays, order, prompts, .. } = self;
+        order.retain(|(number, text)| {
+            let Some(stay) = stays.get(text).filter(|stay| stay.number == *number) else {
+                return false;
+            };
+            let gone = stay.worker == lost;
             if gone {
-                stays.remove(session);
+                prompts.remove(lost, &stay.prompt);
+                stays.remove(text);
             }
             !gone
         });
-        self.tokens.remove(&lost);
+        self.blocks.remove(&lost);
     }
 }

@@ -126,3 +126,35 @@ fn a_sub_agent_has_its_own_session() {
     let names: BTreeMap<u64, u64> = seen.iter().map(|&(id, session, ..)| (id, session)).collect();
     assert_eq!(names.into_values().collect::<Vec<_>>(), [0, 0, 1, 1, 0, 0, 2, 2, 3, 3, 2, 2]);
 }
+
+#[test]
+fn a_seed_draws_the_order_in_which_sessions_begin() {
+    let trace = trace(8, 1);
+    let order = |replay: SessionReplay| {
+        let played = play(replay, |_| 1);
+        assert_eq!(played.len(), trace.requests());
+        let mut sessions: Vec<u64> = played.iter().map(|&(id, ..)| id / 6).collect();
+        sessions.dedup();
+        sessions
+    };
+    let shuffled = |seed| order(SessionReplay::shuffled(Arc::clone(&trace), None, seed));
+    let recorded = order(SessionReplay::new(Arc::clone(&trace), None));
+    assert_eq!(recorded, (0..8).collect::<Vec<_>>());
+    let mut sorted = shuffled(1);
+    assert_ne!(sorted, recorded);
+    assert_eq!((shuffled(1), shuffled(1) == shuffled(2)), (sorted.clone(), false));
+    sorted.sort_unstable();
+    assert_eq!(sorted, recorded, "each session begins once");
+}
+
+#[test]
+fn a_limited_run_has_the_same_requests_in_each_order() {
+    let trace = trace(8, 2);
+    let ids = |replay: SessionReplay| {
+        let played = play(replay, |_| 1);
+        played.iter().map(|&(id, ..)| id).collect::<BTreeSet<_>>()
+    };
+    let recorded = ids(SessionReplay::new(Arc::clone(&trace), Some(20)));
+    assert_eq!(ids(SessionReplay::shuffled(Arc::clone(&trace), Some(20), 7)), recorded);
+    assert_eq!(recorded.len(), 20);
+}
