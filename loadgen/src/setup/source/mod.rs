@@ -1,6 +1,8 @@
 //! The source of requests: a trace, a workload, or a mix of workloads.
 
+mod lines;
 mod mix;
+mod text;
 mod trace;
 
 use crate::args::TraceArgs;
@@ -70,9 +72,7 @@ fn parse_workload(origin: &str, text: &str) -> Result<WorkloadSpec> {
 
 impl Source {
     pub fn trace(args: &TraceArgs) -> Result<Self> {
-        TraceSource::read(args)
-            .map(Self::Trace)
-            .map_err(|why| bad(format!("{}: {why}", args.file.display())))
+        TraceSource::read(args).map(Self::Trace).map_err(bad)
     }
 
     /// A built-in workload by name, or a workload file in `folder`.
@@ -215,7 +215,7 @@ impl Source {
             Self::Trace(trace) => trace
                 .recording
                 .check_block_size(block_size)
-                .map_err(|error| bad(format!("{}: {error}", trace.path.display()))),
+                .map_err(|error| bad(format!("{}: {error}", trace.paths[0].display()))),
             Self::Workload(_) | Self::Mix(_) => Ok(()),
         }
     }
@@ -231,6 +231,9 @@ impl Source {
                     )
                 }
             },
+            Self::Trace(TraceSource { play: Play::Started { .. }, .. }) => {
+                "sessions start at their recorded times, and later requests wait for answers".into()
+            }
             Self::Trace(trace) => {
                 format!("the sessions of a {} trace run in a closed loop", trace.format)
             }
@@ -242,13 +245,19 @@ impl Source {
     /// A note for the reader of the figures about the source.
     pub fn note(&self) -> Option<String> {
         let Self::Trace(trace) = self else { return None };
-        trace.recording.own_block_size.is_none().then(|| {
-            format!(
-                "An {} trace says nothing of what its prompts share, so each is a text of its own: \
-                 the hit rate is 0 by construction.",
+        let mut notes = Vec::new();
+        if !trace.recording.shares {
+            notes.push(format!(
+                "The trace (format {}) says nothing of what its prompts share, so each is a text of \
+                 its own: the hit rate is 0 by construction.",
                 trace.format
-            )
-        })
+            ));
+        }
+        if !trace.recording.ignored.is_empty() {
+            let names: Vec<&str> = trace.recording.ignored.iter().map(String::as_str).collect();
+            notes.push(format!("Fields of the trace that are not used: {}.", names.join(", ")));
+        }
+        (!notes.is_empty()).then(|| notes.join(" "))
     }
 
     /// Prepares once what all runs share.
@@ -269,6 +278,8 @@ impl Serialize for Source {
         enum Shown<'a> {
             Trace {
                 path: &'a Path,
+                #[serde(skip_serializing_if = "<[PathBuf]>::is_empty")]
+                more_paths: &'a [PathBuf],
                 format: Format,
                 requests: usize,
                 tenants: u32,
@@ -283,10 +294,12 @@ impl Serialize for Source {
         enum ShownPlay {
             Open { arrivals: String },
             Closed { sessions_at_a_time: u32, think_cap_s: f64 },
+            Started { session_starts: &'static str, think_cap_s: Option<f64> },
         }
         let shown = match self {
             Self::Trace(trace) => Shown::Trace {
-                path: &trace.path,
+                path: &trace.paths[0],
+                more_paths: &trace.paths[1..],
                 format: trace.format,
                 requests: trace.recording.requests(),
                 tenants: trace.tenants,
@@ -294,6 +307,9 @@ impl Serialize for Source {
                     Play::Open { arrivals } => ShownPlay::Open { arrivals: arrivals.to_string() },
                     Play::Closed { sessions, think_cap_s } => {
                         ShownPlay::Closed { sessions_at_a_time: sessions, think_cap_s }
+                    }
+                    Play::Started { think_cap_s } => {
+                        ShownPlay::Started { session_starts: "recorded", think_cap_s }
                     }
                 },
             },
@@ -352,7 +368,10 @@ impl Prepared<'_> {
         match &self.kind {
             Kind::Open(trace) => Workload::Trace(TimedReplay::new(Arc::clone(trace), pace)),
             Kind::Closed(trace) => {
-                Workload::RecordedSessions(SessionReplay::new(Arc::clone(trace), pace.limit))
+                // A closed loop has no rate of its own.
+                let rate_scale = if trace.has_starts() { pace.rate_scale } else { 1.0 };
+                let trace = Arc::clone(trace);
+                Workload::RecordedSessions(SessionReplay::at_rate(trace, pace.limit, rate_scale))
             }
             Kind::Drawn(spec, scopes) => Workload::Sessions(Sessions::with_shared_texts(
                 spec,
@@ -375,6 +394,9 @@ impl Prepared<'_> {
             Kind::Open(trace) => {
                 let pace = Pace { limit: None, ..pace };
                 Some(TimedReplay::new(Arc::clone(trace), pace).due_within(seconds))
+            }
+            Kind::Closed(trace) if trace.has_starts() => {
+                Some(trace.nominally_sent_within(seconds * pace.rate_scale))
             }
             Kind::Closed(trace) => Some(trace.nominally_sent_within(seconds)),
             Kind::Drawn(..) | Kind::Mixed(..) => None,
