@@ -14,3 +14,4 @@ pub mod replay;
 pub mod run;
 pub mod sharing;
 pub mod sim;
+pub mod trace;

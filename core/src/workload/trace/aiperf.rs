@@ -8,7 +8,7 @@
 
 use super::error::TraceError;
 use super::line::{Fields, numbered, parse_object};
-use super::mooncake::{finish, read_row};
+use super::mooncake::{KNOWN, finish, read_row};
 use super::reading::{History, Reading};
 use super::recording::Recording;
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ pub fn read<S: AsRef<str>>(
 ) -> Result<Recording, TraceError> {
     let mut all = Vec::new();
     let mut count = 0;
+    let mut ignored = BTreeSet::new();
     for text in numbered(lines) {
         let object = parse_object(text.number, text.text())?;
         let fields = Fields::new(text.number, &object);
@@ -33,14 +34,16 @@ pub fn read<S: AsRef<str>>(
         // Sessions without a name are told apart by their lines.
         let name = fields.maybe_name("session_id")?;
         let name = name.unwrap_or_else(|| format!("line {}", text.number));
+        Recording::note(&mut ignored, fields.others(&[FIELD, "session_id", "type"]));
         for (i, turn) in turns.iter().enumerate() {
             let turn = fields.item(FIELD, i, turn)?;
+            Recording::note(&mut ignored, turn.others(&KNOWN));
             let (mut row, ids) = read_row(&turn, Some(name.clone()), reading, &mut count)?;
             row.history = row.history.map(|_| History::New);
             all.push((row, ids));
         }
     }
-    finish(all, BTreeSet::new(), reading)
+    finish(all, ignored, reading)
 }
 
 #[cfg(test)]

@@ -48,9 +48,7 @@ pub fn read<S: AsRef<str>>(
     for text in numbered(lines) {
         let object = parse_object(text.number, text.text())?;
         let fields = Fields::new(text.number, &object);
-        let others = fields.others(&KNOWN).filter(|_| ignored.len() < Recording::MOST_IGNORED);
-        let others: Vec<String> = others.map(str::to_owned).collect();
-        ignored.extend(others);
+        Recording::note(&mut ignored, fields.others(&KNOWN));
         let (row, mut ids) = read_row(&fields, &mut count)?;
         if let Some(ids) = &mut ids {
             ids.complete(block);

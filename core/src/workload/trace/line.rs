@@ -139,7 +139,11 @@ impl<'a> Fields<'a> {
             return Ok(None);
         };
         let fits = value.as_f64().filter(|number| (least..=most).contains(number));
-        let why = || format!("{}, expected a number from {least} to {most}", brief(value));
+        let expected = match most < 1e18 {
+            true => format!("from {least} to {most}"),
+            false => format!("of {least} or more"),
+        };
+        let why = || format!("{}, expected a number {expected}", brief(value));
         fits.map(Some).ok_or_else(|| self.err(field, why()))
     }
 

@@ -29,7 +29,7 @@ const TAG: u64 = 0x4d6f_6f6e;
 const NAMES: Names = Names { time: "timestamp", prompt: blocks::FIELD };
 
 /// The fields that are read.
-const KNOWN: [&str; 16] = [
+pub const KNOWN: [&str; 16] = [
     "timestamp",
     "input_length",
     "output_length",
@@ -89,9 +89,7 @@ pub fn read_all<S: AsRef<str>>(
     for text in numbered(lines) {
         let object = parse_object(text.number, text.text())?;
         let fields = Fields::new(text.number, &object);
-        let others = fields.others(&KNOWN).filter(|_| ignored.len() < Recording::MOST_IGNORED);
-        let others: Vec<String> = others.map(str::to_owned).collect();
-        ignored.extend(others);
+        Recording::note(&mut ignored, fields.others(&KNOWN));
         let session = fields.maybe_name("session_id")?;
         all.push(read_row(&fields, session, reading, &mut ids)?);
     }
@@ -179,6 +177,19 @@ fn output(fields: &Fields<'_>) -> Result<u32, TraceError> {
     if fields.is_set(field) { fields.length(field) } else { fields.length("output_length") }
 }
 
+/// What the row says itself of what it carries.
+fn mode(fields: &Fields<'_>) -> Result<Option<History>, TraceError> {
+    match fields.said("message_mode").and_then(Value::as_str) {
+        None => Ok(None),
+        Some("history") => Ok(Some(History::Whole)),
+        Some("delta") => Ok(Some(History::NewAndAnswers)),
+        Some(other) => {
+            let why = format!("{other:?}, expected \"history\" or \"delta\"");
+            Err(fields.err("message_mode", why))
+        }
+    }
+}
+
 /// The prompt, or its ids, and what the row carries of its session.
 type Prompt = (Vec<Segment>, Option<Ids>, Option<History>);
 
@@ -201,8 +212,11 @@ fn read_prompt(fields: &Fields<'_>, all: &mut usize) -> Result<Prompt, TraceErro
         let ids = blocks::ids(fields, TAG, input, all)?;
         // Without ids each prompt is a text of its own, and a turn of a session is what is new.
         return Ok(match ids {
-            None => (vec![words::own(fields.line(), input)], None, Some(History::New)),
-            ids => (Vec::new(), ids, None),
+            None => {
+                let own = vec![words::own(fields.line(), input)];
+                (own, None, mode(fields)?.or(Some(History::New)))
+            }
+            ids => (Vec::new(), ids, mode(fields)?),
         });
     };
     if fields.said("hash_ids").is_some() {
@@ -216,14 +230,7 @@ fn read_prompt(fields: &Fields<'_>, all: &mut usize) -> Result<Prompt, TraceErro
             words::push(&mut prompt, "tools", &tools.to_string());
         }
         prompt.extend(words::messages(fields, field)?);
-        history = match fields.said("message_mode").and_then(Value::as_str) {
-            None | Some("history") => History::Whole,
-            Some("delta") => History::NewAndAnswers,
-            Some(other) => {
-                let why = format!("{other:?}, expected \"history\" or \"delta\"");
-                return Err(fields.err("message_mode", why));
-            }
-        };
+        history = mode(fields)?.unwrap_or(History::Whole);
     } else {
         words::content(fields, field, "user", &mut prompt)?;
     }

@@ -17,9 +17,29 @@ use super::words;
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const NAMES: Names = Names { time: "timestamp", prompt: "messages" };
 const LENGTHS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+/// The fields of a body, or of a row beside it, that are read or change no length and no time.
+const KNOWN: [&str; 16] = [
+    "messages",
+    "prompt",
+    "tools",
+    "max_completion_tokens",
+    "max_tokens",
+    "max_output_tokens",
+    "n",
+    "priority",
+    "model",
+    "stream",
+    "stream_options",
+    "temperature",
+    "top_p",
+    "timestamp",
+    "delay",
+    "session_id",
+];
 /// The token ids of a segment.
 const IDS: usize = 16;
 
@@ -30,10 +50,11 @@ pub fn read<S: AsRef<str>>(
 ) -> Result<Recording, TraceError> {
     let mut rows = Vec::new();
     let mut parts = 0;
+    let mut ignored = BTreeSet::new();
     for text in numbered(lines) {
         let object = parse_object(text.number, text.text())?;
         let fields = Fields::new(text.number, &object);
-        let row = read_row(&fields)?;
+        let row = read_row(&fields, &mut ignored)?;
         parts += row.prompt.len();
         if parts > MAX_PARTS {
             let why = format!("more than {MAX_PARTS} parts in all prompts, expected fewer");
@@ -41,10 +62,11 @@ pub fn read<S: AsRef<str>>(
         }
         rows.push(row);
     }
-    Ok(Recording { shares: true, ..Recording::new(assemble(rows, reading, NAMES)?, None) })
+    let recording = Recording::new(assemble(rows, reading, NAMES)?, None);
+    Ok(Recording { shares: true, ignored, ..recording })
 }
 
-fn read_row(fields: &Fields<'_>) -> Result<Row, TraceError> {
+fn read_row(fields: &Fields<'_>, ignored: &mut BTreeSet<String>) -> Result<Row, TraceError> {
     let body = match ["body", "payload"].into_iter().find(|field| fields.has(field)) {
         Some(field) => fields.object(field)?,
         None => fields.object_itself(),
@@ -53,6 +75,7 @@ fn read_row(fields: &Fields<'_>) -> Result<Row, TraceError> {
         let why = format!("{}, expected 1: several answers are not modelled", brief(n));
         return Err(body.err("n", why));
     }
+    Recording::note(ignored, body.others(&KNOWN));
     let Some(length) = LENGTHS.into_iter().find(|field| body.is_set(field)) else {
         let why = "missing, expected the most tokens of the answer: the file has no answers";
         return Err(body.err(LENGTHS[1], why.into()));

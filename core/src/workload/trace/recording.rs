@@ -56,6 +56,15 @@ impl Recording {
         }
     }
 
+    /// Notes names of fields that are not used.
+    pub(super) fn note<'a>(ignored: &mut BTreeSet<String>, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            if ignored.len() < Self::MOST_IGNORED && !ignored.contains(name) {
+                ignored.insert(name.to_owned());
+            }
+        }
+    }
+
     /// Whether its sessions start at recorded times.
     pub fn has_starts(&self) -> bool {
         match &self.content {

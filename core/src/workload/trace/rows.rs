@@ -152,7 +152,13 @@ fn history_of(groups: &[Vec<Row>], names: Names) -> Result<History, TraceError> 
     for rows in groups {
         let (Some(first), later) = (rows.first(), rows.iter().skip(1)) else { continue };
         for row in later.filter(|row| row.history.is_none()) {
-            let history = if row.begin() == first.begin() { History::Whole } else { History::New };
+            let history = match row.begin() == first.begin() {
+                true => History::Whole,
+                // The only block of the first row may be partial. A whole prompt after it has
+                // another block in its place, so this row says nothing.
+                false if first.prompt.len() < 2 => continue,
+                false => History::New,
+            };
             if *found.get_or_insert(history) != history {
                 let why = "some rows of sessions begin as the first row of their session and some \
                            do not, expected all or none; --trace-rows says what they carry";
@@ -160,7 +166,7 @@ fn history_of(groups: &[Vec<Row>], names: Names) -> Result<History, TraceError> 
             }
         }
     }
-    Ok(found.unwrap_or(History::Whole))
+    Ok(found.unwrap_or(History::New))
 }
 
 fn session(
@@ -175,6 +181,7 @@ fn session(
     let mut start = None;
     let mut latest = 0.0;
     let mut before: Vec<Segment> = Vec::new();
+    let mut answer = None;
     for (index, row) in (0_u32..).zip(rows) {
         if index == 0 {
             start = row.at_ms;
@@ -205,10 +212,15 @@ fn session(
         };
         let history = history(&row);
         let mut prompt = row.prompt;
-        if history != History::Whole {
+        if history == History::Whole {
+            before.clone_from(&prompt);
+        } else {
+            let answer = answer.filter(|_| history == History::NewAndAnswers);
+            before.extend(answer.map(|tokens| Segment::Answer { tokens }));
             before.append(&mut prompt);
             prompt.clone_from(&before);
         }
+        answer = Some(row.output_tokens);
         *parts += prompt.len();
         let tokens: u64 = prompt.iter().map(|segment| u64::from(segment.tokens())).sum();
         if tokens > MAX_TOKENS {
@@ -218,9 +230,6 @@ fn session(
         if *parts > MAX_PARTS {
             let why = format!("more than {MAX_PARTS} blocks in all prompts, expected fewer");
             return Err(err(row.line, names.prompt, why));
-        }
-        if history == History::NewAndAnswers {
-            before.push(Segment::Answer { tokens: row.output_tokens });
         }
         if let Some((name, _)) = row.parent {
             places.insert(name, index);

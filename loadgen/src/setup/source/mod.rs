@@ -1,8 +1,6 @@
 //! The source of requests: a trace, a workload, or a mix of workloads.
 
-mod lines;
 mod mix;
-mod text;
 mod trace;
 
 use crate::args::TraceArgs;

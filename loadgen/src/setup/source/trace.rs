@@ -1,8 +1,8 @@
 //! Traces: how they are read, and how they are played.
 
 use super::Kind;
-use super::lines::Lines;
-use crate::args::{ReadingArgs, TraceArgs};
+use crate::args::TraceArgs;
+use crate::traces::Files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use warmpath_core::sharing::Scopes;
@@ -40,29 +40,6 @@ pub enum Play {
     Started {
         think_cap_s: Option<f64>,
     },
-}
-
-/// Files as they were read.
-#[derive(Debug)]
-pub struct Files {
-    pub format: Format,
-    pub recording: Recording,
-}
-
-impl Files {
-    /// Reads files as one trace. `may_be_cut`: a last line that was cut off is left out.
-    pub fn read(paths: &[PathBuf], args: &ReadingArgs, may_be_cut: bool) -> Result<Self, String> {
-        let mut lines = Lines::open(paths, args.format, may_be_cut)?;
-        let format = lines.format();
-        let reading = args.reading();
-        format.check(&reading)?;
-        let recording = format.read_as(lines.by_ref(), &reading);
-        if let Some(failure) = lines.failure {
-            return Err(failure);
-        }
-        let recording = recording.map_err(|error| lines.told(&error))?;
-        Ok(Self { format, recording })
-    }
 }
 
 impl TraceSource {

@@ -20,7 +20,7 @@ fn errors_have_line_and_field() {
         (r#"{"input_length":1,"output_length":1,"hash_ids":[1]}"#, "line 2: timestamp: missing"),
         (
             r#"{"timestamp":-1,"input_length":1,"output_length":1,"hash_ids":[1]}"#,
-            "line 2: timestamp: -1, expected a number from 0 to",
+            "line 2: timestamp: -1, expected a number of 0 or more",
         ),
         (
             r#"{"timestamp":0,"input_length":1e99,"output_length":1,"hash_ids":[]}"#,
@@ -183,6 +183,23 @@ fn rows_of_a_session_that_repeat_its_start_are_whole_prompts() {
     let mixed = format!("{whole}\n{}", row(20, 512, &[3]));
     let error = all(&mixed, Reading::default()).unwrap_err();
     assert!(error.starts_with("line 3: hash_ids: some rows") && error.contains("--trace-rows"));
+}
+
+/// Where the first prompt is shorter than a block, its id says nothing of later prompts.
+#[test]
+fn a_row_can_say_itself_what_it_carries() {
+    let row = |input: u32, ids: &[u32], more: &str| {
+        format!(
+            r#"{{"session_id":"a","input_length":{input},"output_length":5,"hash_ids":{ids:?}{more}}}"#
+        )
+    };
+    let second = |more| {
+        let rows = [row(300, &[0], ""), row(600, &[1, 2], more)].join("\n");
+        tokens(&sessions(&rows, Reading::default())[0].requests[1].prompt)
+    };
+    assert_eq!(second(""), 900);
+    assert_eq!(second(r#","message_mode":"history""#), 600);
+    assert_eq!(second(r#","message_mode":"delta""#), 905);
 }
 
 #[test]

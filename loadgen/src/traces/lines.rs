@@ -20,7 +20,7 @@ pub struct Lines {
     lines: usize,
     /// Whether a last line that was cut off is left out, and counted.
     may_be_cut: bool,
-    cut: usize,
+    pub cut: usize,
     pub failure: Option<String>,
 }
 
