@@ -2,7 +2,7 @@
 
 use crate::commands::{
     advise, columns, compare, explain, fidelity, fit, generations, measure, policies, rank, replay,
-    run, sharing, sim,
+    run, sharing, sim, trace,
 };
 use crate::play::Progress;
 use crate::report::Screen;
@@ -67,6 +67,7 @@ pub enum Command {
     Fit(fit::Args),
     Measure(measure::Args),
     Explain(explain::Args),
+    Trace(trace::Args),
     Policies(policies::Args),
     Rank(rank::Args),
     Columns(columns::Args),
@@ -89,6 +90,7 @@ impl Cli {
             Command::Fit(args) => fit::run(&args),
             Command::Measure(args) => measure::run(args),
             Command::Explain(args) => explain::run(args, screen),
+            Command::Trace(args) => trace::run(&args, screen),
             Command::Policies(args) => policies::run(&args, screen),
             Command::Rank(args) => rank::run(&args, screen),
             Command::Columns(args) => columns::run(&args, screen),

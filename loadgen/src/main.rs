@@ -13,6 +13,7 @@ mod play;
 mod report;
 mod setup;
 mod studies;
+mod traces;
 
 use cli::Cli;
 use std::process::ExitCode;

@@ -49,7 +49,7 @@ fn traces_are_refused_by_file_line_and_field() {
         (r#"{"timestamp": 0}"#, &["t.jsonl", "line 2", "input_length", "missing"]),
         (
             r#"{"timestamp": -5, "input_length": 1, "output_length": 1, "hash_ids": [1]}"#,
-            &["line 2", "timestamp", "-5", "whole number"],
+            &["line 2", "timestamp", "-5", "expected a number of 0 or more"],
         ),
         (
             r#"{"timestamp": 0, "input_length": 99999999999, "output_length": 1, "hash_ids": [1]}"#,
@@ -60,8 +60,8 @@ fn traces_are_refused_by_file_line_and_field() {
             &["line 2", "hash_ids", "expected 2"],
         ),
         (
-            r#"{"timestamp": 0, "input_length": 600, "output_length": 0, "hash_ids": [1, 2]}"#,
-            &["line 2", "output_length", "0"],
+            r#"{"timestamp": 0, "input_length": 600, "output_length": -1, "hash_ids": [1, 2]}"#,
+            &["line 2", "output_length", "-1"],
         ),
     ];
     for (bad, parts) in cases {
@@ -198,6 +198,10 @@ fn flags_are_refused_by_name() {
     }
 }
 
+const VLLM_LOG: &[u8] =
+    b"INFO 01-05 09:00:00 [logger.py:39] Received request cmpl-1: prompt: 'a', \
+    params: SamplingParams(n=1, max_tokens=16), prompt_token_ids: None\n";
+
 /// Files that are damaged, binary, of another kind, too deep or too long.
 #[test]
 fn files_of_another_kind_are_refused_in_one_line() {
@@ -210,15 +214,22 @@ fn files_of_another_kind_are_refused_in_one_line() {
     };
     let many = zipped(&format!("{GOOD}\n").repeat(2_000));
     let behind = [zipped(GOOD).as_slice(), b"and more"].concat();
+    let second = [GOOD.as_bytes(), b"\n\xc3\x28"].concat();
+    // A few hundred lines of spaces behind a good row, and a line that does not end.
+    let bomb = zipped(&format!("{GOOD}\n{}", " ".repeat(1 << 20).repeat(31) + "\n").repeat(2));
+    let long = [b"{".as_slice(), &vec![b' '; 40 << 20]].concat();
     let deep = format!("{{\"hash_ids\": {}1{}}}", "[".repeat(300), "]".repeat(300));
-    let cases: [(&str, &[u8], &[&str]); 13] = [
+    let cases: [(&str, &[u8], &[&str]); 16] = [
         ("torn.jsonl.gz", &many[..60], &["gzip", "expected a whole archive"]),
         ("head.jsonl.gz", &many[..5], &["gzip", "expected a whole archive"]),
         ("behind.jsonl.gz", &behind, &["gzip", "expected a whole archive"]),
         ("no.jsonl.gz", b"\x1f\x8bnothing of the kind", &["gzip", "expected a whole archive"]),
         ("none.jsonl.gz", &zipped(""), &["no requests"]),
-        ("bytes.jsonl", b"\xff\xfe\x00\x01", &["line 1", "UTF-8"]),
-        ("second.jsonl", b"{}\n\xc3\x28", &["line 2", "UTF-8"]),
+        ("bytes.jsonl", b"\xff\xfe\x00\x01", &["line 1", "expected a text"]),
+        ("second.jsonl", &second, &["line 2", "UTF-8"]),
+        ("bomb.jsonl.gz", &bomb, &["gzip", "unpacks to more than 300 times"]),
+        ("line.jsonl", &long, &["line 1", "longer than"]),
+        ("log.txt", VLLM_LOG, &["vLLM", "lengths of answers"]),
         ("mark.jsonl", b"\xef\xbb\xbf", &["no requests"]),
         ("long.jsonl", &[b'x'; 3_000_000], &["line 1", "known format", "dynamo"]),
         ("deep.jsonl", deep.as_bytes(), &["line 1", "recursion"]),

@@ -86,7 +86,7 @@ fn bad_classes_are_refused_in_one_line() {
         ("workload = \"office\"", "mix.toml:3: workload: workload office is a mix itself"),
         ("workload = \"chess\"", "mix.toml:3: workload: unknown workload"),
         ("workload = \"chat\"\nrate = 0.0", "mix.toml:4: rate: 0, expected a number above 0"),
-        ("workload = \"chat\"\nrequests = 0", "mix.toml:4: requests: 0, expected at least 1"),
+        ("workload = \"chat\"\nrequests = 0", "mix.toml:4: requests: 0, expected 1 to 100000000"),
         (
             "workload = \"chat\"\n[[class]]\nworkload = \"chat\"",
             "mix.toml:5: workload: \"chat\" is used twice",

@@ -8,5 +8,5 @@ mod what;
 
 pub use prices::Prices;
 pub use question::Question;
-pub use trace::TraceArgs;
+pub use trace::{ReadingArgs, TraceArgs};
 pub use what::What;

@@ -15,3 +15,4 @@ pub mod replay;
 pub mod run;
 pub mod sharing;
 pub mod sim;
+pub mod trace;

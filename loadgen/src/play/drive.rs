@@ -414,6 +414,7 @@ fn to_wire(work: &Work, nonce: Option<u32>) -> GenerateRequest {
     GenerateRequest {
         request_id: wire_name(nonce, work.request.id),
         session_id: work.request.session.map(|session| session.to_string()),
+        priority: work.request.priority,
         ..generate::exactly(ids, work.output_tokens)
     }
 }

@@ -93,14 +93,7 @@ fn workload() -> Workload {
         );
     }
     std::fs::write(&file, text).expect("a file in a folder of one's own");
-    let args = TraceArgs {
-        file,
-        format: None,
-        arrivals: None,
-        sessions: None,
-        think_cap: None,
-        shuffle: false,
-    };
+    let args = TraceArgs { files: vec![file], ..TraceArgs::default() };
     let source = Source::trace(&args).expect("a trace");
     let scopes = Scopes::from(&ScopePlan::new("", "sim", "", BLOCK));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };

@@ -55,7 +55,10 @@ impl Fleet {
             Ok(Group { name, workers: file.workers, role: file.role, profile })
         };
         let groups = files.iter().map(group).collect::<Result<Vec<_>>>()?;
-        Ok(Self::Mixed { workers: files.iter().map(|file| file.workers).sum(), groups })
+        Ok(Self::Mixed {
+            workers: files.iter().fold(0, |all, file| file.workers.saturating_add(all)),
+            groups,
+        })
     }
 
     pub const fn workers(&self) -> u32 {

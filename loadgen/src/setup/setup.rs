@@ -24,6 +24,8 @@ use warmpath_core::sharing::SharingRule;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
 const DEFAULT_SCENARIO: &str = include_str!("../../../deploy/scenarios/default.toml");
+/// The most requests of a live run: as many as a workload has.
+const MOST_LIVE: u64 = 100_000_000;
 const TRACE_SCENARIO: &str = include_str!("../../../deploy/scenarios/trace.toml");
 
 /// One hour.
@@ -188,6 +190,10 @@ impl Setup {
         if !(least..=most).contains(&live.speedup) {
             let why = format!("{}, expected a number from {least} to {most}", live.speedup);
             return Err(bad_field(&origin, &text, "live.speedup", &why));
+        }
+        if let Some(requests) = live.requests.filter(|n| !(1..=MOST_LIVE).contains(n)) {
+            let why = format!("{requests}, expected 1 to {MOST_LIVE}");
+            return Err(bad_field(&origin, &text, "live.requests", &why));
         }
         if !(0.0..=1e9).contains(&file.network.hop_us) {
             let why = format!("{}, expected 0 or more", file.network.hop_us);

@@ -1,72 +1,53 @@
-//! The format of Azure's public LLM inference traces (2023 and 2024): a CSV of arrival times and
-//! lengths. It does not tell which prompts share text, so no two prompts do and caches never hit.
+//! The format of Azure's public LLM inference traces (2023, 2024, and 2025 with images): a CSV of arrival
+//! times and lengths. It does not tell which prompts share text, so no two prompts do and caches never
+//! hit.
 //!
 //! ```text
 //! TIMESTAMP,ContextTokens,GeneratedTokens
 //! 2023-11-16 18:15:46.6805900,374,44
 //! ```
+//!
+//! The trace of 2025 has a column `NumImages` too. It is not used: the time to encode images is not
+//! modelled, and their tokens count where `ContextTokens` counts them.
 
+use super::csv::{self, Cells};
 use super::error::TraceError;
-use super::line::{MAX_MS, MAX_TOKENS, numbered, shorten};
-use super::replay::TimedRequest;
+use super::line::shorten;
+use super::reading::Reading;
+use super::recording::Recording;
+use super::rows::{Names, Row, assemble};
 use crate::rng::hash_words;
 use crate::tokens::Segment;
 
 /// The columns of the header line.
 pub const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
+const NAMES: Names = Names { time: COLUMNS[0], prompt: COLUMNS[1] };
 
 /// Reads all lines. The error is the first bad line. Times count from the earliest one and may be in
-/// any order; the replay sorts them. An answer of 0 tokens counts as 1, the shortest answer.
-pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<TimedRequest>, TraceError> {
-    let mut lines = numbered(lines);
-    let (line, header) = lines.next().ok_or(TraceError::Empty)?;
-    if header != COLUMNS.join(",") {
-        let why = format!("{:?}, expected {}", shorten(header), COLUMNS.join(","));
-        return Err(err(line, "header", why));
-    }
-    let mut requests: Vec<_> =
-        lines.map(|(line, text)| read_line(line, text)).collect::<Result<_, _>>()?;
-    let origin = requests.iter().map(|request| request.at_ms).min().ok_or(TraceError::Empty)?;
-    for request in &mut requests {
-        request.at_ms -= origin;
-    }
-    match requests.iter().map(|request| request.at_ms).max() {
-        Some(span) if span > MAX_MS => {
-            let why = format!("{span} ms from first to last, expected at most {MAX_MS}");
-            Err(err(line, COLUMNS[0], why))
-        }
-        _ => Ok(requests),
-    }
+/// any order. `others` are the headers of other tables, for the error.
+pub fn read<S: AsRef<str>>(
+    lines: impl Iterator<Item = S>,
+    others: &str,
+) -> Result<Recording, TraceError> {
+    let (rows, ignored) = csv::read(lines, &COLUMNS, &COLUMNS, others, read_row)?;
+    let content = assemble(rows, &Reading::default(), NAMES)?;
+    Ok(Recording { ignored, ..Recording::new(content, None) })
 }
 
-fn err(line: usize, field: &str, why: String) -> TraceError {
-    TraceError::Field { line, field: field.into(), why }
-}
-
-fn read_line(line: usize, text: &str) -> Result<TimedRequest, TraceError> {
-    let columns: Vec<&str> = text.split(',').collect();
-    let &[time, input, output] = columns.as_slice() else {
-        let why = format!("{}, expected 3: {}", columns.len(), COLUMNS.join(","));
-        return Err(err(line, "columns", why));
-    };
-    let number = |field, text: &str, least: u64| {
-        let fits = text.parse().ok().filter(|number| (least..=MAX_TOKENS).contains(number));
-        let expected = format!("expected a whole number from {least} to {MAX_TOKENS}");
-        fits.ok_or_else(|| err(line, field, format!("{:?}, {expected}", shorten(text))))
-    };
+fn read_row(cells: &Cells<'_>) -> Result<Row, TraceError> {
+    let time = cells.text(COLUMNS[0]);
     let at_ms = parse_time(time).ok_or_else(|| {
         let why = format!("{:?}, expected YYYY-MM-DD HH:MM:SS.FFFFFFF", shorten(time));
-        err(line, COLUMNS[0], why)
+        cells.err(COLUMNS[0], why)
     })?;
-    let tokens = number(COLUMNS[1], input, 1)? as u32;
-    let output_tokens = number(COLUMNS[2], output, 0)?.max(1) as u32;
-    let seed = hash_words(&[0x417a_7572, line as u64]);
-    Ok(TimedRequest { at_ms, prompt: vec![Segment::Text { seed, tokens }], output_tokens })
+    let seed = hash_words(&[0x417a_7572, cells.line as u64]);
+    let prompt = vec![Segment::Text { seed, tokens: cells.length(COLUMNS[1])? }];
+    Ok(Row::timed(cells.line, at_ms as f64, prompt, cells.length(COLUMNS[2])?))
 }
 
 /// Milliseconds since 1970. The fraction may have any number of digits. The time zone is UTC, written
 /// or not.
-fn parse_time(text: &str) -> Option<u64> {
+pub fn parse_time(text: &str) -> Option<u64> {
     let text = text.strip_suffix("+00:00").or(text.strip_suffix('Z')).unwrap_or(text);
     let (date, time) = text.split_once([' ', 'T'])?;
     let [year, month, day] = numbers(date, '-')?;
@@ -111,9 +92,17 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recording::Content;
     use super::*;
 
     const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
+
+    fn requests(text: &str) -> Vec<(u64, u32, u32)> {
+        let Content::Requests(requests) = read(text.lines(), "").unwrap().content else {
+            panic!("requests")
+        };
+        requests.iter().map(|r| (r.at_ms, r.prompt[0].tokens(), r.output_tokens)).collect()
+    }
 
     #[test]
     fn lines_become_requests() {
@@ -121,11 +110,17 @@ mod tests {
             "\u{feff}{HEADER}\r\n2023-11-16 23:59:59.6805900,374,44\r\n\
              2023-11-17 00:00:01.1,396,0\r\n2023-11-16 23:59:58,1,7\r\n\r\n"
         );
-        let requests = read(text.lines()).unwrap();
-        let bare: Vec<_> =
-            requests.iter().map(|r| (r.at_ms, r.prompt[0].tokens(), r.output_tokens)).collect();
-        assert_eq!(bare, [(1_680, 374, 44), (3_100, 396, 1), (0, 1, 7)]);
-        assert_ne!(requests[0].prompt[0], requests[1].prompt[0]);
+        assert_eq!(requests(&text), [(0, 1, 7), (1_680, 374, 44), (3_100, 396, 1)]);
+    }
+
+    #[test]
+    fn quotes_spaces_decimals_and_other_columns_are_read() {
+        let text = "\"TIMESTAMP\", NumImages, \"ContextTokens\",GeneratedTokens\n\
+                    \"2024-10-01 00:00:00.1\", 1, 2000.0, \"20\"\n\
+                    2024-10-01 00:00:00.9+00:00,0,0,20\n";
+        assert_eq!(requests(text), [(0, 2_000, 20), (800, 1, 20)]);
+        let ignored = read(text.lines(), "").unwrap().ignored;
+        assert_eq!(ignored.into_iter().collect::<Vec<_>>(), ["NumImages"]);
     }
 
     #[test]
@@ -166,7 +161,10 @@ mod tests {
         let cases = [
             ("yesterday,1,1", "line 3: TIMESTAMP: \"yesterday\", expected YYYY-MM-DD HH:MM:SS"),
             ("2023-11-16 18:15:46,-1,1", "line 3: ContextTokens: \"-1\", expected a whole number"),
-            ("2023-11-16 18:15:46,0,1", "line 3: ContextTokens: \"0\", expected a whole number"),
+            (
+                "2023-11-16 18:15:46,1.5,1",
+                "line 3: ContextTokens: \"1.5\", expected a whole number",
+            ),
             ("2023-11-16 18:15:46,1e9,1", "line 3: ContextTokens: \"1e9\", expected"),
             ("2023-11-16 18:15:46,99999999999,1", "line 3: ContextTokens: \"99999999999\""),
             ("2023-11-16 18:15:46,1,", "line 3: GeneratedTokens: \"\", expected"),
@@ -175,15 +173,15 @@ mod tests {
         ];
         let good = "2023-11-16 18:15:46,1,1";
         for (bad, expected) in cases {
-            let error = read([HEADER, good, bad].into_iter()).unwrap_err().to_string();
+            let error = read([HEADER, good, bad].into_iter(), "").unwrap_err().to_string();
             assert!(error.starts_with(expected), "{bad}\n gave {error}\n not {expected}");
         }
-        let wrong = read(["time,in,out", good].into_iter()).unwrap_err().to_string();
+        let wrong = read(["time,in,out", good].into_iter(), "").unwrap_err().to_string();
         assert!(wrong.starts_with("line 1: header: \"time,in,out\", expected TIMESTAMP,"));
         for empty in [&[][..], &[""], &[HEADER], &[HEADER, " "]] {
-            assert_eq!(read(empty.iter().copied()), Err(TraceError::Empty));
+            assert_eq!(read(empty.iter(), "").err(), Some(TraceError::Empty));
         }
         let far = [HEADER, good, "9023-11-16 18:15:46,1,1"];
-        assert!(read(far.into_iter()).is_err());
+        assert!(read(far.into_iter(), "").is_err());
     }
 }

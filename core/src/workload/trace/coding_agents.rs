@@ -34,14 +34,15 @@ const MAX_ID: u64 = 1 << 53;
 
 /// Reads all lines. Returns the sessions and their block size in tokens. An error names the first
 /// bad line.
-pub fn read<'a>(
-    lines: impl Iterator<Item = &'a str>,
+pub fn read<S: AsRef<str>>(
+    lines: impl Iterator<Item = S>,
 ) -> Result<(Vec<RecordedSession>, u32), TraceError> {
     let mut sessions = Vec::new();
     let mut common = None;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for (line, text) in numbered(lines) {
-        let object = parse_object(line, text)?;
+    for text in numbered(lines) {
+        let line = text.number;
+        let object = parse_object(line, text.text())?;
         let fields = Fields::new(line, &object);
         let name = fields.text("session")?;
         if let Some(before) = names.insert(name.to_owned(), line) {
@@ -60,7 +61,7 @@ pub fn read<'a>(
         }
         let mut reader = Reader::new(name, block);
         reader.main(&fields)?;
-        sessions.push(RecordedSession { requests: reader.requests });
+        sessions.push(RecordedSession { start: None, requests: reader.requests });
     }
     Ok((sessions, common.ok_or(TraceError::Empty)?))
 }
@@ -157,8 +158,8 @@ impl Reader {
         think_ms: u64,
     ) -> Result<Ended, TraceError> {
         let index = self.requests.len() as u32;
-        let input = fields.number("in", 1, MAX_TOKENS)? as u32;
-        let output = fields.number("out", 0, MAX_TOKENS)?;
+        let input = fields.length("in")?;
+        let output_tokens = fields.length("out")?;
         let api_ms = fields.number("api_ms", 0, MAX_MS)?;
         let at_ms = fields.number("t_ms", 0, MAX_MS)? + api_ms;
         let text = |first: u64, tokens| {
@@ -174,12 +175,13 @@ impl Reader {
         prompt.extend(Some(tail).filter(|tail| tail.tokens() > 0));
         self.requests.push(RecordedRequest {
             prompt,
-            // Some answers were cut off before their first token. The shortest answer is 1.
-            output_tokens: output.max(1) as u32,
+            output_tokens,
             service: Duration::from_millis(api_ms),
             agent,
             after,
             think: Duration::from_millis(think_ms),
+            due: Duration::ZERO,
+            priority: 0,
         });
         Ok(Ended { index, at_ms })
     }

@@ -21,7 +21,7 @@
 //! Dynamo's own replay.
 
 use super::error::TraceError;
-use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
+use super::line::{Fields, MAX_MS, brief, numbered, parse_object};
 use super::recording::Content;
 use super::replay::TimedRequest;
 use super::session_replay::{RecordedRequest, RecordedSession};
@@ -41,12 +41,13 @@ const MAX_UNIX_MS: u64 = 32_503_680_000_000;
 
 /// Reads all lines. The error is the first bad line. Returns requests or sessions, and their block size
 /// in tokens.
-pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Content, u32), TraceError> {
+pub fn read<S: AsRef<str>>(lines: impl Iterator<Item = S>) -> Result<(Content, u32), TraceError> {
     let mut requests: Vec<ReadRequest> = Vec::new();
     let mut common: Option<(u32, bool)> = None;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for (line, text) in numbered(lines) {
-        let object = parse_object(line, text)?;
+    for text in numbered(lines) {
+        let line = text.number;
+        let object = parse_object(line, text.text())?;
         let fields = Fields::new(line, &object);
         let record = if fields.has("schema") { fields } else { fields.object("event")? };
         let Some(request) = read_record(line, &record, &mut common)? else { continue };
@@ -128,7 +129,7 @@ fn read_record(
     } else {
         (String::new(), None)
     };
-    let input = replay.number("input_length", 1, MAX_TOKENS)? as u32;
+    let input = replay.length("input_length")?;
     Ok(Some(ReadRequest {
         line,
         name: request.text("request_id")?.to_owned(),
@@ -137,8 +138,7 @@ fn read_record(
         at_ms,
         ended_ms,
         input,
-        // Some answers were cut off before their first token. The shortest answer is 1.
-        output: request.number("output_tokens", 0, MAX_TOKENS)?.max(1) as u32,
+        output: request.length("output_tokens")?,
         hashes: hashes(&replay, input, block)?,
     }))
 }
@@ -227,7 +227,10 @@ fn sessions(requests: &[ReadRequest], block: u32) -> Result<Vec<RecordedSession>
         }
         groups[place].push(request, block, &forks);
     }
-    Ok(groups.into_iter().map(|group| RecordedSession { requests: group.requests }).collect())
+    Ok(groups
+        .into_iter()
+        .map(|group| RecordedSession { start: None, requests: group.requests })
+        .collect())
 }
 
 /// The session without a parent that called this request's session, directly or not.
@@ -298,6 +301,8 @@ impl<'a> Group<'a> {
             agent: agent.number,
             after: awaited.into_iter().map(|(_, index)| index).collect(),
             think: Duration::from_millis(request.at_ms - from_ms),
+            due: Duration::ZERO,
+            priority: 0,
         });
     }
 

@@ -33,3 +33,14 @@ pub enum TraceError {
         trace_block: u32,
     },
 }
+
+impl TraceError {
+    /// The line, from 1, and the rest of the message. None: the error is about no line.
+    pub fn place(&self) -> Option<(usize, String)> {
+        match self {
+            Self::Field { line, field, why } => Some((*line, format!("{field}: {why}"))),
+            Self::NotJson { line, why } => Some((*line, format!("not a JSON object: {why}"))),
+            Self::Empty | Self::BlockSize { .. } => None,
+        }
+    }
+}

@@ -6,18 +6,30 @@ use serde_json::{Map, Value};
 
 /// The most tokens of a prompt or an answer, far above real ones.
 pub const MAX_TOKENS: u64 = 1 << 24;
+/// What a length must be.
+pub const LENGTH: &str = "expected a whole number from 0 to 16777216";
 /// Ten years in milliseconds.
 pub const MAX_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
 
-/// The lines that are not blank, with their numbers from 1. A byte order mark is removed.
-pub fn numbered<'a>(
-    lines: impl Iterator<Item = &'a str>,
-) -> impl Iterator<Item = (usize, &'a str)> {
-    let clean = |(i, text): (usize, &'a str)| {
-        let text = if i == 0 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-        (i + 1, text.trim())
-    };
-    lines.enumerate().map(clean).filter(|(_, text)| !text.is_empty())
+/// The lines that are not blank, with their numbers from 1.
+pub fn numbered<S: AsRef<str>>(lines: impl Iterator<Item = S>) -> impl Iterator<Item = Line<S>> {
+    let number = |(i, text): (usize, S)| Line { number: i + 1, text };
+    lines.enumerate().map(number).filter(|line| !line.text().is_empty())
+}
+
+/// A line of a file.
+#[derive(Debug)]
+pub struct Line<S> {
+    /// From 1.
+    pub number: usize,
+    text: S,
+}
+
+impl<S: AsRef<str>> Line<S> {
+    /// The text without a byte order mark and without spaces around it.
+    pub fn text(&self) -> &str {
+        self.text.as_ref().trim_start_matches('\u{feff}').trim()
+    }
 }
 
 pub fn parse_object(line: usize, text: &str) -> Result<Map<String, Value>, TraceError> {
@@ -58,6 +70,11 @@ impl<'a> Fields<'a> {
             .as_object()
             .ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))?;
         Ok(Self { line: self.line, within: format!("{}{field}.", self.within), object })
+    }
+
+    /// The same object.
+    pub fn object_itself(&self) -> Self {
+        Self { line: self.line, within: self.within.clone(), object: self.object }
     }
 
     /// An error about a field. `why` has the value and what was expected.
@@ -109,6 +126,81 @@ impl<'a> Fields<'a> {
         let number =
             fits.ok_or_else(|| self.err(field, format!("{}, {expected}", brief(value))))?;
         Ok(libm::round(number) as u64)
+    }
+
+    /// A number with or without a fraction. None: missing or null.
+    pub fn maybe_decimal(
+        &self,
+        field: &str,
+        least: f64,
+        most: f64,
+    ) -> Result<Option<f64>, TraceError> {
+        let Some(value) = self.object.get(field).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let fits = value.as_f64().filter(|number| (least..=most).contains(number));
+        let expected = match most < 1e18 {
+            true => format!("from {least} to {most}"),
+            false => format!("of {least} or more"),
+        };
+        let why = || format!("{}, expected a number {expected}", brief(value));
+        fits.map(Some).ok_or_else(|| self.err(field, why()))
+    }
+
+    /// A length in tokens: a whole number, also as 44.0. A length of 0 is played as 1, because a
+    /// prompt and an answer have at least one token.
+    pub fn length(&self, field: &str) -> Result<u32, TraceError> {
+        let value = self.get(field, LENGTH)?;
+        let number = value.as_f64().filter(|number| {
+            libm::floor(*number) == *number && (0.0..=MAX_TOKENS as f64).contains(number)
+        });
+        let why = || format!("{}, {LENGTH}", brief(value));
+        number.map(|tokens| tokens.max(1.0) as u32).ok_or_else(|| self.err(field, why()))
+    }
+
+    /// A name: a string or a whole number. None: missing or null.
+    pub fn maybe_name(&self, field: &str) -> Result<Option<String>, TraceError> {
+        match self.object.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(name)) => Ok(Some(name.clone())),
+            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                Ok(Some(number.to_string()))
+            }
+            Some(other) => {
+                let why = format!("{}, expected a string or a whole number", brief(other));
+                Err(self.err(field, why))
+            }
+        }
+    }
+
+    /// The priority: a whole number of 32 bits. 0: missing or null.
+    pub fn priority(&self) -> Result<i32, TraceError> {
+        let Some(value) = self.said("priority") else { return Ok(0) };
+        let fits = value.as_i64().and_then(|number| i32::try_from(number).ok());
+        let why = || format!("{}, expected a whole number of 32 bits", brief(value));
+        fits.ok_or_else(|| self.err("priority", why()))
+    }
+
+    /// The value of a field, if it says something: not null, not an empty string, list or object.
+    pub fn said(&self, field: &str) -> Option<&'a Value> {
+        self.object.get(field).filter(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Bool(_) | Value::Number(_) => true,
+        })
+    }
+
+    /// The names of the fields that say something and are not among `known`.
+    pub fn others<'b>(&'b self, known: &'b [&str]) -> impl Iterator<Item = &'a str> + 'b {
+        let names = self.object.keys().map(String::as_str);
+        names.filter(move |name| !known.contains(name) && self.said(name).is_some())
+    }
+
+    /// The line.
+    pub const fn line(&self) -> usize {
+        self.line
     }
 
     /// A string.

@@ -1,129 +1,255 @@
-//! The Mooncake trace format (FAST'25 release). Each line is a JSON object with `timestamp` in
-//! milliseconds, `input_length` and `output_length` in tokens, and `hash_ids`: one id for each 512
-//! tokens of the prompt. Equal ids mean equal tokens and an equal prefix before them.
+//! Mooncake's trace format (FAST'25 release), and the rows that AIPerf, GenAI-Perf and Dynamo's replay
+//! read, which extend it. Each line is a JSON object with `timestamp` in milliseconds, `input_length`
+//! and `output_length` in tokens, and `hash_ids`: one id for each block of the prompt, 512 tokens in the
+//! release. Equal ids mean equal tokens and an equal prefix before them.
 //!
 //! ```text
 //! {"timestamp": 3000, "input_length": 700, "output_length": 40, "hash_ids": [0, 17]}
+//! {"session_id": "a", "delay": 500, "input_length": 90, "output_length": 40, "hash_ids": [18]}
 //! ```
+//!
+//! A row may have a text (`text_input`, `text`, `messages`) in place of a length and ids. Rows with a
+//! `session_id` are turns of a session.
 
+use super::blocks::{self, Ids};
 use super::error::TraceError;
-use super::line::{Fields, MAX_MS, MAX_TOKENS, brief, numbered, parse_object};
+use super::line::{Fields, MAX_MS, numbered, parse_object};
+use super::reading::{History, Reading, TimeUnit};
+use super::recording::{Content, Recording};
 use super::replay::TimedRequest;
-use crate::rng::hash_words;
+use super::rows::{Names, Row, assemble};
+use super::words;
 use crate::tokens::Segment;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
-/// The tokens of one id.
+/// The tokens of one id in the release.
 pub const TRACE_BLOCK: u32 = 512;
+const TAG: u64 = 0x4d6f_6f6e;
+const NAMES: Names = Names { time: "timestamp", prompt: blocks::FIELD };
 
-/// Reads all lines. The error is the first bad line. Blank lines are skipped. Times may be in any
-/// order; the replay sorts them.
-pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<TimedRequest>, TraceError> {
-    let requests: Vec<_> =
-        numbered(lines).map(|(line, text)| read_line(line, text)).collect::<Result<_, _>>()?;
-    if requests.is_empty() { Err(TraceError::Empty) } else { Ok(requests) }
+/// The fields that are read.
+pub const KNOWN: [&str; 16] = [
+    "timestamp",
+    "input_length",
+    "output_length",
+    "hash_ids",
+    "session_id",
+    "delay",
+    "priority",
+    "text_input",
+    "text",
+    "texts",
+    "messages",
+    "message_mode",
+    "type",
+    "tools",
+    "role",
+    "max_tokens",
+];
+
+/// Fields that change a request in a way that is not modelled.
+const REFUSED: [(&str, &str); 12] = [
+    ("payload", "the body of a request is read with --format openai"),
+    ("extra", "fields for the request's body are not read"),
+    ("image", "images are not modelled"),
+    ("images", "images are not modelled"),
+    ("audio", "audio is not modelled"),
+    ("audios", "audio is not modelled"),
+    ("video", "video is not modelled"),
+    ("videos", "video is not modelled"),
+    ("n", "several answers to one prompt are not modelled"),
+    ("lora", "adapters are not modelled"),
+    ("lora_name", "adapters are not modelled"),
+    ("cache_salt", "salts are not read; --tenants and --sharing say who shares"),
+];
+
+/// Reads all lines of a file with requests at times only. The error is the first bad line.
+pub fn read<S: AsRef<str>>(
+    lines: impl Iterator<Item = S>,
+) -> Result<Vec<TimedRequest>, TraceError> {
+    match read_all(lines, &Reading::default())?.content {
+        Content::Requests(requests) => Ok(requests),
+        Content::Sessions(_) => {
+            let why = "present, expected requests without sessions".to_owned();
+            Err(TraceError::Field { line: 1, field: "session_id".into(), why })
+        }
+    }
 }
 
-fn read_line(line: usize, text: &str) -> Result<TimedRequest, TraceError> {
-    let object = parse_object(line, text)?;
-    let fields = Fields::new(line, &object);
-    let at_ms = fields.number("timestamp", 0, MAX_MS)?;
-    let input = fields.number("input_length", 1, MAX_TOKENS)? as u32;
-    let output_tokens = fields.number("output_length", 1, MAX_TOKENS)? as u32;
-    let ids = fields.list("hash_ids", "ids")?;
-    let needed = input.div_ceil(TRACE_BLOCK) as usize;
-    if ids.len() != needed {
-        let why = format!(
-            "{} ids, expected {needed} for {input} input tokens in blocks of {TRACE_BLOCK}",
-            ids.len()
-        );
-        return Err(fields.err("hash_ids", why));
+/// Reads all lines. The error is the first bad line. Blank lines are skipped. Times count from the
+/// earliest one. They may be in any order if each row has one.
+pub fn read_all<S: AsRef<str>>(
+    lines: impl Iterator<Item = S>,
+    reading: &Reading,
+) -> Result<Recording, TraceError> {
+    let mut all = Vec::new();
+    let mut ids = 0;
+    let mut ignored = BTreeSet::new();
+    for text in numbered(lines) {
+        let object = parse_object(text.number, text.text())?;
+        let fields = Fields::new(text.number, &object);
+        Recording::note(&mut ignored, fields.others(&KNOWN));
+        let session = fields.maybe_name("session_id")?;
+        all.push(read_row(&fields, session, reading, &mut ids)?);
     }
-    let segment = |(i, id): (usize, &Value)| {
-        let id = id.as_u64().ok_or_else(|| {
-            let why = format!("{}, expected a whole number of 0 or more", brief(id));
-            fields.err("hash_ids", why)
-        })?;
-        let tokens = (input - i as u32 * TRACE_BLOCK).min(TRACE_BLOCK);
-        Ok(Segment::Text { seed: hash_words(&[0x4d6f_6f6e, id]), tokens })
+    finish(all, ignored, reading)
+}
+
+/// The recording of all rows.
+pub fn finish(
+    all: Vec<(Row, Option<Ids>)>,
+    ignored: BTreeSet<String>,
+    reading: &Reading,
+) -> Result<Recording, TraceError> {
+    let has_ids = all.iter().any(|(_, ids)| ids.is_some());
+    // Prompts of lengths alone share nothing.
+    let has_texts =
+        all.iter().any(|(row, ids)| ids.is_none() && !words::is_own(&row.prompt, row.line));
+    let block = blocks::size(reading.block, TRACE_BLOCK, &all)?;
+    let fill = |(row, ids): (Row, Option<Ids>)| match ids {
+        Some(ids) => Row { prompt: ids.prompt(block), ..row },
+        None => row,
     };
-    let prompt = ids.iter().enumerate().map(segment).collect::<Result<_, _>>()?;
-    Ok(TimedRequest { at_ms, prompt, output_tokens })
+    let rows: Vec<Row> = all.into_iter().map(fill).collect();
+    check_unit(&rows, reading)?;
+    let content = assemble(rows, reading, NAMES)?;
+    let recording = Recording::new(content, has_ids.then_some(block));
+    let shares = recording.shares || has_texts;
+    Ok(Recording { ignored, shares, ..recording })
+}
+
+/// Rejects times that can only be of another unit: read as milliseconds they would make the trace a
+/// thousand times faster or slower.
+fn check_unit(rows: &[Row], reading: &Reading) -> Result<(), TraceError> {
+    let earliest = rows.iter().filter_map(|row| Some((row.at_ms?, row.line)));
+    let earliest = earliest.min_by(|a, b| a.0.total_cmp(&b.0));
+    let Some((at, line)) = earliest.filter(|_| reading.unit.is_none()) else { return Ok(()) };
+    let Some(unit) = TimeUnit::of_epoch(at) else { return Ok(()) };
+    let why = format!(
+        "{at} looks like a time since 1970 in {unit}, expected milliseconds; --trace-time-unit says \
+         which"
+    );
+    Err(TraceError::Field { line, field: NAMES.time.into(), why })
+}
+
+/// Reads a row, or a turn of a session.
+pub fn read_row(
+    fields: &Fields<'_>,
+    session: Option<String>,
+    reading: &Reading,
+    all: &mut usize,
+) -> Result<(Row, Option<Ids>), TraceError> {
+    for (field, why) in REFUSED {
+        if let Some(value) = fields.said(field).filter(|value| value.as_u64() != Some(1)) {
+            let why = format!("{}, expected none: {why}", super::line::brief(value));
+            return Err(fields.err(field, why));
+        }
+    }
+    let line = fields.line();
+    let unit = reading.unit.unwrap_or(TimeUnit::Milliseconds).in_ms();
+    let at = fields.maybe_decimal("timestamp", 0.0, 1e19)?;
+    let delay_ms = fields.maybe_decimal("delay", 0.0, MAX_MS as f64)?.unwrap_or(0.0);
+    if session.is_none() && delay_ms > 0.0 {
+        let why = format!(
+            "{delay_ms}, expected a session_id beside it: a delay counts from the answer before"
+        );
+        return Err(fields.err("delay", why));
+    }
+    let (prompt, ids, history) = read_prompt(fields, all)?;
+    let row = Row {
+        line,
+        at_ms: at.map(|at| at * unit),
+        session,
+        parent: None,
+        delay_ms,
+        service_ms: 0.0,
+        priority: fields.priority()?,
+        prompt,
+        output_tokens: output(fields)?,
+        history,
+    };
+    Ok((row, ids))
+}
+
+fn output(fields: &Fields<'_>) -> Result<u32, TraceError> {
+    let field = if fields.is_set("output_length") { "output_length" } else { "max_tokens" };
+    if fields.is_set(field) { fields.length(field) } else { fields.length("output_length") }
+}
+
+/// What the row says itself of what it carries.
+fn mode(fields: &Fields<'_>) -> Result<Option<History>, TraceError> {
+    match fields.said("message_mode").and_then(Value::as_str) {
+        None => Ok(None),
+        Some("history") => Ok(Some(History::Whole)),
+        Some("delta") => Ok(Some(History::NewAndAnswers)),
+        Some(other) => {
+            let why = format!("{other:?}, expected \"history\" or \"delta\"");
+            Err(fields.err("message_mode", why))
+        }
+    }
+}
+
+/// The prompt, or its ids, and what the row carries of its session.
+type Prompt = (Vec<Segment>, Option<Ids>, Option<History>);
+
+fn read_prompt(fields: &Fields<'_>, all: &mut usize) -> Result<Prompt, TraceError> {
+    const TEXTS: [&str; 4] = ["text_input", "text", "texts", "messages"];
+    let mut texts = TEXTS.into_iter().filter(|field| fields.said(field).is_some());
+    let text = texts.next();
+    if let (Some(one), Some(other)) = (text, texts.next()) {
+        return Err(fields.err(other, format!("beside {one}, expected one of them")));
+    }
+    if let Some(tools) = fields.said("tools").filter(|_| text != Some("messages")) {
+        let why = format!(
+            "{}, expected none beside a prompt without messages",
+            super::line::brief(tools)
+        );
+        return Err(fields.err("tools", why));
+    }
+    let Some(field) = text else {
+        let input = fields.length("input_length")?;
+        let ids = blocks::ids(fields, TAG, input, all)?;
+        // Without ids each prompt is a text of its own, and a turn of a session is what is new.
+        return Ok(match ids {
+            None => {
+                let own = vec![words::own(fields.line(), input)];
+                (own, None, mode(fields)?.or(Some(History::New)))
+            }
+            ids => (Vec::new(), ids, mode(fields)?),
+        });
+    };
+    if fields.said("hash_ids").is_some() {
+        return Err(fields.err("hash_ids", format!("beside {field}, expected one of them")));
+    }
+    let mut prompt = Vec::new();
+    // AIPerf's rows with `text` are whole prompts, those with `text_input` carry what is new.
+    let mut history = if field == "text_input" { History::New } else { History::Whole };
+    if field == "messages" {
+        if let Some(tools) = fields.said("tools") {
+            words::push(&mut prompt, "tools", &tools.to_string());
+        }
+        prompt.extend(words::messages(fields, field)?);
+        history = mode(fields)?.unwrap_or(History::Whole);
+    } else {
+        words::content(fields, field, "user", &mut prompt)?;
+    }
+    *all += prompt.len();
+    if *all > super::rows::MAX_PARTS {
+        let why = format!("more than {} parts in all rows", super::rows::MAX_PARTS);
+        return Err(fields.err(field, why));
+    }
+    // GenAI-Perf's payload files have both. The length then counts; the text says which prompts are
+    // equal.
+    if fields.is_set("input_length") {
+        let seed = prompt.iter().fold(0, |seed, segment| match *segment {
+            Segment::Text { seed: own, .. } => crate::rng::hash_words(&[seed, own]),
+            Segment::Answer { .. } => seed,
+        });
+        prompt = vec![Segment::Text { seed, tokens: fields.length("input_length")? }];
+    }
+    Ok((words::at_least_one(prompt, fields.line()), None, Some(history)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_becomes_a_request() {
-        let text = r#"{"timestamp": 3000, "input_length": 700, "output_length": 40, "hash_ids": [0, 17], "more": 1}"#;
-        let requests = read([text, ""].into_iter()).unwrap();
-        assert_eq!(requests.len(), 1);
-        assert_eq!((requests[0].at_ms, requests[0].output_tokens), (3_000, 40));
-        let tokens: Vec<u32> = requests[0].prompt.iter().map(Segment::tokens).collect();
-        assert_eq!(tokens, [512, 188]);
-    }
-
-    #[test]
-    fn errors_have_line_and_field() {
-        let cases = [
-            ("nonsense", "line 2: not a JSON object: expected ident at column 2"),
-            ("[1]", "line 2: not a JSON object"),
-            (
-                r#"{"input_length":1,"output_length":1,"hash_ids":[1]}"#,
-                "line 2: timestamp: missing",
-            ),
-            (
-                r#"{"timestamp":-1,"input_length":1,"output_length":1,"hash_ids":[1]}"#,
-                "line 2: timestamp: -1, expected a whole number from 0 to",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":0,"output_length":1,"hash_ids":[]}"#,
-                "line 2: input_length: 0, expected a whole number from 1 to",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":1e99,"output_length":1,"hash_ids":[]}"#,
-                "line 2: input_length: 1e+99, expected",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":5.5,"output_length":1,"hash_ids":[1]}"#,
-                "line 2: input_length: 5.5, expected",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":5,"output_length":"x","hash_ids":[1]}"#,
-                "line 2: output_length: \"x\", expected",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":513,"output_length":1,"hash_ids":[1]}"#,
-                "line 2: hash_ids: 1 ids, expected 2 for 513 input tokens in blocks of 512",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":5,"output_length":1,"hash_ids":[-3]}"#,
-                "line 2: hash_ids: -3, expected",
-            ),
-            (
-                r#"{"timestamp":0,"input_length":5,"output_length":1,"hash_ids":7}"#,
-                "line 2: hash_ids: 7, expected a list",
-            ),
-            (r#"{"timestamp":0,"input_length":5,"output_length":1}"#, "line 2: hash_ids: missing"),
-        ];
-        let good = r#"{"timestamp":0,"input_length":5,"output_length":1,"hash_ids":[1]}"#;
-        for (bad, expected) in cases {
-            let error = read([good, bad].into_iter()).unwrap_err().to_string();
-            assert!(error.starts_with(expected), "{bad}\n gave {error}\n not {expected}");
-            assert!(!error.contains('\n'));
-        }
-        assert_eq!(read([""].into_iter()), Err(TraceError::Empty));
-    }
-
-    #[test]
-    fn byte_order_mark_line_ends_and_time_order_do_not_matter() {
-        let line = |at: u64| {
-            format!(r#"{{"timestamp":{at},"input_length":5,"output_length":1,"hash_ids":[1]}}"#)
-        };
-        let text = format!("\u{feff}{}\r\n{}\r\n\r\n  \n", line(20), line(10));
-        let times: Vec<u64> = read(text.lines()).unwrap().iter().map(|r| r.at_ms).collect();
-        assert_eq!(times, [20, 10]);
-    }
-}
+mod tests;

@@ -3,14 +3,19 @@
 use super::error::TraceError;
 use super::replay::TimedRequest;
 use super::session_replay::RecordedSession;
+use std::collections::BTreeSet;
 
 /// A trace as its file has it.
 #[derive(Clone, Debug)]
 pub struct Recording {
     /// The requests or sessions.
     pub content: Content,
-    /// The size in tokens of the blocks that the trace compares. None: its prompts share nothing.
+    /// The size in tokens of the blocks that the trace compares. None: it has no blocks.
     pub own_block_size: Option<u32>,
+    /// Whether the trace says what its prompts share.
+    pub shares: bool,
+    /// Names of fields that say something and are not used, the first of them.
+    pub ignored: BTreeSet<String>,
 }
 
 /// The content of a trace.
@@ -23,6 +28,15 @@ pub enum Content {
 }
 
 impl Recording {
+    /// The most names of fields that are kept.
+    pub const MOST_IGNORED: usize = 16;
+
+    /// A trace whose prompts share blocks, or the history of a session.
+    pub fn new(content: Content, own_block_size: Option<u32>) -> Self {
+        let shares = own_block_size.is_some() || matches!(content, Content::Sessions(_));
+        Self { content, own_block_size, shares, ignored: BTreeSet::new() }
+    }
+
     /// Keeps the first `requests` requests by time. Recorded sessions are kept whole, in the order of
     /// the file, until they have at least that number.
     pub fn limit(&mut self, requests: u64) {
@@ -39,6 +53,23 @@ impl Recording {
                     kept
                 });
             }
+        }
+    }
+
+    /// Notes names of fields that are not used.
+    pub(super) fn note<'a>(ignored: &mut BTreeSet<String>, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            if ignored.len() < Self::MOST_IGNORED && !ignored.contains(name) {
+                ignored.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// Whether its sessions start at recorded times.
+    pub fn has_starts(&self) -> bool {
+        match &self.content {
+            Content::Requests(_) => true,
+            Content::Sessions(sessions) => sessions.iter().all(|session| session.start.is_some()),
         }
     }
 
@@ -69,7 +100,7 @@ mod tests {
     #[test]
     fn block_sizes_must_divide() {
         let recording =
-            |own_block_size| Recording { content: Content::Requests(Vec::new()), own_block_size };
+            |own_block_size| Recording::new(Content::Requests(Vec::new()), own_block_size);
         let fits = |own, size| recording(own).check_block_size(size).is_ok();
         assert!([1, 16, 64, 512].into_iter().all(|size| fits(Some(512), size)));
         assert!([0, 3, 48, 1024].into_iter().all(|size| !fits(Some(512), size)));

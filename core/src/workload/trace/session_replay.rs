@@ -1,9 +1,9 @@
-//! Recorded sessions, played in a closed loop. A fixed number of sessions is active, in the order of
-//! the file. Each request is sent when the requests that it waits for are answered and its think time
+//! Recorded sessions. Each starts at its recorded time; or they are played in a closed loop: a fixed
+//! number of sessions is active, in the order of the file. Each request is sent when the requests that it waits for are answered and its think time
 //! is over.
 //!
-//! Recorded sessions have no arrival times. The number of active sessions and the longest think time
-//! are settings of the run, and reports state them beside the figures.
+//! Many recordings of sessions have no arrival times. The number of active sessions and the longest
+//! think time are then settings of the run, and reports state them beside the figures.
 
 use crate::block::hash_segments;
 use crate::id::{RequestId, SessionId};
@@ -20,6 +20,8 @@ use std::sync::Arc;
 /// One session as a trace has it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordedSession {
+    /// When it starts, from the start of the trace. None: the recording does not say.
+    pub start: Option<Duration>,
     /// The requests. Each one comes after the requests that it waits for.
     pub requests: Vec<RecordedRequest>,
 }
@@ -39,14 +41,20 @@ pub struct RecordedRequest {
     pub after: SmallVec<[u32; 1]>,
     /// The think time, from the last of those ends or from the start of the session.
     pub think: Duration,
+    /// It is not sent before this time, from the start of the session.
+    pub due: Duration,
+    /// The priority, as the router's queue reads it: a smaller one goes first.
+    pub priority: i32,
 }
 
 /// A trace of recorded sessions, used by all runs on it.
 #[derive(Debug)]
 pub struct SessionTrace {
     scopes: Scopes,
-    /// The number of active sessions.
-    at_a_time: u32,
+    /// The number of active sessions. None: each starts at its recorded time.
+    at_a_time: Option<u32>,
+    /// The recorded start of each session. Empty where `at_a_time` counts.
+    starts: Vec<Duration>,
     requests: Vec<Prepared>,
     /// (request, a request that waits for it), ascending.
     waiters: Vec<(u32, u32)>,
@@ -68,6 +76,8 @@ struct Prepared {
     prompt_tokens: u32,
     output_tokens: u32,
     think: Duration,
+    due: Duration,
+    priority: i32,
     service: Duration,
     waits_for: u32,
 }
@@ -82,9 +92,29 @@ impl SessionTrace {
         think_cap: Duration,
     ) -> Self {
         assert!(at_a_time > 0, "a closed loop needs at least one active session");
+        Self::started(sessions, scopes.into(), Some(at_a_time), think_cap)
+    }
+
+    /// A trace whose sessions start at their recorded times, or at 0 where the recording has none.
+    pub fn at_recorded_starts(
+        sessions: &[RecordedSession],
+        scopes: impl Into<Scopes>,
+        think_cap: Duration,
+    ) -> Self {
+        Self::started(sessions, scopes.into(), None, think_cap)
+    }
+
+    fn started(
+        sessions: &[RecordedSession],
+        scopes: Scopes,
+        at_a_time: Option<u32>,
+        think_cap: Duration,
+    ) -> Self {
+        let starts = sessions.iter().map(|session| session.start.unwrap_or(Duration::ZERO));
         let mut trace = Self {
-            scopes: scopes.into(),
+            scopes,
             at_a_time,
+            starts: if at_a_time.is_some() { Vec::new() } else { starts.collect() },
             requests: Vec::new(),
             waiters: Vec::new(),
             bounds: vec![0],
@@ -133,6 +163,11 @@ impl SessionTrace {
         Self { nominal, ..this }
     }
 
+    /// Whether the sessions start at recorded times.
+    pub const fn has_starts(&self) -> bool {
+        self.at_a_time.is_none()
+    }
+
     /// The number of requests.
     pub fn requests(&self) -> usize {
         self.requests.len()
@@ -165,6 +200,8 @@ impl Prepared {
             prompt_tokens: request.prompt.iter().map(Segment::tokens).sum(),
             output_tokens: request.output_tokens,
             think: request.think.min(think_cap),
+            due: request.due,
+            priority: request.priority,
             service: request.service,
             waits_for: request.after.len() as u32,
         }
@@ -178,6 +215,9 @@ pub struct SessionReplay {
     /// Whether this run sends each request.
     wanted: Arc<[bool]>,
     total: u64,
+    rate_scale: f64,
+    /// When each session began.
+    begun: Vec<Instant>,
     /// The number of ends that each request still waits for.
     waits_for: Vec<u32>,
     /// The number of wanted requests of each session that have not ended.
@@ -187,7 +227,7 @@ pub struct SessionReplay {
     /// The sessions in the order in which they begin.
     order: Vec<u32>,
     /// How many of them have begun or were skipped.
-    begun: usize,
+    next: usize,
     /// The requests that wait for their time only: (time, request).
     armed: BTreeSet<(Instant, u32)>,
 }
@@ -197,8 +237,7 @@ impl SessionReplay {
     /// depend on the answers of this run, and a limited run has as many active sessions as a whole
     /// one.
     pub fn new(trace: Arc<SessionTrace>, limit: Option<u64>) -> Self {
-        let order = (0..trace.bounds.len() as u32 - 1).collect();
-        Self::in_order(trace, limit, order)
+        Self::at_rate(trace, limit, 1.0)
     }
 
     /// The same requests, but the sessions begin in an order that is drawn from a seed.
@@ -209,10 +248,22 @@ impl SessionReplay {
         for last in (1..order.len()).rev() {
             order.swap(last, rng.below(last as u64 + 1) as usize);
         }
-        Self::in_order(trace, limit, order)
+        Self::in_order(trace, limit, 1.0, order)
     }
 
-    fn in_order(trace: Arc<SessionTrace>, limit: Option<u64>, order: Vec<u32>) -> Self {
+    /// As [`Self::new`], with recorded times divided by `rate_scale`. Think times stay as they are,
+    /// and a closed loop has no recorded times.
+    pub fn at_rate(trace: Arc<SessionTrace>, limit: Option<u64>, rate_scale: f64) -> Self {
+        let order = (0..trace.bounds.len() as u32 - 1).collect();
+        Self::in_order(trace, limit, rate_scale, order)
+    }
+
+    fn in_order(
+        trace: Arc<SessionTrace>,
+        limit: Option<u64>,
+        rate_scale: f64,
+        order: Vec<u32>,
+    ) -> Self {
         let count = trace.requests.len();
         let mut wanted = vec![true; count];
         let total = (count as u64).min(limit.unwrap_or(u64::MAX));
@@ -231,14 +282,17 @@ impl SessionReplay {
             trace,
             wanted: wanted.into(),
             total,
+            rate_scale,
+            begun: vec![Instant::START; left.len()],
             waits_for,
             left,
             seen: BTreeMap::new(),
             order,
-            begun: 0,
+            next: 0,
             armed: BTreeSet::new(),
         };
-        for _ in 0..at_a_time.min(replay.left.len() as u32) {
+        // Without a number of active sessions all begin now, each at its own time.
+        for _ in 0..at_a_time.unwrap_or(u32::MAX).min(replay.left.len() as u32) {
             replay.begin(Instant::START);
         }
         replay
@@ -274,7 +328,9 @@ impl SessionReplay {
         let text = TokenSource::new(Arc::clone(&request.segments));
         let session = Some(SessionId(request.conversation));
         let work = Work::new(id, session, &chain, tokens, text).of(tenant, scopes.known(known, 0));
-        Work { user: Some(user), ..work }
+        let mut work = Work { user: Some(user), ..work };
+        work.request.priority = request.priority;
+        work
     }
 
     /// A request that was sent has ended, answered or failed.
@@ -289,17 +345,22 @@ impl SessionReplay {
         self.left[session as usize] -= 1;
         if self.left[session as usize] == 0 {
             self.seen.remove(&session);
-            self.begin(now);
+            if self.trace.at_a_time.is_some() {
+                self.begin(now);
+            }
         }
     }
 
     fn begin(&mut self, now: Instant) {
-        let rest = &self.order[self.begun..];
+        let rest = &self.order[self.next..];
         // Skip sessions without a wanted request: none of their requests would ever end.
         let skipped = rest.iter().position(|&session| self.left[session as usize] > 0);
         let Some(skipped) = skipped else { return };
         let session = rest[skipped] as usize;
-        self.begun += skipped + 1;
+        self.next += skipped + 1;
+        let start = self.trace.starts.get(session).copied().unwrap_or(Duration::ZERO);
+        let now = now + self.scaled(start);
+        self.begun[session] = now;
         for index in self.trace.bounds[session]..self.trace.bounds[session + 1] {
             self.arm(now, index);
         }
@@ -309,7 +370,16 @@ impl SessionReplay {
     fn arm(&mut self, now: Instant, index: u32) {
         let i = index as usize;
         if self.waits_for[i] == 0 && self.wanted[i] {
-            self.armed.insert((now + self.trace.requests[i].think, index));
+            let request = &self.trace.requests[i];
+            let due = self.begun[request.session as usize] + self.scaled(request.due);
+            self.armed.insert((due.max(now + request.think), index));
+        }
+    }
+
+    fn scaled(&self, time: Duration) -> Duration {
+        match self.rate_scale {
+            1.0 => time,
+            scale => Duration::from_nanos_f64(time.as_nanos() as f64 / scale),
         }
     }
 }

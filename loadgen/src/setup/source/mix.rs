@@ -166,9 +166,7 @@ impl ClassFile {
         }
         if let Some(requests) = &self.requests {
             spec.sessions.requests = *requests.get_ref();
-            if spec.sessions.requests == 0 {
-                return Err((requests.span(), "0, expected at least 1".to_owned()));
-            }
+            spec.check().map_err(|error| (requests.span(), error.why))?;
         }
         let name = self.name.as_ref().map(|name| name.get_ref().clone());
         let name = name.unwrap_or_else(|| spec.sessions.name.clone());

@@ -70,9 +70,7 @@ fn parse_workload(origin: &str, text: &str) -> Result<WorkloadSpec> {
 
 impl Source {
     pub fn trace(args: &TraceArgs) -> Result<Self> {
-        TraceSource::read(args)
-            .map(Self::Trace)
-            .map_err(|why| bad(format!("{}: {why}", args.file.display())))
+        TraceSource::read(args).map(Self::Trace).map_err(bad)
     }
 
     /// A built-in workload by name, or a workload file in `folder`.
@@ -215,7 +213,7 @@ impl Source {
             Self::Trace(trace) => trace
                 .recording
                 .check_block_size(block_size)
-                .map_err(|error| bad(format!("{}: {error}", trace.path.display()))),
+                .map_err(|error| bad(format!("{}: {error}", trace.paths[0].display()))),
             Self::Workload(_) | Self::Mix(_) => Ok(()),
         }
     }
@@ -231,6 +229,9 @@ impl Source {
                     )
                 }
             },
+            Self::Trace(TraceSource { play: Play::Started { .. }, .. }) => {
+                "sessions start at their recorded times, and later requests wait for answers".into()
+            }
             Self::Trace(trace) => format!(
                 "the sessions of a {} trace run in a closed loop; --shuffle varies them by seed",
                 trace.format
@@ -243,13 +244,19 @@ impl Source {
     /// A note for the reader of the figures about the source.
     pub fn note(&self) -> Option<String> {
         let Self::Trace(trace) = self else { return None };
-        trace.recording.own_block_size.is_none().then(|| {
-            format!(
-                "An {} trace says nothing of what its prompts share, so each is a text of its own: \
-                 the hit rate is 0 by construction.",
+        let mut notes = Vec::new();
+        if !trace.recording.shares {
+            notes.push(format!(
+                "The trace (format {}) says nothing of what its prompts share, so each is a text of \
+                 its own: the hit rate is 0 by construction.",
                 trace.format
-            )
-        })
+            ));
+        }
+        if !trace.recording.ignored.is_empty() {
+            let names: Vec<&str> = trace.recording.ignored.iter().map(String::as_str).collect();
+            notes.push(format!("Fields of the trace that are not used: {}.", names.join(", ")));
+        }
+        (!notes.is_empty()).then(|| notes.join(" "))
     }
 
     /// Prepares once what all runs share.
@@ -270,6 +277,8 @@ impl Serialize for Source {
         enum Shown<'a> {
             Trace {
                 path: &'a Path,
+                #[serde(skip_serializing_if = "<[PathBuf]>::is_empty")]
+                more_paths: &'a [PathBuf],
                 format: Format,
                 requests: usize,
                 tenants: u32,
@@ -284,10 +293,12 @@ impl Serialize for Source {
         enum ShownPlay {
             Open { arrivals: String },
             Closed { sessions_at_a_time: u32, think_cap_s: f64, shuffled: bool },
+            Started { session_starts: &'static str, think_cap_s: Option<f64> },
         }
         let shown = match self {
             Self::Trace(trace) => Shown::Trace {
-                path: &trace.path,
+                path: &trace.paths[0],
+                more_paths: &trace.paths[1..],
                 format: trace.format,
                 requests: trace.recording.requests(),
                 tenants: trace.tenants,
@@ -298,6 +309,9 @@ impl Serialize for Source {
                         think_cap_s,
                         shuffled: shuffle,
                     },
+                    Play::Started { think_cap_s } => {
+                        ShownPlay::Started { session_starts: "recorded", think_cap_s }
+                    }
                 },
             },
             Self::Workload(spec) => Shown::Sessions(spec),
@@ -359,7 +373,9 @@ impl Prepared<'_> {
                 let trace = Arc::clone(trace);
                 Workload::RecordedSessions(match shuffle {
                     true => SessionReplay::shuffled(trace, pace.limit, pace.seed),
-                    false => SessionReplay::new(trace, pace.limit),
+                    // A closed loop has no rate of its own.
+                    false if !trace.has_starts() => SessionReplay::new(trace, pace.limit),
+                    false => SessionReplay::at_rate(trace, pace.limit, pace.rate_scale),
                 })
             }
             Kind::Drawn(spec, scopes) => Workload::Sessions(Sessions::with_shared_texts(
@@ -383,6 +399,9 @@ impl Prepared<'_> {
             Kind::Open(trace) => {
                 let pace = Pace { limit: None, ..pace };
                 Some(TimedReplay::new(Arc::clone(trace), pace).due_within(seconds))
+            }
+            Kind::Closed(trace, _) if trace.has_starts() => {
+                Some(trace.nominally_sent_within(seconds * pace.rate_scale))
             }
             Kind::Closed(trace, _) => Some(trace.nominally_sent_within(seconds)),
             Kind::Drawn(..) | Kind::Mixed(..) => None,

@@ -94,7 +94,7 @@ fn errors_have_line_and_field() {
         (swap("\"t_ms\":0", "\"t_ms\":\"x\""), "line 2: requests[0].t_ms: \"x\", expected"),
         (swap("\"in\":10", "\"in\":-10"), "line 2: requests[0].in: -10, expected"),
         (swap("\"in\":10", "\"in\":1e30"), "line 2: requests[0].in: 1e+30, expected"),
-        (swap("\"in\":10", "\"in\":0"), "line 2: requests[0].in: 0, expected"),
+        (swap("\"in\":10", "\"in\":0"), "line 2: requests[0].runs: 2 blocks, expected 0, "),
         (swap("\"in\":10", "\"in\":7"), "line 2: requests[0].runs: 2 blocks, expected 1, "),
         (swap("\"in\":12", "\"in\":16"), "line 2: requests[1].runs: 3 blocks, expected 4, "),
         (swap("\"out\":3", "\"out\":null"), "line 2: requests[0].out: null, expected"),

@@ -172,7 +172,7 @@ fn errors_have_line_and_field() {
         ),
         (
             swap("\"input_length\":20", "\"input_length\":-20"),
-            "line 2: request.replay.input_length: -20, expected a whole number from 1",
+            "line 2: request.replay.input_length: -20, expected a whole number from 0",
         ),
         (
             swap("\"input_length\":20", "\"input_length\":16"),

@@ -10,6 +10,8 @@ fn request(agent: u32, after: &[u32], think_ms: u64, service_ms: u64) -> Recorde
         agent,
         after: after.into(),
         think: Duration::from_millis(think_ms),
+        due: Duration::ZERO,
+        priority: 0,
     }
 }
 
@@ -23,7 +25,7 @@ fn session() -> RecordedSession {
         request(0, &[3, 1], 50, 100),
         request(0, &[4], 90_000, 100),
     ];
-    RecordedSession { requests }
+    RecordedSession { start: None, requests }
 }
 
 fn trace(sessions: usize, at_a_time: u32) -> Arc<SessionTrace> {

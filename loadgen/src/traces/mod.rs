@@ -1,0 +1,17 @@
+//! Trace files: which formats are read, what a trace holds, and traces written in another format.
+
+mod convert;
+mod files;
+mod formats;
+mod holds;
+mod holds_sheet;
+mod lines;
+mod lru;
+mod played;
+mod text;
+
+pub use convert::{Target, write};
+pub use files::Files;
+pub use formats::page as formats;
+pub use holds::Holds;
+pub use holds_sheet::page;
