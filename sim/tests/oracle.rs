@@ -75,8 +75,8 @@ fn chunks_batches_and_hits_take_the_time_they_should() {
     let figures =
         outcome.recorder.figures(100, 1, &warmpath_core::report::Slo { ttft_s: 1.0, tpot_s: 1.0 });
     assert_eq!(figures.prefill_tokens_cached, 1_500);
-    assert_eq!(figures.hit_rate, 1_500.0 / 3_300.0);
-    assert_eq!(figures.hit_rate_blocks, 15.0 / 33.0);
+    assert_eq!(figures.hit_rate, Some(1_500.0 / 3_300.0));
+    assert_eq!(figures.hit_rate_blocks, Some(15.0 / 33.0));
 }
 
 #[test]

@@ -187,13 +187,14 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         (stages, driven.recorder) = (Some(all), counted);
     }
     let figures = driven.recorder.figures(block_size, None, &SLO);
-    let lateness = driven.live.send_lateness_s.mean * speedup;
+    let lateness = driven.live.send_lateness_s.map_or(0.0, |late| late.mean) * speedup;
     let cut = driven.live.interrupted.then(|| {
         let Figures { offered, requests, .. } = figures;
         format!("interrupted: {offered} of {total} requests were sent, {requests} answered")
     });
-    let invalid_because =
-        cut.or_else(|| too_late(lateness, figures.ttft_s.mean)).or_else(|| too_few(&figures));
+    let invalid_because = cut
+        .or_else(|| too_late(lateness, figures.ttft_s.map_or(0.0, |ttft| ttft.mean)))
+        .or_else(|| too_few(&figures));
     let id = RunId {
         policy: None,
         variant: None,

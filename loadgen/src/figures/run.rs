@@ -187,7 +187,7 @@ pub struct RunReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct LiveFigures {
     /// Wall seconds by which requests were sent late.
-    pub send_lateness_s: Spread,
+    pub send_lateness_s: Option<Spread>,
     #[serde(skip)]
     pub router_overhead_s: Option<Spread>,
     /// KV transfers from prefill workers to decode workers, as the workers report them.

@@ -127,7 +127,7 @@ impl Shared {
             self.recorder.answered().iter().map(|request| request.worker).collect();
         let live = LiveFigures {
             send_lateness_s: Spread::of(self.lateness_s),
-            router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
+            router_overhead_s: Spread::of(self.overhead_s),
             kv_transfer: self.kv_transfer,
             workers: served.len() as u32,
             failures: self.failures,

@@ -65,8 +65,9 @@ impl LiveLeg<'_> {
             (stages, driven.recorder) = (Some(all), counted);
         }
         let figures = driven.recorder.figures(block_size, workers, &setup.slo);
-        let lateness = driven.live.send_lateness_s.mean * self.speedup;
-        let invalid_because = too_late(lateness, figures.ttft_s.mean).or_else(|| too_few(&figures));
+        let lateness = driven.live.send_lateness_s.map_or(0.0, |late| late.mean) * self.speedup;
+        let invalid_because = too_late(lateness, figures.ttft_s.map_or(0.0, |ttft| ttft.mean))
+            .or_else(|| too_few(&figures));
         let id = RunId {
             policy: Some(self.policy.clone()),
             variant: self.options.variant.clone(),

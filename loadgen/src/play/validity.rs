@@ -1,4 +1,4 @@
-//! Reasons why the figures of a live run cannot be used.
+//! Reasons why the figures of a run cannot be used.
 
 use crate::figures::covers;
 use warmpath_core::report::Figures;
@@ -6,14 +6,16 @@ use warmpath_core::report::Figures;
 /// Largest mean lateness, as a share of the mean TTFT.
 const LATENESS_LIMIT: f64 = 0.05;
 
-/// A reason if more than 1 % of the requests failed.
+/// A reason if more than 1 % of the requests failed, or if none was answered.
 pub fn too_few(figures: &Figures) -> Option<String> {
-    (!covers(figures)).then(|| {
-        format!(
-            "{} of {} requests failed, so the figures cover {}",
-            figures.errors, figures.offered, figures.requests
-        )
-    })
+    let Figures { offered, requests, errors, .. } = figures;
+    match requests {
+        _ if covers(figures) => None,
+        0 => Some(format!("none of {offered} requests was answered, so there are no figures")),
+        _ => Some(format!(
+            "{errors} of {offered} requests failed, more than 1 %, so the figures cover {requests}"
+        )),
+    }
 }
 
 /// A reason if requests were sent too late, in model seconds.

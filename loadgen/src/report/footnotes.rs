@@ -20,11 +20,7 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
             named.push(&group.profile);
         }
     }
-    for run in runs.iter().filter(|run| !run.valid) {
-        let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
-        let why = run.invalid_because.as_deref().unwrap_or("unknown");
-        notes.push(format!("! {who}{} is not valid: {why}", run.mode.name()));
-    }
+    notes.extend(over_seeds(runs.iter().filter(|run| !run.valid)).iter().map(not_valid));
     if runs.iter().any(|run| run.profile.is_none()) {
         notes.push("Engine times are those of the engines behind the target.".to_owned());
     }
@@ -32,6 +28,21 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
         notes.extend(failures(&runs));
     }
     notes
+}
+
+/// Why runs that differ in their seed are not valid: the reason of the first, and how many there are.
+fn not_valid(runs: &Alike<'_>) -> String {
+    let first = runs[0];
+    let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
+    let why = first.invalid_because.as_deref().unwrap_or("unknown");
+    let mode = first.mode.name();
+    match runs.len() {
+        1 => format!("! {who}{mode} is not valid: {why}"),
+        seeds => format!(
+            "! {who}{mode} at {}x is not valid with {seeds} seeds; with seed {}: {why}",
+            first.rate_scale, first.seed
+        ),
+    }
 }
 
 /// A line for each reason why requests failed, over the runs of a policy that differ in their seed.
