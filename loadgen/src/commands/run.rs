@@ -53,7 +53,7 @@ pub struct RunWhat {
     /// Sends only the first N requests [default: the whole workload]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
     pub requests: Option<NonZeroU64>,
-    /// Multiplies the workload's arrival rate
+    /// Multiplies the workload's arrival rate. Not for a closed loop, which has none
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
     /// Spreads the requests of one trace timestamp over the time until the next timestamp
@@ -142,6 +142,9 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     }
     if what.tick_jitter {
         source.check_tick_jitter()?;
+    }
+    if what.rate_scale != 1.0 {
+        source.check_rate("--rate-scale")?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let Target { block_size, speedup } = runtime.block_on(target_of(&args.target, &identities))?;
