@@ -9,7 +9,7 @@ use crate::play::drive::{self, Options};
 use crate::play::identities::Identities;
 use crate::play::interrupt::interrupted;
 use crate::play::target::{Target, target_of};
-use crate::play::validity::{too_few, too_late};
+use crate::play::validity::{Late, REMEDY, too_few, too_late};
 use crate::play::{Progress, room};
 use crate::report::{OutputFiles, Screen};
 use crate::setup::Source;
@@ -190,14 +190,18 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         (stages, driven.recorder) = (Some(all), counted);
     }
     let figures = driven.recorder.figures(block_size, None, &SLO);
-    let lateness = driven.live.send_lateness_s.map_or(0.0, |late| late.mean) * speedup;
+    let late = Late::of(&driven.live, speedup);
+    // What is late is in the TTFT, so that the TTFT without it is the measure.
+    let prompt_s = figures.ttft_s.map_or(0.0, |ttft| ttft.mean - late.total());
+    let late = || {
+        let why = too_late(&late, prompt_s, "the mean TTFT without that")?;
+        Some(format!("{why}: {REMEDY}"))
+    };
     let cut = driven.live.interrupted.then(|| {
         let Figures { offered, requests, .. } = figures;
         format!("interrupted: {offered} of {total} requests were sent, {requests} answered")
     });
-    let invalid_because = cut
-        .or_else(|| too_late(lateness, figures.ttft_s.map_or(0.0, |ttft| ttft.mean)))
-        .or_else(|| too_few(&figures));
+    let invalid_because = cut.or_else(|| too_few(&figures)).or_else(late);
     let id = RunId {
         policy: None,
         variant: None,
