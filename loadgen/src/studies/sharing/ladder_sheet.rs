@@ -287,6 +287,10 @@ fn notes(setup: &Setup, rungs: &[Measured]) -> Vec<String> {
             devices.profile
         ));
     }
+    for rung in rungs {
+        let why = rung.invalid_because.as_ref();
+        notes.extend(why.map(|why| format!("! {} is not valid: {why}", rung.name)));
+    }
     let mut names: Vec<&str> = Vec::new();
     for rung in rungs.iter().filter(|rung| !rung.profile_validated) {
         if !names.contains(&rung.profile.as_str()) {

@@ -19,6 +19,8 @@ pub struct Measured {
     pub chips: u32,
     pub requests: u64,
     pub errors: u64,
+    /// Why the figures at the workload's own load cannot be used. None: they can.
+    pub invalid_because: Option<String>,
     pub hit_rate: Option<f64>,
     pub hit_rate_by_owner: Option<ByOwner<f64>>,
     pub hit_rate_by_tier: Option<[f64; ORIGINS]>,
@@ -81,6 +83,7 @@ impl Measured {
             chips,
             requests: own.figures.requests,
             errors: own.figures.errors,
+            invalid_because: own.invalid_because.clone(),
             hit_rate: own.figures.hit_rate,
             hit_rate_by_owner: own.figures.hit_rate_by_owner,
             hit_rate_by_tier: own.figures.hit_rate_by_tier,
