@@ -65,7 +65,7 @@ impl fmt::Display for Late {
 pub const REMEDY: &str = "lower --speedup, or use a quieter machine";
 
 /// A reason if the processes were too late for a request's TTFT. `ttft_s`: its mean, as it would be if
-/// nobody was late; `whose` says what that is.
+/// no process was late; `whose` says what that is.
 pub fn too_late(late: &Late, ttft_s: f64, whose: &str) -> Option<String> {
     (late.total() > LATENESS_LIMIT * ttft_s).then(|| {
         format!(

@@ -85,7 +85,7 @@ pub fn play(setup: &Setup, progress: &Progress) -> Result<Vec<Point>> {
         found
     });
     let found = found.into_iter().collect::<Result<Vec<_>>>()?;
-    let point = |(&(axis, at), pair): (&(&'static str, At), &[(f64, Option<f64>)])| {
+    let point = |(&(axis, at), pair): (&(&'static str, At), &[Highest])| {
         let [(without, hit_rate_without), (with, hit_rate_with)] = [pair[0], pair[1]];
         let times = (without > 0.0).then(|| with / without);
         Point { axis, at, hit_rate_without, hit_rate_with, without, with, times }
@@ -93,8 +93,11 @@ pub fn play(setup: &Setup, progress: &Progress) -> Result<Vec<Point>> {
     Ok(points.iter().zip(found.chunks(2)).map(point).collect())
 }
 
-/// Requests per second within the SLO, and the hit rate at this rate.
-fn highest(setup: &Setup, at: At, with: bool) -> Result<(f64, Option<f64>)> {
+/// Requests per second within the SLO, and the hit rate at this rate. Without such a rate there is no
+/// hit rate.
+type Highest = (f64, Option<f64>);
+
+fn highest(setup: &Setup, at: At, with: bool) -> Result<Highest> {
     let setup = fleet(setup, at, with);
     let prepared = setup.source.prepare(&scope(&setup));
     let options = RunOptions { warm_up: WARM_UP, ..RunOptions::default() };
