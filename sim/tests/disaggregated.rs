@@ -214,17 +214,17 @@ fn equal_seeds_give_equal_worlds() {
 }
 
 #[test]
-fn a_prompt_that_its_decode_worker_refuses_leaves_nothing_behind() {
+fn a_request_that_no_decode_worker_has_room_for_is_rejected() {
     let mut scenario = fleet(PolicyConfig::KvAware, 1, 1, &profile(16, Some(60_000)));
     scenario.groups[1].profile.hbm_tokens = Some(1_600);
-    // Fits as a prompt, not with its answer, which the router does not know.
+    // Fits as a prompt, not with the answer that its client asked for.
     let prompt = vec![Segment::Text { seed: 1, tokens: 1_590 }];
     let requests = vec![TimedRequest { at_ms: 0, prompt, output_tokens: 40 }];
     let outcome = run(&scenario, recorded(requests, 16), Observers::default()).expect("a world");
     let figures = figures(&outcome);
     assert_eq!((figures.errors, figures.requests), (1, 0));
     let reasons: Vec<_> = figures.errors_by_reason.keys().map(String::as_str).collect();
-    assert_eq!(reasons, ["request too large for its worker"]);
+    assert_eq!(reasons, ["request too large for any worker"]);
 }
 
 #[test]

@@ -114,5 +114,5 @@ fn a_request_larger_than_any_worker_is_refused_and_counted() {
     assert_eq!((figures.offered, figures.requests, figures.errors), (3, 1, 2));
     assert_eq!(outcome.recorder.answered()[0].id, RequestId(2));
     let reasons: Vec<_> = figures.errors_by_reason.keys().map(String::as_str).collect();
-    assert_eq!(reasons, ["prompt too large for any worker", "request too large for its worker"]);
+    assert_eq!(reasons, ["prompt too large for any worker", "request too large for any worker"]);
 }
