@@ -111,6 +111,9 @@ pub struct WorkerInfo {
     pub block_size: u32,
     /// Blocks that fit into HBM. None: no limit.
     pub total_blocks: Option<u64>,
+    /// Blocks that each request takes beside those of its tokens: full windows, a recurrent state.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub constant_blocks: u32,
     /// The most requests in the running batch.
     pub max_num_seqs: u32,
     /// The time to compute a prompt.
@@ -160,7 +163,29 @@ impl Role {
     }
 }
 
+/// serde passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this form")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
 impl WorkerInfo {
+    /// Whether a request of this many tokens, prompt and answer, fits into the worker's memory.
+    pub fn has_room_for(&self, tokens: u64) -> bool {
+        self.total_blocks.is_none_or(|room| self.blocks_of(tokens) <= room)
+    }
+
+    /// The blocks that a request of this many tokens takes.
+    pub fn blocks_of(&self, tokens: u64) -> u64 {
+        tokens.div_ceil(u64::from(self.block_size.max(1))) + u64::from(self.constant_blocks)
+    }
+
+    /// The most tokens of a request that fits. None: there is no limit.
+    pub fn largest_request(&self) -> Option<u64> {
+        let room = self.total_blocks?.saturating_sub(u64::from(self.constant_blocks));
+        Some(room.saturating_mul(u64::from(self.block_size)))
+    }
+
     /// The prompt tokens that the given blocks cover, at most `tokens`: the block counts may come
     /// from a record that was edited.
     pub fn covered(&self, tokens: u32, by_tier: &[u32; MAX_TIERS]) -> u32 {

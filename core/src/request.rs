@@ -26,6 +26,10 @@ pub struct Request {
     pub priority: i32,
     /// When the client gives up, in model time.
     pub deadline: Option<Instant>,
+    /// The most answer tokens that the client asked for. Only who may serve the request depends on
+    /// it: no policy reads it. None: not known, as in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_new_tokens: Option<u32>,
 }
 
 /// A request as the workload and a simulated worker see it.
@@ -80,7 +84,15 @@ impl Work {
         let prompt = view(prompt_tokens);
         let sequence = view(prompt_tokens + output_tokens);
         let tenant = TenantId(0);
-        let request = Request { id, session, tenant, prompt, priority: 0, deadline: None };
+        let request = Request {
+            id,
+            session,
+            tenant,
+            prompt,
+            priority: 0,
+            deadline: None,
+            max_new_tokens: Some(output_tokens),
+        };
         Self { request, sequence, output_tokens, text, user: session, known: Known::default() }
     }
 

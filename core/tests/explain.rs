@@ -33,7 +33,7 @@ fn request(id: u64, text: u64, tokens: u32) -> Request {
     let prompt = TokenBlocks::whole(hash_segments(&scope, &[Segment::Text { seed: text, tokens }]));
     let session = Some(SessionId(text));
     let (id, tenant) = (RequestId(id), TenantId(0));
-    Request { id, session, tenant, prompt, priority: 0, deadline: None }
+    Request { id, session, tenant, prompt, priority: 0, deadline: None, max_new_tokens: None }
 }
 
 /// What workers hold of any prompt, at random: some of it in HBM and some behind.

@@ -32,7 +32,7 @@ fn request(id: u64, tokens: u32) -> Request {
     let scope = ScopePlan::new("", "", "", 10);
     let prompt = TokenBlocks::whole(hash_segments(&scope, &[Segment::Text { seed: id, tokens }]));
     let (id, tenant) = (RequestId(id), TenantId(0));
-    Request { id, session: None, tenant, prompt, priority: 0, deadline: None }
+    Request { id, session: None, tenant, prompt, priority: 0, deadline: None, max_new_tokens: None }
 }
 
 fn lookup(prompt: &TokenBlocks, out: &mut Overlap) {

@@ -123,6 +123,7 @@ fn request(rng: &mut Rng, id: u64, now: Instant) -> Request {
         prompt: TokenBlocks::whole(hash_segments(&scope, &[text])),
         priority: 0,
         deadline,
+        max_new_tokens: None,
     }
 }
 

@@ -41,6 +41,7 @@ impl Bench {
             epoch: 1,
             block_size: 16,
             total_blocks: None,
+            constant_blocks: 0,
             max_num_seqs: 8,
             prefill,
             tiers: Vec::new(),
@@ -62,6 +63,7 @@ impl Bench {
             prompt: TokenBlocks::whole(prompt),
             priority: 0,
             deadline: None,
+            max_new_tokens: None,
         }));
         match actions.as_slice() {
             [Action::Dispatch { decision, .. }] => decision.worker.0,

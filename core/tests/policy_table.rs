@@ -33,7 +33,7 @@ fn prompt(seed: u64, tokens: u32) -> TokenBlocks {
 
 fn request(id: u64, prompt: TokenBlocks) -> Request {
     let (id, tenant) = (RequestId(id), TenantId(0));
-    Request { id, session: None, tenant, prompt, priority: 0, deadline: None }
+    Request { id, session: None, tenant, prompt, priority: 0, deadline: None, max_new_tokens: None }
 }
 
 /// A router, the index beside it, and the record of all that happened.

@@ -54,6 +54,16 @@ impl Bench {
 
     /// A prompt that is like no other.
     fn send(&mut self, id: u64, tokens: u32) -> Result<Decision, RejectReason> {
+        self.ask(id, tokens, None)
+    }
+
+    /// The same, for an answer of at most this many tokens.
+    fn ask(
+        &mut self,
+        id: u64,
+        tokens: u32,
+        max_new_tokens: Option<u32>,
+    ) -> Result<Decision, RejectReason> {
         let ids: Vec<u32> = (0..tokens).map(|i| i + 10_000 * id as u32).collect();
         let chain = hash_blocks(&ScopePlan::new("", "", "", 10), &ids);
         let actions = self.tell(Input::Arrived(Request {
@@ -63,6 +73,7 @@ impl Bench {
             prompt: TokenBlocks::whole(chain),
             priority: 0,
             deadline: None,
+            max_new_tokens,
         }));
         match actions.as_slice() {
             [Action::Dispatch { decision, .. }] => Ok(decision.clone()),
@@ -264,4 +275,38 @@ fn a_lost_decode_worker_ends_its_requests() {
     assert_eq!(bench.active(worker.0), 0);
     bench.tell(Input::Cancelled(RequestId(1)));
     bench.end();
+}
+
+#[test]
+fn a_worker_needs_room_for_its_part_of_a_request() {
+    let sized =
+        |worker, role, blocks| WorkerInfo { total_blocks: Some(blocks), ..info(worker, role) };
+    // Blocks of 10 tokens. A prompt of 100 and an answer of 100 need 20 of them.
+    let mut bench = Bench::new(
+        PolicyConfig::RoundRobin,
+        &[sized(0, Role::Both, 19), sized(1, Role::Both, 20), sized(2, Role::Both, 12)],
+    );
+    for id in 1..5 {
+        let decision = bench.ask(id, 100, Some(100)).expect("a decision");
+        assert_eq!(decision.worker, WorkerId(1));
+    }
+    let too_large = RejectReason::RequestTooLarge { needed: 21, largest: 20 };
+    assert_eq!(bench.ask(5, 100, Some(101)), Err(too_large));
+    let too_large = RejectReason::PromptTooLarge { needed: 31, largest: 20 };
+    assert_eq!(bench.ask(6, 300, Some(100)), Err(too_large));
+    // A recurrent state takes room too.
+    let state = WorkerInfo { constant_blocks: 1, ..sized(3, Role::Both, 20) };
+    let mut bench = Bench::new(PolicyConfig::RoundRobin, &[state]);
+    assert!(bench.ask(1, 100, Some(90)).is_ok());
+    let too_large = RejectReason::RequestTooLarge { needed: 21, largest: 20 };
+    assert_eq!(bench.ask(2, 100, Some(91)), Err(too_large));
+    // A prefill worker needs room for the prompt alone.
+    let mut bench = Bench::new(
+        PolicyConfig::RoundRobin,
+        &[sized(0, Role::Prefill, 11), sized(1, Role::Decode, 19), sized(2, Role::Decode, 20)],
+    );
+    let decision = bench.ask(1, 100, Some(100)).expect("a decision");
+    assert_eq!((decision.worker, decision.decode), (WorkerId(0), Some(WorkerId(2))));
+    // Requests of old records do not say how long an answer may be.
+    assert!(bench.send(2, 100).is_ok());
 }

@@ -47,6 +47,7 @@ impl Bench {
             prompt: TokenBlocks::whole(chain),
             priority: 0,
             deadline: None,
+            max_new_tokens: None,
         });
         match self.act(&arrived).as_slice() {
             [Action::Dispatch { decision, .. }] => decision.worker.0,

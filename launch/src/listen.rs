@@ -10,7 +10,8 @@ pub struct ListenArgs {
     /// The address to serve at; port 0 takes a free port [default: 127.0.0.1:0]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// The address for Prometheus metrics; no metrics without it
+    /// The address for Prometheus metrics; no metrics without it. Engine times are in model seconds,
+    /// and rate() is by wall time: a gauge has the speedup between the two
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
     /// Allows addresses other than loopback; there is no TLS

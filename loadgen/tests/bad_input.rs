@@ -406,3 +406,38 @@ fn scopes_and_tenants_are_refused_by_flag_and_field() {
         run(&["--tenants-file", "i.toml"], &["i.toml", part]);
     }
 }
+
+/// At several rates a closed loop would be the same run under several names.
+#[test]
+fn rates_are_refused_where_there_is_no_arrival_rate() {
+    let folder = folder();
+    let here = folder.path();
+    write(here, "agents.jsonl", AGENTS);
+    write(here, "at-once.jsonl", &format!("{GOOD}\n{GOOD}\n"));
+    let chat = include_str!("../../deploy/workloads/chat.toml");
+    let begin = chat.find("[arrivals").expect("arrivals");
+    let end = chat[begin + 1..].find("\n\n").map_or(chat.len(), |at| begin + 1 + at);
+    let closed = format!("{}{}\n[arrivals.closed]\nsessions = 4\n", &chat[..begin], &chat[end..]);
+    write(here, "closed.toml", &closed);
+    let sources = [
+        (["--trace", "agents.jsonl"], "closed loop, which has no arrival rate; --sessions N"),
+        (
+            ["--workload", "closed.toml"],
+            "closed loop, which has no arrival rate; [arrivals] closed",
+        ),
+        (["--trace", "at-once.jsonl"], "have the same time, so there is no arrival rate"),
+    ];
+    for (source, why) in sources {
+        for flag in [["--rates", "1,3"].as_slice(), &["--rate-scale", "2"], &["--capacity"]] {
+            for command in ["sim", "compare"] {
+                let args = [&[command], source.as_slice(), flag].concat();
+                assert_refused(here, &args, &[flag[0], why]);
+            }
+        }
+        let run = ["run", "--target", "http://127.0.0.1:1", "--rate-scale", "3"];
+        assert_refused(here, &[&run, source.as_slice()].concat(), &["--rate-scale", why]);
+        let plain = ["sim", "--policies", "random", "--rate-scale", "1"];
+        let output = loadgen(here, &[&plain, source.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -75,7 +75,7 @@ fn assert_parity(args: &[&str]) -> Value {
     for _ in 0..ATTEMPTS {
         let apart = match compare(args) {
             None => format!("not ended after {LONGEST_RUN:?}"),
-            Some((_, false)) => "not valid".to_owned(),
+            Some((report, false)) => not_valid(&report),
             Some((report, true)) => match apart(&report) {
                 None => return report,
                 Some(apart) => apart,
@@ -84,6 +84,11 @@ fn assert_parity(args: &[&str]) -> Value {
         why.push(apart);
     }
     panic!("{ATTEMPTS} runs in a row: {}", why.join("; "));
+}
+
+fn not_valid(report: &Value) -> String {
+    let why = runs(report).filter_map(|run| run["invalid_because"].as_str());
+    format!("not valid: {}", why.collect::<Vec<_>>().join("; "))
 }
 
 /// How the live runs of a report differ from their simulations. None: they agree.

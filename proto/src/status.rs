@@ -11,7 +11,9 @@ pub fn from_reject(reason: RejectReason) -> Status {
         RejectReason::NoEligibleWorker { .. }
         | RejectReason::NoDecodeWorker { .. }
         | RejectReason::NoPrefillWorker { .. } => Code::Unavailable,
-        RejectReason::PromptTooLarge { .. } => Code::InvalidArgument,
+        RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. } => {
+            Code::InvalidArgument
+        }
         RejectReason::DuplicateId => Code::AlreadyExists,
         RejectReason::QueueFull { .. }
         | RejectReason::WaitedTooLong { .. }

@@ -14,6 +14,14 @@ pub enum RequestError {
     /// The core router rejected the request.
     #[error("{0}")]
     Rejected(RejectReason),
+    /// No worker that has joined is large enough, and others have not joined.
+    #[error("{reason}; {absent} more workers have not joined, which may be larger")]
+    TooLargeForNow {
+        /// Why the core router rejected the request.
+        reason: RejectReason,
+        /// Workers of the fleet that have not joined, or are lost.
+        absent: usize,
+    },
     /// Another request of the same tenant has this name now.
     #[error("request_id: '{0}' is in use already")]
     NameInUse(String),

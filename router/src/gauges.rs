@@ -1,6 +1,6 @@
 //! The gauges, refreshed now and then from the router's state.
 
-use crate::metrics::{ACTIVE, BACKLOG, HELD, HELD_TOKENS, IN_FLIGHT, RUNS, TAKES};
+use crate::metrics::{ACTIVE, BACKLOG, HELD, HELD_TOKENS, IN_FLIGHT, RUNS, SPEEDUP, TAKES};
 use crate::state::RouterState;
 use metrics::gauge;
 use std::collections::BTreeSet;
@@ -12,6 +12,7 @@ const REFRESH: Duration = Duration::from_millis(500);
 pub async fn refresh(state: &RouterState) {
     // A worker's number is never given again, so the gauges of a removed worker stay at 0.
     let mut known = BTreeSet::new();
+    gauge!(SPEEDUP).set(state.config.speedup);
     loop {
         let now = state.router.clock().now();
         known.extend(state.roster.links().iter().map(|link| (link.id, link.name.clone())));

@@ -22,6 +22,8 @@ pub struct Incoming {
     pub cache_salt: String,
     /// The priority the client gave. Policies may read it; no queue obeys it.
     pub priority: i32,
+    /// The most answer tokens that the client asked for, at least 1.
+    pub max_new_tokens: u32,
     /// When the client gives up.
     pub deadline: Option<Instant>,
     /// The request to pass on.

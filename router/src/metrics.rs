@@ -19,6 +19,7 @@ pub const ACTIVE: &str = "router_worker_active_requests";
 pub const BACKLOG: &str = "router_worker_backlog_seconds";
 pub const IN_FLIGHT: &str = "router_requests_in_flight";
 pub const RUNS: &str = "router_index_runs";
+pub const SPEEDUP: &str = "router_speedup";
 pub const HELD: &str = "router_requests_held";
 pub const HELD_TOKENS: &str = "router_held_prompt_tokens";
 const HOLD: &str = "router_hold_seconds";
@@ -101,6 +102,7 @@ fn describe() {
         "Decisions that no task waited for; above 0 is a fault of the router"
     );
     describe_gauge!(RUNS, "Runs of blocks in the prefix index");
+    describe_gauge!(SPEEDUP, "Model seconds in a second of the wall clock; rate() is by wall time");
 }
 
 /// How a request ended that was sent to a worker.

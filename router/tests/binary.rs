@@ -120,6 +120,7 @@ fn it_serves_until_it_is_told_to_stop() {
     }
     assert!(line.contains("tenant=\"default\""), "{line}");
     let page = page_with(&metrics, "router_index_runs");
+    assert!(page.contains("router_speedup "), "{page}");
     assert!(page.starts_with("HTTP/1.0 200"), "{page}");
     assert!(page.contains("\nrouter_worker_takes_requests{worker=\"w0\"} 0\n"), "{page}");
     assert!(page.contains("\nrouter_worker_active_requests{worker=\"w0\"} 0\n"), "{page}");

@@ -81,6 +81,7 @@ fn hello() -> Message {
         epoch: EPOCH,
         block_size: BLOCK,
         total_blocks: None,
+        constant_blocks: 0,
         max_num_seqs: 8,
         prefill: PrefillCost {
             step_ns: 1.0,

@@ -123,12 +123,42 @@ async fn prompts_of_every_size_are_served_or_refused() {
     let refused = |tokens| ask(router.client(), request(prompt(9, tokens), 4));
     let empty = refused(0).await.unwrap_err();
     assert_eq!(empty.message(), "token_ids: 0 ids, expected at least 1");
-    // The worker alone knows the answer's length, so it refuses what is too long by that.
+    // The router knows what the client asked for at most.
     let longer = refused(most + 1).await.unwrap_err();
     assert_eq!(longer.code(), tonic::Code::InvalidArgument);
-    assert!(longer.message().ends_with("request needs 21 blocks, worker holds 20"), "{longer}");
+    let why = "prompt and answer need 21 blocks, the largest worker holds 20";
+    assert_eq!(longer.message(), why);
     let larger = refused(20 * BLOCK).await.unwrap_err();
     assert_eq!(larger.code(), tonic::Code::InvalidArgument);
     assert_eq!(larger.message(), "prompt needs 21 blocks, the largest worker holds 20");
     assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_workers_that_differ_in_size_the_one_with_room_serves() {
+    let sized = |blocks: u64| {
+        let mut config = worker_config();
+        config.profile.hbm_tokens = Some(blocks * u64::from(BLOCK));
+        TestWorker::start(config)
+    };
+    let workers = [sized(20), sized(200)];
+    let router = TestRouter::over(&workers, PolicyConfig::RoundRobin).await;
+    let mut control = ControlClient::new(transport::channel(&router.url).unwrap());
+    let info = within(control.get_server_info(GetServerInfoRequest {})).await.unwrap().into_inner();
+    assert_eq!(info.max_model_len, 200 * BLOCK, "the longest that a worker of the fleet serves");
+    // Each prompt fits both workers, with its answer only the second.
+    for i in 0..4 {
+        let (all, _) = ask(router.client(), request(prompt(i, 10), 20 * BLOCK)).await.unwrap();
+        assert_eq!(all.tokens.len() as u32, 20 * BLOCK);
+    }
+    let refused = ask(router.client(), request(prompt(9, 10), 200 * BLOCK)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "no worker could have served it");
+    // Another worker of the fleet has not joined, and may be larger: the client may try again.
+    let mut config = router_config(&workers, PolicyConfig::RoundRobin);
+    config.workers.push("http://127.0.0.1:1".to_owned());
+    let router = TestRouter::start(config).await;
+    router.wait(|status| status.joined.len() == 2).await;
+    let refused = ask(router.client(), request(prompt(9, 10), 200 * BLOCK)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
+    assert!(refused.message().contains("1 more workers have not joined"), "{refused}");
 }

@@ -31,7 +31,7 @@ pub enum Style {
     Si,
     /// Whole, with commas: 12,345.
     Commas,
-    /// Money: with commas from 100 on, below as an amount.
+    /// Money, and other amounts of any size: with commas from 100 on, below as an amount.
     Money,
 }
 

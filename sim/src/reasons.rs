@@ -10,6 +10,7 @@ pub fn rejection(reason: RejectReason) -> &'static str {
         RejectReason::NoDecodeWorker { .. } => "no worker decodes",
         RejectReason::NoPrefillWorker { .. } => "no worker prefills",
         RejectReason::PromptTooLarge { .. } => "prompt too large for any worker",
+        RejectReason::RequestTooLarge { .. } => "request too large for any worker",
         RejectReason::DuplicateId => "duplicate request id",
         RejectReason::QueueFull { .. } => "queue full",
         RejectReason::WaitedTooLong { .. } => "waited too long",

@@ -75,8 +75,8 @@ fn chunks_batches_and_hits_take_the_time_they_should() {
     let figures =
         outcome.recorder.figures(100, 1, &warmpath_core::report::Slo { ttft_s: 1.0, tpot_s: 1.0 });
     assert_eq!(figures.prefill_tokens_cached, 1_500);
-    assert_eq!(figures.hit_rate, 1_500.0 / 3_300.0);
-    assert_eq!(figures.hit_rate_blocks, 15.0 / 33.0);
+    assert_eq!(figures.hit_rate, Some(1_500.0 / 3_300.0));
+    assert_eq!(figures.hit_rate_blocks, Some(15.0 / 33.0));
 }
 
 #[test]
@@ -114,5 +114,5 @@ fn a_request_larger_than_any_worker_is_refused_and_counted() {
     assert_eq!((figures.offered, figures.requests, figures.errors), (3, 1, 2));
     assert_eq!(outcome.recorder.answered()[0].id, RequestId(2));
     let reasons: Vec<_> = figures.errors_by_reason.keys().map(String::as_str).collect();
-    assert_eq!(reasons, ["prompt too large for any worker", "request too large for its worker"]);
+    assert_eq!(reasons, ["prompt too large for any worker", "request too large for any worker"]);
 }

@@ -7,6 +7,7 @@ use crate::command::{Command, End, How, Progress};
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, Intervals};
 use crate::holding::Holding;
+use crate::lateness::Lateness;
 use crate::metrics::WorkerMetrics;
 use crate::remote::Outbox;
 use crate::sending::Sending;
@@ -51,6 +52,7 @@ struct Driver {
     /// The KV that came for requests under way.
     moved: HashMap<RequestId, Moved>,
     metrics: WorkerMetrics,
+    lateness: Lateness,
     drain_until: Option<WallInstant>,
 }
 
@@ -60,6 +62,7 @@ pub fn start(
     epoch: u64,
     outbox: Outbox,
     done: oneshot::Sender<()>,
+    lateness: Lateness,
 ) -> std::io::Result<Sender<Command>> {
     let clock = ModelClock::starting_now(config.speedup);
     let intervals = Intervals {
@@ -84,6 +87,7 @@ pub fn start(
         landing: BTreeSet::new(),
         moved: HashMap::new(),
         metrics: WorkerMetrics::new(config),
+        lateness,
         drain_until: None,
     };
     turns::start(format!("engine-{}", config.name), driver, done)
@@ -107,6 +111,7 @@ impl Timed for Driver {
             && due <= wall
         {
             self.metrics.lateness(wall - due);
+            self.lateness.add(wall - due);
         }
         let now = self.clock.at(wall).max(self.now);
         while let Some(&(at, id)) = self.arriving.first().filter(|&&(at, _)| at <= now) {

@@ -13,7 +13,7 @@
 //! - [`pool`]: the pool, a process of its own.
 //! - [`config`]: what a worker is made of.
 //! - `server`, `lifecycle`, `epoch`, `serve_error`: the process: listening, draining, stopping.
-//! - `metrics`: vLLM's own metric names.
+//! - `metrics`: vLLM's own metric names. `lateness`: how late the threads were.
 
 mod answer;
 mod command;
@@ -23,6 +23,7 @@ mod epoch;
 mod feed;
 mod front;
 mod holding;
+mod lateness;
 mod lifecycle;
 mod metrics;
 pub mod pool;
@@ -37,6 +38,7 @@ mod turns;
 mod worker;
 
 pub use config::WorkerConfig;
+pub use lateness::Lateness;
 pub use metrics::install_metrics;
 pub use serve_error::ServeError;
-pub use server::serve;
+pub use server::{serve, serve_measured};

@@ -32,6 +32,7 @@ const TPOT: &str = "vllm:request_time_per_output_token_seconds";
 const E2E: &str = "vllm:e2e_request_latency_seconds";
 const QUEUE: &str = "vllm:request_queue_time_seconds";
 const LATENESS: &str = "warmpath_worker_lateness_seconds";
+const SPEEDUP: &str = "warmpath_worker_speedup";
 
 const SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -86,6 +87,7 @@ fn describe() {
     describe_histogram!(E2E, "Arrival to the end of the answer, in model seconds");
     describe_histogram!(QUEUE, "Arrival to first admission, in model seconds");
     describe_histogram!(LATENESS, "Engine turns behind their due instant, in wall seconds");
+    describe_gauge!(SPEEDUP, "Model seconds in a second of the wall clock; rate() is by wall time");
     describe_counter!("warmpath_worker_kv_batches_total", "Batches of store changes announced");
     describe_counter!("warmpath_worker_kv_events_total", "Store changes announced");
     describe_counter!("warmpath_worker_watchers_dropped_total", "Feeds whose reader fell behind");
@@ -161,6 +163,7 @@ impl WorkerMetrics {
         cache.push(("block_size", config.profile.block_size.to_string()));
         cache.push(("num_gpu_blocks", blocks));
         gauge!("vllm:cache_config_info", &cache).set(1.0);
+        gauge!(SPEEDUP, &labels).set(config.speedup);
         Self {
             block_size: u64::from(config.profile.block_size),
             requests: HashMap::new(),
@@ -312,7 +315,8 @@ mod tests {
         let recorder = with_buckets(PrometheusBuilder::new()).unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             describe();
-            let mut metrics = WorkerMetrics::new(&WorkerConfig::new(profile()));
+            let config = WorkerConfig { speedup: 20.0, ..WorkerConfig::new(profile()) };
+            let mut metrics = WorkerMetrics::new(&config);
             let at = |seconds: u64| Instant::START + ModelDuration::from_millis(1_000 * seconds);
             let id = RequestId(1);
             metrics.submitted(id, at(0), 10, 5);
@@ -354,6 +358,7 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("le=\"0.5\"} 2\n"), "{page}");
+        assert_eq!(value(SPEEDUP), Some(20.0), "{page}");
         assert_eq!(value(&format!("{TPOT}_sum")), Some(0.75));
         assert_eq!(value(&format!("{TPOT}_count")), Some(1.0));
         let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");

@@ -5,6 +5,7 @@ use crate::config::WorkerConfig;
 use crate::driver;
 use crate::epoch::epoch_now;
 use crate::front::grpc::listener::GrpcFront;
+use crate::lateness::Lateness;
 use crate::lifecycle::Lifecycle;
 use crate::remote::{self, Puller, Remote};
 use crate::serve_error::ServeError;
@@ -21,12 +22,22 @@ pub async fn serve(
     config: WorkerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_measured(listener, config, shutdown, Lateness::default()).await
+}
+
+/// The same, and adds how late the engine's thread is to `lateness`.
+pub async fn serve_measured(
+    listener: TcpListener,
+    config: WorkerConfig,
+    shutdown: impl Future<Output = ()>,
+    lateness: Lateness,
+) -> Result<(), ServeError> {
     config.check()?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let epoch = epoch_now();
     let (done, stopped) = oneshot::channel();
     let (outbox, wanted) = remote::outbox(&config);
-    let commands = driver::start(&config, epoch, outbox, done)?;
+    let commands = driver::start(&config, epoch, outbox, done, lateness)?;
     let remote = Remote::new(&config)
         .map_err(|why| ServeError::Pool { url: config.pool.clone().unwrap_or_default(), why })?;
     let puller = Puller::new(&config);

@@ -89,6 +89,7 @@ fn work(worker: &WorkerState, id: RequestId, accepted: &Accepted, mut stream: To
         prompt,
         priority: accepted.priority,
         deadline: None,
+        max_new_tokens: Some(accepted.max_new_tokens),
     };
     let output_tokens = accepted.max_new_tokens;
     let known = Known { own_tokens: 0, public_tokens: scope.public_tokens() };

@@ -157,6 +157,7 @@ impl Deciding {
             prompt: self.indexed.prompts[(self.number * 37 % 256) as usize].clone(),
             priority: 0,
             deadline: None,
+            max_new_tokens: None,
         }
     }
 

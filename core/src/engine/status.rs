@@ -81,6 +81,7 @@ impl Engine {
             epoch: self.epoch,
             block_size: self.profile.block_size,
             total_blocks: self.profile.hbm_blocks(),
+            constant_blocks: self.profile.constant_blocks(),
             max_num_seqs: self.profile.max_num_seqs,
             prefill: self.profile.prefill_cost(),
             tiers: self.profile.tier_costs(),

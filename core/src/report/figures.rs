@@ -7,7 +7,8 @@ use crate::id::ORIGINS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The figures of one run. `docs/metrics.md` has the formulas.
+/// The figures of one run. `docs/metrics.md` has the formulas. A figure over nothing is None: without
+/// an answer there is no hit rate and no latency, and without an answer of two tokens no TPOT.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Figures {
     /// Requests sent.
@@ -21,24 +22,24 @@ pub struct Figures {
     /// Seconds from the first send to the last end.
     pub duration_s: f64,
     /// Cached prompt tokens divided by all prompt tokens, 0 to 1. Only whole blocks count as cached.
-    pub hit_rate: f64,
+    pub hit_rate: Option<f64>,
     /// The parts of `hit_rate` by origin: the worker's tiers from HBM on, a pool, a peer. All zero if
     /// no worker reports them.
-    pub hit_rate_by_tier: [f64; ORIGINS],
+    pub hit_rate_by_tier: Option<[f64; ORIGINS]>,
     /// The parts of `hit_rate` by the requests that computed the tokens.
-    pub hit_rate_by_owner: ByOwner<f64>,
+    pub hit_rate_by_owner: Option<ByOwner<f64>>,
     /// Cached prompt blocks divided by all full prompt blocks, 0 to 1.
-    pub hit_rate_blocks: f64,
+    pub hit_rate_blocks: Option<f64>,
     /// Prompt tokens that workers computed.
     pub prefill_tokens_computed: u64,
     /// Prompt tokens that were cached.
     pub prefill_tokens_cached: u64,
     /// Time to first token, in seconds.
-    pub ttft_s: Spread,
+    pub ttft_s: Option<Spread>,
     /// Time per output token after the first, in seconds.
-    pub tpot_s: Spread,
+    pub tpot_s: Option<Spread>,
     /// Time from send to last token, in seconds.
-    pub e2e_s: Spread,
+    pub e2e_s: Option<Spread>,
     /// Requests and tokens a second.
     pub throughput: Throughput,
     /// Requests a second that kept the SLO.
@@ -50,7 +51,7 @@ pub struct Figures {
     /// Seconds from the first send to the last.
     pub arrivals_s: f64,
     /// Tokens computed by the busiest worker divided by the mean of all workers. None if the number
-    /// of workers is not known.
+    /// of workers is not known, or if no worker computed any.
     pub balance_max_over_mean: Option<f64>,
     /// The figures of each tenant. Empty if all requests belong to the first tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,7 +4,7 @@ use super::answered::{Answered, Cached, Slo};
 use super::figures::{Figures, Throughput};
 use super::owners::ByOwner;
 use super::rows::{Row, Rows};
-use super::statistics::{Spread, ratio};
+use super::statistics::{Spread, ratio, share};
 use super::tenants;
 use crate::hash::Map;
 use crate::id::{RequestId, SessionId, TenantId, WorkerId};
@@ -249,10 +249,10 @@ impl Recorder {
                 u64::from(computed) + u64::from(request.output_tokens);
         }
         let most = load.values().max().map_or(0.0, |&most| most as f64);
-        let balance = workers.map(|workers| {
-            let mean = ratio(load.values().sum(), u64::from(workers));
-            if mean > 0.0 { most / mean } else { 0.0 }
-        });
+        let balance = workers
+            .map(|workers| ratio(load.values().sum(), u64::from(workers)))
+            .filter(|&mean| mean > 0.0)
+            .map(|mean| most / mean);
         let arrivals_s = self.first_sent.map_or(0.0, |at| self.last_sent.since(at).as_secs_f64());
         let good = self.answered.iter().filter(|request| request.meets(slo)).count() as u64;
         let seconds_of = |of: &dyn Fn(&Answered) -> Option<f64>| {
@@ -264,13 +264,15 @@ impl Recorder {
             errors: self.failed.len() as u64,
             errors_by_reason: self.errors_by_reason(),
             duration_s: seconds,
-            hit_rate: ratio(cached, prompt),
-            hit_rate_by_tier: core::array::from_fn(|tier| {
-                let found = |request: &Answered| u64::from(request.cached_by_tier[tier]);
-                ratio(self.answered.iter().map(found).sum(), prompt)
+            hit_rate: share(cached, prompt),
+            hit_rate_by_tier: (prompt > 0).then(|| {
+                core::array::from_fn(|tier| {
+                    let found = |request: &Answered| u64::from(request.cached_by_tier[tier]);
+                    ratio(self.answered.iter().map(found).sum(), prompt)
+                })
             }),
-            hit_rate_by_owner: hit_rates(&self.answered, prompt),
-            hit_rate_blocks: ratio(cached / u64::from(block_size), full),
+            hit_rate_by_owner: (prompt > 0).then(|| hit_rates(&self.answered, prompt)),
+            hit_rate_blocks: share(cached / u64::from(block_size), full),
             prefill_tokens_computed: prompt - cached,
             prefill_tokens_cached: cached,
             ttft_s: seconds_of(&|r| Some(r.ttft().as_secs_f64())),
@@ -334,14 +336,15 @@ mod tests {
         let slo = Slo { ttft_s: 1.0, tpot_s: 0.1 };
         let figures = recorder.figures(16, 3, &slo);
         assert_eq!((figures.offered, figures.requests, figures.errors), (3, 2, 1));
-        assert_eq!(figures.hit_rate, 80.0 / 160.0);
-        assert_eq!(figures.hit_rate_by_tier, [64.0 / 160.0, 16.0 / 160.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(figures.hit_rate, Some(80.0 / 160.0));
+        let by_tier = [64.0 / 160.0, 16.0 / 160.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(figures.hit_rate_by_tier, Some(by_tier));
         // 100 tokens are 6 full blocks, 60 are 3; 2 + 3 blocks were found.
-        assert_eq!(figures.hit_rate_blocks, 5.0 / 9.0);
+        assert_eq!(figures.hit_rate_blocks, Some(5.0 / 9.0));
         assert_eq!((figures.prefill_tokens_computed, figures.prefill_tokens_cached), (80, 80));
-        assert_eq!(figures.ttft_s, Spread { mean: 1.75, p50: 0.5, p90: 3.0, p99: 3.0 });
+        assert_eq!(figures.ttft_s, Some(Spread { mean: 1.75, p50: 0.5, p90: 3.0, p99: 3.0 }));
         // One second for the ten tokens after the first. The other answer has one token only.
-        assert_eq!(figures.tpot_s.mean, 0.1);
+        assert_eq!(figures.tpot_s, Some(Spread { mean: 0.1, p50: 0.1, p90: 0.1, p99: 0.1 }));
         assert_eq!(figures.duration_s, 4.0);
         assert_eq!(figures.throughput.requests_per_s, 0.5);
         assert_eq!(figures.throughput.output_tokens_per_s, 3.0);
@@ -369,12 +372,33 @@ mod tests {
         let slo = Slo { ttft_s: 1.0, tpot_s: 0.1 };
         let part = recorder.part(|id| id.0 == 2 || id.0 == 3).figures(16, 3, &slo);
         assert_eq!((part.offered, part.requests, part.errors), (2, 1, 1));
-        assert_eq!((part.duration_s, part.arrivals_s, part.hit_rate), (2.0, 0.5, 0.48));
+        assert_eq!((part.duration_s, part.arrivals_s, part.hit_rate), (2.0, 0.5, Some(0.48)));
         assert_eq!(part.errors_by_reason.keys().collect::<Vec<_>>(), ["rejected"]);
         let all = recorder.figures(16, 3, &slo);
         assert_eq!(recorder.part(|_| true).figures(16, 3, &slo), all);
         let none = recorder.part(|_| false).figures(16, 3, &slo);
         assert_eq!((none.offered, none.duration_s), (0, 0.0));
+    }
+
+    #[test]
+    fn a_figure_over_nothing_is_absent() {
+        let mut recorder = Recorder::default();
+        recorder.sent(at(0), RequestId(1), 100, 11);
+        recorder.failed(at(3_000), RequestId(1), "rejected");
+        let slo = Slo { ttft_s: 1.0, tpot_s: 0.1 };
+        let figures = recorder.figures(16, 3, &slo);
+        assert_eq!((figures.requests, figures.errors, figures.within_slo), (0, 1, 0.0));
+        assert_eq!((figures.hit_rate, figures.hit_rate_blocks), (None, None));
+        assert_eq!((figures.hit_rate_by_tier, figures.hit_rate_by_owner), (None, None));
+        assert_eq!((figures.ttft_s, figures.tpot_s, figures.e2e_s), (None, None, None));
+        assert_eq!(figures.balance_max_over_mean, None);
+        // An answer of one token has a TTFT and no time per token after the first.
+        recorder.sent(at(4_000), RequestId(2), 100, 1);
+        recorder.first_token(at(4_500), RequestId(2));
+        recorder.finished(at(4_500), RequestId(2), WorkerId(0), found([0, 0]));
+        let figures = recorder.figures(16, 3, &slo);
+        assert_eq!((figures.ttft_s.map(|ttft| ttft.mean), figures.tpot_s), (Some(0.5), None));
+        assert_eq!(figures.hit_rate, Some(0.0), "nothing of it was cached, which is a figure");
     }
 
     #[test]

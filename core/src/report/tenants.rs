@@ -67,10 +67,12 @@ mod tests {
             recorder.finished(at(1_000), id, WorkerId(0), found);
         }
         let figures = recorder.figures(16, 1, &Slo { ttft_s: 1.0, tpot_s: 1.0 });
-        let ByOwner { own_session, public, other_session } = figures.hit_rate_by_owner;
+        let parts = figures.hit_rate_by_owner.expect("answers");
+        let ByOwner { own_session, public, other_session } = parts;
         let expected = [48.0 / 300.0, 96.0 / 300.0, 64.0 / 300.0];
         assert_eq!([own_session, public, other_session], expected);
-        assert!((own_session + public + other_session - figures.hit_rate).abs() < 1e-12);
+        let hit_rate = figures.hit_rate.expect("answers");
+        assert!((own_session + public + other_session - hit_rate).abs() < 1e-12);
         let [first, second] = figures.tenants.as_slice() else { panic!("expected two tenants") };
         assert_eq!((first.tenant, first.requests, first.hit_rate), (TenantId(0), 1, 0.96));
         assert_eq!((second.tenant, second.requests, second.hit_rate), (TenantId(2), 2, 0.56));

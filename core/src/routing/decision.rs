@@ -93,7 +93,15 @@ pub enum RejectReason {
         /// Those of them that take no new requests.
         draining: u32,
     },
-    /// No worker of the fleet has the memory.
+    /// No worker of the fleet has the memory for the prompt and the answer that is asked for.
+    #[error("prompt and answer need {needed} blocks, the largest worker holds {largest}")]
+    RequestTooLarge {
+        /// Blocks of the prompt and of the most answer tokens.
+        needed: u64,
+        /// Blocks of the largest worker.
+        largest: u64,
+    },
+    /// No worker of the fleet has the memory for the prompt alone.
     #[error("prompt needs {needed} blocks, the largest worker holds {largest}")]
     PromptTooLarge {
         /// Blocks of the prompt and of one token more.

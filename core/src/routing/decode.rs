@@ -7,8 +7,8 @@
 //!         + 128 x step(n + 1, context + L)  decoding, beside the n requests that are booked on d
 //! ```
 //!
-//! A router does not know how long an answer will be, so it assumes 128 tokens, and prompts alone as
-//! context. A worker whose sequences or blocks are all booked comes after all that have room.
+//! A rule does not know how long an answer will be, so it assumes 128 tokens, and prompts alone as
+//! context. Only [`Eligible`] reads the longest answer that the client asked for. A worker whose sequences or blocks are all booked comes after all that have room.
 //! Ties go to fewer requests, then by a hash of request and worker.
 
 use crate::event::{Role, WorkerInfo};
@@ -32,20 +32,19 @@ pub(super) struct Eligible {
 }
 
 impl Eligible {
-    /// Finds the workers that take requests and have room for this one. An error says why there is none.
+    /// Finds the workers that take requests and have room for this one: for its prompt where a worker
+    /// only computes prompts, else also for the longest answer that the client asked for. An error
+    /// says why there is none.
     pub fn find(&mut self, fleet: &Fleet, request: &Request) -> Result<(), RejectReason> {
-        // One token more than the prompt: the first of the answer.
-        let needed = (u64::from(request.prompt.tokens()) + 1)
-            .div_ceil(u64::from(request.prompt.block_size()));
+        let needs = Needs::of(request);
         self.prefill.clear();
         self.decode.clear();
         let mut has_prefill_workers = false;
         for (id, worker) in fleet.workers() {
-            let room = worker.info.total_blocks.unwrap_or(u64::MAX);
-            if !worker.takes_requests() || room < needed {
+            let role = worker.info.role;
+            if !worker.takes_requests() || !worker.info.has_room_for(needs.tokens(role)) {
                 continue;
             }
-            let role = worker.info.role;
             has_prefill_workers |= role == Role::Prefill;
             let list = if role == Role::Decode { &mut self.decode } else { &mut self.prefill };
             list.push(id);
@@ -54,53 +53,101 @@ impl Eligible {
             let alone = |id: &WorkerId| fleet.worker(*id).is_some_and(|w| w.info.role.is_both());
             self.prefill.retain(alone);
         }
-        if self.prefill.is_empty() { Err(why_none(fleet, needed)) } else { Ok(()) }
+        if self.prefill.is_empty() { Err(why_none(fleet, needs)) } else { Ok(()) }
     }
 }
 
-fn why_none(fleet: &Fleet, needed: u64) -> RejectReason {
+/// The tokens of a request that need room.
+#[derive(Clone, Copy)]
+struct Needs {
+    /// The prompt, and the first token of the answer.
+    prompt: u64,
+    /// The prompt, and the most answer tokens. Of a request that does not say, the first one.
+    whole: u64,
+}
+
+impl Needs {
+    fn of(request: &Request) -> Self {
+        let prompt = u64::from(request.prompt.tokens());
+        let answer = u64::from(request.max_new_tokens.unwrap_or(1).max(1));
+        Self { prompt: prompt + 1, whole: prompt + answer }
+    }
+
+    /// On a worker of this role.
+    fn tokens(self, role: Role) -> u64 {
+        if role == Role::Prefill { self.prompt } else { self.whole }
+    }
+}
+
+fn why_none(fleet: &Fleet, needs: Needs) -> RejectReason {
     let (mut joined, mut draining) = (0, 0);
     let (mut prefills, mut decodes) = (Duty::default(), Duty::default());
     for (_, worker) in fleet.workers() {
         let role = worker.info.role;
-        let room = worker.info.total_blocks.unwrap_or(u64::MAX);
         let takes = worker.takes_requests();
         joined += 1;
         draining += u32::from(!takes);
         if role != Role::Decode {
-            prefills.add(room, takes);
+            prefills.add(worker, needs.tokens(role), needs);
         }
         if role != Role::Prefill {
-            decodes.add(room, takes);
+            decodes.add(worker, needs.whole, needs);
         }
     }
-    let largest = prefills.largest.min(decodes.largest);
     if joined == draining {
         RejectReason::NoEligibleWorker { joined, draining }
     } else if !prefills.takes {
         RejectReason::NoPrefillWorker { joined, draining }
     } else if !decodes.takes {
         RejectReason::NoDecodeWorker { joined, draining }
-    } else if largest >= needed {
+    } else if prefills.fits && decodes.fits {
         RejectReason::NoEligibleWorker { joined, draining }
     } else {
-        RejectReason::PromptTooLarge { needed, largest }
+        let small = if prefills.fits { decodes } else { prefills };
+        if small.fits_prompt {
+            RejectReason::RequestTooLarge { needed: small.whole, largest: small.largest }
+        } else {
+            RejectReason::PromptTooLarge { needed: small.prompt, largest: small.largest }
+        }
     }
 }
 
 /// The workers that can do one half of a request.
 #[derive(Clone, Copy, Default)]
 struct Duty {
-    /// Room of the largest, in blocks.
+    /// Room of the largest, in blocks, and what the request needs there: for its prompt, and in all.
     largest: u64,
+    prompt: u64,
+    whole: u64,
     /// Whether any of them takes requests.
     takes: bool,
+    /// Whether any of them has the memory for this half, and for the prompt.
+    fits: bool,
+    fits_prompt: bool,
 }
 
 impl Duty {
-    fn add(&mut self, room: u64, takes: bool) {
-        self.largest = self.largest.max(room);
-        self.takes |= takes;
+    fn add(&mut self, worker: &WorkerState, tokens: u64, needs: Needs) {
+        let info = &worker.info;
+        let room = info.total_blocks.unwrap_or(u64::MAX);
+        if self.prompt == 0 || room > self.largest {
+            self.largest = room;
+            (self.prompt, self.whole) = (info.blocks_of(needs.prompt), info.blocks_of(needs.whole));
+        }
+        self.takes |= worker.takes_requests();
+        self.fits |= info.has_room_for(tokens);
+        self.fits_prompt |= info.has_room_for(needs.prompt);
+    }
+}
+
+impl Fleet {
+    /// The most tokens of a request, prompt and answer, that any worker can answer. None: there is no
+    /// limit, or no worker.
+    pub fn largest_request(&self) -> Option<u64> {
+        let answers = self.workers().filter(|(_, worker)| worker.info.role != Role::Prefill);
+        let limits: Option<Vec<u64>> =
+            answers.map(|(_, worker)| worker.info.largest_request()).collect();
+        limits?.into_iter().max()
     }
 }
 

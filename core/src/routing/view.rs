@@ -103,6 +103,7 @@ mod tests {
             epoch: 1,
             block_size: 10,
             total_blocks: None,
+            constant_blocks: 0,
             max_num_seqs: 8,
             prefill: PrefillCost {
                 step_ns: 0.0,

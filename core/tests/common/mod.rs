@@ -223,6 +223,7 @@ pub fn joined(worker: u32) -> WorkerInfo {
         epoch: 1,
         block_size: 10,
         total_blocks: None,
+        constant_blocks: 0,
         max_num_seqs: 64,
         prefill: PrefillCost {
             step_ns: 0.0,

@@ -35,6 +35,7 @@ fn run(policy: PolicyConfig, seed: u64) {
             prompt: prompt(PROMPTS[rng.below(10) as usize]),
             priority: 0,
             deadline: None,
+            max_new_tokens: None,
         };
         let actions = bench.at(seconds).tell(&Input::Arrived(request));
         assert!(actions.iter().all(|action| !matches!(action, Action::Dispatch { decision, .. }

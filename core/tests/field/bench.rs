@@ -33,6 +33,7 @@ pub fn info(worker: u32) -> WorkerInfo {
         epoch: 1,
         block_size: BLOCK,
         total_blocks: Some(100),
+        constant_blocks: 0,
         max_num_seqs: 64,
         prefill: PrefillCost {
             step_ns: 0.0,
@@ -124,6 +125,7 @@ impl Bench {
             prompt: prompt(letters),
             priority: 0,
             deadline: None,
+            max_new_tokens: None,
         };
         match self.tell(&Input::Arrived(request)).as_slice() {
             [Action::Dispatch { decision, .. }] => decision.clone(),

@@ -64,6 +64,13 @@ const ROOMS: &[(&str, &[Ban])] = &[
         }],
     ),
     (
+        "routing/policy",
+        &[Ban {
+            names: &["max_new_tokens"],
+            why: "a rule does not learn how long an answer may be",
+        }],
+    ),
+    (
         "engine",
         &[Ban {
             names: &["crate::routing", "crate::workload"],

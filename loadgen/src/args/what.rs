@@ -42,10 +42,11 @@ pub struct What {
     /// Number of tenants, 1 to 100000; sessions are assigned at random [default: the workload's]
     #[arg(long, value_name = "N", value_parser = parse_tenants)]
     pub tenants: Option<u32>,
-    /// Multiplies the workload's arrival rate
+    /// Multiplies the workload's arrival rate. Not for a closed loop, which has none
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
-    /// Several factors for the arrival rate, separated by commas; each factor is a separate run
+    /// Several factors for the arrival rate, separated by commas; each factor is a separate run.
+    /// Not for a closed loop, which has no arrival rate
     #[arg(long, value_name = "X,Y,...", value_delimiter = ',', value_parser = parse_scale,
           conflicts_with = "rate_scale")]
     pub rates: Vec<f64>,

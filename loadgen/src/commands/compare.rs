@@ -7,7 +7,7 @@ use crate::args::values::{parse_speedup, parse_whole};
 use crate::figures::Results;
 use crate::files::bad;
 use crate::play::live::LiveLeg;
-use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate};
+use crate::play::{Cell, Progress, RunOptions, judge, of_grid, of_runs, room, scope, simulate};
 use crate::report::Screen;
 use crate::setup::Setup;
 use anyhow::{Context, Result};
@@ -23,7 +23,10 @@ const LIVE_SECONDS: f64 = 8.0;
   loadgen compare --workload chat --policies round-robin,warmpath --live-requests 200
 
 The table has three modes: live (real sockets), sim-slice (the same requests in virtual time), sim
-(the whole workload in virtual time). live and sim-slice should agree.")]
+(the whole workload in virtual time). A live row is valid if its mean TTFT is within 10 % of its
+sim-slice and its hit rate within 2 points, no process was late for more than 5 % of the TTFT, and
+both order the policies alike. Else it has a ! and a line below says why: lower --speedup, or use a
+quieter machine.")]
 pub struct Args {
     #[command(flatten)]
     pub what: What,
@@ -105,6 +108,7 @@ fn compare(
             let bar = progress.start(live, &format!("{} sim-slice", policy.label), "requests");
             runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
         }
+        judge(&mut runs);
     }
     if setup.is_grid() {
         let grid = of_grid(setup, &prepared, options, progress)?;

@@ -9,7 +9,7 @@ use crate::play::drive::{self, Options};
 use crate::play::identities::Identities;
 use crate::play::interrupt::interrupted;
 use crate::play::target::{Target, target_of};
-use crate::play::validity::{too_few, too_late};
+use crate::play::validity::{Late, REMEDY, too_few, too_late};
 use crate::play::{Progress, room};
 use crate::report::{OutputFiles, Screen};
 use crate::setup::Source;
@@ -53,7 +53,7 @@ pub struct RunWhat {
     /// Sends only the first N requests [default: the whole workload]
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>)]
     pub requests: Option<NonZeroU64>,
-    /// Multiplies the workload's arrival rate
+    /// Multiplies the workload's arrival rate. Not for a closed loop, which has none
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
     /// Spreads the requests of one trace timestamp over the time until the next timestamp
@@ -143,6 +143,9 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     if what.tick_jitter {
         source.check_tick_jitter()?;
     }
+    if what.rate_scale != 1.0 {
+        source.check_rate("--rate-scale")?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let Target { block_size, speedup } = runtime.block_on(target_of(&args.target, &identities))?;
     let speedup = match (what.speedup, speedup) {
@@ -187,13 +190,18 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         (stages, driven.recorder) = (Some(all), counted);
     }
     let figures = driven.recorder.figures(block_size, None, &SLO);
-    let lateness = driven.live.send_lateness_s.mean * speedup;
+    let late = Late::of(&driven.live, speedup);
+    // What is late is in the TTFT, so that the TTFT without it is the measure.
+    let prompt_s = figures.ttft_s.map_or(0.0, |ttft| ttft.mean - late.total());
+    let late = || {
+        let why = too_late(&late, prompt_s, "the mean TTFT without that")?;
+        Some(format!("{why}: {REMEDY}"))
+    };
     let cut = driven.live.interrupted.then(|| {
         let Figures { offered, requests, .. } = figures;
         format!("interrupted: {offered} of {total} requests were sent, {requests} answered")
     });
-    let invalid_because =
-        cut.or_else(|| too_late(lateness, figures.ttft_s.mean)).or_else(|| too_few(&figures));
+    let invalid_because = cut.or_else(|| too_few(&figures)).or_else(late);
     let id = RunId {
         policy: None,
         variant: None,

@@ -18,7 +18,7 @@ pub struct Economics {
     pub usd_per_m: PerMillion,
     pub kwh_per_m: PerMillion,
     /// Per request, without idle time.
-    pub usd_per_request: Spread,
+    pub usd_per_request: Option<Spread>,
 }
 
 /// A group of workers, the devices, or the pool.

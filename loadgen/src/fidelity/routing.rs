@@ -76,7 +76,8 @@ pub fn evaluate(rows: &[RoutingRow]) -> Result<Option<Routing>> {
     for (&(policy, kv_room), run) in cells.iter().zip(&played) {
         let stages = run.stages.as_ref().expect("the workload has stages");
         let mean = stages.mean.expect("a stage counts");
-        let (output_tokens_per_s, ttft_p90_s) = (mean.output_tokens_per_s, mean.ttft_p90_s);
+        let output_tokens_per_s = mean.output_tokens_per_s;
+        let ttft_p90_s = mean.ttft_p90_s.expect("a stage that counts has answers");
         let policy = policy.label.clone();
         rooms.push(InRoom { policy: policy.clone(), kv_room, output_tokens_per_s, ttft_p90_s });
         if kv_room != 1.0 {

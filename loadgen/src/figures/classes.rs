@@ -12,11 +12,12 @@ pub struct ClassFigures {
     pub requests: u64,
     /// Those of them that users' own devices answered.
     pub on_devices: u64,
-    /// Share of the answered requests. A request that failed has no class.
-    pub within_slo: f64,
-    pub hit_rate: f64,
-    pub ttft_s: Spread,
-    pub tpot_mean_s: f64,
+    /// Share of the answered requests. A request that failed has no class. This and what follows is
+    /// None if no request of the class was answered.
+    pub within_slo: Option<f64>,
+    pub hit_rate: Option<f64>,
+    pub ttft_s: Option<Spread>,
+    pub tpot_mean_s: Option<f64>,
 }
 
 /// In the order of the workload's file. Empty if the workload is not mixed.
@@ -36,18 +37,19 @@ pub fn class_figures(
         let on_devices = own.len() as u64;
         let mut all = here(workers);
         all.extend(own);
-        let n = all.len().max(1) as f64;
+        let n = all.len() as f64;
         let within = all.iter().filter(|request| request.meets(slo)).count();
         let sum = |of: fn(&Answered) -> u32| all.iter().map(|r| f64::from(of(r))).sum::<f64>();
+        let prompt = sum(|r| r.prompt_tokens);
         let tpots = Spread::of(all.iter().filter_map(Answered::tpot_s).collect());
         ClassFigures {
             name: name.to_owned(),
             requests: all.len() as u64,
             on_devices,
-            within_slo: within as f64 / n,
-            hit_rate: sum(|r| r.cached_tokens) / sum(|r| r.prompt_tokens).max(1.0),
+            within_slo: (n > 0.0).then(|| within as f64 / n),
+            hit_rate: (prompt > 0.0).then(|| sum(|r| r.cached_tokens) / prompt),
             ttft_s: Spread::of(all.iter().map(|r| r.ttft().as_secs_f64()).collect()),
-            tpot_mean_s: tpots.mean,
+            tpot_mean_s: tpots.map(|tpot| tpot.mean),
         }
     };
     (0..).zip(names).map(of).collect()

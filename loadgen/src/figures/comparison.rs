@@ -18,15 +18,22 @@ pub struct Comparison {
     /// The label of the policy that it is compared with.
     pub baseline: String,
     pub rate_scale: f64,
-    pub hit_percent: Estimate,
-    pub ttft_mean_s: Estimate,
-    pub ttft_p99_s: Estimate,
-    pub tpot_mean_s: Estimate,
-    pub e2e_mean_s: Estimate,
+    /// Requests that failed and requests that were sent, over all seeds.
+    pub errors: u64,
+    pub offered: u64,
+    /// Whether the figures of every seed can be used.
+    pub valid: bool,
+    /// This and what follows is None if a seed has no such figure: without an answer there is none.
+    pub hit_percent: Option<Estimate>,
+    pub ttft_mean_s: Option<Estimate>,
+    pub ttft_p99_s: Option<Estimate>,
+    pub tpot_mean_s: Option<Estimate>,
+    pub e2e_mean_s: Option<Estimate>,
     pub goodput_requests_per_s: Estimate,
     pub within_slo_percent: Estimate,
     pub answered_percent: Estimate,
-    pub balance_max_over_mean: Estimate,
+    /// None for a fleet whose workers do different things, too.
+    pub balance_max_over_mean: Option<Estimate>,
     /// Difference to the baseline, seed by seed. None for the baseline itself.
     pub hit_points: Option<Estimate>,
     pub ttft_change_percent: Option<Estimate>,
@@ -66,25 +73,28 @@ pub fn compare_to(
         {
             let other = Some(&base).filter(|_| policy != baseline);
             let change = |goal: Goal| own.change_percent(other?, goal.figure);
+            let (errors, offered) = own.failed();
             comparisons.push(Comparison {
+                errors,
+                offered,
+                valid: own.is_valid(),
                 policy: policy.clone(),
                 variant: variant.map(str::to_owned),
                 baseline: baseline.label.clone(),
                 rate_scale,
-                hit_percent: own.mean(|figures| figures.hit_rate * 100.0),
-                ttft_mean_s: own.mean(TTFT.figure),
-                ttft_p99_s: own.mean(|figures| figures.ttft_s.p99),
-                tpot_mean_s: own.mean(|figures| figures.tpot_s.mean),
-                e2e_mean_s: own.mean(E2E.figure),
-                goodput_requests_per_s: own.mean(GOODPUT.figure),
+                hit_percent: own.known(|figures| Some(figures.hit_rate? * 100.0)),
+                ttft_mean_s: own.known(TTFT.figure),
+                ttft_p99_s: own.known(|figures| Some(figures.ttft_s?.p99)),
+                tpot_mean_s: own.known(|figures| Some(figures.tpot_s?.mean)),
+                e2e_mean_s: own.known(E2E.figure),
+                goodput_requests_per_s: own.mean(|figures| figures.goodput_requests_per_s),
                 within_slo_percent: own.mean(|figures| figures.within_slo * 100.0),
                 answered_percent: own.mean(|figures| {
                     figures.requests as f64 / figures.offered.max(1) as f64 * 100.0
                 }),
-                balance_max_over_mean: own
-                    .mean(|figures| figures.balance_max_over_mean.unwrap_or_default()),
+                balance_max_over_mean: own.known(|figures| figures.balance_max_over_mean),
                 hit_points: other.and_then(|base| {
-                    own.paired(base, |own, base| (own.hit_rate - base.hit_rate) * 100.0)
+                    own.paired(base, |own, base| Some((own.hit_rate? - base.hit_rate?) * 100.0))
                 }),
                 ttft_change_percent: change(TTFT),
                 e2e_change_percent: change(E2E),

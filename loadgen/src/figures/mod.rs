@@ -28,7 +28,7 @@ pub use groups::{GroupFigures, GroupWork, Work};
 pub use names::{label, record_name, wire_name};
 pub use results::Results;
 pub use room::AtRoom;
-pub use run::{LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};
+pub use run::{AgainstSim, LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};
 pub use sample::covers;
 pub use stages::{StageFigures, StageMeans, Stages};
 pub use standing::{SMALLEST_PERCENT, Standing};

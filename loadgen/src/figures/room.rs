@@ -8,8 +8,8 @@ use serde::Serialize;
 pub struct AtRoom {
     /// The room, divided by the workers' own.
     pub kv_room: f64,
-    pub hit_rate: f64,
-    pub ttft_p90_s: f64,
+    pub hit_rate: Option<f64>,
+    pub ttft_p90_s: Option<f64>,
     pub goodput_requests_per_s: f64,
     pub within_slo: f64,
 }
@@ -20,7 +20,7 @@ impl AtRoom {
         Self {
             kv_room,
             hit_rate: figures.hit_rate,
-            ttft_p90_s: figures.ttft_s.p90,
+            ttft_p90_s: figures.ttft_s.map(|ttft| ttft.p90),
             goodput_requests_per_s: figures.goodput_requests_per_s,
             within_slo: figures.within_slo,
         }

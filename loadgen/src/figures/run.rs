@@ -9,6 +9,7 @@ use super::policy::as_keys_if_known;
 use super::stages::Stages;
 use crate::economics::Economics;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::NamedPolicy;
@@ -62,6 +63,7 @@ impl RunReport {
             valid: true,
             invalid_because: None,
             live: None,
+            against_sim: None,
             wall_s,
             seed,
             nonce: None,
@@ -168,6 +170,9 @@ pub struct RunReport {
     pub invalid_because: Option<String>,
     /// For live runs only.
     pub live: Option<LiveFigures>,
+    /// How far a live run is from the simulation of the same requests, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_sim: Option<AgainstSim>,
     pub wall_s: f64,
     pub seed: u64,
     /// The number that was mixed into its texts.
@@ -187,7 +192,12 @@ pub struct RunReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct LiveFigures {
     /// Wall seconds by which requests were sent late.
-    pub send_lateness_s: Spread,
+    pub send_lateness_s: Option<Spread>,
+    /// Wall seconds by which a turn of an engine and of the pool was late, means over all turns.
+    /// None: there was no such turn, or the fleet is not in this process.
+    pub worker_lateness_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_lateness_s: Option<f64>,
     #[serde(skip)]
     pub router_overhead_s: Option<Spread>,
     /// KV transfers from prefill workers to decode workers, as the workers report them.
@@ -197,12 +207,24 @@ pub struct LiveFigures {
     pub workers: u32,
     /// The first few failures, with their messages.
     pub failures: Vec<String>,
+    /// The first failure of each reason, by the reason.
+    #[serde(skip)]
+    pub first_failures: BTreeMap<String, String>,
     #[serde(skip)]
     pub tier_names: Vec<String>,
     /// Whether the user stopped the run before all requests had ended.
     pub interrupted: bool,
     /// The answer with the longest TTFT.
     pub slowest: Option<Slowest>,
+}
+
+/// A live run less the simulation of the same requests. None: one of them has no such figure.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct AgainstSim {
+    pub ttft_change_percent: Option<f64>,
+    pub hit_points: Option<f64>,
+    /// Model seconds by which all processes were late, for a request.
+    pub lateness_s: f64,
 }
 
 /// A request that is worth a closer look.

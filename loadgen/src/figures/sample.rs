@@ -24,33 +24,56 @@ impl<'a> Sample<'a> {
         estimate(values, self.repeats)
     }
 
+    /// The same of a figure that a run may lack. None: a seed has no such figure, and a mean over
+    /// the others would hide that.
+    pub fn known(&self, figure: impl Fn(&Figures) -> Option<f64>) -> Option<Estimate> {
+        let values: Option<Vec<f64>> = self.runs.iter().map(|run| figure(&run.figures)).collect();
+        values.map(|values| estimate(values.into_iter(), self.repeats))
+    }
+
     /// A difference to other runs, seed by seed. Effects that the seeds have in common cancel out.
     /// None if a seed has no such difference.
     pub fn paired(
         &self,
         other: &Self,
-        difference: impl Fn(&Figures, &Figures) -> f64,
+        difference: impl Fn(&Figures, &Figures) -> Option<f64>,
     ) -> Option<Estimate> {
         let pairs = self.runs.iter().zip(&other.runs);
         let pairs = pairs.map(|(own, other)| {
             assert_eq!(own.seed, other.seed, "a pair has one seed");
             difference(&own.figures, &other.figures)
         });
-        let estimate = estimate(pairs, self.repeats && other.repeats);
+        let pairs: Option<Vec<f64>> = pairs.collect();
+        let estimate = estimate(pairs?.into_iter(), self.repeats && other.repeats);
         estimate.mean.is_finite().then_some(estimate)
     }
 
     /// How much a figure differs from that of other runs, in percent of theirs, seed by seed.
-    pub fn change_percent(&self, other: &Self, figure: fn(&Figures) -> f64) -> Option<Estimate> {
+    pub fn change_percent(
+        &self,
+        other: &Self,
+        figure: fn(&Figures) -> Option<f64>,
+    ) -> Option<Estimate> {
         self.paired(other, |own, other| {
-            let (own, other) = (figure(own), figure(other));
-            if own == other { 0.0 } else { (own / other - 1.0) * 100.0 }
+            let (own, other) = (figure(own)?, figure(other)?);
+            Some(if own == other { 0.0 } else { (own / other - 1.0) * 100.0 })
         })
     }
 
     /// Whether the latencies of every run stand for its requests.
     pub fn has_latencies(&self) -> bool {
-        self.runs.iter().all(|run| run.figures.requests > 0 && covers(&run.figures))
+        self.runs.iter().all(|run| covers(&run.figures))
+    }
+
+    /// Requests of all runs: failed, and sent.
+    pub fn failed(&self) -> (u64, u64) {
+        let sum = |of: fn(&Figures) -> u64| self.runs.iter().map(|run| of(&run.figures)).sum();
+        (sum(|figures| figures.errors), sum(|figures| figures.offered))
+    }
+
+    /// Whether the figures of every run can be used.
+    pub fn is_valid(&self) -> bool {
+        self.runs.iter().all(|run| run.valid)
     }
 }
 
@@ -59,8 +82,8 @@ fn estimate(values: impl Iterator<Item = f64>, repeats: bool) -> Estimate {
     Estimate::of(&values.take(most).collect::<Vec<_>>())
 }
 
-/// Whether the figures cover the requests: at most 1 % of them failed. Latencies are those of the
-/// answered requests, so a policy that refuses many would look fast.
+/// Whether the figures cover the requests: there are answers, and at most 1 % of the requests failed.
+/// Latencies are those of the answered requests, so a policy that refuses many would look fast.
 pub const fn covers(figures: &Figures) -> bool {
-    figures.errors * 100 <= figures.offered
+    figures.requests > 0 && figures.errors * 100 <= figures.offered
 }

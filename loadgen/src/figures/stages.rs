@@ -30,15 +30,15 @@ pub struct StageFigures {
     pub figures: Figures,
 }
 
-/// Means over stages.
+/// Means over stages. None: a stage has no such figure.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct StageMeans {
     /// Of how many stages.
     pub stages: u64,
-    pub hit_rate: f64,
-    pub ttft_mean_s: f64,
-    pub ttft_p90_s: f64,
-    pub tpot_mean_s: f64,
+    pub hit_rate: Option<f64>,
+    pub ttft_mean_s: Option<f64>,
+    pub ttft_p90_s: Option<f64>,
+    pub tpot_mean_s: Option<f64>,
     pub output_tokens_per_s: f64,
     pub within_slo: f64,
 }
@@ -81,12 +81,16 @@ impl StageMeans {
         let mean = |of: fn(&Figures) -> f64| {
             counted.iter().map(|figures| of(figures)).sum::<f64>() / counted.len() as f64
         };
+        let known = |of: fn(&Figures) -> Option<f64>| {
+            let values: Option<Vec<f64>> = counted.iter().map(|figures| of(figures)).collect();
+            values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        };
         (!counted.is_empty()).then(|| Self {
             stages: counted.len() as u64,
-            hit_rate: mean(|figures| figures.hit_rate),
-            ttft_mean_s: mean(|figures| figures.ttft_s.mean),
-            ttft_p90_s: mean(|figures| figures.ttft_s.p90),
-            tpot_mean_s: mean(|figures| figures.tpot_s.mean),
+            hit_rate: known(|figures| figures.hit_rate),
+            ttft_mean_s: known(|figures| Some(figures.ttft_s?.mean)),
+            ttft_p90_s: known(|figures| Some(figures.ttft_s?.p90)),
+            tpot_mean_s: known(|figures| Some(figures.tpot_s?.mean)),
             output_tokens_per_s: mean(|figures| figures.throughput.output_tokens_per_s),
             within_slo: mean(|figures| figures.within_slo),
         })

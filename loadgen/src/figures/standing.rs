@@ -13,7 +13,8 @@ pub const SMALLEST_PERCENT: f64 = 1.0;
 /// A figure that policies are ranked by.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
-    pub figure: fn(&Figures) -> f64,
+    /// None: the run has no such figure.
+    pub figure: fn(&Figures) -> Option<f64>,
     /// Whether a lower figure is better.
     pub lower: bool,
     /// Whether it is a latency: then it covers answered requests only.
@@ -21,10 +22,14 @@ pub struct Goal {
 }
 
 pub const TTFT: Goal =
-    Goal { figure: |figures| figures.ttft_s.mean, lower: true, is_latency: true };
-pub const E2E: Goal = Goal { figure: |figures| figures.e2e_s.mean, lower: true, is_latency: true };
-pub const GOODPUT: Goal =
-    Goal { figure: |figures| figures.goodput_requests_per_s, lower: false, is_latency: false };
+    Goal { figure: |figures| Some(figures.ttft_s?.mean), lower: true, is_latency: true };
+pub const E2E: Goal =
+    Goal { figure: |figures| Some(figures.e2e_s?.mean), lower: true, is_latency: true };
+pub const GOODPUT: Goal = Goal {
+    figure: |figures| Some(figures.goodput_requests_per_s),
+    lower: false,
+    is_latency: false,
+};
 
 /// Where a policy stands among all at one rate, by one figure.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -42,7 +47,7 @@ pub struct Standing {
 /// The standing of each policy, given its label and its runs.
 pub fn standings(goal: Goal, policies: &[(&str, Sample<'_>)]) -> Vec<Standing> {
     let cost = |sample: &Sample<'_>| {
-        let mean = sample.mean(goal.figure).mean;
+        let mean = sample.known(goal.figure)?.mean;
         let is_ranked = !goal.is_latency || sample.has_latencies();
         is_ranked.then_some(if goal.lower { mean } else { -mean })
     };

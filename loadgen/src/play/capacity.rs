@@ -105,7 +105,7 @@ pub fn step(bounds: Bounds) -> f64 {
 
 /// Whether enough requests meet the SLO, in total and in each class of the workload.
 fn keeps_slo(run: &RunReport) -> bool {
-    let classes = run.classes.iter().map(|class| class.within_slo);
+    let classes = run.classes.iter().map(|class| class.within_slo.unwrap_or(0.0));
     classes.chain([run.figures.within_slo]).all(|within| within >= ENOUGH)
 }
 
@@ -158,8 +158,9 @@ pub fn search(
     }
     // While the fleet fills up or drains, it does not work at the offered rate.
     let figures = &run.figures;
-    let short = figures.arrivals_s
-        < SETTLED * figures.e2e_s.mean.max(figures.duration_s - figures.arrivals_s);
+    let answering_s = figures.e2e_s.map_or(0.0, |e2e| e2e.mean);
+    let short =
+        figures.arrivals_s < SETTLED * answering_s.max(figures.duration_s - figures.arrivals_s);
     let offered_requests_per_s = figures.offered_requests_per_s;
     Ok((Found::At { rate_scale, offered_requests_per_s, short }, Some(run)))
 }

@@ -8,7 +8,7 @@ use crate::figures::{LiveFigures, LiveKvTransfer, Slowest, wire_name};
 use crate::generate;
 use crate::play::identities::Identities;
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -112,6 +112,8 @@ struct Shared {
     overhead_s: Vec<f64>,
     /// The first failures, with their messages, for the reader of the report.
     failures: Vec<String>,
+    /// The first of each reason.
+    first_failures: BTreeMap<String, String>,
     tier_names: Vec<String>,
     kv_transfer: Option<LiveKvTransfer>,
 }
@@ -127,10 +129,13 @@ impl Shared {
             self.recorder.answered().iter().map(|request| request.worker).collect();
         let live = LiveFigures {
             send_lateness_s: Spread::of(self.lateness_s),
-            router_overhead_s: (!self.overhead_s.is_empty()).then(|| Spread::of(self.overhead_s)),
+            worker_lateness_s: None,
+            pool_lateness_s: None,
+            router_overhead_s: Spread::of(self.overhead_s),
             kv_transfer: self.kv_transfer,
             workers: served.len() as u32,
             failures: self.failures,
+            first_failures: self.first_failures,
             tier_names: self.tier_names,
             interrupted,
             slowest,
@@ -302,10 +307,12 @@ async fn one_request(
             }
         }
         Err((reason, status)) => {
+            let named =
+                || format!("{}: {}: {}", wire_name(nonce, id), status.code(), status.message());
             if shared.failures.len() < 5 {
-                let name = wire_name(nonce, id);
-                shared.failures.push(format!("{name}: {}: {}", status.code(), status.message()));
+                shared.failures.push(named());
             }
+            shared.first_failures.entry(reason.clone()).or_insert_with(named);
             shared.recorder.failed(now, id, &reason);
         }
     }

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_router::{RouterConfig, RouterServer};
-use warmpath_worker_sim::WorkerConfig;
-use warmpath_worker_sim::pool::PoolConfig;
+use warmpath_worker_sim::pool::{self, PoolConfig};
+use warmpath_worker_sim::{Lateness, WorkerConfig};
 
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
@@ -25,6 +25,8 @@ pub struct LocalFleet {
     stop_router: watch::Sender<bool>,
     stop_workers: watch::Sender<bool>,
     pool: Option<PoolProcess>,
+    /// How late the threads of the engines were.
+    engines_late: Lateness,
     router: JoinHandle<Result<()>>,
     workers: Vec<JoinHandle<Result<()>>>,
 }
@@ -42,6 +44,7 @@ impl LocalFleet {
         let pool = PoolProcess::start(setup, speedup).await?;
         let mut urls = Vec::new();
         let mut workers = Vec::new();
+        let engines_late = Lateness::default();
         let roles = setup.fleet.each_role();
         for (i, profile) in setup.fleet.each_worker().into_iter().enumerate() {
             let listener = listen().await?;
@@ -53,8 +56,9 @@ impl LocalFleet {
             config.kv_transfer = setup.kv_transfer.filter(|_| !roles[i].is_both());
             config.pool = pool.as_ref().filter(|_| profile.pool.is_some()).map(PoolProcess::url);
             let stopped = wait_for(workers_stopped.clone());
+            let late = engines_late.clone();
             workers.push(tokio::spawn(async move {
-                Ok(warmpath_worker_sim::serve(listener, config, stopped).await?)
+                Ok(warmpath_worker_sim::serve_measured(listener, config, stopped, late).await?)
             }));
         }
         let mut config = RouterConfig::new(urls, policy);
@@ -71,7 +75,16 @@ impl LocalFleet {
         let mut status = server.status();
         let stopped = wait_for(router_stopped);
         let router = tokio::spawn(async move { Ok(server.serve(listener, stopped).await?) });
-        let fleet = Self { target, identities, stop_router, stop_workers, pool, router, workers };
+        let fleet = Self {
+            target,
+            identities,
+            stop_router,
+            stop_workers,
+            pool,
+            engines_late,
+            router,
+            workers,
+        };
         let all = setup.fleet.workers() as usize;
         let joined = status
             .wait_for(|s| s.joined.len() == all && s.pools.len() == pools || !s.refused.is_empty());
@@ -86,6 +99,11 @@ impl LocalFleet {
         }
         drop(now);
         Ok(fleet)
+    }
+
+    /// By how much a turn of an engine was late in the mean, and a turn of the pool.
+    pub fn lateness(&self) -> (Option<Duration>, Option<Duration>) {
+        (self.engines_late.mean(), self.pool.as_ref().and_then(|pool| pool.late.mean()))
     }
 
     pub async fn stop(self) -> Result<()> {
@@ -109,6 +127,7 @@ struct PoolProcess {
     runtime: Option<Runtime>,
     stop: watch::Sender<bool>,
     served: JoinHandle<Result<()>>,
+    late: Lateness,
 }
 
 impl PoolProcess {
@@ -126,11 +145,14 @@ impl PoolProcess {
         let listener = listen().await?.into_std()?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
+        let late = Lateness::default();
+        let of_pool = late.clone();
         let served = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener)?;
-            Ok(warmpath_worker_sim::pool::serve(listener, config, wait_for(stopped)).await?)
+            let stopped = wait_for(stopped);
+            Ok(pool::serve_measured(listener, config, stopped, of_pool).await?)
         });
-        Ok(Some(Self { address, runtime: Some(runtime), stop, served }))
+        Ok(Some(Self { address, runtime: Some(runtime), stop, served, late }))
     }
 
     fn url(&self) -> String {

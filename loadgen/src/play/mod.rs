@@ -1,5 +1,6 @@
 //! Playing a set-up: live, in virtual time, at many rates and seeds, and up to its capacity.
 
+mod agreement;
 mod all;
 pub mod capacity;
 pub mod drive;
@@ -23,6 +24,7 @@ pub mod target;
 pub mod validity;
 pub mod variants;
 
+pub use agreement::judge;
 pub use all::{of_grid, of_runs};
 pub use options::{Cell, RunOptions};
 pub use progress::Progress;

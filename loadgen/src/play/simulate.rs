@@ -4,6 +4,7 @@ use super::economics::economics;
 use super::engines::{kv_transfer_figures, peer_figures, pool_figures, tier_figures};
 use super::log::Log;
 use super::options::Cell;
+use super::validity::too_few;
 use crate::figures::{
     DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId, RunReport, Stages,
     Work, class_figures,
@@ -118,7 +119,10 @@ pub fn simulate(
         rate_scale,
     };
     let profiles = profiles(served, Some(work));
+    let invalid_because = too_few(&figures);
     Ok(RunReport {
+        valid: invalid_because.is_none(),
+        invalid_because,
         engine: Some(engine),
         devices,
         classes,

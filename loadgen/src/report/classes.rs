@@ -35,12 +35,17 @@ fn form<'a>() -> Form<'static, One<'a>> {
         columns::rate().of(|(run, _): &One<'_>| run.rate_scale),
         columns::requests().of(|(_, class): &One<'_>| class.requests),
         columns::percent("on_devices", "on devices %", on_devices)
-            .of(|(_, class): &One<'_>| class.on_devices as f64 / class.requests.max(1) as f64),
+            .of(|(_, class): &One<'_>| share(class.on_devices, class.requests)),
         columns::hit_rate().of(|(_, class): &One<'_>| class.hit_rate),
-        columns::ttft_mean().of(|(_, class): &One<'_>| class.ttft_s.mean),
-        columns::ttft_p90().of(|(_, class): &One<'_>| class.ttft_s.p90),
+        columns::ttft_mean().of(|(_, class): &One<'_>| class.ttft_s.map(|ttft| ttft.mean)),
+        columns::ttft_p90().of(|(_, class): &One<'_>| class.ttft_s.map(|ttft| ttft.p90)),
         columns::tpot_mean().of(|(_, class): &One<'_>| class.tpot_mean_s),
         columns::percent("within_slo", "in SLO %", within)
             .of(|(_, class): &One<'_>| class.within_slo),
     ])
+}
+
+/// None: no request of the class was answered.
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }

@@ -42,10 +42,12 @@ fn form<'a>() -> Form<'static, Side<'a>> {
         columns::requests().of(|side: &Side<'_>| side.figures.requests),
         columns::failed().of(|side: &Side<'_>| side.figures.errors),
         columns::hit_rate().of(|side: &Side<'_>| side.figures.hit_rate),
-        columns::ttft_mean().of(|side: &Side<'_>| side.figures.ttft_s.mean),
-        columns::ttft_p90().of(|side: &Side<'_>| side.figures.ttft_s.p90),
-        columns::tpot_mean().of(|side: &Side<'_>| side.figures.tpot_s.mean),
-        columns::within_slo().of(|side: &Side<'_>| side.figures.within_slo),
+        columns::ttft_mean().of(|side: &Side<'_>| side.figures.ttft_s.map(|ttft| ttft.mean)),
+        columns::ttft_p90().of(|side: &Side<'_>| side.figures.ttft_s.map(|ttft| ttft.p90)),
+        columns::tpot_mean().of(|side: &Side<'_>| side.figures.tpot_s.map(|tpot| tpot.mean)),
+        columns::within_slo().of(|side: &Side<'_>| {
+            Some(side.figures.within_slo).filter(|_| side.figures.offered > 0)
+        }),
         columns::percent(
             "utilisation",
             "busy %",

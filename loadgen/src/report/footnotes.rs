@@ -20,11 +20,7 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
             named.push(&group.profile);
         }
     }
-    for run in runs.iter().filter(|run| !run.valid) {
-        let who = run.policy.as_ref().map_or_else(String::new, |_| format!("{} ", run.label()));
-        let why = run.invalid_because.as_deref().unwrap_or("unknown");
-        notes.push(format!("! {who}{} is not valid: {why}", run.mode.name()));
-    }
+    notes.extend(over_seeds(runs.iter().filter(|run| !run.valid)).iter().map(not_valid));
     if runs.iter().any(|run| run.profile.is_none()) {
         notes.push("Engine times are those of the engines behind the target.".to_owned());
     }
@@ -32,6 +28,21 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
         notes.extend(failures(&runs));
     }
     notes
+}
+
+/// Why runs that differ in their seed are not valid: the reason of the first, and how many there are.
+fn not_valid(runs: &Alike<'_>) -> String {
+    let first = runs[0];
+    let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
+    let why = first.invalid_because.as_deref().unwrap_or("unknown");
+    let mode = first.mode.name();
+    match runs.len() {
+        1 => format!("! {who}{mode} is not valid: {why}"),
+        seeds => format!(
+            "! {who}{mode} at {}x is not valid with {seeds} seeds; with seed {}: {why}",
+            first.rate_scale, first.seed
+        ),
+    }
 }
 
 /// A line for each reason why requests failed, over the runs of a policy that differ in their seed.
@@ -48,15 +59,14 @@ fn failures(runs: &Alike<'_>) -> Vec<String> {
     };
     let offered: u64 = runs.iter().map(|run| run.figures.offered).sum();
     let mode = first.mode.name();
+    // An example stands behind its own reason.
+    let example =
+        |reason| runs.iter().find_map(|run| run.live.as_ref()?.first_failures.get(reason));
     let line = |(reason, count)| {
-        format!("{who}{mode}{at}: {count} of {offered} requests failed: {reason}")
+        let first = example(reason).map_or_else(String::new, |first| format!(" (first: {first})"));
+        format!("{who}{mode}{at}: {count} of {offered} requests failed: {reason}{first}")
     };
-    let mut lines: Vec<String> = counts.into_iter().map(line).collect();
-    let live = runs.iter().find_map(|run| run.live.as_ref()?.failures.first());
-    if let Some((failure, last)) = live.zip(lines.last_mut()) {
-        *last += &format!(" (first: {failure})");
-    }
-    lines
+    counts.into_iter().map(line).collect()
 }
 
 /// How far a profile's times can be believed.
@@ -81,4 +91,50 @@ fn rests_on(name: &str, standing: &Validation, hbm_tokens_computed: Option<u64>)
         format!("Profile {name}: room for KV was given; memory less weights would leave {computed} tokens.")
     });
     [note].into_iter().chain(room).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::{LiveFigures, Mode, Profiles, RunId};
+    use warmpath_core::report::{Recorder, Slo};
+
+    #[test]
+    fn an_example_stands_behind_its_own_reason() {
+        let mut figures = Recorder::default().figures(16, 1, &Slo { ttft_s: 1.0, tpot_s: 1.0 });
+        (figures.offered, figures.errors) = (150, 28);
+        let reasons = [("Unavailable", 20), ("Unknown", 8)];
+        figures.errors_by_reason = reasons.map(|(why, count)| (why.to_owned(), count)).into();
+        let first = [("Unavailable", "r-1: worker w0"), ("Unknown", "r-9: h2 protocol error")];
+        let live = LiveFigures {
+            send_lateness_s: None,
+            worker_lateness_s: None,
+            pool_lateness_s: None,
+            router_overhead_s: None,
+            kv_transfer: None,
+            workers: 1,
+            failures: vec!["r-1: worker w0".to_owned()],
+            first_failures: first.map(|(why, what)| (why.to_owned(), what.to_owned())).into(),
+            tier_names: Vec::new(),
+            interrupted: false,
+            slowest: None,
+        };
+        let id = RunId {
+            policy: None,
+            variant: None,
+            mode: Mode::Live,
+            workload: "by hand".to_owned(),
+            seed: 1,
+            rate_scale: 1.0,
+        };
+        let run = RunReport::new(id, Profiles::default(), figures, 0.0);
+        let run = run.with_live(live, 1.0, Vec::new(), None);
+        assert_eq!(
+            failures(&vec![&run]),
+            [
+                "live: 20 of 150 requests failed: Unavailable (first: r-1: worker w0)",
+                "live: 8 of 150 requests failed: Unknown (first: r-9: h2 protocol error)",
+            ]
+        );
+    }
 }

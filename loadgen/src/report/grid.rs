@@ -5,7 +5,7 @@ use crate::figures::{Comparison, Estimate, label};
 use warmpath_sheet::{Column, Form, Format, Sheet, Style, Value};
 
 pub fn sheet(title: &str, comparisons: &[Comparison]) -> Sheet {
-    let form = form();
+    let form = form(comparisons.iter().any(|row| row.errors > 0 || !row.valid));
     let mut sheet = form.sheet(title);
     let mut last = None;
     for row in comparisons {
@@ -20,18 +20,26 @@ pub fn sheet(title: &str, comparisons: &[Comparison]) -> Sheet {
 
 /// The sheet without rows, with every column that it can have.
 pub fn blank() -> Sheet {
-    form().sheet("Several seeds or rates: a row for each policy and rate")
+    form(true).sheet("Several seeds or rates: a row for each policy and rate")
 }
 
-fn form() -> Form<'static, Comparison> {
+fn form(has_failures: bool) -> Form<'static, Comparison> {
     let number = Column::number;
     let digits = Format::digits;
     let change = Format::of(Style::Change(1));
     let balance =
         "Tokens computed by the busiest worker divided by the mean of all workers; 1 is even.";
-    Form::new([
+    let failed = "Requests that failed, with all seeds; an exclamation mark says that a run is not \
+                  valid, and a line below says why.";
+    let which = [
         columns::label().of(|row: &Comparison| label(Some(&row.policy), row.variant.as_deref())),
         columns::rate().format(Format::PLAIN.suffix("x")).of(|row: &Comparison| row.rate_scale),
+    ];
+    let failures = Column::text("failed", "failed", failed).of(|row: &Comparison| {
+        let mark = if row.valid { "" } else { " !" };
+        format!("{} of {}{mark}", row.errors, row.offered)
+    });
+    let figures = [
         number(
             "hit_percent",
             "hit %",
@@ -40,12 +48,12 @@ fn form() -> Form<'static, Comparison> {
         )
         .format(digits(1))
         .interval()
-        .of(|row: &Comparison| interval(&row.hit_percent)),
+        .of(|row: &Comparison| known(row.hit_percent.as_ref())),
         number("ttft_mean_s", "mean", "s", "Mean time to first token.")
             .under("TTFT s")
             .format(digits(3))
             .interval()
-            .of(|row: &Comparison| interval(&row.ttft_mean_s)),
+            .of(|row: &Comparison| known(row.ttft_mean_s.as_ref())),
         number(
             "ttft_p99_s",
             "p99",
@@ -55,8 +63,8 @@ fn form() -> Form<'static, Comparison> {
         .under("TTFT s")
         .format(digits(2))
         .interval()
-        .of(|row: &Comparison| interval(&row.ttft_p99_s)),
-        columns::tpot_mean().interval().of(|row: &Comparison| interval(&row.tpot_mean_s)),
+        .of(|row: &Comparison| known(row.ttft_p99_s.as_ref())),
+        columns::tpot_mean().interval().of(|row: &Comparison| known(row.tpot_mean_s.as_ref())),
         number(
             "within_slo_percent",
             "in SLO %",
@@ -68,7 +76,7 @@ fn form() -> Form<'static, Comparison> {
         .of(|row: &Comparison| interval(&row.within_slo_percent)),
         number("balance_max_over_mean", "max/mean", "ratio", balance)
             .format(digits(2))
-            .of(|row: &Comparison| known_balance(&row.balance_max_over_mean)),
+            .of(|row: &Comparison| row.balance_max_over_mean.map(|balance| balance.mean)),
         number(
             "hit_points",
             "hit points",
@@ -87,7 +95,8 @@ fn form() -> Form<'static, Comparison> {
         .format(change.suffix(" %"))
         .interval()
         .of(|row: &Comparison| against(row.ttft_change_percent.as_ref())),
-    ])
+    ];
+    Form::new(which.into_iter().chain(has_failures.then_some(failures)).chain(figures))
 }
 
 fn interval(estimate: &Estimate) -> Value {
@@ -99,14 +108,13 @@ fn against(estimate: Option<&Estimate>) -> Value {
     estimate.map_or(Value::Blank, interval)
 }
 
-/// No load is below the mean of all; 0 stands for fleets whose workers do different things.
-fn known_balance(estimate: &Estimate) -> Value {
-    Some(estimate.mean).filter(|&mean| mean > 0.0).into()
+fn known(estimate: Option<&Estimate>) -> Value {
+    estimate.map_or(Value::Absent, interval)
 }
 
 fn how(comparisons: &[Comparison]) -> String {
     let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
-    match comparisons.iter().map(|row| row.hit_percent.n).max().unwrap_or(0) {
+    match comparisons.iter().map(|row| row.goodput_requests_per_s.n).max().unwrap_or(0) {
         0 | 1 => {
             format!(
                 "One seed, or the same run with every seed, so no intervals; the last two columns \

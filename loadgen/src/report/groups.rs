@@ -117,7 +117,7 @@ impl One<'_> {
 
     fn waited(&self) -> Value {
         let waited = |run: &RunReport| {
-            kv_transfer(run).map_or(0.0, |h| h.wait_s) / run.figures.requests.max(1) as f64
+            kv_transfer(run).map_or(0.0, |h| h.wait_s) / run.figures.requests as f64
         };
         match self.role() {
             Role::Decode => mean(&self.runs, waited).into(),

@@ -28,3 +28,9 @@ pub fn over_seeds<'a>(runs: impl IntoIterator<Item = &'a RunReport>) -> Vec<Alik
 pub fn mean(runs: &[&RunReport], of: impl Fn(&RunReport) -> f64) -> f64 {
     runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64
 }
+
+/// The mean of a figure over the seeds. None: a run has no such figure.
+pub fn known_mean(runs: &[&RunReport], of: impl Fn(&RunReport) -> Option<f64>) -> Option<f64> {
+    let values: Option<Vec<f64>> = runs.iter().map(|run| of(run)).collect();
+    values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+}

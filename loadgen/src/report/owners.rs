@@ -1,9 +1,9 @@
 //! Hit rate by the requests that computed the tokens, means over all seeds.
 
 use super::columns;
-use super::over_seeds::{Alike, mean, over_seeds};
+use super::over_seeds::{Alike, known_mean, over_seeds};
 use crate::figures::RunReport;
-use warmpath_core::report::TenantFigures;
+use warmpath_core::report::{ByOwner, TenantFigures};
 use warmpath_sheet::{Column, Form, Format, Sheet, Value};
 
 /// A row for each policy, variant, mode and rate.
@@ -36,11 +36,11 @@ fn form<'a>() -> Form<'static, Alike<'a>> {
         columns::mode().of(|runs: &Alike<'_>| runs[0].mode.name()),
         columns::rate().of(|runs: &Alike<'_>| runs[0].rate_scale),
         percent("hit_own_session", "own session", own)
-            .of(|runs: &Alike<'_>| mean(runs, |run| run.figures.hit_rate_by_owner.own_session)),
+            .of(|runs: &Alike<'_>| part(runs, |parts| parts.own_session)),
         percent("hit_public", "public", public)
-            .of(|runs: &Alike<'_>| mean(runs, |run| run.figures.hit_rate_by_owner.public)),
+            .of(|runs: &Alike<'_>| part(runs, |parts| parts.public)),
         percent("hit_other_session", "other sessions", other)
-            .of(|runs: &Alike<'_>| mean(runs, |run| run.figures.hit_rate_by_owner.other_session)),
+            .of(|runs: &Alike<'_>| part(runs, |parts| parts.other_session)),
         Column::number("tenants", "tenants", "tenants", "Tenants that had an answer.")
             .of(|runs: &Alike<'_>| runs[0].figures.tenants.len().max(1)),
         columns::percent("least_hit_rate", "least hit %", "The lowest hit rate of any tenant.")
@@ -50,6 +50,11 @@ fn form<'a>() -> Form<'static, Alike<'a>> {
         columns::seconds("worst_ttft_p95_s", "worst TTFT p95 s", worst)
             .of(|runs: &Alike<'_>| of_tenants(runs, |tenant| tenant.ttft_p95_s, f64::max)),
     ])
+}
+
+/// A part of the hit rate; None where a run answered no request.
+fn part(runs: &[&RunReport], of: fn(&ByOwner<f64>) -> f64) -> Option<f64> {
+    known_mean(runs, |run| run.figures.hit_rate_by_owner.as_ref().map(of))
 }
 
 /// The least or the greatest of all tenants with all seeds; blank where there is one tenant.

@@ -70,12 +70,10 @@ fn form<'a>(rates: &[f64]) -> Form<'static, Row<'a>> {
             .format(Format::digits(digits))
             .of(|row: &Row<'a>| row.rank),
     ];
-    let ttft = figure(rates, "ttft", "mean TTFT", |row| {
-        (&row.by_ttft, format!("{} s", seconds(row.ttft_mean_s.mean)))
-    });
-    let e2e = figure(rates, "e2e", "mean E2E", |row| {
-        (&row.by_e2e, format!("{} s", seconds(row.e2e_mean_s.mean)))
-    });
+    let ttft =
+        figure(rates, "ttft", "mean TTFT", |row| (&row.by_ttft, seconds(row.ttft_mean_s.as_ref())));
+    let e2e =
+        figure(rates, "e2e", "mean E2E", |row| (&row.by_e2e, seconds(row.e2e_mean_s.as_ref())));
     let goodput = figure(rates, "goodput", "goodput", |row| {
         (&row.by_goodput, format!("{:.2}/s", row.goodput_requests_per_s.mean))
     });
@@ -84,13 +82,16 @@ fn form<'a>(rates: &[f64]) -> Form<'static, Row<'a>> {
         Column::number(format!("hit_percent_{rate}x"), format!("{rate}x"), "%", meaning)
             .under("hit %")
             .format(Format::digits(1))
-            .of(move |row: &Row<'a>| row.at[i].hit_percent.mean)
+            .of(move |row: &Row<'a>| row.at[i].hit_percent.map(|hit| hit.mean))
     });
     Form::new(first.into_iter().chain(ttft).chain(e2e).chain(goodput).chain(hit))
 }
 
-fn seconds(value: f64) -> String {
-    Format::of(Style::Seconds).number(value)
+/// The best has one; the others do not show theirs.
+fn seconds(value: Option<&Estimate>) -> String {
+    value.map_or_else(String::new, |value| {
+        format!("{} s", Format::of(Style::Seconds).number(value.mean))
+    })
 }
 
 /// A column for each rate. `at` finds where a policy stands, and its mean as text.
@@ -139,7 +140,7 @@ fn difference(change: &Estimate) -> String {
 }
 
 fn notes(comparisons: &[Comparison]) -> Vec<String> {
-    let ns = || comparisons.iter().map(|row| row.ttft_mean_s.n);
+    let ns = || comparisons.iter().map(|row| row.goodput_requests_per_s.n);
     let (least, seeds) = (ns().min().unwrap_or(0), ns().max().unwrap_or(0));
     let best = "best: the best mean at this rate. The other cells are differences to it in percent";
     let mut notes = Vec::new();

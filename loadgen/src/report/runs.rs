@@ -81,8 +81,8 @@ const MS: Format = Format::milliseconds(1);
 
 fn which_run() -> Vec<Of> {
     let text = Column::text;
-    let marked =
-        "As mode; an exclamation mark says that the run is not valid, and a line below says why.";
+    let marked = "As mode, with the number of requests that failed; an exclamation mark says that the run is \
+         not valid, and a line below says why.";
     let validated = "Whether the profile's times were compared with measurements.";
     vec![
         columns::label().of(RunReport::label),
@@ -92,10 +92,7 @@ fn which_run() -> Vec<Of> {
         text("variant", "variant", "The scenario's variant, where it has several.")
             .of(|run: &RunReport| Value::or_blank(run.variant.clone())),
         columns::mode().of(|run: &RunReport| run.mode.name()),
-        text("marked_mode", "mode", marked).of(|run: &RunReport| match run.valid {
-            true => run.mode.name().to_owned(),
-            false => format!("{} !", run.mode.name()),
-        }),
+        text("marked_mode", "mode", marked).of(marked_mode),
         text("workload", "workload", "The workload or trace.")
             .of(|run: &RunReport| run.workload.clone()),
         text(
@@ -113,6 +110,15 @@ fn which_run() -> Vec<Of> {
         text("valid", "valid", "Whether the run's figures can be used.")
             .of(|run: &RunReport| run.valid),
     ]
+}
+
+fn marked_mode(run: &RunReport) -> String {
+    let mode = run.mode.name();
+    let failed = match run.figures.errors {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    format!("{mode}{failed}{}", if run.valid { "" } else { " !" })
 }
 
 fn counts() -> Vec<Of> {
@@ -158,12 +164,12 @@ fn spread(
     what: &'static str,
     format: Format,
     group: &'static str,
-    of: fn(&RunReport) -> Spread,
+    of: fn(&RunReport) -> Option<Spread>,
 ) -> Vec<Of> {
     let part = |part: &'static str, meaning: String, value: fn(&Spread) -> f64| {
         let heading = if name == "tpot" && part == "mean" { "ms" } else { part };
         let column = Column::number(format!("{name}_{part}_s"), heading, "s", meaning);
-        column.under(group).format(format).of(move |run: &RunReport| value(&of(run)))
+        column.under(group).format(format).of(move |run: &RunReport| of(run).as_ref().map(value))
     };
     let most =
         |share: &str| format!("The {what} that {share} % of the answered requests do not exceed.");
@@ -234,7 +240,7 @@ fn origins() -> Vec<Of> {
     let field = |(place, (name, meaning)): (usize, (String, String))| {
         Column::number(format!("hit_rate_{name}"), format!("hit % {name}"), "share", meaning)
             .format(Format::percent(1))
-            .of(move |run: &RunReport| run.figures.hit_rate_by_tier[place])
+            .of(move |run: &RunReport| run.figures.hit_rate_by_tier.map(|shares| shares[place]))
     };
     all.map(field).collect()
 }

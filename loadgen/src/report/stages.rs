@@ -43,7 +43,7 @@ pub fn blank() -> Sheet {
 }
 
 impl Line<'_> {
-    fn either(&self, of: fn(&StageFigures) -> f64, mean: fn(&StageMeans) -> f64) -> f64 {
+    fn either<T>(&self, of: fn(&StageFigures) -> T, mean: fn(&StageMeans) -> T) -> T {
         match &self.what {
             What::Stage(stage) => of(stage),
             What::Mean(all) => mean(all),
@@ -84,13 +84,13 @@ fn form<'a>() -> Form<'static, Line<'a>> {
             line.either(|stage| stage.figures.hit_rate, |mean| mean.hit_rate)
         }),
         columns::ttft_mean().of(|line: &Line<'_>| {
-            line.either(|stage| stage.figures.ttft_s.mean, |mean| mean.ttft_mean_s)
+            line.either(|stage| stage.figures.ttft_s.map(|ttft| ttft.mean), |mean| mean.ttft_mean_s)
         }),
         columns::ttft_p90().of(|line: &Line<'_>| {
-            line.either(|stage| stage.figures.ttft_s.p90, |mean| mean.ttft_p90_s)
+            line.either(|stage| stage.figures.ttft_s.map(|ttft| ttft.p90), |mean| mean.ttft_p90_s)
         }),
         columns::tpot_mean().of(|line: &Line<'_>| {
-            line.either(|stage| stage.figures.tpot_s.mean, |mean| mean.tpot_mean_s)
+            line.either(|stage| stage.figures.tpot_s.map(|tpot| tpot.mean), |mean| mean.tpot_mean_s)
         }),
         Column::number("output_tokens_per_s", "out tok/s", "tokens/s", output)
             .format(Format::digits(0))

@@ -1,7 +1,7 @@
 //! Hit rate by where the blocks came from, means over all seeds.
 
 use super::columns;
-use super::over_seeds::{Alike, mean, over_seeds};
+use super::over_seeds::{Alike, known_mean, mean, over_seeds};
 use crate::figures::{EngineFigures, RunReport};
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
 use warmpath_sheet::{Column, Field, Form, Format, Sheet, Value};
@@ -11,8 +11,10 @@ const OTHERS: [&str; ORIGINS - MAX_TIERS] = ["pool", "peers"];
 
 /// A row for each policy, variant, mode and rate; none where all runs have only HBM.
 pub fn sheet(runs: &[RunReport]) -> Sheet {
-    let from_others =
-        |run: &RunReport| run.figures.hit_rate_by_tier[MAX_TIERS..].iter().any(|&rate| rate > 0.0);
+    let from_others = |run: &RunReport| {
+        let shares = run.figures.hit_rate_by_tier;
+        shares.is_some_and(|shares| shares[MAX_TIERS..].iter().any(|&share| share > 0.0))
+    };
     let shared = runs.iter().any(from_others);
     let form = form(&tiers(runs), shared);
     let mut sheet = form.sheet("Hit rate by origin").labels(3);
@@ -57,7 +59,7 @@ fn form<'a>(tiers: &[String], shared: bool) -> Form<'static, Alike<'a>> {
         );
         column.of(move |runs: &Alike<'_>| {
             let place = runs[0].tiers.iter().position(|tier| *tier == name);
-            Value::or_blank(place.map(|place| part(runs, place)))
+            place.map_or(Value::Blank, |place| part(runs, place).into())
         })
     });
     let others = OTHERS.into_iter().zip(MAX_TIERS..ORIGINS).filter(|_| shared);
@@ -75,8 +77,9 @@ fn origin(name: &str, meaning: String) -> Column {
         .format(Format::percent(1))
 }
 
-fn part(runs: &[&RunReport], place: usize) -> f64 {
-    mean(runs, |run| run.figures.hit_rate_by_tier[place])
+/// None: a run answered no request.
+fn part(runs: &[&RunReport], place: usize) -> Option<f64> {
+    known_mean(runs, |run| run.figures.hit_rate_by_tier.map(|shares| shares[place]))
 }
 
 /// What crossed the links, which is known in virtual time.
@@ -93,12 +96,12 @@ fn moved<'a>() -> Vec<Field<'static, Alike<'a>>> {
             .format(Format::gigabytes(1))
             .of(|runs: &Alike<'_>| of_engine(runs, |_, engine| engine.fetched_bytes)),
         columns::seconds("load_wait_s", "waited s/req", waited).of(|runs: &Alike<'_>| {
-            of_engine(runs, |run, engine| engine.load_wait_s / run.figures.requests.max(1) as f64)
+            of_engine(runs, |run, engine| engine.load_wait_s / run.figures.requests as f64)
         }),
         Column::number("copies", "copies", "copies", copies).format(Format::digits(2)).of(
             |runs: &Alike<'_>| {
                 of_engine(runs, |_, engine| {
-                    engine.resident_copies as f64 / engine.resident_blocks.max(1) as f64
+                    engine.resident_copies as f64 / engine.resident_blocks as f64
                 })
             },
         ),

@@ -27,8 +27,12 @@ fn verdict(base: &RunReport, best: &RunReport) -> String {
 }
 
 fn change(from: &RunReport, to: &RunReport) -> String {
-    let points = (to.figures.hit_rate - from.figures.hit_rate) * 100.0;
-    let (old, new) = (from.figures.ttft_s.mean, to.figures.ttft_s.mean);
-    let change = if old > 0.0 { (new / old - 1.0) * 100.0 } else { 0.0 };
-    format!("hit rate {points:+.1} points, mean TTFT {change:+.0} %")
+    let (old, new) = (&from.figures, &to.figures);
+    let hits = old.hit_rate.zip(new.hit_rate).map(|(old, new)| (new - old) * 100.0);
+    let hits = hits.map_or_else(|| "-".to_owned(), |points| format!("{points:+.1} points"));
+    let ttft = old.ttft_s.zip(new.ttft_s).filter(|(old, _)| old.mean > 0.0);
+    let ttft = ttft.map(|(old, new)| (new.mean / old.mean - 1.0) * 100.0);
+    let ttft = ttft.map_or_else(|| "-".to_owned(), |change| format!("{change:+.0} %"));
+    let marked = if from.valid && to.valid { "" } else { " (! not valid)" };
+    format!("hit rate {hits}, mean TTFT {ttft}{marked}")
 }

@@ -180,6 +180,12 @@ impl Setup {
                 "--rates: {twice} is given twice, expected different factors"
             )));
         }
+        if rates.iter().any(|&rate| rate != 1.0) {
+            source.check_rate(if what.rates.is_empty() { "--rate-scale" } else { "--rates" })?;
+        }
+        if what.capacity {
+            source.check_rate("--capacity")?;
+        }
         let seed = what.seed.unwrap_or(file.seed);
         if seed.checked_add(what.seeds).is_none() {
             let why = format!("{} seeds from {seed} on exceed {}", what.seeds, u64::MAX);

@@ -29,5 +29,5 @@ pub fn play(trace: &Arc<Trace>, speed: f64, tokens: u64, rule: PolicyConfig) -> 
         run(&scenario, workload, Observers::default()).map_err(|error| anyhow!("{error}"))?;
     let slo = Slo { ttft_s: 2.0, tpot_s: 0.1 };
     let figures = outcome.recorder.figures(BLOCK, WORKERS, &slo);
-    Ok(Figures { ttft_ms: figures.ttft_s.mean * 1e3, hit_rate: figures.hit_rate })
+    Ok(Figures { ttft_ms: figures.ttft_s.expect("answers").mean * 1e3, hit_rate: figures.hit_rate.expect("answers") })
 }

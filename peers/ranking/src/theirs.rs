@@ -296,7 +296,7 @@ impl PlacementPolicy<ReplayRequestPayload> for Placer {
         let number = recorded.id.0;
         let (id, tenant) = (RequestId(number), TenantId(0));
         let session = recorded.session;
-        let arrived = Request { id, session, tenant, prompt, priority: 0, deadline: None };
+        let arrived = Request { id, session, tenant, prompt, priority: 0, deadline: None, max_new_tokens: None };
         let worker = match self.tell(now, &Input::Arrived(arrived)).as_slice() {
             [Action::Dispatch { decision, .. }] => decision.worker.0 as usize,
             other => bail!("a rule that holds or rejects: {other:?}"),

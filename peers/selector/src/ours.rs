@@ -78,8 +78,7 @@ impl Ours {
             tenant: TenantId(0),
             prompt: TokenBlocks::whole(hash_blocks(&self.scope, &prompt.tokens)),
             priority: 0,
-            deadline: None,
-        };
+            deadline: None, max_new_tokens: None };
         match self.tell(&Input::Arrived(request)).as_slice() {
             [Action::Dispatch { decision, .. }] => decision.worker.0,
             other => panic!("the rule neither holds nor rejects: {other:?}"),
@@ -132,7 +131,8 @@ fn info(worker: WorkerId, block_size: u32) -> WorkerInfo {
         epoch: 1,
         block_size,
         total_blocks: None,
-        max_num_seqs: 256,
+        constant_blocks: 0,
+max_num_seqs: 256,
         prefill,
         tiers: Vec::new(),
         pool: None,

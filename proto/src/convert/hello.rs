@@ -19,6 +19,7 @@ pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello 
         hash_scheme: HASH_SCHEME.to_owned(),
         speedup,
         total_blocks: info.total_blocks,
+        constant_blocks: info.constant_blocks,
         max_num_seqs: info.max_num_seqs,
         prefill: Some(v1::PrefillCost {
             step_ns: info.prefill.step_ns,
@@ -129,6 +130,7 @@ pub fn hello_from_wire(worker: WorkerId, hello: &v1::Hello) -> Result<WorkerInfo
         epoch: hello.epoch,
         block_size: hello.block_size,
         total_blocks: hello.total_blocks,
+        constant_blocks: hello.constant_blocks,
         max_num_seqs: hello.max_num_seqs,
         prefill: PrefillCost {
             step_ns: prefill.step_ns,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
-use warmpath_core::routing::input::{Decision, Input};
+use warmpath_core::routing::input::{Decision, Input, RejectReason};
 
 /// When a worker dies, its feed ends at most this long after its other connections.
 const LOSS_SHOWS: Duration = Duration::from_millis(250);
@@ -94,7 +94,7 @@ impl Flight {
         self.stage = Stage::Over;
         let decision = match verdict {
             Verdict::Dispatch(decision) => decision,
-            Verdict::Reject(reason) => return Err(reason.into()),
+            Verdict::Reject(reason) => return Err(self.rejected(reason)),
             Verdict::Aborted => return Err(RequestError::AbortedHeld),
             Verdict::Draining => return Err(RequestError::Draining),
         };
@@ -169,11 +169,44 @@ impl Flight {
         self.state.router.tell(Input::FirstToken(self.id));
     }
 
+    /// A request that is too large for the workers that have joined may fit one that has not: then the
+    /// client may try again.
+    fn rejected(&self, reason: RejectReason) -> RequestError {
+        let too_large = matches!(
+            reason,
+            RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. }
+        );
+        let joined = self.state.router.fleet(|fleet| fleet.workers().count());
+        let absent = self.state.roster.links().len().saturating_sub(joined);
+        match too_large && absent > 0 {
+            true => RequestError::TooLargeForNow { reason, absent },
+            false => reason.into(),
+        }
+    }
+
+    /// Whether another worker takes larger requests than this one. What this one refuses, it may
+    /// answer.
+    fn has_larger(&self, refused: &WorkerLink) -> bool {
+        self.state.router.fleet(|fleet| {
+            let own = fleet.worker(refused.id).and_then(|worker| worker.info.largest_request());
+            let larger =
+                |room: Option<u64>| own.is_some_and(|own| room.is_none_or(|room| room > own));
+            fleet.workers().any(|(id, worker)| {
+                let info = &worker.info;
+                id != refused.id && worker.takes_requests() && larger(info.largest_request())
+            })
+        })
+    }
+
     /// The worker's call failed, so the worker has nothing to abort.
-    pub fn failed(&mut self, cause: UpstreamError) -> RequestError {
+    pub fn failed(&mut self, mut cause: UpstreamError) -> RequestError {
         let Some(link) = self.end(Outcome::WorkerFailed) else {
             return RequestError::EndedTwice;
         };
+        // The router has checked the request, so only this worker's size can be the reason.
+        if cause.kind == FailureKind::InvalidRequest && self.has_larger(&link) {
+            cause.kind = FailureKind::ResourceExhausted;
+        }
         match cause.kind {
             FailureKind::Unavailable => self.release_after_loss(&link),
             _ => self.state.router.tell(Input::Cancelled(self.id)),

@@ -68,5 +68,6 @@ pub fn describe(
         prompt,
         priority: incoming.priority,
         deadline: incoming.deadline.map(|at| state.router.clock().at(at)),
+        max_new_tokens: Some(incoming.max_new_tokens),
     }
 }

@@ -129,6 +129,7 @@ impl WorkerState for State {
             epoch: 1,
             block_size: 16,
             total_blocks: None,
+            constant_blocks: 0,
             max_num_seqs: 8,
             prefill: PrefillCost {
                 step_ns: 1.0,

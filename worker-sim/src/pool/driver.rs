@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::config::PoolConfig;
 use crate::feed::{Announces, Feed, FeedItem, Intervals};
+use crate::lateness::Lateness;
 use crate::metrics::PoolMetrics;
 use crate::sending::{Holds, Sending};
 use crate::turns::{self, Timed};
@@ -29,6 +30,7 @@ struct Driver {
     /// add them up each time.
     digest: Digest,
     metrics: PoolMetrics,
+    lateness: Lateness,
     drain_until: Option<WallInstant>,
 }
 
@@ -37,6 +39,7 @@ pub fn start(
     config: &PoolConfig,
     epoch: u64,
     done: oneshot::Sender<()>,
+    lateness: Lateness,
 ) -> std::io::Result<Sender<Command>> {
     let profile = &config.profile;
     let link = profile.pool.expect("a checked configuration");
@@ -61,6 +64,7 @@ pub fn start(
         feed: Feed::new(WallInstant::now(), intervals),
         digest: Digest::default(),
         metrics: PoolMetrics::new(&config.name),
+        lateness,
         drain_until: None,
     };
     turns::start(format!("pool-{}", config.name), driver, done)
@@ -80,6 +84,7 @@ impl Timed for Driver {
             && due <= wall
         {
             self.metrics.lateness(wall - due);
+            self.lateness.add(wall - due);
         }
         self.pool.step(self.clock.at(wall), &mut self.outputs);
         for output in self.outputs.drain(..) {

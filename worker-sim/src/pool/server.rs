@@ -6,6 +6,7 @@ use super::driver;
 use super::front::grpc::PoolService;
 use crate::epoch::epoch_now;
 use crate::front::grpc::listener::GrpcFront;
+use crate::lateness::Lateness;
 use crate::lifecycle::Lifecycle;
 use crate::serve_error::ServeError;
 use std::sync::Arc;
@@ -21,12 +22,22 @@ pub async fn serve(
     config: PoolConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_measured(listener, config, shutdown, Lateness::default()).await
+}
+
+/// The same, and adds how late the pool's thread is to `lateness`.
+pub async fn serve_measured(
+    listener: TcpListener,
+    config: PoolConfig,
+    shutdown: impl Future<Output = ()>,
+    lateness: Lateness,
+) -> Result<(), ServeError> {
     config.check()?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let (done, stopped) = oneshot::channel();
     let service = PoolService {
         agreement: Arc::new(config.agreement()),
-        commands: driver::start(&config, epoch_now(), done)?,
+        commands: driver::start(&config, epoch_now(), done, lateness)?,
         draining: Arc::new(AtomicBool::new(false)),
     };
     let front = GrpcFront::pool(service.clone())?;

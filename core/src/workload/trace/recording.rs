@@ -73,6 +73,14 @@ impl Recording {
         }
     }
 
+    /// Whether it has timed requests that all have the same time.
+    pub fn is_one_instant(&self) -> bool {
+        match &self.content {
+            Content::Requests(all) => all.windows(2).all(|two| two[0].at_ms == two[1].at_ms),
+            Content::Sessions(_) => false,
+        }
+    }
+
     /// The number of requests.
     pub fn requests(&self) -> usize {
         match &self.content {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::figures::{Mode, Profiles, RunId};
-use warmpath_core::report::{Recorder, Slo};
+use warmpath_core::report::{Recorder, Slo, Spread};
 
 fn named(label: &str) -> NamedPolicy {
     label.parse::<warmpath_core::routing::policy::PolicyConfig>().expect("a policy").into()
@@ -12,7 +12,8 @@ fn run(policy: &str, seed: u64, [ttft, e2e, goodput]: [f64; 3], failed: u64) -> 
     let slo = Slo { ttft_s: 1.0, tpot_s: 1.0 };
     let mut figures = Recorder::default().figures(16, 1, &slo);
     (figures.offered, figures.requests, figures.errors) = (100, 100 - failed, failed);
-    (figures.ttft_s.mean, figures.e2e_s.mean) = (ttft, e2e);
+    let of = |mean| Some(Spread { mean, p50: mean, p90: mean, p99: mean });
+    (figures.ttft_s, figures.e2e_s) = (of(ttft), of(e2e));
     figures.goodput_requests_per_s = goodput;
     let id = RunId {
         policy: Some(named(policy)),
@@ -100,7 +101,7 @@ fn without_an_interval_nothing_is_tied() {
         let rows = compare(&[("random", figures, 0), ("round-robin", figures, 0)]);
         for row in &rows {
             assert_eq!((row.by_ttft.rank, row.by_ttft.tied_with_best), (Some(1), None));
-            assert_eq!(row.ttft_mean_s.half_width_95, None);
+            assert_eq!(row.ttft_mean_s.expect("answers").half_width_95, None);
         }
         assert_eq!(rows[1].by_ttft.change_percent.map(|change| change.n), Some(1));
     }
@@ -116,6 +117,7 @@ fn a_policy_that_refuses_many_requests_is_not_ranked_by_latency() {
     assert_eq!(rows[0].by_ttft.best.as_deref(), Some("round-robin"));
     assert_eq!(rows[0].by_goodput.rank, Some(2), "goodput counts all requests");
     near(rows[0].answered_percent.mean, 98.0);
+    assert_eq!((rows[0].errors, rows[0].offered), (4, 200));
 }
 
 #[test]

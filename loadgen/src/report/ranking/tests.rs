@@ -24,15 +24,18 @@ fn row(policy: &str, rate_scale: f64, rank: u32, change: Option<(f64, f64)>) -> 
         variant: None,
         baseline: "random".to_owned(),
         rate_scale,
-        hit_percent: estimate(38.25),
-        ttft_mean_s: estimate(0.25),
-        ttft_p99_s: estimate(1.0),
-        tpot_mean_s: estimate(0.02),
-        e2e_mean_s: estimate(12.5),
+        errors: 0,
+        offered: 300,
+        valid: true,
+        hit_percent: Some(estimate(38.25)),
+        ttft_mean_s: Some(estimate(0.25)),
+        ttft_p99_s: Some(estimate(1.0)),
+        tpot_mean_s: Some(estimate(0.02)),
+        e2e_mean_s: Some(estimate(12.5)),
         goodput_requests_per_s: estimate(3.0),
         within_slo_percent: estimate(90.0),
         answered_percent: estimate(100.0),
-        balance_max_over_mean: estimate(1.1),
+        balance_max_over_mean: Some(estimate(1.1)),
         hit_points: None,
         ttft_change_percent: None,
         e2e_change_percent: None,
@@ -79,7 +82,7 @@ round-robin    3.0        +117 ±13        +24 ±5        +117 ±13       +24 ±
 fn one_seed_ties_nothing_and_the_table_says_so() {
     let mut all = comparisons();
     for row in &mut all {
-        row.ttft_mean_s.n = 1;
+        row.goodput_requests_per_s.n = 1;
         for by in [&mut row.by_ttft, &mut row.by_e2e, &mut row.by_goodput] {
             by.tied_with_best = None;
             by.change_percent = by.change_percent.map(|change| Estimate::of(&[change.mean]));

@@ -173,8 +173,9 @@ impl Source {
     pub const fn concurrency(&self) -> Option<u32> {
         match self {
             Self::Trace(TraceSource { play: Play::Closed { sessions, .. }, .. }) => Some(*sessions),
+            // Stages have rates of their own.
             Self::Workload(spec) => match spec.sessions.arrivals {
-                Arrivals::Closed { sessions } => Some(sessions),
+                Arrivals::Closed { sessions } if spec.stages.is_empty() => Some(sessions),
                 _ => None,
             },
             Self::Trace(_) | Self::Mix(_) => None,
@@ -239,6 +240,28 @@ impl Source {
             Self::Workload(_) | Self::Mix(_) => "only a trace has timestamps to spread".to_owned(),
         };
         Err(bad(format!("--tick-jitter: {why}")))
+    }
+
+    /// Checks that there is an arrival rate for `flag` to multiply. Else runs at several rates would
+    /// be the same run under different names.
+    pub fn check_rate(&self, flag: &str) -> Result<()> {
+        let why = match self {
+            Self::Trace(TraceSource { play: Play::Closed { .. }, format, .. }) => format!(
+                "the sessions of a {format} trace run in a closed loop, which has no arrival rate; \
+                 --sessions N sets how many run at the same time"
+            ),
+            Self::Trace(trace) if trace.recording.is_one_instant() => {
+                "all requests of the trace have the same time, so there is no arrival rate"
+                    .to_owned()
+            }
+            Self::Workload(spec) if self.concurrency().is_some() => format!(
+                "workload {} is a closed loop, which has no arrival rate; [arrivals] closed of its file \
+                 sets how many sessions run at the same time",
+                spec.sessions.name
+            ),
+            Self::Trace(_) | Self::Workload(_) | Self::Mix(_) => return Ok(()),
+        };
+        Err(bad(format!("{flag}: {why}")))
     }
 
     /// A note for the reader of the figures about the source.

@@ -42,7 +42,7 @@ pub struct Facts {
 pub struct Cluster {
     pub sharing: String,
     /// Share of prompt tokens. If no load is within the SLO: at the workload's own load.
-    pub reused_share: f64,
+    pub reused_share: Option<f64>,
     /// None: with at least one seed, no load is within the SLO.
     pub requests_per_s_per_worker: Option<Band>,
     /// Number of seeds with which no load is within the SLO.
@@ -58,8 +58,8 @@ pub struct Cluster {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Least {
     pub within_slo: f64,
-    pub ttft_p90_s: f64,
-    pub tpot_mean_s: f64,
+    pub ttft_p90_s: Option<f64>,
+    pub tpot_mean_s: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -79,9 +79,9 @@ pub struct Devices {
     pub within_slo: Band,
     pub too_large: u64,
     pub requests: u64,
-    pub reused_share: f64,
-    pub ttft_p90_s: f64,
-    pub tpot_mean_s: f64,
+    pub reused_share: Option<f64>,
+    pub ttft_p90_s: Option<f64>,
+    pub tpot_mean_s: Option<f64>,
     pub busy_s_per_request: Band,
     /// The longest uncached prompt that a device begins to answer within the TTFT.
     pub longest_in_time: u32,
@@ -127,7 +127,7 @@ impl Cluster {
         let kwh: Vec<f64> = seeds.iter().filter_map(|seed| seed.kwh_per_request).collect();
         Self {
             sharing: first.sharing.clone(),
-            reused_share: mean(seeds, |seed| seed.reused_share),
+            reused_share: known_mean(seeds, |seed| seed.reused_share),
             requests_per_s_per_worker: Band::over_all(
                 seeds.iter().map(|seed| seed.requests_per_s_per_worker),
             ),
@@ -157,9 +157,9 @@ impl Devices {
             within_slo: Band::over(seeds.iter().map(|seed| seed.within_slo)),
             too_large: seeds.iter().map(|seed| seed.too_large).sum(),
             requests: seeds.iter().map(|seed| seed.requests).sum(),
-            reused_share: mean(seeds, |seed| seed.reused_share),
-            ttft_p90_s: mean(seeds, |seed| seed.ttft_p90_s),
-            tpot_mean_s: mean(seeds, |seed| seed.tpot_mean_s),
+            reused_share: known_mean(seeds, |seed| seed.reused_share),
+            ttft_p90_s: known_mean(seeds, |seed| seed.ttft_p90_s),
+            tpot_mean_s: known_mean(seeds, |seed| seed.tpot_mean_s),
             busy_s_per_request: Band::over(seeds.iter().map(|seed| seed.busy_s_per_request)),
             classes: ClassOnDevices::over(seeds),
             ..seeds[0].clone()
@@ -237,4 +237,10 @@ impl Rates {
         let known = rates.worker_usd_per_hour + rates.device_owned_usd_per_hour;
         (known + rates.device_busy_usd_per_hour).is_finite().then_some(rates)
     }
+}
+
+/// The mean of a figure that each seed has. None: a seed has no such figure.
+fn known_mean<T>(seeds: &[T], of: impl Fn(&T) -> Option<f64>) -> Option<f64> {
+    let values: Option<Vec<f64>> = seeds.iter().map(of).collect();
+    values.map(|values| mean(&values, |&value| value))
 }

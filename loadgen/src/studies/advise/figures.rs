@@ -42,6 +42,19 @@ impl Advice {
         self.figure(name, value, amount(value))
     }
 
+    /// An amount with its unit, or a dash: a figure over nothing is not among the figures.
+    pub fn known(&mut self, name: &str, value: Option<f64>, unit: &str) -> String {
+        match value {
+            Some(value) => format!("{} {unit}", self.amount(name, value)),
+            None => "-".to_owned(),
+        }
+    }
+
+    /// A share in percent, or a dash.
+    pub fn known_percent(&mut self, name: &str, share: Option<f64>) -> String {
+        share.map_or_else(|| "-".to_owned(), |share| self.percent(name, share))
+    }
+
     pub fn usd(&mut self, name: &str, value: f64) -> String {
         self.figure(name, value, Format::of(Style::Money).number(value))
     }

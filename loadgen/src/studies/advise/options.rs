@@ -201,7 +201,7 @@ fn choose(options: &[Alternative]) -> Choice {
 }
 
 fn api_cost(api: &Api, facts: &Facts, rates: &Rates, inputs: &Inputs) -> ApiCost {
-    let reused = facts.whole().map_or(0.0, |cluster| cluster.reused_share);
+    let reused = facts.whole().and_then(|cluster| cluster.reused_share).unwrap_or(0.0);
     let (prompt, output) = (facts.prompt_tokens, facts.output_tokens);
     let each = api.usd(prompt * (1.0 - reused), prompt * reused, output);
     // The cost of one worker in a month, and the requests that it serves in this time.
@@ -237,7 +237,7 @@ pub fn break_even_share(facts: &Facts, rates: &Rates, inputs: &Inputs, usd: f64)
         .clusters
         .iter()
         .filter_map(|cluster| {
-            Some((cluster.reused_share, cost(cluster.requests_per_s_per_worker?.mean)))
+            Some((cluster.reused_share?, cost(cluster.requests_per_s_per_worker?.mean)))
         })
         .collect();
     for pair in points.windows(2) {

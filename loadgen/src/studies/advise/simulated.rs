@@ -43,7 +43,8 @@ pub fn measure(setup: &Setup, seeds: u64) -> Result<Facts> {
     let own: Vec<Own> = done.take(own, Done::own);
     let clusters = clusters.map(|job| Cluster::over(&done.take(job, Done::cluster))).to_vec();
     let prompt_tokens = mean(&own, |own| own.prompt_tokens);
-    let reused = clusters.last().map_or(0.0, |cluster| cluster.reused_share) * prompt_tokens;
+    let reused =
+        clusters.last().and_then(|cluster| cluster.reused_share).unwrap_or(0.0) * prompt_tokens;
     let same_cluster = same_job.map(|job| Cluster::over(&done.take(job, Done::cluster)));
     let splits = splits.take(&mut done, &jobs);
     Ok(Facts {
@@ -346,8 +347,8 @@ fn least(setup: &Setup, found: &AtSlo) -> Result<Option<Least>> {
     let figures = run_at(setup, rate_scale)?.figures;
     Ok(Some(Least {
         within_slo: figures.within_slo,
-        ttft_p90_s: figures.ttft_s.p90,
-        tpot_mean_s: figures.tpot_s.mean,
+        ttft_p90_s: figures.ttft_s.map(|ttft| ttft.p90),
+        tpot_mean_s: figures.tpot_s.map(|tpot| tpot.mean),
     }))
 }
 
@@ -361,8 +362,8 @@ fn devices(setup: &Setup) -> Result<Devices> {
         too_large: figures.errors,
         requests: figures.offered,
         reused_share: figures.hit_rate,
-        ttft_p90_s: figures.ttft_s.p90,
-        tpot_mean_s: figures.tpot_s.mean,
+        ttft_p90_s: figures.ttft_s.map(|ttft| ttft.p90),
+        tpot_mean_s: figures.tpot_s.map(|tpot| tpot.mean),
         busy_s_per_request: Band::exactly(busy_s(&run) / figures.requests.max(1) as f64),
         longest_in_time: 0,
         classes: classes(setup, &run),
@@ -372,7 +373,7 @@ fn devices(setup: &Setup) -> Result<Devices> {
 /// The share within the SLO of each class, out of all its requests.
 fn classes(setup: &Setup, run: &RunReport) -> Vec<ClassOnDevices> {
     let of = |(class, &asked): (&ClassFigures, &u64)| {
-        let within = class.within_slo * class.requests as f64 / asked.max(1) as f64;
+        let within = class.within_slo.unwrap_or(0.0) * class.requests as f64 / asked.max(1) as f64;
         ClassOnDevices { name: class.name.clone(), within_slo: Band::exactly(within) }
     };
     run.classes.iter().zip(&setup.source.class_requests()).map(of).collect()

@@ -57,10 +57,10 @@ fn rests_on(advice: &mut Advice, asked: &Asked<'_>) {
     {
         let last = facts.clusters.len() - 1;
         let key = |figure: &str| format!("clusters.{last}.least.{figure}");
-        let ttft = advice.amount(&key("ttft_p90_s"), least.ttft_p90_s);
-        let tpot = advice.amount(&key("tpot_mean_ms"), least.tpot_mean_s * 1e3);
+        let ttft = advice.known(&key("ttft_p90_s"), least.ttft_p90_s, "s");
+        let tpot = advice.known(&key("tpot_mean_ms"), milliseconds(least.tpot_mean_s), "ms");
         advice.say(&format!(
-            "Even at the least load the cluster has a TTFT p90 of {ttft} s and a mean TPOT of {tpot} ms; --ttft and --tpot ask \
+            "Even at the least load the cluster has a TTFT p90 of {ttft} and a mean TPOT of {tpot}; --ttft and --tpot ask \
              for more."
         ));
     }
@@ -114,11 +114,11 @@ fn why(advice: &mut Advice, asked: &Asked<'_>) {
     }
     let devices = &facts.devices;
     let within = advice.percent("devices.within_slo_percent", devices.within_slo.mean);
-    let p90 = advice.amount("devices.ttft_p90_s", devices.ttft_p90_s);
-    let tpot = advice.amount("devices.tpot_mean_ms", devices.tpot_mean_s * 1e3);
-    let reused = advice.percent("devices.reused_percent", devices.reused_share);
+    let p90 = advice.known("devices.ttft_p90_s", devices.ttft_p90_s, "s");
+    let tpot = advice.known("devices.tpot_mean_ms", milliseconds(devices.tpot_mean_s), "ms");
+    let reused = advice.known_percent("devices.reused_percent", devices.reused_share);
     advice.say(&format!(
-        "Devices, \"{}\": {within} within the SLO, TTFT p90 {p90} s, mean TPOT {tpot} ms, {reused} of prompt tokens reused \
+        "Devices, \"{}\": {within} within the SLO, TTFT p90 {p90}, mean TPOT {tpot}, {reused} of prompt tokens reused \
          (a user's own).",
         devices.profile
     ));
@@ -179,7 +179,7 @@ const TOO_SHORT: &str =
 
 /// What a cluster serves within the SLO, or how it misses it.
 fn serves(advice: &mut Advice, key: &str, cluster: &Cluster, seeds: u64) -> String {
-    let share = advice.percent(&format!("{key}.reused_percent"), cluster.reused_share);
+    let share = advice.known_percent(&format!("{key}.reused_percent"), cluster.reused_share);
     let rate = match (cluster.requests_per_s_per_worker, cluster.least) {
         (Some(rate), _) => rate_of(advice, key, rate),
         (None, None) => "no load within the SLO".to_owned(),
@@ -187,11 +187,11 @@ fn serves(advice: &mut Advice, key: &str, cluster: &Cluster, seeds: u64) -> Stri
             let with = without(advice, key, cluster.seeds_without, seeds);
             let key = |figure: &str| format!("{key}.least.{figure}");
             let within = advice.percent(&key("within_slo_percent"), least.within_slo);
-            let ttft = advice.amount(&key("ttft_p90_s"), least.ttft_p90_s);
-            let tpot = advice.amount(&key("tpot_mean_ms"), least.tpot_mean_s * 1e3);
+            let ttft = advice.known(&key("ttft_p90_s"), least.ttft_p90_s, "s");
+            let tpot = advice.known(&key("tpot_mean_ms"), milliseconds(least.tpot_mean_s), "ms");
             format!(
-                "no load within the SLO{with}: at the least that was tried {within} of the requests are, TTFT p90 {ttft} s, \
-                 mean TPOT {tpot} ms"
+                "no load within the SLO{with}: at the least that was tried {within} of the requests are, TTFT p90 {ttft}, \
+                 mean TPOT {tpot}"
             )
         }
     };
@@ -294,12 +294,16 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
         let key = |figure: &str| format!("played.{side}.{figure}");
         let requests = advice.count(&key("requests"), figures.requests as f64);
         let within = advice.percent(&key("within_slo_percent"), figures.within_slo);
-        let hit = advice.percent(&key("hit_percent"), figures.hit_rate);
-        let ttft = advice.amount(&key("ttft_p90_s"), figures.ttft_s.p90);
-        let tpot = advice.amount(&key("tpot_mean_ms"), figures.tpot_s.mean * 1e3);
+        let hit = advice.known_percent(&key("hit_percent"), figures.hit_rate);
+        let ttft = advice.known(&key("ttft_p90_s"), figures.ttft_s.map(|ttft| ttft.p90), "s");
+        let tpot = advice.known(
+            &key("tpot_mean_ms"),
+            milliseconds(figures.tpot_s.map(|tpot| tpot.mean)),
+            "ms",
+        );
         advice.say(&format!(
-            "- {side}: {requests} requests, {within} within the SLO, {hit} of prompt tokens reused, TTFT p90 {ttft} s, mean TPOT \
-             {tpot} ms."
+            "- {side}: {requests} requests, {within} within the SLO, {hit} of prompt tokens reused, TTFT p90 {ttft}, mean TPOT \
+             {tpot}."
         ));
     }
     if misses {
@@ -308,4 +312,8 @@ fn played(advice: &mut Advice, asked: &Asked<'_>) {
         );
     }
     advice.say("");
+}
+
+fn milliseconds(seconds: Option<f64>) -> Option<f64> {
+    seconds.map(|seconds| seconds * 1e3)
 }

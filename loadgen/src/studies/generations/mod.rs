@@ -135,7 +135,7 @@ fn case(device: Device, model: &Model, of: &Deployment, block_size: u32) -> Resu
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
-    tokens: f64,
+    tokens: Option<f64>,
     usd_per_m: Option<f64>,
     kwh_per_m: Option<f64>,
 }
@@ -150,7 +150,7 @@ fn figures(whole: &Setup, case: &Case, model: &Model, realization: f64) -> Resul
     let found = at_slo(&setup, measure::BOUNDS)?;
     let kwh = found.economics().and_then(|economics| economics.kwh_per_m.served);
     Ok(Found {
-        tokens: found.throughput(CHIPS).map_or(0.0, |throughput| throughput.served),
+        tokens: found.throughput(CHIPS).map(|throughput| throughput.served),
         usd_per_m: found.usd_per_m().map(|[served, _]| served),
         kwh_per_m: kwh.filter(|kwh| kwh.is_finite()),
     })
@@ -164,7 +164,7 @@ fn row(whole: &Setup, case: &Case, ends: [Found; 2], base_usd_per_m: Option<f64>
         .hardware()
         .map(|chips| sheet.cluster(chips).busy.usd_per_hour / f64::from(chips.chips));
     // What a chip serves in an hour, at the first device's cost per million tokens.
-    let break_even = |found: Found| base_usd_per_m.map(|usd| usd * found.tokens * 3600.0 / 1e6);
+    let break_even = |found: Found| Some(base_usd_per_m? * found.tokens? * 3600.0 / 1e6);
     Row {
         device: case.device.name.clone(),
         precision: case.deployment.precision,

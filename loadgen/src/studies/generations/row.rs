@@ -16,8 +16,8 @@ pub struct Row {
     pub validated: bool,
     pub because: String,
     pub usd_per_chip_hour: Option<f64>,
-    /// Served within the SLO by a chip in a second; 0 where no load meets it.
-    pub tokens_per_s_per_chip: [f64; 2],
+    /// Served within the SLO by a chip in a second. None: no load meets the SLO.
+    pub tokens_per_s_per_chip: [Option<f64>; 2],
     /// Of a million tokens served. The first belongs to the first of the tokens above.
     pub usd_per_m_served: [Option<f64>; 2],
     pub kwh_per_m_served: [Option<f64>; 2],

@@ -41,7 +41,8 @@ pub fn page(setup: &Setup, rows: &[Row], realization: f64) -> Page {
          load of which 90 % keep a TTFT of {} s and a TPOT of {} ms. KV lies in HBM alone, shared within a \
          tenant. Chips: of one worker. Unvalidated devices are bands: the default constants \
          (docs/fidelity.md) times {realization}, and whole. Break-even: the price of a chip's hour at which \
-         it serves for what {base} does. A dash: no price or power is known; --price NAME=USD gives one.",
+         it serves for what {base} does. A dash: no load keeps the SLO at that \
+         end of the band, or no price or power is known; --price NAME=USD gives one.",
         setup.slo.ttft_s,
         setup.slo.tpot_s * 1e3
     ));
@@ -57,18 +58,18 @@ pub fn data(rows: &[Row]) -> Sheet {
 
 /// The sheet without rows, with every column that it can have.
 pub fn blank() -> Sheet {
-    form(0.0).sheet("Generations: a row for each device")
+    form(None).sheet("Generations: a row for each device")
 }
 
 fn sheet(rows: &[Row]) -> Sheet {
-    let form = form(rows.first().map_or(0.0, |row| row.tokens_per_s_per_chip[1]));
+    let form = form(rows.first().and_then(|row| row.tokens_per_s_per_chip[1]));
     let mut sheet = form.sheet("");
     rows.iter().for_each(|row| sheet.push(form.row(row)));
     sheet
 }
 
 /// `first`: tokens a second of the first device.
-fn form(first: f64) -> Form<'static, Row> {
+fn form(first: Option<f64>) -> Form<'static, Row> {
     let text = Column::text;
     let number = |key, heading, unit, meaning| {
         Column::number(key, heading, unit, meaning).format(Format::of(Style::Amount))
@@ -77,8 +78,7 @@ fn form(first: f64) -> Form<'static, Row> {
     let even = "The price of a chip's hour at which it serves for what the first device does.";
     let by_speed = ["low_speed", "high_speed"];
     let band = |[low, high]: [Option<f64>; 2]| Value::band(low, high);
-    let over =
-        move |row: &Row| row.tokens_per_s_per_chip.map(|at| (first > 0.0).then(|| at / first));
+    let over = move |row: &Row| row.tokens_per_s_per_chip.map(|at| Some(at? / first?));
     Form::new([
         text("device", "device", "The device.").of(|row: &Row| row.device.clone()),
         text("precision", "format", "The number format of the weights.")
@@ -99,8 +99,9 @@ fn form(first: f64) -> Form<'static, Row> {
         )
         .of(|row: &Row| row.usd_per_chip_hour),
         number("tokens_per_s_per_chip", "tokens/s/chip", "tokens/s/chip", tokens)
+            .format(Format::of(Style::Money))
             .band()
-            .of(move |row: &Row| band(row.tokens_per_s_per_chip.map(Some))),
+            .of(move |row: &Row| band(row.tokens_per_s_per_chip)),
         number(
             "over_first",
             "over first",

@@ -150,10 +150,11 @@ fn hits() -> Vec<Of> {
     vec![
         columns::hit_rate().of(|rung: &Measured| rung.hit_rate),
         percent("hit_own_session", "own session", own)
-            .of(|rung: &Measured| rung.hit_rate_by_owner.own_session),
+            .of(|rung: &Measured| rung.hit_rate_by_owner.map(|parts| parts.own_session)),
         percent("hit_other_session", "other", other)
-            .of(|rung: &Measured| rung.hit_rate_by_owner.other_session),
-        percent("hit_public", "public", public).of(|rung: &Measured| rung.hit_rate_by_owner.public),
+            .of(|rung: &Measured| rung.hit_rate_by_owner.map(|parts| parts.other_session)),
+        percent("hit_public", "public", public)
+            .of(|rung: &Measured| rung.hit_rate_by_owner.map(|parts| parts.public)),
     ]
 }
 
@@ -164,7 +165,8 @@ fn origin((name, place): &(String, usize)) -> Of {
     Column::number(format!("hit_rate_{name}"), name, "share", meaning)
         .format(Format::percent(1))
         .of(move |rung: &Measured| {
-            Value::or_blank(Some(rung.hit_rate_by_tier[place]).filter(|&share| share != 0.0))
+            let share = rung.hit_rate_by_tier.map(|shares| shares[place]);
+            Value::or_blank(share.filter(|&share| share != 0.0))
         })
 }
 
@@ -174,16 +176,19 @@ fn tiers(rungs: &[Measured]) -> Vec<(String, usize)> {
     let own = most.map_or(&[][..], |rung| &rung.tiers).iter().cloned().zip(0..);
     let others = ["pool".to_owned(), "peers".to_owned()].into_iter().zip(MAX_TIERS..ORIGINS);
     let had = |&(_, origin): &(String, usize)| {
-        origin < MAX_TIERS || rungs.iter().any(|rung| rung.hit_rate_by_tier[origin] > 0.0)
+        origin < MAX_TIERS
+            || rungs
+                .iter()
+                .any(|rung| rung.hit_rate_by_tier.is_some_and(|shares| shares[origin] > 0.0))
     };
     own.chain(others).filter(had).collect()
 }
 
 fn service() -> Vec<Of> {
     vec![
-        columns::ttft_mean().of(|rung: &Measured| rung.ttft_s.mean),
-        columns::ttft_p90().of(|rung: &Measured| rung.ttft_s.p90),
-        columns::tpot_mean().of(|rung: &Measured| rung.tpot_s.mean),
+        columns::ttft_mean().of(|rung: &Measured| rung.ttft_s.map(|ttft| ttft.mean)),
+        columns::ttft_p90().of(|rung: &Measured| rung.ttft_s.map(|ttft| ttft.p90)),
+        columns::tpot_mean().of(|rung: &Measured| rung.tpot_s.map(|tpot| tpot.mean)),
         columns::within_slo().of(|rung: &Measured| rung.within_slo),
         columns::failed().of(|rung: &Measured| rung.errors),
     ]
@@ -281,6 +286,10 @@ fn notes(setup: &Setup, rungs: &[Measured]) -> Vec<String> {
              are charged by user.charged_share of the price sheet.",
             devices.profile
         ));
+    }
+    for rung in rungs {
+        let why = rung.invalid_because.as_ref();
+        notes.extend(why.map(|why| format!("! {} is not valid: {why}", rung.name)));
     }
     let mut names: Vec<&str> = Vec::new();
     for rung in rungs.iter().filter(|rung| !rung.profile_validated) {

@@ -44,8 +44,8 @@ const BASE: At =
 pub struct Point {
     pub axis: &'static str,
     pub at: At,
-    pub hit_rate_without: f64,
-    pub hit_rate_with: f64,
+    pub hit_rate_without: Option<f64>,
+    pub hit_rate_with: Option<f64>,
     /// Requests per second within the SLO.
     pub without: f64,
     pub with: f64,
@@ -85,7 +85,7 @@ pub fn play(setup: &Setup, progress: &Progress) -> Result<Vec<Point>> {
         found
     });
     let found = found.into_iter().collect::<Result<Vec<_>>>()?;
-    let point = |(&(axis, at), pair): (&(&'static str, At), &[(f64, f64)])| {
+    let point = |(&(axis, at), pair): (&(&'static str, At), &[Highest])| {
         let [(without, hit_rate_without), (with, hit_rate_with)] = [pair[0], pair[1]];
         let times = (without > 0.0).then(|| with / without);
         Point { axis, at, hit_rate_without, hit_rate_with, without, with, times }
@@ -93,8 +93,11 @@ pub fn play(setup: &Setup, progress: &Progress) -> Result<Vec<Point>> {
     Ok(points.iter().zip(found.chunks(2)).map(point).collect())
 }
 
-/// Requests per second within the SLO, and the hit rate at this rate.
-fn highest(setup: &Setup, at: At, with: bool) -> Result<(f64, f64)> {
+/// Requests per second within the SLO, and the hit rate at this rate. Without such a rate there is no
+/// hit rate.
+type Highest = (f64, Option<f64>);
+
+fn highest(setup: &Setup, at: At, with: bool) -> Result<Highest> {
     let setup = fleet(setup, at, with);
     let prepared = setup.source.prepare(&scope(&setup));
     let options = RunOptions { warm_up: WARM_UP, ..RunOptions::default() };
@@ -110,7 +113,7 @@ fn highest(setup: &Setup, at: At, with: bool) -> Result<(f64, f64)> {
     };
     let bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 64.0, halvings: 4 };
     let (_, run) = search(bounds, run_at)?;
-    Ok(run.map_or((0.0, 0.0), |run| (run.steady_requests_per_s, run.figures.hit_rate)))
+    Ok(run.map_or((0.0, None), |run| (run.steady_requests_per_s, run.figures.hit_rate)))
 }
 
 fn fleet(whole: &Setup, at: At, with: bool) -> Setup {

@@ -53,7 +53,7 @@ fn form() -> Form<'static, Point> {
     let texts = "All texts over the HBM of all workers.";
     let times = "Requests a second with the pool divided by those without it.";
     // Of a load that there is none of, no hit rate is known.
-    let hit = |served: f64, rate: f64| Some(rate).filter(|_| served > 0.0);
+    let hit = |served: f64, rate: Option<f64>| rate.filter(|_| served > 0.0);
     let rate = Format::digits(2);
     Form::new([
         Column::text("axis", "axis", "What is varied.").of(|point: &Point| point.axis),

@@ -18,18 +18,21 @@ pub struct FleetControl(pub Arc<RouterState>);
 impl Controlled for FleetControl {
     fn server_info(&self) -> vllm::ServerInfo {
         let state = &self.0;
-        // 0 if any worker's memory has no limit.
-        let (blocks, seqs) = state.router.fleet(|fleet| {
+        // 0 blocks if any worker's memory has no limit. The longest request is that of the largest
+        // worker; 0 before one has joined.
+        let (blocks, seqs, tokens) = state.router.fleet(|fleet| {
             let infos = || fleet.workers().map(|(_, worker)| &worker.info);
             let blocks: Option<u64> = infos().map(|info| info.total_blocks).sum();
             let seqs: u64 = infos().map(|info| u64::from(info.max_num_seqs)).sum();
-            (blocks.unwrap_or(0), seqs)
+            let most = fleet.largest_request().unwrap_or(u64::MAX);
+            let tokens = if infos().next().is_none() { 0 } else { most };
+            (blocks.unwrap_or(0), seqs, tokens)
         });
         let block_size = state.terms.get().map_or(0, |terms| terms.block_size);
         vllm::ServerInfo {
             engine_version: concat!("warmpath-router ", env!("CARGO_PKG_VERSION")).to_owned(),
             instance_id: format!("router-{:x}", state.instance),
-            max_model_len: MAX_MODEL_LEN,
+            max_model_len: tokens.min(u64::from(MAX_MODEL_LEN)) as u32,
             kv_block_size: block_size,
             total_kv_blocks: blocks,
             max_running_requests: seqs,

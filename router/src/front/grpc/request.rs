@@ -29,6 +29,7 @@ pub fn incoming(
         session: accepted.session_id,
         cache_salt: accepted.cache_salt,
         priority: accepted.priority,
+        max_new_tokens: accepted.max_new_tokens,
         deadline: None,
         body: RequestBody::Vllm(VllmRequest { fields, message }),
     })

@@ -11,7 +11,9 @@ use warmpath_proto::status;
 pub fn of_error(error: &RequestError) -> Status {
     let code = match error {
         RequestError::Rejected(reason) => return status::from_reject(*reason),
-        RequestError::Draining | RequestError::WorkerRemoved(_) => Code::Unavailable,
+        RequestError::Draining
+        | RequestError::WorkerRemoved(_)
+        | RequestError::TooLargeForNow { .. } => Code::Unavailable,
         RequestError::NameInUse(_) => Code::AlreadyExists,
         RequestError::Worker { cause, .. } => of_failure(cause.kind),
         RequestError::DeadlinePassed { .. } | RequestError::DeadlinePassedHeld => {

@@ -9,7 +9,7 @@ use warmpath_core::report::Slo;
 fn facts() -> Facts {
     let cluster = |reused_share, rate| Cluster {
         sharing: String::new(),
-        reused_share,
+        reused_share: Some(reused_share),
         requests_per_s_per_worker: Some(Band::exactly(rate)),
         seeds_without: 0,
         kwh_per_request: None,
@@ -30,9 +30,9 @@ fn facts() -> Facts {
             within_slo: Band::exactly(0.95),
             too_large: 0,
             requests: 100,
-            reused_share: 0.0,
-            ttft_p90_s: 1.0,
-            tpot_mean_s: 0.01,
+            reused_share: Some(0.0),
+            ttft_p90_s: Some(1.0),
+            tpot_mean_s: Some(0.01),
             busy_s_per_request: Band::exactly(3.6),
             longest_in_time: 1_000,
             classes: Vec::new(),
