@@ -8,6 +8,7 @@ use common::{linear, round_profile};
 use std::collections::BTreeMap;
 use warmpath_core::engine::SubmitError;
 use warmpath_core::engine::profile::Loads;
+use warmpath_core::id::RequestId;
 use warmpath_core::tokens::Segment;
 
 #[test]
@@ -348,4 +349,18 @@ fn a_prompt_of_millions_of_tokens_is_computed() {
     bench.submit(0, 1, &[text(1, 3_000_000_000)], 2);
     // 3 * 10^9 tokens at 10 µs; then one step of 1 ms.
     assert_eq!(times(&bench.finish(), 1), (30_000_000 * MS, 30_000_001 * MS));
+}
+
+/// A driver that handles several commands between two turns submits a request later than the instant at
+/// which the engine is due.
+#[test]
+fn a_request_that_comes_after_the_engine_was_due_starts_when_it_comes() {
+    let mut bench = Bench::new(round_profile(4));
+    let gone = bench.work(1, &[text(1, 4)], 3);
+    let late = bench.work(2, &[text(2, 4)], 3);
+    bench.engine.submit(at(MS), gone).expect("it fits");
+    bench.engine.cancel(at(2 * MS), RequestId(1));
+    bench.engine.submit(at(3 * MS), late).expect("it fits");
+    let seen = bench.finish();
+    assert_eq!(times(&seen, 2), (4 * MS, 6 * MS));
 }

@@ -300,9 +300,10 @@ impl Engine {
         self.announce_pulls(at, out);
         self.step_planned(plan.shape.seqs > 0);
         if plan.shape.seqs == 0 {
-            if plan.came_late {
-                // The host sees it when it has taken in the last step's output.
-                self.start_at = Some(at + self.profile.step.output_taken());
+            if let Some(came) = plan.came_late {
+                // The host sees it when it has taken in the last step's output, and not before it came:
+                // commands may come after the instant at which the engine was due.
+                self.start_at = Some(came.max(at + self.profile.step.output_taken()));
             }
             return;
         }

@@ -3,7 +3,7 @@
 use crate::report::Screen;
 use anyhow::Result;
 use std::process::ExitCode;
-use warmpath_core::routing::policy::{ParameterInfo, PolicyConfig, RuleInfo};
+use warmpath_core::routing::policy::{Hold, ParameterInfo, PolicyConfig, RuleInfo};
 use warmpath_sheet::{Column, Form, Page, Sheet};
 
 /// Lists the routing policies: what each decides by, and its parameters
@@ -11,11 +11,11 @@ use warmpath_sheet::{Column, Form, Page, Sheet};
 #[command(after_help = EXAMPLE)]
 pub struct Args {}
 
-const EXAMPLE: &str = "A parameter is set where the policy is named:\n  \
-    loadgen sim --policies 'warmpath,session-affinity(bound=1.5)'";
+const EXAMPLE: &str = "A parameter is set where the policy is named. +hold after a policy is late binding:\n  \
+    loadgen sim --policies 'warmpath,session-affinity(bound=1.5),lpwl+hold(backlog_s=1)'";
 
-/// A parameter beside the rule that it belongs to.
-type OfRule<'a> = (&'a RuleInfo, &'a ParameterInfo);
+/// A parameter beside the name of the rule that it belongs to, or of late binding.
+type OfRule<'a> = (String, &'a ParameterInfo);
 
 pub fn run(_: &Args, screen: Screen) -> Result<ExitCode> {
     let rules = PolicyConfig::catalogue();
@@ -36,15 +36,15 @@ pub fn run(_: &Args, screen: Screen) -> Result<ExitCode> {
         ]),
         rules.iter(),
     ));
-    let parameters: Vec<OfRule<'_>> = rules
-        .iter()
-        .flat_map(|rule| rule.parameters.iter().map(move |parameter| (rule, parameter)))
-        .collect();
+    let of_hold = Hold::catalogue();
+    let of_rules = rules.iter().flat_map(|rule| of(rule.name.to_owned(), &rule.parameters));
+    let parameters: Vec<OfRule<'_>> =
+        of_rules.chain(of(format!("+{}", Hold::NAME), &of_hold)).collect();
     page.sheet(filled(
         "Parameters",
         &Form::new([
-            Column::text("policy", "policy", "The name of the rule.")
-                .of(|(rule, _): &OfRule<'_>| rule.name),
+            Column::text("policy", "policy", "The name of the rule; +hold is late binding.")
+                .of(|(name, _): &OfRule<'_>| name.clone()),
             Column::text("parameter", "parameter", "The name of the parameter.")
                 .of(|(_, of): &OfRule<'_>| of.name),
             Column::text("default", "default", "Its value where nothing is written.")
@@ -60,6 +60,10 @@ pub fn run(_: &Args, screen: Screen) -> Result<ExitCode> {
     ));
     screen.show(&page);
     Ok(ExitCode::SUCCESS)
+}
+
+fn of(name: String, all: &[ParameterInfo]) -> impl Iterator<Item = OfRule<'_>> {
+    all.iter().map(move |parameter| (name.clone(), parameter))
 }
 
 fn filled<'a, T: 'a>(title: &str, form: &Form<'_, T>, rows: impl Iterator<Item = &'a T>) -> Sheet {

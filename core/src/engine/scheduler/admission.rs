@@ -59,7 +59,7 @@ impl Scheduler {
             let seq = self.get_mut(key);
             if seq.lease.is_none() {
                 if seq.came > planned {
-                    plan.came_late = true;
+                    plan.came_late = Some(seq.came);
                     self.waiting.insert(place, key);
                     break;
                 }

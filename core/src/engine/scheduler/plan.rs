@@ -26,8 +26,8 @@ pub(in crate::engine) struct Plan {
     pub recomputed_tokens: u64,
     /// Requests that run for the first time.
     pub joining: Joining,
-    /// A request waits that came after the step was planned.
-    pub came_late: bool,
+    /// When the first request came that came after the step was planned, and waits.
+    pub came_late: Option<Instant>,
 }
 
 impl Scheduler {
@@ -62,7 +62,7 @@ impl Scheduler {
             plan.shape.longest = plan.shape.longest.max(longest as u32);
         }
         plan.steps = match self.due.first() {
-            Some(&(due, _)) if plan.chunks.is_empty() && !plan.came_late => {
+            Some(&(due, _)) if plan.chunks.is_empty() && plan.came_late.is_none() => {
                 (due - self.steps) as u32
             }
             _ => 1,

@@ -1,6 +1,6 @@
 //! What a person is told about the rules: for `list`, for help and for the documentation.
 
-use super::parameter::Parameter;
+use super::parameter::{Parameter, Parameters};
 use super::rule::Policy;
 
 /// Where a rule comes from.
@@ -55,14 +55,20 @@ pub struct ParameterInfo {
 
 impl RuleInfo {
     pub(super) fn of<R: Policy>(group: Group) -> Self {
-        let info = |parameter: &Parameter<R>| ParameterInfo {
+        Self { name: R::NAME, group, rule: R::RULE, parameters: ParameterInfo::all::<R>() }
+    }
+}
+
+impl ParameterInfo {
+    /// The parameters of a rule or of a part that rules take.
+    pub(super) fn all<R: Parameters>() -> Vec<Self> {
+        let info = |parameter: &Parameter<R>| Self {
             name: parameter.name,
             unit: parameter.unit,
             default: (parameter.get)(&R::default()),
             expected: (parameter.expected)(),
             what: parameter.what.trim_ascii(),
         };
-        let parameters = R::LIST.iter().map(info).collect();
-        Self { name: R::NAME, group, rule: R::RULE, parameters }
+        R::LIST.iter().map(info).collect()
     }
 }

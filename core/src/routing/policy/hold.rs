@@ -9,6 +9,7 @@
 //! first, each request set back by a multiple of the time it takes to compute); `wspt`, `fcfs` and
 //! `lcfs` are those of Dynamo 1.6.1 (`dynamo-kv-router/src/scheduling/policy.rs`).
 
+use super::catalogue::ParameterInfo;
 use super::parameter::{choices, parameters};
 use super::spelling::{self, PolicyError};
 use crate::request::Request;
@@ -80,6 +81,11 @@ pub(in crate::routing) enum Verdict {
 impl Hold {
     /// The name in a spelling.
     pub const NAME: &'static str = "hold";
+
+    /// What a person is told about its parameters.
+    pub fn catalogue() -> Vec<ParameterInfo> {
+        ParameterInfo::all::<Self>()
+    }
 
     /// Reads the part of a spelling after the `+`; `given` is all of it.
     pub(super) fn read(given: &str, part: &str) -> Result<Self, PolicyError> {
