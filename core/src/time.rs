@@ -69,7 +69,10 @@ impl Duration {
 
     /// Rounds to the nearest nanosecond; negative and not-a-number become zero.
     pub fn from_nanos_f64(ns: f64) -> Self {
-        Self(libm::round(ns.max(0.0)) as u64)
+        // As libm::round, in a few instructions: each step of an engine is rounded.
+        let ns = ns.max(0.0);
+        let whole = ns as u64;
+        Self(whole.saturating_add(u64::from(ns - whole as f64 >= 0.5)))
     }
 
     /// The span in nanoseconds.

@@ -12,7 +12,7 @@ fn a_load_delays_only_the_request_that_waits_for_it() {
     let mut bench = with_a_in_the_host_tier(Loads::Always);
     bench.submit(20 * MS, 1, &[text(1, 201)], 1);
     bench.submit(20 * MS, 2, &[text(3, 8)], 5);
-    bench.run_until(20 * MS);
+    bench.run_until(21 * MS);
     let report = bench.engine.load_report();
     assert_eq!((report.waiting, report.running), (1, 1), "loading counts as waiting");
     let seen = bench.finish();

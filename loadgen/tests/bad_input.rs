@@ -91,7 +91,7 @@ fn configuration_is_refused_by_file_line_and_key() {
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:3", "workers", "0"]);
     write(here, "s.toml", &scenario.replace("ttft_s = 2.0", "ttft_s = -2.0"));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:14", "slo.ttft_s", "-2"]);
-    write(here, "s.toml", &scenario.replace("\"kv-aware\"", "\"magic\""));
+    write(here, "s.toml", &scenario.replace("\"dynamo\"", "\"magic\""));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:6", "magic", "kv-aware"]);
     write(here, "s.toml", "workers = = 3");
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:1"]);
@@ -145,7 +145,7 @@ fn flags_are_refused_by_name() {
         ("sim --policies random,random", &["--policies: policy label 'random' is used twice"]),
         (
             "sim --baseline random",
-            &["--baseline: 'random', expected one of: round-robin, kv-aware"],
+            &["--baseline: 'random', expected one of: round-robin, session-affinity"],
         ),
         ("sim --unheard-of", &["--unheard-of", "unexpected argument"]),
         ("sim --json", &["--json <FILE>", "value is required"]),
@@ -285,9 +285,9 @@ fn workloads_are_refused_by_line_and_field() {
         ("report_every_ms = 1000", "report_every_ms = 99999999999", "network.report_every_ms"),
         ("hop_us = 100.0", "hop_us = nan", "network.hop_us: NaN"),
         ("speedup = 10.0", "speedup = 1e5", "live.speedup: 100000, expected"),
-        ("\"kv-aware\"]", "\"round-robin\"]", "policies: policy label 'round-robin' is used twice"),
+        ("\"warmpath\"]", "\"round-robin\"]", "policies: policy label 'round-robin' is used twice"),
         (
-            "policies = [\"round-robin\", \"kv-aware\"]",
+            "policies = [\"round-robin\", \"session-affinity\", \"dynamo\", \"llm-d-weighted\", \"warmpath\"]",
             "policies = []",
             "policies: none, expected at least one",
         ),

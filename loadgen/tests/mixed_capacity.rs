@@ -42,7 +42,7 @@ fn played(args: &[&str], policies: &str) -> (Option<i32>, Value) {
         "name = \"mixed\"\nworkload = \"assistant\"\npolicies = [{policies}]\nseed = 1\n\
          [[group]]\nworkers = 1\nprofile = \"small.toml\"\n\
          [[group]]\nworkers = 1\nprofile = \"large.toml\"\n\
-         [live]\nspeedup = 20.0\nrequests = 0\n[slo]\nttft_s = 2.0\ntpot_s = 0.1\n\
+         [live]\nspeedup = 20.0\nrequests = 12\n[slo]\nttft_s = 2.0\ntpot_s = 0.1\n\
          [network]\nhop_us = 100.0\nreport_every_ms = 1000\n"
     );
     std::fs::write(folder.path().join("s.toml"), scenario).expect("a file can be written");

@@ -17,7 +17,7 @@ fn compare(args: &[&str]) -> Option<(Value, bool)> {
     let folder = tempfile::tempdir().expect("a folder for files");
     let [json, said] = ["out.json", "said"].map(|name| folder.path().join(name));
     let mut child = Command::new(env!("CARGO_BIN_EXE_loadgen"))
-        .args(["compare", "--policies", "round-robin,warmpath", "--json"])
+        .args(["compare", "--json"])
         .arg(&json)
         .args(args)
         .stdout(File::create(folder.path().join("table")).expect("a file"))
@@ -93,7 +93,8 @@ fn not_valid(report: &Value) -> String {
 
 /// How the live runs of a report differ from their simulations. None: they agree.
 fn apart(report: &Value) -> Option<String> {
-    for policy in ["round-robin", "warmpath"] {
+    let played = runs(report).filter(|run| run["mode"] == "live");
+    for policy in played.map(|run| run["policy"].as_str().expect("a name")) {
         let (live, sim) = (find(report, policy, "live"), find(report, policy, "sim-slice"));
         assert_eq!(live["errors"], 0, "{live}");
         assert_eq!(live["requests"], sim["requests"]);
@@ -114,7 +115,8 @@ fn apart(report: &Value) -> Option<String> {
 // One test, since two fleets at the same time would slow each other.
 #[test]
 fn a_live_fleet_and_its_simulation_agree() {
-    let report = assert_parity(&["--live-requests", "160"]);
+    let policies = ["--policies", "round-robin,warmpath", "--live-requests", "160"];
+    let report = assert_parity(&policies);
     for mode in ["live", "sim-slice", "sim"] {
         let (naive, aware) = (find(&report, "round-robin", mode), find(&report, "warmpath", mode));
         let points = hit_percent(aware) - hit_percent(naive);
@@ -123,11 +125,12 @@ fn a_live_fleet_and_its_simulation_agree() {
         assert!(ratio <= 0.7, "{mode}: warmpath's mean TTFT is {ratio:.2} of round-robin's");
     }
     let long = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/long-messages.toml");
-    assert_parity(&["--workload", long, "--speedup", "20", "--live-requests", "120"]);
+    let two = ["--policies", "round-robin,kv-aware", "--live-requests", "120"];
+    assert_parity(&[&["--workload", long, "--speedup", "20"], &two[..]].concat());
     // With a pool, and with peer fetches.
     let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shared-pool.toml");
     let report = assert_parity(&["--scenario", shared]);
-    for policy in ["round-robin", "warmpath"] {
+    for policy in ["round-robin", "kv-aware"] {
         let (live, sim) = (find(&report, policy, "live"), find(&report, policy, "sim-slice"));
         let (live, sim) = (fetched_percent(live), fetched_percent(sim));
         assert!(sim >= 5.0, "{policy}: {sim:.1} % came from others, too little to compare");

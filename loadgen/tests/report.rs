@@ -11,7 +11,7 @@ fn sim(args: &[&str]) -> Value {
 
 #[test]
 fn the_json_has_what_scripts_rely_on() {
-    let report = sim(&[]);
+    let report = sim(&["--policies", "round-robin,kv-aware"]);
     assert_eq!(report["schema"], "warmpath.report.v2");
     assert_eq!(report["config"]["workers"], 16);
     let runs = report["runs"].as_array().expect("runs");

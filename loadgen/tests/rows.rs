@@ -65,7 +65,9 @@ fn folder() -> tempfile::TempDir {
 fn rows_add_up_to_the_report() {
     let folder = folder();
     let here = folder.path();
+    let policies = ["--policies", "round-robin,kv-aware"];
     let args = ["sim", "--workload", "w.toml", "--seeds", "2", "--rates", "1,2"];
+    let args = [&args[..], &policies].concat();
     let output =
         loadgen(here, &[&args[..], &["--parquet", "r.parquet", "--json", "r.json"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -151,7 +153,8 @@ fn a_bad_path_is_refused_before_the_run() {
     let folder = folder();
     let here = folder.path();
     std::fs::create_dir(here.join("taken")).expect("a folder");
-    let too_many = ["sim", "--seeds", "2000", "--parquet", "r.parquet"];
+    let two = "round-robin,kv-aware";
+    let too_many = ["sim", "--policies", two, "--seeds", "2000", "--parquet", "r.parquet"];
     let cases: [(&[&str], &[&str]); 3] = [
         (&["sim", "--parquet", "no/such/r.parquet"], &["no/such/r.parquet", "No such file"]),
         (&["sim", "--parquet", "taken"], &["taken", "folder"]),

@@ -14,6 +14,7 @@
 //! the [`physics`] of a step's time.
 
 mod front_end;
+mod gauges;
 mod heat;
 mod iteration;
 mod kv_transfer;

@@ -1,19 +1,8 @@
 //! What a worker reports to routers: its costs, its load, its cache.
 
+use super::gauges::Gauges;
 use super::worker::Engine;
 use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
-
-/// Requests and KV room as a serving engine shows them. vLLM sets its gauges once a step, when it takes
-/// in the step's output, and a request that comes during a step is not in its queue before the next one.
-/// So a router that reads them sees a burst only after the step under way.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Gauges {
-    waiting: u32,
-    running: u32,
-    blocks_in_use: u64,
-    /// Requests that the step under way left waiting.
-    left_waiting: u32,
-}
 
 impl Engine {
     /// A step was planned. `runs`: it has work to do.

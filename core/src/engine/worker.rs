@@ -1,6 +1,7 @@
 //! The engine's state, and its loop: accept requests, start and end steps, announce changes.
 
 use super::front_end::FrontEnd;
+use super::gauges::Gauges;
 use super::heat::Heat;
 use super::iteration::Iteration;
 use super::output::{EngineStats, Output, SubmitError};
@@ -9,7 +10,6 @@ use super::physics::Span;
 use super::profile::Profile;
 use super::scheduler::Scheduler;
 use super::sequence::{SeqKey, Sequence};
-use super::status::Gauges;
 use super::store::{BlockStore, Offer};
 use super::transfers::KvTransfers;
 use crate::event::KvBatch;

@@ -75,7 +75,7 @@ fn row(cells: &[Cell], name: &str, within: f64) -> Row {
         row.ttft_worst = row.ttft_worst.max(ttft);
         row.e2e += (own.e2e_mean_s / least(|of| of.e2e_mean_s)).ln();
         let most = -least(|of| -of.goodput_per_s);
-        // Where nobody keeps the SLO there is nothing to compare.
+        // Where no policy keeps the SLO there is nothing to compare.
         if most > 0.0 && own.goodput_per_s > 0.0 {
             with_goodput += 1;
             row.goodput += (own.goodput_per_s / most).ln();
@@ -177,7 +177,7 @@ fn behind_form() -> Form<'static, Behind> {
         number("rate_scale", "rate", "x", "Multiple of the workload's rate.")
             .format(Format::PLAIN.suffix("x"))
             .of(|row: &Behind| row.rate),
-        Column::text("figure", "figure", "The figure, and against whom it is held.")
+        Column::text("figure", "figure", "The figure, and the policies that it is held against.")
             .of(|row: &Behind| row.figure),
         number("own", "own", "s or 1/s", "Its own figure.")
             .format(Format::of(Style::Amount))
