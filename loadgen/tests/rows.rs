@@ -172,7 +172,7 @@ fn a_bad_path_is_refused_before_the_run() {
         !loadgen(here, &["sim", "--workload", "none", "--parquet", "r.parquet"]).status.success()
     );
     assert_eq!(std::fs::read(here.join("r.parquet")).expect("still there"), b"old");
-    let args = ["sim", "--workload", "w.toml", "--parquet", "r.parquet"];
+    let args = ["sim", "--workload", "w.toml", "--policies", two, "--parquet", "r.parquet"];
     assert!(loadgen(here, &args).status.success());
     assert_eq!(read(&here.join("r.parquet")).rows.len(), 400);
 }
