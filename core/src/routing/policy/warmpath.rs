@@ -67,7 +67,7 @@ const NEW_ANSWER: f64 = 0.02;
 #[derive(Debug)]
 pub struct Seen {
     active: ActiveBlocks,
-    texts: WorkingSet,
+    texts: Box<WorkingSet>,
     answers: Answers,
 }
 
@@ -136,7 +136,7 @@ impl Policy for Warmpath {
         let (under_way, begun, by_tenant) = (InFlight::default(), BTreeMap::new(), BTreeMap::new());
         Seen {
             active: ActiveBlocks::default(),
-            texts: WorkingSet::new(Duration::from_secs_f64(self.idle_s)),
+            texts: Box::new(WorkingSet::new(Duration::from_secs_f64(self.idle_s))),
             answers: Answers { under_way, begun, mean: FIRST_GUESS_TOKENS, by_tenant },
         }
     }
