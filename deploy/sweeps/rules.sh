@@ -3,7 +3,8 @@
 #   deploy/sweeps/rules.sh OUT [TRACES]
 # OUT: the folder of the reports; a report that is there is not played again. TRACES: the folder of
 # mooncake-conversation.jsonl and coding-agent-sessions.jsonl.gz; without it only workloads are played.
-# LOADGEN, POLICIES and SEEDS change what is run. All of it takes about an hour on two cores.
+# LOADGEN, POLICIES and SEEDS change what is run. The closed loops of many sessions
+# take the longest.
 set -euo pipefail
 out=${1:?usage: rules.sh OUT [TRACES]}
 traces=${2:-}

@@ -24,7 +24,8 @@ pub struct WorkingSet {
     blocks: BTreeMap<WorkerId, u64>,
 }
 
-/// A text that grows from turn to turn: that of a session, or the prompt of a request without one.
+/// A text that grows from turn to turn: what a session has said, or the prompt of a request without a
+/// session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Text {
     Session(SessionId),
