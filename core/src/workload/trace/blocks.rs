@@ -44,7 +44,7 @@ pub fn ids(
 /// An id is a whole number of 64 bits, with or without a sign, or a string.
 fn seed(fields: &Fields<'_>, tag: u64, id: &Value) -> Result<u64, TraceError> {
     if let Some(id) = id.as_u64() {
-        Ok(hash_words(&[tag, id]))
+        Ok(seed_of_number(tag, id))
     } else if let Some(id) = id.as_i64() {
         Ok(hash_words(&[tag, 1, id as u64]))
     } else if let Some(id) = id.as_str() {
@@ -53,6 +53,10 @@ fn seed(fields: &Fields<'_>, tag: u64, id: &Value) -> Result<u64, TraceError> {
         let expected = "expected a whole number from -2^63 to 2^64 - 1, or a string";
         Err(fields.err(FIELD, format!("{}, {expected}", brief(id))))
     }
+}
+
+fn seed_of_number(tag: u64, id: u64) -> u64 {
+    hash_words(&[tag, id])
 }
 
 /// The size of the blocks: the one that is given, else the usual one if it fits all prompts, else the
@@ -76,6 +80,20 @@ pub fn size(given: Option<u32>, usual: u32, all: &[(Row, Option<Ids>)]) -> Resul
 }
 
 impl Ids {
+    /// The ids of a row that are numbers. None: too many with those of the rows before.
+    pub fn of_numbers(
+        line: usize,
+        tag: u64,
+        input: u32,
+        ids: &[u64],
+        all: &mut usize,
+    ) -> Option<Self> {
+        let fit = *all + ids.len() <= MAX_PARTS;
+        fit.then(|| *all += ids.len())?;
+        let seeds = ids.iter().map(|&id| seed_of_number(tag, id)).collect();
+        Some(Self { line, input, seeds })
+    }
+
     fn needed(&self, block: u32) -> usize {
         self.input.div_ceil(block) as usize
     }

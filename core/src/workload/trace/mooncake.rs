@@ -13,19 +13,22 @@
 
 use super::blocks::{self, Ids};
 use super::error::TraceError;
-use super::line::{Fields, MAX_MS, numbered, parse_object};
+use super::line::{Fields, MAX_MS, MAX_TOKENS, numbered, parse_object};
 use super::reading::{History, Reading, TimeUnit};
 use super::recording::{Content, Recording};
 use super::replay::TimedRequest;
 use super::rows::{Names, Row, assemble};
 use super::words;
 use crate::tokens::Segment;
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The tokens of one id in the release.
 pub const TRACE_BLOCK: u32 = 512;
 const TAG: u64 = 0x4d6f_6f6e;
+/// The latest time, in its own unit: nanoseconds since 1970 are below it.
+const MAX_TIME: f64 = 1e19;
 const NAMES: Names = Names { time: "timestamp", prompt: blocks::FIELD };
 
 /// The fields that are read.
@@ -87,6 +90,10 @@ pub fn read_all<S: AsRef<str>>(
     let mut ids = 0;
     let mut ignored = BTreeSet::new();
     for text in numbered(lines) {
+        if let Some(row) = read_plain(text.number, text.text(), reading, &mut ids) {
+            all.push(row);
+            continue;
+        }
         let object = parse_object(text.number, text.text())?;
         let fields = Fields::new(text.number, &object);
         Recording::note(&mut ignored, fields.others(&KNOWN));
@@ -94,6 +101,45 @@ pub fn read_all<S: AsRef<str>>(
         all.push(read_row(&fields, session, reading, &mut ids)?);
     }
     finish(all, ignored, reading)
+}
+
+/// A row of the release: these four fields and no other.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    timestamp: f64,
+    input_length: u32,
+    output_length: u32,
+    hash_ids: Vec<u64>,
+}
+
+/// Reads a row of the release without a map of its fields, which takes a third of the time. None: the
+/// row has something else or something wrong, and the reader of all rows says what.
+fn read_plain(
+    line: usize,
+    text: &str,
+    reading: &Reading,
+    all: &mut usize,
+) -> Option<(Row, Option<Ids>)> {
+    let plain: Plain = serde_json::from_str(text).ok()?;
+    let length = |tokens: u32| (u64::from(tokens) <= MAX_TOKENS).then_some(tokens.max(1));
+    let (input, output_tokens) = (length(plain.input_length)?, length(plain.output_length)?);
+    let fits = (0.0..=MAX_TIME).contains(&plain.timestamp) && !plain.hash_ids.is_empty();
+    let ids = fits.then(|| Ids::of_numbers(line, TAG, input, &plain.hash_ids, all))??;
+    let unit = reading.unit.unwrap_or(TimeUnit::Milliseconds).in_ms();
+    let row = Row {
+        line,
+        at_ms: Some(plain.timestamp * unit),
+        session: None,
+        parent: None,
+        delay_ms: 0.0,
+        service_ms: 0.0,
+        priority: 0,
+        prompt: Vec::new(),
+        output_tokens,
+        history: None,
+    };
+    Some((row, Some(ids)))
 }
 
 /// The recording of all rows.
@@ -148,7 +194,7 @@ pub fn read_row(
     }
     let line = fields.line();
     let unit = reading.unit.unwrap_or(TimeUnit::Milliseconds).in_ms();
-    let at = fields.maybe_decimal("timestamp", 0.0, 1e19)?;
+    let at = fields.maybe_decimal("timestamp", 0.0, MAX_TIME)?;
     let delay_ms = fields.maybe_decimal("delay", 0.0, MAX_MS as f64)?.unwrap_or(0.0);
     if session.is_none() && delay_ms > 0.0 {
         let why = format!(

@@ -235,3 +235,31 @@ fn texts_stand_in_place_of_ids() {
     let lengths_only = text.lines().last().unwrap();
     assert!(!all(lengths_only, Reading::default()).unwrap().shares);
 }
+
+/// Rows of the release have a reader of their own. It must read what the other one reads.
+#[test]
+fn a_plain_row_reads_like_one_with_more_fields() {
+    let plain = [
+        r#"{"timestamp":0,"input_length":1024,"output_length":4,"hash_ids":[0,18446744073709551615]}"#,
+        r#"{"hash_ids":[3],"timestamp":1.5,"output_length":0,"input_length":0.0}"#,
+        r#"{"timestamp":1e3,"input_length":512,"output_length":16777216,"hash_ids":[7]}"#,
+        r#"{"timestamp":1e3,"timestamp":2e3,"input_length":9,"output_length":1,"hash_ids":[7]}"#,
+        r#"{"timestamp":5,"input_length":0,"output_length":7,"hash_ids":[]}"#,
+    ];
+    let with_more = |row: &str| row.replace('}', r#","more":1}"#);
+    let read = |rows: &[String], unit| {
+        let reading = Reading { unit, ..Reading::default() };
+        format!("{:?}", read_all(rows.iter(), &reading).map(|read| read.content))
+    };
+    for unit in [None, Some(TimeUnit::Seconds)] {
+        for row in plain {
+            assert_eq!(read(&[row.to_owned()], unit), read(&[with_more(row)], unit), "{row}");
+        }
+        let rows = &plain[..4];
+        let more = rows.iter().map(|row| with_more(row)).collect::<Vec<_>>();
+        assert_eq!(
+            read(&rows.iter().map(|row| row.to_string()).collect::<Vec<_>>(), unit),
+            read(&more, unit)
+        );
+    }
+}
