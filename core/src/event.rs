@@ -172,7 +172,7 @@ const fn is_zero(value: &u32) -> bool {
 impl WorkerInfo {
     /// Whether a request of this many tokens, prompt and answer, fits into the worker's memory.
     pub fn has_room_for(&self, tokens: u64) -> bool {
-        self.total_blocks.is_none_or(|room| self.blocks_of(tokens) <= room)
+        self.largest_request().is_none_or(|most| tokens <= most)
     }
 
     /// The blocks that a request of this many tokens takes.

@@ -14,7 +14,12 @@ pub const fn mix64(x: u64) -> u64 {
 
 /// A hash of several words, for random values that depend on names and not on the order of draws.
 pub fn hash_words(words: &[u64]) -> u64 {
-    words.iter().fold(0x5157_41a5_0c0f_fee5, |state, &word| mix64(state ^ mix64(word)))
+    words.iter().fold(0x5157_41a5_0c0f_fee5, |state, &word| hash_on(state, word))
+}
+
+/// The hash of words whose hash is `state` and of one word after them.
+pub const fn hash_on(state: u64, word: u64) -> u64 {
+    mix64(state ^ mix64(word))
 }
 
 /// A xoshiro256** generator.

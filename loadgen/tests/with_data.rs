@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::blind_spots::loses_to_none;
 use common::ladder::{climbs, hits, ladder, sim};
 use common::object_store::{finds_as_much_and_gives_less, play};
 use common::{loadgen, number, run};
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 
 const CONVERSATION: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/traces/mooncake-conversation.jsonl");
+const AGENTS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/traces/coding-agent-sessions.jsonl.gz");
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/reference");
 
 fn main() -> ExitCode {
@@ -26,6 +29,9 @@ fn main() -> ExitCode {
             wider_scopes_hit_more,
         ),
         test("docs_pools_has_the_figures_of_the_conversation_trace", CONVERSATION, object_store),
+        test("the_house_rule_packs_no_fleet", CONVERSATION, packs_no_fleet),
+        test("the_house_rule_keeps_what_fits", CONVERSATION, keeps_what_fits),
+        test("the_house_rule_keeps_coding_agents_in_place", AGENTS, keeps_agents_in_place),
         test("the_engine_times_hold_against_measurements", REFERENCE, fidelity_gates),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
@@ -76,6 +82,38 @@ fn object_store() {
         let hit = format!("| {:.1} |", number(&run["hit_rate"]) * 100.0);
         let ttft = format!("| {:.3} |", number(&run["ttft_s"]["mean"]));
         assert!(line.contains(&hit) && line.contains(&ttft), "{line}: {hit} {ttft}");
+    }
+}
+
+/// Loads on which a rule that counts prefill work alone lost to rules that know nothing.
+fn packs_no_fleet() {
+    let trace = ["--trace", CONVERSATION, "--tick-jitter"];
+    loses_to_none(&[&trace[..], &["--rates", "4", "--workers", "64"]].concat());
+}
+
+fn keeps_what_fits() {
+    let trace = ["--trace", CONVERSATION, "--tick-jitter"];
+    let overload = ["--rates", "4", "--workers", "8", "--hbm-tokens", "2000000"];
+    loses_to_none(&[&trace[..], &overload].concat());
+}
+
+/// Twice as many sessions as fit into the fleet's memory. With `returns`, the house rule keeps most of
+/// them whole, at the cost of the tail.
+fn keeps_agents_in_place() {
+    let policies = "session-affinity,least-loaded,warmpath(returns=0.1)";
+    let trace = ["sim", "--trace", AGENTS, "--shuffle", "--policies", policies];
+    let (_, report) = run(&[&trace[..], &["--sessions", "128", "--workers", "16"]].concat());
+    let [sticky, spread, ours] = report["runs"].as_array().expect("runs").as_slice() else {
+        panic!("three rules: {report}")
+    };
+    for naive in [sticky, spread] {
+        let mean = |run: &Value, of: &str| number(&run[of]["mean"]);
+        for figure in ["ttft_s", "e2e_s"] {
+            assert!(mean(ours, figure) < 0.75 * mean(naive, figure), "{figure}: {ours} {naive}");
+        }
+        assert!(number(&ours["hit_rate"]) > 1.25 * number(&naive["hit_rate"]), "{ours} {naive}");
+        let good = |run: &Value| number(&run["goodput_requests_per_s"]);
+        assert!(good(ours) > 1.25 * good(naive), "{ours} {naive}");
     }
 }
 

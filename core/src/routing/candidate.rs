@@ -34,6 +34,9 @@ impl Terms {
     }
 }
 
+/// What candidates are compared by: expected seconds, then requests under way, then the lot.
+pub type Rank = (Duration, u32, u64);
+
 /// A worker that could have had the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {
@@ -53,7 +56,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// What candidates are compared by; the least is the best.
-    pub fn rank(&self) -> (Duration, u32, u64) {
+    pub fn rank(&self) -> Rank {
         let total = self.terms.map_or(Duration::ZERO, |terms| terms.total());
         (total, self.active, self.lot)
     }

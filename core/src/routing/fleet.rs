@@ -10,9 +10,10 @@ use crate::id::{RequestId, WorkerId};
 use crate::request::Request;
 use crate::routing::decision::Decision;
 use crate::routing::pending::PendingIndex;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::polled::Polled;
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 /// How long a prompt stays pending after its first token. The event that announces its blocks may
 /// arrive later than the token. If it is later than this, the router may estimate a hit wrongly.
@@ -159,7 +160,7 @@ struct Pending {
 /// All workers and what is booked on them.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    workers: BTreeMap<WorkerId, WorkerState>,
+    workers: PerWorker<WorkerState>,
     /// Workers that the operator drained. One that is away comes back drained.
     drained: BTreeSet<WorkerId>,
     bookings: Map<RequestId, Booking>,
@@ -176,7 +177,7 @@ pub struct Fleet {
 impl Fleet {
     /// The workers, in ascending order.
     pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &WorkerState)> {
-        self.workers.iter().map(|(&id, state)| (id, state))
+        self.workers.iter()
     }
 
     /// From now on load reports are read once in this time; None: each as it comes.
@@ -186,12 +187,12 @@ impl Fleet {
 
     /// What a worker last reported of its load, as of the last poll, and when the report came.
     pub fn load(&self, now: Instant, id: WorkerId) -> Option<(Instant, &LoadReport)> {
-        self.workers.get(&id)?.load.read(self.poll, now)
+        self.workers.get(id)?.load.read(self.poll, now)
     }
 
     /// A worker, if it is in the fleet.
     pub fn worker(&self, id: WorkerId) -> Option<&WorkerState> {
-        self.workers.get(&id)
+        self.workers.get(id)
     }
 
     /// The blocks that workers are about to hold.
@@ -222,7 +223,7 @@ impl Fleet {
     }
 
     pub(super) fn drain(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.workers.get_mut(id) {
             worker.draining = true;
         }
     }
@@ -232,7 +233,7 @@ impl Fleet {
             true => self.drained.insert(id),
             false => self.drained.remove(&id),
         };
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.workers.get_mut(id) {
             worker.drained = drained;
         }
     }
@@ -243,7 +244,7 @@ impl Fleet {
     }
 
     pub(super) fn lose(&mut self, now: Instant, id: WorkerId) {
-        self.workers.remove(&id);
+        self.workers.remove(id);
         // Sorted, since a hash map is never walked in its own order.
         let on_it = |p: &Pending| p.worker == id || p.decode == Some(id);
         let mut gone: Vec<RequestId> =
@@ -273,7 +274,7 @@ impl Fleet {
     }
 
     pub(super) fn report(&mut self, now: Instant, report: LoadReport) {
-        if let Some(worker) = self.workers.get_mut(&report.worker) {
+        if let Some(worker) = self.workers.get_mut(report.worker) {
             worker.load.take(self.poll, now, report);
         }
     }
@@ -283,7 +284,7 @@ impl Fleet {
         self.forget_pending(request.id);
         self.booked += 1;
         let ordinal = self.booked;
-        let worker = self.workers.get_mut(&decision.worker).expect("a decision names a worker");
+        let worker = self.workers.get_mut(decision.worker).expect("a decision names a worker");
         let tokens = request.prompt.tokens();
         let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
         let work = worker.info.prefill.estimate(tokens - cached, cached);
@@ -300,7 +301,7 @@ impl Fleet {
         self.bookings.insert(request.id, booking);
         self.pending.add(worker, &request.prompt);
         if let Some(decode) = decode {
-            let answers = self.workers.get_mut(&decode).expect("a decision names a worker");
+            let answers = self.workers.get_mut(decode).expect("a decision names a worker");
             answers.active += 1;
             answers.booked_tokens += u64::from(tokens);
             answers.answering.requests += 1;
@@ -319,7 +320,7 @@ impl Fleet {
             return;
         }
         let ordinal = booking.ordinal;
-        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(&id)) {
+        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
             worker.prefills_no_more(now, ordinal);
         }
         if let Some(pending) = self.pending_of.get_mut(&id) {
@@ -337,7 +338,7 @@ impl Fleet {
         };
         let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
         let tokens = u64::from(booking.tokens);
-        if let Some(worker) = booking.worker.take().and_then(|id| self.workers.get_mut(&id)) {
+        if let Some(worker) = booking.worker.take().and_then(|id| self.workers.get_mut(id)) {
             worker.active -= 1;
             worker.booked_tokens -= tokens;
             if prefilling {
@@ -357,14 +358,14 @@ impl Fleet {
 
     fn unbook(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.remove(&id) else { return };
-        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(&id)) {
+        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
             worker.active -= 1;
             worker.booked_tokens -= u64::from(booking.tokens);
             if booking.prefilling {
                 worker.prefills_no_more(now, booking.ordinal);
             }
         }
-        if let Some(worker) = booking.decode.and_then(|id| self.workers.get_mut(&id)) {
+        if let Some(worker) = booking.decode.and_then(|id| self.workers.get_mut(id)) {
             worker.active -= 1;
             worker.booked_tokens -= u64::from(booking.tokens);
             worker.answering.requests -= 1;
@@ -406,7 +407,7 @@ impl Fleet {
     pub fn check_at_rest(&self) {
         assert!(self.bookings.is_empty(), "{} bookings are left", self.bookings.len());
         assert!(self.pending.is_empty() && self.expiries.is_empty(), "pending blocks are left");
-        for (id, worker) in &self.workers {
+        for (id, worker) in self.workers.iter() {
             assert_eq!(worker.active, 0, "{id} still counts active requests");
             assert_eq!(worker.answering, Answering::default(), "{id} still answers");
             assert_eq!(worker.prefill_total, Duration::ZERO, "{id} still has prefill booked");

@@ -10,5 +10,5 @@ mod digests;
 mod overlap;
 mod state;
 
-pub use overlap::{Overlap, SourceOverlap};
+pub use overlap::{InOrder, Overlap, SourceOverlap};
 pub use state::{PrefixIndex, SequenceGap};

@@ -11,6 +11,7 @@ pub mod index;
 pub mod input;
 pub mod observed;
 pub mod pending;
+mod per_worker;
 pub mod policy;
 pub mod polled;
 pub mod queue;

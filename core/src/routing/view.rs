@@ -77,6 +77,11 @@ impl<'a> FleetView<'a> {
         self.scratch.borrow()
     }
 
+    /// Whether candidates are noted.
+    pub const fn is_noting(&self) -> bool {
+        self.notes.is_some()
+    }
+
     /// For rules that weigh seconds: what a candidate was weighed at. Changes no decision.
     pub fn note(&self, candidate: &Candidate) {
         if let Some(notes) = self.notes {

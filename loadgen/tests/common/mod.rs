@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod blind_spots;
 pub mod ladder;
 pub mod object_store;
 

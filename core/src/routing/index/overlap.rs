@@ -1,6 +1,6 @@
 //! The result of a look-up.
 
-use crate::id::{MAX_TIERS, SourceId};
+use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// The blocks of a prompt that each source holds, counted from the start of the prompt without a
@@ -37,9 +37,48 @@ impl SourceOverlap {
         self.by_tier.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks))
     }
 
+    /// Blocks of each tier that the source holds by its events.
+    pub fn stored(&self) -> [u32; MAX_TIERS] {
+        let mut by_tier = self.by_tier;
+        by_tier[0] = by_tier[0].saturating_sub(self.pending);
+        by_tier
+    }
+
     /// Blocks that another worker could fetch now.
     pub fn resident(&self) -> u32 {
         self.blocks().saturating_sub(self.pending)
+    }
+}
+
+/// Entries of a look-up in the order of their sources. A rule that weighs all workers finds each entry
+/// in a step, where a search would cost more than the weighing.
+#[derive(Clone, Copy, Debug)]
+pub struct InOrder<'a> {
+    rest: &'a [SourceOverlap],
+}
+
+impl<'a> InOrder<'a> {
+    /// The entry of a worker, which comes after every worker that was asked for before. None: it holds
+    /// no block.
+    pub fn entry(&mut self, worker: WorkerId) -> Option<&'a SourceOverlap> {
+        while let Some((first, rest)) = self.rest.split_first() {
+            match first.source {
+                SourceId::Worker(id) if id < worker => self.rest = rest,
+                SourceId::Worker(id) if id == worker => return Some(first),
+                SourceId::Worker(_) | SourceId::Pool(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// What a worker holds, in blocks by tier. The order of calls is that of [`InOrder::entry`].
+    pub fn of_worker(&mut self, worker: WorkerId) -> [u32; MAX_TIERS] {
+        self.entry(worker).map_or([0; MAX_TIERS], |entry| entry.by_tier)
+    }
+
+    /// The same without what requests on the way will store.
+    pub fn stored(&mut self, worker: WorkerId) -> [u32; MAX_TIERS] {
+        self.entry(worker).map_or([0; MAX_TIERS], SourceOverlap::stored)
     }
 }
 
@@ -60,13 +99,15 @@ impl Overlap {
         place.ok().map(|i| &self.entries[i])
     }
 
+    /// The entries, for a reader that asks for workers in ascending order.
+    pub fn in_order(&self) -> InOrder<'_> {
+        InOrder { rest: &self.entries }
+    }
+
     /// Blocks of each tier that a worker holds by its events: without those that requests on the way
     /// will store.
-    pub fn stored(&self, worker: crate::id::WorkerId) -> [u32; MAX_TIERS] {
-        let Some(entry) = self.get(worker.into()) else { return [0; MAX_TIERS] };
-        let mut by_tier = entry.by_tier;
-        by_tier[0] = by_tier[0].saturating_sub(entry.pending);
-        by_tier
+    pub fn stored(&self, worker: WorkerId) -> [u32; MAX_TIERS] {
+        self.get(worker.into()).map_or([0; MAX_TIERS], SourceOverlap::stored)
     }
 
     /// Adds HBM blocks that count as stored until `source` has at least `blocks` in all: for what is

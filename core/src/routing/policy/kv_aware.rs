@@ -14,11 +14,11 @@
 //! cold fleet fills evenly.
 
 use super::parameter::parameters;
-use super::parts::{Ways, lot};
+use super::parts::{Cheapest, Held, Lots, Ways};
 use super::rule::Policy;
 use crate::request::Request;
 use crate::routing::candidate::{Candidate, Terms};
-use crate::routing::decision::{Choice, Decision};
+use crate::routing::decision::Choice;
 use crate::routing::view::FleetView;
 
 parameters! {
@@ -38,29 +38,23 @@ impl Policy for KvAware {
         let overlap = view.overlap(&request.prompt);
         let tokens = request.prompt.tokens();
         let mut ways = Ways::of(&overlap, view, tokens);
-        let mut best: Option<Candidate> = None;
+        let (mut found, lots) = (overlap.in_order(), Lots::of(view, request));
+        let mut best = Cheapest::default();
         for (id, worker) in view.workers() {
-            let hit = overlap.of_worker(id);
-            let way = ways.cheapest(id, &worker.info, &hit);
-            let candidate = Candidate {
+            let held = Held::of(found.entry(id), &worker.info, tokens);
+            let way = ways.cheapest(id, &worker.info, &held);
+            let (active, lot) = (worker.active(), lots.of_worker(id));
+            let queue = worker.backlog(view.now());
+            let terms = Terms { queue, prefill: way.prefill, load: way.load, ..Terms::default() };
+            best.weigh(view, (terms.total(), active, lot), || Candidate {
                 worker: id,
-                active: worker.active(),
-                overlap: Some(hit),
+                active,
+                overlap: Some(held.by_tier),
                 pull: way.pull,
-                terms: Some(Terms {
-                    queue: worker.backlog(view.now()),
-                    prefill: way.prefill,
-                    load: way.load,
-                    ..Terms::default()
-                }),
-                lot: lot(view, request, id),
-            };
-            view.note(&candidate);
-            if best.is_none_or(|best| candidate.rank() < best.rank()) {
-                best = Some(candidate);
-            }
+                terms: Some(terms),
+                lot,
+            });
         }
-        let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
-        Decision { worker, overlap, pull, decode: None }.into()
+        best.decision().into()
     }
 }

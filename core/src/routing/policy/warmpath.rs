@@ -17,6 +17,12 @@
 //! A worker where the first token would come later than from an idle one, which computes the whole prompt
 //! at once, is no candidate.
 //!
+//! With `returns`, what texts lose counts times (1 + returns x requests to come) x fits^returning:
+//! `returning` is the share of requests that go on with a text (a running mean), requests to come are
+//! returning / (1 - returning), and `fits` is the share of the worker's texts that its HBM has room for.
+//! Then a fleet whose sessions do not fit keeps most of them whole and lets the others wait, in place of
+//! computing all of them again.
+//!
 //! The expected length of an answer is a running mean of those seen, of each tenant. A text is what a
 //! session has said so far, or the prompt of a request without a session. It needs its blocks until it was
 //! idle for `idle_s`; blocks that texts share count once. Where the texts of a worker and the answers under
@@ -27,15 +33,16 @@
 //! was measured is in `docs/policies.md`.
 
 use super::parameter::parameters;
-use super::parts::{ActiveBlocks, InFlight, Ways, WorkingSet, lot};
+use super::parts::{ActiveBlocks, Cheapest, Held, InFlight, Lots, Ways, WorkingSet};
 use super::rule::Policy;
 use crate::event::WorkerInfo;
 use crate::id::{TenantId, WorkerId};
 use crate::request::Request;
 use crate::routing::candidate::{Candidate, Terms};
-use crate::routing::decision::{Choice, Decision};
+use crate::routing::decision::Choice;
 use crate::routing::fleet::WorkerState;
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -49,6 +56,8 @@ parameters! {
         decode: f64 = 0.35, 0.0..=100.0, "";
         /// Weight of computing again what other texts lose. 0: it does not count.
         memory: f64 = 4.0, 0.0..=100.0, "";
+        /// Weight of each further request that a session is expected to have. 0: they do not count.
+        returns: f64 = 0.0, 0.0..=100.0, "";
         /// A text without a request for this time is not expected back.
         idle_s: f64 = 120.0, 0.001..=1_000_000.0, "s";
         /// Whether waiting for the step under way, a seat and room in HBM counts.
@@ -77,7 +86,8 @@ struct Answers {
     /// With the time of the first token.
     under_way: InFlight<(TenantId, Option<Instant>)>,
     /// For each worker the answers that have begun, and the sum of the times of their first tokens, in ns.
-    begun: BTreeMap<WorkerId, (u64, u128)>,
+    /// The sum wraps around, and so does what is computed from it: only the difference counts.
+    begun: PerWorker<(u64, u64)>,
     /// Of all tenants.
     mean: f64,
     by_tenant: BTreeMap<TenantId, f64>,
@@ -90,11 +100,14 @@ impl Answers {
             under_way.begin(request.id, decision.worker, (request.tenant, None));
             return;
         }
+        if let Observed::Joined(info) = *what {
+            begun.of_mut(info.worker);
+        }
         if let Observed::FirstToken(id) = *what {
             if let Some((worker, (_, first @ None))) = under_way.get_mut(id) {
                 *first = Some(now);
-                let (answers, sum) = begun.entry(*worker).or_default();
-                (*answers, *sum) = (*answers + 1, *sum + u128::from(now.as_nanos()));
+                let (answers, sum) = begun.of_mut(*worker);
+                (*answers, *sum) = (*answers + 1, sum.wrapping_add(now.as_nanos()));
             }
             return;
         }
@@ -103,8 +116,8 @@ impl Answers {
             _ => None,
         };
         under_way.end(what, |_, worker, (tenant, first)| {
-            if let Some((first, (answers, sum))) = first.zip(begun.get_mut(&worker)) {
-                (*answers, *sum) = (*answers - 1, *sum - u128::from(first.as_nanos()));
+            if let Some((first, (answers, sum))) = first.zip(begun.get_mut(worker)) {
+                (*answers, *sum) = (*answers - 1, sum.wrapping_sub(first.as_nanos()));
             }
             let Some(tokens) = tokens.map(f64::from) else { return };
             let own = by_tenant.entry(tenant).or_insert(*mean);
@@ -115,9 +128,8 @@ impl Answers {
 
     /// How long the answers of a worker have been made, in seconds, all together.
     fn ages(&self, now: Instant, worker: WorkerId) -> f64 {
-        let (answers, sum) = self.begun.get(&worker).copied().unwrap_or_default();
-        let all = u128::from(answers) * u128::from(now.as_nanos());
-        all.saturating_sub(sum) as f64 * 1e-9
+        let (answers, sum) = self.begun.get(worker).copied().unwrap_or_default();
+        answers.wrapping_mul(now.as_nanos()).wrapping_sub(sum) as f64 * 1e-9
     }
 
     fn tokens(&self, tenant: TenantId) -> f64 {
@@ -133,7 +145,8 @@ impl Policy for Warmpath {
     type Memory = Seen;
 
     fn memory(&self) -> Seen {
-        let (under_way, begun, by_tenant) = (InFlight::default(), BTreeMap::new(), BTreeMap::new());
+        let (under_way, begun, by_tenant) =
+            (InFlight::default(), PerWorker::default(), BTreeMap::new());
         Seen {
             active: ActiveBlocks::default(),
             texts: Box::new(WorkingSet::new(Duration::from_secs_f64(self.idle_s))),
@@ -160,61 +173,70 @@ impl Policy for Warmpath {
                 idle = Some(idle.map_or(cold, |least| least.min(cold)));
             }
         }
-        let waiting = f64::from(waiting) / view.workers().len() as f64;
-        let answer = seen.answers.tokens(request.tenant);
-        let mut best: Option<Candidate> = None;
+        let asked = Asked {
+            tokens,
+            blocks: request.prompt.blocks(),
+            answer: seen.answers.tokens(request.tenant),
+            waiting: f64::from(waiting) / view.workers().len() as f64,
+        };
+        let (mut found, mut booked) = (overlap.in_order(), shared.in_order());
+        let lots = Lots::of(view, request);
+        let mut best = Cheapest::default();
         for (id, worker) in view.workers() {
-            let hit = overlap.of_worker(id);
+            let held = Held::of(found.entry(id), &worker.info, tokens);
             let way = match self.pull {
-                true => ways.cheapest(id, &worker.info, &hit),
-                false => ways.own(&worker.info, &hit),
+                true => ways.cheapest(id, &worker.info, &held),
+                false => ways.own(&worker.info, &held),
             };
             let facts = Facts {
                 seen,
                 now: view.now(),
-                request,
+                asked,
                 worker,
                 id,
-                waiting,
-                answer,
-                shared: shared.get(id.into()).map_or(0, |entry| entry.blocks()),
-                cached: worker.info.covered(tokens, &hit),
-                whole: ways.cold(&worker.info),
+                shared: booked.entry(id).map_or(0, |entry| entry.blocks()),
+                cached: held.tokens,
+                whole: way.whole,
             };
             let queue = worker.backlog(view.now());
             let terms = self.terms(&facts, queue, way.prefill, way.load);
             if worker.active() > 0 && idle.is_some_and(|cold| terms.to_first_token() > cold) {
                 continue;
             }
-            let candidate = Candidate {
+            let (active, lot) = (worker.active(), lots.of_worker(id));
+            best.weigh(view, (terms.total(), active, lot), || Candidate {
                 worker: id,
-                active: worker.active(),
-                overlap: Some(hit),
+                active,
+                overlap: Some(held.by_tier),
                 pull: way.pull,
                 terms: Some(terms),
-                lot: lot(view, request, id),
-            };
-            view.note(&candidate);
-            if best.is_none_or(|best| candidate.rank() < best.rank()) {
-                best = Some(candidate);
-            }
+                lot,
+            });
         }
-        let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
-        Decision { worker, overlap, pull, decode: None }.into()
+        best.decision().into()
     }
+}
+
+/// What is the same for all workers.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// Of the prompt.
+    tokens: u32,
+    /// Full blocks of the prompt.
+    blocks: u32,
+    /// Expected tokens of the answer.
+    answer: f64,
+    /// Requests that wait for their prefill, in the mean of all workers.
+    waiting: f64,
 }
 
 /// What the cost of a worker follows from.
 struct Facts<'a> {
     seen: &'a Seen,
     now: Instant,
-    request: &'a Request,
+    asked: Asked,
     worker: &'a WorkerState,
     id: WorkerId,
-    /// Requests that wait for their prefill, in the mean of all workers.
-    waiting: f64,
-    /// Expected tokens of the answer.
-    answer: f64,
     /// Blocks of the prompt that requests under way on the worker hold.
     shared: u32,
     /// Tokens of the prompt that the worker holds.
@@ -231,10 +253,10 @@ impl Warmpath {
         prefill: Duration,
         load: Duration,
     ) -> Terms {
-        let Facts { worker, request, waiting, answer, .. } = *facts;
+        let Facts { worker, asked: Asked { tokens, answer, waiting, .. }, .. } = *facts;
         let active = f64::from(worker.active());
         let now = facts.step(0, 0);
-        let then = facts.step(1, request.prompt.tokens());
+        let then = facts.step(1, tokens);
         let room = match self.room {
             true => Duration::from_secs_f64(now + facts.wait_for_room(now.max(then))),
             false => Duration::ZERO,
@@ -244,9 +266,10 @@ impl Warmpath {
         let waits = self.delay * new * (waiting + local);
         let decodes = self.decode * active * (new + 0.5 * answer * (then - now).max(0.0));
         let lost = match self.memory > 0.0 {
-            true => self.memory * facts.displaced() * (1.0 + self.delay * waiting),
+            true => facts.displaced().map_or(0.0, |what| self.memory * self.lost(facts, &what)),
             false => 0.0,
         };
+        let lost = lost * (1.0 + self.delay * waiting);
         Terms {
             queue,
             room,
@@ -255,6 +278,17 @@ impl Warmpath {
             answer: Duration::from_secs_f64(self.decode * answer * then),
             others: Duration::from_secs_f64(waits + decodes + lost),
         }
+    }
+
+    /// Seconds that other texts lose. Sessions that surely return lose again with each request, and the
+    /// less of them fits, the less is left to lose.
+    fn lost(&self, facts: &Facts<'_>, displaced: &Displaced) -> f64 {
+        if self.returns == 0.0 {
+            return displaced.seconds;
+        }
+        let texts = &facts.seen.texts;
+        let again = 1.0 + self.returns * texts.requests_to_come();
+        displaced.seconds * again * libm::pow(displaced.fits, texts.returning())
     }
 }
 
@@ -275,31 +309,46 @@ impl Facts<'_> {
     fn wait_for_room(&self, step: f64) -> f64 {
         let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.worker.info;
         let active = self.worker.active();
-        let stay = self.answer * step;
+        let stay = self.asked.answer * step;
         let mut wait = 0.0f64;
         if active >= max_num_seqs {
             wait = stay * f64::from(active - max_num_seqs + 1) / f64::from(active.max(1));
         }
         let Some(total) = total_blocks else { return wait };
+        if active == 0 {
+            return wait;
+        }
         // One token a step since the first: young answers have used little of their room.
         let made = self.seen.answers.ages(self.now, self.id) / step.max(f64::MIN_POSITIVE);
-        let made = made.min(f64::from(active) * self.answer) / f64::from(block_size);
+        let made = made.min(f64::from(active) * self.asked.answer) / f64::from(block_size);
         let used = self.seen.active.of(self.id) as f64 + made;
-        let new = self.request.prompt.blocks().saturating_sub(self.shared);
+        let new = self.asked.blocks.saturating_sub(self.shared);
         let missing = used + f64::from(new) + 1.0 - total as f64;
         if missing > 0.0 && used > 0.0 { wait.max(stay * missing / used) } else { wait }
     }
 
-    /// Seconds to compute again what other texts of this worker lose, because this request needs room.
-    fn displaced(&self) -> f64 {
-        let Some(total) = self.worker.info.total_blocks else { return 0.0 };
-        let block_size = self.worker.info.block_size;
-        let tokens = self.request.prompt.tokens();
+    /// What other texts of this worker lose, because this request needs room. None: nothing.
+    fn displaced(&self) -> Option<Displaced> {
+        let WorkerInfo { total_blocks, block_size, .. } = self.worker.info;
+        let total = total_blocks?;
+        let Asked { tokens, answer, .. } = self.asked;
         let new = u64::from((tokens - self.cached).div_ceil(block_size));
-        let half_an_answer = 0.5 * self.answer / f64::from(block_size);
+        let half_an_answer = 0.5 * answer / f64::from(block_size);
         let answers = (f64::from(self.worker.active()) * half_an_answer) as u64;
-        let over = (self.seen.texts.blocks(self.id) + answers + new).saturating_sub(total);
+        let needed = self.seen.texts.blocks(self.id) + answers + new;
+        let over = needed.checked_sub(total).filter(|&over| over > 0)?;
         let displaced = (over.min(new) * u64::from(block_size)) as f64;
-        self.whole.as_secs_f64() * displaced / f64::from(tokens.max(1))
+        Some(Displaced {
+            seconds: self.whole.as_secs_f64() * displaced / f64::from(tokens.max(1)),
+            fits: total as f64 / needed as f64,
+        })
     }
+}
+
+/// What texts lose that make room.
+struct Displaced {
+    /// The time to compute it again.
+    seconds: f64,
+    /// The share of the worker's texts that fits into its HBM.
+    fits: f64,
 }

@@ -32,6 +32,7 @@ use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::policy::parameter::parameters;
 use crate::routing::policy::parts::{Index, Least, lot};
 use crate::routing::policy::rule::Policy;
@@ -39,7 +40,7 @@ use crate::routing::view::FleetView;
 use crate::runs::{NodeId, RunTree};
 use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 parameters! {
@@ -103,7 +104,7 @@ pub struct Prompts {
     sent: VecDeque<Sent>,
     /// How many of `sent` have left the window.
     past: usize,
-    sums: BTreeMap<WorkerId, Sums>,
+    sums: PerWorker<Sums>,
 }
 
 impl Policy for AibrixPreble {
@@ -150,12 +151,12 @@ impl Policy for AibrixPreble {
             Index::Exact => view.workers().map(|(id, _)| stored(id)).max().unwrap_or(0),
             Index::Predicted => prompts.longest(&request.prompt),
         };
-        let sums = |id| prompts.sums.get(&id).copied().unwrap_or_default();
+        let sums = |id| prompts.sums.get(id).copied().unwrap_or_default();
         let mut followed = Least::new();
         if share(request, longest) > self.threshold {
             let best = counting().map(matched).max().unwrap_or(0);
             for id in counting().filter(|&id| matched(id) == best) {
-                if best > 0 || prompts.sums.contains_key(&id) {
+                if best > 0 || prompts.sums.get(id).is_some() {
                     followed.weigh(id, sums(id).load, lot(view, request, id));
                 }
             }
@@ -190,7 +191,7 @@ impl Prompts {
     }
 
     fn add(&mut self, rule: &AibrixPreble, now: Instant, worker: WorkerId, prompt: &TokenBlocks) {
-        self.sums.entry(worker).or_default();
+        self.sums.of_mut(worker);
         let (chain, end) = (prompt.chain(), prompt.blocks());
         let (mut depth, mut last) = (0, None);
         while depth < end {
@@ -273,7 +274,7 @@ impl Prompts {
 
     /// A worker that is gone, or begins anew, has no node.
     fn forget(&mut self, worker: WorkerId) {
-        self.sums.remove(&worker);
+        self.sums.remove(worker);
         let has = |workers: &[WorkerId]| workers.contains(&worker);
         let of_it = self.tree.iter().filter(|(_, node)| has(&node.value.workers));
         let ids: Vec<NodeId> = of_it.map(|(id, _)| id).collect();
@@ -296,7 +297,7 @@ impl Prompts {
         let seconds = prefill + f64::from(rule.out) * rule.tpot_s;
         let (load, cost) = (u64::from(*count), (seconds * 1e9) as u64);
         for worker in workers {
-            let sums = self.sums.entry(*worker).or_default();
+            let sums = self.sums.of_mut(*worker);
             match sign {
                 Sign::Plus => {
                     sums.load += load;

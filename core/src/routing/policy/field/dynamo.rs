@@ -25,13 +25,14 @@ use crate::id::{MAX_TIERS, WorkerId};
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::fleet::WorkerState;
+use crate::routing::index::InOrder;
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::policy::parameter::parameters;
-use crate::routing::policy::parts::{ActiveBlocks, InFlight, Least, lot, unit};
+use crate::routing::policy::parts::{ActiveBlocks, InFlight, Least, Lots, unit};
 use crate::routing::policy::rule::Policy;
 use crate::routing::view::FleetView;
 use crate::time::Instant;
-use std::collections::BTreeMap;
 
 parameters! {
     /// Dynamo's default: prefill work less credit for cached blocks, plus active blocks.
@@ -74,9 +75,11 @@ impl Policy for Dynamo {
         let blocks = u64::from(request.prompt.blocks());
         let least_queued = view.workers().map(|(id, _)| tracked.prefill_tokens(id)).min();
         let least_queued = least_queued.expect("a view is never empty");
-        let cost = |id, worker: &WorkerState| {
-            let hit = overlap.stored(id);
-            let own = shared.get(id.into()).map_or(0, |entry| u64::from(entry.blocks()));
+        // Each walk over the workers begins anew.
+        let begin = || (overlap.in_order(), shared.in_order());
+        let cost = |id, worker: &WorkerState, (held, booked): &mut (InOrder<'_>, InOrder<'_>)| {
+            let hit = held.stored(id);
+            let own = booked.entry(id).map_or(0, |entry| u64::from(entry.blocks()));
             let active_blocks = tracked.active.of(id) + blocks.saturating_sub(own);
             let queued = tracked.prefill_tokens(id);
             let prefill = self.prefill_blocks(request, &worker.info, &hit, queued, least_queued);
@@ -86,21 +89,26 @@ impl Policy for Dynamo {
         };
         let mut least = Least::new();
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        let (mut found, lots) = (begin(), Lots::of(view, request));
         for (id, worker) in view.workers() {
-            let cost = cost(id, worker);
+            let cost = cost(id, worker, &mut found);
             (low, high) = (low.min(cost), high.max(cost));
-            least.weigh(id, cost, lot(view, request, id));
+            least.weigh(id, cost, lots.of_worker(id));
         }
         let mut worker = least.worker().expect("a view is never empty");
         if self.temperature > 0.0 && high > low {
-            let weight = |id, worker: &WorkerState| {
-                libm::exp(-(cost(id, worker) - low) / ((high - low) * self.temperature))
+            let weights = || {
+                let mut found = begin();
+                view.workers().map(move |(id, worker)| {
+                    let above = cost(id, worker, &mut found) - low;
+                    (id, libm::exp(-above / ((high - low) * self.temperature)))
+                })
             };
-            let sum: f64 = view.workers().map(|(id, worker)| weight(id, worker)).sum();
+            let sum: f64 = weights().map(|(_, weight)| weight).sum();
             let mut left = unit(view, request, 0) * sum;
-            for (id, state) in view.workers() {
+            for (id, weight) in weights() {
                 worker = id;
-                left -= weight(id, state);
+                left -= weight;
                 if left < 0.0 {
                     break;
                 }
@@ -146,7 +154,7 @@ pub struct Tracked {
     active: ActiveBlocks,
     /// The tokens that a request is booked with; 0 from its first token on.
     booked: InFlight<u64>,
-    prefill_tokens: BTreeMap<WorkerId, u64>,
+    prefill_tokens: PerWorker<u64>,
 }
 
 impl Tracked {
@@ -154,7 +162,7 @@ impl Tracked {
         self.active.observe(what);
         let Self { booked, prefill_tokens, .. } = self;
         let mut computed = |worker, tokens| {
-            if let Some(queued) = prefill_tokens.get_mut(&worker) {
+            if let Some(queued) = prefill_tokens.get_mut(worker) {
                 *queued -= tokens;
             }
         };
@@ -163,7 +171,7 @@ impl Tracked {
                 let hit = decision.overlap.unwrap_or_default();
                 let tokens = rule.uncached_tokens(request, &hit);
                 booked.begin(request.id, decision.worker, tokens);
-                *prefill_tokens.entry(decision.worker).or_default() += tokens;
+                *prefill_tokens.of_mut(decision.worker) += tokens;
             }
             Observed::PrefillDone(id) | Observed::FirstToken(id) => {
                 if let Some((worker, tokens)) = booked.get_mut(id) {
@@ -176,6 +184,6 @@ impl Tracked {
 
     /// Prompt tokens booked on a worker and not yet computed.
     fn prefill_tokens(&self, worker: WorkerId) -> u64 {
-        self.prefill_tokens.get(&worker).copied().unwrap_or(0)
+        self.prefill_tokens.get(worker).copied().unwrap_or(0)
     }
 }

@@ -6,9 +6,10 @@
 
 use crate::id::WorkerId;
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// The requests that were sent in the window.
 #[derive(Debug)]
@@ -17,14 +18,14 @@ pub struct LowestQps {
     /// From the oldest on.
     sent: VecDeque<(Instant, WorkerId)>,
     /// How many of them each worker has that ever had a request.
-    counts: BTreeMap<WorkerId, u32>,
+    counts: PerWorker<u32>,
 }
 
 impl LowestQps {
     /// Nothing was sent so far.
     pub fn new(window_s: f64) -> Self {
         let window = Duration::from_secs_f64(window_s);
-        Self { window, sent: VecDeque::new(), counts: BTreeMap::new() }
+        Self { window, sent: VecDeque::new(), counts: PerWorker::default() }
     }
 
     /// Learns from what happened.
@@ -33,17 +34,17 @@ impl LowestQps {
             && now.since(at) > self.window
         {
             self.sent.pop_front();
-            if let Some(count) = self.counts.get_mut(&worker) {
+            if let Some(count) = self.counts.get_mut(worker) {
                 *count -= 1;
             }
         }
         match *what {
             Observed::Dispatched { decision, .. } => {
-                *self.counts.entry(decision.worker).or_default() += 1;
+                *self.counts.of_mut(decision.worker) += 1;
                 self.sent.push_back((now, decision.worker));
             }
             Observed::Joined(info) => {
-                self.counts.remove(&info.worker);
+                self.counts.remove(info.worker);
                 self.sent.retain(|&(_, worker)| worker != info.worker);
             }
             _ => {}
@@ -53,7 +54,7 @@ impl LowestQps {
     /// The worker with the lowest QPS.
     pub fn worker(&self, view: &FleetView<'_>) -> WorkerId {
         // None is less than any number, and among equals the first is the least.
-        let lowest = view.workers().map(|(id, _)| (self.counts.get(&id), id)).min();
+        let lowest = view.workers().map(|(id, _)| (self.counts.get(id), id)).min();
         lowest.expect("a view is never empty").1
     }
 }

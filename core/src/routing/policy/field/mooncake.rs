@@ -26,10 +26,10 @@ use crate::event::WorkerInfo;
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::request::Request;
 use crate::routing::candidate::{Candidate, Terms};
-use crate::routing::decision::{Choice, Decision, Pull};
+use crate::routing::decision::{Choice, Pull};
 use crate::routing::index::Overlap;
 use crate::routing::policy::parameter::parameters;
-use crate::routing::policy::parts::lot;
+use crate::routing::policy::parts::{Cheapest, Lots};
 use crate::routing::policy::rule::Policy;
 use crate::routing::view::FleetView;
 use crate::time::Duration;
@@ -56,9 +56,10 @@ impl Policy for Mooncake {
         let overlap = view.overlap(&request.prompt);
         let holders = holders(&overlap, view);
         let tokens = request.prompt.tokens();
-        let mut best: Option<Candidate> = None;
+        let (mut found, lots) = (overlap.in_order(), Lots::of(view, request));
+        let mut best = Cheapest::default();
         for (id, worker) in view.workers() {
-            let held = overlap.stored(id);
+            let held = found.stored(id);
             let own = blocks(&held);
             let pull = self.pull(id, &worker.info, own, &holders);
             let load = match (pull, worker.info.peers) {
@@ -67,26 +68,20 @@ impl Policy for Mooncake {
             };
             let prefix = pull.map_or(own, |pull| pull.blocks);
             let cached = prefix.saturating_mul(worker.info.block_size).min(tokens);
-            let candidate = Candidate {
+            let queue = worker.backlog(view.now());
+            let prefill = worker.info.prefill.estimate(tokens - cached, cached);
+            let terms = Terms { queue, prefill, load, ..Terms::default() };
+            let (active, lot) = (worker.active(), lots.of_worker(id));
+            best.weigh(view, (terms.total(), active, lot), || Candidate {
                 worker: id,
-                active: worker.active(),
+                active,
                 overlap: Some(held),
                 pull,
-                terms: Some(Terms {
-                    queue: worker.backlog(view.now()),
-                    prefill: worker.info.prefill.estimate(tokens - cached, cached),
-                    load,
-                    ..Terms::default()
-                }),
-                lot: lot(view, request, id),
-            };
-            view.note(&candidate);
-            if best.is_none_or(|best| candidate.rank() < best.rank()) {
-                best = Some(candidate);
-            }
+                terms: Some(terms),
+                lot,
+            });
         }
-        let Candidate { worker, overlap, pull, .. } = best.expect("a view is never empty");
-        Decision { worker, overlap, pull, decode: None }.into()
+        best.decision().into()
     }
 }
 

@@ -6,13 +6,14 @@ use crate::hash::FixedState;
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::policy::parameter::choices;
 use crate::routing::policy::parts::InFlight;
 use crate::runs::{Node, NodeId, RunTree};
 use crate::time::{Duration, Instant};
 use lru::LruCache;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 choices! {
@@ -95,7 +96,7 @@ pub struct Tree {
     free: Vec<usize>,
     window: VecDeque<Sent>,
     requests: InFlight<TokenBlocks>,
-    workers: BTreeMap<WorkerId, Worker>,
+    workers: PerWorker<Worker>,
 }
 
 impl Prefix {
@@ -122,7 +123,7 @@ impl Tree {
             free: Vec::new(),
             window: VecDeque::new(),
             requests: InFlight::default(),
-            workers: BTreeMap::new(),
+            workers: PerWorker::default(),
         }
     }
 
@@ -138,7 +139,7 @@ impl Tree {
 
     /// The cost of a worker, in nanoseconds.
     pub fn cost(&self, worker: WorkerId) -> i64 {
-        self.workers.get(&worker).map_or(0, |worker| worker.cost)
+        self.workers.get(worker).map_or(0, |worker| worker.cost)
     }
 
     /// A worker comes, or begins anew.
@@ -155,7 +156,7 @@ impl Tree {
             self.tree.get_mut(id).value.known.retain(|known| known.worker != worker);
             self.weigh(id, 1);
         }
-        self.workers.remove(&worker);
+        self.workers.remove(worker);
     }
 
     /// Requests end.
@@ -298,7 +299,7 @@ impl Tree {
 
     /// Forgets what was used longest ago, beyond what is remembered.
     fn forget(&mut self) {
-        let tokens = u64::from(self.settings.capacity) * self.workers.len() as u64;
+        let tokens = u64::from(self.settings.capacity) * self.workers.values().len() as u64;
         while self.blocks * u64::from(self.block_size) > tokens
             && let Some((&id, ())) = self.used.peek_lru()
             && self.tree.get(id).children == 0
@@ -321,7 +322,7 @@ impl Tree {
         let (new, before) = (node.len() * *block_size, node.start * *block_size);
         let requests = hot.miss * f64::from(hot.requests) / node.value.workers().count() as f64;
         for known in node.value.known.iter().filter(|known| known.allocated) {
-            let Some(worker) = workers.get_mut(&known.worker) else { continue };
+            let Some(worker) = workers.get_mut(known.worker) else { continue };
             let prefill = match settings.prefill {
                 PrefillTime::A6000 => a6000(f64::from(new), f64::from(before)),
                 PrefillTime::Worker => worker.prefill.estimate(new, before).as_secs_f64(),

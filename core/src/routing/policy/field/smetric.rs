@@ -31,12 +31,12 @@ use crate::id::{SourceId, WorkerId};
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::policy::parameter::parameters;
 use crate::routing::policy::parts::{InFlight, Index, Predicted, Prediction, in_turn, new_tokens};
 use crate::routing::policy::rule::Policy;
 use crate::routing::view::FleetView;
 use crate::time::Instant;
-use std::collections::BTreeMap;
 
 parameters! {
     /// SMetric: the worker that holds the session while it meets the SLO, else the least work x load.
@@ -69,7 +69,7 @@ pub struct Memory {
     predicted: Predicted,
     /// The work of a request, and when it was sent; None: it is computed.
     requests: InFlight<Option<(u64, Instant)>>,
-    workers: BTreeMap<WorkerId, Prefill>,
+    workers: PerWorker<Prefill>,
 }
 
 #[derive(Default, Debug)]
@@ -117,7 +117,7 @@ impl Policy for SMetric {
         Memory {
             predicted: Predicted::new(PREDICTION),
             requests: InFlight::default(),
-            workers: BTreeMap::new(),
+            workers: PerWorker::default(),
         }
     }
 
@@ -127,7 +127,7 @@ impl Policy for SMetric {
             predicted.observe(now, what);
         }
         requests.end(what, |_, worker, sent| {
-            if let (Some((work, _)), Some(of)) = (sent, workers.get_mut(&worker)) {
+            if let (Some((work, _)), Some(of)) = (sent, workers.get_mut(worker)) {
                 of.queued -= work;
             }
         });
@@ -136,10 +136,10 @@ impl Policy for SMetric {
                 workers.insert(info.worker, Prefill::default());
             }
             Observed::Lost(SourceId::Worker(worker)) => {
-                workers.remove(&worker);
+                workers.remove(worker);
             }
             Observed::Dispatched { request, decision } => {
-                let Some(of) = workers.get_mut(&decision.worker) else { return };
+                let Some(of) = workers.get_mut(decision.worker) else { return };
                 let tokens = request.prompt.tokens();
                 let hit = decision.covered().saturating_mul(request.prompt.block_size());
                 let work = self.work(tokens, tokens.saturating_sub(hit));
@@ -148,7 +148,7 @@ impl Policy for SMetric {
             }
             Observed::FirstToken(id) | Observed::PrefillDone(id) => {
                 let Some((worker, sent)) = requests.get_mut(id) else { return };
-                let (Some((work, at)), Some(of)) = (sent.take(), workers.get_mut(worker)) else {
+                let (Some((work, at)), Some(of)) = (sent.take(), workers.get_mut(*worker)) else {
                     return;
                 };
                 of.queued -= work;
@@ -171,7 +171,7 @@ impl Policy for SMetric {
         let mut any_meets = false;
         for (turn, id, worker) in in_turn(view) {
             let new = new_tokens(&overlap.stored(id), request, worker);
-            let of = memory.workers.get(&id);
+            let of = memory.workers.get(id);
             let queued = of.map_or(0, |of| of.queued).saturating_add(self.work(tokens, new));
             let learned = of.and_then(|of| of.rates.p90);
             let rate = if self.rate > 0.0 { Some(self.rate) } else { learned };

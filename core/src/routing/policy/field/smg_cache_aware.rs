@@ -30,12 +30,12 @@ use crate::id::WorkerId;
 use crate::request::Request;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::observed::Observed;
+use crate::routing::per_worker::PerWorker;
 use crate::routing::policy::parameter::parameters;
 use crate::routing::policy::parts::{Index, Least, lot, unit};
 use crate::routing::policy::rule::Policy;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
 
 parameters! {
     /// SMG's cache_aware: the best match among workers that are not too busy, else the idlest.
@@ -69,7 +69,7 @@ parameters! {
 #[derive(Debug)]
 pub struct Sent {
     tree: TextTree,
-    requests: BTreeMap<WorkerId, u64>,
+    requests: PerWorker<u64>,
 }
 
 impl Policy for SmgCacheAware {
@@ -80,7 +80,7 @@ impl Policy for SmgCacheAware {
     type Memory = Sent;
 
     fn memory(&self) -> Sent {
-        Sent { tree: TextTree::new(self.tree), requests: BTreeMap::new() }
+        Sent { tree: TextTree::new(self.tree), requests: PerWorker::default() }
     }
 
     fn poll(&self) -> Option<Duration> {
@@ -91,7 +91,7 @@ impl Policy for SmgCacheAware {
         sent.tree.observe(now, what);
         match *what {
             Observed::Dispatched { decision, .. } => {
-                *sent.requests.entry(decision.worker).or_default() += 1;
+                *sent.requests.of_mut(decision.worker) += 1;
             }
             Observed::Joined(info) => {
                 sent.requests.insert(info.worker, 0);
@@ -105,7 +105,7 @@ impl Policy for SmgCacheAware {
         let (mut sum, mut idlest) = (0, Least::new());
         for (id, worker) in view.workers() {
             sum += u64::from(worker.active());
-            let ever = sent.requests.get(&id).copied().unwrap_or(0);
+            let ever = sent.requests.get(id).copied().unwrap_or(0);
             idlest.weigh(id, (worker.active(), ever), 0);
         }
         let idlest = idlest.worker().expect("a view is never empty");

@@ -7,15 +7,15 @@ use crate::id::WorkerId;
 use crate::routing::index::Overlap;
 use crate::routing::observed::Observed;
 use crate::routing::pending::PendingIndex;
+use crate::routing::per_worker::PerWorker;
 use std::cell::{Ref, RefCell};
-use std::collections::BTreeMap;
 
 /// Prompts of the requests under way, from dispatch to end.
 #[derive(Default, Debug)]
 pub struct ActiveBlocks {
     prompts: PendingIndex,
     requests: InFlight<(Option<WorkerId>, TokenBlocks)>,
-    blocks: BTreeMap<WorkerId, u64>,
+    blocks: PerWorker<u64>,
     /// The result of a look-up, kept for its memory.
     found: RefCell<Overlap>,
 }
@@ -27,16 +27,20 @@ impl ActiveBlocks {
         if let Observed::Dispatched { request, decision } = *what {
             let (worker, prompt) = (decision.worker, &request.prompt);
             let mut add = |worker| {
-                *blocks.entry(worker).or_default() += u64::from(prompts.add(worker, prompt));
+                *blocks.of_mut(worker) += u64::from(prompts.add(worker, prompt));
             };
             add(worker);
             decision.decode.into_iter().for_each(add);
             requests.begin(request.id, worker, (decision.decode, prompt.clone()));
         } else {
+            if let Observed::Joined(info) = *what {
+                // Without a gap in the numbers, a look-up is one comparison.
+                blocks.of_mut(info.worker);
+            }
             requests.end(what, |_, worker, (decode, prompt)| {
                 for worker in [Some(worker), decode].into_iter().flatten() {
                     let gone = u64::from(prompts.remove(worker, &prompt));
-                    *blocks.get_mut(&worker).expect("the worker has blocks") -= gone;
+                    *blocks.get_mut(worker).expect("the worker has blocks") -= gone;
                 }
             });
         }
@@ -44,7 +48,7 @@ impl ActiveBlocks {
 
     /// Blocks that the requests of a worker hold.
     pub fn of(&self, worker: WorkerId) -> u64 {
-        self.blocks.get(&worker).copied().unwrap_or(0)
+        self.blocks.get(worker).copied().unwrap_or(0)
     }
 
     /// The full blocks of a prompt that the requests of each worker hold.

@@ -11,9 +11,9 @@ pub(super) mod working_set;
 
 pub(super) use active_blocks::ActiveBlocks;
 pub(super) use in_flight::InFlight;
-pub(super) use pick::{Least, in_turn, lot, unit};
+pub(super) use pick::{Cheapest, Least, Lots, in_turn, lot, unit};
 pub(super) use predicted::{Index, Predicted, Prediction};
 pub(super) use prompt::{new_tokens, start_key};
 pub(super) use ring::Ring;
-pub(super) use ways::Ways;
+pub(super) use ways::{Held, Ways};
 pub(super) use working_set::WorkingSet;

@@ -2,7 +2,9 @@
 
 use crate::id::WorkerId;
 use crate::request::Request;
-use crate::rng::hash_words;
+use crate::rng::{hash_on, hash_words};
+use crate::routing::candidate::{Candidate, Rank};
+use crate::routing::decision::Decision;
 use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
 
@@ -34,9 +36,58 @@ impl<C: PartialOrd + Copy> Least<C> {
     }
 }
 
+/// Finds the candidate of the least rank, for a rule that weighs seconds.
+#[derive(Debug, Default)]
+pub struct Cheapest {
+    best: Option<(Rank, Candidate)>,
+}
+
+impl Cheapest {
+    /// Weighs a worker. A candidate is long: it is made only if it is the best so far or is noted.
+    pub fn weigh(
+        &mut self,
+        view: &FleetView<'_>,
+        rank: Rank,
+        candidate: impl FnOnce() -> Candidate,
+    ) {
+        let is_best = self.best.as_ref().is_none_or(|(best, _)| rank < *best);
+        if !is_best && !view.is_noting() {
+            return;
+        }
+        let candidate = candidate();
+        view.note(&candidate);
+        if is_best {
+            self.best = Some((rank, candidate));
+        }
+    }
+
+    /// The decision for it. Panics if no worker was weighed.
+    pub fn decision(self) -> Decision {
+        let (_, Candidate { worker, overlap, pull, .. }) =
+            self.best.expect("a view is never empty");
+        Decision { worker, overlap, pull, decode: None }
+    }
+}
+
 /// A hash of request and worker. Among equals, the worker with the least is a random one.
 pub fn lot(view: &FleetView<'_>, request: &Request, worker: WorkerId) -> u64 {
-    hash_words(&[view.seed(), request.id.0, u64::from(worker.0)])
+    Lots::of(view, request).of_worker(worker)
+}
+
+/// The [`lot`]s of a request, for a rule that needs one of each worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Lots(u64);
+
+impl Lots {
+    /// Of a request.
+    pub fn of(view: &FleetView<'_>, request: &Request) -> Self {
+        Self(hash_words(&[view.seed(), request.id.0]))
+    }
+
+    /// The [`lot`] of a worker.
+    pub const fn of_worker(self, worker: WorkerId) -> u64 {
+        hash_on(self.0, worker.0 as u64)
+    }
 }
 
 /// A random number in [0, 1) for a request. `which`: one request may need several.

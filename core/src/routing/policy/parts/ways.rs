@@ -3,9 +3,29 @@
 use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::decision::Pull;
-use crate::routing::index::Overlap;
+use crate::routing::index::{Overlap, SourceOverlap};
 use crate::routing::view::FleetView;
 use crate::time::Duration;
+
+/// What a worker holds of a prompt.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Held {
+    /// In blocks.
+    pub by_tier: [u32; MAX_TIERS],
+    /// Blocks in all tiers.
+    pub blocks: u32,
+    /// Tokens of the prompt in them.
+    pub tokens: u32,
+}
+
+impl Held {
+    /// By its entry of a look-up, for a prompt of `tokens` tokens. Most workers have none.
+    pub fn of(entry: Option<&SourceOverlap>, info: &WorkerInfo, tokens: u32) -> Self {
+        let Some(&SourceOverlap { by_tier, .. }) = entry else { return Self::default() };
+        let blocks = by_tier.iter().fold(0, |sum: u32, &blocks| sum.saturating_add(blocks));
+        Self { by_tier, blocks, tokens: blocks.saturating_mul(info.block_size).min(tokens) }
+    }
+}
 
 /// One way for a worker to get the blocks of a prompt.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +36,8 @@ pub struct Way {
     pub prefill: Duration,
     /// Where they are fetched from; None: from the worker's own tiers.
     pub pull: Option<Pull>,
+    /// The time to compute all of the prompt.
+    pub whole: Duration,
 }
 
 /// The cheapest way of each worker to get the blocks of one prompt: from its own tiers, or from a pool
@@ -36,29 +58,25 @@ impl<'a> Ways<'a> {
         Self { overlap, view, tokens, sources: None, cold: None }
     }
 
-    /// The cheapest way of a worker that holds `hit`.
-    pub fn cheapest(&mut self, id: WorkerId, info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Way {
-        let own = self.own(info, hit);
+    /// The cheapest way of a worker.
+    pub fn cheapest(&mut self, id: WorkerId, info: &WorkerInfo, held: &Held) -> Way {
+        let own = self.own(info, held);
         if info.pool.is_none() && info.peers.is_none() {
             return own;
         }
         let (overlap, view, tokens) = (self.overlap, self.view, self.tokens);
         let sources = self.sources.get_or_insert_with(|| Sources::of(overlap, view, tokens));
-        sources.cheapest(own, id, info, hit)
+        sources.cheapest(own, id, info, held.blocks)
     }
 
     /// The way without a pool or a peer.
-    pub fn own(&mut self, info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Way {
-        Way { load: load(info, hit), prefill: self.prefill(info, hit), pull: None }
-    }
-
-    /// Computing what the worker does not hold.
-    fn prefill(&mut self, info: &WorkerInfo, hit: &[u32; MAX_TIERS]) -> Duration {
-        let cached = info.covered(self.tokens, hit);
-        if cached > 0 {
-            return info.prefill.estimate(self.tokens - cached, cached);
+    pub fn own(&mut self, info: &WorkerInfo, held: &Held) -> Way {
+        let whole = self.cold(info);
+        if held.tokens == 0 {
+            return Way { load: Duration::ZERO, prefill: whole, pull: None, whole };
         }
-        self.cold(info)
+        let prefill = info.prefill.estimate(self.tokens - held.tokens, held.tokens);
+        Way { load: load(info, &held.by_tier), prefill, pull: None, whole }
     }
 
     /// Computing all of the prompt.
@@ -111,7 +129,7 @@ impl Source {
         let load = own.load.max(cost.estimate(self.pull.blocks - held));
         let prefill = self.prefill(asks);
         if load + prefill < best.load + best.prefill {
-            Way { load, prefill, pull: Some(self.pull) }
+            Way { load, prefill, pull: Some(self.pull), ..own }
         } else {
             best
         }
@@ -152,14 +170,7 @@ impl Sources {
         Self { tokens, pool: pool.map(Source::new), peers }
     }
 
-    fn cheapest(
-        &mut self,
-        own: Way,
-        worker: WorkerId,
-        info: &WorkerInfo,
-        hit: &[u32; MAX_TIERS],
-    ) -> Way {
-        let held: u32 = hit.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks));
+    fn cheapest(&mut self, own: Way, worker: WorkerId, info: &WorkerInfo, held: u32) -> Way {
         let asks = Asks { info, tokens: self.tokens };
         let mut best = own;
         if let (Some(pool), Some(cost)) = (&mut self.pool, info.pool) {

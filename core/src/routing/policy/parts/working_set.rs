@@ -7,8 +7,14 @@ use crate::id::{RequestId, SessionId, SourceId, WorkerId};
 use crate::request::Request;
 use crate::routing::observed::Observed;
 use crate::routing::pending::PendingIndex;
+use crate::routing::per_worker::PerWorker;
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+/// Weight of a new request in the share of those that go on with a text.
+const NEW_REQUEST: f64 = 0.005;
+/// The largest share that is believed: longer texts are too few to tell.
+const MOST_RETURNING: f64 = 0.98;
 
 /// The latest prompt of each text: where it was sent, and its blocks. Blocks that several texts of a
 /// worker share count once.
@@ -21,7 +27,9 @@ pub struct WorkingSet {
     order: VecDeque<(u64, Text)>,
     noted: u64,
     prompts: PendingIndex,
-    blocks: BTreeMap<WorkerId, u64>,
+    blocks: PerWorker<u64>,
+    /// The share of requests that go on with a text, as a running mean.
+    returning: f64,
 }
 
 /// A text that grows from turn to turn: what a session has said, or the prompt of a request without a
@@ -59,7 +67,8 @@ impl WorkingSet {
             order: VecDeque::new(),
             noted: 0,
             prompts: PendingIndex::default(),
-            blocks: BTreeMap::new(),
+            blocks: PerWorker::default(),
+            returning: 0.0,
         }
     }
 
@@ -73,7 +82,10 @@ impl WorkingSet {
                 return;
             }
             Observed::Lost(SourceId::Worker(worker)) => self.forget(worker),
-            Observed::Joined(info) => self.forget(info.worker),
+            Observed::Joined(info) => {
+                self.forget(info.worker);
+                self.blocks.of_mut(info.worker);
+            }
             _ => {}
         }
         let Self { under_way, stays, order, noted, .. } = self;
@@ -87,7 +99,18 @@ impl WorkingSet {
 
     /// Blocks of the latest texts of a worker.
     pub fn blocks(&self, worker: WorkerId) -> u64 {
-        self.blocks.get(&worker).copied().unwrap_or(0)
+        self.blocks.get(worker).copied().unwrap_or(0)
+    }
+
+    /// The share of requests that go on with a text.
+    pub const fn returning(&self) -> f64 {
+        self.returning
+    }
+
+    /// How many more requests a text is expected to have after the present one, if each goes on with the
+    /// same probability.
+    pub fn requests_to_come(&self) -> f64 {
+        self.returning / (1.0 - self.returning.min(MOST_RETURNING))
     }
 
     fn note(&mut self, at: Instant, request: &Request, worker: WorkerId) -> Text {
@@ -95,10 +118,12 @@ impl WorkingSet {
         let text = Text::of(request);
         // The new prompt comes before the old one goes: most of it is the same.
         let new = u64::from(self.prompts.add(worker, &request.prompt));
-        *self.blocks.entry(worker).or_default() += new;
+        *self.blocks.of_mut(worker) += new;
         let busy = 1 + self.stays.get(&text).map_or(0, |stay| stay.busy);
         let stay = Stay { number: self.noted, at, busy, worker, prompt: request.prompt.clone() };
-        if let Some(before) = self.stays.insert(text, stay) {
+        let before = self.stays.insert(text, stay);
+        self.returning += NEW_REQUEST * (f64::from(u8::from(before.is_some())) - self.returning);
+        if let Some(before) = before {
             self.leave(&before);
         }
         self.order.push_back((self.noted, text));
@@ -131,7 +156,7 @@ impl WorkingSet {
 
     fn leave(&mut self, stay: &Stay) {
         let gone = u64::from(self.prompts.remove(stay.worker, &stay.prompt));
-        if let Some(blocks) = self.blocks.get_mut(&stay.worker) {
+        if let Some(blocks) = self.blocks.get_mut(stay.worker) {
             *blocks -= gone;
         }
     }
@@ -149,6 +174,6 @@ impl WorkingSet {
             }
             !gone
         });
-        self.blocks.remove(&lost);
+        self.blocks.remove(lost);
     }
 }
