@@ -2,6 +2,7 @@
 //! on this crate does not pull in gRPC.
 //!
 //! - [`process`]: logs, the exit status, and the signal that stops a process.
+//! - [`command_line`]: reading the command line, and its help.
 //! - [`listen`]: the flags for a process's addresses, and the listeners behind them.
 //! - [`settings`]: TOML files; all that is wrong with one is reported at once ([`toml_file`]).
 //! - [`names`]: built-in names and paths, and what was meant by an unknown name.
@@ -9,6 +10,7 @@
 //! - [`manual`], [`version`]: completions, manual pages, what `--version` says.
 //! - [`profiles`]: profiles, devices and models by name or file.
 
+pub mod command_line;
 pub mod listen;
 pub mod manual;
 pub mod names;

@@ -60,9 +60,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
         model: Option<IgnoredAny>,
     }
     // What is not TOML is said by the reading below.
-    let of_device = toml::from_str(text).is_ok_and(|Kind { device, model }| {
-        device.is_some() || model.is_some()
-    });
+    let of_device = toml::from_str(text)
+        .is_ok_and(|Kind { device, model }| device.is_some() || model.is_some());
     if !of_device {
         return settings::parse_checked(path, text, |profile: Profile| {
             let refused = |error: ProfileError| vec![(error.field.to_owned(), error.why)];
@@ -72,7 +71,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
     let deployment = settings::parse_checked(path, text, |deployment: Deployment| {
         let mut problems = deployment.problems();
         if let ModelRef::Own(model) = &deployment.model {
-            let inside = |error: BuildError| BuildError::new(format!("model.{}", error.field), error.why);
+            let inside =
+                |error: BuildError| BuildError::new(format!("model.{}", error.field), error.why);
             problems.extend(model.problems().into_iter().map(inside));
         }
         if problems.is_empty() { Ok(deployment) } else { Err(refused(problems)) }

@@ -34,5 +34,10 @@ pub fn say(line: &str) {
 
 /// Whether standard error shows colours: it is a terminal, and `NO_COLOR` is not set.
 pub fn has_colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+    io::stderr().is_terminal() && may_have_colours()
+}
+
+/// Whether `NO_COLOR` is not set (no-color.org).
+pub fn may_have_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }

@@ -6,11 +6,12 @@ use crate::commands::{
 };
 use crate::files::bad;
 use crate::play::Progress;
-use crate::report::{Screen, print};
+use crate::report::Screen;
+use anyhow::anyhow;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::io::IsTerminal;
 use std::process::ExitCode;
+use warmpath_launch::command_line;
 use warmpath_launch::version::VERSION;
 use warmpath_sheet::width;
 
@@ -39,15 +40,11 @@ impl Cli {
             })
         });
         let parsed = command.try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
-        parsed.map(Some).or_else(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                let (text, is_terminal) = (error.render(), std::io::stdout().is_terminal());
-                print(&if is_terminal { text.ansi().to_string() } else { text.to_string() })?;
-                Ok(None)
-            }
+        parsed.map(Some).or_else(|error| match (command_line::help(&error), error.kind()) {
+            (Some(printed), _) => printed.map(|()| None).map_err(|line| anyhow!(line)),
             // Without a command, the help is what went wrong.
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-            _ => Err(bad(in_one_line(&error.to_string()))),
+            (None, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => error.exit(),
+            (None, _) => Err(bad(in_one_line(&error.to_string()))),
         })
     }
 }
@@ -110,8 +107,8 @@ impl Cli {
             Command::Policies(args) => policies::run(&args, screen),
             Command::Rank(args) => rank::run(&args, screen),
             Command::Columns(args) => columns::run(&args, screen),
-            Command::Completions(args) => manual::completions(&args),
-            Command::Man(args) => manual::man(&args),
+            Command::Completions(args) => manual::completions(&args, Self::command()),
+            Command::Man(args) => manual::man(&args, Self::command()),
         }
     }
 }

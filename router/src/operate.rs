@@ -104,12 +104,8 @@ pub async fn run(admin: Admin) -> ExitCode {
     let Admin { json, columns, .. } = admin;
     let style = print::Style { json, columns, width: Width::chosen(admin.width) };
     match ask(client, admin.what, style).await {
-        Ok(text) => {
-            terminal::print_line(&text).map_or_else(failed, |()| ExitCode::SUCCESS)
-        }
-        Err(status) => {
-            failed(format!("{}: {}", admin.target, status::of_admin(&status)))
-        }
+        Ok(text) => terminal::print_line(&text).map_or_else(failed, |()| ExitCode::SUCCESS),
+        Err(status) => failed(format!("{}: {}", admin.target, status::of_admin(&status))),
     }
 }
 

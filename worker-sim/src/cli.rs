@@ -12,13 +12,14 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_launch::listen::ListenArgs;
-use warmpath_launch::{names, profiles};
 use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
+use warmpath_launch::version::VERSION;
+use warmpath_launch::{names, profiles};
 use warmpath_worker_sim::WorkerConfig;
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(version = VERSION)]
 pub struct Cli {
     /// A TOML file with the settings (docs/reference/worker.md); a flag wins over the file
     #[arg(long, value_name = "FILE")]

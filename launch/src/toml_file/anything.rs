@@ -3,9 +3,7 @@
 use super::error::{Error, Kind};
 use super::words;
 use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, MapAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, VariantAccess, Visitor};
 use std::cell::RefCell;
 
 /// Answers whatever it is asked for, and notes what that was.
@@ -181,7 +179,10 @@ struct Fields<'a> {
 impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
         let Some((first, rest)) = self.names.split_first() else { return Ok(None) };
         self.names = rest;
         seed.deserialize(name(first)).map(Some)

@@ -17,7 +17,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 /// What is read otherwise than it stands in the file. Fields are named by their paths.
 #[derive(Default, Debug)]
 pub struct Repairs {
-    /// Bad values, and keys that nobody knows.
+    /// Bad values, and unknown keys.
     pub left_out: BTreeSet<String>,
     /// By table: the fields that it lacks, each with what it should have been.
     supplied: BTreeMap<String, BTreeMap<String, RefCell<String>>>,
@@ -95,8 +95,7 @@ impl<'a> Node<'a> {
 
     fn entries(&self, table: &'a DeTable<'a>) -> Entries<'a> {
         let entries = table.iter().map(|(key, value)| {
-            let node =
-                self.child(join(&self.path, key.get_ref()), place::start(key, value), value);
+            let node = self.child(join(&self.path, key.get_ref()), place::start(key, value), value);
             (key.get_ref().as_ref(), node)
         });
         let is_left_out = |node: &Node<'_>| self.repairs.left_out.contains(&node.path);
@@ -233,7 +232,10 @@ enum Next<'a> {
 impl<'de, 'a: 'de> MapAccess<'de> for Entries<'a> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
         if !self.entries.is_empty() {
             let (name, node) = self.entries.remove(0);
             let here = node.here();
@@ -268,7 +270,10 @@ struct Items<'a> {
 impl<'de, 'a: 'de> SeqAccess<'de> for Items<'a> {
     type Error = Error;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
         while let Some(item) = self.list.get(self.next) {
             let path = format!("{}[{}]", self.of.path, self.next);
             self.next += 1;

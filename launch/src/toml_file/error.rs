@@ -37,7 +37,8 @@ impl Error {
             Kind::Missing if !self.path.starts_with('.') => {}
             Kind::Missing => {
                 let field = self.path.trim_start_matches('.');
-                self.path = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+                self.path =
+                    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
                 self.start = start;
             }
             _ if self.path.is_empty() => (self.path, self.start) = (path.to_owned(), start),

@@ -78,7 +78,7 @@ impl Question {
     }
 }
 
-/// The longest times that an SLO can have. Nobody waits longer, so a longer one is in milliseconds.
+/// The longest times that an SLO can have. No user waits longer, so a longer one is in milliseconds.
 const MOST_TTFT_S: f64 = 120.0;
 const MOST_TPOT_S: f64 = 10.0;
 

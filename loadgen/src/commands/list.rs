@@ -55,7 +55,8 @@ struct Named {
 
 pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     let kinds = Kind::value_variants().iter().copied();
-    let kinds: Vec<Kind> = kinds.filter(|&kind| args.kind.is_none_or(|asked| asked == kind)).collect();
+    let kinds: Vec<Kind> =
+        kinds.filter(|&kind| args.kind.is_none_or(|asked| asked == kind)).collect();
     let sheet = sheet(&kinds);
     match args.format {
         Output::Text => {
@@ -105,9 +106,9 @@ fn named(kind: Kind) -> Vec<Named> {
         Kind::Profiles => files("profile", profiles::profiles()),
         Kind::Devices => files("device", profiles::devices()),
         Kind::Models => profiles::models().iter().map(|(name, _)| model(name)).collect(),
-        Kind::Formats => traces::named()
-            .map(|(name, what)| Named { kind: "trace format", name, what })
-            .collect(),
+        Kind::Formats => {
+            traces::named().map(|(name, what)| Named { kind: "trace format", name, what }).collect()
+        }
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
             let rows = named(*kind);
             assert!(rows.len() > 4, "{kind:?}");
             for Named { name, what, .. } in rows {
-                assert!((12..160).contains(&what.len()), "{name}: {what}");
+                assert!((12..200).contains(&what.len()), "{name}: {what}");
                 assert!(!what.contains("--scenario deploy"), "{name}: {what}");
             }
         }

@@ -1,9 +1,8 @@
 //! `loadgen completions` and `loadgen man`: the command line, for a shell and for `man`.
 
-use crate::cli::Cli;
 use crate::report::print;
 use anyhow::{Result, anyhow};
-use clap::CommandFactory;
+use clap::Command;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use warmpath_launch::manual::{self, Shell};
@@ -30,16 +29,17 @@ pub struct Man {
     folder: Option<PathBuf>,
 }
 
-pub fn completions(args: &Completions) -> Result<ExitCode> {
-    print(&String::from_utf8(manual::completions(args.shell, Cli::command()))?)?;
+/// `program` is the whole command line, as for [`man`].
+pub fn completions(args: &Completions, program: Command) -> Result<ExitCode> {
+    print(&manual::completions(args.shell, program))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn man(args: &Man) -> Result<ExitCode> {
+pub fn man(args: &Man, program: Command) -> Result<ExitCode> {
     match &args.folder {
-        None => print(&String::from_utf8(manual::page(Cli::command())?)?)?,
+        None => print(&manual::page(program))?,
         Some(folder) => {
-            let pages = manual::write_pages(Cli::command(), folder).map_err(|why| anyhow!(why))?;
+            let pages = manual::write_pages(program, folder).map_err(|why| anyhow!(why))?;
             print(&format!("{}: {pages} pages\n", folder.display()))?;
         }
     }

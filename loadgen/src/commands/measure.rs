@@ -1,8 +1,8 @@
 //! `loadgen measure`: the command of [`crate::measure`].
 
 use crate::files::{PendingFile, bad, check_target};
-use crate::report::print;
 use crate::measure::{Asked, Grid, Names, Row, measure};
+use crate::report::print;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use std::path::PathBuf;
@@ -97,7 +97,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         seed: args.seed.unwrap_or(clock),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Hours of measuring do not end because nobody can read along.
+    // Hours of measuring do not end because the screen cannot be written.
     let mut shown = Ok(());
     let show = |row: &Row| {
         if shown.is_ok() {

@@ -49,7 +49,9 @@ pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     let mut page = Page::default();
     let mut standing = rank::standing(&cells, args.within);
     standing.notes.extend(skipped.iter().map(|report| {
-        format!("{report} is left out: no two of its policies answered at least 99 % of their requests.")
+        format!(
+            "{report} is left out: no two of its policies answered at least 99 % of their requests."
+        )
     }));
     page.sheet(standing);
     if let Some(policy) = &args.policy {

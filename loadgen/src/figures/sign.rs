@@ -24,12 +24,14 @@ const LEAST_REQUESTS_EACH: u64 = 10;
 /// The signs of a simulated run. `workers`: their number, if their loads can be compared.
 pub fn signs(engine: &EngineFigures, figures: &Figures, workers: Option<u32>) -> Vec<Sign> {
     let mut signs = Vec::new();
-    if let Some((evictions, over)) = engine.evictions_per_request.zip(engine.working_set_over_memory)
+    if let Some((evictions, over)) =
+        engine.evictions_per_request.zip(engine.working_set_over_memory)
         && evictions >= 1.0
         && over > 1.0
         && engine.loses_evicted
     {
-        signs.push(Sign::Thrash { evictions_per_request: evictions, working_set_over_memory: over });
+        signs
+            .push(Sign::Thrash { evictions_per_request: evictions, working_set_over_memory: over });
     }
     if let Some((max_over_mean, workers)) = figures.balance_max_over_mean.zip(workers)
         && workers >= LEAST_WORKERS

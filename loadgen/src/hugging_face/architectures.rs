@@ -4,11 +4,50 @@ use super::fields::Fields;
 
 /// Architectures whose layers are attention and gated feed-forward blocks, or experts, as modelled.
 const KNOWN: &[&str] = &[
-    "Llama", "Mistral", "Mistral3", "Mixtral", "Ministral", "Qwen2", "Qwen2Moe", "Qwen2VL", "Qwen2_5_VL",
-    "Qwen3", "Qwen3Moe", "Qwen3VL", "Qwen3VLMoe", "DeepseekV2", "DeepseekV3", "GptOss", "Gemma", "Gemma2",
-    "Gemma3", "Gemma4", "Phi3", "Glm", "Glm4", "Glm4Moe", "Granite", "GraniteMoe", "GraniteMoeHybrid",
-    "GraniteMoeShared", "Olmo2", "Olmo3", "Olmoe", "Cohere", "Cohere2", "SeedOss", "Exaone4", "SmolLM3",
-    "InternLM2", "InternLM3", "Baichuan", "Yi", "Ernie4_5", "Ernie4_5_Moe", "Kimi", "KimiK25",
+    "Llama",
+    "Mistral",
+    "Mistral3",
+    "Mixtral",
+    "Ministral",
+    "Qwen2",
+    "Qwen2Moe",
+    "Qwen2VL",
+    "Qwen2_5_VL",
+    "Qwen3",
+    "Qwen3Moe",
+    "Qwen3VL",
+    "Qwen3VLMoe",
+    "DeepseekV2",
+    "DeepseekV3",
+    "GptOss",
+    "Gemma",
+    "Gemma2",
+    "Gemma3",
+    "Gemma4",
+    "Phi3",
+    "Glm",
+    "Glm4",
+    "Glm4Moe",
+    "Granite",
+    "GraniteMoe",
+    "GraniteMoeHybrid",
+    "GraniteMoeShared",
+    "Olmo2",
+    "Olmo3",
+    "Olmoe",
+    "Cohere",
+    "Cohere2",
+    "SeedOss",
+    "Exaone4",
+    "SmolLM3",
+    "InternLM2",
+    "InternLM3",
+    "Baichuan",
+    "Yi",
+    "Ernie4_5",
+    "Ernie4_5_Moe",
+    "Kimi",
+    "KimiK25",
 ];
 
 /// Architectures that lack such parts, and what they have instead.
@@ -84,10 +123,13 @@ pub fn check(fields: &mut Fields<'_>) -> String {
         }
     }
     if fields.is_nested() {
-        fields.note("Encoders of images and sound are not counted: neither their weights nor their time.");
+        fields.note(
+            "Encoders of images and sound are not counted: neither their weights nor their time.",
+        );
     }
     if fields.get("num_nextn_predict_layers").is_some_and(|value| value.as_u64() != Some(0)) {
-        fields.note("Layers that predict further tokens (num_nextn_predict_layers) are not counted.");
+        fields
+            .note("Layers that predict further tokens (num_nextn_predict_layers) are not counted.");
     }
     full.to_owned()
 }

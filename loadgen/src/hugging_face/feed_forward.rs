@@ -16,7 +16,14 @@ pub fn read(fields: &mut Fields<'_>, layers: u32) -> FeedForward {
         let width = fields.needed(&["intermediate_size", "shared_intermediate_size"]);
         return FeedForward { dense: vec![Dense { layers, width }], experts: None };
     };
-    let used = ["num_experts_per_tok", "experts_per_token", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k"];
+    let used = [
+        "num_experts_per_tok",
+        "experts_per_token",
+        "num_experts_per_token",
+        "top_k_experts",
+        "moe_topk",
+        "moe_k",
+    ];
     let per_token = fields.needed(&used);
     let dense_layers = dense_layers(fields, layers);
     let with_experts = layers - dense_layers;
@@ -40,7 +47,9 @@ fn dense_layers(fields: &mut Fields<'_>, layers: u32) -> u32 {
     if let Some(first) = fields.whole(&["first_k_dense_replace"]) {
         let every = fields.whole(&["moe_layer_freq"]).unwrap_or(1);
         if every > 1 {
-            fields.refuse(format!("moe_layer_freq: {every}, experts in some layers are not modelled"));
+            fields.refuse(format!(
+                "moe_layer_freq: {every}, experts in some layers are not modelled"
+            ));
         }
         return first.min(layers);
     }

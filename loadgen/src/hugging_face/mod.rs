@@ -42,18 +42,17 @@ pub fn read_config(path: &Path) -> Result<Checkpoint> {
 
 /// As [`read_config`], of a text.
 pub fn parse(text: &str) -> Result<Checkpoint, Vec<String>> {
-    let value = serde_json::from_str(text).map_err(|error| {
-        vec![format!("line {}: not JSON: {error}", error.line())]
-    })?;
+    let value = serde_json::from_str(text)
+        .map_err(|error| vec![format!("line {}: not JSON: {error}", error.line())])?;
     let mut fields = Fields::of(&value).map_err(|why| vec![why])?;
     let architecture = architectures::check(&mut fields);
     let (hidden, vocab) = (fields.needed(&["hidden_size"]), fields.needed(&["vocab_size"]));
     let layers = fields.needed(&["num_hidden_layers"]);
     let attention = attention::read(&mut fields, hidden, layers);
     let feed_forward = feed_forward::read(&mut fields, layers);
-    let tied = fields.flag("tie_word_embeddings").unwrap_or_else(|| {
-        architectures::ties_embeddings(&architecture)
-    });
+    let tied = fields
+        .flag("tie_word_embeddings")
+        .unwrap_or_else(|| architectures::ties_embeddings(&architecture));
     let (precision, kv_dtype) = quantization::read(&mut fields);
     let family = match (&attention, &feed_forward.experts) {
         (attention, Some(_)) if attention.recurrent.is_some() => Family::HybridMoe,

@@ -6,7 +6,8 @@ use warmpath_core::engine::physics::{KvDtype, Precision};
 
 /// The formats of weights and KV cache.
 pub fn read(fields: &mut Fields<'_>) -> (Precision, KvDtype) {
-    let Some(config) = fields.get("quantization_config").or_else(|| fields.get("compression_config"))
+    let Some(config) =
+        fields.get("quantization_config").or_else(|| fields.get("compression_config"))
     else {
         return (unquantized(fields), KvDtype::Bf16);
     };
@@ -71,7 +72,9 @@ fn compressed(config: &Value) -> Result<Precision, String> {
     let groups = config.get("config_groups").and_then(Value::as_object);
     let group = groups.and_then(|groups| groups.values().next());
     let weights = group.and_then(|group| group.get("weights"));
-    let Some(weights) = weights else { return Err("compressed-tensors without weights".to_owned()) };
+    let Some(weights) = weights else {
+        return Err("compressed-tensors without weights".to_owned());
+    };
     let text = |key: &str| weights.get(key).and_then(Value::as_str).unwrap_or_default();
     let bits = weights.get("num_bits").and_then(Value::as_u64).unwrap_or(0);
     let activations = group.and_then(|group| group.get("input_activations"));

@@ -105,11 +105,17 @@ fn a_built_in_model_is_recognised_by_its_sizes() {
 #[test]
 fn number_formats_are_read() {
     let with = |config: &str| {
-        LLAMA.replace(r#""vocab_size""#, &format!(r#""quantization_config": {config}, "vocab_size""#))
+        LLAMA.replace(
+            r#""vocab_size""#,
+            &format!(r#""quantization_config": {config}, "vocab_size""#),
+        )
     };
     let group = |weights: &str, rest: &str| {
-        let group = format!(r#"{{"group_0": {{"weights": {weights}, "input_activations": null}}}}"#);
-        with(&format!(r#"{{"quant_method": "compressed-tensors", "config_groups": {group}{rest}}}"#))
+        let group =
+            format!(r#"{{"group_0": {{"weights": {weights}, "input_activations": null}}}}"#);
+        with(&format!(
+            r#"{{"quant_method": "compressed-tensors", "config_groups": {group}{rest}}}"#
+        ))
     };
     for (text, precision) in [
         (LLAMA.to_owned(), Precision::Bf16),
@@ -118,7 +124,10 @@ fn number_formats_are_read() {
         (with(r#"{"quant_method": "gptq", "bits": 8}"#), Precision::Int8),
         (with(r#"{"quant_method": "modelopt", "quant_algo": "NVFP4"}"#), Precision::Nvfp4),
         (group(r#"{"num_bits": 8, "type": "float", "strategy": "channel"}"#, ""), Precision::Fp8),
-        (group(r#"{"num_bits": 8, "type": "float", "strategy": "block"}"#, ""), Precision::Fp8Block),
+        (
+            group(r#"{"num_bits": 8, "type": "float", "strategy": "block"}"#, ""),
+            Precision::Fp8Block,
+        ),
         (group(r#"{"num_bits": 4, "type": "int", "strategy": "group"}"#, ""), Precision::Int4),
     ] {
         assert_eq!(read(&text).precision, precision, "{text}");
@@ -137,7 +146,10 @@ fn what_is_not_modelled_is_refused_by_name() {
     refused(&LLAMA.replace("LlamaForCausalLM", "Qwen3NextForCausalLM"), "linear attention");
     refused(&LLAMA.replace("LlamaForCausalLM", "OPTForCausalLM"), "without a gate");
     refused(&DEEPSEEK.replace(r#""q_lora_rank": 1536"#, r#""q_lora_rank": null"#), "q_lora_rank");
-    refused(&DEEPSEEK.replace(r#""v_head_dim""#, r#""index_topk": 2048, "v_head_dim""#), "index_topk");
+    refused(
+        &DEEPSEEK.replace(r#""v_head_dim""#, r#""index_topk": 2048, "v_head_dim""#),
+        "index_topk",
+    );
     refused(
         &gpt_oss().replacen("sliding_attention", "linear_attention", 1),
         "layer_types: linear_attention",
@@ -164,7 +176,9 @@ fn what_is_taken_from_elsewhere_is_noted() {
 /// Mistral 7B: every layer has a window. Qwen2.5: the file has one that is not used.
 #[test]
 fn windows_are_those_that_the_layers_use() {
-    let mistral = LLAMA.replace("Llama", "Mistral").replace(r#""vocab_size""#, r#""sliding_window": 4096, "vocab_size""#);
+    let mistral = LLAMA
+        .replace("Llama", "Mistral")
+        .replace(r#""vocab_size""#, r#""sliding_window": 4096, "vocab_size""#);
     let model = read(&mistral).model;
     assert_eq!((model.attention, model.windowed.map(|group| group.layers)), (None, Some(32)));
     let unused = mistral.replace("Mistral", "Qwen2").replace(

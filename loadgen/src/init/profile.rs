@@ -130,7 +130,10 @@ fn head(
         format!("Step times: {times} ({}).", standing.because),
     ];
     lines.extend(notes.iter().cloned());
-    lines.iter().flat_map(|line| wrapped(line)).fold(String::new(), |text, line| text + &line + "\n")
+    lines
+        .iter()
+        .flat_map(|line| wrapped(line))
+        .fold(String::new(), |text, line| text + &line + "\n")
 }
 
 /// A comment in lines of at most 100 characters.

@@ -1,9 +1,7 @@
 //! One run in virtual time.
 
 use super::economics::economics;
-use super::engines::{
-    kv_life_s, kv_transfer_figures, peer_figures, pool_figures, tier_figures,
-};
+use super::engines::{kv_life_s, kv_transfer_figures, peer_figures, pool_figures, tier_figures};
 use super::log::Log;
 use super::options::Cell;
 use super::validity::too_few;

@@ -61,8 +61,7 @@ impl DevicesFile {
         let Self { users, up_to_tokens, ref classes, ref tenants, .. } = *self;
         let stays = StaysSetup { up_to_tokens, classes: classes.clone(), tenants: tenants.clone() };
         stays.check(source).map_err(|(field, why)| err(&format!("devices.{field}"), &why))?;
-        let profile =
-            load_profile_of(&self.profile, folder, "devices.profile", (origin, text))?;
+        let profile = load_profile_of(&self.profile, folder, "devices.profile", (origin, text))?;
         DevicesSetup::new(profile, block_size, users, stays)
     }
 }

@@ -91,7 +91,9 @@ impl Setup {
         };
         let policies = match &what.policies {
             Some(list) => policies::of_flag(list),
-            None => policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text),
+            None => {
+                policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text)
+            }
         };
         let (mut fleet, mut source, policies) = all_of(fleet, source, policies)?;
         if let Some(tenants) = what.tenants {
