@@ -52,7 +52,8 @@ impl Repairs {
     }
 }
 
-fn join(table: &str, field: &str) -> String {
+/// The path of a field of a table.
+pub fn join(table: &str, field: &str) -> String {
     if table.is_empty() { field.to_owned() } else { format!("{table}.{field}") }
 }
 

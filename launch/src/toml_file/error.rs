@@ -1,7 +1,7 @@
 //! An error of one reading.
 
 use super::words::{expected, found};
-use crate::names::perhaps;
+use crate::names::{near, perhaps};
 use serde::de::{Expected, Unexpected};
 use std::fmt::Display;
 
@@ -21,6 +21,11 @@ pub enum Kind {
     Missing,
     /// A value that was made up for a missing field cannot be used.
     MadeUp,
+    /// A key that is not known, with the fields that it may be a slip of.
+    Unknown {
+        why: String,
+        near: Vec<&'static str>,
+    },
     Other(String),
 }
 
@@ -53,7 +58,7 @@ impl Display for Error {
         match &self.kind {
             Kind::Missing => write!(f, "missing {}", self.path),
             Kind::MadeUp => f.write_str("made up"),
-            Kind::Other(why) => f.write_str(why),
+            Kind::Unknown { why, .. } | Kind::Other(why) => f.write_str(why),
         }
     }
 }
@@ -79,8 +84,10 @@ impl serde::de::Error for Error {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        let near = near(field, known.iter().copied());
         let perhaps = perhaps(field, known.iter().copied());
-        Self::other(format!("unknown field `{field}`{perhaps}; known are {}", known.join(", ")))
+        let why = format!("unknown field `{field}`{perhaps}; known are {}", known.join(", "));
+        Self { kind: Kind::Unknown { why, near }, ..Self::other("") }
     }
 
     fn missing_field(field: &'static str) -> Self {

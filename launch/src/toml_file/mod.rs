@@ -64,6 +64,10 @@ pub fn parse<T: DeserializeOwned, U>(
     }
     problems.sort();
     problems.dedup();
+    if doc.get_ref().is_empty() {
+        let fields: Vec<&str> = problems.iter().map(|one| one.field.as_str()).collect();
+        return Err(format!("{}:1: empty, expected {}", file.display(), fields.join(", ")));
+    }
     Err(problems.iter().map(|one| one.line(file, text)).collect::<Vec<_>>().join("\n"))
 }
 
@@ -75,6 +79,7 @@ fn read<T: DeserializeOwned>(
     let mut repairs = Repairs::default();
     let mut problems = Vec::new();
     let mut missing = Vec::new();
+    let mut slips = BTreeSet::new();
     let mut value = None;
     for _ in 0..MOST {
         let error = match T::deserialize(Node::root(doc, span.clone(), &repairs)) {
@@ -87,12 +92,19 @@ fn read<T: DeserializeOwned>(
         let Error { path, start, kind } = error;
         let goes_on = match kind {
             Kind::Missing => {
-                let is_new = !repairs.left_out.contains(&path);
+                let is_new = !repairs.left_out.contains(&path) && !slips.contains(&path);
                 let goes_on = repairs.supply(&path);
                 if is_new && goes_on {
                     missing.push((path, start));
                 }
                 goes_on
+            }
+            Kind::Unknown { why, near } => {
+                // The field that was meant is not missing too.
+                let (table, _) = path.rsplit_once('.').unwrap_or(("", &path));
+                slips.extend(near.iter().map(|field| de::join(table, field)));
+                problems.push(Problem { start, field: path.clone(), why });
+                repairs.left_out.insert(path)
             }
             Kind::Other(why) => {
                 let goes_on = !path.is_empty() && repairs.left_out.insert(path.clone());
