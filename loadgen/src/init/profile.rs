@@ -58,8 +58,8 @@ pub fn profile(asked: &Asked<'_>) -> Result<String> {
     write!(
         text,
         "name = {name:?}\n\
-         device = {:?}{}\n",
-        asked.device, "              # a name, or a file beside this one"
+         device = {:?}              # a name, or a file beside this one\n",
+        asked.device
     )?;
     if by_name {
         writeln!(text, "model = {:?}", model.name)?;
