@@ -129,6 +129,26 @@ fn a_file_to_start_from_runs_as_it_is_and_is_not_overwritten() {
     assert!(text.contains("unvalidated"), "{text}");
 }
 
+/// What a file shows in comments can be used too.
+#[test]
+fn the_commented_tables_can_be_used() {
+    let folder = folder();
+    for kind in ["profile", "workload"] {
+        let text = printed(folder.path(), &["init", kind, "-"]);
+        let tables =
+            ["[[tier]]", "name = \"host\"", "tokens", "load_gb_s", "store_gb_s", "latency_us"];
+        let more = ["eviction", "fill", "loads", "[documents]", "count", "zipf"];
+        let used = tables
+            .iter()
+            .chain(&more)
+            .fold(text, |text, key| text.replace(&format!("\n# {key}"), &format!("\n{key}")));
+        assert!(used.contains("\n[[tier]]") || used.contains("\n[documents]"), "{used}");
+        std::fs::write(folder.path().join(format!("{kind}.toml")), used).unwrap();
+    }
+    let files = ["--profile", "./profile.toml", "--workload", "./workload.toml"];
+    printed(folder.path(), &[&["sim", "--policies", "round-robin"][..], &files].concat());
+}
+
 /// Mixtral's sizes, which no built-in model has.
 const CONFIG: &str = r#"{"architectures": ["MixtralForCausalLM"], "hidden_size": 4096,
     "intermediate_size": 14336, "num_attention_heads": 32, "num_experts_per_tok": 2, "num_hidden_layers": 32,

@@ -78,7 +78,7 @@ fn sheet(kinds: &[Kind]) -> Sheet {
             .of(|row: &Named| row.name.clone()),
         text("what", "what it is", "What it is, in a sentence.").of(|row: &Named| row.what.clone()),
     ]);
-    let mut sheet = form.sheet("");
+    let mut sheet = form.sheet("").labels(2);
     for kind in kinds {
         sheet.begin_group();
         named(*kind).iter().for_each(|row| sheet.push(form.row(row)));

@@ -83,18 +83,22 @@ impl Setup {
         };
         let file = parse_checked(&origin, &text, ScenarioFile::checked)?;
         let here = Path::new("");
+        // An error of a flag is said alone, those of the file are said together.
+        let given_source = match (&what.trace, &what.workload) {
+            (Some(path), _) => Some(Source::trace(path)?),
+            (None, Some(name)) => Some(Source::workload(name, here)?),
+            (None, None) => None,
+        };
+        let given_policies = what.policies.as_deref().map(policies::of_flag).transpose()?;
         let fleet = file.fleet(what, &origin, &text, &folder);
-        let source = match (&what.trace, &what.workload) {
-            (Some(path), _) => Source::trace(path),
-            (None, Some(name)) => Source::workload(name, here),
-            (None, None) => Source::workload_of(&file.workload, &folder, (&origin, &text)),
-        };
-        let policies = match &what.policies {
-            Some(list) => policies::of_flag(list),
-            None => {
-                policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text)
-            }
-        };
+        let fleet =
+            if what.profile.is_some() || what.workers.is_some() { Ok(fleet?) } else { fleet };
+        let source = given_source
+            .map_or_else(|| Source::workload_of(&file.workload, &folder, (&origin, &text)), Ok);
+        let policies = given_policies.map_or_else(
+            || policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text),
+            Ok,
+        );
         let (mut fleet, mut source, policies) = all_of(fleet, source, policies)?;
         if let Some(tenants) = what.tenants {
             source.set_tenants(tenants);

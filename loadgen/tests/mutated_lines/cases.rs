@@ -96,7 +96,10 @@ pub fn bases(folder: &Path) -> Vec<Case> {
         .replace("# tokens", "tokens")
         .replace("# load_gb_s", "load_gb_s")
         .replace("# store_gb_s", "store_gb_s")
-        .replace("# latency_us", "latency_us");
+        .replace("# latency_us", "latency_us")
+        .replace("# eviction", "eviction")
+        .replace("# fill", "fill")
+        .replace("# loads", "loads");
     let made_up = include_str!("../../../deploy/profiles/lab-tp2.toml");
     let model = include_str!("../../../deploy/profiles/models/gpt-oss-120b.toml");
     let config = r#"{"architectures": ["DeepseekV3ForCausalLM"], "first_k_dense_replace": 3, "hidden_size": 1024,
