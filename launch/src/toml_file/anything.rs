@@ -3,7 +3,10 @@
 use super::error::{Error, Kind};
 use super::words;
 use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, VariantAccess, Visitor,
+};
+use serde_spanned::de::{SpannedDeserializer, is_spanned};
 use std::cell::RefCell;
 
 /// Answers whatever it is asked for, and notes what that was.
@@ -145,9 +148,10 @@ impl<'de> Deserializer<'de> for Anything<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if !serde_spanned::de::is_spanned(name) {
-            self.note("a table");
+        if is_spanned(name) {
+            return visitor.visit_map(SpannedDeserializer::new(self, 0..0)).map_err(made_up);
         }
+        self.note("a table");
         visitor.visit_map(Fields { of: self, names }).map_err(made_up)
     }
 
@@ -167,6 +171,14 @@ impl<'de> Deserializer<'de> for Anything<'_> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Error> for Anything<'_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 

@@ -125,6 +125,9 @@ fn model(name: &str) -> Named {
     Named { kind: "model", name: name.to_owned(), what }
 }
 
+/// From this many characters on, a sentence is cut at its colon.
+const LONG: usize = 100;
+
 /// The first sentence of the comment that a file begins with.
 fn headline(text: &str) -> String {
     let lines = text.lines().map_while(|line| line.strip_prefix('#'));
@@ -133,7 +136,9 @@ fn headline(text: &str) -> String {
         lines.take_while(|line| !line.starts_with("   ")).map(str::trim).collect();
     let prose = prose.join(" ");
     let first = prose.split_once(". ").map_or(prose.as_str(), |(first, _)| first);
-    first.trim_end_matches([':', '.']).to_owned()
+    // Of a long sentence, what stands before its explanation.
+    let short = first.split_once(": ").filter(|_| first.len() > LONG);
+    short.map_or(first, |(short, _)| short).trim_end_matches([':', '.']).to_owned()
 }
 
 #[cfg(test)]
