@@ -226,7 +226,7 @@ fn mutate_text(text: &str, random: &mut Random) -> Vec<u8> {
         0 => drop(lines.remove(at)),
         1 => lines.insert(other, lines[at].clone()),
         2 => lines.swap(at, other),
-        3 | 4 | 5 => lines[at] = with_value(&lines[at], random),
+        3..=5 => lines[at] = with_value(&lines[at], random),
         6 => {
             let place = nth_char(&lines[at], random);
             lines[at].insert_str(place, random.of(&PIECES));
