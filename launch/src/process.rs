@@ -1,6 +1,7 @@
 //! What every process does before and after it serves: write logs, run with its settings, stop on a
 //! signal, exit with a status.
 
+use crate::terminal;
 use std::fmt::Display;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -13,17 +14,16 @@ pub const UNUSABLE: u8 = 2;
 /// this once.
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(is_terminal)
+        .with_ansi(terminal::has_colours())
         .init();
 }
 
 /// Prints one line to standard error and returns the status [`UNUSABLE`].
 pub fn unusable(line: &str) -> ExitCode {
-    eprintln!("{line}");
+    terminal::say(line);
     ExitCode::from(UNUSABLE)
 }
 

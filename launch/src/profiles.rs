@@ -3,15 +3,17 @@
 //! A profile that names a device and a model is computed from those two files. A profile with a
 //! `[step]` table gives its step times itself; it describes no real hardware.
 
+use crate::names::{self, is_path};
 use crate::settings::{self, explain_field};
+use crate::toml_file::Refused;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::Path;
-use warmpath_core::engine::physics::{BuildError, Deployment, Device, Model};
-use warmpath_core::engine::profile::Profile;
+use warmpath_core::engine::physics::{BuildError, Deployment, Device, Model, ModelRef};
+use warmpath_core::engine::profile::{Profile, ProfileError};
 
 /// A file that is part of the program: its name and its text.
-type Row = (&'static str, &'static str);
+pub type Row = (&'static str, &'static str);
 
 macro_rules! rows {
     ($folder:literal: $($name:literal)*) => {
@@ -38,7 +40,7 @@ const MODELS: &[Row] = rows!("models/":
 pub fn load(name: &str, folder: &Path) -> Result<Profile, String> {
     match find(PROFILES, name) {
         Some(text) => parse(Path::new(&format!("profile {name}")), text),
-        None if is_file(name) => from_file(&folder.join(name)).map(|(profile, _)| profile),
+        None if is_path(name) => from_file(&folder.join(name)).map(|(profile, _)| profile),
         None => Err(unknown("profile", name, PROFILES)),
     }
 }
@@ -55,41 +57,82 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
     #[derive(Deserialize)]
     struct Kind {
         device: Option<IgnoredAny>,
+        model: Option<IgnoredAny>,
     }
-    let kind: Kind = settings::parse(path, text)?;
-    if kind.device.is_none() {
-        let profile: Profile = settings::parse(path, text)?;
-        profile.check().map_err(|error| explain_field(path, text, error.field, &error.why))?;
-        return Ok(profile);
+    // What is not TOML is said by the reading below.
+    let of_device = toml::from_str(text)
+        .is_ok_and(|Kind { device, model }| device.is_some() || model.is_some());
+    if !of_device {
+        return settings::parse_checked(path, text, |profile: Profile| {
+            let refused = |error: ProfileError| vec![(error.field.to_owned(), error.why)];
+            profile.check().map_err(refused).map(|()| profile)
+        });
     }
-    let deployment: Deployment = settings::parse(path, text)?;
+    let deployment = settings::parse_checked(path, text, |deployment: Deployment| {
+        let mut problems = deployment.problems();
+        if let ModelRef::Own(model) = &deployment.model {
+            let inside =
+                |error: BuildError| BuildError::new(format!("model.{}", error.field), error.why);
+            problems.extend(model.problems().into_iter().map(inside));
+        }
+        if problems.is_empty() { Ok(deployment) } else { Err(refused(problems)) }
+    })?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let named = |field: &str, why: String| explain_field(path, text, field, &why);
-    let device = device(&deployment.device, folder).map_err(|why| named("device", why))?;
-    let model = model(&deployment.model, folder).map_err(|why| named("model", why))?;
+    let device = device(&deployment.device, folder).map_err(|why| named("device", why));
+    let model = match &deployment.model {
+        ModelRef::Named(name) => model(name, folder).map_err(|why| named("model", why)),
+        ModelRef::Own(model) => Ok((**model).clone()),
+    };
+    let (device, model) = match (device, model) {
+        (Ok(device), Ok(model)) => (device, model),
+        (device, model) => {
+            let why: Vec<String> = device.err().into_iter().chain(model.err()).collect();
+            return Err(why.join("\n"));
+        }
+    };
     Profile::build(&device, &model, &deployment)
         .map_err(|error| explain_field(path, text, &error.field, &error.why))
 }
 
+fn refused(problems: Vec<BuildError>) -> Vec<Refused> {
+    problems.into_iter().map(|error| (error.field, error.why)).collect()
+}
+
 /// The device with a built-in name or alias, or from a file in `folder`.
 pub fn device(name: &str, folder: &Path) -> Result<Device, String> {
-    row("device", DEVICES, name, folder, Device::check, |device: &Device| {
+    row("device", DEVICES, name, folder, Device::problems, |device: &Device| {
         device.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     })
 }
 
 /// The model with a built-in name or alias, or from a file in `folder`.
 pub fn model(name: &str, folder: &Path) -> Result<Model, String> {
-    row("model", MODELS, name, folder, Model::check, |model: &Model| model.is_called(name))
+    row("model", MODELS, name, folder, Model::problems, |model: &Model| model.is_called(name))
 }
 
 /// The text of a device's file, for a copy that keeps its comments.
 pub fn device_text(name: &str, folder: &Path) -> Result<String, String> {
     match find(DEVICES, name) {
         Some(text) => Ok(text.to_owned()),
-        None if is_file(name) => read(&folder.join(name)),
+        None if is_path(name) => read(&folder.join(name)),
         None => Err(unknown("device", name, DEVICES)),
     }
+}
+
+/// The built-in devices: names and files.
+pub const fn devices() -> &'static [Row] {
+    DEVICES
+}
+
+/// The built-in models: names and files.
+pub const fn models() -> &'static [Row] {
+    MODELS
+}
+
+/// The built-in profiles: names and files.
+pub const fn profiles() -> &'static [Row] {
+    PROFILES
 }
 
 /// The built-in device names.
@@ -102,28 +145,24 @@ pub fn model_names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|(name, _)| *name)
 }
 
-/// The built-in profile names.
-pub fn profile_names() -> impl Iterator<Item = &'static str> {
-    PROFILES.iter().map(|(name, _)| *name)
-}
-
 fn row<T: DeserializeOwned>(
     kind: &str,
     rows: &[Row],
     name: &str,
     folder: &Path,
-    check: fn(&T) -> Result<(), BuildError>,
+    problems: fn(&T) -> Vec<BuildError>,
     is_called: impl Fn(&T) -> bool,
 ) -> Result<T, String> {
     let checked = |path: &Path, text: &str| {
-        let row: T = settings::parse(path, text)?;
-        check(&row).map_err(|error| explain_field(path, text, &error.field, &error.why))?;
-        Ok(row)
+        settings::parse_checked(path, text, |row: T| {
+            let problems = problems(&row);
+            if problems.is_empty() { Ok(row) } else { Err(refused(problems)) }
+        })
     };
     if let Some(text) = find(rows, name) {
         return checked(Path::new(&format!("{kind} {name}")), text);
     }
-    if is_file(name) {
+    if is_path(name) {
         let path = folder.join(name);
         return checked(&path, &read(&path)?);
     }
@@ -140,18 +179,12 @@ fn find(rows: &[Row], name: &str) -> Option<&'static str> {
     rows.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// Whether `name` is the name of a file.
-pub fn is_file(name: &str) -> bool {
-    name.ends_with(".toml")
-}
-
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn unknown(kind: &str, name: &str, rows: &[Row]) -> String {
-    let known = rows.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    format!("unknown {kind} '{name}', expected one of: {known}; or a file NAME.toml")
+    names::unknown(kind, name, rows.iter().map(|(name, _)| *name))
 }
 
 #[cfg(test)]
@@ -167,8 +200,8 @@ mod tests {
         for name in model_names() {
             assert_eq!(model(name, here).unwrap().name, name);
         }
-        for name in profile_names() {
-            assert_eq!(load(name, here).unwrap().name, name);
+        for (name, _) in profiles() {
+            assert_eq!(load(name, here).unwrap().name, *name);
         }
     }
 }

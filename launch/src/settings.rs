@@ -1,5 +1,7 @@
-//! Settings from TOML files. An error is one line: file, line, field, and what was expected.
+//! Settings from TOML files. An error has a line for each thing that is wrong: file, line, field, and
+//! what was expected.
 
+use crate::toml_file::{self, Refused, line_of, place};
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::path::Path;
@@ -20,7 +22,16 @@ pub fn read_given<T: DeserializeOwned + Default>(
 
 /// The value of a TOML text. `file` is its name in errors.
 pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
-    toml::from_str(text).map_err(|error| explain(file, text, error.span(), error.message()))
+    toml_file::parse(file, text, Ok)
+}
+
+/// As [`parse`], with a check of the value. All fields that the check refuses are in the error too.
+pub fn parse_checked<T: DeserializeOwned, U>(
+    file: &Path,
+    text: &str,
+    check: impl FnOnce(T) -> Result<U, Vec<Refused>>,
+) -> Result<U, String> {
+    toml_file::parse(file, text, check)
 }
 
 /// Sets the field if a value is given.
@@ -30,16 +41,10 @@ pub fn set<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-/// One line for an error in a TOML file. `span` is the byte range of the error, if the parser gives
-/// one. The field is the key on that line.
-pub fn explain(file: &Path, text: &str, span: Option<Range<usize>>, message: &str) -> String {
-    let message = message.split('\n').map(str::trim).collect::<Vec<_>>().join("; ");
+/// One line for a value at a place in a TOML text. The field is the key on that line.
+pub fn explain(file: &Path, text: &str, span: Range<usize>, message: &str) -> String {
+    let number = line_of(text, span.start);
     let file = file.display();
-    let Some(start) = span.map(|span| span.start.min(text.len())) else {
-        return format!("{file}: {message}");
-    };
-    let before = &text.as_bytes()[..start];
-    let number = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     let key = text.lines().nth(number - 1).and_then(|line| line.split_once('='));
     match key.map(|(key, _)| key.trim()) {
         Some(key) if !key.is_empty() && !message.contains(&format!("`{key}`")) => {
@@ -50,14 +55,11 @@ pub fn explain(file: &Path, text: &str, span: Option<Range<usize>>, message: &st
 }
 
 /// One line for a value that is valid TOML but not valid for its field. The line number is that of
-/// the last part of `field`, if the file has it.
+/// the field, or of the table around it, if the file has them.
 pub fn explain_field(file: &Path, text: &str, field: &str, why: &str) -> String {
-    let name = field.rsplit('.').next().unwrap_or(field);
-    let name = name.split('[').next().unwrap_or(name);
-    let is_key = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == name);
     let file = file.display();
-    match text.lines().position(is_key) {
-        Some(at) => format!("{file}:{}: {field}: {why}", at + 1),
+    match place(text, field) {
+        Some(at) => format!("{file}:{}: {field}: {why}", line_of(text, at)),
         None => format!("{file}: {field}: {why}"),
     }
 }
@@ -77,10 +79,8 @@ mod tests {
     #[test]
     fn one_line_names_file_line_and_field() {
         let text = "model = \"m\"\nspeedup = \"fast\"\n";
-        let line = explain(Path::new("w.toml"), text, Some(22..28), "invalid type, expected f64");
-        assert_eq!(line, "w.toml:2: speedup: invalid type, expected f64");
-        let line = explain(Path::new("w.toml"), text, None, "missing field `name`");
-        assert_eq!(line, "w.toml: missing field `name`");
+        let line = explain(Path::new("w.toml"), text, 22..28, "a text, expected a number");
+        assert_eq!(line, "w.toml:2: speedup: a text, expected a number");
     }
 
     #[test]

@@ -1,30 +1,37 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, measure, policies, rank, replay,
-    run, sharing, sim, trace,
+    advise, columns, compare, explain, fidelity, fit, generations, init, list, manual, measure,
+    policies, rank, replay, run, sharing, sim, trace,
 };
+use crate::files::bad;
 use crate::play::Progress;
 use crate::report::Screen;
+use anyhow::anyhow;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
+use warmpath_launch::command_line;
+use warmpath_launch::version::VERSION;
 use warmpath_sheet::width;
 
 /// Measures what a routing policy is worth on a fleet of LLM workers that share KV cache.
 #[derive(Debug, Parser)]
-#[command(name = "loadgen", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "loadgen", version = VERSION, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Maximum width of tables in characters, 40 to 10000 [default: the terminal's width, or 120]
     #[arg(long, global = true, value_name = "N", value_parser = width::parse)]
     width: Option<usize>,
+    /// Shows no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
 }
 
 impl Cli {
-    /// Reads the command line. Help is printed and ends the program. An error is one line.
-    pub fn from_command_line() -> Result<Self, String> {
+    /// Reads the command line. None: it asked for help, which is printed. An error is one line.
+    pub fn from_command_line() -> anyhow::Result<Option<Self>> {
         // A negative number is a wrong value, not an unknown flag.
         let command = Self::command().mut_subcommands(|command| {
             command.mut_args(|arg| match arg.get_action().takes_values() {
@@ -33,11 +40,11 @@ impl Cli {
             })
         });
         let parsed = command.try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
-        parsed.map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-            _ => in_one_line(&error.to_string()),
+        parsed.map(Some).or_else(|error| match (command_line::help(&error), error.kind()) {
+            (Some(printed), _) => printed.map(|()| None).map_err(|line| anyhow!(line)),
+            // Without a command, the help is what went wrong.
+            (None, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => error.exit(),
+            (None, _) => Err(bad(in_one_line(&error.to_string()))),
         })
     }
 }
@@ -68,15 +75,19 @@ pub enum Command {
     Measure(measure::Args),
     Explain(explain::Args),
     Trace(trace::Args),
+    List(list::Args),
+    Init(init::Args),
     Policies(policies::Args),
     Rank(rank::Args),
     Columns(columns::Args),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 impl Cli {
     /// Runs the command. The exit status says how it ended; an error that is bad input is status 2.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let progress = Progress;
+        let progress = Progress::new(self.quiet);
         let screen = Screen::new(self.width);
         match self.command {
             Command::Compare(args) => compare::run(&args, &progress, screen),
@@ -86,14 +97,18 @@ impl Cli {
             Command::Generations(args) => generations::run(&args, &progress, screen),
             Command::Run(args) => run::run(&args, &progress, screen),
             Command::Replay(args) => replay::run(&args),
-            Command::Fidelity(args) => fidelity::run(&args, screen),
+            Command::Fidelity(args) => fidelity::run(&args, &progress, screen),
             Command::Fit(args) => fit::run(&args),
             Command::Measure(args) => measure::run(args),
             Command::Explain(args) => explain::run(args, screen),
             Command::Trace(args) => trace::run(&args, screen),
+            Command::List(args) => list::run(&args, screen),
+            Command::Init(args) => init::run(&args),
             Command::Policies(args) => policies::run(&args, screen),
             Command::Rank(args) => rank::run(&args, screen),
             Command::Columns(args) => columns::run(&args, screen),
+            Command::Completions(args) => manual::completions(&args, Self::command()),
+            Command::Man(args) => manual::man(&args, Self::command()),
         }
     }
 }

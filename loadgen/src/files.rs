@@ -8,14 +8,35 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic::codegen::http::Uri;
 use warmpath_launch::settings;
+use warmpath_launch::toml_file::Refused;
 
-/// Input that cannot be used. The program ends with status 2.
+/// Input that cannot be used. The program ends with status 2. It is one line, except of a TOML file:
+/// then each line is one thing that is wrong with the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadInput(pub String);
 
 pub fn bad(message: impl Into<String>) -> anyhow::Error {
     BadInput(message.into()).into()
+}
+
+/// The values of several results, or all their errors, each in its lines.
+pub fn all_of<A, B, C>(
+    a: anyhow::Result<A>,
+    b: anyhow::Result<B>,
+    c: anyhow::Result<C>,
+) -> anyhow::Result<(A, B, C)> {
+    match (a, b, c) {
+        (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
+        (a, b, c) => {
+            let errors: Vec<String> = [a.err(), b.err(), c.err()]
+                .into_iter()
+                .flatten()
+                .map(|error| error.to_string())
+                .collect();
+            Err(bad(errors.join("\n")))
+        }
+    }
 }
 
 pub fn read(path: &Path) -> anyhow::Result<String> {
@@ -28,9 +49,16 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
 
 /// Parses a TOML text. `origin` names it in errors.
 pub fn parse_toml<T: DeserializeOwned>(origin: &str, text: &str) -> anyhow::Result<T> {
-    toml::from_str(text).map_err(|error| {
-        bad(settings::explain(Path::new(origin), text, error.span(), error.message()))
-    })
+    settings::parse(Path::new(origin), text).map_err(bad)
+}
+
+/// As [`parse_toml`], with a check of the value. All that is wrong is in the error.
+pub fn parse_checked<T: DeserializeOwned, U>(
+    origin: &str,
+    text: &str,
+    check: impl FnOnce(T) -> Result<U, Vec<Refused>>,
+) -> anyhow::Result<U> {
+    settings::parse_checked(Path::new(origin), text, check).map_err(bad)
 }
 
 /// An error about a value that was parsed and is not allowed.
@@ -40,7 +68,7 @@ pub fn bad_field(origin: &str, text: &str, field: &str, why: &str) -> anyhow::Er
 
 /// An error about a value that was parsed and is not allowed, at its place in the text.
 pub fn bad_place(origin: &str, text: &str, span: Range<usize>, why: &str) -> anyhow::Error {
-    bad(settings::explain(Path::new(origin), text, Some(span), why))
+    bad(settings::explain(Path::new(origin), text, span, why))
 }
 
 /// Checks the address of a router.

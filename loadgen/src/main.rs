@@ -8,6 +8,8 @@ mod fidelity;
 mod figures;
 mod files;
 mod generate;
+mod hugging_face;
+mod init;
 mod measure;
 mod play;
 mod report;
@@ -17,18 +19,26 @@ mod traces;
 
 use cli::Cli;
 use std::process::ExitCode;
+use warmpath_launch::terminal;
 
 fn main() -> ExitCode {
     // Logs errors only, unless RUST_LOG asks for more.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let cli = Cli::from_command_line().map_err(files::bad);
-    match cli.and_then(|cli| cli.run()) {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal::has_colours())
+        .init();
+    match Cli::from_command_line().and_then(|cli| cli.map_or(Ok(ExitCode::SUCCESS), Cli::run)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
-            if error.is::<files::BadInput>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            // The errors of a file are a line each. All others are one line.
+            let is_bad = error.is::<files::BadInput>();
+            let text = format!("{error:#}");
+            let text = if is_bad { text } else { text.replace('\n', " ") };
+            text.lines().for_each(|line| terminal::say(&format!("error: {line}")));
+            if is_bad { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -264,10 +264,10 @@ fn workloads_are_refused_by_line_and_field() {
     };
     let cases = [
         ("branches = 5", "branches = 0", "branching: branches: 0, expected 1 to 1024"),
-        ("branches = 5", "branches = -5", "branching: invalid value: integer `-5`"),
-        ("branches = 5, ", "", "branching: missing field `branches`"),
-        ("keep = 4", "keeps = 4", "branching: unknown field `keeps`"),
-        ("requests = 6000", "requests = 6000.5", "requests: invalid type"),
+        ("branches = 5", "branches = -5", "branching.branches: -5, expected a whole number"),
+        ("branches = 5, ", "", "branching.branches: missing, expected a whole number"),
+        ("keep = 4", "keeps = 4", "branching.keeps: unknown field `keeps`, perhaps you meant keep"),
+        ("requests = 6000", "requests = 6000.5", "requests: 6000.5, expected a whole number"),
         ("requests = 6000", "requests = 1000000000", "requests: 1000000000, expected 1 to"),
         ("mean = 6.0", "mean = nan", "turns: mean NaN"),
         ("mean = 6.0", "mean = inf", "turns: mean inf"),

@@ -145,7 +145,7 @@ fn bad_fleets_are_refused_in_one_line() {
     let twice = SCENARIO.replace("2xh100", "4xh100");
     refused(&twice, &[], &["s.toml", "llama-70b-fp8-4xh100", "twice"]);
     let empty = SCENARIO.replace("workers = 12", "workers = 0");
-    refused(&empty, &[], &["s.toml", "group.workers", "llama-70b-fp8-2xh100"]);
+    refused(&empty, &[], &["s.toml", "].workers: 0, expected 1 to 65535"]);
     let none = SCENARIO.replace("[[group]]", "[[groups]]");
     refused(&none, &[], &["s.toml", "groups"]);
     let file = include_str!("../../deploy/scenarios/default.toml");

@@ -68,3 +68,15 @@ fn what_is_no_report_is_refused() {
     refused(path, &["rank", "two.json", "--policy", "dynamo"], "--policy: no report has 'dynamo'");
     refused(path, &["rank", "two.json", "--within", "-1"], "expected a number from 0 to 100");
 }
+
+#[test]
+fn a_report_without_two_policies_is_left_out_with_a_note() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let path = folder.path();
+    report(path, "one.json", &[("warmpath", 1.0, 4.0, 9.0)]);
+    report(path, "two.json", &[("warmpath", 1.0, 4.0, 9.0), ("mooncake", 0.5, 5.0, 9.0)]);
+    let output = loadgen(path, &["rank", "one.json", "two.json"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("mooncake") && text.contains("one.json is left out"), "{text}");
+}

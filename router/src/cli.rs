@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::sharing::SharingScope;
 use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::manual::Shell;
 use warmpath_launch::settings::{explain_given, read_given, set};
+use warmpath_launch::version::VERSION;
 use warmpath_router::RouterConfig;
 use warmpath_router::config::{ConfigError, QueueConfig};
 use warmpath_router::public::PrefixEntry;
@@ -17,7 +19,7 @@ use warmpath_router::tenants::TenantEntry;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version = VERSION, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -29,6 +31,13 @@ pub struct Cli {
 pub enum Command {
     /// Queries or controls a running router
     Admin(Admin),
+    /// Prints completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page
+    Man,
 }
 
 #[derive(Args, Debug)]

@@ -4,21 +4,40 @@
 mod cli;
 mod operate;
 
-use clap::Parser;
+use clap::CommandFactory;
 use cli::{Cli, Command, Settings};
 use std::process::ExitCode;
 use warmpath_launch::listen::bind;
 use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
+use warmpath_launch::{command_line, manual, terminal};
 use warmpath_router::{RouterServer, install_metrics};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     log_to_stderr();
-    let cli = Cli::parse();
-    if let Some(Command::Admin(admin)) = cli.command {
-        return operate::run(admin).await;
+    let cli: Cli = match command_line::parse() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    match cli.command {
+        Some(Command::Admin(admin)) => return operate::run(admin).await,
+        Some(Command::Completions { shell }) => {
+            return printed(&manual::completions(shell, Cli::command()));
+        }
+        Some(Command::Man) => return printed(&manual::page(Cli::command())),
+        None => {}
     }
     run(cli::settings(cli.serve), serve_by).await
+}
+
+fn printed(text: &str) -> ExitCode {
+    match terminal::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            terminal::say(&line);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Serves with the settings. An error is one line.

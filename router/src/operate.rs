@@ -9,6 +9,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_launch::process::unusable;
+use warmpath_launch::terminal;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
@@ -103,15 +104,15 @@ pub async fn run(admin: Admin) -> ExitCode {
     let Admin { json, columns, .. } = admin;
     let style = print::Style { json, columns, width: Width::chosen(admin.width) };
     match ask(client, admin.what, style).await {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(status) => {
-            eprintln!("{}: {}", admin.target, status::of_admin(&status));
-            ExitCode::FAILURE
-        }
+        Ok(text) => terminal::print_line(&text).map_or_else(failed, |()| ExitCode::SUCCESS),
+        Err(status) => failed(format!("{}: {}", admin.target, status::of_admin(&status))),
     }
+}
+
+/// One line on standard error, and the exit status of a failure.
+fn failed(line: String) -> ExitCode {
+    terminal::say(&line);
+    ExitCode::FAILURE
 }
 
 /// The answer in the style that was asked for.

@@ -51,7 +51,7 @@ impl Scenario {
 
 /// The network between client and router and between router and workers.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// Each hop, in microseconds of model time.
     pub hop_us: f64,

@@ -12,13 +12,14 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_launch::listen::ListenArgs;
-use warmpath_launch::profiles;
 use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
+use warmpath_launch::version::VERSION;
+use warmpath_launch::{names, profiles};
 use warmpath_worker_sim::WorkerConfig;
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(version = VERSION)]
 pub struct Cli {
     /// A TOML file with the settings (docs/reference/worker.md); a flag wins over the file
     #[arg(long, value_name = "FILE")]
@@ -150,7 +151,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
         (Some(path), _) => from_file(path, &mut profile_file)?,
         (None, Some(Source::Path(path))) => {
             let beside = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-            let is_file = path.to_str().is_none_or(profiles::is_file);
+            let is_file = path.to_str().is_none_or(names::is_path);
             from_file(&if is_file { beside.join(path) } else { path }, &mut profile_file)?
         }
         (None, Some(Source::Inline(profile))) => *profile,
@@ -192,7 +193,7 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
 
 /// The profile with this name, or in this file. `seen`: the file that was read.
 fn from_file(path: &Path, seen: &mut Option<(PathBuf, String)>) -> Result<Profile, String> {
-    if let Some(name) = path.to_str().filter(|name| !profiles::is_file(name)) {
+    if let Some(name) = path.to_str().filter(|name| !names::is_path(name)) {
         return profiles::load(name, Path::new(""));
     }
     let (profile, text) = profiles::from_file(path)?;

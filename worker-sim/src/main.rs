@@ -2,16 +2,20 @@
 
 mod cli;
 
-use clap::Parser;
 use cli::{Cli, Settings};
 use std::process::ExitCode;
+use warmpath_launch::command_line;
 use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
 use warmpath_worker_sim::{install_metrics, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     log_to_stderr();
-    run(cli::settings(Cli::parse()), serve_by).await
+    let cli: Cli = match command_line::parse() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    run(cli::settings(cli), serve_by).await
 }
 
 /// Serves with the settings. An error is one line.

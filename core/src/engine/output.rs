@@ -174,6 +174,8 @@ pub struct EngineStats {
     pub fetched_blocks: u64,
     /// Fetches that failed. The engine computed their blocks.
     pub failed_fetches: u64,
+    /// Blocks that left HBM to make room.
+    pub evicted_blocks: u64,
     /// Traffic of each tier behind HBM, nearest first.
     pub traffic: Vec<Traffic>,
 }

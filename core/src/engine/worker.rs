@@ -224,6 +224,7 @@ impl Engine {
     /// Counts since the engine started.
     pub fn stats(&self) -> EngineStats {
         EngineStats {
+            evicted_blocks: self.store.evicted(),
             traffic: self.store.traffic().collect(),
             load_wait: self.scheduler.load_wait,
             ..self.stats.clone()

@@ -7,12 +7,18 @@ use serde::{Deserialize, Serialize};
 
 /// The latencies (service-level objective) that a request must keep to count towards goodput.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Slo {
     /// The longest time to first token, in seconds.
     pub ttft_s: f64,
     /// The longest time per output token, in seconds.
     pub tpot_s: f64,
+}
+
+impl Default for Slo {
+    fn default() -> Self {
+        Self { ttft_s: 2.0, tpot_s: 0.1 }
+    }
 }
 
 /// An answered request. All times are model time.

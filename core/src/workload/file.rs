@@ -8,7 +8,8 @@ use super::spec::{
 use super::stage::Stage;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The one table of a workload file. Which keys are required depends on others; `TryFrom` checks it.
+/// The one table of a workload file. Which keys are required depends on others;
+/// [`WorkloadFile::checked`] says which.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadFile {
@@ -52,74 +53,128 @@ pub struct WorkloadFile {
 /// Arrivals that nothing asks for, because stages stand in their place.
 const NO_ARRIVALS: Arrivals = Arrivals::Constant { sessions_per_s: 1.0 };
 
-impl TryFrom<WorkloadFile> for WorkloadSpec {
-    type Error = SpecError;
+impl WorkloadFile {
+    /// The workload, if its keys go together and have good values. The errors are all keys that are
+    /// missing, that do not go with another one, or that have a bad value.
+    pub fn checked(self) -> Result<WorkloadSpec, Vec<SpecError>> {
+        let mut problems = Vec::new();
+        let spec = self.spec(&mut problems);
+        // What is missing has a value that is good.
+        problems.extend(spec.problems());
+        if problems.is_empty() { Ok(spec) } else { Err(problems) }
+    }
 
-    /// The error is a key that is missing, or that does not go with another one.
-    fn try_from(file: WorkloadFile) -> Result<Self, SpecError> {
-        let staged = file.stage.is_some();
-        let instead = "given, expected none beside [[stage]]";
-        absent("requests", file.requests.is_some() && staged, instead)?;
-        absent("arrivals", file.arrivals.is_some() && staged, instead)?;
-        let stages = file.stage.unwrap_or_default();
-        let (requests, arrivals) = match staged {
-            true => (Stage::MOST, NO_ARRIVALS),
-            false => (needed("requests", file.requests)?, needed("arrivals", file.arrivals)?),
-        };
-        let name = file.name;
-        let sessions = match &file.prompts {
+    fn spec(self, problems: &mut Vec<SpecError>) -> WorkloadSpec {
+        let staged = self.stage.is_some();
+        let keys = Keys { problems };
+        let sessions = match &self.prompts {
             Some(set) => {
                 let other = [
-                    ("system_prompts", file.system_prompts.is_some()),
-                    ("system_tokens", file.system_tokens.is_some()),
-                    ("team_prefixes", file.team_prefixes.is_some()),
-                    ("documents", file.documents.is_some()),
-                    ("turns", file.turns.is_some()),
-                    ("branching", file.branching.is_some()),
-                    ("user_tokens", file.user_tokens.is_some()),
-                    ("output_tokens", file.output_tokens.is_some()),
-                    ("think_s", file.think_s.is_some()),
-                    ("think_from", file.think_from.is_some()),
-                    ("max_context_tokens", file.max_context_tokens.is_some()),
+                    ("system_prompts", self.system_prompts.is_some()),
+                    ("system_tokens", self.system_tokens.is_some()),
+                    ("team_prefixes", self.team_prefixes.is_some()),
+                    ("documents", self.documents.is_some()),
+                    ("turns", self.turns.is_some()),
+                    ("branching", self.branching.is_some()),
+                    ("user_tokens", self.user_tokens.is_some()),
+                    ("output_tokens", self.output_tokens.is_some()),
+                    ("think_s", self.think_s.is_some()),
+                    ("think_from", self.think_from.is_some()),
+                    ("max_context_tokens", self.max_context_tokens.is_some()),
                 ];
+                let mut keys = keys;
                 for (field, given) in other {
-                    absent(field, given, "given, expected none beside [prompts]")?;
+                    keys.absent(field, given, "given, expected none beside [prompts]");
                 }
-                one_turn(name, requests, arrivals, set)
+                let (requests, arrivals) = keys.when(staged, self.requests, self.arrivals);
+                one_turn(self.name, requests, arrivals, set)
             }
-            None => SessionsSpec {
-                name,
-                requests,
-                arrivals,
-                system_prompts: needed("system_prompts", file.system_prompts)?,
-                system_tokens: needed("system_tokens", file.system_tokens)?,
-                turns: needed("turns", file.turns)?,
-                branching: file.branching,
-                user_tokens: needed("user_tokens", file.user_tokens)?,
-                output_tokens: needed("output_tokens", file.output_tokens)?,
-                think_s: needed("think_s", file.think_s)?,
-                think_from: file.think_from.unwrap_or_default(),
-                max_context_tokens: needed("max_context_tokens", file.max_context_tokens)?,
-            },
+            None => {
+                let mut keys = keys;
+                let (requests, arrivals) = keys.when(staged, self.requests, self.arrivals);
+                let amount = Amount { mean: 1.0, cv: 0.0 };
+                let amounts = "a number, or a distribution such as { mean = 5.0, cv = 0.5 }";
+                let tokens = "a number of tokens";
+                SessionsSpec {
+                    name: self.name,
+                    requests,
+                    arrivals,
+                    system_prompts: keys.needed(
+                        "system_prompts",
+                        self.system_prompts,
+                        "a number",
+                        1,
+                    ),
+                    system_tokens: keys.needed("system_tokens", self.system_tokens, tokens, 0),
+                    turns: keys.needed("turns", self.turns, amounts, amount),
+                    branching: self.branching,
+                    user_tokens: keys.needed("user_tokens", self.user_tokens, amounts, amount),
+                    output_tokens: keys.needed(
+                        "output_tokens",
+                        self.output_tokens,
+                        amounts,
+                        amount,
+                    ),
+                    think_s: keys.needed("think_s", self.think_s, amounts, amount),
+                    think_from: self.think_from.unwrap_or_default(),
+                    max_context_tokens: keys.needed(
+                        "max_context_tokens",
+                        self.max_context_tokens,
+                        tokens,
+                        1 << 30,
+                    ),
+                }
+            }
         };
-        Ok(Self {
+        WorkloadSpec {
             sessions,
-            team_prefixes: file.team_prefixes,
-            documents: file.documents,
-            tenants: file.tenants.unwrap_or(1),
-            tenant_zipf: file.tenant_zipf.unwrap_or(0.0),
-            stages,
-            prompts: file.prompts,
-        })
+            team_prefixes: self.team_prefixes,
+            documents: self.documents,
+            tenants: self.tenants.unwrap_or(1),
+            tenant_zipf: self.tenant_zipf.unwrap_or(0.0),
+            stages: self.stage.unwrap_or_default(),
+            prompts: self.prompts,
+        }
     }
 }
 
-fn needed<T>(field: &'static str, value: Option<T>) -> Result<T, SpecError> {
-    value.ok_or_else(|| SpecError { field, why: "missing, expected a value".into() })
+/// Notes which keys of a file are missing, or given where they must not be.
+struct Keys<'a> {
+    problems: &'a mut Vec<SpecError>,
 }
 
-fn absent(field: &'static str, given: bool, why: &str) -> Result<(), SpecError> {
-    if given { Err(SpecError { field, why: why.into() }) } else { Ok(()) }
+impl Keys<'_> {
+    /// The value of a key, or a good one in its place.
+    fn needed<T>(&mut self, field: &'static str, value: Option<T>, expected: &str, good: T) -> T {
+        value.unwrap_or_else(|| {
+            self.problems.push(SpecError { field, why: format!("missing, expected {expected}") });
+            good
+        })
+    }
+
+    fn absent(&mut self, field: &'static str, given: bool, why: &str) {
+        if given {
+            self.problems.push(SpecError { field, why: why.into() });
+        }
+    }
+
+    /// How many requests, and when they arrive. Stages say both.
+    fn when(
+        &mut self,
+        staged: bool,
+        requests: Option<u64>,
+        arrivals: Option<Arrivals>,
+    ) -> (u64, Arrivals) {
+        if staged {
+            let instead = "given, expected none beside [[stage]]";
+            self.absent("requests", requests.is_some(), instead);
+            self.absent("arrivals", arrivals.is_some(), instead);
+            return (Stage::MOST, NO_ARRIVALS);
+        }
+        let arrival = "a table such as [arrivals.poisson] with sessions_per_s";
+        let requests = self.needed("requests", requests, "a number of requests", 1);
+        (requests, self.needed("arrivals", arrivals, arrival, NO_ARRIVALS))
+    }
 }
 
 /// Sessions of one turn. The group's part is the system prompt, so it is the operator's text.
@@ -137,7 +192,10 @@ fn one_turn(name: String, requests: u64, arrivals: Arrivals, set: &PromptSet) ->
         output_tokens: always(f64::from(set.output_tokens)),
         think_s: always(0.0),
         think_from: ThinkFrom::Answer,
-        max_context_tokens: set.system_tokens + set.question_tokens + set.output_tokens,
+        max_context_tokens: set
+            .system_tokens
+            .saturating_add(set.question_tokens)
+            .saturating_add(set.output_tokens),
     }
 }
 
@@ -217,7 +275,7 @@ mod tests {
             stage: Some(vec![stage.clone(), stage]),
             ..WorkloadFile::default()
         };
-        WorkloadSpec::try_from(file).expect("a good file")
+        file.checked().expect("a good file")
     }
 
     /// The name of each request's last prompt block, and of its first one, with its time.

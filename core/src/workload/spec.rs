@@ -6,7 +6,10 @@ use super::stage::Stage;
 use crate::rng::{Rng, hash_words};
 use crate::sharing::Tenants;
 use crate::tokens::Segment;
-use serde::{Deserialize, Serialize};
+use core::fmt;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a workload file says. A prompt has a system prompt, then the team prefix and the document, then the
 /// session's own text.
@@ -126,14 +129,50 @@ pub enum TextsOf {
     AllTenants,
 }
 
-/// A log-normal amount.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A log-normal amount. A file may have a number in its place, which is a constant amount.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Amount {
     /// The mean.
     pub mean: f64,
     /// Standard deviation divided by mean. With 0 the amount is constant.
     pub cv: f64,
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Drawn {
+            mean: f64,
+            cv: f64,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Amount;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or a distribution such as { mean = 5.0, cv = 0.5 }")
+            }
+
+            fn visit_f64<E>(self, mean: f64) -> Result<Amount, E> {
+                Ok(Amount { mean, cv: 0.0 })
+            }
+
+            fn visit_i64<E>(self, mean: i64) -> Result<Amount, E> {
+                Ok(Amount { mean: mean as f64, cv: 0.0 })
+            }
+
+            fn visit_u64<E>(self, mean: u64) -> Result<Amount, E> {
+                Ok(Amount { mean: mean as f64, cv: 0.0 })
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Amount, M::Error> {
+                let Drawn { mean, cv } = Drawn::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Amount { mean, cv })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl Amount {
@@ -172,31 +211,38 @@ pub struct SpecError {
 impl WorkloadSpec {
     /// Checks all fields. The error is the first bad one.
     pub fn check(&self) -> Result<(), SpecError> {
-        self.sessions.check()?;
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every field that has a bad value.
+    pub fn problems(&self) -> Vec<SpecError> {
+        let mut problems = self.sessions.problems();
+        let mut err = |field, why| problems.push(SpecError { field, why });
         for (field, texts) in [("team_prefixes", self.team_prefixes), ("documents", self.documents)]
         {
-            texts.map_or(Ok(()), |texts| texts.check()).map_err(|why| SpecError { field, why })?;
+            if let Some(Err(why)) = texts.map(|texts| texts.check()) {
+                err(field, why);
+            }
         }
-        let err = |field, why| Err(SpecError { field, why });
         if !(1..=Tenants::MOST).contains(&self.tenants) {
-            let why = format!("{}, expected 1 to {}", self.tenants, Tenants::MOST);
-            return err("tenants", why);
+            err("tenants", format!("{}, expected 1 to {}", self.tenants, Tenants::MOST));
         }
         if !(0.0..=10.0).contains(&self.tenant_zipf) {
-            return err("tenant_zipf", format!("{}, expected 0 to 10", self.tenant_zipf));
+            err("tenant_zipf", format!("{}, expected 0 to 10", self.tenant_zipf));
         }
-        let in_stages: u64 = self.stages.iter().map(|stage| stage.count(1.0)).sum();
+        let in_stages =
+            self.stages.iter().fold(0, |all: u64, stage| all.saturating_add(stage.count(1.0)));
         if in_stages > Stage::MOST {
             let why = format!("{in_stages} in all stages, expected at most {}", Stage::MOST);
-            return err("duration_s", why);
+            err("duration_s", why);
         }
         if !self.stages.is_empty() && !self.stages.iter().any(|stage| stage.counted) {
-            return err("counted", "no stage is, expected at least one".into());
+            err("counted", "no stage is, expected at least one".into());
         }
         if self.prompts.is_some_and(|set| set.count() > PromptSet::MOST) {
-            return err("per_group", format!("expected at most {} prompts", PromptSet::MOST));
+            err("per_group", format!("expected at most {} prompts", PromptSet::MOST));
         }
-        Ok(())
+        problems
     }
 
     /// The tenants and their shares of the sessions.
@@ -230,20 +276,21 @@ impl SessionsSpec {
         Segment::Text { seed, tokens: self.system_tokens }
     }
 
-    /// Checks all fields. The error is the first bad one.
-    pub fn check(&self) -> Result<(), SpecError> {
-        let err = |field, why: String| Err(SpecError { field, why });
+    /// Every field that has a bad value.
+    fn problems(&self) -> Vec<SpecError> {
+        let mut problems = Vec::new();
+        let mut err = |field, why: String| problems.push(SpecError { field, why });
         if self.name.is_empty() {
-            return err("name", "empty, expected a name".into());
+            err("name", "empty, expected a name".into());
         }
         if !(1..=100_000_000).contains(&self.requests) {
-            return err("requests", format!("{}, expected 1 to 100000000", self.requests));
+            err("requests", format!("{}, expected 1 to 100000000", self.requests));
         }
         if let Err(why) = self.arrivals.check() {
-            return err("arrivals", why);
+            err("arrivals", why);
         }
         if self.system_prompts == 0 {
-            return err("system_prompts", "0, expected at least 1".into());
+            err("system_prompts", "0, expected at least 1".into());
         }
         let amounts = [
             ("turns", self.turns, 1.0),
@@ -252,10 +299,12 @@ impl SessionsSpec {
             ("think_s", self.think_s, 0.0),
         ];
         for (field, amount, least) in amounts {
-            amount.check(least).map_err(|why| SpecError { field, why })?;
+            if let Err(why) = amount.check(least) {
+                err(field, why);
+            }
         }
         if let Some(Err(why)) = self.branching.map(Branching::check) {
-            return err("branching", why);
+            err("branching", why);
         }
         let least = self.system_tokens.saturating_add(2);
         if self.max_context_tokens < least || self.max_context_tokens > 1 << 30 {
@@ -264,9 +313,9 @@ impl SessionsSpec {
                 self.max_context_tokens,
                 1 << 30
             );
-            return err("max_context_tokens", why);
+            err("max_context_tokens", why);
         }
-        Ok(())
+        problems
     }
 }
 

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 /// What a study is about.
 #[derive(Debug, Args)]
 pub struct Question {
-    /// Scenario file (TOML) with a pool and devices [default: the built-in
-    /// deploy/scenarios/sharing.toml]
-    #[arg(long, value_name = "FILE")]
-    pub scenario: Option<PathBuf>,
+    /// Scenario with a pool and devices: a name, or a scenario file (TOML) [default: sharing]
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Option<String>,
     #[command(flatten)]
     pub trace: Option<TraceArgs>,
     /// Workload: a name, or a workload file (TOML) [default: the scenario's]
@@ -33,11 +32,11 @@ pub struct Question {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// SLO: seconds to the first token; 90 % of the requests must meet it [default: the scenario's]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_ttft)]
     pub ttft: Option<f64>,
     /// SLO: mean seconds per further token; 90 % of the requests must meet it [default: the
     /// scenario's]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_tpot)]
     pub tpot: Option<f64>,
     #[command(flatten)]
     pub prices: Prices,
@@ -79,7 +78,41 @@ impl Question {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|value| (1e-6..=1e6).contains(value));
-    value.ok_or_else(|| "expected seconds, more than 0".to_owned())
+/// The longest times that an SLO can have. No user waits longer, so a longer one is in milliseconds.
+const MOST_TTFT_S: f64 = 120.0;
+const MOST_TPOT_S: f64 = 10.0;
+
+fn parse_ttft(text: &str) -> Result<f64, String> {
+    parse_seconds(text, MOST_TTFT_S)
+}
+
+fn parse_tpot(text: &str) -> Result<f64, String> {
+    parse_seconds(text, MOST_TPOT_S)
+}
+
+fn parse_seconds(text: &str, most: f64) -> Result<f64, String> {
+    let value: Option<f64> = text.parse().ok();
+    match value {
+        Some(seconds) if (1e-6..=most).contains(&seconds) => Ok(seconds),
+        Some(value) if value > most && value.is_finite() => Err(format!(
+            "expected seconds, at most {most}; are these milliseconds? then it is {}",
+            value / 1e3
+        )),
+        _ => Err(format!("expected seconds, more than 0 and at most {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_asked_about() {
+        assert_eq!((parse_ttft("2"), parse_tpot("0.05")), (Ok(2.0), Ok(0.05)));
+        assert!(parse_ttft("2000").unwrap_err().contains("milliseconds? then it is 2"));
+        assert!(parse_tpot("50").unwrap_err().contains("milliseconds? then it is 0.05"));
+        for bad in ["0", "-1", "nan", "inf", "x"] {
+            assert!(parse_ttft(bad).unwrap_err().starts_with("expected seconds, more than 0"));
+        }
+    }
 }

@@ -10,9 +10,10 @@ use warmpath_core::sharing::SharingRule;
 /// What `compare` and `sim` run. A flag overrides the scenario file.
 #[derive(Debug, Args)]
 pub struct What {
-    /// Scenario file (TOML) [default: the built-in scenario]
-    #[arg(long, value_name = "FILE")]
-    pub scenario: Option<PathBuf>,
+    /// Scenario: a name, or a scenario file (TOML); `loadgen list scenarios` has the names
+    /// [default: default; trace with --trace]
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Option<String>,
     #[command(flatten)]
     pub trace: Option<TraceArgs>,
     /// Workload: a name, or a workload file (TOML) [default: the scenario's]

@@ -14,7 +14,7 @@ pub struct Args {}
 pub fn run(_: &Args, screen: Screen) -> Result<ExitCode> {
     let mut page = Page::default();
     blanks().iter().for_each(|sheet| page.sheet(legend(sheet)));
-    screen.show(&page);
+    screen.show(&page)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -40,6 +40,6 @@ pub fn run(args: Args, screen: Screen) -> Result<ExitCode> {
         let answer = client.explain(request).await;
         answer.map_err(|status| anyhow!("{target}: {}", status::of_admin(&status)))
     })?;
-    screen.show(&explanation(answer.get_ref()));
+    screen.show(&explanation(answer.get_ref()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `loadgen fidelity`: the command of [`crate::fidelity`].
 
 use crate::fidelity::{self, Places};
+use crate::play::Progress;
 use crate::report::Screen;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -24,9 +25,9 @@ pub struct Args {
     pub json: Option<PathBuf>,
 }
 
-pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
+pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let places =
         Places { reference: args.reference.as_deref(), measured: args.measured.as_deref() };
-    fidelity::run(places, args.json.as_deref(), screen)?;
+    fidelity::run(places, args.json.as_deref(), progress, screen)?;
     Ok(ExitCode::SUCCESS)
 }

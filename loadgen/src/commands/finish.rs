@@ -57,7 +57,7 @@ pub fn finish(
     screen: Screen,
 ) -> Result<ExitCode> {
     let About { title, slo, baseline } = about;
-    screen.show(&report::page(title, &results, slo, baseline.as_ref()));
+    screen.show(&report::page(title, &results, slo, baseline.as_ref()))?;
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(report::csv(&results.runs).as_bytes())?;

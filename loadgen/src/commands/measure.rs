@@ -2,6 +2,7 @@
 
 use crate::files::{PendingFile, bad, check_target};
 use crate::measure::{Asked, Grid, Names, Row, measure};
+use crate::report::print;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use std::path::PathBuf;
@@ -96,13 +97,20 @@ pub fn run(args: Args) -> Result<ExitCode> {
         seed: args.seed.unwrap_or(clock),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rows = runtime.block_on(measure(&asked, |row| println!("{}", said(row))))?;
+    // Hours of measuring do not end because the screen cannot be written.
+    let mut shown = Ok(());
+    let show = |row: &Row| {
+        if shown.is_ok() {
+            shown = print(&(said(row) + "\n"));
+        }
+    };
+    let rows = runtime.block_on(measure(&asked, show))?;
     let mut csv = csv::Writer::from_writer(Vec::new());
     for row in &rows {
         csv.serialize(row)?;
     }
     output.finish(&csv.into_inner()?)?;
-    Ok(ExitCode::SUCCESS)
+    shown.map(|()| ExitCode::SUCCESS)
 }
 
 fn said(row: &Row) -> String {

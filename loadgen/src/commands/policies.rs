@@ -58,7 +58,7 @@ pub fn run(_: &Args, screen: Screen) -> Result<ExitCode> {
         ]),
         parameters.iter(),
     ));
-    screen.show(&page);
+    screen.show(&page)?;
     Ok(ExitCode::SUCCESS)
 }
 

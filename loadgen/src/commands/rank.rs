@@ -34,11 +34,26 @@ fn parse_percent(text: &str) -> Result<f64, String> {
 
 pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     let mut cells = Vec::new();
+    let mut skipped = Vec::new();
     for path in &args.reports {
-        cells.extend(rank::read(path)?);
+        match rank::read(path)? {
+            of_report if of_report.is_empty() => skipped.push(path.display().to_string()),
+            of_report => cells.extend(of_report),
+        }
+    }
+    if cells.is_empty() {
+        let why = "no two policies to compare, expected simulated runs of two policies that answered at \
+                   least 99 % of their requests";
+        return Err(bad(format!("{}: {why}", skipped.join(", "))));
     }
     let mut page = Page::default();
-    page.sheet(rank::standing(&cells, args.within));
+    let mut standing = rank::standing(&cells, args.within);
+    standing.notes.extend(skipped.iter().map(|report| {
+        format!(
+            "{report} is left out: no two of its policies answered at least 99 % of their requests."
+        )
+    }));
+    page.sheet(standing);
     if let Some(policy) = &args.policy {
         let known = |cell: &rank::Cell| cell.policies.iter().any(|(name, _)| name == policy);
         if !cells.iter().any(known) {
@@ -46,6 +61,6 @@ pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
         }
         page.sheet(rank::behind(&cells, policy, args.within));
     }
-    screen.show(&page);
+    screen.show(&page)?;
     Ok(ExitCode::SUCCESS)
 }

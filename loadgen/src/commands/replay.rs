@@ -1,10 +1,12 @@
 //! `loadgen replay`: repeats the record of a router.
 
 use crate::files::{bad, read};
+use crate::report::print;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use warmpath_core::routing::record::{ReplayError, replay};
+use warmpath_launch::terminal;
 
 /// Repeats the inputs in a router's record and checks that every decision is the same
 #[derive(Debug, clap::Args)]
@@ -22,14 +24,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let text = read(&args.log)?;
     match replay(text.lines()) {
         Ok(done) => {
-            println!(
-                "{name}: {} decisions in {} inputs, all the same as recorded",
-                done.decisions, done.inputs
-            );
+            let (decisions, inputs) = (done.decisions, done.inputs);
+            print(&format!(
+                "{name}: {decisions} decisions in {inputs} inputs, all the same as recorded\n"
+            ))?;
             if !done.complete {
-                eprintln!(
+                terminal::say(&format!(
                     "{name}: no end line: the record was cut off, its last inputs are missing"
-                );
+                ));
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -2,7 +2,7 @@
 
 use crate::args::ReadingArgs;
 use crate::files::{PendingFile, bad};
-use crate::report::Screen;
+use crate::report::{Screen, print};
 use crate::traces::{self, Files, Holds, Target};
 use anyhow::Result;
 use clap::Subcommand;
@@ -70,7 +70,7 @@ struct Convert {
 
 pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     match &args.what {
-        What::Formats => screen.show(&traces::formats()),
+        What::Formats => screen.show(&traces::formats())?,
         What::Check(check) => run_check(check, screen)?,
         What::Convert(convert) => run_convert(convert)?,
     }
@@ -99,10 +99,10 @@ fn run_check(check: &Check, screen: Screen) -> Result<()> {
     let holds = Holds::of(&files, check.block_size);
     let text = serde_json::to_string_pretty(&holds)? + "\n";
     match (&check.json, json) {
-        (Some(_), None) => print!("{text}"),
+        (Some(_), None) => print(&text)?,
         (_, json) => {
             let names: Vec<_> = check.files.iter().map(|file| file.display().to_string()).collect();
-            screen.show(&traces::page(&holds, &names.join(", ")));
+            screen.show(&traces::page(&holds, &names.join(", ")))?;
             json.map_or(Ok(()), |file| file.finish(text.as_bytes()))?;
         }
     }
@@ -118,17 +118,18 @@ fn run_convert(convert: &Convert) -> Result<()> {
         Ok(())
     })?;
     if let Some(written) = written {
-        println!(
+        let mut said = vec![format!(
             "{}: {} requests in blocks of {} tokens",
             convert.out.display(),
             written.requests,
             written.block_size
-        );
-        written.lost.iter().for_each(|lost| println!("Note: {lost}."));
+        )];
+        said.extend(written.lost.iter().map(|lost| format!("Note: {lost}.")));
         let ignored: Vec<&str> = files.recording.ignored.iter().map(String::as_str).collect();
         if !ignored.is_empty() {
-            println!("Note: not written, because not read: {}.", ignored.join(", "));
+            said.push(format!("Note: not written, because not read: {}.", ignored.join(", ")));
         }
+        print(&(said.join("\n") + "\n"))?;
     }
     Ok(())
 }

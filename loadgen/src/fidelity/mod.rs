@@ -57,7 +57,12 @@ pub struct Places<'a> {
 
 /// Compares the engine times with the measurements that the program carries, and with those at `places`.
 /// `json`: where to write the report.
-pub fn run(places: Places<'_>, json: Option<&Path>, screen: Screen) -> Result<()> {
+pub fn run(
+    places: Places<'_>,
+    json: Option<&Path>,
+    progress: &Progress,
+    screen: Screen,
+) -> Result<()> {
     let mut reference = places.reference.map(Reference::read).transpose()?.unwrap_or_default();
     if let Some(file) = places.measured {
         reference.read_whole(file)?;
@@ -68,8 +73,8 @@ pub fn run(places: Places<'_>, json: Option<&Path>, screen: Screen) -> Result<()
     let rows: Vec<Whole> =
         reference.whole.iter().filter_map(|row| Whole::understand(row, &mut known)).collect();
     let whole = WholeSteps::evaluate(&rows, &known);
-    let steps = steps::evaluate(&reference, &mut known, &Progress);
-    let served = served::evaluate(&reference, &mut known, &Progress);
+    let steps = steps::evaluate(&reference, &mut known, progress);
+    let served = served::evaluate(&reference, &mut known, progress);
     let published = published::evaluate(&reference, &mut known);
     let routing = routing::evaluate(&reference.routing)?;
     let Reference { files, .. } = reference;
@@ -85,7 +90,7 @@ pub fn run(places: Places<'_>, json: Option<&Path>, screen: Screen) -> Result<()
         routing,
         unknown,
     };
-    screen.show(&render::page(&report));
+    screen.show(&render::page(&report))?;
     if let Some(file) = json {
         let mut bytes = serde_json::to_vec_pretty(&report)?;
         bytes.push(b'\n');

@@ -107,7 +107,7 @@ pub fn case<'a>(row: &'a ServedRow, known: &'a Known) -> Result<Case<'a>, String
     let deployment = Deployment {
         name: format!("{} on {}", model.name, device.name),
         device: device.name.clone(),
-        model: model.name.clone(),
+        model: model.name.clone().into(),
         max_num_seqs: concurrency.max(256),
         max_num_batched_tokens: 8192.max(concurrency),
         ..Deployment::new(tp, precision, kv_dtype)

@@ -7,6 +7,7 @@ use crate::fidelity::steps::{kernels, name};
 use crate::fidelity::whole::Whole;
 use crate::fidelity::write_whole;
 use crate::files::{PendingFile, bad};
+use crate::report::print;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -55,7 +56,7 @@ pub fn run(asked: &Params<'_>) -> Result<()> {
     let whole: Vec<Whole> = whole.filter_map(|row| Whole::understand(row, &mut known)).collect();
     if !whole.is_empty() {
         let (text, said) = write_whole::fitted(&text, MARK, &hardware, &whole, &known);
-        print!("{said}");
+        print(&said)?;
         return finish(output, &text);
     }
     let steps: Vec<Step> = rows.filter_map(|row| Step::understand(row, &mut known)).collect();
@@ -74,7 +75,7 @@ pub fn run(asked: &Params<'_>) -> Result<()> {
     for (what, rows) in &known.unknown {
         writeln!(notes, "# Left out: {rows} rows of {what}.")?;
     }
-    print!("{}", notes.replace("# ", ""));
+    print(&notes.replace("# ", ""))?;
     finish(output, &render(&text, &notes, &fitted))
 }
 

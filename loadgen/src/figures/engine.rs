@@ -33,6 +33,18 @@ pub struct EngineFigures {
     pub peers: Option<PeerFigures>,
     /// Traffic of the tiers behind HBM, over all workers.
     pub tiers: Vec<TierFigures>,
+    /// Blocks that left HBM to make room for others, over all workers, and for each answered request.
+    pub evicted_blocks: u64,
+    pub evictions_per_request: Option<f64>,
+    /// How long a block stays in HBM, in seconds: the workers' room over the rate of evictions. None:
+    /// the room has no limit, or nothing was evicted.
+    pub kv_life_s: Option<f64>,
+    /// Time between two turns of a session divided by `kv_life_s`. Above 1, more is written in that
+    /// time than the workers have room for. None: the workload says nothing of turns.
+    pub working_set_over_memory: Option<f64>,
+    /// Whether no tier and no pool keeps what leaves HBM.
+    #[serde(skip)]
+    pub loses_evicted: bool,
     /// Blocks that the router expected to be cached. 0 for a policy that does not look.
     pub overlap_blocks: u64,
 }

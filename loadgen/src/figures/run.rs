@@ -6,6 +6,7 @@ use super::engine::{EngineFigures, LiveKvTransfer};
 use super::groups::GroupFigures;
 use super::names::label;
 use super::policy::as_keys_if_known;
+use super::sign::Sign;
 use super::stages::Stages;
 use crate::economics::Economics;
 use serde::Serialize;
@@ -56,6 +57,7 @@ impl RunReport {
             router_overhead_s: None,
             speedup: None,
             engine: None,
+            signs: Vec::new(),
             devices: None,
             classes: Vec::new(),
             stages: None,
@@ -154,6 +156,9 @@ pub struct RunReport {
     pub speedup: Option<f64>,
     /// In virtual time only.
     pub engine: Option<EngineFigures>,
+    /// Signs of trouble.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<Sign>,
     /// The devices and the workers apart. The figures above cover both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DeviceReport>,

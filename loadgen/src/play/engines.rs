@@ -10,6 +10,14 @@ use warmpath_core::event::Role;
 use warmpath_core::pool::PoolStats;
 use warmpath_core::time::Duration;
 
+/// How long a block stays in HBM: the workers' room over the rate of evictions.
+pub fn kv_life_s(fleet: &Fleet, evicted: u64, duration_s: f64) -> Option<f64> {
+    let room: Option<u64> = fleet.each_worker().into_iter().map(Profile::hbm_blocks).sum();
+    (evicted > 0 && duration_s > 0.0)
+        .then(|| room.map(|blocks| blocks as f64 * duration_s / evicted as f64))
+        .flatten()
+}
+
 /// KV transfers from prefill workers to decode workers. None: each worker does both.
 pub fn kv_transfer_figures(
     setup: &Setup,

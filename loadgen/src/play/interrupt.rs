@@ -1,6 +1,7 @@
 //! Ctrl-c in a live run.
 
 use tokio::signal::unix::{self, SignalKind};
+use warmpath_launch::terminal;
 
 /// The exit status of shells: 128 plus the number of SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -8,7 +9,7 @@ const INTERRUPTED: i32 = 130;
 /// Returns at the first ctrl-c or SIGTERM. After that, another one ends the program at once.
 pub async fn interrupted() {
     signal().await;
-    eprintln!("interrupted: waiting for the answers under way; ctrl-c again ends at once");
+    terminal::say("interrupted: waiting for the answers under way; ctrl-c again ends at once");
     tokio::spawn(async {
         signal().await;
         std::process::exit(INTERRUPTED);

@@ -3,12 +3,15 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use warmpath_launch::terminal::say;
 
 /// Where there is no terminal, a line is written this often. Short work writes none.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Default)]
-pub struct Progress;
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    is_quiet: bool,
+}
 
 /// The bar of one run. Dropping it removes it.
 #[derive(Debug)]
@@ -28,11 +31,19 @@ struct Lines {
 }
 
 impl Progress {
+    /// A quiet one writes nothing.
+    pub const fn new(is_quiet: bool) -> Self {
+        Self { is_quiet }
+    }
+
     /// Starts a bar. `what` is the unit.
     pub fn start(&self, total: u64, label: &str, what: &str) -> Bar {
         // A bar draws only on a terminal, at most ten times per second.
-        let bar =
-            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+        let target = match self.is_quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr_with_hz(10),
+        };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
         let template = format!(
             "{{msg:<24}} {{wide_bar}} {{pos}}/{{len}} {what}, {{elapsed}}, about {{eta}} left"
         );
@@ -42,7 +53,7 @@ impl Progress {
         }
         bar.set_message(label.to_owned());
         let now = Instant::now();
-        let lines = bar.is_hidden().then(|| Lines {
+        let lines = (bar.is_hidden() && !self.is_quiet).then(|| Lines {
             label: label.to_owned(),
             what: what.to_owned(),
             total,
@@ -69,7 +80,7 @@ impl Lines {
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
             let counts = (done, self.total);
-            eprintln!("{}", line(&self.label, &self.what, counts, self.began.elapsed()));
+            say(&line(&self.label, &self.what, counts, self.began.elapsed()));
         }
     }
 }

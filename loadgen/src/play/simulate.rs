@@ -1,13 +1,13 @@
 //! One run in virtual time.
 
 use super::economics::economics;
-use super::engines::{kv_transfer_figures, peer_figures, pool_figures, tier_figures};
+use super::engines::{kv_life_s, kv_transfer_figures, peer_figures, pool_figures, tier_figures};
 use super::log::Log;
 use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
     DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId, RunReport, Stages,
-    Work, class_figures,
+    Work, class_figures, signs,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
@@ -87,6 +87,9 @@ pub fn simulate(
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = worked_s * f64::from(workers);
+    let evicted_blocks = sum(|stats| stats.evicted_blocks);
+    let kv_life_s = kv_life_s(fleet, evicted_blocks, worked_s);
+    let turn_gap_s = figures.e2e_s.and_then(|e2e| setup.source.turn_gap_s(e2e.mean));
     let engine = EngineFigures {
         utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
         steps: sum(|stats| stats.steps),
@@ -104,7 +107,14 @@ pub fn simulate(
         peers: peer_figures(fleet, &outcome.peer_sends, offered_s),
         tiers: tier_figures(fleet, &outcome.engines, offered_s),
         overlap_blocks: outcome.overlap_blocks,
+        evicted_blocks,
+        evictions_per_request: (figures.requests > 0)
+            .then(|| evicted_blocks as f64 / figures.requests as f64),
+        kv_life_s,
+        working_set_over_memory: turn_gap_s.zip(kv_life_s).map(|(gap, life)| gap / life),
+        loses_evicted: setup.pool.is_none() && fleet.profiles().iter().all(|p| p.tiers.is_empty()),
     };
+    let signs = signs(&engine, &figures, balanced);
     let alone = setup.devices.as_ref().filter(|_| setup.is_device_only());
     let alone = alone.map(|devices| Fleet::alike(0, devices.profile.clone()));
     let served = alone.as_ref().unwrap_or(fleet);
@@ -124,6 +134,7 @@ pub fn simulate(
         valid: invalid_because.is_none(),
         invalid_because,
         engine: Some(engine),
+        signs,
         devices,
         classes,
         stages,

@@ -24,9 +24,8 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
     if runs.iter().any(|run| run.profile.is_none()) {
         notes.push("Engine times are those of the engines behind the target.".to_owned());
     }
-    for runs in over_seeds(runs.iter().filter(|run| run.figures.errors > 0)) {
-        notes.extend(failures(&runs));
-    }
+    let failed: Vec<&RunReport> = runs.iter().filter(|run| run.figures.errors > 0).collect();
+    notes.extend(failures(&failed));
     notes
 }
 
@@ -45,28 +44,34 @@ fn not_valid(runs: &Alike<'_>) -> String {
     }
 }
 
-/// A line for each reason why requests failed, over the runs of a policy that differ in their seed.
-fn failures(runs: &Alike<'_>) -> Vec<String> {
-    let first = runs[0];
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for (reason, count) in runs.iter().flat_map(|run| &run.figures.errors_by_reason) {
-        *counts.entry(reason).or_default() += count;
+/// A line for each reason why requests failed, with how many of each policy, mode and rate.
+fn failures(runs: &[&RunReport]) -> Vec<String> {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for alike in over_seeds(runs.iter().copied()) {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (reason, count) in alike.iter().flat_map(|run| &run.figures.errors_by_reason) {
+            *counts.entry(reason).or_default() += count;
+        }
+        let first = alike[0];
+        let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
+        let at = match alike.len() {
+            1 => String::new(),
+            seeds => format!(" at {}x, {seeds} seeds", first.rate_scale),
+        };
+        let offered: u64 = alike.iter().map(|run| run.figures.offered).sum();
+        for (reason, count) in counts {
+            let of = format!("{who}{}{at} {count} of {offered}", first.mode.name());
+            reasons.entry(reason).or_default().push(of);
+        }
     }
-    let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
-    let at = match runs.len() {
-        1 => String::new(),
-        seeds => format!(" at {}x, {seeds} seeds", first.rate_scale),
-    };
-    let offered: u64 = runs.iter().map(|run| run.figures.offered).sum();
-    let mode = first.mode.name();
     // An example stands behind its own reason.
     let example =
-        |reason| runs.iter().find_map(|run| run.live.as_ref()?.first_failures.get(reason));
-    let line = |(reason, count)| {
+        |reason: &str| runs.iter().find_map(|run| run.live.as_ref()?.first_failures.get(reason));
+    let line = |(reason, who): (&str, Vec<String>)| {
         let first = example(reason).map_or_else(String::new, |first| format!(" (first: {first})"));
-        format!("{who}{mode}{at}: {count} of {offered} requests failed: {reason}{first}")
+        format!("Requests failed: {reason}{first}: {}", who.join("; "))
     };
-    counts.into_iter().map(line).collect()
+    reasons.into_iter().map(line).collect()
 }
 
 /// How far a profile's times can be believed.
@@ -130,10 +135,10 @@ mod tests {
         let run = RunReport::new(id, Profiles::default(), figures, 0.0);
         let run = run.with_live(live, 1.0, Vec::new(), None);
         assert_eq!(
-            failures(&vec![&run]),
+            failures(&[&run]),
             [
-                "live: 20 of 150 requests failed: Unavailable (first: r-1: worker w0)",
-                "live: 8 of 150 requests failed: Unknown (first: r-9: h2 protocol error)",
+                "Requests failed: Unavailable (first: r-1: worker w0): live 20 of 150",
+                "Requests failed: Unknown (first: r-9: h2 protocol error): live 8 of 150",
             ]
         );
     }

@@ -2,7 +2,7 @@
 
 use super::{
     capacities, classes, devices, economics, footnotes, grid, groups, links, owners, ranking,
-    rooms, runs, stages, tiers, verdicts,
+    rooms, runs, signs, stages, tiers, verdicts,
 };
 use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
@@ -44,6 +44,7 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
     );
     let mut lines = vec![within];
     lines.extend(footnotes::footnotes(all));
+    lines.extend(signs::signs(all));
     lines.extend(results.notes.iter().cloned());
     if !is_grid {
         lines.extend(verdicts::verdicts(all, baseline));

@@ -1,6 +1,6 @@
 //! Users' own devices in a scenario.
 
-use super::names::load_profile;
+use super::names::load_profile_of;
 use super::source::Source;
 use crate::files::{bad, bad_field};
 use anyhow::Result;
@@ -61,7 +61,7 @@ impl DevicesFile {
         let Self { users, up_to_tokens, ref classes, ref tenants, .. } = *self;
         let stays = StaysSetup { up_to_tokens, classes: classes.clone(), tenants: tenants.clone() };
         stays.check(source).map_err(|(field, why)| err(&format!("devices.{field}"), &why))?;
-        let profile = load_profile(&self.profile, folder)?;
+        let profile = load_profile_of(&self.profile, folder, "devices.profile", (origin, text))?;
         DevicesSetup::new(profile, block_size, users, stays)
     }
 }

@@ -1,6 +1,6 @@
 //! Fleets: workers of one profile, or groups of several profiles in one fleet.
 
-use super::names::load_profile;
+use super::names::load_profile_of;
 use crate::files::{bad, bad_field};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -47,14 +47,24 @@ impl Fleet {
         Self::Alike { workers, profile: Box::new(profile) }
     }
 
-    /// The groups of a scenario file. `folder` is where profile files lie.
-    pub fn mixed(files: &[GroupFile], folder: &Path) -> Result<Self> {
-        let group = |file: &GroupFile| {
-            let profile = load_profile(&file.profile, folder)?;
-            let name = file.name.clone().unwrap_or_else(|| profile.name.clone());
-            Ok(Group { name, workers: file.workers, role: file.role, profile })
-        };
-        let groups = files.iter().map(group).collect::<Result<Vec<_>>>()?;
+    /// The groups of a scenario file. `folder` is where profile files lie; `file` is the scenario's
+    /// name and text, for errors.
+    pub fn mixed(files: &[GroupFile], folder: &Path, file: (&str, &str)) -> Result<Self> {
+        let mut errors = Vec::new();
+        let mut groups = Vec::new();
+        for (i, group) in files.iter().enumerate() {
+            match load_profile_of(&group.profile, folder, &format!("group[{i}].profile"), file) {
+                Ok(profile) => {
+                    let name = group.name.clone().unwrap_or_else(|| profile.name.clone());
+                    let GroupFile { workers, role, .. } = *group;
+                    groups.push(Group { name, workers, role, profile });
+                }
+                Err(error) => errors.push(error.to_string()),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(bad(errors.join("\n")));
+        }
         Ok(Self::Mixed {
             workers: files.iter().fold(0, |all, file| file.workers.saturating_add(all)),
             groups,
@@ -132,10 +142,6 @@ impl Fleet {
         text: &str,
     ) -> Result<()> {
         let Self::Mixed { workers, groups } = self else { return Ok(()) };
-        if let Some(empty) = groups.iter().find(|group| group.workers == 0) {
-            let why = format!("0 in group \"{}\", expected at least 1", empty.name);
-            return Err(bad_field(origin, text, "group.workers", &why));
-        }
         if *workers > MOST_WORKERS {
             let why = format!("{workers} in all groups, expected at most {MOST_WORKERS}");
             return Err(bad_field(origin, text, "group.workers", &why));

@@ -13,6 +13,6 @@ mod variant;
 
 pub use devices::{DevicesSetup, StaysSetup};
 pub use fleet::Fleet;
-pub use names::load_profile;
+pub use names::{SCENARIOS, WORKLOADS, load_profile};
 pub use setup::Setup;
 pub use source::{Prepared, Source};

@@ -1,7 +1,5 @@
 //! How many requests the router may hold.
 
-use crate::files::bad_field;
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use warmpath_core::routing::QueueLimits;
 use warmpath_core::time::Duration;
@@ -29,18 +27,18 @@ impl Default for QueueSetup {
 }
 
 impl QueueSetup {
-    /// `origin` and `text` are the scenario file's, for errors.
-    pub fn check(&self, origin: &str, text: &str) -> Result<()> {
-        let err = |field: &str, why: &str| Err(bad_field(origin, text, field, why));
+    /// Every field that is out of range.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
         if self.requests > 1_000_000 {
             let why = format!("{}, expected 0 to 1000000", self.requests);
-            return err("queue.requests", &why);
+            problems.push(("queue.requests", why));
         }
         if !(1e-3..=86_400.0).contains(&self.longest_wait_s) {
             let why = format!("{}, expected seconds from 0.001 to 86400", self.longest_wait_s);
-            return err("queue.longest_wait_s", &why);
+            problems.push(("queue.longest_wait_s", why));
         }
-        Ok(())
+        problems
     }
 
     /// The limits as the router takes them.

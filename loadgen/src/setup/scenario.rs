@@ -2,12 +2,13 @@
 
 use super::devices::DevicesFile;
 use super::fleet::{Fleet, GroupFile};
-use super::names::load_profile;
+use super::names::{load_profile, load_profile_of};
 use super::policies::PolicyFile;
 use super::queue::QueueSetup;
 use super::variant::Variant;
 use crate::args::What;
-use crate::files::{bad, bad_field};
+use crate::args::values::SPEEDUPS;
+use crate::files::{all_of, bad, bad_field};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -16,6 +17,7 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingRule;
+use warmpath_launch::toml_file::Refused;
 use warmpath_sim::{Fault, Network};
 
 /// A scenario, as its file gives it.
@@ -34,8 +36,11 @@ pub struct ScenarioFile {
     #[serde(default, rename = "policy")]
     pub policy_tables: Vec<PolicyFile>,
     pub seed: u64,
+    #[serde(default)]
     pub live: Live,
+    #[serde(default)]
     pub slo: Slo,
+    #[serde(default)]
     pub network: Network,
     /// Limits for requests that the policy holds.
     pub queue: Option<QueueSetup>,
@@ -61,35 +66,100 @@ pub struct ScenarioFile {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Live {
+    #[serde(default = "ten_times")]
     pub speedup: f64,
     /// Number of requests. None: the whole workload; of a trace, what it sends in eight wall seconds.
     pub requests: Option<u64>,
 }
 
+const fn ten_times() -> f64 {
+    10.0
+}
+
+/// Without a `[live]` table, a live run is as short as that of the built-in scenario.
+impl Default for Live {
+    fn default() -> Self {
+        Self { speedup: ten_times(), requests: Some(100) }
+    }
+}
+
+/// The most requests of a live run: as many as a workload has.
+const MOST_LIVE: u64 = 100_000_000;
+/// One hour.
+const MOST_REPORT_MS: u64 = 3_600_000;
+/// The router's worker numbers have 16 bits.
+const WORKERS: std::ops::RangeInclusive<u32> = 1..=65_535;
+
 impl ScenarioFile {
+    /// The file, if all values are in their ranges that do not depend on other files. The errors are
+    /// all fields that are not.
+    pub fn checked(self) -> Result<Self, Vec<Refused>> {
+        let mut refused = Vec::new();
+        let mut err = |field: &str, why: String| refused.push((field.to_owned(), why));
+        if let Some(workers) = self.workers.filter(|workers| !WORKERS.contains(workers)) {
+            err("workers", format!("{workers}, expected 1 to 65535"));
+        }
+        let (least, most) = SPEEDUPS;
+        let Live { speedup, requests } = self.live;
+        if !(least..=most).contains(&speedup) {
+            err("live.speedup", format!("{speedup}, expected a number from {least} to {most}"));
+        }
+        if let Some(requests) = requests.filter(|n| !(1..=MOST_LIVE).contains(n)) {
+            err("live.requests", format!("{requests}, expected 1 to {MOST_LIVE}"));
+        }
+        let Network { hop_us, report_every_ms } = self.network;
+        if !(0.0..=1e9).contains(&hop_us) {
+            err("network.hop_us", format!("{hop_us}, expected 0 or more"));
+        }
+        if !(1..=MOST_REPORT_MS).contains(&report_every_ms) {
+            let why = format!("{report_every_ms}, expected 1 to {MOST_REPORT_MS}");
+            err("network.report_every_ms", why);
+        }
+        for (field, seconds) in [("slo.ttft_s", self.slo.ttft_s), ("slo.tpot_s", self.slo.tpot_s)] {
+            if seconds <= 0.0 || seconds.is_nan() {
+                err(field, format!("{seconds}, expected seconds above 0"));
+            }
+        }
+        for (field, why) in self.queue.iter().flat_map(QueueSetup::problems) {
+            err(field, why);
+        }
+        if let Err((field, why)) = self.sharing.check() {
+            err(&format!("sharing.{field}"), why);
+        }
+        if let Some(Err(error)) = self.kv_transfer.as_ref().map(KvTransferLink::check) {
+            err(error.field, error.why);
+        }
+        for (i, group) in self.groups.iter().enumerate() {
+            if !WORKERS.contains(&group.workers) {
+                let why = format!("{}, expected 1 to 65535", group.workers);
+                err(&format!("group[{i}].workers"), why);
+            }
+        }
+        if refused.is_empty() { Ok(self) } else { Err(refused) }
+    }
+
     /// The workers. Profile files named in the scenario lie in `folder`, those of flags in the
     /// current folder.
     pub fn fleet(&self, what: &What, origin: &str, text: &str, folder: &Path) -> Result<Fleet> {
         if !self.groups.is_empty() {
             return self.mixed(what, origin, text, folder);
         }
-        let missing = |field: &str| {
-            let why = "missing, expected a value or [[group]] tables";
-            bad(format!("{origin}: {field}: {why}"))
+        let missing = |field: &str, expected: &str| {
+            let why = format!("missing, expected {expected} or [[group]] tables");
+            format!("{origin}:1: {field}: {why}")
         };
+        let here = (origin, text);
         let profile = match (&what.profile, &self.profile) {
-            (Some(name), _) => load_profile(name, Path::new(""))?,
-            (None, Some(name)) => load_profile(name, folder)?,
-            (None, None) => return Err(missing("profile")),
+            (Some(name), _) => load_profile(name, Path::new("")),
+            (None, Some(name)) => load_profile_of(name, folder, "profile", here),
+            (None, None) => Err(bad(missing("profile", "a profile's name or file"))),
         };
-        let workers = what.workers.or(self.workers).ok_or_else(|| missing("workers"))?;
-        if !(1..=65_535).contains(&workers) {
-            let why = format!("{workers}, expected 1 to 65535");
-            return Err(match what.workers {
-                Some(_) => bad(format!("--workers: {why}")),
-                None => bad_field(origin, text, "workers", &why),
-            });
-        }
+        let workers = match what.workers.or(self.workers) {
+            Some(workers) if WORKERS.contains(&workers) => Ok(workers),
+            Some(workers) => Err(bad(format!("--workers: {workers}, expected 1 to 65535"))),
+            None => Err(bad(missing("workers", "a number of workers"))),
+        };
+        let (workers, profile, ()) = all_of(workers, profile, Ok(()))?;
         Ok(Fleet::alike(workers, profile))
     }
 
@@ -108,6 +178,6 @@ impl ScenarioFile {
             let why = "given with [[group]], expected a scenario with one profile";
             return Err(bad_field(origin, text, "variant", why));
         }
-        Fleet::mixed(&self.groups, folder)
+        Fleet::mixed(&self.groups, folder, (origin, text))
     }
 }

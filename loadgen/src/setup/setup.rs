@@ -3,18 +3,18 @@
 
 use super::devices::DevicesSetup;
 use super::fleet::Fleet;
+use super::names::{self, SCENARIOS};
 use super::policies;
 use super::queue::QueueSetup;
 use super::scenario::{Live, ScenarioFile};
 use super::source::Source;
 use super::variant::Variant;
 use crate::args::What;
-use crate::args::values::SPEEDUPS;
 use crate::economics::Sheet;
-use crate::files::{bad, bad_field, parse_toml, read};
+use crate::files::{all_of, bad, bad_field, parse_checked};
 use anyhow::Result;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
@@ -22,14 +22,6 @@ use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
 use warmpath_core::sharing::SharingRule;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
-
-const DEFAULT_SCENARIO: &str = include_str!("../../../deploy/scenarios/default.toml");
-/// The most requests of a live run: as many as a workload has.
-const MOST_LIVE: u64 = 100_000_000;
-const TRACE_SCENARIO: &str = include_str!("../../../deploy/scenarios/trace.toml");
-
-/// One hour.
-const MOST_REPORT_MS: u64 = 3_600_000;
 
 /// A scenario with the flags applied.
 #[derive(Clone, Debug, Serialize)]
@@ -78,32 +70,39 @@ pub struct Setup {
 
 impl Setup {
     pub fn resolve(what: &What) -> Result<Self> {
-        match what.trace {
-            Some(_) => Self::resolve_on(what, "built-in trace scenario", TRACE_SCENARIO),
-            None => Self::resolve_on(what, "built-in scenario", DEFAULT_SCENARIO),
-        }
+        let name = if what.trace.is_some() { "trace" } else { "default" };
+        let text = names::built_in(SCENARIOS, name).expect("a built-in scenario");
+        Self::resolve_on(what, &format!("scenario {name}"), text)
     }
 
     /// Uses the built-in scenario unless the flags name a file. `name` names it in errors.
     pub fn resolve_on(what: &What, name: &str, built_in: &str) -> Result<Self> {
         let (origin, text, folder) = match &what.scenario {
-            Some(path) => (path.display().to_string(), read(path)?, path.parent()),
-            None => (name.to_owned(), built_in.to_owned(), None),
+            Some(name) => names::scenario(name)?,
+            None => (name.to_owned(), built_in.to_owned(), PathBuf::new()),
         };
-        let file: ScenarioFile = parse_toml(&origin, &text)?;
+        let file = parse_checked(&origin, &text, ScenarioFile::checked)?;
         let here = Path::new("");
-        let mut fleet = file.fleet(what, &origin, &text, folder.unwrap_or(here))?;
-        let mut source = match (&what.trace, &what.workload) {
-            (Some(path), _) => Source::trace(path)?,
-            (None, Some(name)) => Source::workload(name, here)?,
-            (None, None) => Source::workload(&file.workload, folder.unwrap_or(here))?,
+        // An error of a flag is said alone, those of the file are said together.
+        let given_source = match (&what.trace, &what.workload) {
+            (Some(path), _) => Some(Source::trace(path)?),
+            (None, Some(name)) => Some(Source::workload(name, here)?),
+            (None, None) => None,
         };
+        let given_policies = what.policies.as_deref().map(policies::of_flag).transpose()?;
+        let fleet = file.fleet(what, &origin, &text, &folder);
+        let fleet =
+            if what.profile.is_some() || what.workers.is_some() { Ok(fleet?) } else { fleet };
+        let source = given_source
+            .map_or_else(|| Source::workload_of(&file.workload, &folder, (&origin, &text)), Ok);
+        let policies = given_policies.map_or_else(
+            || policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text),
+            Ok,
+        );
+        let (mut fleet, mut source, policies) = all_of(fleet, source, policies)?;
         if let Some(tenants) = what.tenants {
             source.set_tenants(tenants);
         }
-        file.sharing
-            .check()
-            .map_err(|(field, why)| bad_field(&origin, &text, &format!("sharing.{field}"), &why))?;
         let sharing = what.sharing.unwrap_or(file.sharing);
         if sharing.public_prefixes && source.operators_tokens() == 0 {
             let why = "this workload has no operator texts, expected system_tokens above 0";
@@ -122,17 +121,8 @@ impl Setup {
         for profile in fleet.profiles() {
             profile.check().map_err(|error| bad(format!("profile {}: {error}", profile.name)))?;
         }
-        if let Some(link) = &file.kv_transfer {
-            link.check().map_err(|error| bad_field(&origin, &text, error.field, &error.why))?;
-        }
         fleet.check(file.pool.is_some(), file.kv_transfer.as_ref(), &origin, &text)?;
         source.check_block_size(fleet.profile().block_size)?;
-        let policies = match &what.policies {
-            Some(list) => policies::of_flag(list)?,
-            None => {
-                policies::of_file(file.policies.as_deref(), &file.policy_tables, &origin, &text)?
-            }
-        };
         if let Some(pool) = &file.pool {
             pool.check(fleet.profile().block_size).map_err(|error| {
                 bad_field(&origin, &text, &format!("pool.{}", error.field), &error.why)
@@ -154,12 +144,7 @@ impl Setup {
                 .map_err(|why| bad(format!("{origin}: {why}")))?;
         }
         let devices = file.devices.as_ref().map(|devices| {
-            devices.resolve(
-                fleet.profile().block_size,
-                &source,
-                (&origin, &text),
-                folder.unwrap_or(here),
-            )
+            devices.resolve(fleet.profile().block_size, &source, (&origin, &text), &folder)
         });
         if what.tick_jitter {
             source.check_tick_jitter()?;
@@ -192,32 +177,6 @@ impl Setup {
             return Err(bad(format!("--seeds: {why}, expected a lower --seed")));
         }
         let mut live = file.live;
-        let (least, most) = SPEEDUPS;
-        if !(least..=most).contains(&live.speedup) {
-            let why = format!("{}, expected a number from {least} to {most}", live.speedup);
-            return Err(bad_field(&origin, &text, "live.speedup", &why));
-        }
-        if let Some(requests) = live.requests.filter(|n| !(1..=MOST_LIVE).contains(n)) {
-            let why = format!("{requests}, expected 1 to {MOST_LIVE}");
-            return Err(bad_field(&origin, &text, "live.requests", &why));
-        }
-        if !(0.0..=1e9).contains(&file.network.hop_us) {
-            let why = format!("{}, expected 0 or more", file.network.hop_us);
-            return Err(bad_field(&origin, &text, "network.hop_us", &why));
-        }
-        if let Some(queue) = &file.queue {
-            queue.check(&origin, &text)?;
-        }
-        if !(1..=MOST_REPORT_MS).contains(&file.network.report_every_ms) {
-            let why = format!("{}, expected 1 to {MOST_REPORT_MS}", file.network.report_every_ms);
-            return Err(bad_field(&origin, &text, "network.report_every_ms", &why));
-        }
-        for (field, seconds) in [("slo.ttft_s", file.slo.ttft_s), ("slo.tpot_s", file.slo.tpot_s)] {
-            if seconds <= 0.0 || seconds.is_nan() {
-                let why = format!("{seconds}, expected seconds above 0");
-                return Err(bad_field(&origin, &text, field, &why));
-            }
-        }
         if what.trace.is_some() {
             live.requests = None;
         }

@@ -2,7 +2,7 @@
 
 use crate::files::bad;
 use std::path::Path;
-use warmpath_core::engine::physics::{Deployment, Device, Model};
+use warmpath_core::engine::physics::{Deployment, Device, Model, ModelRef};
 use warmpath_core::engine::profile::Profile;
 use warmpath_launch::profiles;
 
@@ -21,7 +21,7 @@ pub fn on_fewest_chips(
         let deployment = Deployment {
             name: format!("{}-{}-{tp}x{}", model.name, of.precision, device.name),
             device: device.name.clone(),
-            model: model.name.clone(),
+            model: reference(model),
             tp,
             hbm_tokens: None,
             tiers: Vec::new(),
@@ -50,8 +50,19 @@ pub fn made_from(profile: &Profile) -> Result<(Device, Model, &Deployment), Stri
     };
     let deployment = calibrated.deployment();
     let device = profiles::device(&deployment.device, Path::new(""))?;
-    let model = profiles::model(calibrated.model(), Path::new(""))?;
+    let model = match &deployment.model {
+        ModelRef::Own(model) => (**model).clone(),
+        ModelRef::Named(_) => profiles::model(calibrated.model(), Path::new(""))?,
+    };
     Ok((device, model, deployment))
+}
+
+/// How a deployment names the model. One that is not built in stands in the deployment itself.
+fn reference(model: &Model) -> ModelRef {
+    match profiles::model(&model.name, Path::new("")) {
+        Ok(known) if known == *model => ModelRef::Named(model.name.clone()),
+        _ => ModelRef::Own(Box::new(model.clone())),
+    }
 }
 
 /// The profile of a device that computes and reads `times` as fast.

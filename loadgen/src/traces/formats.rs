@@ -93,6 +93,12 @@ pub const ALL: &[About] = &[
     },
 ];
 
+/// Each format's name, and what its times and its sharing are.
+pub fn named() -> impl Iterator<Item = (String, String)> {
+    let what = |about: &About| format!("times: {}; shared: {}", about.times, about.shares);
+    ALL.iter().map(move |about| (about.format.to_string(), what(about)))
+}
+
 /// The list of formats, and the examples.
 pub fn page() -> Page {
     let form = Form::new([

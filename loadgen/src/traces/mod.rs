@@ -12,6 +12,6 @@ mod text;
 
 pub use convert::{Target, write};
 pub use files::Files;
-pub use formats::page as formats;
+pub use formats::{named, page as formats};
 pub use holds::Holds;
 pub use holds_sheet::page;

@@ -2,6 +2,7 @@
 
 use super::error::BuildError;
 use super::host::FrontEnd;
+use super::model_ref::ModelRef;
 use super::precision::{KvDtype, Precision};
 use super::step::Placement;
 use crate::engine::tiers::EvictionRule;
@@ -21,8 +22,8 @@ pub struct Deployment {
     pub name: String,
     /// Name of the device file.
     pub device: String,
-    /// Name of the model file.
-    pub model: String,
+    /// The model: the name of its file, or its sizes.
+    pub model: ModelRef,
     /// Devices in the tensor-parallel group.
     pub tp: u32,
     /// Format of the weights.
@@ -77,7 +78,7 @@ impl Deployment {
         Self {
             name: String::new(),
             device: String::new(),
-            model: String::new(),
+            model: ModelRef::Named(String::new()),
             tp,
             precision,
             kv_dtype,
@@ -101,29 +102,34 @@ impl Deployment {
     }
 
     pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
-        let err = |field: &str, why: String| Err(BuildError::new(field, why));
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every field that is out of range.
+    pub fn problems(&self) -> Vec<BuildError> {
+        let mut problems = Vec::new();
+        let mut err = |field: &str, why: String| problems.push(BuildError::new(field, why));
         if !(1..=1024).contains(&self.tp) {
-            return err("tp", format!("{}, expected 1 to 1024 devices", self.tp));
+            err("tp", format!("{}, expected 1 to 1024 devices", self.tp));
         }
         if self.block_size == 0 || self.block_size > 65_536 {
-            return err("block_size", format!("{}, expected 1 to 65536 tokens", self.block_size));
+            err("block_size", format!("{}, expected 1 to 65536 tokens", self.block_size));
         }
         if !(1..=MOST_SEQS).contains(&self.max_num_seqs) {
-            let why = format!("{}, expected 1 to {MOST_SEQS}", self.max_num_seqs);
-            return err("max_num_seqs", why);
+            err("max_num_seqs", format!("{}, expected 1 to {MOST_SEQS}", self.max_num_seqs));
         }
         if self.max_num_batched_tokens > MOST_BATCHED_TOKENS {
             let why =
                 format!("{}, expected at most {MOST_BATCHED_TOKENS}", self.max_num_batched_tokens);
-            return err("max_num_batched_tokens", why);
+            err("max_num_batched_tokens", why);
         }
         if !(self.memory_utilisation > 0.0 && self.memory_utilisation <= 1.0) {
             let why = format!("{}, expected more than 0 and at most 1", self.memory_utilisation);
-            return err("memory_utilisation", why);
+            err("memory_utilisation", why);
         }
         if !(0.0..1e6).contains(&self.activation_gb) {
-            return err("activation_gb", format!("{}, expected 0 or more", self.activation_gb));
+            err("activation_gb", format!("{}, expected 0 or more", self.activation_gb));
         }
-        Ok(())
+        problems
     }
 }

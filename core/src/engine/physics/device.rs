@@ -234,6 +234,12 @@ impl Device {
     /// # Errors
     /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every field that is out of range.
+    pub fn problems(&self) -> Vec<BuildError> {
+        let mut problems = Vec::new();
         let positive = [
             ("peak_tflops.bf16", self.peak_tflops.bf16),
             ("peak_tflops.fp8", self.peak_tflops.fp8.unwrap_or(1.0)),
@@ -257,7 +263,7 @@ impl Device {
         ];
         for (field, value) in positive {
             if !(value > 0.0 && value < 1e9) {
-                return Err(BuildError::new(field, format!("{value}, expected more than 0")));
+                problems.push(BuildError::new(field, format!("{value}, expected more than 0")));
             }
         }
         let times = [
@@ -272,13 +278,15 @@ impl Device {
         let front_end = self.front_end.iter().flat_map(FrontEndTimes::times);
         for (field, value) in times.into_iter().chain(self.host.times()).chain(front_end) {
             if !(0.0..1e9).contains(&value) {
-                return Err(BuildError::new(field, format!("{value}, expected 0 or more")));
+                problems.push(BuildError::new(field, format!("{value}, expected 0 or more")));
             }
         }
         if self.multiprocessors == Some(0) {
-            return Err(BuildError::new("multiprocessors", "0, expected at least 1".to_owned()));
+            problems.push(BuildError::new("multiprocessors", "0, expected at least 1".to_owned()));
         }
-        self.in_engine.check()?;
-        self.precision.iter().try_for_each(|(&precision, constants)| constants.check(precision))
+        problems.extend(self.in_engine.check().err());
+        let constants = self.precision.iter();
+        problems.extend(constants.filter_map(|(&precision, of)| of.check(precision).err()));
+        problems
     }
 }

@@ -48,6 +48,8 @@ pub struct Model {
 pub enum Family {
     /// Full attention and dense feed-forward blocks.
     Dense,
+    /// Sliding windows and dense feed-forward blocks.
+    WindowedDense,
     /// Full attention and experts.
     Moe,
     /// Experts and sliding windows.
@@ -337,33 +339,41 @@ impl Model {
     /// # Errors
     /// Names the first field that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
-        let err = |field: &str, why: &str| Err(BuildError::new(field, why.to_owned()));
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every field that is out of range.
+    pub fn problems(&self) -> Vec<BuildError> {
+        let mut problems = Vec::new();
+        let mut err = |field: &str, why: &str| {
+            problems.push(BuildError::new(field, why.to_owned()));
+        };
         if self.hidden == 0 {
-            return err("hidden", "0, expected at least 1");
+            err("hidden", "0, expected at least 1");
         }
         if self.layers() < 1.0 {
-            return err("attention", "no layers, expected at least one group of them");
+            err("attention", "no layers, expected at least one group of them");
         }
         for (field, group) in [("attention", &self.attention), ("windowed", &self.windowed)] {
             let Some(group) = group else { continue };
             if group.heads == 0 || group.kv_heads == 0 || group.head_size == 0 {
-                return err(field, "heads, kv_heads and head_size: expected at least 1 each");
+                err(field, "heads, kv_heads and head_size: expected at least 1 each");
             }
             if (field == "windowed") != group.window.is_some_and(|window| window > 0) {
-                return err(field, "window: expected tokens in [windowed], and only there");
+                err(field, "window: expected tokens in [windowed], and only there");
             }
         }
         if let Some(latent) = &self.latent
             && (latent.heads == 0 || latent.kv_rank == 0 || latent.value_size == 0)
         {
-            return err("latent", "heads, kv_rank and value_size: expected at least 1 each");
+            err("latent", "heads, kv_rank and value_size: expected at least 1 each");
         }
         if let Some(experts) = &self.experts
             && !(1..=experts.experts).contains(&experts.per_token)
         {
-            return err("experts.per_token", "expected 1 to the number of experts");
+            err("experts.per_token", "expected 1 to the number of experts");
         }
-        Ok(())
+        problems
     }
 }
 
@@ -371,6 +381,7 @@ impl std::fmt::Display for Family {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Dense => "dense",
+            Self::WindowedDense => "windowed dense",
             Self::Moe => "mixture-of-experts",
             Self::WindowedMoe => "windowed mixture-of-experts",
             Self::LatentMoe => "latent-attention",

@@ -26,6 +26,8 @@ pub struct BlockStore {
     pub(super) leases: u64,
     /// Leases released since the start. Serves as the clock of "last used".
     pub(super) releases: u64,
+    /// Blocks that left HBM to make room, since the start.
+    pub(super) evicted: u64,
     /// Changes since the last call of [`BlockStore::take_events`].
     pub(super) events: Vec<KvEvent>,
     /// Requested since the last call of [`BlockStore::take_fetches`].
@@ -70,6 +72,7 @@ impl BlockStore {
             transfers: Transfers::default(),
             leases: 0,
             releases: 0,
+            evicted: 0,
             events: Vec::new(),
             fetches: Vec::new(),
         }
@@ -142,6 +145,11 @@ impl BlockStore {
     pub fn blocks_by_tenant(&self) -> BTreeMap<TenantId, u64> {
         let tenants = self.quotas.iter().flat_map(|quotas| &quotas.tenants);
         tenants.map(|(&tenant, holding)| (tenant, holding.resident)).collect()
+    }
+
+    /// Blocks that left HBM to make room, since the start.
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Traffic of each tier behind HBM, nearest first.

@@ -140,6 +140,9 @@ impl BlockStore {
         let node = self.tree.get(id);
         let count = u64::from(node.len()).min(most);
         let from = node.end - count as u32;
+        if tier == HBM {
+            self.evicted += count;
+        }
         self.report_evicted(id, from, tier);
         let target = self.next_tier_down(now, id, tier, count as u32);
         let left = node_tiers(self, id) & !(1 << tier);

@@ -1,7 +1,7 @@
 //! A mix of several workloads, each a class.
 
 use super::{named, parse_workload};
-use crate::files::{bad_field, bad_place, parse_toml};
+use crate::files::{bad, bad_field, bad_place, parse_toml};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -78,18 +78,28 @@ impl Mix {
             return Err(err("tenants", &why));
         }
         let mut classes: Vec<Class> = Vec::new();
+        let mut errors = Vec::new();
         for class in &file.class {
-            let at = |(span, why): Wrong| bad_place(origin, text, span, &why);
-            let read = class.read(folder).map_err(at)?;
+            let at = |(span, why): Wrong| bad_place(origin, text, span, &why).to_string();
+            let read = match class.read(folder) {
+                Ok(read) => read,
+                Err(wrong) => {
+                    errors.push(at(wrong));
+                    continue;
+                }
+            };
             if classes.iter().any(|other| other.name == read.name) {
                 let why = format!(
                     "\"{}\" is used twice, expected a different name for each class",
                     read.name
                 );
                 let named = class.name.as_ref().unwrap_or(&class.workload);
-                return Err(at((named.span(), why)));
+                errors.push(at((named.span(), why)));
             }
             classes.push(read);
+        }
+        if !errors.is_empty() {
+            return Err(bad(errors.join("\n")));
         }
         Ok(Self { name: file.name, tenants: file.tenants, classes })
     }
@@ -139,7 +149,8 @@ impl ClassFile {
     fn read(&self, folder: &Path) -> Result<Class, Wrong> {
         let workload = &self.workload;
         let other = |why: String| (workload.span(), why);
-        let said = |error: anyhow::Error| other(error.to_string());
+        // An error of the other file is one line here.
+        let said = |error: anyhow::Error| other(error.to_string().replace('\n', "; "));
         let (origin, text, _) = named(workload.get_ref(), folder).map_err(said)?;
         if is_mix(&text) {
             let why = format!("{origin} is a mix itself, expected a workload without classes");

@@ -4,8 +4,8 @@ mod mix;
 mod trace;
 
 use crate::args::TraceArgs;
-use crate::files::{bad, bad_field, parse_toml, read};
-use crate::setup::names::{looks_like_a_file, unknown};
+use crate::files::{bad, bad_field, parse_checked, read};
+use crate::setup::names::{WORKLOADS, built_in, looks_like_a_file, unknown};
 use anyhow::Result;
 use mix::Mix;
 use serde::{Serialize, Serializer};
@@ -19,26 +19,11 @@ use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
 use warmpath_core::workload::file::WorkloadFile;
 use warmpath_core::workload::mixed::Mixed;
 use warmpath_core::workload::sessions::Sessions;
-use warmpath_core::workload::spec::{SpecError, WorkloadSpec};
+use warmpath_core::workload::spec::{SpecError, ThinkFrom, WorkloadSpec};
 use warmpath_core::workload::staged::StagePlan;
 use warmpath_core::workload::trace::{
     Format, Pace, SessionReplay, SessionTrace, TimedReplay, Trace,
 };
-
-const WORKLOADS: &[(&str, &str)] = &[
-    ("assistant", include_str!("../../../../deploy/workloads/assistant.toml")),
-    ("chat", include_str!("../../../../deploy/workloads/chat.toml")),
-    ("enterprise-kb", include_str!("../../../../deploy/workloads/enterprise-kb.toml")),
-    ("coding-agents", include_str!("../../../../deploy/workloads/coding-agents.toml")),
-    ("research-agents", include_str!("../../../../deploy/workloads/research-agents.toml")),
-    ("commodity-qa", include_str!("../../../../deploy/workloads/commodity-qa.toml")),
-    ("tree-search", include_str!("../../../../deploy/workloads/tree-search.toml")),
-    ("multi-agent", include_str!("../../../../deploy/workloads/multi-agent.toml")),
-    ("always-on-monitor", include_str!("../../../../deploy/workloads/always-on-monitor.toml")),
-    ("code-completion", include_str!("../../../../deploy/workloads/code-completion.toml")),
-    ("office", include_str!("../../../../deploy/workloads/office.toml")),
-    ("llm-d-73-capacity", include_str!("../../../../deploy/workloads/llm-d-73-capacity.toml")),
-];
 
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -49,23 +34,22 @@ pub enum Source {
 
 /// The name of a workload for errors, its text, and the folder of the files that it names.
 fn named(name: &str, folder: &Path) -> Result<(String, String, PathBuf)> {
-    match WORKLOADS.iter().find(|(known, _)| *known == name) {
-        Some((_, text)) => Ok((format!("workload {name}"), (*text).to_owned(), PathBuf::new())),
-        None if looks_like_a_file(name) => {
-            let path = folder.join(name);
-            let beside = path.parent().unwrap_or(folder).to_owned();
-            Ok((path.display().to_string(), read(&path)?, beside))
-        }
-        None => Err(unknown("workload", name, WORKLOADS.iter().map(|(known, _)| *known))),
+    if let Some(text) = built_in(WORKLOADS, name) {
+        return Ok((format!("workload {name}"), text.to_owned(), PathBuf::new()));
     }
+    if looks_like_a_file(name) {
+        let path = folder.join(name);
+        let beside = path.parent().unwrap_or(folder).to_owned();
+        return Ok((path.display().to_string(), read(&path)?, beside));
+    }
+    Err(unknown("workload", name, WORKLOADS))
 }
 
 fn parse_workload(origin: &str, text: &str) -> Result<WorkloadSpec> {
-    let file: WorkloadFile = parse_toml(origin, text)?;
-    let bad = |error: SpecError| bad_field(origin, text, error.field, &error.why);
-    let spec = WorkloadSpec::try_from(file).map_err(bad)?;
-    spec.check().map_err(bad)?;
-    Ok(spec)
+    let refused = |error: SpecError| (error.field.to_owned(), error.why);
+    parse_checked(origin, text, |file: WorkloadFile| {
+        file.checked().map_err(|problems| problems.into_iter().map(refused).collect())
+    })
 }
 
 impl Source {
@@ -80,6 +64,16 @@ impl Source {
             return Mix::parse(&origin, &text, &beside).map(Self::Mix);
         }
         parse_workload(&origin, &text).map(Box::new).map(Self::Workload)
+    }
+
+    /// As [`Self::workload`], for a name in a file. An unknown name is an error at its place there.
+    pub fn workload_of(name: &str, folder: &Path, (origin, text): (&str, &str)) -> Result<Self> {
+        let read = Self::workload(name, folder);
+        let is_name = built_in(WORKLOADS, name).is_none() && !looks_like_a_file(name);
+        read.map_err(|error| match is_name {
+            true => bad_field(origin, text, "workload", &error.to_string()),
+            false => error,
+        })
     }
 
     /// Names of the classes of a mixed workload. Empty for the other sources.
@@ -196,6 +190,18 @@ impl Source {
             }
             Self::Trace(_) | Self::Mix(_) => {}
         }
+    }
+
+    /// Mean seconds from one message of a session to its next. `answered_s`: the mean time of an answer.
+    /// None: sessions have one turn, or the source does not say.
+    pub fn turn_gap_s(&self, answered_s: f64) -> Option<f64> {
+        let Self::Workload(spec) = self else { return None };
+        let sessions = &spec.sessions;
+        let think = sessions.think_s.mean;
+        (sessions.turns.mean >= 2.0).then(|| match sessions.think_from {
+            ThinkFrom::Answer => think + answered_s,
+            ThinkFrom::Message => think.max(answered_s),
+        })
     }
 
     /// Keeps the first `requests` requests. A recorded session stays whole.

@@ -123,7 +123,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
         users_given: asked.users.is_some(),
     };
     let (page, figures) = text::write(&facts_of_text).finish();
-    screen.show(&page);
+    screen.show(&page)?;
     if let Some(file) = files.csv {
         file.finish(render::csv(&option_sheet::data(&decision)).as_bytes())?;
     }

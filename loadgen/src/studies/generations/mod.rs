@@ -99,7 +99,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     let base_usd = base[1].usd_per_m;
     let rows: Vec<Row> =
         cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
-    screen.show(&sheet::page(&whole, &rows, asked.realization));
+    screen.show(&sheet::page(&whole, &rows, asked.realization))?;
     if let Some(file) = files.csv {
         file.finish(render::csv(&sheet::data(&rows)).as_bytes())?;
     }

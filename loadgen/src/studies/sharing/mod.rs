@@ -55,7 +55,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
             return Err(bad("--sweep: makes its own workloads, expected no --workload or --trace"));
         }
         let points = sweep::play(&setup, progress)?;
-        screen.show(&sweep_sheet::page(&points));
+        screen.show(&sweep_sheet::page(&points))?;
         let csv = render::csv(&sweep_sheet::data(&points));
         let report = Report { sweep: points, ..Report::of(&setup) };
         return write(files, &csv, &report);
@@ -71,7 +71,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     drop(bar);
     let measured = measured.into_iter().collect::<Result<Vec<_>>>()?;
     let ratios = ratios(&measured);
-    screen.show(&ladder_sheet::page(&setup, &measured, &ratios));
+    screen.show(&ladder_sheet::page(&setup, &measured, &ratios))?;
     let csv = render::csv(&ladder_sheet::data(&measured));
     write(files, &csv, &Report { rungs: measured, ratios, ..Report::of(&setup) })
 }

@@ -11,12 +11,13 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_launch::listen::ListenArgs;
 use warmpath_launch::profiles;
 use warmpath_launch::settings::{explain_given, read_given, set};
+use warmpath_launch::version::VERSION;
 use warmpath_worker_sim::pool::PoolConfig;
 
 /// A context-memory pool that simulated workers share. It simulates the time of each transfer; no
 /// KV bytes are sent.
 #[derive(Parser, Debug)]
-#[command(version, name = "pool")]
+#[command(version = VERSION, name = "pool")]
 pub struct Cli {
     /// A TOML file. Its fields have the names of the flags, but tokens, gb_s, store_gb_s, eviction
     /// and tenant_quota are in a table [pool], as in a scenario

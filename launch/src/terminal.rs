@@ -1,0 +1,43 @@
+//! Standard output and standard error of a program: what is printed, and in which colours.
+//!
+//! `println!` panics where standard output cannot be written. These functions return an error, so that a
+//! full disk is one line and an exit status.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// Prints to standard output. A reader that has gone away, such as `head`, is no error: it has what it
+/// wanted. Every other failure is an error with one line.
+pub fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    finished(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// As [`print`], with a line feed.
+pub fn print_line(line: &str) -> Result<(), String> {
+    print(&format!("{line}\n"))
+}
+
+/// The result of writing to standard output, as [`print`] has it.
+pub fn finished(written: io::Result<()>) -> Result<(), String> {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error. If that fails, there is nowhere to say so.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Whether standard error shows colours: it is a terminal, and `NO_COLOR` is not set.
+pub fn has_colours() -> bool {
+    io::stderr().is_terminal() && may_have_colours()
+}
+
+/// Whether `NO_COLOR` is not set (no-color.org).
+pub fn may_have_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
