@@ -15,6 +15,7 @@ pub const fn standing_name(standing: WorkerStanding) -> &'static str {
         WorkerStanding::Draining => "draining",
         WorkerStanding::Lost => "lost",
         WorkerStanding::Refused => "refused",
+        WorkerStanding::Same => "same",
     }
 }
 

@@ -41,8 +41,11 @@ pub mod v1 {
     tonic::include_proto!("warmpath.v1");
 }
 
-/// The descriptors of the [`v1`] services of public listeners, for reflection. vLLM's are missing: its
-/// crate does not export them.
+/// The descriptors of vLLM's services, for reflection.
+pub const VLLM_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/vllm_descriptor.bin"));
+
+/// The descriptors of the [`v1`] services of public listeners.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
 /// The descriptors of the router's admin listener.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Error, Server};
+use tonic::{Extensions, Request, Status};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
 pub const MAX_GENERATE_BYTES: usize = 16 << 20;
@@ -24,27 +25,47 @@ pub const PENDING_RESETS: usize = 100_000;
 /// More than 1 s: if the first packet is lost because the listener's queue is full, TCP resends it after
 /// 1 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A gRPC-core server counts a ping that comes less than 5 minutes after the one before, unless it
+/// sent data meanwhile, or while no call is open. It ends the connection at the third such ping
+/// ("too_many_pings"). This is above its 5 minutes by what a network may shift two pings.
+const PING_INTERVAL: Duration = Duration::from_secs(330);
+/// A server may ping as it likes: gRPC clients only answer. So it learns of a client that is gone.
+const SERVER_PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A host that is gone is found by the kernel: no server sees these probes, so none can object.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(5);
+const TCP_PROBES: u32 = 3;
+/// The most bytes that the metadata of a call may have, by HTTP/2's count: 32 for each entry beside
+/// its name and value.
+pub const MAX_METADATA_BYTES: u32 = 16 << 10;
 
-/// A server with our windows. `pending_resets` is [`PENDING_RESETS`] if only routers connect.
-pub fn server(pending_resets: usize) -> Server {
+/// A server with our windows and limits. It accepts any ping.
+pub fn server() -> Server {
     Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_frame_size(FRAME)
-        .http2_max_pending_accept_reset_streams(Some(pending_resets))
+        .http2_max_header_list_size(MAX_METADATA_BYTES)
+        .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
 }
 
-/// A connection that opens on first use and reopens after it breaks. If the peer answers no ping for
-/// 5 s, its streams end. The error is an invalid URL.
+/// A connection that opens on first use and reopens after it breaks. Its streams end some 20 s after
+/// the peer's host is gone. Whether a worker's process is stuck, its feed shows. The error is an
+/// invalid URL.
 pub fn channel(url: &str) -> Result<Channel, Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
+        .tcp_keepalive(Some(TCP_KEEPALIVE))
+        .tcp_keepalive_interval(Some(TCP_KEEPALIVE))
+        .tcp_keepalive_retries(Some(TCP_PROBES))
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(false)
         .connect_lazy())
 }
 
@@ -58,6 +79,23 @@ pub fn accept(
         socket.set_nodelay(true)?;
         Ok(socket)
     })
+}
+
+/// When a call came: before its message was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived(pub Instant);
+
+/// An interceptor that notes when a call came. tonic enforces `grpc-timeout` too, and answers with
+/// CANCELLED; a service that counts from here is never later than tonic.
+#[allow(clippy::result_large_err)] // tonic's shape
+pub fn stamp(mut request: Request<()>) -> Result<Request<()>, Status> {
+    request.extensions_mut().insert(Arrived(Instant::now()));
+    Ok(request)
+}
+
+/// When a call came, by [`stamp`].
+pub fn arrived(extensions: &Extensions) -> Instant {
+    extensions.get().map_or_else(Instant::now, |Arrived(at)| *at)
 }
 
 /// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until the

@@ -67,10 +67,10 @@ pub struct Serve {
     /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
-    /// Tokens per KV block, 1 to 65536 [default: the first worker's]
+    /// Tokens per KV block, 1 to 65536 [default: that of most workers]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// The model to serve [default: the first worker's]
+    /// The model to serve [default: that of most workers]
     #[arg(long)]
     model: Option<String>,
     /// The tenant of all requests, if the file names no tenants [default: default]

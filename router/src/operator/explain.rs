@@ -54,7 +54,7 @@ pub fn other(
     let id = RequestId(state.next_id.load(Ordering::Relaxed));
     // In the scope `none` no other request has this name, so the prompt hits nothing, as in a real
     // call.
-    let named = naming::name(state, terms, &incoming, "explained");
+    let named = naming::name(state, &terms, &incoming, "explained");
     let request = naming::describe(state, id, &incoming, named.prompt);
     let explanation = state.router.explain(&request).map_err(status::from_reject)?;
     Ok(admin::explanation_to_wire(&incoming.name, &explanation))

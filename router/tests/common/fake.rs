@@ -42,7 +42,7 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = State { speedup, role: self.role, silent: Arc::clone(&self.silent) };
-        let server = transport::server(100)
+        let server = transport::server()
             .add_service(InferenceServer::new(self.clone()).max_decoding_message_size(16 << 20))
             .add_service(ControlServer::new(ControlService(Arc::new(self.clone()))))
             .add_service(WorkerStateServer::new(state));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio_stream::{Stream, StreamExt};
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
 use warmpath_proto::raw::inference_server::Inference;
 use warmpath_proto::raw::{self, Bytes};
@@ -35,7 +35,8 @@ impl InferenceService {
         let received = Instant::now();
         let (metadata, extensions, message) = request.into_parts();
         let tenant = Arc::clone(sender(&extensions)?);
-        let started = self.start_for(tenant, received, &metadata, message).await;
+        let deadline = transport::deadline(&metadata, transport::arrived(&extensions));
+        let started = self.start_for(tenant, received, deadline, message).await;
         started.map_err(|status| refused(&self.0, status))
     }
 
@@ -43,14 +44,14 @@ impl InferenceService {
         &self,
         tenant: Arc<Tenant>,
         received: Instant,
-        metadata: &MetadataMap,
+        deadline: Option<Instant>,
         message: Bytes,
     ) -> Result<Started, Status> {
         let terms = self.0.open().map_err(|error| of_error(&error))?;
         let fields = raw::request(&message)?;
         let mut incoming = incoming(fields, message, &terms.model, tenant, received)?;
-        incoming.deadline = transport::deadline(metadata, received);
-        relay::start(&self.0, terms, incoming).await.map_err(|error| of_error(&error))
+        incoming.deadline = deadline;
+        relay::start(&self.0, &terms, incoming).await.map_err(|error| of_error(&error))
     }
 }
 
