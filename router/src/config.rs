@@ -229,10 +229,18 @@ mod tests {
             assert_eq!(normal_url(url), Ok("http://localhost:7000".to_owned()), "{url}");
         }
         assert_eq!(normal_url("http://[::1]:80"), Ok("http://[::1]:80".to_owned()));
-        for url in
-            ["localhost:7000", "http://localhost", "http://h:1/x", "http://h:1?a", "https://h:1",
-             "http://a@h:1", "http://h:0", "http://h:x", "http://:1", ""]
-        {
+        for url in [
+            "localhost:7000",
+            "http://localhost",
+            "http://h:1/x",
+            "http://h:1?a",
+            "https://h:1",
+            "http://a@h:1",
+            "http://h:0",
+            "http://h:x",
+            "http://:1",
+            "",
+        ] {
             assert_eq!(normal_url(url), Err(format!("'{url}', expected http://host:port")));
         }
     }

@@ -26,10 +26,7 @@ impl Instances {
 
     /// A number is no process any more.
     pub fn release(&self, worker: WorkerId) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, holder| *holder != worker);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| *holder != worker);
     }
 }
 

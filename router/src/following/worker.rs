@@ -127,7 +127,12 @@ impl Followed for FollowedWorker {
                 self.state.events.worker("refused", &self.link, why);
             }
             Standing::Same(why) if before != standing => {
-                tracing::warn!(worker = self.link.title(), url = self.link.url, why, "joined to it");
+                tracing::warn!(
+                    worker = self.link.title(),
+                    url = self.link.url,
+                    why,
+                    "joined to it"
+                );
                 self.state.events.worker("same", &self.link, why);
                 let url = &self.link.url;
                 self.state.publish(|status| status.refused.retain(|(refused, _)| refused != url));
@@ -150,7 +155,12 @@ impl Followed for FollowedWorker {
                     let limit = Duration::from_millis(state.config.drain_timeout_ms);
                     state.router.tell(Input::Draining(link.id));
                     state.events.worker("draining", &link, &why);
-                    tracing::warn!(worker = link.title(), url = link.url, why, "outvoted, it drains");
+                    tracing::warn!(
+                        worker = link.title(),
+                        url = link.url,
+                        why,
+                        "outvoted, it drains"
+                    );
                     let idle = async {
                         while state.busy_with(link.id) > 0 {
                             tokio::time::sleep(DRAIN_POLL).await;

@@ -21,6 +21,8 @@ use warmpath_proto::vllm::GenerateResponse;
 
 /// Response metadata: the worker that answers.
 const WORKER: &str = "x-warmpath-worker";
+/// Response metadata: the name that this worker gives itself, if it has one.
+const WORKER_NAME: &str = "x-warmpath-worker-name";
 /// Response metadata: the request's name, also if its client gave none.
 const REQUEST: &str = "x-warmpath-request-id";
 /// Response metadata: the router's own time, in wall nanoseconds.
@@ -103,6 +105,12 @@ fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
     let metadata = response.metadata_mut();
     if let Ok(worker) = MetadataValue::<Ascii>::try_from(started.link.name.as_str()) {
         metadata.insert(WORKER, worker);
+    }
+    let given = started.link.given();
+    if !given.is_empty()
+        && let Ok(given) = MetadataValue::<Ascii>::try_from(given)
+    {
+        metadata.insert(WORKER_NAME, given);
     }
     if let Ok(name) = MetadataValue::<Ascii>::try_from(started.answer.name()) {
         metadata.insert(REQUEST, name);
