@@ -191,7 +191,7 @@ impl Setup {
             let why = format!("{} seeds from {seed} on exceed {}", what.seeds, u64::MAX);
             return Err(bad(format!("--seeds: {why}, expected a lower --seed")));
         }
-        let mut live = file.live;
+        let live = file.live;
         let (least, most) = SPEEDUPS;
         if !(least..=most).contains(&live.speedup) {
             let why = format!("{}, expected a number from {least} to {most}", live.speedup);
@@ -217,9 +217,6 @@ impl Setup {
                 let why = format!("{seconds}, expected seconds above 0");
                 return Err(bad_field(&origin, &text, field, &why));
             }
-        }
-        if what.trace.is_some() {
-            live.requests = None;
         }
         Ok(Self {
             scenario: file.name,

@@ -19,6 +19,16 @@ pub enum Standing {
     Same(String),
 }
 
+/// Why a worker is away that drained before it left.
+pub const LEFT: &str = "it drained and left";
+
+impl Standing {
+    /// It drained and left. That it cannot be reached since is no news.
+    pub fn has_left(&self) -> bool {
+        matches!(self, Self::Away(why) if why.starts_with(LEFT))
+    }
+}
+
 /// A worker of this router.
 #[derive(Debug)]
 pub struct WorkerLink {

@@ -46,8 +46,9 @@ pub trait Followed: Send + Sync {
     fn ready(&self) -> impl Future<Output = ()> + Send;
     /// Starts to follow it, or says why it does not match. Another epoch replaces the one before.
     fn admit(&mut self, announcement: Announcement) -> Result<(), FeedEnd>;
-    /// Returns the reason when it no longer matches: most workers now have something else.
-    fn misfit(&self) -> impl Future<Output = String> + Send + 'static;
+    /// Returns the reason when it is not to be followed any more: most workers now have something else,
+    /// or a lower number is the same worker.
+    fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static;
     fn load(&self, report: LoadReport);
     fn draining(&self) -> Result<(), FeedEnd>;
     /// Removes everything known of it, whether or not it was followed.
@@ -102,7 +103,7 @@ async fn read(followed: &mut impl Followed) -> Result<Infallible, FeedEnd> {
     loop {
         let event = tokio::select! {
             event = unless_silent(events.next()) => event?,
-            why = &mut misfit => return Err(FeedEnd::Refused(why)),
+            end = &mut misfit => return Err(end),
         };
         let event = event.unwrap_or_else(|| Err(FeedEnd::Lost("its feed ended".to_owned())))?;
         let index = &followed.state().index;

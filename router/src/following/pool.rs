@@ -90,14 +90,14 @@ impl Followed for FollowedPool {
         Err(FeedEnd::Lost("it is draining".to_owned()))
     }
 
-    fn misfit(&self) -> impl Future<Output = String> + Send + 'static {
+    fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static {
         let (state, own) = (Arc::clone(&self.state), self.terms.clone());
         async move {
             let mut served = state.agreement.watch();
             loop {
                 let checked = own.as_ref().map(|own| state.agreement.check_served(own));
                 if let Some(Err(why)) = checked {
-                    return why;
+                    return FeedEnd::Refused(why);
                 }
                 // The sender is a part of `state`.
                 let _ = served.changed().await;

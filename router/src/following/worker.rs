@@ -4,13 +4,13 @@
 use super::check;
 use super::follow::{self, Followed, Gone};
 use crate::fleet::status::FleetTerms;
-use crate::fleet::worker::{Standing, WorkerLink};
+use crate::fleet::worker::{LEFT, Standing, WorkerLink};
 use crate::source::event::{Announcement, EventSource, FeedEnd};
 use crate::state::RouterState;
 use std::sync::Arc;
 use std::time::Duration;
 use warmpath_core::event::LoadReport;
-use warmpath_core::id::SourceId;
+use warmpath_core::id::{SourceId, WorkerId};
 use warmpath_core::routing::input::Input;
 
 /// How often a worker that drains is looked at.
@@ -18,7 +18,14 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// Follows a worker for ever. When the task is dropped, the fleet stays as it is.
 pub async fn follow(state: Arc<RouterState>, link: Arc<WorkerLink>) {
-    follow::follow(FollowedWorker { state, link, joined: None, terms: None }).await;
+    follow::follow(FollowedWorker {
+        state,
+        link,
+        joined: None,
+        terms: None,
+        instance: String::new(),
+    })
+    .await;
 }
 
 struct FollowedWorker {
@@ -28,6 +35,8 @@ struct FollowedWorker {
     joined: Option<u64>,
     /// What it announced last.
     terms: Option<FleetTerms>,
+    /// The process that it said it is.
+    instance: String,
 }
 
 impl Followed for FollowedWorker {
@@ -109,14 +118,13 @@ impl Followed for FollowedWorker {
             forget(&self.state, &self.link);
         }
         let standing = match why {
-            Gone::Lost(why) if joined && drained => {
-                Standing::Away(format!("it drained and left: {why}"))
-            }
+            Gone::Lost(why) if joined && drained => Standing::Away(format!("{LEFT}: {why}")),
+            Gone::Lost(_) if self.link.standing().has_left() => self.link.standing(),
             Gone::Lost(why) => Standing::Away(why.to_owned()),
             Gone::Refused(why) => Standing::Refused(why.to_owned()),
             Gone::Same(why) => Standing::Same(why.to_owned()),
         };
-        if matches!(why, Gone::Lost(_)) {
+        if matches!(why, Gone::Lost(_) | Gone::Same(_)) {
             self.state.instances.release(id);
             self.state.agreement.withdraw(id);
         }
@@ -142,38 +150,53 @@ impl Followed for FollowedWorker {
         self.link.set_standing(standing);
     }
 
-    /// A worker that most others have outvoted drains before it is refused, as far as the time for
-    /// draining goes.
-    fn misfit(&self) -> impl Future<Output = String> + Send + 'static {
+    /// The worker drains before it is left, as far as the time for draining goes.
+    fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static {
         let (state, link) = (Arc::clone(&self.state), Arc::clone(&self.link));
-        let own = self.terms.clone();
+        let (own, instance) = (self.terms.clone(), self.instance.clone());
         async move {
-            let mut served = state.agreement.watch();
-            loop {
-                let Some(own) = &own else { std::future::pending().await };
-                if let Err(why) = state.agreement.check_served(own) {
-                    let limit = Duration::from_millis(state.config.drain_timeout_ms);
-                    state.router.tell(Input::Draining(link.id));
-                    state.events.worker("draining", &link, &why);
-                    tracing::warn!(
-                        worker = link.title(),
-                        url = link.url,
-                        why,
-                        "outvoted, it drains"
-                    );
-                    let idle = async {
-                        while state.busy_with(link.id) > 0 {
-                            tokio::time::sleep(DRAIN_POLL).await;
-                        }
-                    };
-                    let _ = tokio::time::timeout(limit, idle).await;
-                    return why;
+            let (mut served, mut taken) = (state.agreement.watch(), state.instances.watch());
+            let end = loop {
+                if let Some(own) = &own
+                    && let Err(why) = state.agreement.check_served(own)
+                {
+                    break FeedEnd::Refused(why);
                 }
-                // The sender is a part of `state`.
-                let _ = served.changed().await;
-            }
+                let holder = state.instances.holder(&instance);
+                if let Some(holder) = holder.filter(|&holder| holder != link.id) {
+                    break FeedEnd::Same(same(&state, holder));
+                }
+                // The senders are parts of `state`.
+                tokio::select! {
+                    _ = served.changed() => {}
+                    _ = taken.changed() => {}
+                }
+            };
+            drain(&state, &link, &end).await;
+            end
         }
     }
+}
+
+/// Sends no more requests to a worker, and waits for those that it has.
+async fn drain(state: &RouterState, link: &WorkerLink, end: &FeedEnd) {
+    let (FeedEnd::Refused(why) | FeedEnd::Same(why)) = end else { return };
+    let limit = Duration::from_millis(state.config.drain_timeout_ms);
+    state.router.tell(Input::Draining(link.id));
+    state.events.worker("draining", link, why);
+    tracing::warn!(worker = link.title(), url = link.url, why, "draining");
+    let idle = async {
+        while state.busy_with(link.id) > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    let _ = tokio::time::timeout(limit, idle).await;
+}
+
+/// Which number a worker has already.
+fn same(state: &RouterState, holder: WorkerId) -> String {
+    let at = state.roster.get(holder).map_or_else(String::new, |link| link.url.clone());
+    format!("the same worker as {holder} at {at}")
 }
 
 impl FollowedWorker {
@@ -185,10 +208,9 @@ impl FollowedWorker {
 
     fn check(&mut self, announcement: &Announcement) -> Result<(), FeedEnd> {
         let (state, id) = (&self.state, self.link.id);
-        state.instances.claim(&announcement.instance, id).map_err(|holder| {
-            let at = state.roster.get(holder).map_or_else(String::new, |link| link.url.clone());
-            FeedEnd::Same(format!("the same worker as {holder} at {at}"))
-        })?;
+        let claimed = state.instances.claim(&announcement.instance, id);
+        claimed.map_err(|holder| FeedEnd::Same(same(state, holder)))?;
+        self.instance.clone_from(&announcement.instance);
         let checked = check::check_speedup(announcement, state.config.speedup);
         if checked.is_err() || announcement.worker.is_none() {
             state.agreement.withdraw(id);

@@ -240,6 +240,15 @@ impl Flight {
         self.failure(&link, UpstreamError::unavailable(why))
     }
 
+    /// The worker left the fleet during the answer, and sends no more of it.
+    pub fn stuck(&mut self, why: &str, tokens: u32) -> RequestError {
+        let Stage::Sent(link) = &self.stage else { return RequestError::EndedTwice };
+        let link = Arc::clone(link);
+        self.give_up(Outcome::WorkerFailed);
+        let why = format!("lost after {tokens} tokens: {why}");
+        self.failure(&link, UpstreamError::unavailable(why))
+    }
+
     fn failure(&self, link: &WorkerLink, cause: UpstreamError) -> RequestError {
         let worker = format!("{} ({})", link.title(), link.url);
         let error = RequestError::Worker { worker, cause };

@@ -84,7 +84,7 @@ pub async fn start(
     let upstream = upstream.map_err(|cause| flight.failed(cause))?;
     flight.reached_worker();
     let router_ns = issued.saturating_duration_since(received).as_nanos() as u64;
-    let answer = Answer::new(upstream, flight, deadline, terms.block_size);
+    let answer = Answer::new(upstream, (flight, &link), deadline, terms.block_size);
     Ok(Started { answer, link, router_ns })
 }
 

@@ -33,7 +33,8 @@ impl WorkerState for WatchService {
         let feed = WatchFeed::new(items, config.model.clone(), config.speedup);
         let address = &self.0.address;
         let instance = format!("{}-{}", address.engine_id, address.port);
-        Ok(Response::new(WatchFeed { name: config.name.clone(), instance, ..feed }))
+        let name = config.given_name().to_owned();
+        Ok(Response::new(WatchFeed { name, instance, ..feed }))
     }
 }
 
