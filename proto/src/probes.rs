@@ -1,6 +1,7 @@
 //! Health and reflection, which every listener serves.
 
-use crate::{ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET, transport};
+use crate::transport::{self, Around};
+use crate::{ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET};
 use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
@@ -46,7 +47,7 @@ impl Listener {
 }
 
 /// A server with health and reflection, to which the listener's own services are added.
-pub fn server(listener: Listener) -> Result<(HealthReporter, Router), Error> {
+pub fn server(listener: Listener) -> Result<(HealthReporter, Router<Around>), Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         let mut builder = Builder::configure()

@@ -6,8 +6,10 @@
 use std::time::{Duration, Instant};
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::MetadataMap;
+use tonic::service::InterceptorLayer;
 use tonic::transport::{Channel, Endpoint, Error, Server};
 use tonic::{Extensions, Request, Status};
+use tower_layer::{Identity, Stack};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
 pub const MAX_GENERATE_BYTES: usize = 16 << 20;
@@ -39,8 +41,13 @@ const TCP_PROBES: u32 = 3;
 /// its name and value.
 pub const MAX_METADATA_BYTES: u32 = 16 << 10;
 
+/// Notes when a call came. Outside of all services: what is inside begins only when it is polled.
+type Stamp = InterceptorLayer<fn(Request<()>) -> Result<Request<()>, Status>>;
+/// What is around the services of a listener.
+pub type Around = Stack<Stamp, Identity>;
+
 /// A server with our windows and limits. It accepts any ping.
-pub fn server() -> Server {
+pub fn server() -> Server<Around> {
     Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -49,6 +56,7 @@ pub fn server() -> Server {
         .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .layer(InterceptorLayer::new(stamp as fn(_) -> _))
 }
 
 /// A connection that opens on first use and reopens after it breaks. Its streams end some 20 s after
@@ -85,15 +93,15 @@ pub fn accept(
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived(pub Instant);
 
-/// An interceptor that notes when a call came. tonic enforces `grpc-timeout` too, and answers with
+/// Notes when a call came. tonic enforces `grpc-timeout` too, and answers with
 /// CANCELLED; a service that counts from here is never later than tonic.
 #[allow(clippy::result_large_err)] // tonic's shape
-pub fn stamp(mut request: Request<()>) -> Result<Request<()>, Status> {
+fn stamp(mut request: Request<()>) -> Result<Request<()>, Status> {
     request.extensions_mut().insert(Arrived(Instant::now()));
     Ok(request)
 }
 
-/// When a call came, by [`stamp`].
+/// When a call came.
 pub fn arrived(extensions: &Extensions) -> Instant {
     extensions.get().map_or_else(Instant::now, |Arrived(at)| *at)
 }

@@ -83,6 +83,9 @@ pub struct Serve {
     /// share no blocks
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
     secret: Option<Secret>,
+    /// How many decisions are kept for `explain`, 0 to 65536 [default: 256]
+    #[arg(long, value_name = "N")]
+    explain_last: Option<usize>,
     /// Writes inputs and decisions to this file (JSONL), for `loadgen replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -165,7 +168,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     set(&mut config.sharing, cli.sharing.or(file.sharing));
     set(&mut config.connections_per_worker, file.connections_per_worker);
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
-    set(&mut config.explain_last, file.explain_last);
+    set(&mut config.explain_last, cli.explain_last.or(file.explain_last));
     config.block_size = cli.block_size.or(file.block_size);
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);

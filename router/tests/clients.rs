@@ -12,11 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
+use tonic::codegen::http;
 use tonic_reflection::pb::{v1, v1alpha};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::generate::MAX_NAME_BYTES;
-use warmpath_proto::transport;
 use warmpath_proto::vllm::GenerateRequest;
+use warmpath_proto::{raw, transport};
 use warmpath_router::RouterConfig;
 
 fn called(name: String) -> GenerateRequest {
@@ -88,7 +89,9 @@ async fn counting_pings(server: String, pings: Arc<AtomicU32>) -> String {
             tokio::spawn(async move {
                 let (mut from_client, mut to_client) = client.into_split();
                 let (mut from_server, mut to_server) = server.into_split();
-                tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                tokio::spawn(
+                    async move { tokio::io::copy(&mut from_server, &mut to_client).await },
+                );
                 let mut preface = [0; 24];
                 from_client.read_exact(&mut preface).await?;
                 to_server.write_all(&preface).await?;
@@ -111,24 +114,53 @@ async fn counting_pings(server: String, pings: Arc<AtomicU32>) -> String {
     url
 }
 
-/// tonic answers CANCELLED at a deadline that passes before the answer begins; clients of other
-/// libraries expect DEADLINE_EXCEEDED.
+/// tonic's server answers CANCELLED at a deadline that passes before the answer begins; clients of other
+/// libraries expect DEADLINE_EXCEEDED. tonic's client would end the call itself, so this one is h2 alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_that_passes_before_the_answer_is_called_so() {
     let worker = Fake::default();
     let gate = worker.gate.clone();
     let _closed = gate.write().await;
-    let config = RouterConfig::new(vec![worker.serve(SPEEDUP).await], PolicyConfig::KvAware);
+    let slow = worker.serve(SPEEDUP).await;
+    let config = RouterConfig::new(vec![slow], PolicyConfig::KvAware);
     let router = TestRouter::start(RouterConfig { speedup: SPEEDUP, ..config }).await;
     router.wait(|status| status.joined.len() == 1).await;
     for i in 0..20 {
-        let mut call = tonic::Request::new(request(prompt(i, 4_000), 3));
-        // The header alone: tonic's client would end the call itself.
-        let timeout = format!("{}m", 20 + i).parse().unwrap();
-        call.metadata_mut().insert("grpc-timeout", timeout);
-        let status = within(router.client().generate(call)).await.unwrap_err();
-        assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+        for call in ["Generate", "GenerateStream"] {
+            let message = raw::bytes(&request(prompt(i, 4_000), 3));
+            let timeout = format!("{}m", 20 + i);
+            let status = within(status_of(&router.url, call, &timeout, &message)).await;
+            assert_eq!(status, "4", "DEADLINE_EXCEEDED of {call}");
+        }
     }
+}
+
+/// The `grpc-status` of a call with this deadline.
+async fn status_of(url: &str, call: &str, timeout: &str, message: &[u8]) -> String {
+    let socket = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let head = http::Request::post(format!("{url}/vllm.Inference/{call}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", timeout)
+        .body(())
+        .unwrap();
+    let (answer, mut body) = client.send_request(head, false).unwrap();
+    let mut framed = vec![0];
+    framed.extend((message.len() as u32).to_be_bytes());
+    framed.extend(message);
+    body.send_data(framed.into(), true).unwrap();
+    let (head, mut body) = answer.await.unwrap().into_parts();
+    let mut status = head.headers.get("grpc-status").cloned();
+    while let Some(data) = body.data().await {
+        body.flow_control().release_capacity(data.unwrap().len()).unwrap();
+    }
+    if let Some(trailers) = body.trailers().await.unwrap() {
+        status = status.or(trailers.get("grpc-status").cloned());
+    }
+    connection.abort();
+    status.expect("a status").to_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,9 +172,14 @@ async fn reflection_shows_what_the_listener_serves() {
     let server = router.server.clone();
     tokio::spawn(async move { server.serve_admin(admin, std::future::pending()).await });
     let health = "grpc.health.v1.Health";
-    let of_worker =
-        ["vllm.Inference", "vllm.Control", "warmpath.v1.WorkerState", "warmpath.v1.Pool",
-         "warmpath.v1.KvTransfer", health];
+    let of_worker = [
+        "vllm.Inference",
+        "vllm.Control",
+        "warmpath.v1.WorkerState",
+        "warmpath.v1.Pool",
+        "warmpath.v1.KvTransfer",
+        health,
+    ];
     let cases: [(&str, &[&str]); 3] = [
         (&router.url, &["vllm.Inference", "vllm.Control", health]),
         (&workers[0].url(), &of_worker),
@@ -187,7 +224,8 @@ async fn listed(url: &str) -> Vec<String> {
 async fn described(url: &str, service: &str) -> bool {
     let channel = transport::channel(url).unwrap();
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel);
-    let symbol = v1::server_reflection_request::MessageRequest::FileContainingSymbol(service.into());
+    let symbol =
+        v1::server_reflection_request::MessageRequest::FileContainingSymbol(service.into());
     let asked = v1::ServerReflectionRequest { message_request: Some(symbol), ..Default::default() };
     let answers = within(client.server_reflection_info(tokio_stream::once(asked))).await.unwrap();
     let answer = within(answers.into_inner().message()).await.unwrap().unwrap();

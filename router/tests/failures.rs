@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::transport;
+use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_proto::v1::watch_response::Message;
 use warmpath_proto::v1::worker_state_client::WorkerStateClient;
 use warmpath_proto::v1::{LoadReport, WatchRequest};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
-use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_router::RouterConfig;
 use warmpath_worker_sim::WorkerConfig;
 

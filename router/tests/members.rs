@@ -25,8 +25,9 @@ fn named(name: &str) -> WorkerConfig {
 }
 
 async fn listed(router: &TestRouter) -> Vec<Worker> {
-    let answer = router.server.admin().list_workers(tonic::Request::new(ListWorkersRequest {}));
-    answer.await.unwrap().into_inner().workers
+    let admin = router.server.admin();
+    let answer = admin.list_workers(tonic::Request::new(ListWorkersRequest {})).await;
+    answer.unwrap().into_inner().workers
 }
 
 /// Waits until the states of all workers are these.
@@ -34,7 +35,8 @@ async fn wait_states(router: &TestRouter, states: &[&str]) -> Vec<Worker> {
     within(async {
         loop {
             let all = listed(router).await;
-            if all.iter().map(|worker| standing_name(worker.standing())).eq(states.iter().copied()) {
+            if all.iter().map(|worker| standing_name(worker.standing())).eq(states.iter().copied())
+            {
                 return all;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -67,8 +69,8 @@ async fn a_worker_under_two_addresses_counts_once() {
         served.push(ask(router.client(), request(prompt(i, 20), 3)).await.unwrap().1);
     }
     assert_eq!(served, ["w0", "w2", "w0", "w2"], "it gets the requests of one worker");
-    let drain = router.server.admin();
-    let drain = drain.drain_worker(tonic::Request::new(DrainWorkerRequest { number: 1 })).await;
+    let admin = router.server.admin();
+    let drain = admin.drain_worker(tonic::Request::new(DrainWorkerRequest { number: 1 })).await;
     let status = drain.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("w1 is the same worker as w0"), "{status}");
@@ -114,7 +116,8 @@ async fn most_workers_decide_what_is_served_and_the_others_come_when_that_change
 async fn a_worker_that_drains_reads_as_draining_until_it_leaves() {
     let mut workers = vec![TestWorker::start(named("gpu-a"))];
     let router = TestRouter::over(&workers, PolicyConfig::RoundRobin).await;
-    let asked = router.client().generate_stream(request(prompt(1, 40), 2_000));
+    let mut client = router.client();
+    let asked = client.generate_stream(request(prompt(1, 40), 2_000));
     let response = within(asked).await.unwrap();
     assert_eq!(response.metadata().get("x-warmpath-worker-name").unwrap(), "gpu-a");
     workers[0].stop();
@@ -123,10 +126,7 @@ async fn a_worker_that_drains_reads_as_draining_until_it_leaves() {
     within(collect(response.into_inner())).await.unwrap();
     workers[0].stopped().await;
     let left = |all: &[Worker]| all[0].why.starts_with("it drained and left");
-    within(async {
-        while !left(&wait_states(&router, &["lost"]).await) {}
-    })
-    .await;
+    within(async { while !left(&wait_states(&router, &["lost"]).await) {} }).await;
     // Trying to reach it again does not hide why it left.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(left(&listed(&router).await), "{:?}", listed(&router).await[0].why);
@@ -146,7 +146,8 @@ async fn a_stream_of_a_stuck_worker_ends() {
     let config = RouterConfig::new(vec![url], PolicyConfig::KvAware);
     let router = TestRouter::start(RouterConfig { speedup: SPEEDUP, ..config }).await;
     router.wait(|status| status.joined.len() == 1).await;
-    let asked = router.client().generate_stream(request(prompt(1, 40), 2_000));
+    let mut client = router.client();
+    let asked = client.generate_stream(request(prompt(1, 40), 2_000));
     let mut stream = within(asked).await.unwrap().into_inner();
     assert!(within(stream.message()).await.unwrap().is_some());
     stuck.silent.store(true, Ordering::Relaxed);

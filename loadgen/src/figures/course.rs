@@ -5,6 +5,9 @@ use serde::Serialize;
 use warmpath_core::report::{Figures, Recorder, Slo};
 use warmpath_core::time::{Duration, Instant};
 
+/// Rows of a run whose length is not known before; later requests are in no interval.
+const MOST_INTERVALS: u32 = 10_000;
+
 /// The course of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CourseFigures {
@@ -89,16 +92,14 @@ impl CourseFigures {
             // An interval contains its start, so the last one ends after the last request.
             let end_s = course.map_or(last_s + 1e-9, Course::seconds);
             for number in 0.. {
-                let (from_s, to_s) = (number as f64 * interval, (number + 1) as f64 * interval);
-                if from_s >= end_s {
+                let (from_s, to_s) =
+                    (f64::from(number) * interval, f64::from(number + 1) * interval);
+                if from_s >= end_s || number == MOST_INTERVALS {
                     break;
                 }
-                all.intervals.push(figures(
-                    String::new(),
-                    from_s,
-                    to_s.min(end_s.max(last_s)),
-                    None,
-                ));
+                let phase = all.phases.iter().rfind(|phase| phase.from_s <= from_s);
+                let name = phase.map_or_else(String::new, |phase| phase.name.clone());
+                all.intervals.push(figures(name, from_s, to_s.min(end_s), None));
             }
         }
         Some(all)

@@ -197,9 +197,8 @@ mod tests {
         let source = Source::workload("commodity-qa", Path::new("")).unwrap();
         let course = source.course(&args("20/s:100s,60/s:100s,0/s:50s,20/s:50s"), 1.0);
         let sent = sent(&source, &course.unwrap().unwrap());
-        let within = |from: f64, to: f64| {
-            sent.iter().filter(|&&at| (from..to).contains(&at)).count() as f64
-        };
+        let within =
+            |from: f64, to: f64| sent.iter().filter(|&&at| (from..to).contains(&at)).count() as f64;
         assert!(sent.is_sorted());
         assert!(sent.last().is_some_and(|&last| last < 300.0));
         // Poisson arrivals of single requests: four standard deviations.

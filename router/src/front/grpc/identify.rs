@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Extensions, Request, Status};
-use warmpath_proto::transport;
 
 /// A service whose calls have a tenant. A call without one is refused before its message is read.
 pub fn identified<S>(
@@ -16,8 +15,7 @@ pub fn identified<S>(
 ) -> InterceptedService<S, impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone + use<S>>
 {
     let state = Arc::clone(state);
-    InterceptedService::new(service, move |request: Request<()>| {
-        let mut request = transport::stamp(request)?;
+    InterceptedService::new(service, move |mut request: Request<()>| {
         match tenant_of(&state.tenants, request.metadata()) {
             Ok(tenant) => {
                 request.extensions_mut().insert(tenant);

@@ -14,7 +14,7 @@ use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::probes::{self, Listener};
 use warmpath_proto::raw::inference_server::InferenceServer;
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES};
+use warmpath_proto::transport::{self, Around, MAX_GENERATE_BYTES};
 use warmpath_proto::vllm::control_server::ControlServer;
 
 /// Why a listener cannot serve.
@@ -28,7 +28,7 @@ pub enum FrontError {
 
 /// vLLM's services for clients. Health and reflection need no tenant: probes use them.
 pub struct GrpcFront {
-    services: Router,
+    services: Router<Around>,
     health: HealthReporter,
 }
 

@@ -9,13 +9,12 @@ use crate::worker::WorkerState;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::probes::{self, Listener};
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES};
+use warmpath_proto::transport::{self, Around, MAX_GENERATE_BYTES};
 use warmpath_proto::v1::kv_transfer_server::KvTransferServer;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
@@ -33,7 +32,7 @@ pub enum FrontError {
 
 /// The services of a worker or a pool.
 pub struct GrpcFront {
-    services: Router,
+    services: Router<Around>,
     health: HealthReporter,
 }
 
@@ -42,7 +41,6 @@ impl GrpcFront {
     pub async fn worker(worker: &Arc<WorkerState>) -> Result<Self, FrontError> {
         let inference = InferenceServer::new(InferenceService(Arc::clone(worker)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
-        let inference = InterceptedService::new(inference, transport::stamp);
         let control = WorkerControl(Arc::clone(worker));
         let peer_fetch = PoolServer::new(PeerFetchService(Arc::clone(worker)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
