@@ -15,7 +15,7 @@
 //! - [`transfer`]: the KV transfer from the prefill worker to the decode worker.
 //! - [`status`]: core errors as gRPC status codes.
 //! - [`clock`]: model time and the wall clock.
-//! - [`transport`]: windows, limits, deadlines and the accept loop.
+//! - [`transport`]: windows, limits, pings and the accept loop. [`deadline`]: deadlines of calls.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 
@@ -23,6 +23,7 @@ pub mod admin;
 pub mod clock;
 pub mod control;
 pub mod convert;
+pub mod deadline;
 pub mod generate;
 pub mod hints;
 pub mod pool;
@@ -36,7 +37,8 @@ pub mod transport;
 
 pub use vllm_proto as vllm;
 
-/// `warmpath.v1`, generated.
+/// `warmpath.v1`, generated. A hello is large, but a feed has only one.
+#[allow(clippy::large_enum_variant)]
 pub mod v1 {
     tonic::include_proto!("warmpath.v1");
 }

@@ -3,12 +3,10 @@
 //! One HTTP/2 connection carries many streams. h2 ends all of them if too many small frames wait unread
 //! or too many streams are reset early. So windows are wide, and workers tolerate bursts of cancels.
 
-use std::time::{Duration, Instant};
+use crate::deadline::DeadlineLayer;
+use std::time::Duration;
 use tokio_stream::{Stream, StreamExt};
-use tonic::metadata::MetadataMap;
-use tonic::service::InterceptorLayer;
 use tonic::transport::{Channel, Endpoint, Error, Server};
-use tonic::{Extensions, Request, Status};
 use tower_layer::{Identity, Stack};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
@@ -41,10 +39,8 @@ const TCP_PROBES: u32 = 3;
 /// its name and value.
 pub const MAX_METADATA_BYTES: u32 = 16 << 10;
 
-/// Notes when a call came. Outside of all services: what is inside begins only when it is polled.
-type Stamp = InterceptorLayer<fn(Request<()>) -> Result<Request<()>, Status>>;
 /// What is around the services of a listener.
-pub type Around = Stack<Stamp, Identity>;
+pub type Around = Stack<DeadlineLayer, Identity>;
 
 /// A server with our windows and limits. It accepts any ping.
 pub fn server() -> Server<Around> {
@@ -56,7 +52,7 @@ pub fn server() -> Server<Around> {
         .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-        .layer(InterceptorLayer::new(stamp as fn(_) -> _))
+        .layer(DeadlineLayer)
 }
 
 /// A connection that opens on first use and reopens after it breaks. Its streams end some 20 s after
@@ -87,65 +83,4 @@ pub fn accept(
         socket.set_nodelay(true)?;
         Ok(socket)
     })
-}
-
-/// When a call came: before its message was read.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrived(pub Instant);
-
-/// Notes when a call came. tonic enforces `grpc-timeout` too, and answers with
-/// CANCELLED; a service that counts from here is never later than tonic.
-#[allow(clippy::result_large_err)] // tonic's shape
-fn stamp(mut request: Request<()>) -> Result<Request<()>, Status> {
-    request.extensions_mut().insert(Arrived(Instant::now()));
-    Ok(request)
-}
-
-/// When a call came.
-pub fn arrived(extensions: &Extensions) -> Instant {
-    extensions.get().map_or_else(Instant::now, |Arrived(at)| *at)
-}
-
-/// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until the
-/// response headers are sent, so a streaming call must check the deadline itself.
-pub fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    // The protocol allows 8 digits.
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    let span = match unit {
-        "H" => Duration::from_secs(count * 3_600),
-        "M" => Duration::from_secs(count * 60),
-        "S" => Duration::from_secs(count),
-        "m" => Duration::from_millis(count),
-        "u" => Duration::from_micros(count),
-        "n" => Duration::from_nanos(count),
-        _ => return None,
-    };
-    now.checked_add(span)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_header_is_a_deadline() {
-        let now = Instant::now();
-        let at = |text: &str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            deadline(&metadata, now).map(|at| at - now)
-        };
-        assert_eq!(at("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(at("3S"), Some(Duration::from_secs(3)));
-        assert_eq!(at("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
-        for bad in ["", "S", "1", "-1S", "123456789S", "1x", "+5S"] {
-            assert_eq!(at(bad), None, "{bad}");
-        }
-        assert_eq!(deadline(&MetadataMap::new(), now), None);
-    }
 }

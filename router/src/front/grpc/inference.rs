@@ -14,9 +14,9 @@ use std::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
+use warmpath_proto::deadline;
 use warmpath_proto::raw::inference_server::Inference;
 use warmpath_proto::raw::{self, Bytes};
-use warmpath_proto::transport;
 use warmpath_proto::vllm::GenerateResponse;
 
 /// Response metadata: the worker that answers.
@@ -37,7 +37,7 @@ impl InferenceService {
         let received = Instant::now();
         let (metadata, extensions, message) = request.into_parts();
         let tenant = Arc::clone(sender(&extensions)?);
-        let deadline = transport::deadline(&metadata, transport::arrived(&extensions));
+        let deadline = deadline::deadline(&metadata, deadline::arrived(&extensions));
         let started = self.start_for(tenant, received, deadline, message).await;
         started.map_err(|status| refused(&self.0, status))
     }

@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use warmpath_core::engine::store::Hit;
+use warmpath_proto::deadline;
 use warmpath_proto::generate;
 use warmpath_proto::tiers;
 use warmpath_proto::transfer::{self, Transfer};
-use warmpath_proto::transport;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, GenerateResponse, PromptInfo, SequenceOutput,
     finish_info::FinishReason, inference_server::Inference,
@@ -47,8 +47,7 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<GenerateResponse>, Status> {
-        let until =
-            transport::deadline(request.metadata(), transport::arrived(request.extensions()));
+        let until = deadline::deadline(request.metadata(), deadline::arrived(request.extensions()));
         let AnswerStream { mut answer, wording } = self.start(request.into_inner()).await?;
         let whole = match until {
             None => answer.whole().await,
