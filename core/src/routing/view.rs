@@ -39,6 +39,11 @@ impl<'a> FleetView<'a> {
         self.eligible.iter().map(state)
     }
 
+    /// The same if candidates are noted, else none.
+    pub fn workers_to_note(&self) -> impl Iterator<Item = (WorkerId, &'a WorkerState)> {
+        self.is_noting().then(|| self.workers()).into_iter().flatten()
+    }
+
     /// Whether a worker may serve the request.
     pub fn may_serve(&self, id: WorkerId) -> bool {
         self.eligible.binary_search(&id).is_ok()
@@ -90,13 +95,23 @@ impl<'a> FleetView<'a> {
     }
 
     /// For rules that weigh no seconds: what they compared of a worker, the lowest being the best,
-    /// and what that was made of. Changes no decision.
-    pub fn note_lowest(&self, worker: WorkerId, value: f64, parts: &[(&'static str, f64)]) {
+    /// and what that was made of, which is computed only if it is noted. Changes no decision.
+    pub fn note_lowest<const N: usize>(
+        &self,
+        worker: WorkerId,
+        value: f64,
+        parts: impl FnOnce() -> [(&'static str, f64); N],
+    ) {
         self.note_score(worker, value, false, parts);
     }
 
     /// The same, the highest being the best.
-    pub fn note_highest(&self, worker: WorkerId, value: f64, parts: &[(&'static str, f64)]) {
+    pub fn note_highest<const N: usize>(
+        &self,
+        worker: WorkerId,
+        value: f64,
+        parts: impl FnOnce() -> [(&'static str, f64); N],
+    ) {
         self.note_score(worker, value, true, parts);
     }
 
@@ -107,17 +122,18 @@ impl<'a> FleetView<'a> {
         }
     }
 
-    fn note_score(
+    fn note_score<const N: usize>(
         &self,
         worker: WorkerId,
         value: f64,
         highest: bool,
-        given: &[(&'static str, f64)],
+        given: impl FnOnce() -> [(&'static str, f64); N],
     ) {
+        const { assert!(N <= MAX_PARTS, "a score has room for fewer parts") };
         if let Some(notes) = self.notes {
             let mut parts = [("", 0.0); MAX_PARTS];
-            for (part, given) in parts.iter_mut().zip(given) {
-                *part = *given;
+            for (part, given) in parts.iter_mut().zip(given()) {
+                *part = given;
             }
             notes.borrow_mut().scores.push(Score { worker, value, highest, parts });
         }

@@ -86,8 +86,8 @@ impl Policy for AibrixPrefixCache {
             idlest.weigh(id, load, chance);
             let blocks = belief.blocks(id);
             let parts =
-                [("matched blocks", f64::from(blocks)), ("active requests", f64::from(load))];
-            view.note_highest(id, f64::from(blocks), &parts);
+                || [("matched blocks", f64::from(blocks)), ("active requests", f64::from(load))];
+            view.note_highest(id, f64::from(blocks), parts);
             if blocks > 0 && f64::from(load) <= limit && (load == least || !is_imbalanced) {
                 let per_cent = u64::from(blocks) * 100 / whole;
                 best.weigh(id, (Reverse(per_cent), load), chance);

@@ -102,11 +102,13 @@ impl Policy for DualMap {
         });
         let [one, two] = &candidates;
         for candidate in &candidates {
-            let parts = [
-                ("new tokens", f64::from(candidate.new)),
-                ("tokens under way", candidate.under_way as f64),
-            ];
-            view.note_lowest(candidate.id, candidate.ttft, &parts);
+            let parts = || {
+                [
+                    ("new tokens", f64::from(candidate.new)),
+                    ("tokens under way", candidate.under_way as f64),
+                ]
+            };
+            view.note_lowest(candidate.id, candidate.ttft, parts);
         }
         let most_hit = one.or(two, one.new.cmp(&two.new));
         let chosen = if most_hit.ttft > self.bound_s {

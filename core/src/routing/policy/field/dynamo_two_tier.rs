@@ -50,8 +50,8 @@ impl Policy for DynamoTwoTier {
             most = most.max(worker.active());
             longest = longest.max(in_hbm(id));
             let active = f64::from(worker.active());
-            let parts = [("hit blocks", f64::from(in_hbm(id))), ("active requests", active)];
-            view.note_lowest(id, active, &parts);
+            let parts = || [("hit blocks", f64::from(in_hbm(id))), ("active requests", active)];
+            view.note_lowest(id, active, parts);
         }
         let is_uneven = most - least > self.abs && f64::from(most) > self.rel * f64::from(least);
         let blocks = request.prompt.tokens().div_ceil(request.prompt.block_size()).max(1);

@@ -88,8 +88,8 @@ impl Policy for Preble {
         let is_known = prompt.tokens().saturating_sub(known) < known;
         let deepest = tree.path(prompt).filter_map(|(node, _)| least(&mut node.value.workers()));
         let exploit = if is_known { deepest.last() } else { None };
-        for (id, _) in view.workers() {
-            view.note_lowest(id, tree.cost(id) as f64, &[]);
+        for (id, _) in view.workers_to_note() {
+            view.note_lowest(id, tree.cost(id) as f64, || []);
         }
         view.note_because(match exploit {
             Some(_) => "more than half is known: the lowest cost of those that hold the most",

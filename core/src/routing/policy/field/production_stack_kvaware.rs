@@ -91,8 +91,8 @@ impl Policy for ProductionStackKvaware {
         let holders = view.workers().map(|(id, _)| (id, found.stored(id)));
         let first = holders.map(|(id, held)| (id, matched(&held))).find(|&(_, n)| n > 0);
         let first = first.filter(|&(_, n)| n >= tokens.saturating_sub(self.threshold));
-        for (id, _) in view.workers() {
-            view.note_highest(id, f64::from(matched(&found.stored(id))), &[]);
+        for (id, _) in view.workers_to_note() {
+            view.note_highest(id, f64::from(matched(&found.stored(id))), || []);
         }
         view.note_because(match first {
             Some(_) => "the first worker whose matched tokens reach the threshold",

@@ -57,7 +57,9 @@ impl Policy for ProductionStackLoadaware {
             let matched = matched(found.stored(id));
             let cost = self.beta * load - matched / tokens;
             let active = f64::from(worker.active());
-            view.note_lowest(id, cost, &[("matched tokens", matched), ("active requests", active)]);
+            view.note_lowest(id, cost, || {
+                [("matched tokens", matched), ("active requests", active)]
+            });
             least.weigh(id, cost, 0);
         }
         let worker = least.worker().expect("a view is never empty");

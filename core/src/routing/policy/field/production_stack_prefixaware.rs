@@ -79,7 +79,7 @@ impl Policy for ProductionStackPrefixaware {
         for (id, _) in view.workers() {
             let blocks = belief.blocks(id);
             longest = longest.max(blocks);
-            view.note_highest(id, f64::from(blocks), &[("matched blocks", f64::from(blocks))]);
+            view.note_highest(id, f64::from(blocks), || [("matched blocks", f64::from(blocks))]);
             best.weigh(id, Reverse(blocks), lot(view, request, id));
         }
         let per_block = u64::from(request.prompt.block_size()) * u64::from(CHARACTERS);

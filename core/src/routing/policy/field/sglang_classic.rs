@@ -75,12 +75,14 @@ impl Policy for SglangClassic {
             best.weigh(id, Reverse(blocks), chance);
             smallest.weigh(id, tree.size(id), chance);
             longest = longest.max(blocks);
-            let parts = [
-                ("matched blocks", f64::from(blocks)),
-                ("active requests", f64::from(worker.active())),
-                ("tree size", tree.size(id) as f64),
-            ];
-            view.note_highest(id, f64::from(blocks), &parts);
+            let parts = || {
+                [
+                    ("matched blocks", f64::from(blocks)),
+                    ("active requests", f64::from(worker.active())),
+                    ("tree size", tree.size(id) as f64),
+                ]
+            };
+            view.note_highest(id, f64::from(blocks), parts);
         }
         let idlest = idlest.worker().expect("a view is never empty");
         let least = view.worker(idlest).map_or(0, |worker| worker.active());

@@ -179,12 +179,14 @@ impl Policy for SMetric {
             any_meets |= meets;
             let batch = if worker.info.role == Role::Both { u64::from(worker.active()) } else { 1 };
             let score = (queued.saturating_mul(batch), turn);
-            let parts = [
-                ("queued tokens", queued as f64),
-                ("batch", batch as f64),
-                ("new tokens", f64::from(new)),
-            ];
-            view.note_lowest(id, score.0 as f64, &parts);
+            let parts = || {
+                [
+                    ("queued tokens", queued as f64),
+                    ("batch", batch as f64),
+                    ("new tokens", f64::from(new)),
+                ]
+            };
+            view.note_lowest(id, score.0 as f64, parts);
             if least.is_none_or(|(best, _)| score < best) {
                 least = Some((score, id));
             }

@@ -107,10 +107,11 @@ impl Policy for SmgCacheAware {
             sum += u64::from(worker.active());
             let ever = sent.requests.get(id).copied().unwrap_or(0);
             let active = f64::from(worker.active());
-            let matched = f64::from(belief.blocks(id));
-            let parts =
-                [("matched blocks", matched), ("active requests", active), ("ever", ever as f64)];
-            view.note_lowest(id, active, &parts);
+            let parts = || {
+                let matched = f64::from(belief.blocks(id));
+                [("matched blocks", matched), ("active requests", active), ("ever", ever as f64)]
+            };
+            view.note_lowest(id, active, parts);
             idlest.weigh(id, (worker.active(), ever), 0);
         }
         let idlest = idlest.worker().expect("a view is never empty");

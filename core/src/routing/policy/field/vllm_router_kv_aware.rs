@@ -52,7 +52,7 @@ impl Policy for VllmRouterKvAware {
         let (_, idlest) = idlest.expect("a view is never empty");
         for (id, worker) in view.workers() {
             let (blocks, active) = (f64::from(blocks(id)), f64::from(worker.active()));
-            view.note_highest(id, blocks, &[("hit blocks", blocks), ("active requests", active)]);
+            view.note_highest(id, blocks, || [("hit blocks", blocks), ("active requests", active)]);
         }
         view.note_because(match most > 0 {
             true => "the longest hit",

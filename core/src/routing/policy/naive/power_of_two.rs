@@ -34,7 +34,7 @@ impl Policy for PowerOfTwo {
         let ((a, first), (b, second)) = (worker(first), worker(second));
         for (id, worker) in [(a, first), (b, second)] {
             let active = f64::from(worker.active());
-            view.note_lowest(id, active, &[("active requests", active)]);
+            view.note_lowest(id, active, || [("active requests", active)]);
         }
         view.note_because("the better of two workers drawn at random");
         let chosen = if second.active() < first.active() { b } else { a };
