@@ -1,15 +1,15 @@
-//! The script of `docs/staging.md`, run as it is printed: a reader with the binaries and no checkout.
-//! Only the ports differ, since a machine may use them.
+//! The scripts of `docs/first-hour.md` and `docs/staging.md`, run as they are printed: a reader with the
+//! binaries and no checkout. Only the ports differ, since a machine may use them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-const PAGE: &str = include_str!("../../docs/staging.md");
-/// The script takes some 30 s.
+const FIRST_HOUR: &str = include_str!("../../docs/first-hour.md");
+const STAGING: &str = include_str!("../../docs/staging.md");
+/// A script takes some 30 s.
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// The blocks of commands between the two marks, as one script.
@@ -70,24 +70,50 @@ fn binaries() -> PathBuf {
     folder.to_owned()
 }
 
-#[cfg(unix)]
-#[test]
-fn the_script_of_the_page_runs_as_it_is_printed() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// Runs a script in a folder of its own.
+fn play(folder: &Path, script: &str) -> Output {
     let mut text = String::from("set -eu\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n");
-    write!(text, "{}", on_free_ports(&script(PAGE))).expect("a string");
-    // The last `wait` gives the status of processes that were told to end.
-    let text = text.replace("; wait\n", "; wait || true\n");
-    std::fs::write(folder.path().join("script.sh"), &text).expect("a script");
+    text.push_str(script);
+    std::fs::write(folder.join("script.sh"), &text).expect("a script");
     let path = format!("{}:{}", binaries().display(), std::env::var("PATH").unwrap_or_default());
-    let child = Command::new("timeout")
+    Command::new("timeout")
         .args(["--kill-after=10", &LIMIT.as_secs().to_string(), "bash", "script.sh"])
-        .current_dir(folder.path())
+        .current_dir(folder)
         .env("PATH", path)
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .output()
-        .expect("bash starts");
+        .expect("bash starts")
+}
+
+#[cfg(unix)]
+#[test]
+fn the_first_hour_runs_as_it_is_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let child = play(folder.path(), &script(FIRST_HOUR));
+    let (said, complaints) =
+        (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success(), "{said}\n{complaints}");
+    for expected in [
+        "llama-70b-fp8-2xh100",
+        "131072 bytes of KV a token",
+        "my-workload, 8 workers of profile mine",
+        "trace.jsonl: mooncake trace, 60 requests",
+        "trace, 2 workers of profile mine",
+        "Means over 5 seeds",
+        "Over 2 cells",
+    ] {
+        assert!(said.contains(expected), "no '{expected}' in\n{said}\n{complaints}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fleet_in_staging_runs_as_it_is_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The last `wait` gives the status of processes that were told to end.
+    let script = on_free_ports(&script(STAGING)).replace("; wait\n", "; wait || true\n");
+    let child = play(folder.path(), &script);
     let (said, complaints) =
         (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     let log = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();

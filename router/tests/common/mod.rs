@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test file uses its part of this.
 
+pub mod fake;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;

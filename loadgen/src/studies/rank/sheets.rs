@@ -136,7 +136,7 @@ pub fn behind(cells: &[Cell], policy: &str, within: f64) -> Sheet {
         rows.iter().for_each(|row| sheet.push(form.row(row)));
     }
     if sheet.is_empty() {
-        sheet.note("Nowhere.".to_owned());
+        sheet.note(format!("{policy} is behind by more than {within} % in no cell."));
     }
     sheet
 }

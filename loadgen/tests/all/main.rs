@@ -1,0 +1,26 @@
+//! One binary for all tests of this crate that need no process of their own: linking each of them apart takes
+//! longer than running them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod absent;
+mod advise;
+mod bad_input;
+mod blind_spots;
+mod classes;
+mod economics;
+mod fidelity;
+mod groups;
+mod measure;
+mod mixed_capacity;
+mod object_store;
+mod policies;
+mod rank;
+mod report;
+mod rows;
+mod sharing;
+mod stages;
+mod staging;
+mod terminal;
+mod traces;

@@ -1,0 +1,209 @@
+//! What a router does with a worker's feed: with a hole in it, with a wrong sum, in silence. The
+//! workers here are scripts.
+
+use crate::common::*;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use warmpath_core::block::{BlockRun, hash_blocks};
+use warmpath_core::event::{
+    Digest, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot, WorkerInfo,
+};
+use warmpath_core::id::{MAX_TIERS, TierId, WorkerId};
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_proto::generate::scope;
+use warmpath_proto::v1::watch_response::Message;
+use warmpath_proto::v1::worker_state_server::{WorkerState, WorkerStateServer};
+use warmpath_proto::v1::{Heartbeat, WatchRequest, WatchResponse};
+use warmpath_proto::{convert, transport};
+use warmpath_router::RouterConfig;
+
+const W: WorkerId = WorkerId(0);
+const EPOCH: u64 = 7;
+
+/// Each watch is given one script; then it stays open and beats, or falls silent.
+#[derive(Clone)]
+struct Script {
+    watches: Arc<Mutex<Vec<Vec<Message>>>>,
+    beat: Option<Heartbeat>,
+}
+
+#[tonic::async_trait]
+impl WorkerState for Script {
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let script = {
+            let mut watches = self.watches.lock().unwrap();
+            if watches.is_empty() {
+                return Err(Status::unavailable("the script is over"));
+            }
+            watches.remove(0)
+        };
+        let (sender, receiver) = mpsc::channel(64);
+        let beat = self.beat;
+        tokio::spawn(async move {
+            for message in script {
+                if sender.send(Ok(convert::response(message))).await.is_err() {
+                    return;
+                }
+            }
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let Some(beat) = beat else { continue };
+                if sender.send(Ok(convert::response(Message::Heartbeat(beat)))).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+async fn play(watches: Vec<Vec<Message>>, beat: Option<Heartbeat>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let script = Script { watches: Arc::new(Mutex::new(watches)), beat };
+    let server = transport::server().add_service(WorkerStateServer::new(script));
+    tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
+    url
+}
+
+fn hello() -> Message {
+    let info = WorkerInfo {
+        worker: W,
+        epoch: EPOCH,
+        block_size: BLOCK,
+        total_blocks: None,
+        constant_blocks: 0,
+        max_num_seqs: 8,
+        prefill: PrefillCost {
+            step_ns: 1.0,
+            floor_ns: 0.0,
+            chunk_tokens: 64,
+            ns_per_token: 1.0,
+            ns_per_pair: 0.0,
+        },
+        tiers: Vec::new(),
+        pool: None,
+        peers: None,
+        role: Role::Both,
+        decode: None,
+    };
+    Message::Hello(convert::hello_to_wire(&info, "m", SPEEDUP))
+}
+
+fn run(seed: u64) -> BlockRun {
+    let chain = Arc::new(hash_blocks(&scope("", "m", BLOCK), &prompt(seed, 100)));
+    BlockRun { end: chain.blocks(), chain, start: 0 }
+}
+
+fn snapshot(seq: u64, seeds: &[u64]) -> Message {
+    let runs = seeds.iter().map(|&seed| (TierId::HBM, run(seed))).collect();
+    let snapshot = Snapshot { source: W.into(), epoch: EPOCH, seq, runs };
+    let mut chunks = convert::snapshot_to_wire(&snapshot);
+    Message::Snapshot(chunks.remove(0))
+}
+
+fn batch(seq: u64, seed: u64) -> Message {
+    let events = vec![KvEvent::Stored { tier: TierId::HBM, run: run(seed) }];
+    let batch = KvBatch { source: W.into(), epoch: EPOCH, seq, events };
+    Message::Batch(convert::batch_to_wire(&batch))
+}
+
+fn report(seq: u64, digest: Digest) -> Message {
+    let report = LoadReport {
+        worker: W,
+        epoch: EPOCH,
+        seq,
+        waiting: 0,
+        running: 0,
+        queued_prefill_tokens: 0,
+        blocks_by_tier: [0; MAX_TIERS],
+        blocks_in_use: 0,
+        digest: Some(digest),
+    };
+    Message::Load(convert::load_to_wire(&report))
+}
+
+fn beat(seq: u64) -> Heartbeat {
+    Heartbeat { epoch: EPOCH, seq }
+}
+
+async fn follow(url: String) -> TestRouter {
+    let config =
+        RouterConfig { speedup: SPEEDUP, ..RouterConfig::new(vec![url], PolicyConfig::KvAware) };
+    TestRouter::start(config).await
+}
+
+/// A feed that needs `resyncs` snapshots more than one ends with three runs and a fleet of one.
+async fn ends_well(watches: Vec<Vec<Message>>, resyncs: u64) {
+    let url = play(watches, Some(beat(3))).await;
+    let router = follow(url.clone()).await;
+    router.wait(|status| status.joined == [url.clone()]).await;
+    let counts = router.wait_counts(|counts| counts.resyncs >= resyncs && counts.runs == 3).await;
+    assert_eq!(counts.resyncs, resyncs);
+    // Heartbeats go on to agree.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(router.server.counts(), counts);
+    assert_eq!(router.server.status().borrow().joined, [url]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_feed_needs_one_snapshot() {
+    let mut digest = Digest::default();
+    (1..=3).for_each(|seed| digest.add(TierId::HBM, &run(seed)));
+    let watch =
+        vec![hello(), snapshot(0, &[]), batch(1, 1), batch(2, 2), batch(3, 3), report(3, digest)];
+    ends_well(vec![watch], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_is_healed_by_a_snapshot() {
+    let gap = vec![hello(), snapshot(0, &[]), batch(1, 1), batch(3, 3)];
+    ends_well(vec![gap, vec![hello(), snapshot(3, &[1, 2, 3])]], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_lost_at_the_end_is_seen_by_the_heartbeat() {
+    let short = vec![hello(), snapshot(0, &[]), batch(1, 1), batch(2, 2)];
+    ends_well(vec![short, vec![hello(), snapshot(3, &[1, 2, 3])]], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_that_differs_is_healed_by_a_snapshot() {
+    let mut digest = Digest::default();
+    (1..=3).for_each(|seed| digest.add(TierId::HBM, &run(seed)));
+    // The second batch stored what its sender does not hold.
+    let wrong =
+        vec![hello(), snapshot(0, &[]), batch(1, 1), batch(2, 9), batch(3, 3), report(3, digest)];
+    ends_well(vec![wrong, vec![hello(), snapshot(3, &[1, 2, 3]), report(3, digest)]], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torn_message_is_no_panic() {
+    let mut torn = batch(2, 2);
+    if let Message::Batch(batch) = &mut torn {
+        let Some(warmpath_proto::v1::kv_event::Event::Stored(run)) = &mut batch.events[0].event
+        else {
+            panic!("a stored event")
+        };
+        run.hashes.pop();
+    }
+    let watch = vec![hello(), snapshot(0, &[]), batch(1, 1), torn];
+    ends_well(vec![watch, vec![hello(), snapshot(3, &[1, 2, 3])]], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_a_loss() {
+    let url = play(vec![vec![hello(), snapshot(0, &[4])]], None).await;
+    let router = follow(url.clone()).await;
+    router.wait(|status| status.joined == [url.clone()]).await;
+    router.wait_counts(|counts| counts.runs == 1).await;
+    router.wait(|status| status.joined.is_empty()).await;
+    assert_eq!(router.server.counts().runs, 0);
+}

@@ -1,0 +1,18 @@
+//! One binary for all tests of this crate that need no process of their own: linking each of them apart takes
+//! longer than running them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod blind_spots;
+mod devices;
+mod disaggregated;
+mod faults;
+mod fleets;
+mod holding;
+mod interference;
+mod oracle;
+mod pool_and_peers;
+mod quota;
+mod replay;
+mod seeds;
