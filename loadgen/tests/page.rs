@@ -1,5 +1,5 @@
 //! The script of `docs/staging.md`, run as it is printed: a reader with the binaries and no checkout.
-//! Only the ports differ, since a machine may use them.
+//! Only the ports differ, since a machine may use them, and a failed command ends it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -78,6 +78,8 @@ fn the_script_of_the_page_runs_as_it_is_printed() {
     write!(text, "{}", on_free_ports(&script(PAGE))).expect("a string");
     // The last `wait` gives the status of processes that were told to end.
     let text = text.replace("; wait\n", "; wait || true\n");
+    // A busy machine may make the run not valid, which its exit status says.
+    let text = text.replace("wait $load;", "wait $load || true;");
     std::fs::write(folder.path().join("script.sh"), &text).expect("a script");
     let path = format!("{}:{}", binaries().display(), std::env::var("PATH").unwrap_or_default());
     let child = Command::new("timeout")
@@ -107,7 +109,7 @@ fn the_script_of_the_page_runs_as_it_is_printed() {
         "policy least-loaded",
         "joined gpu-d (w3)",
         "kind,phase,from_s,to_s",
-        "by warmpath",
+        " prompt tokens, at ",
         "undrained",
     ] {
         assert!(said.contains(expected), "no '{expected}' in\n{said}\n{complaints}");
