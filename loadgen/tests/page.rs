@@ -1,5 +1,5 @@
 //! The scripts of `docs/first-hour.md` and `docs/staging.md`, run as they are printed: a reader with the
-//! binaries and no checkout. Only the ports differ, since a machine may use them.
+//! binaries and no checkout. Only the ports differ, since a machine may use them, and a failed command ends it.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -113,6 +113,8 @@ fn a_fleet_in_staging_runs_as_it_is_printed() {
     let folder = tempfile::tempdir().expect("a folder");
     // The last `wait` gives the status of processes that were told to end.
     let script = on_free_ports(&script(STAGING)).replace("; wait\n", "; wait || true\n");
+    // A busy machine may make the run not valid, which its exit status says.
+    let script = script.replace("wait $load;", "wait $load || true;");
     let child = play(folder.path(), &script);
     let (said, complaints) =
         (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
@@ -133,7 +135,7 @@ fn a_fleet_in_staging_runs_as_it_is_printed() {
         "policy least-loaded",
         "joined gpu-d (w3)",
         "kind,phase,from_s,to_s",
-        "by warmpath",
+        " prompt tokens, at ",
         "undrained",
     ] {
         assert!(said.contains(expected), "no '{expected}' in\n{said}\n{complaints}");

@@ -44,7 +44,7 @@ pub enum Workload {
     /// Several classes of drawn sessions.
     Mixed(Mixed),
     /// One of the others, up to an instant.
-    Until(Until),
+    Until(Box<Workload>, Until),
 }
 
 impl Workload {
@@ -55,7 +55,7 @@ impl Workload {
             Self::Trace(replay) => replay.next_send(),
             Self::RecordedSessions(replay) => replay.next_send(),
             Self::Mixed(mixed) => mixed.next_send(),
-            Self::Until(until) => until.next_send(),
+            Self::Until(inner, until) => until.next_send(inner.next_send()),
         }
     }
 
@@ -72,9 +72,9 @@ impl Workload {
             Self::Trace(replay) => replay.send(),
             Self::RecordedSessions(replay) => replay.send(),
             Self::Mixed(mixed) => mixed.send(),
-            Self::Until(until) => {
+            Self::Until(inner, until) => {
                 until.count();
-                until.inner().take()
+                inner.take()
             }
         }
     }
@@ -88,7 +88,7 @@ impl Workload {
             Self::Sessions(sessions) => Self::Sessions(sessions.in_phases(phases, limit)),
             Self::Trace(replay) => Self::Trace(replay.in_phases(phases)),
             Self::Mixed(mixed) => Self::Mixed(mixed.in_phases(phases, limit)),
-            Self::RecordedSessions(_) | Self::Until(_) => panic!("it has no arrivals to move"),
+            Self::RecordedSessions(_) | Self::Until(..) => panic!("it has no arrivals to move"),
         };
         inner.until(phases.end())
     }
@@ -96,7 +96,7 @@ impl Workload {
     /// The part before `end`.
     #[must_use]
     pub fn until(self, end: Instant) -> Self {
-        Self::Until(Until::new(self, end))
+        Self::Until(Box::new(self), Until::new(end))
     }
 
     /// A request that was sent has ended, answered or failed. The caller must report every one: the
@@ -106,7 +106,7 @@ impl Workload {
             Self::Sessions(sessions) => sessions.on_ended(now, id),
             Self::RecordedSessions(replay) => replay.on_ended(now, id),
             Self::Mixed(mixed) => mixed.on_ended(now, id),
-            Self::Until(until) => until.inner().on_ended(now, id),
+            Self::Until(inner, _) => inner.on_ended(now, id),
             Self::Trace(_) => {}
         }
     }
@@ -118,7 +118,7 @@ impl Workload {
             Self::Trace(replay) => replay.total(),
             Self::RecordedSessions(replay) => replay.total(),
             Self::Mixed(mixed) => mixed.total(),
-            Self::Until(until) => until.total(),
+            Self::Until(inner, until) => until.total(inner.next_send(), inner.total()),
         }
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         let agreement = Agreement::new(None, None);
         let [stray, ours] = [terms("stray", 32), terms("m", 16)];
         let served = || agreement.terms().unwrap().model.clone();
-        assert_eq!(agreement.vote(WorkerId(2), &stray), Ok(()), "nobody else is there");
+        assert_eq!(agreement.vote(WorkerId(2), &stray), Ok(()), "no other worker is there");
         assert_eq!(
             agreement.vote(WorkerId(0), &ours).unwrap_err(),
             "block size is 16 tokens, this router's is 32 as 1 of 2 workers have it",

@@ -1,5 +1,6 @@
 //! Whether a source matches this router, and whether the index matches a source.
 
+use crate::fleet::status::FleetTerms;
 use crate::index::SharedIndex;
 use crate::source::event::{Announcement, FeedEnd};
 use warmpath_core::event::Digest;
@@ -12,6 +13,11 @@ pub fn check_speedup(announcement: &Announcement, ours: f64) -> Result<(), Strin
         return Err(format!("speedup is {theirs}, this router's is {ours}"));
     }
     Ok(())
+}
+
+/// What a source has that all workers of a fleet must have in common.
+pub fn terms(announcement: &Announcement) -> FleetTerms {
+    FleetTerms { model: announcement.model.clone(), block_size: announcement.block_size }
 }
 
 /// Whether the index has applied the last batch that its source sent.

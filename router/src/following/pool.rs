@@ -61,7 +61,7 @@ impl Followed for FollowedPool {
 
     /// Starts to follow the pool, unless it does not match.
     fn admit(&mut self, announcement: Announcement) -> Result<(), FeedEnd> {
-        let terms = announcement.terms();
+        let terms = check::terms(&announcement);
         check::check_speedup(&announcement, self.state.config.speedup)
             .and_then(|()| self.state.agreement.check_served(&terms))
             .map_err(FeedEnd::Refused)?;

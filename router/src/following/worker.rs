@@ -217,7 +217,7 @@ impl FollowedWorker {
         }
         checked.map_err(FeedEnd::Refused)?;
         if announcement.worker.is_some() {
-            let terms = announcement.terms();
+            let terms = check::terms(announcement);
             state.agreement.vote(id, &terms).map_err(FeedEnd::Refused)?;
             self.terms = Some(terms);
         }

@@ -1,6 +1,5 @@
 //! What a source says of a worker or a pool, in the core's terms.
 
-use crate::fleet::status::FleetTerms;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::time::Duration;
@@ -47,13 +46,6 @@ pub struct Announcement {
     pub instance: String,
     /// None: it computes nothing; it is a pool.
     pub worker: Option<WorkerInfo>,
-}
-
-impl Announcement {
-    /// What all workers of a fleet must have in common.
-    pub fn terms(&self) -> FleetTerms {
-        FleetTerms { model: self.model.clone(), block_size: self.block_size }
-    }
 }
 
 /// One message of a feed.
