@@ -1,10 +1,12 @@
 //! Compiles our services without `protoc`, and keeps their descriptors for reflection. The public
 //! listeners and the admin listener have separate descriptors, so that a public listener does not
-//! show the admin service. `vllm/` has the protos of the crate `vllm-proto`, which exports no
-//! descriptors; a test compares them with that crate.
+//! show the admin service. The crate `vllm-proto` exports no descriptors, so vLLM's are compiled from
+//! the protos in its package.
 
 use prost::Message;
-use std::{env, error::Error, fs, path::Path};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, fs, process::Command};
 use tonic_prost_build::manual::{Builder, Method, Service};
 
 const WORKER: &str = "warmpath/v1/worker.proto";
@@ -14,12 +16,11 @@ const ADMIN: &str = "warmpath/v1/admin.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
-    println!("cargo:rerun-if-changed=vllm");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
     fs::write(out.join("descriptor.bin"), public.encode_to_vec())?;
-    let vllm = protox::compile(["inference.proto", "control.proto"], ["vllm"])?;
+    let vllm = protox::compile(["inference.proto", "control.proto"], [vllm_package()?])?;
     fs::write(out.join("vllm_descriptor.bin"), vllm.encode_to_vec())?;
     let admin = protox::compile([WORKER, ADMIN], ["."])?;
     fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
@@ -34,6 +35,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_fds(all)?;
     generate_raw();
     Ok(())
+}
+
+/// The folder of the package `vllm-proto`, as cargo resolved it for this build.
+fn vllm_package() -> Result<PathBuf, Box<dyn Error>> {
+    let manifest = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
+    let asked = ["metadata", "--format-version", "1", "--offline", "--manifest-path"];
+    let told = Command::new(env::var("CARGO")?).args(asked).arg(manifest).output()?;
+    if !told.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&told.stderr)).into());
+    }
+    let metadata: Value = serde_json::from_slice(&told.stdout)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let path = packages
+        .filter(|package| package["name"] == "vllm-proto")
+        .find_map(|package| package["manifest_path"].as_str())
+        .ok_or("cargo metadata names no package vllm-proto")?;
+    Ok(Path::new(path).parent().ok_or("the package has no folder")?.to_owned())
 }
 
 /// Generates vLLM's generate calls again, with messages that stay bytes (see `src/raw.rs`).

@@ -5,4 +5,3 @@ mod convert;
 mod generate;
 mod raw;
 mod tiers;
-mod vllm_protos;
