@@ -162,15 +162,16 @@ fn row<T: DeserializeOwned>(
     if let Some(text) = find(rows, name) {
         return checked(Path::new(&format!("{kind} {name}")), text);
     }
-    if is_path(name) {
-        let path = folder.join(name);
-        return checked(&path, &read(&path)?);
-    }
+    // Aliases first: Hugging Face's names have a slash, like a path.
     for (known, text) in rows {
         let row = checked(Path::new(&format!("{kind} {known}")), text)?;
         if is_called(&row) {
             return Ok(row);
         }
+    }
+    if is_path(name) {
+        let path = folder.join(name);
+        return checked(&path, &read(&path)?);
     }
     Err(unknown(kind, name, rows))
 }
@@ -200,6 +201,7 @@ mod tests {
         for name in model_names() {
             assert_eq!(model(name, here).unwrap().name, name);
         }
+        assert_eq!(model("meta-llama/Llama-3.1-70B", here).unwrap().name, "llama-3.1-70b");
         for (name, _) in profiles() {
             assert_eq!(load(name, here).unwrap().name, *name);
         }

@@ -203,7 +203,7 @@ fn a_policy_that_cannot_be_is_refused_by_line_and_what_there_is() {
     let inline = "\n[[policy]]\nname = \"random\"\nparameters = { x = 1 }\n";
     in_file("", inline, "x = 1", "parameters: policy random has no parameter 'x'");
     let unheard = "\n[[policy]]\nname = \"random\"\nweight = 1\n";
-    in_file("", unheard, "weight", "unknown field `weight`");
+    in_file("", unheard, "weight", "policy[0].weight: unknown field `weight`");
     scenario(here, "", "");
     let missing = "s.toml: policies: missing, expected policies = [...] or at least one [[policy]]";
     refused(here, &["sim", "--scenario", "s.toml"], missing);

@@ -39,17 +39,20 @@ fn a_bad_configuration_is_one_line() {
         ),
         (
             "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[queue]\nlength = 3\n",
-            "r.toml:4: unknown field `length`, expected one of `requests`, `prompt_tokens`",
+            "r.toml:4: queue.length: unknown field `length`; known are requests, prompt_tokens",
         ),
         ("policy = \"kv-aware\"\n", "r.toml: workers: none, expected at least 1"),
         (
             "policy = \"kv-aware\"\nworkers = [\"localhost:1\"]\n",
             "r.toml:2: workers[0]: 'localhost",
         ),
-        ("wrokers = []\n", "r.toml:1: unknown field `wrokers`, expected one of"),
+        (
+            "wrokers = []\n",
+            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers; known are",
+        ),
         (
             "policy = \"kv-aware\"\nsharing = \"world\"\n",
-            "r.toml:2: sharing: unknown variant `world`, expected one of",
+            "r.toml:2: sharing: \"world\" is unknown; expected",
         ),
         (
             "policy = \"kv-aware\"\nworkers = [\"http://127.0.0.1:1\"]\n[[tenants]]\nname = \"a\"\n\
@@ -260,7 +263,7 @@ fn an_operator_queries_and_controls_a_router() {
     };
     let table = says(&["workers"]);
     let row = table.lines().nth(1).unwrap();
-    assert!(row.starts_with("w0      lost") && row.contains("http://127.0.0.1:1"), "{table}");
+    assert!(row.starts_with("w0            lost") && row.contains("http://127.0.0.1:1"), "{table}");
     assert!(says(&["add", "http://127.0.0.1:2"]).starts_with("w1 added"));
     let json: serde_json::Value = serde_json::from_str(&says(&["workers", "--json"])).unwrap();
     assert_eq!(json["workers"][1]["number"], 1);

@@ -194,9 +194,15 @@ async fn a_pool_that_is_gone_is_forgotten_and_comes_back_empty() {
 async fn a_pool_that_does_not_match_is_refused_with_both_values() {
     type Change = fn(&mut PoolConfig);
     let changes: [(Change, &str); 3] = [
-        (|pool| pool.profile.set_block_size(32), "block size is 32 tokens, this router's is 16"),
+        (
+            |pool| pool.profile.set_block_size(32),
+            "block size is 32 tokens, this router's is 16 as 1 of 1 workers have it",
+        ),
         (|pool| pool.speedup = 3.0, "speedup is 3, this router's is 20"),
-        (|pool| pool.model = "other".to_owned(), "model is 'other', this router's is 'simulated'"),
+        (
+            |pool| pool.model = "other".to_owned(),
+            "model is 'other', this router's is 'simulated' as 1 of 1 workers have it",
+        ),
     ];
     for (change, why) in changes {
         let mut other = pool_config();

@@ -52,7 +52,7 @@ fn folder() -> tempfile::TempDir {
 fn a_bad_configuration_is_one_line() {
     let folder = folder();
     let cases = [
-        ("profile = \"tiny.toml\"\nsped = 1.0\n", "w.toml:2: unknown field `sped`"),
+        ("profile = \"tiny.toml\"\nsped = 1.0\n", "w.toml:2: sped: unknown field `sped`"),
         ("profile = \"tiny.toml\"\nspeedup = \"x\"\n", "w.toml:2: speedup: invalid type: string"),
         ("speedup = 2.0\nprofile = 3\n", "w.toml:2: profile: invalid type: integer `3`"),
         (
@@ -117,7 +117,7 @@ fn a_pool_says_in_one_line_what_is_wrong_and_serves_until_it_is_told_to_stop() {
         ),
         (
             format!("profile = \"sharing.toml\"\n{}", spec.replace("lru", "fifo")),
-            "p.toml:6: eviction: unknown variant `fifo`",
+            "p.toml:6: pool.eviction: \"fifo\" is unknown; expected lru, arc",
         ),
         (
             format!("profile = \"sharing.toml\"\n{spec}tenant_quota = 1.5\n"),
