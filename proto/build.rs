@@ -1,6 +1,7 @@
 //! Compiles our services without `protoc`, and keeps their descriptors for reflection. The public
 //! listeners and the admin listener have separate descriptors, so that a public listener does not
-//! show the admin service.
+//! show the admin service. `vllm/` has the protos of the crate `vllm-proto`, which exports no
+//! descriptors; a test compares them with that crate.
 
 use prost::Message;
 use std::{env, error::Error, fs, path::Path};
@@ -13,10 +14,13 @@ const ADMIN: &str = "warmpath/v1/admin.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
+    println!("cargo:rerun-if-changed=vllm");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
     fs::write(out.join("descriptor.bin"), public.encode_to_vec())?;
+    let vllm = protox::compile(["inference.proto", "control.proto"], ["vllm"])?;
+    fs::write(out.join("vllm_descriptor.bin"), vllm.encode_to_vec())?;
     let admin = protox::compile([WORKER, ADMIN], ["."])?;
     fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
     let all = protox::compile([WORKER, POOL, KV_TRANSFER, ADMIN], ["."])?;

@@ -73,10 +73,15 @@ pub fn bad_place(origin: &str, text: &str, span: Range<usize>, why: &str) -> any
 
 /// Checks the address of a router.
 pub fn check_target(target: &str) -> anyhow::Result<()> {
+    check_url("--target", target)
+}
+
+/// Checks the address that a flag has.
+pub fn check_url(flag: &str, target: &str) -> anyhow::Result<()> {
     let port = |address: &str| address.rsplit_once(':')?.1.parse::<u16>().ok();
     let address = target.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
     let is_one = port(address).is_some_and(|port| port > 0) && target.parse::<Uri>().is_ok();
-    let why = || bad(format!("--target: '{target}', expected http://HOST:PORT"));
+    let why = || bad(format!("{flag}: '{target}', expected http://HOST:PORT"));
     if is_one { Ok(()) } else { Err(why()) }
 }
 

@@ -5,7 +5,7 @@ use crate::vllm::GenerateRequest;
 use prost::Message;
 use serde::Serializer;
 use tonic::Status;
-use warmpath_core::routing::explain::{Candidate, Explanation, Outcome};
+use warmpath_core::routing::explain::{Candidate, Explanation, Outcome, Score};
 
 /// The name of a worker state, for text and JSON.
 pub const fn standing_name(standing: WorkerStanding) -> &'static str {
@@ -15,6 +15,7 @@ pub const fn standing_name(standing: WorkerStanding) -> &'static str {
         WorkerStanding::Draining => "draining",
         WorkerStanding::Lost => "lost",
         WorkerStanding::Refused => "refused",
+        WorkerStanding::Same => "same",
     }
 }
 
@@ -52,13 +53,18 @@ pub fn explanation_to_wire(request_id: &str, explanation: &Explanation) -> v1::E
             Outcome::Sent { .. } => None,
         },
         waited_s: explanation.waited.as_secs_f64(),
-        candidates: explanation.candidates.iter().map(candidate_to_wire).collect(),
+        candidates: explanation
+            .candidates
+            .iter()
+            .map(|candidate| candidate_to_wire(candidate, explanation.score(candidate.worker)))
+            .collect(),
         runner_up: explanation.runner_up().map(|candidate| candidate.worker.0),
         margin_s: explanation.margin().map(|margin| margin.as_secs_f64()),
+        because: explanation.because.to_owned(),
     }
 }
 
-fn candidate_to_wire(candidate: &Candidate) -> v1::Candidate {
+fn candidate_to_wire(candidate: &Candidate, score: Option<&Score>) -> v1::Candidate {
     v1::Candidate {
         number: candidate.worker.0,
         active_requests: candidate.active,
@@ -75,5 +81,14 @@ fn candidate_to_wire(candidate: &Candidate) -> v1::Candidate {
         pull: candidate
             .pull
             .map(|pull| v1::Pull { from: pull.from.to_string(), blocks: pull.blocks }),
+        // The router knows the names.
+        name: String::new(),
+        score: score.map(score_to_wire),
     }
+}
+
+fn score_to_wire(score: &Score) -> v1::Score {
+    let parts = score.parts.iter().filter(|(name, _)| !name.is_empty());
+    let part = |&(name, value): &(&str, f64)| v1::Part { name: name.to_owned(), value };
+    v1::Score { value: score.value, parts: parts.map(part).collect(), highest: score.highest }
 }

@@ -4,7 +4,7 @@
 //!
 //! | field | |
 //! |---|---|
-//! | `request_id`, `model`, `session_id` | supported |
+//! | `request_id`, `model`, `session_id` | supported: at most 1024 bytes each |
 //! | `token_ids` | supported: at least one id, each below the vocabulary's size |
 //! | `stopping.max_new_tokens`, `stopping.min_new_tokens` | supported: an answer always has the largest length |
 //! | `kv.cache_salt` | supported: only requests with an equal salt share blocks |
@@ -28,6 +28,10 @@ use warmpath_core::tokens::VOCABULARY;
 pub const DEFAULT_NEW_TOKENS: u32 = 20;
 /// The most tokens of prompt and answer together, so that a request fits into one message.
 pub const MAX_MODEL_LEN: u32 = 1 << 22;
+
+/// The most bytes of a request id, a session id or a model's name. Ids return in response metadata and
+/// in errors; default gRPC clients drop a call whose metadata has more than 8 KiB.
+pub const MAX_NAME_BYTES: usize = 1_024;
 
 const UNSUPPORTED: &str = "not supported by a simulated engine";
 
@@ -70,6 +74,7 @@ impl Accepted {
 /// Checks a request for `model`, and takes the prompt out of it. The error has the field, its value and
 /// what was expected: NOT_FOUND for another model, else INVALID_ARGUMENT.
 pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, Status> {
+    check_lengths(request)?;
     if !request.model.is_empty() && request.model != model {
         let asked = &request.model;
         return Err(Status::not_found(format!("model: '{asked}', expected '{model}'")));
@@ -123,6 +128,20 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
         scope: request.kv_hints.as_ref().and_then(ScopeHint::from_wire).unwrap_or_default(),
         transfer,
     })
+}
+
+/// The texts that are echoed must fit into the metadata of an answer.
+fn check_lengths(request: &GenerateRequest) -> Result<(), Status> {
+    let session = request.session_id.as_deref().unwrap_or_default();
+    let texts =
+        [("request_id", &*request.request_id), ("model", &*request.model), ("session_id", session)];
+    match texts.into_iter().find(|(_, text)| text.len() > MAX_NAME_BYTES) {
+        None => Ok(()),
+        Some((field, text)) => {
+            let why = format!("{} bytes, expected at most {MAX_NAME_BYTES}", text.len());
+            Err(invalid(field, why))
+        }
+    }
 }
 
 /// Rejects a request with fields for the KV transfer: only a router may send them to a worker.

@@ -15,7 +15,7 @@
 //! - [`transfer`]: the KV transfer from the prefill worker to the decode worker.
 //! - [`status`]: core errors as gRPC status codes.
 //! - [`clock`]: model time and the wall clock.
-//! - [`transport`]: windows, limits, deadlines and the accept loop.
+//! - [`transport`]: windows, limits, pings and the accept loop. [`deadline`]: deadlines of calls.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 
@@ -23,6 +23,7 @@ pub mod admin;
 pub mod clock;
 pub mod control;
 pub mod convert;
+pub mod deadline;
 pub mod generate;
 pub mod hints;
 pub mod pool;
@@ -36,13 +37,17 @@ pub mod transport;
 
 pub use vllm_proto as vllm;
 
-/// `warmpath.v1`, generated.
+/// `warmpath.v1`, generated. A hello is large, but a feed has only one.
+#[allow(clippy::large_enum_variant)]
 pub mod v1 {
     tonic::include_proto!("warmpath.v1");
 }
 
-/// The descriptors of the [`v1`] services of public listeners, for reflection. vLLM's are missing: its
-/// crate does not export them.
+/// The descriptors of vLLM's services, for reflection.
+pub const VLLM_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/vllm_descriptor.bin"));
+
+/// The descriptors of the [`v1`] services of public listeners.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
 /// The descriptors of the router's admin listener.

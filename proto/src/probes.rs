@@ -1,20 +1,64 @@
 //! Health and reflection, which every listener serves.
 
-use crate::{FILE_DESCRIPTOR_SET, transport};
+use crate::transport::{self, Around};
+use crate::{ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET};
 use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
 
-/// A server with health and reflection, to which its own services are added. `pending_resets`: as in
-/// [`transport::server`].
-pub fn server(pending_resets: usize) -> Result<(HealthReporter, Router), Error> {
+/// vLLM's services.
+pub const VLLM: [&str; 2] = ["vllm.Inference", "vllm.Control"];
+
+/// What a listener serves besides health and reflection. Reflection shows these services only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// A router's, for clients.
+    Router,
+    /// A router's, for its operator.
+    Admin,
+    /// A worker's.
+    Worker,
+    /// A pool's.
+    Pool,
+}
+
+impl Listener {
+    /// The full names of its services.
+    pub fn services(self) -> Vec<&'static str> {
+        match self {
+            Self::Router => VLLM.to_vec(),
+            Self::Admin => vec!["warmpath.v1.RouterAdmin"],
+            Self::Worker => {
+                let own = ["warmpath.v1.WorkerState", "warmpath.v1.Pool", "warmpath.v1.KvTransfer"];
+                [&VLLM[..], &own].concat()
+            }
+            Self::Pool => vec!["warmpath.v1.Pool"],
+        }
+    }
+
+    fn descriptors(self) -> Vec<&'static [u8]> {
+        match self {
+            Self::Router => vec![VLLM_DESCRIPTOR_SET],
+            Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
+            Self::Worker => vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET],
+            Self::Pool => vec![FILE_DESCRIPTOR_SET],
+        }
+    }
+}
+
+/// A server with health and reflection, to which the listener's own services are added.
+pub fn server(listener: Listener) -> Result<(HealthReporter, Router<Around>), Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
-        Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        let mut builder = Builder::configure()
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("grpc.health.v1.Health");
+        for descriptors in listener.descriptors() {
+            builder = builder.register_encoded_file_descriptor_set(descriptors);
+        }
+        listener.services().into_iter().fold(builder, Builder::with_service_name)
     };
-    let server = transport::server(pending_resets)
+    let server = transport::server()
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

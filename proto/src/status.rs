@@ -87,6 +87,19 @@ pub fn of_admin(status: &Status) -> String {
     with_sources(why, status).replace('\n', " ")
 }
 
+/// The most bytes of a status's text. On the wire a byte may become three, and default gRPC clients drop
+/// a call whose metadata has more than 8 KiB.
+const MAX_MESSAGE_BYTES: usize = 2_000;
+
+/// A status whose text fits into the metadata of an answer.
+pub fn fitting(code: Code, mut message: String) -> Status {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push_str(" ...");
+    }
+    Status::new(code, message)
+}
+
 /// Appends the sources of an error: they tell why a connection broke.
 fn with_sources(message: &str, status: &Status) -> String {
     let mut why = message.to_owned();

@@ -3,10 +3,11 @@
 //! One HTTP/2 connection carries many streams. h2 ends all of them if too many small frames wait unread
 //! or too many streams are reset early. So windows are wide, and workers tolerate bursts of cancels.
 
-use std::time::{Duration, Instant};
+use crate::deadline::DeadlineLayer;
+use std::time::Duration;
 use tokio_stream::{Stream, StreamExt};
-use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Error, Server};
+use tower_layer::{Identity, Stack};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
 pub const MAX_GENERATE_BYTES: usize = 16 << 20;
@@ -24,27 +25,51 @@ pub const PENDING_RESETS: usize = 100_000;
 /// More than 1 s: if the first packet is lost because the listener's queue is full, TCP resends it after
 /// 1 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A gRPC-core server counts a ping that comes less than 5 minutes after the one before, unless it
+/// sent data meanwhile, or while no call is open. It ends the connection at the third such ping
+/// ("too_many_pings"). This is above its 5 minutes by what a network may shift two pings.
+const PING_INTERVAL: Duration = Duration::from_secs(330);
+/// A server may ping as it likes: gRPC clients only answer. So it learns of a client that is gone.
+const SERVER_PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A host that is gone is found by the kernel: no server sees these probes, so none can object.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(5);
+const TCP_PROBES: u32 = 3;
+/// The most bytes that the metadata of a call may have, by HTTP/2's count: 32 for each entry beside
+/// its name and value.
+pub const MAX_METADATA_BYTES: u32 = 16 << 10;
 
-/// A server with our windows. `pending_resets` is [`PENDING_RESETS`] if only routers connect.
-pub fn server(pending_resets: usize) -> Server {
+/// What is around the services of a listener.
+pub type Around = Stack<DeadlineLayer, Identity>;
+
+/// A server with our windows and limits. It accepts any ping.
+pub fn server() -> Server<Around> {
     Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_frame_size(FRAME)
-        .http2_max_pending_accept_reset_streams(Some(pending_resets))
+        .http2_max_header_list_size(MAX_METADATA_BYTES)
+        .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .layer(DeadlineLayer)
 }
 
-/// A connection that opens on first use and reopens after it breaks. If the peer answers no ping for
-/// 5 s, its streams end. The error is an invalid URL.
+/// A connection that opens on first use and reopens after it breaks. Its streams end some 20 s after
+/// the peer's host is gone. Whether a worker's process is stuck, its feed shows. The error is an
+/// invalid URL.
 pub fn channel(url: &str) -> Result<Channel, Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
+        .tcp_keepalive(Some(TCP_KEEPALIVE))
+        .tcp_keepalive_interval(Some(TCP_KEEPALIVE))
+        .tcp_keepalive_retries(Some(TCP_PROBES))
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(false)
         .connect_lazy())
 }
 
@@ -58,48 +83,4 @@ pub fn accept(
         socket.set_nodelay(true)?;
         Ok(socket)
     })
-}
-
-/// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until the
-/// response headers are sent, so a streaming call must check the deadline itself.
-pub fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    // The protocol allows 8 digits.
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    let span = match unit {
-        "H" => Duration::from_secs(count * 3_600),
-        "M" => Duration::from_secs(count * 60),
-        "S" => Duration::from_secs(count),
-        "m" => Duration::from_millis(count),
-        "u" => Duration::from_micros(count),
-        "n" => Duration::from_nanos(count),
-        _ => return None,
-    };
-    now.checked_add(span)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_header_is_a_deadline() {
-        let now = Instant::now();
-        let at = |text: &str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            deadline(&metadata, now).map(|at| at - now)
-        };
-        assert_eq!(at("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(at("3S"), Some(Duration::from_secs(3)));
-        assert_eq!(at("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
-        for bad in ["", "S", "1", "-1S", "123456789S", "1x", "+5S"] {
-            assert_eq!(at(bad), None, "{bad}");
-        }
-        assert_eq!(deadline(&MetadataMap::new(), now), None);
-    }
 }

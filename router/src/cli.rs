@@ -76,10 +76,10 @@ pub struct Serve {
     /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
-    /// Tokens per KV block, 1 to 65536 [default: the first worker's]
+    /// Tokens per KV block, 1 to 65536 [default: that of most workers]
     #[arg(long, value_name = "N")]
     block_size: Option<u32>,
-    /// The model to serve [default: the first worker's]
+    /// The model to serve [default: that of most workers]
     #[arg(long)]
     model: Option<String>,
     /// The tenant of all requests, if the file names no tenants [default: default]
@@ -92,6 +92,9 @@ pub struct Serve {
     /// share no blocks
     #[arg(long, env = "WARMPATH_SECRET", hide_env_values = true)]
     secret: Option<Secret>,
+    /// How many decisions are kept for `explain`, 0 to 65536 [default: 256]
+    #[arg(long, value_name = "N")]
+    explain_last: Option<usize>,
     /// Writes inputs and decisions to this file (JSONL), for `loadgen replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -174,7 +177,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     set(&mut config.sharing, cli.sharing.or(file.sharing));
     set(&mut config.connections_per_worker, file.connections_per_worker);
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
-    set(&mut config.explain_last, file.explain_last);
+    set(&mut config.explain_last, cli.explain_last.or(file.explain_last));
     config.block_size = cli.block_size.or(file.block_size);
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);

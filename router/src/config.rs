@@ -5,7 +5,9 @@ use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;
 use crate::tenants::{self, TenantConfig};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use tonic::transport::Uri;
 use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingScope;
@@ -29,10 +31,10 @@ pub struct RouterConfig {
     /// Model seconds per second of the wall clock. Workers with another value are refused.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
-    /// Tokens per block. None: the first worker's. Workers with another value are refused.
+    /// Tokens per block. None: that of most workers. Workers with another value are refused.
     #[serde(default)]
     pub block_size: Option<u32>,
-    /// None: the first worker's. Workers with another model are refused.
+    /// None: that of most workers. Workers with another model are refused.
     #[serde(default)]
     pub model: Option<String>,
     /// The tenant of all requests if `tenants` is empty.
@@ -119,15 +121,16 @@ impl RouterConfig {
             return err("workers", "none, expected at least 1".to_owned());
         }
         for (field, urls) in [("workers", &self.workers), ("pools", &self.pools)] {
+            let mut known = BTreeSet::new();
             for (i, url) in urls.iter().enumerate() {
-                if urls[..i].contains(url) {
-                    return err(
-                        &format!("{field}[{i}]"),
-                        format!("'{url}' is used twice, expected different URLs"),
-                    );
-                }
-                if let Err(why) = check_url(url) {
-                    return err(&format!("{field}[{i}]"), why);
+                let field = format!("{field}[{i}]");
+                match normal_url(url) {
+                    Err(why) => return err(&field, why),
+                    Ok(normal) if known.insert(normal.clone()) => {}
+                    Ok(_) => {
+                        let why = format!("'{url}' is used twice, expected different URLs");
+                        return err(&field, why);
+                    }
                 }
             }
         }
@@ -201,17 +204,46 @@ impl QueueConfig {
     }
 }
 
-/// Checks the URL of a worker or a pool. An error is what is wrong.
-pub(crate) fn check_url(url: &str) -> Result<(), String> {
-    match url.starts_with("http://") {
-        true => Ok(()),
-        false => Err(format!("'{url}', expected http://host:port")),
+/// The URL of a worker or a pool in the one spelling that is compared: `http://host:port`, the host
+/// in lower case. An error is what is wrong.
+pub(crate) fn normal_url(url: &str) -> Result<String, String> {
+    let wrong = || format!("'{url}', expected http://host:port");
+    let parsed: Uri = url.parse().map_err(|_| wrong())?;
+    let plain = parsed.path_and_query().is_none_or(|path| path.as_str() == "/");
+    let authority = parsed.authority().filter(|authority| !authority.as_str().contains('@'));
+    match (parsed.scheme_str(), authority.and_then(|a| Some((a.host(), a.port_u16()?)))) {
+        (Some("http"), Some((host, port))) if plain && port > 0 && !host.is_empty() => {
+            Ok(format!("http://{}:{port}", host.to_ascii_lowercase()))
+        }
+        _ => Err(wrong()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_has_one_spelling() {
+        for url in ["http://localhost:7000", "http://LOCALHOST:7000/", "http://localhost:7000/"] {
+            assert_eq!(normal_url(url), Ok("http://localhost:7000".to_owned()), "{url}");
+        }
+        assert_eq!(normal_url("http://[::1]:80"), Ok("http://[::1]:80".to_owned()));
+        for url in [
+            "localhost:7000",
+            "http://localhost",
+            "http://h:1/x",
+            "http://h:1?a",
+            "https://h:1",
+            "http://a@h:1",
+            "http://h:0",
+            "http://h:x",
+            "http://:1",
+            "",
+        ] {
+            assert_eq!(normal_url(url), Err(format!("'{url}', expected http://host:port")));
+        }
+    }
 
     #[test]
     fn no_secret_is_shown() {

@@ -1,9 +1,9 @@
 //! The gauges, refreshed now and then from the router's state.
 
-use crate::metrics::{ACTIVE, BACKLOG, HELD, HELD_TOKENS, IN_FLIGHT, RUNS, SPEEDUP, TAKES};
+use crate::metrics::{ACTIVE, BACKLOG, HELD, HELD_TOKENS, IN_FLIGHT, NAMED, RUNS, SPEEDUP, TAKES};
 use crate::state::RouterState;
 use metrics::gauge;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const REFRESH: Duration = Duration::from_millis(500);
@@ -12,10 +12,12 @@ const REFRESH: Duration = Duration::from_millis(500);
 pub async fn refresh(state: &RouterState) {
     // A worker's number is never given again, so the gauges of a removed worker stay at 0.
     let mut known = BTreeSet::new();
+    let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
     gauge!(SPEEDUP).set(state.config.speedup);
     loop {
         let now = state.router.clock().now();
         known.extend(state.roster.links().iter().map(|link| (link.id, link.name.clone())));
+        name_workers(state, &mut named);
         state.router.fleet(|fleet| {
             for (id, name) in &known {
                 let worker = fleet.worker(*id);
@@ -33,5 +35,29 @@ pub async fn refresh(state: &RouterState) {
         gauge!(IN_FLIGHT).set(state.in_flight.len() as f64);
         gauge!(RUNS).set(state.index.read().runs() as f64);
         tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// The names that workers gave themselves, as a gauge to join with the others. `named` has what was
+/// said before: a name that changed goes to 0.
+fn name_workers(state: &RouterState, named: &mut BTreeMap<String, (String, String)>) {
+    let set = |worker: &str, (name, url): &(String, String), value: f64| {
+        let labels = [("worker", worker.to_owned()), ("name", name.clone()), ("url", url.clone())];
+        gauge!(NAMED, &labels).set(value);
+    };
+    let links = state.roster.links();
+    named.retain(|worker, of| {
+        let stays = links.iter().any(|link| link.name == *worker && link.given() == of.0);
+        if !stays {
+            set(worker, of, 0.0);
+        }
+        stays
+    });
+    for link in links.iter().filter(|link| !link.given().is_empty()) {
+        let of = (link.given(), link.url.clone());
+        if named.get(&link.name) != Some(&of) {
+            set(&link.name, &of, 1.0);
+            named.insert(link.name.clone(), of);
+        }
     }
 }

@@ -24,7 +24,7 @@
 //!   all tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
-//!   names of the last decisions.
+//!   names of the last decisions. `events`: what happened to the fleet lately.
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
@@ -35,6 +35,7 @@ pub mod config;
 pub mod config_error;
 mod decided;
 mod error;
+mod events;
 mod fleet;
 mod following;
 mod front;

@@ -15,6 +15,7 @@ use warmpath_core::routing::input::Pull;
 
 const OVERHEAD: &str = "router_overhead_seconds";
 pub const TAKES: &str = "router_worker_takes_requests";
+pub const NAMED: &str = "router_worker_info";
 pub const ACTIVE: &str = "router_worker_active_requests";
 pub const BACKLOG: &str = "router_worker_backlog_seconds";
 pub const IN_FLIGHT: &str = "router_requests_in_flight";
@@ -83,6 +84,7 @@ fn describe() {
         "Blocks that a worker reported as fetched from there"
     );
     describe_gauge!(TAKES, "1 if new requests may go there, else 0");
+    describe_gauge!(NAMED, "1 while the worker has this name and this address, else 0");
     describe_gauge!(ACTIVE, "Requests booked on the worker and not ended");
     describe_gauge!(
         BACKLOG,

@@ -13,8 +13,9 @@ use warmpath_launch::terminal;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
-    AddWorkerRequest, DrainWorkerRequest, ExplainRequest, GetPolicyRequest, ListWorkersRequest,
-    RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
+    AddWorkerRequest, DrainWorkerRequest, ExplainRequest, GetPolicyRequest, ListEventsRequest,
+    ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
+    WorkerStanding,
 };
 use warmpath_proto::{status, transport};
 use warmpath_sheet::{Width, width};
@@ -41,7 +42,13 @@ pub struct Admin {
 #[derive(Subcommand, Debug)]
 enum What {
     /// Lists the workers with their standing and load
-    Workers,
+    Workers {
+        /// Adds the number of each worker's present life; a restart changes it
+        #[arg(long)]
+        epochs: bool,
+    },
+    /// Lists what happened to the fleet lately: joins, losses, drains, changes of the policy
+    Events,
     /// Adds a worker; it gets requests when it has joined
     Add {
         /// The worker: http://HOST:PORT
@@ -49,24 +56,21 @@ enum What {
     },
     /// Drains a worker, waits for its requests, and removes it
     Remove {
-        /// The worker's number, such as w3
-        #[arg(value_parser = parse_worker)]
-        worker: u32,
+        /// The worker: its number, such as w3, or the name that it gives itself
+        worker: String,
         /// Milliseconds to wait for its requests [default: the router's drain timeout]
         #[arg(long, value_name = "MILLISECONDS")]
         timeout_ms: Option<u64>,
     },
     /// Stops sending new requests to a worker
     Drain {
-        /// The worker's number, such as w3
-        #[arg(value_parser = parse_worker)]
-        worker: u32,
+        /// The worker: its number, such as w3, or the name that it gives itself
+        worker: String,
     },
     /// Sends new requests to a drained worker again
     Undrain {
-        /// The worker's number, such as w3
-        #[arg(value_parser = parse_worker)]
-        worker: u32,
+        /// The worker: its number, such as w3, or the name that it gives itself
+        worker: String,
     },
     /// Shows the routing policy, or sets another one
     Policy {
@@ -83,9 +87,41 @@ enum What {
     },
 }
 
-fn parse_worker(text: &str) -> Result<u32, String> {
-    let number = text.strip_prefix('w').unwrap_or(text);
-    number.parse().map_err(|_| "expected a worker's number, such as w3".to_owned())
+/// The number of a worker that is called by its number or its name.
+async fn number(client: &mut RouterAdminClient<Channel>, called: &str) -> Result<u32, Status> {
+    if let Ok(number) = called.strip_prefix('w').unwrap_or(called).parse() {
+        return Ok(number);
+    }
+    let all = client.list_workers(ListWorkersRequest {}).await?.into_inner().workers;
+    // Another address of a worker is the same worker.
+    let named: Vec<_> = all
+        .iter()
+        .filter(|worker| worker.name == called && worker.standing() != WorkerStanding::Same)
+        .collect();
+    match named[..] {
+        [worker] => Ok(worker.number),
+        [] => {
+            let mut names: Vec<_> = all.iter().map(|worker| worker.name.as_str()).collect();
+            names.retain(|name| !name.is_empty());
+            names.sort_unstable();
+            names.dedup();
+            let names = if names.is_empty() {
+                String::new()
+            } else {
+                format!(" or one of: {}", names.join(", "))
+            };
+            let why = format!("worker: '{called}' is unknown, expected a number such as w3{names}");
+            Err(Status::not_found(why))
+        }
+        _ => {
+            let numbers: Vec<_> =
+                named.iter().map(|worker| format!("w{}", worker.number)).collect();
+            let numbers = numbers.join(", ");
+            let why =
+                format!("worker: '{called}' is the name of several, expected one of: {numbers}");
+            Err(Status::invalid_argument(why))
+        }
+    }
 }
 
 /// Makes one call and prints the answer. An error is one line on standard error.
@@ -102,7 +138,8 @@ pub async fn run(admin: Admin) -> ExitCode {
     let client =
         RouterAdminClient::new(channel).max_decoding_message_size(transport::MAX_GENERATE_BYTES);
     let Admin { json, columns, .. } = admin;
-    let style = print::Style { json, columns, width: Width::chosen(admin.width) };
+    let epochs = matches!(admin.what, What::Workers { epochs: true });
+    let style = print::Style { json, columns, epochs, width: Width::chosen(admin.width) };
     match ask(client, admin.what, style).await {
         Ok(text) => terminal::print_line(&text).map_or_else(failed, |()| ExitCode::SUCCESS),
         Err(status) => failed(format!("{}: {}", admin.target, status::of_admin(&status))),
@@ -122,18 +159,26 @@ async fn ask(
     style: print::Style,
 ) -> Result<String, Status> {
     Ok(match what {
-        What::Workers => print(client.list_workers(ListWorkersRequest {}).await?.get_ref(), style),
+        What::Events => {
+            print(client.list_events(ListEventsRequest { after: 0 }).await?.get_ref(), style)
+        }
+        What::Workers { .. } => {
+            print(client.list_workers(ListWorkersRequest {}).await?.get_ref(), style)
+        }
         What::Add { url } => {
             print(client.add_worker(AddWorkerRequest { url }).await?.get_ref(), style)
         }
-        What::Remove { worker: number, timeout_ms } => {
+        What::Remove { worker, timeout_ms } => {
+            let number = number(&mut client, &worker).await?;
             let request = RemoveWorkerRequest { number, timeout_ms };
             print(client.remove_worker(request).await?.get_ref(), style)
         }
-        What::Drain { worker: number } => {
+        What::Drain { worker } => {
+            let number = number(&mut client, &worker).await?;
             print(client.drain_worker(DrainWorkerRequest { number }).await?.get_ref(), style)
         }
-        What::Undrain { worker: number } => {
+        What::Undrain { worker } => {
+            let number = number(&mut client, &worker).await?;
             print(client.undrain_worker(UndrainWorkerRequest { number }).await?.get_ref(), style)
         }
         What::Policy { policy: None } => {

@@ -2,7 +2,10 @@
 
 use crate::config::{ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
+use crate::events::Events;
+use crate::fleet::agreement::Agreement;
 use crate::fleet::connect;
+use crate::fleet::instances::Instances;
 use crate::fleet::roster::{AddError, Roster};
 use crate::fleet::status::{Counts, FleetStatus};
 use crate::following::{self, Following};
@@ -18,7 +21,7 @@ use crate::state::RouterState;
 use crate::tenants::Tenants;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -96,11 +99,13 @@ impl RouterServer {
             tenants: Tenants::new(&config.tenants, &config.tenant, &secret),
             public: PublicPrefixes::new(&config.public_prefixes),
             router: RouterHandle::new(clock, router, Arc::clone(&index), sender),
-            config,
             index,
             roster: Roster::default(),
             pools,
-            terms: OnceLock::new(),
+            agreement: Agreement::new(config.model.clone(), config.block_size),
+            config,
+            instances: Instances::default(),
+            events: Events::default(),
             in_flight: InFlight::default(),
             status: watch::channel(FleetStatus::default()).0,
             draining: AtomicBool::new(false),

@@ -3,6 +3,9 @@
 use crate::config::RouterConfig;
 use crate::decided::DecidedNames;
 use crate::error::RequestError;
+use crate::events::Events;
+use crate::fleet::agreement::Agreement;
+use crate::fleet::instances::Instances;
 use crate::fleet::pool::PoolLink;
 use crate::fleet::roster::Roster;
 use crate::fleet::status::{FleetStatus, FleetTerms};
@@ -12,8 +15,8 @@ use crate::index::SharedIndex;
 use crate::metrics;
 use crate::public::PublicPrefixes;
 use crate::tenants::Tenants;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::RejectReason;
@@ -27,8 +30,9 @@ pub struct RouterState {
     pub roster: Roster,
     /// By number.
     pub pools: Vec<PoolLink>,
-    /// Empty until the first worker joins.
-    pub terms: OnceLock<FleetTerms>,
+    pub agreement: Agreement,
+    pub instances: Instances,
+    pub events: Events,
     pub tenants: Tenants,
     pub public: PublicPrefixes,
     pub in_flight: InFlight,
@@ -45,13 +49,13 @@ pub struct RouterState {
 
 impl RouterState {
     /// What the fleet agrees on. An error where no worker has joined yet.
-    pub fn terms(&self) -> Result<&FleetTerms, RequestError> {
+    pub fn terms(&self) -> Result<Arc<FleetTerms>, RequestError> {
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
-        self.terms.get().ok_or(RequestError::Rejected(none))
+        self.agreement.terms().ok_or(RequestError::Rejected(none))
     }
 
     /// The terms for a new request, unless the router takes none.
-    pub fn open(&self) -> Result<&FleetTerms, RequestError> {
+    pub fn open(&self) -> Result<Arc<FleetTerms>, RequestError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(RequestError::Draining);
         }

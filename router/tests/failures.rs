@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::transport;
+use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_proto::v1::watch_response::Message;
 use warmpath_proto::v1::worker_state_client::WorkerStateClient;
 use warmpath_proto::v1::{LoadReport, WatchRequest};
@@ -221,9 +222,9 @@ async fn workers_that_do_not_match_are_refused_and_the_rest_serve() {
         let found = status.refused.iter().find(|(refused, _)| *refused == url.url());
         found.map(|(_, why)| why.as_str())
     };
-    assert_eq!(why(1), Some("block size is 32 tokens, this router's is 16"));
+    assert_eq!(why(1), Some("block size is 32 tokens, this router's is 16 by its configuration"));
     assert_eq!(why(2), Some("speedup is 1, this router's is 20"));
-    assert_eq!(why(3), Some("model is 'other', this router's is 'simulated'"));
+    assert_eq!(why(3), Some("model is 'other', this router's is 'simulated' by its configuration"));
     for i in 0..4 {
         let (_, worker) = ask(router.client(), request(prompt(i, 20), 3)).await.unwrap();
         assert_eq!(worker, "w0");
@@ -329,4 +330,33 @@ async fn a_burst_of_cancels_harms_no_bystander() {
     }
     assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
     wait_idle(&workers[0]).await;
+}
+
+/// The router has checked the request, so only the worker's size can be the reason: a client that tries
+/// again reaches the larger one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_small_worker_refuses_is_worth_another_try() {
+    let small = Fake { total_blocks: Some(100), refuses: true, ..Fake::default() };
+    let large = TestWorker::start(worker_config());
+    let urls = vec![small.serve(SPEEDUP).await, large.url()];
+    let config = RouterConfig::new(urls, PolicyConfig::RoundRobin);
+    let config = RouterConfig { speedup: SPEEDUP, model: Some("m".to_owned()), ..config };
+    let router = TestRouter::start(config).await;
+    // The models differ, so the large one is not there.
+    router.wait(|status| status.joined.len() == 1 && status.refused.len() == 1).await;
+    let asked = || ask(router.client(), request(prompt(1, 100), 3));
+    let status = asked().await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "no other worker is larger: {status}");
+    let larger = TestWorker::start(WorkerConfig { model: "m".to_owned(), ..worker_config() });
+    let url = larger.url();
+    let add = tonic::Request::new(warmpath_proto::v1::AddWorkerRequest { url });
+    router.server.admin().add_worker(add).await.unwrap();
+    router.wait(|status| status.joined.len() == 2).await;
+    let mut codes = Vec::new();
+    for _ in 0..2 {
+        codes.push(asked().await.map(|(_, worker)| worker).map_err(|status| status.code()));
+    }
+    codes.sort_by_key(Result::is_err);
+    assert_eq!(codes, [Ok("w2".to_owned()), Err(Code::ResourceExhausted)]);
+    assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
 }

@@ -70,7 +70,7 @@ async fn play(watches: Vec<Vec<Message>>, beat: Option<Heartbeat>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let script = Script { watches: Arc::new(Mutex::new(watches)), beat };
-    let server = transport::server(100).add_service(WorkerStateServer::new(script));
+    let server = transport::server().add_service(WorkerStateServer::new(script));
     tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
     url
 }

@@ -101,9 +101,17 @@ impl WorkerConfig {
         }
     }
 
+    /// The name that its operator gave it. Empty: it has the default, as others have.
+    pub fn given_name(&self) -> &str {
+        if self.name == default_name() { "" } else { &self.name }
+    }
+
     /// Checks all fields. Call it before a worker is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field, why| Err(ConfigError::Field { field, why });
+        if self.name.is_empty() || self.name.len() > 64 || self.name.contains(char::is_control) {
+            return err("name", format!("{:?}, expected 1 to 64 bytes in one line", self.name));
+        }
         if self.model.is_empty() {
             return err("model", "empty, expected a name".to_owned());
         }

@@ -261,7 +261,7 @@ impl Pool for Bad {
 async fn serve(bad: Bad) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = transport::server(100).add_service(PoolServer::new(bad));
+    let server = transport::server().add_service(PoolServer::new(bad));
     tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
     url
 }

@@ -135,6 +135,11 @@ impl Recorder {
         self.rows.take().map_or_else(Vec::new, Rows::into_sorted)
     }
 
+    /// When the last request was to be sent.
+    pub const fn last_sent(&self) -> Instant {
+        self.last_sent
+    }
+
     /// Requests without an end yet.
     pub fn in_flight(&self) -> usize {
         self.open.len()
@@ -190,8 +195,20 @@ impl Recorder {
     /// The ended requests of a part of the run, such as a stage. Without rows.
     #[must_use]
     pub fn part(&self, has: impl Fn(RequestId) -> bool) -> Self {
-        let answered = self.answered.iter().filter(|request| has(request.id)).cloned().collect();
-        let failed = self.failed.iter().filter(|request| has(request.id)).cloned().collect();
+        self.part_of(|id, _| has(id))
+    }
+
+    /// The ended requests that were to be sent from `from` on and before `to`. Without rows.
+    #[must_use]
+    pub fn between(&self, from: Instant, to: Instant) -> Self {
+        self.part_of(|_, sent| (from..to).contains(&sent))
+    }
+
+    fn part_of(&self, has: impl Fn(RequestId, Instant) -> bool) -> Self {
+        let has_answered = |request: &&Answered| has(request.id, request.sent);
+        let answered = self.answered.iter().filter(has_answered).cloned().collect();
+        let has_failed = |request: &&Failed| has(request.id, request.sent);
+        let failed = self.failed.iter().filter(has_failed).cloned().collect();
         let mut part = Self { answered, failed, ..Self::default() };
         let answers = part.answered.iter().map(|request| (request.sent, request.ended));
         let failures = part.failed.iter().map(|request| (request.sent, request.ended));

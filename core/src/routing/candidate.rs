@@ -37,6 +37,42 @@ impl Terms {
 /// What candidates are compared by: expected seconds, then requests under way, then the lot.
 pub type Rank = (Duration, u32, u64);
 
+/// What a rule that weighs no seconds compared of a worker, and what that was made of.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Score {
+    /// The worker.
+    pub worker: WorkerId,
+    /// What the rule compared.
+    pub value: f64,
+    /// Whether the rule takes the highest; otherwise the lowest.
+    pub highest: bool,
+    /// With their units. Unused ones are empty.
+    pub parts: [(&'static str, f64); MAX_PARTS],
+}
+
+/// The most parts of a score.
+pub const MAX_PARTS: usize = 4;
+
+/// What a rule noted while it chose.
+#[derive(Clone, Default, Debug)]
+pub struct Notes {
+    /// Of a rule that weighs seconds.
+    pub candidates: Vec<Candidate>,
+    /// Of another rule, for each worker that it compared.
+    pub scores: Vec<Score>,
+    /// Which step of the rule decided. Empty: it has one step only.
+    pub because: &'static str,
+}
+
+impl Notes {
+    /// As before any rule noted anything. The memory is used again.
+    pub fn clear(&mut self) {
+        self.candidates.clear();
+        self.scores.clear();
+        self.because = "";
+    }
+}
+
 /// A worker that could have had the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {

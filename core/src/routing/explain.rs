@@ -9,7 +9,7 @@
 //! [`FleetView::note`]: crate::routing::view::FleetView::note
 
 use crate::id::{RequestId, WorkerId};
-pub use crate::routing::candidate::{Candidate, Terms};
+pub use crate::routing::candidate::{Candidate, Notes, Score, Terms};
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::policy::PolicyConfig;
 use crate::routing::view::FleetView;
@@ -34,6 +34,10 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// Best first, where the rule weighs seconds; otherwise the chosen one, then by number.
     pub candidates: Vec<Candidate>,
+    /// What a rule that weighs no seconds compared, for each worker that it compared.
+    pub scores: Vec<Score>,
+    /// Which step of the rule decided. Empty: it has one step only.
+    pub because: &'static str,
 }
 
 /// What came of asking the rule.
@@ -81,6 +85,12 @@ impl Explanation {
         Some(second.terms?.total().saturating_sub(best.terms?.total()))
     }
 
+    /// What the rule compared of a worker, where it weighs no seconds. Where it looked twice, what it
+    /// saw last.
+    pub fn score(&self, worker: WorkerId) -> Option<&Score> {
+        self.scores.iter().rev().find(|score| score.worker == worker)
+    }
+
     pub(super) fn sorted(mut self) -> Self {
         let chosen = self.chosen();
         match self.candidates.iter().all(|candidate| candidate.terms.is_some()) {
@@ -92,9 +102,9 @@ impl Explanation {
 }
 
 /// For rules that note nothing: the workers that stood for choice.
-pub(super) fn fill(notes: &mut Vec<Candidate>, view: &FleetView<'_>) {
-    if notes.is_empty() {
-        notes.extend(view.workers().map(|(worker, state)| Candidate {
+pub(super) fn fill(notes: &mut Notes, view: &FleetView<'_>) {
+    if notes.candidates.is_empty() {
+        notes.candidates.extend(view.workers().map(|(worker, state)| Candidate {
             worker,
             active: state.active(),
             overlap: None,
@@ -112,7 +122,7 @@ pub(super) struct Kept {
     /// Oldest first; candidates as they were noted.
     ring: VecDeque<Explanation>,
     /// The candidates of the decision that is being made.
-    pub notes: RefCell<Vec<Candidate>>,
+    pub notes: RefCell<Notes>,
 }
 
 impl Kept {
@@ -122,7 +132,7 @@ impl Kept {
     }
 
     /// Where a rule notes its candidates, if explanations are kept.
-    pub fn notes(&self) -> Option<&RefCell<Vec<Candidate>>> {
+    pub fn notes(&self) -> Option<&RefCell<Notes>> {
         (self.last > 0).then_some(&self.notes)
     }
 
@@ -133,13 +143,17 @@ impl Kept {
 
     /// Keeps what was noted, in the oldest one's place.
     pub fn keep(&mut self, about: About, choice: &Choice) {
-        let mut candidates = match self.ring.len() < self.last {
-            true => Vec::new(),
-            false => self.ring.pop_front().map_or_else(Vec::new, |oldest| oldest.candidates),
+        let mut notes = match self.ring.len() < self.last {
+            true => Notes::default(),
+            false => self.ring.pop_front().map_or_else(Notes::default, |oldest| Notes {
+                candidates: oldest.candidates,
+                scores: oldest.scores,
+                because: "",
+            }),
         };
-        candidates.clear();
-        core::mem::swap(&mut candidates, self.notes.get_mut());
-        self.ring.push_back(about.explanation(choice, candidates));
+        notes.clear();
+        core::mem::swap(&mut notes, self.notes.get_mut());
+        self.ring.push_back(about.explanation(choice, notes));
     }
 
     pub fn get(&self, id: RequestId) -> Option<Explanation> {
@@ -159,12 +173,23 @@ pub(super) struct About {
 }
 
 impl About {
-    pub fn explanation(self, choice: &Choice, candidates: Vec<Candidate>) -> Explanation {
+    pub fn explanation(self, choice: &Choice, notes: Notes) -> Explanation {
         let Self { request, at, waited, policy, prompt_tokens } = self;
         let outcome = match *choice {
             Choice::Send(Decision { worker, decode, .. }) => Outcome::Sent { worker, decode },
             Choice::Hold { until } => Outcome::Held { until },
         };
-        Explanation { request, at, waited, policy, prompt_tokens, outcome, candidates }
+        let Notes { candidates, scores, because } = notes;
+        Explanation {
+            request,
+            at,
+            waited,
+            policy,
+            prompt_tokens,
+            outcome,
+            candidates,
+            scores,
+            because,
+        }
     }
 }

@@ -171,9 +171,9 @@ impl Router {
             }
         }
         explain::fill(&mut notes.borrow_mut(), &view);
-        let candidates = notes.take();
+        let notes = notes.take();
         let about = self.about(now, Duration::ZERO, request);
-        Ok(about.explanation(&choice, candidates).sorted())
+        Ok(about.explanation(&choice, notes).sorted())
     }
 
     /// What an input changes by itself, before anything is decided.

@@ -3,7 +3,7 @@
 use crate::block::TokenBlocks;
 use crate::event::LoadReport;
 use crate::id::{MAX_TIERS, WorkerId};
-use crate::routing::candidate::Candidate;
+use crate::routing::candidate::{Candidate, MAX_PARTS, Notes, Score};
 use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::index::Overlap;
 use crate::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub struct FleetView<'a> {
     pub(super) scratch: &'a RefCell<Overlap>,
     pub(super) looked: Cell<bool>,
     /// Where candidates are noted, if the decision is to be explained.
-    pub(super) notes: Option<&'a RefCell<Vec<Candidate>>>,
+    pub(super) notes: Option<&'a RefCell<Notes>>,
 }
 
 impl<'a> FleetView<'a> {
@@ -85,7 +85,41 @@ impl<'a> FleetView<'a> {
     /// For rules that weigh seconds: what a candidate was weighed at. Changes no decision.
     pub fn note(&self, candidate: &Candidate) {
         if let Some(notes) = self.notes {
-            notes.borrow_mut().push(*candidate);
+            notes.borrow_mut().candidates.push(*candidate);
+        }
+    }
+
+    /// For rules that weigh no seconds: what they compared of a worker, the lowest being the best,
+    /// and what that was made of. Changes no decision.
+    pub fn note_lowest(&self, worker: WorkerId, value: f64, parts: &[(&'static str, f64)]) {
+        self.note_score(worker, value, false, parts);
+    }
+
+    /// The same, the highest being the best.
+    pub fn note_highest(&self, worker: WorkerId, value: f64, parts: &[(&'static str, f64)]) {
+        self.note_score(worker, value, true, parts);
+    }
+
+    /// Which step of the rule decided. The last one that is said counts.
+    pub fn note_because(&self, why: &'static str) {
+        if let Some(notes) = self.notes {
+            notes.borrow_mut().because = why;
+        }
+    }
+
+    fn note_score(
+        &self,
+        worker: WorkerId,
+        value: f64,
+        highest: bool,
+        given: &[(&'static str, f64)],
+    ) {
+        if let Some(notes) = self.notes {
+            let mut parts = [("", 0.0); MAX_PARTS];
+            for (part, given) in parts.iter_mut().zip(given) {
+                *part = *given;
+            }
+            notes.borrow_mut().scores.push(Score { worker, value, highest, parts });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Several classes of sessions at once, such as the different tasks of an office. Each class is drawn
 //! independently. A request's id tells its class.
 
+use super::phases::Phases;
 use super::sessions::Sessions;
 use super::spec::WorkloadSpec;
 use crate::id::{RequestId, SessionId};
@@ -46,6 +47,22 @@ impl Mixed {
             Sessions::with_shared_texts(spec, scopes, seed, rate_scale, part(spec))
         };
         Self { classes: (0..).zip(specs).map(draw).collect() }
+    }
+
+    /// The same arrivals at the rates of these phases. Each class has its share of `limit`.
+    #[must_use]
+    pub(super) fn in_phases(self, phases: &Phases, limit: Option<u64>) -> Self {
+        let classes = self.classes.into_iter();
+        let whole: Vec<Sessions> = classes.map(|class| class.in_phases(phases, None)).collect();
+        let all: u64 = whole.iter().map(Sessions::total).sum();
+        let Some(limit) = limit.filter(|&limit| limit < all) else {
+            return Self { classes: whole };
+        };
+        let part = |class: Sessions| {
+            let part = (limit * class.total() / all.max(1)).max(1);
+            class.in_phases(phases, Some(part))
+        };
+        Self { classes: whole.into_iter().map(part).collect() }
     }
 
     /// The number of requests of all classes.

@@ -12,6 +12,7 @@ pub mod arrivals;
 mod drawn;
 pub mod file;
 pub mod mixed;
+pub mod phases;
 pub mod prompts;
 mod seen;
 pub mod sessions;
@@ -20,13 +21,16 @@ pub mod spec;
 pub mod stage;
 pub mod staged;
 pub mod trace;
+mod until;
 
 use crate::id::RequestId;
 use crate::request::Work;
 use crate::time::Instant;
 use mixed::Mixed;
+use phases::Phases;
 use sessions::Sessions;
 use trace::{SessionReplay, TimedReplay};
+use until::Until;
 
 /// The requests of one run.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub enum Workload {
     RecordedSessions(SessionReplay),
     /// Several classes of drawn sessions.
     Mixed(Mixed),
+    /// One of the others, up to an instant.
+    Until(Until),
 }
 
 impl Workload {
@@ -49,19 +55,48 @@ impl Workload {
             Self::Trace(replay) => replay.next_send(),
             Self::RecordedSessions(replay) => replay.next_send(),
             Self::Mixed(mixed) => mixed.next_send(),
+            Self::Until(until) => until.next_send(),
         }
     }
 
     /// Takes the first request that is due by `now`, with the time when it was to be sent.
     pub fn send(&mut self, now: Instant) -> Option<(Instant, Work)> {
         let at = self.next_send().filter(|&at| at <= now)?;
-        let work = match self {
+        Some((at, self.take()))
+    }
+
+    /// Takes the next request, which is due.
+    fn take(&mut self) -> Work {
+        match self {
             Self::Sessions(sessions) => sessions.send(),
             Self::Trace(replay) => replay.send(),
             Self::RecordedSessions(replay) => replay.send(),
             Self::Mixed(mixed) => mixed.send(),
+            Self::Until(until) => {
+                until.count();
+                until.inner().take()
+            }
+        }
+    }
+
+    /// The same arrivals at the rates of these phases. A drawn workload goes on as long as
+    /// they last, or up to `limit` requests. Panics for sessions that wait for each other, and
+    /// for stages of the workload's own.
+    #[must_use]
+    pub fn in_phases(self, phases: &Phases, limit: Option<u64>) -> Self {
+        let inner = match self {
+            Self::Sessions(sessions) => Self::Sessions(sessions.in_phases(phases, limit)),
+            Self::Trace(replay) => Self::Trace(replay.in_phases(phases)),
+            Self::Mixed(mixed) => Self::Mixed(mixed.in_phases(phases, limit)),
+            Self::RecordedSessions(_) | Self::Until(_) => panic!("it has no arrivals to move"),
         };
-        Some((at, work))
+        inner.until(phases.end())
+    }
+
+    /// The part before `end`.
+    #[must_use]
+    pub fn until(self, end: Instant) -> Self {
+        Self::Until(Until::new(self, end))
     }
 
     /// A request that was sent has ended, answered or failed. The caller must report every one: the
@@ -71,17 +106,19 @@ impl Workload {
             Self::Sessions(sessions) => sessions.on_ended(now, id),
             Self::RecordedSessions(replay) => replay.on_ended(now, id),
             Self::Mixed(mixed) => mixed.on_ended(now, id),
+            Self::Until(until) => until.inner().on_ended(now, id),
             Self::Trace(_) => {}
         }
     }
 
-    /// The number of requests of the run.
+    /// The number of requests of the run. Of a run that ends at an instant it falls to what was sent.
     pub fn total(&self) -> u64 {
         match self {
             Self::Sessions(sessions) => sessions.total(),
             Self::Trace(replay) => replay.total(),
             Self::RecordedSessions(replay) => replay.total(),
             Self::Mixed(mixed) => mixed.total(),
+            Self::Until(until) => until.total(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! think time between an answer and the next message.
 
 use super::drawn::{self, Drawn, MAX_TURNS, Text, Turn};
+use super::phases::Phases;
 use super::prompts::Deck;
 use super::shared::Shelf;
 use super::staged::{Course, StagePlan};
@@ -49,6 +50,8 @@ pub struct Sessions {
     course: Option<Box<Course>>,
     /// The prompts, in place of drawn sessions.
     deck: Option<Box<Deck>>,
+    /// When the arrivals come, of a run in phases, and how far the workload's own time is.
+    phases: Option<(Phases, f64)>,
     next_start: Option<Instant>,
     /// The sessions that have not ended.
     live: BTreeMap<u64, Session>,
@@ -118,6 +121,7 @@ impl Sessions {
             plan,
             course,
             deck,
+            phases: None,
             next_start: None,
             live: BTreeMap::new(),
             armed: BTreeSet::new(),
@@ -131,6 +135,35 @@ impl Sessions {
             _ => sessions.draw_start(Instant::START),
         }
         sessions
+    }
+
+    /// The same arrivals at the rates of these phases, from their start to their end. Only for an open
+    /// loop that has sent nothing.
+    #[must_use]
+    pub(super) fn in_phases(mut self, phases: &Phases, limit: Option<u64>) -> Self {
+        assert!(self.next_session == 0 && self.course.is_none(), "it has begun, or has stages");
+        self.starts = Rng::named(self.seed, &[0x5354_4152]);
+        self.phases = Some((phases.clone(), 0.0));
+        self.total = u64::MAX;
+        let mut drawing = self.clone();
+        let mut all = 0;
+        drawing.draw_start(Instant::START);
+        for index in 0.. {
+            if drawing.next_start.is_none() || limit.is_some_and(|limit| all >= limit) {
+                break;
+            }
+            all += match &self.deck {
+                Some(_) => 1,
+                None => {
+                    let of = (self.scopes.tenants().deal(&[self.seed, index]), index);
+                    drawn::turns(&self.spec, &self.shelves, self.seed, of)
+                }
+            };
+            drawing.draw_start(Instant::START);
+        }
+        self.total = all.min(limit.unwrap_or(u64::MAX));
+        self.draw_start(Instant::START);
+        self
     }
 
     /// The number of requests of the run.
@@ -213,8 +246,14 @@ impl Sessions {
         }
         let Some((gaps, sessions_per_s)) = self.spec.arrivals.open() else { return };
         let gap = gaps.draw(1.0 / (sessions_per_s * self.rate_scale), &mut self.starts);
-        let at = after + Duration::from_secs_f64(gap);
-        self.next_start = (self.begun < self.total).then_some(at);
+        let at = match &mut self.phases {
+            None => Some(after + Duration::from_secs_f64(gap)),
+            Some((phases, own_s)) => {
+                *own_s += gap;
+                phases.when(*own_s)
+            }
+        };
+        self.next_start = at.filter(|_| self.begun < self.total);
     }
 
     fn begin(&mut self, at: Instant) {

@@ -2,11 +2,15 @@
 
 mod prices;
 mod question;
+mod stages;
 mod trace;
 pub mod values;
 mod what;
 
 pub use prices::Prices;
 pub use question::Question;
+#[cfg(test)]
+pub use stages::StageArg;
+pub use stages::{CourseArgs, Rate, parse_time};
 pub use trace::{ReadingArgs, TraceArgs};
 pub use what::What;

@@ -31,7 +31,8 @@ pub struct Args {
     #[command(flatten)]
     pub what: What,
     /// Number of live requests for each policy; 0: no live run [default: the scenario's; for a
-    /// trace, those of the first 8 wall seconds; 0 with several seeds or rates]
+    /// trace without a scenario that says it, those of the first 8 wall seconds; 0 with several seeds
+    /// or rates]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64>)]
     pub live_requests: Option<u64>,
     /// Model seconds per wall second in live runs, 0.001 to 10000 [default: the scenario's]

@@ -1,17 +1,18 @@
 //! `loadgen run`: sends requests to a router that is already running.
 
 use super::finish::{self, About};
-use crate::args::TraceArgs;
 use crate::args::values::{parse_count, parse_scale, parse_speedup, parse_whole};
-use crate::figures::{Mode, Profiles, Results, RunId, RunReport, Slowest, Stages};
-use crate::files::{bad, check_target};
+use crate::args::{CourseArgs, TraceArgs, parse_time};
+use crate::figures::{CourseFigures, Mode, Profiles, Results, RunId, RunReport, Slowest, Stages};
+use crate::files::{PendingFile, bad, check_target, check_url};
 use crate::play::drive::{self, Options};
 use crate::play::identities::Identities;
 use crate::play::interrupt::interrupted;
+use crate::play::marks::Marks;
 use crate::play::target::{Target, target_of};
 use crate::play::validity::{Late, REMEDY, too_few, too_late};
 use crate::play::{Progress, room};
-use crate::report::{OutputFiles, Screen};
+use crate::report::{self, OutputFiles, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
@@ -56,6 +57,18 @@ pub struct RunWhat {
     /// Multiplies the workload's arrival rate. Not for a closed loop, which has none
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_scale)]
     pub rate_scale: f64,
+    #[command(flatten)]
+    pub course: CourseArgs,
+    /// Adds a row to the report for each interval of this length in model time, such as 10s or 1m
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub interval: Option<f64>,
+    /// Address of the router's admin listener, http://HOST:PORT: the report then says when workers
+    /// joined, drained or left, and when the policy changed
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// Writes the rows of phases and intervals to FILE: Parquet if its name ends in .parquet, else CSV
+    #[arg(long, value_name = "FILE")]
+    pub series: Option<PathBuf>,
     /// Spreads the requests of one trace timestamp over the time until the next timestamp
     #[arg(long)]
     pub tick_jitter: bool,
@@ -103,7 +116,13 @@ pub struct RunConfig {
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
     let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref())?;
+    let series =
+        what.series.as_deref().map(|path| PendingFile::create(path).map(|file| (file, path)));
+    let series = series.transpose()?;
     let (config, run) = drive_target(args, progress)?;
+    if let (Some((file, path)), Some(course)) = (series, &run.course) {
+        report::write_series(file, path, &report::series_of(course))?;
+    }
     let notes = notes(&config, &run);
     let results = Results { runs: vec![run], notes, ..Results::default() };
     let about = About {
@@ -140,6 +159,7 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         }
         (identities, _) => source.set_tenants(identities as u32),
     }
+    check_course(what)?;
     if what.tick_jitter {
         source.check_tick_jitter()?;
     }
@@ -158,8 +178,9 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let nonce = what.nonce.unwrap_or_else(fresh_nonce);
     // The target decides who shares KV cache. The load generator decides which tenant owns a session.
     let operator = ScopePlan::new("", "run", "", block_size);
-    let prepared =
-        source.prepare(&Scopes::new(&operator, SharingRule::default(), source.tenants()));
+    let course = source.course(&what.course, what.rate_scale)?;
+    let scopes = Scopes::new(&operator, SharingRule::default(), source.tenants());
+    let prepared = source.prepare(&scopes).in_course(course.as_ref());
     let pace = Pace {
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,
@@ -168,7 +189,10 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     };
     let workload = prepared.workload(pace);
     let total = workload.total();
-    let bar = progress.start(total, "live", "requests");
+    let bar = match &course {
+        None => progress.start(total, "live", "requests"),
+        Some(course) => progress.start(course.seconds().ceil() as u64, "live", "model seconds"),
+    };
     let options = Options {
         speedup,
         check_tokens: what.check_tokens,
@@ -176,14 +200,27 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         nonce: Some(nonce),
         rows: what.parquet.is_some(),
     };
-    if options.rows {
+    if options.rows && course.is_none() {
         room::check_count(total)?;
     }
     let started = Instant::now();
-    let progress = move |ended| bar.set(ended);
+    let marks = match &what.admin {
+        Some(admin) => Some(runtime.block_on(Marks::begin(admin))?),
+        None => None,
+    };
+    let by_time = course.is_some();
+    let progress = move |ended| match by_time {
+        true => bar.set((started.elapsed().as_secs_f64() * speedup) as u64),
+        false => bar.set(ended),
+    };
     let drive = drive::drive(&args.target, workload, options, identities, interrupted(), progress);
     let mut driven = runtime.block_on(drive)?;
     let rows = driven.recorder.take_rows();
+    let mut by_course =
+        CourseFigures::of(course.as_ref(), what.interval, &driven.recorder, block_size, &SLO);
+    if let (Some(course), Some(marks)) = (&mut by_course, marks) {
+        course.marks = Some(runtime.block_on(marks.end(driven.began, speedup))?);
+    }
     let mut stages = None;
     if let Some(plan) = source.stages(what.rate_scale) {
         let (all, counted) = Stages::of(plan, &driven.recorder, block_size, None, &SLO);
@@ -214,7 +251,7 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
     let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
     let report = report.with_live(driven.live, speedup, rows, invalid_because);
-    let report = RunReport { nonce: Some(nonce), stages, ..report };
+    let report = RunReport { nonce: Some(nonce), stages, course: by_course, ..report };
     let config = RunConfig {
         target: args.target.clone(),
         source,
@@ -229,6 +266,25 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     Ok((config, report))
 }
 
+/// Checks the flags that say how the run goes on with time.
+fn check_course(what: &RunWhat) -> Result<()> {
+    let course = &what.course;
+    if !course.is_given() && what.interval.is_none() {
+        for (flag, is_given) in
+            [("--series", what.series.is_some()), ("--admin", what.admin.is_some())]
+        {
+            if is_given {
+                let why = "nothing to show it in, expected --stages, --duration or --interval too";
+                return Err(bad(format!("{flag}: {why}")));
+            }
+        }
+    }
+    if let Some(admin) = &what.admin {
+        check_url("--admin", admin)?;
+    }
+    course.check_interval(what.interval)
+}
+
 /// What a reader must know about the figures.
 pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
     let nonce = config.nonce;
@@ -237,6 +293,18 @@ pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
          --nonce {nonce} sends the same texts again."
     )];
     notes.extend(config.source.note());
+    if run.course.is_some() {
+        if config.speedup != 1.0 {
+            notes.push(format!(
+                "Times of phases and intervals are model time: {} s of it are a second of the clock.",
+                config.speedup
+            ));
+        }
+        if run.course.as_ref().is_some_and(|course| course.marks.is_none()) {
+            let why = "--admin with the router's admin listener adds what happened in the fleet.";
+            notes.push(why.to_owned());
+        }
+    }
     if let Some(slowest) = run.live.as_ref().and_then(|live| live.slowest.as_ref()) {
         let Slowest { request_id, ttft_s } = slowest;
         notes.push(format!(

@@ -1,7 +1,7 @@
 //! `loadgen sim`: each policy in virtual time.
 
 use super::finish;
-use crate::args::What;
+use crate::args::{CourseArgs, What, parse_time};
 use crate::figures::Results;
 use crate::files::bad;
 use crate::play::{Cell, Progress, RunOptions, of_grid, of_runs, room, scope, simulate};
@@ -20,18 +20,31 @@ Without flags it plays the workload assistant on 16 workers.")]
 pub struct Args {
     #[command(flatten)]
     pub what: What,
+    #[command(flatten)]
+    pub course: CourseArgs,
+    /// Adds a row to the report for each interval of this length, such as 10s or 1m
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub interval: Option<f64>,
     /// Writes the record of each simulated router to DIR/LABEL.jsonl, for `loadgen replay`
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
 }
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
-    finish::each_variant(&args.what, screen, |setup, options| all(args, setup, options, progress))
+    args.course.check_interval(args.interval)?;
+    finish::each_variant(&args.what, screen, |setup, options| {
+        let options = RunOptions { interval: args.interval, ..options.clone() };
+        all(args, setup, &options, progress)
+    })
 }
 
 /// Plays the whole workload under each policy, or a grid of rates and seeds.
 fn all(args: &Args, setup: &Setup, options: &RunOptions, progress: &Progress) -> Result<Results> {
-    let prepared = setup.source.prepare(&scope(setup));
+    if args.course.is_given() && setup.rates.len() > 1 {
+        return Err(bad("--stages, --duration: given with several --rates, expected one rate"));
+    }
+    let course = setup.source.course(&args.course, setup.rates[0])?;
+    let prepared = setup.source.prepare(&scope(setup)).in_course(course.as_ref());
     if setup.is_grid() && args.record.is_some() {
         return Err(bad("--record: writes one record per policy, expected one seed and one rate"));
     }

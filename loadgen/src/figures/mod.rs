@@ -4,6 +4,7 @@
 mod capacity;
 mod classes;
 mod comparison;
+mod course;
 mod devices;
 mod engine;
 mod groups;
@@ -21,6 +22,7 @@ mod stats;
 pub use capacity::{Capacity, ENOUGH, Found};
 pub use classes::{ClassFigures, class_figures};
 pub use comparison::{Comparison, compare_to};
+pub use course::{CourseFigures, Mark, SpanFigures};
 pub use devices::DeviceReport;
 pub use engine::{
     EngineFigures, KvTransferFigures, LiveKvTransfer, PeerFigures, PoolFigures, TierFigures,

@@ -1,6 +1,7 @@
 //! The figures of one run: one row of the main table, one object of the JSON.
 
 use super::classes::ClassFigures;
+use super::course::CourseFigures;
 use super::devices::DeviceReport;
 use super::engine::{EngineFigures, LiveKvTransfer};
 use super::groups::GroupFigures;
@@ -61,6 +62,7 @@ impl RunReport {
             devices: None,
             classes: Vec::new(),
             stages: None,
+            course: None,
             economics: None,
             valid: true,
             invalid_because: None,
@@ -168,6 +170,9 @@ pub struct RunReport {
     /// The stages of the workload, if it has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stages: Option<Stages>,
+    /// Its phases and intervals, if any were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub course: Option<CourseFigures>,
     /// In virtual time, if prices are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub economics: Option<Economics>,

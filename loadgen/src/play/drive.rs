@@ -53,6 +53,8 @@ pub struct Options {
 pub struct Driven {
     pub recorder: Recorder,
     pub live: LiveFigures,
+    /// The start of model time.
+    pub began: Instant,
 }
 
 /// Sends the whole workload and waits for every answer. When `interrupt` ends, nothing more is sent,
@@ -97,12 +99,12 @@ pub async fn drive(
     let schedule = std::thread::Builder::new()
         .name("schedule".into())
         .spawn(move || schedule.keep(&progress))?;
-    let interrupted = tokio::task::spawn_blocking(move || schedule.join())
+    let (interrupted, began) = tokio::task::spawn_blocking(move || schedule.join())
         .await?
         .map_err(|_| anyhow::anyhow!("the schedule's thread panicked"))?;
     listening.abort();
     let all = std::mem::take(&mut *shared.lock().expect("no request's task panicked"));
-    Ok(all.into_driven(interrupted, options.nonce))
+    Ok(all.into_driven(interrupted, began, options.nonce))
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +121,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn into_driven(self, interrupted: bool, nonce: Option<u32>) -> Driven {
+    fn into_driven(self, interrupted: bool, began: Instant, nonce: Option<u32>) -> Driven {
         let slowest = self.recorder.answered().iter().max_by_key(|request| request.ttft());
         let slowest = slowest.map(|request| Slowest {
             request_id: wire_name(nonce, request.id),
@@ -140,7 +142,7 @@ impl Shared {
             interrupted,
             slowest,
         };
-        Driven { recorder: self.recorder, live }
+        Driven { recorder: self.recorder, live, began }
     }
 }
 
@@ -171,8 +173,8 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Returns whether the run was interrupted.
-    fn keep(mut self, progress: &dyn Fn(u64)) -> bool {
+    /// Returns whether the run was interrupted, and the start of its model time.
+    fn keep(mut self, progress: &dyn Fn(u64)) -> (bool, Instant) {
         // Some time before the first request, so that setting up does not delay it.
         let origin = Instant::now() + Duration::from_millis(20);
         let clock = ModelClock::new(origin, self.context.options.speedup);
@@ -184,6 +186,13 @@ impl Schedule {
             while !interrupted && let Some((at, work)) = due(&mut self.workload, origin, &clock) {
                 self.spawn(sent as usize, clock, at, work);
                 sent += 1;
+            }
+            // Of a run that ends at an instant, the total falls to what was sent.
+            if !interrupted {
+                total = self.workload.total();
+                if ended == total {
+                    break;
+                }
             }
             let next = if interrupted {
                 give_up_at
@@ -211,7 +220,7 @@ impl Schedule {
                 Err(_) => {}
             }
         }
-        interrupted
+        (interrupted, origin)
     }
 
     fn spawn(&self, turn: usize, clock: ModelClock, at: ModelInstant, work: Work) {

@@ -13,6 +13,7 @@ pub mod kv_room;
 pub mod live;
 pub mod local_fleet;
 mod log;
+pub mod marks;
 mod options;
 #[cfg(test)]
 mod outage;

@@ -13,6 +13,8 @@ pub struct RunOptions {
     pub rows: bool,
     /// Share of the requests, from the first one, that are played and not counted.
     pub warm_up: f64,
+    /// Whether the report has a row for each interval of this length, in seconds.
+    pub interval: Option<f64>,
     /// Whether a run ends as soon as too few of its requests can meet the SLO.
     pub give_up: bool,
 }

@@ -276,7 +276,7 @@ async fn run(outage: Option<Outage>) -> BTreeMap<RequestId, Answered> {
         driven = driving => driven,
         driven = async { gone.await; std::future::pending().await } => driven,
     };
-    let Driven { recorder, live } = driven.expect("a run");
+    let Driven { recorder, live, .. } = driven.expect("a run");
     assert_eq!(live.failures, [""; 0], "{outage:?}");
     let answered = recorder.answered().iter().map(|answered| (answered.id, answered.clone()));
     let answered: BTreeMap<_, _> = answered.collect();

@@ -6,8 +6,8 @@ use super::log::Log;
 use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
-    DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId, RunReport, Stages,
-    Work, class_figures, signs,
+    CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId,
+    RunReport, Stages, Work, class_figures, signs,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
@@ -71,6 +71,13 @@ pub fn simulate(
     let devices = devices.map(|(devices, did)| sides(devices, setup, &mut outcome.recorder, did));
     let sum = |of: fn(&EngineStats) -> u64| outcome.engines.iter().map(of).sum();
     let workers = if setup.is_device_only() { 0 } else { fleet.workers() };
+    let by_course = CourseFigures::of(
+        prepared.course(),
+        options.interval,
+        &outcome.recorder,
+        block_size,
+        &setup.slo,
+    );
     outcome.recorder.forget_first(options.warm_up);
     // If devices serve a part of the requests, the balance of the workers says nothing about the
     // router.
@@ -138,6 +145,7 @@ pub fn simulate(
         devices,
         classes,
         stages,
+        course: by_course,
         economics,
         steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
         rows,

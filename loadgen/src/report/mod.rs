@@ -4,6 +4,7 @@
 mod capacities;
 mod classes;
 pub mod columns;
+mod course;
 mod devices;
 mod economics;
 mod footnotes;
@@ -20,14 +21,17 @@ mod requests;
 pub mod rooms;
 mod runs;
 mod screen;
+mod series;
 mod signs;
 mod stages;
 mod tiers;
 mod verdicts;
 
+pub use course::series as series_of;
 pub use json::{Report, SCHEMA};
 pub use output::OutputFiles;
 pub use page::{blanks, page};
 pub use requests::{Origin, write as write_requests};
 pub use runs::csv;
 pub use screen::{Screen, print};
+pub use series::write as write_series;

@@ -156,7 +156,7 @@ impl Column {
     }
 }
 
-fn write_column<T: DataType, W: Write + Send>(
+pub fn write_column<T: DataType, W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     cells: impl Iterator<Item = Option<T::T>>,
 ) -> Result<(), ParquetError> {

@@ -15,4 +15,4 @@ pub use devices::{DevicesSetup, StaysSetup};
 pub use fleet::Fleet;
 pub use names::{SCENARIOS, WORKLOADS, load_profile};
 pub use setup::Setup;
-pub use source::{Prepared, Source};
+pub use source::{Course, Prepared, Source};

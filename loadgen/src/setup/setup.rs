@@ -176,10 +176,7 @@ impl Setup {
             let why = format!("{} seeds from {seed} on exceed {}", what.seeds, u64::MAX);
             return Err(bad(format!("--seeds: {why}, expected a lower --seed")));
         }
-        let mut live = file.live;
-        if what.trace.is_some() {
-            live.requests = None;
-        }
+        let live = file.live;
         Ok(Self {
             scenario: file.name,
             fleet,

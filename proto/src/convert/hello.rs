@@ -33,6 +33,8 @@ pub fn hello_to_wire(info: &WorkerInfo, model: &str, speedup: f64) -> v1::Hello 
         peers: info.peers.map(fetch_cost_to_wire),
         role: role_to_wire(info.role).into(),
         decode: info.decode.map(decode_cost_to_wire),
+        name: String::new(),
+        instance: String::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a request went where it did, as a page: the decision, the candidates, the margin.
 
-use warmpath_proto::v1::{Candidate, ExplainResponse, Pull, Terms};
+use warmpath_proto::v1::{Candidate, ExplainResponse, Part, Pull, Score, Terms};
 use warmpath_sheet::{Column, Format, Page, Sheet, Value};
 
 /// What decides between candidates that cost the same.
@@ -11,9 +11,11 @@ pub fn explanation(answer: &ExplainResponse) -> Page {
     let ExplainResponse { request_id, number, policy, rule, at_s, prompt_tokens, chosen, .. } =
         answer;
     let mut page = Page::default();
+    let name = |number: u32| title(&answer.candidates, number);
     page.prose([
         format!(
-            "{request_id} (r{number}), {prompt_tokens} prompt tokens, at {at_s:.3} s: w{chosen}"
+            "{request_id} (r{number}), {prompt_tokens} prompt tokens, at {at_s:.3} s: {}",
+            name(*chosen)
         ),
         format!("by {policy}: {rule}"),
     ]);
@@ -24,93 +26,177 @@ pub fn explanation(answer: &ExplainResponse) -> Page {
 
 /// The table of candidates without rows, with every column that it can have.
 pub fn candidates_blank() -> Sheet {
-    Sheet::new(
-        "Explanation: a row for each candidate",
-        columns(Shown { fetches: true, more_terms: true }),
-    )
+    Sheet::new("Explanation: a row for each candidate", columns(&Shown::all()))
+}
+
+/// The worker's own name with its number, or the number alone.
+fn title(candidates: &[Candidate], number: u32) -> String {
+    let known = candidates.iter().find(|candidate| candidate.number == number);
+    match known.map_or("", |candidate| &candidate.name) {
+        "" => format!("w{number}"),
+        name => format!("{name} (w{number})"),
+    }
 }
 
 /// Which columns stand only where some candidate has something in them.
 #[derive(Clone, Copy)]
 struct Shown {
+    /// Names that workers gave themselves.
+    names: bool,
+    /// The rule weighs seconds.
+    terms: bool,
+    /// The rule has a figure of its own.
+    score: bool,
     /// Blocks that are fetched.
     fetches: bool,
     /// Terms that only some rules weigh.
     more_terms: bool,
+    /// Blocks that the rule looked up.
+    overlap: bool,
+}
+
+impl Shown {
+    const fn all() -> Self {
+        Self {
+            names: true,
+            terms: true,
+            score: true,
+            fetches: true,
+            more_terms: true,
+            overlap: true,
+        }
+    }
+
+    fn of(candidates: &[Candidate]) -> Self {
+        let weighs = |terms: &Terms| [terms.room_s, terms.answer_s, terms.others_s] != [0.0; 3];
+        let any = |has: &dyn Fn(&Candidate) -> bool| candidates.iter().any(has);
+        Self {
+            names: any(&|candidate| !candidate.name.is_empty()),
+            terms: any(&|candidate| candidate.terms.is_some()),
+            score: any(&|candidate| candidate.score.is_some()),
+            fetches: any(&|candidate| candidate.pull.is_some()),
+            more_terms: any(&|candidate| candidate.terms.as_ref().is_some_and(weighs)),
+            overlap: any(&|candidate| !candidate.overlap_by_tier.is_empty()),
+        }
+    }
 }
 
 fn candidates(candidates: &[Candidate]) -> Sheet {
-    let weighs = |terms: &Terms| [terms.room_s, terms.answer_s, terms.others_s] != [0.0; 3];
-    let shown = Shown {
-        fetches: candidates.iter().any(|candidate| candidate.pull.is_some()),
-        more_terms: candidates.iter().any(|c| c.terms.as_ref().is_some_and(weighs)),
-    };
-    let mut sheet = Sheet::new("", columns(shown));
+    let shown = Shown::of(candidates);
+    let mut sheet = Sheet::new("", columns(&shown));
     for candidate in candidates {
-        sheet.push(row(candidate, shown));
+        sheet.push(row(candidate, &shown));
     }
     sheet
 }
 
-fn columns(shown: Shown) -> Vec<Column> {
+fn columns(shown: &Shown) -> Vec<Column> {
     let seconds = |key: &'static str, heading: &'static str, meaning: &'static str| {
         Column::number(key, heading, "s", meaning).format(Format::digits(6))
     };
-    let mut columns = vec![
-        Column::text("worker", "worker", "A worker that could take the request."),
-        seconds(
-            "queue_s",
-            "queue s",
-            "Prefill work that is booked on the worker and not done yet.",
-        ),
-        seconds("prefill_s", "prefill s", "Time to compute what the worker does not hold."),
-        seconds("load_s", "load s", "Time to fetch what lies behind HBM, in a pool or on a peer."),
-    ];
-    if shown.more_terms {
+    let mut columns =
+        vec![Column::text("worker", "worker", "A worker that could take the request.")];
+    let name = "The name that the worker gives itself.";
+    columns.extend(shown.names.then(|| Column::text("name", "name", name)));
+    if shown.terms {
         columns.extend([
             seconds(
-                "room_s",
-                "room s",
-                "The step under way, and the wait for a seat and for room in HBM.",
+                "queue_s",
+                "queue s",
+                "Prefill work that is booked on the worker and not done yet.",
             ),
-            seconds("answer_s", "answer s", "Time to decode the answer, as the rule weighs it."),
-            seconds("others_s", "others s", "Delay of other requests, as the rule weighs it."),
+            seconds("prefill_s", "prefill s", "Time to compute what the worker does not hold."),
+            seconds(
+                "load_s",
+                "load s",
+                "Time to fetch what lies behind HBM, in a pool or on a peer.",
+            ),
         ]);
+        if shown.more_terms {
+            columns.extend([
+                seconds(
+                    "room_s",
+                    "room s",
+                    "The step under way, and the wait for a seat and for room in HBM.",
+                ),
+                seconds(
+                    "answer_s",
+                    "answer s",
+                    "Time to decode the answer, as the rule weighs it.",
+                ),
+                seconds("others_s", "others s", "Delay of other requests, as the rule weighs it."),
+            ]);
+        }
+        let total = "What the rule compares: the sum of the terms before.";
+        columns.push(seconds("total_s", "total s", total));
     }
-    columns.extend([
-        seconds("total_s", "total s", "What the rule compares: the sum of the terms before."),
-        Column::number(
-            "active",
-            "active",
-            "requests",
-            "Requests under way on the worker before this one.",
-        ),
-        Column::text("overlap", "overlap", "Blocks of the prompt that the worker holds, by tier."),
-    ]);
+    if shown.score {
+        let score =
+            "What the rule compares, in a unit of its own; absent: it did not weigh this one.";
+        columns.push(Column::text("score", "score", score));
+        columns
+            .push(Column::text("made_of", "made of", "What the rule made its score of.").wraps());
+    }
+    columns.push(Column::number(
+        "active",
+        "active",
+        "requests",
+        "Requests under way on the worker before this one.",
+    ));
+    let overlap = "Blocks of the prompt that the worker holds, by tier.";
+    columns.extend(shown.overlap.then(|| Column::text("overlap", "overlap", overlap)));
     let pull =
         "Blocks of the prompt that the worker would fetch, and the peer or pool that has them.";
     columns.extend(shown.fetches.then(|| Column::text("pull", "pull", pull)));
     columns
 }
 
-fn row(candidate: &Candidate, shown: Shown) -> Vec<Value> {
+fn row(candidate: &Candidate, shown: &Shown) -> Vec<Value> {
     let terms = candidate.terms.as_ref();
-    let pull = |pull: &Pull| format!("{} of {}", pull.blocks, pull.from);
-    let pull = shown.fetches.then(|| Value::from(candidate.pull.as_ref().map(pull)));
     let mut cells = vec![format!("w{}", candidate.number).into()];
-    let mut seconds = |of: fn(&Terms) -> f64| cells.push(terms.map(of).into());
-    seconds(|terms| terms.queue_s);
-    seconds(|terms| terms.prefill_s);
-    seconds(|terms| terms.load_s);
-    if shown.more_terms {
-        seconds(|terms| terms.room_s);
-        seconds(|terms| terms.answer_s);
-        seconds(|terms| terms.others_s);
+    if shown.names {
+        cells.push(Value::text_or_blank(candidate.name.clone()));
     }
-    seconds(|terms| terms.total_s);
-    cells.extend([candidate.active_requests.into(), overlap(&candidate.overlap_by_tier).into()]);
-    cells.extend(pull);
+    if shown.terms {
+        let mut seconds = |of: fn(&Terms) -> f64| cells.push(terms.map(of).into());
+        seconds(|terms| terms.queue_s);
+        seconds(|terms| terms.prefill_s);
+        seconds(|terms| terms.load_s);
+        if shown.more_terms {
+            seconds(|terms| terms.room_s);
+            seconds(|terms| terms.answer_s);
+            seconds(|terms| terms.others_s);
+        }
+        seconds(|terms| terms.total_s);
+    }
+    if shown.score {
+        let score = candidate.score.as_ref();
+        cells.push(score.map(|score| short(score.value)).into());
+        cells.push(score.map(made_of).into());
+    }
+    cells.push(candidate.active_requests.into());
+    if shown.overlap {
+        cells.push(overlap(&candidate.overlap_by_tier).into());
+    }
+    if shown.fetches {
+        let pull = |pull: &Pull| format!("{} of {}", pull.blocks, pull.from);
+        cells.push(Value::from(candidate.pull.as_ref().map(pull)));
+    }
     cells
+}
+
+/// "matched blocks 12, active requests 3".
+fn made_of(score: &Score) -> String {
+    let part = |part: &Part| format!("{} {}", part.name, short(part.value));
+    score.parts.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// A figure of unknown size: whole numbers as they are, others with 4 digits after the point.
+fn short(value: f64) -> String {
+    match value.fract() == 0.0 && value.abs() < 1e15 {
+        true => format!("{value:.0}"),
+        false => format!("{value:.4}"),
+    }
 }
 
 /// Blocks by tier: "40 hbm + 3 tier1". None where the policy did not look.
@@ -122,20 +208,51 @@ fn overlap(by_tier: &[u32]) -> Option<String> {
 }
 
 fn margin(answer: &ExplainResponse) -> String {
-    let chosen = answer.chosen;
+    let name = |number: u32| title(&answer.candidates, number);
+    let chosen = name(answer.chosen);
     match (answer.runner_up, answer.margin_s) {
         (Some(second), Some(margin)) if margin > 0.0 => {
-            format!("w{chosen} before w{second} by {margin:.6} s")
+            format!("{chosen} before {} by {margin:.6} s", name(second))
         }
-        (Some(second), Some(_)) => format!("w{chosen} before w{second}: as many seconds; {TIE}"),
-        _ if answer.candidates.len() == 1 => format!("w{chosen} was the only candidate"),
-        _ => format!("w{chosen} by the rule, which weighs no seconds"),
+        (Some(second), Some(_)) => {
+            format!("{chosen} before {}: as many seconds; {TIE}", name(second))
+        }
+        _ if answer.candidates.len() == 1 => format!("{chosen} was the only candidate"),
+        _ => by_the_rule(answer, &chosen),
+    }
+}
+
+/// Of a rule that weighs no seconds: which of its steps decided, or how far ahead the chosen one was.
+fn by_the_rule(answer: &ExplainResponse, chosen: &str) -> String {
+    if !answer.because.is_empty() {
+        return format!("{chosen}: {}", answer.because);
+    }
+    let scores = || answer.candidates.iter().filter_map(|c| Some((c.number, c.score.as_ref()?)));
+    let Some((_, own)) = scores().find(|&(number, _)| number == answer.chosen) else {
+        return format!("{chosen} by the rule, which compares no figure of a worker");
+    };
+    let better = |a: f64, b: f64| if own.highest { b.total_cmp(&a) } else { a.total_cmp(&b) };
+    let others = scores().filter(|&(number, _)| number != answer.chosen);
+    let second = others.min_by(|(_, a), (_, b)| better(a.value, b.value));
+    let which = if own.highest { "highest" } else { "lowest" };
+    match second {
+        Some((second, score)) if score.value == own.value => {
+            let second = title(&answer.candidates, second);
+            format!("{chosen} and {second} have the {which} score, {}", short(own.value))
+        }
+        Some((second, score)) => {
+            let (value, second_has) = (short(own.value), short(score.value));
+            let second = title(&answer.candidates, second);
+            format!("{chosen} has the {which} score, {value}; {second} has {second_has}")
+        }
+        None => format!("{chosen} has the only score, {}", short(own.value)),
     }
 }
 
 fn decode(answer: &ExplainResponse) -> Option<String> {
-    let (chosen, decode) = (answer.chosen, answer.decode?);
-    Some(format!("w{chosen} computes the prompt, w{decode} the answer"))
+    let name = |number: u32| title(&answer.candidates, number);
+    let (chosen, decode) = (name(answer.chosen), name(answer.decode?));
+    Some(format!("{chosen} computes the prompt, {decode} the answer"))
 }
 
 #[cfg(test)]
@@ -154,7 +271,7 @@ mod tests {
                     active_requests,
                     overlap_by_tier: overlap.to_vec(),
                     terms,
-                    pull: None,
+                    ..Default::default()
                 }
             };
         ExplainResponse {
@@ -214,11 +331,23 @@ mod tests {
             (candidate.terms, candidate.overlap_by_tier) = (None, Vec::new());
         }
         let shown = text(&other);
+        assert!(shown.contains("\nworker  active\nw1           2\n"), "{shown}");
+        let end = "\n\nw1 by the rule, which compares no figure of a worker\n";
+        assert!(shown.ends_with(end), "{shown}");
+        for (candidate, value) in other.candidates.iter_mut().zip([40.0, 1_037.5]) {
+            let parts = vec![Part { name: "queued tokens".to_owned(), value }];
+            candidate.score = Some(Score { value, parts, highest: false });
+        }
+        other.candidates[1].name = "gpu-b".to_owned();
+        let shown = text(&other);
         assert!(
-            shown.contains("\nw10           -          -       -        -       0  -\n"),
+            shown.contains("\nw10     gpu-b  1037.5000  queued tokens 1037.5000       0\n"),
             "{shown}"
         );
-        assert!(shown.ends_with("\n\nw1 by the rule, which weighs no seconds\n"), "{shown}");
+        let end = "\n\nw1 has the lowest score, 40; gpu-b (w10) has 1037.5000\n";
+        assert!(shown.ends_with(end), "{shown}");
+        other.because = "the longest match".to_owned();
+        assert!(text(&other).ends_with("\n\nw1: the longest match\n"));
         other.candidates.truncate(1);
         other.decode = Some(4);
         let shown = text(&other);

@@ -1,7 +1,9 @@
 //! Answers of the admin service as sheets, for `router admin` and `loadgen explain`.
 
+mod events;
 mod explanation;
 mod workers;
 
+pub use events::events;
 pub use explanation::{candidates_blank, explanation};
 pub use workers::workers;

@@ -4,21 +4,22 @@ use warmpath_proto::admin::standing_name;
 use warmpath_proto::v1::{LoadReport, Worker};
 use warmpath_sheet::{Column, Format, Sheet, Value};
 
-/// A row for each worker. What is known of joined workers only is absent in the rows of the others.
-pub fn workers(workers: &[Worker]) -> Sheet {
-    let mut sheet = Sheet::new("", columns()).dropping();
+/// A row for each worker. `epochs`: with the number of each one's life. What is known of joined workers only is absent in the rows of the others.
+pub fn workers(workers: &[Worker], epochs: bool) -> Sheet {
+    let mut sheet = Sheet::new("", columns(epochs)).dropping();
     for worker in workers {
-        sheet.push(row(worker));
+        sheet.push(row(worker, epochs));
     }
     sheet
 }
 
 /// The columns that an operator needs least are left out first.
-fn columns() -> Vec<Column> {
+fn columns(epochs: bool) -> Vec<Column> {
     let text = Column::text;
     let number = Column::number;
-    vec![
+    let mut columns = vec![
         text("worker", "worker", "The worker's number."),
+        text("name", "name", "The name that it gives itself."),
         text("state", "state", "Whether the worker takes requests, and if not, what became of it."),
         number(
             "active",
@@ -48,13 +49,15 @@ fn columns() -> Vec<Column> {
         .rank(5),
         number("block_size", "block", "tokens", "Tokens in one of its blocks.").rank(8),
         text("model", "model", "The model that it serves.").rank(7),
-        text("epoch", "epoch", "The number of its present life; a restart changes it.").rank(9),
         text("url", "url", "Where the router reaches it.").rank(2),
         text("why", "why", "Why it is in that state.").wraps(),
-    ]
+    ];
+    let epoch = "The number of its present life; a restart changes it.";
+    columns.extend(epochs.then(|| text("epoch", "epoch", epoch)));
+    columns
 }
 
-fn row(worker: &Worker) -> Vec<Value> {
+fn row(worker: &Worker, epochs: bool) -> Vec<Value> {
     let load = |number: fn(&LoadReport) -> u64| Value::from(worker.load.as_ref().map(number));
     let joined = worker.epoch.is_some();
     let here = |value: Value| if joined { value } else { Value::Absent };
@@ -63,8 +66,9 @@ fn row(worker: &Worker) -> Vec<Value> {
         (true, false) => format!("{}, drained by the operator", worker.why),
         _ => worker.why.clone(),
     };
-    vec![
+    let mut cells = vec![
         format!("w{}", worker.number).into(),
+        Value::text_or_blank(worker.name.clone()),
         standing_name(worker.standing()).into(),
         here(worker.active_requests.into()),
         here(worker.backlog_s.into()),
@@ -74,10 +78,11 @@ fn row(worker: &Worker) -> Vec<Value> {
         here(total),
         here(worker.block_size.into()),
         here(worker.model.as_str().into()),
-        worker.epoch.map(|epoch| epoch.to_string()).into(),
         worker.url.as_str().into(),
         Value::text_or_blank(why),
-    ]
+    ];
+    cells.extend(epochs.then(|| worker.epoch.map(|epoch| epoch.to_string()).into()));
+    cells
 }
 
 #[cfg(test)]
@@ -102,6 +107,7 @@ mod tests {
         };
         let mut worker = Worker {
             number: 12,
+            name: "gpu-b".to_owned(),
             url: "http://10.0.0.2:9000".to_owned(),
             epoch: Some(1_766_000_000_123),
             model: "llama-3.3-70b".to_owned(),
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_away_has_dashes() {
-        let text = render::text(&workers(&[lost()]), 140);
+        let text = render::text(&workers(&[lost()], false), 140);
         let lines: Vec<Vec<&str>> =
             text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
         let cells = |line: &[&str]| -> Vec<String> {
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn at_80_columns_what_matters_least_is_left_out() {
-        let text = render::text(&workers(&[lost(), joined()]), 80);
+        let text = render::text(&workers(&[lost(), joined()], false), 80);
         assert_eq!(
             text,
             "\

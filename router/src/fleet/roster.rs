@@ -1,7 +1,7 @@
 //! The workers of this router by number, and the tasks that follow them. A number is never given
 //! again, so a number in a record, a metric or a log always means the same worker.
 
-use crate::config::check_url;
+use crate::config::normal_url;
 use crate::fleet::connect;
 use crate::fleet::worker::WorkerLink;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ impl Roster {
         connections: usize,
         follow: impl FnOnce(&Arc<WorkerLink>) -> JoinHandle<()>,
     ) -> Result<WorkerId, AddError> {
-        check_url(url).map_err(AddError::Url)?;
+        let url = &*normal_url(url).map_err(AddError::Url)?;
         let mut members = self.write();
         let known = members.by_number.values().find(|member| member.link.url == url);
         if let Some(member) = known {

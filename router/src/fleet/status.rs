@@ -27,10 +27,25 @@ pub struct Counts {
     pub runs: usize,
 }
 
-/// What all workers of the fleet agree on. The first worker that joins sets it.
+/// What all workers of the fleet have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FleetTerms {
     pub model: String,
     /// Tokens a block.
     pub block_size: u32,
+}
+
+impl FleetTerms {
+    /// What differs from the router's own. None: nothing.
+    pub fn difference(&self, ours: &Self) -> Option<String> {
+        if self.block_size != ours.block_size {
+            let (theirs, ours) = (self.block_size, ours.block_size);
+            return Some(format!("block size is {theirs} tokens, this router's is {ours}"));
+        }
+        if self.model != ours.model {
+            let (theirs, ours) = (&self.model, &ours.model);
+            return Some(format!("model is '{theirs}', this router's is '{ours}'"));
+        }
+        None
+    }
 }

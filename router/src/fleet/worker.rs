@@ -3,6 +3,7 @@
 use crate::source::event::EventSource;
 use crate::upstream::Upstream;
 use std::sync::atomic::AtomicBool;
+use std::sync::{PoisonError, RwLock};
 use tokio::sync::watch;
 use warmpath_core::id::WorkerId;
 
@@ -14,6 +15,18 @@ pub enum Standing {
     Away(String),
     /// It does not match this router, and why.
     Refused(String),
+    /// Another number is the same worker, and which.
+    Same(String),
+}
+
+/// Why a worker is away that drained before it left.
+pub const LEFT: &str = "it drained and left";
+
+impl Standing {
+    /// It drained and left. That it cannot be reached since is no news.
+    pub fn has_left(&self) -> bool {
+        matches!(self, Self::Away(why) if why.starts_with(LEFT))
+    }
 }
 
 /// A worker of this router.
@@ -21,11 +34,12 @@ pub enum Standing {
 pub struct WorkerLink {
     pub id: WorkerId,
     pub url: String,
-    /// Its name in metrics, logs and response metadata.
+    /// Its number as a name, such as w3: in metrics, logs and response metadata.
     pub name: String,
     pub upstream: Upstream,
     pub source: Box<dyn EventSource>,
     standing: watch::Sender<Standing>,
+    given: RwLock<String>,
     /// An operator is removing it. That cannot be undone.
     pub leaving: AtomicBool,
 }
@@ -39,7 +53,25 @@ impl WorkerLink {
             upstream,
             source,
             standing: watch::Sender::new(Standing::Away("not reached yet".to_owned())),
+            given: RwLock::default(),
             leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// The name that the worker gave itself. Empty: none, or it was never reached.
+    pub fn given(&self) -> String {
+        self.given.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_given(&self, name: String) {
+        *self.given.write().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// How errors and logs call it: its own name where it has one, and its number.
+    pub fn title(&self) -> String {
+        match self.given().as_str() {
+            "" => self.name.clone(),
+            given => format!("{given} ({})", self.name),
         }
     }
 
@@ -56,7 +88,7 @@ impl WorkerLink {
     pub async fn lost(&self) -> String {
         let mut standing = self.standing.subscribe();
         match standing.wait_for(|standing| *standing != Standing::Joined).await.as_deref() {
-            Ok(Standing::Away(why) | Standing::Refused(why)) => why.clone(),
+            Ok(Standing::Away(why) | Standing::Refused(why) | Standing::Same(why)) => why.clone(),
             // The sender is a part of `self`.
             Ok(Standing::Joined) | Err(_) => unreachable!("the sender lives as long as its link"),
         }

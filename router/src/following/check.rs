@@ -1,6 +1,5 @@
 //! Whether a source matches this router, and whether the index matches a source.
 
-use crate::fleet::status::FleetTerms;
 use crate::index::SharedIndex;
 use crate::source::event::{Announcement, FeedEnd};
 use warmpath_core::event::Digest;
@@ -11,19 +10,6 @@ pub fn check_speedup(announcement: &Announcement, ours: f64) -> Result<(), Strin
     let theirs = announcement.speedup;
     if theirs != ours {
         return Err(format!("speedup is {theirs}, this router's is {ours}"));
-    }
-    Ok(())
-}
-
-/// Whether a source has the blocks that the fleet agrees on.
-pub fn check_terms(announcement: &Announcement, terms: &FleetTerms) -> Result<(), String> {
-    if announcement.block_size != terms.block_size {
-        let (theirs, ours) = (announcement.block_size, terms.block_size);
-        return Err(format!("block size is {theirs} tokens, this router's is {ours}"));
-    }
-    if announcement.model != terms.model {
-        let (theirs, ours) = (&announcement.model, &terms.model);
-        return Err(format!("model is '{theirs}', this router's is '{ours}'"));
     }
     Ok(())
 }

@@ -10,9 +10,10 @@ use crate::metrics;
 use crate::source::event::{Announcement, Event, EventSource, FeedEnd, Opened, unless_silent};
 use crate::state::RouterState;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use warmpath_core::event::LoadReport;
 use warmpath_core::id::SourceId;
@@ -27,6 +28,8 @@ pub enum Gone<'a> {
     /// Or not reached yet.
     Lost(&'a str),
     Refused(&'a str),
+    /// Another number is the same worker.
+    Same(&'a str),
 }
 
 /// A worker or a pool, as the loop sees it.
@@ -42,7 +45,10 @@ pub trait Followed: Send + Sync {
     /// Returns when the feed may be opened.
     fn ready(&self) -> impl Future<Output = ()> + Send;
     /// Starts to follow it, or says why it does not match. Another epoch replaces the one before.
-    fn admit(&mut self, announcement: Announcement) -> Result<(), String>;
+    fn admit(&mut self, announcement: Announcement) -> Result<(), FeedEnd>;
+    /// Returns the reason when it is not to be followed any more: most workers now have something else,
+    /// or a lower number is the same worker.
+    fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static;
     fn load(&self, report: LoadReport);
     fn draining(&self) -> Result<(), FeedEnd>;
     /// Removes everything known of it, whether or not it was followed.
@@ -71,6 +77,10 @@ pub async fn follow(mut followed: impl Followed) {
                 refuse(&followed, why);
                 REFUSED_BACKOFF
             }
+            FeedEnd::Same(why) => {
+                followed.forget(Gone::Same(&why));
+                REFUSED_BACKOFF
+            }
             FeedEnd::Lost(why) => {
                 lose(&mut followed, &why, &mut quiet);
                 let wait = backoff;
@@ -78,16 +88,23 @@ pub async fn follow(mut followed: impl Followed) {
                 wait
             }
         };
-        sleep(wait).await;
+        let mut served = followed.state().agreement.watch();
+        served.mark_unchanged();
+        // A change of what is served may take it in.
+        let _ = timeout(wait, served.changed()).await;
     }
 }
 
 async fn read(followed: &mut impl Followed) -> Result<Infallible, FeedEnd> {
     let Opened { announcement, mut events } = followed.source().open().await?;
-    followed.admit(announcement).map_err(FeedEnd::Refused)?;
+    followed.admit(announcement)?;
+    let mut misfit = pin!(followed.misfit());
     let id = followed.id();
     loop {
-        let event = unless_silent(events.next()).await?;
+        let event = tokio::select! {
+            event = unless_silent(events.next()) => event?,
+            end = &mut misfit => return Err(end),
+        };
         let event = event.unwrap_or_else(|| Err(FeedEnd::Lost("its feed ended".to_owned())))?;
         let index = &followed.state().index;
         match event {

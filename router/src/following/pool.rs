@@ -4,6 +4,7 @@
 use super::check;
 use super::follow::{self, Followed, Gone};
 use crate::fleet::pool::PoolLink;
+use crate::fleet::status::FleetTerms;
 use crate::source::event::{Announcement, EventSource, FeedEnd};
 use crate::state::RouterState;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use warmpath_core::routing::input::Input;
 
 /// Follows the pool at this place of the configuration, for ever.
 pub async fn follow(state: Arc<RouterState>, place: usize) {
-    follow::follow(FollowedPool { state, place, epoch: None }).await;
+    follow::follow(FollowedPool { state, place, epoch: None, terms: None }).await;
 }
 
 struct FollowedPool {
@@ -21,6 +22,8 @@ struct FollowedPool {
     place: usize,
     /// The epoch that is followed.
     epoch: Option<u64>,
+    /// What it announced last.
+    terms: Option<FleetTerms>,
 }
 
 impl Followed for FollowedPool {
@@ -48,19 +51,21 @@ impl Followed for FollowedPool {
         self.epoch
     }
 
-    /// Waits for the first worker: the workers decide the model and the block size. A pool that set
-    /// them first could make the router refuse all workers.
+    /// Waits for the first worker: the workers decide the model and the block size. A pool has no
+    /// vote.
     async fn ready(&self) {
-        let mut status = self.state.status.subscribe();
+        let mut served = self.state.agreement.watch();
         // Its sender is a part of `self.state`.
-        let _ = status.wait_for(|_| self.state.terms.get().is_some()).await;
+        let _ = served.wait_for(Option::is_some).await;
     }
 
     /// Starts to follow the pool, unless it does not match.
-    fn admit(&mut self, announcement: Announcement) -> Result<(), String> {
-        check::check_speedup(&announcement, self.state.config.speedup)?;
-        let terms = self.state.terms.get().ok_or("no worker has joined yet")?;
-        check::check_terms(&announcement, terms)?;
+    fn admit(&mut self, announcement: Announcement) -> Result<(), FeedEnd> {
+        let terms = announcement.terms();
+        check::check_speedup(&announcement, self.state.config.speedup)
+            .and_then(|()| self.state.agreement.check_served(&terms))
+            .map_err(FeedEnd::Refused)?;
+        self.terms = Some(terms);
         let epoch = announcement.epoch;
         if self.epoch.is_some_and(|followed| followed != epoch) {
             self.forget(Gone::Lost("it began a new epoch"));
@@ -83,6 +88,21 @@ impl Followed for FollowedPool {
 
     fn draining(&self) -> Result<(), FeedEnd> {
         Err(FeedEnd::Lost("it is draining".to_owned()))
+    }
+
+    fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static {
+        let (state, own) = (Arc::clone(&self.state), self.terms.clone());
+        async move {
+            let mut served = state.agreement.watch();
+            loop {
+                let checked = own.as_ref().map(|own| state.agreement.check_served(own));
+                if let Some(Err(why)) = checked {
+                    return FeedEnd::Refused(why);
+                }
+                // The sender is a part of `state`.
+                let _ = served.changed().await;
+            }
+        }
     }
 
     fn forget(&mut self, _: Gone<'_>) {

@@ -4,17 +4,28 @@
 use super::check;
 use super::follow::{self, Followed, Gone};
 use crate::fleet::status::FleetTerms;
-use crate::fleet::worker::{Standing, WorkerLink};
+use crate::fleet::worker::{LEFT, Standing, WorkerLink};
 use crate::source::event::{Announcement, EventSource, FeedEnd};
 use crate::state::RouterState;
 use std::sync::Arc;
+use std::time::Duration;
 use warmpath_core::event::LoadReport;
-use warmpath_core::id::SourceId;
+use warmpath_core::id::{SourceId, WorkerId};
 use warmpath_core::routing::input::Input;
+
+/// How often a worker that drains is looked at.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// Follows a worker for ever. When the task is dropped, the fleet stays as it is.
 pub async fn follow(state: Arc<RouterState>, link: Arc<WorkerLink>) {
-    follow::follow(FollowedWorker { state, link, joined: None }).await;
+    follow::follow(FollowedWorker {
+        state,
+        link,
+        joined: None,
+        terms: None,
+        instance: String::new(),
+    })
+    .await;
 }
 
 struct FollowedWorker {
@@ -22,6 +33,10 @@ struct FollowedWorker {
     link: Arc<WorkerLink>,
     /// The epoch that joined the core router's fleet.
     joined: Option<u64>,
+    /// What it announced last.
+    terms: Option<FleetTerms>,
+    /// The process that it said it is.
+    instance: String,
 }
 
 impl Followed for FollowedWorker {
@@ -52,9 +67,11 @@ impl Followed for FollowedWorker {
     async fn ready(&self) {}
 
     /// Joins the worker, unless it does not match.
-    fn admit(&mut self, announcement: Announcement) -> Result<(), String> {
+    fn admit(&mut self, announcement: Announcement) -> Result<(), FeedEnd> {
+        self.link.set_given(announcement.name.clone());
         self.check(&announcement)?;
-        let info = announcement.worker.ok_or("it is a pool, expected a worker")?;
+        let pool = || FeedEnd::Refused("it is a pool, expected a worker".to_owned());
+        let info = announcement.worker.ok_or_else(pool)?;
         if self.joined == Some(info.epoch) {
             return Ok(());
         }
@@ -68,8 +85,9 @@ impl Followed for FollowedWorker {
         // First the standing: a request that is sent to a worker without it counts as lost.
         self.link.set_standing(Standing::Joined);
         self.state.router.tell(Input::Joined(info));
-        let (worker, url) = (&self.link.name, &self.link.url);
-        tracing::info!(worker, url, epoch, "joined");
+        let (worker, url, name) = (&self.link.name, &self.link.url, self.link.given());
+        tracing::info!(worker, name, url, epoch, "joined");
+        self.state.events.worker("joined", &self.link, "");
         let before = self.urls_before();
         self.state.publish(|status| {
             status.refused.retain(|(refused, _)| refused != url);
@@ -84,7 +102,8 @@ impl Followed for FollowedWorker {
     }
 
     fn draining(&self) -> Result<(), FeedEnd> {
-        tracing::info!(worker = self.link.name, url = self.link.url, "draining");
+        tracing::info!(worker = self.link.title(), url = self.link.url, "draining");
+        self.state.events.worker("draining", &self.link, "by itself");
         self.state.router.tell(Input::Draining(self.link.id));
         Ok(())
     }
@@ -92,14 +111,92 @@ impl Followed for FollowedWorker {
     fn forget(&mut self, why: Gone<'_>) {
         // First the core router: requests that wait for the standing free room on the worker, and no
         // held request may be sent there.
-        if self.joined.take().is_some() {
+        let joined = self.joined.take().is_some();
+        let id = self.link.id;
+        let drained = self.state.router.fleet(|fleet| fleet.worker(id).is_some_and(|w| w.draining));
+        if joined {
             forget(&self.state, &self.link);
         }
-        self.link.set_standing(match why {
+        let standing = match why {
+            Gone::Lost(why) if joined && drained => Standing::Away(format!("{LEFT}: {why}")),
+            Gone::Lost(_) if self.link.standing().has_left() => self.link.standing(),
             Gone::Lost(why) => Standing::Away(why.to_owned()),
             Gone::Refused(why) => Standing::Refused(why.to_owned()),
-        });
+            Gone::Same(why) => Standing::Same(why.to_owned()),
+        };
+        if matches!(why, Gone::Lost(_) | Gone::Same(_)) {
+            self.state.instances.release(id);
+            self.state.agreement.withdraw(id);
+        }
+        let before = self.link.standing();
+        match &standing {
+            Standing::Away(why) if joined => self.state.events.worker("lost", &self.link, why),
+            Standing::Refused(why) if before != standing => {
+                self.state.events.worker("refused", &self.link, why);
+            }
+            Standing::Same(why) if before != standing => {
+                tracing::warn!(
+                    worker = self.link.title(),
+                    url = self.link.url,
+                    why,
+                    "joined to it"
+                );
+                self.state.events.worker("same", &self.link, why);
+                let url = &self.link.url;
+                self.state.publish(|status| status.refused.retain(|(refused, _)| refused != url));
+            }
+            _ => {}
+        }
+        self.link.set_standing(standing);
     }
+
+    /// The worker drains before it is left, as far as the time for draining goes.
+    fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static {
+        let (state, link) = (Arc::clone(&self.state), Arc::clone(&self.link));
+        let (own, instance) = (self.terms.clone(), self.instance.clone());
+        async move {
+            let (mut served, mut taken) = (state.agreement.watch(), state.instances.watch());
+            let end = loop {
+                if let Some(own) = &own
+                    && let Err(why) = state.agreement.check_served(own)
+                {
+                    break FeedEnd::Refused(why);
+                }
+                let holder = state.instances.holder(&instance);
+                if let Some(holder) = holder.filter(|&holder| holder != link.id) {
+                    break FeedEnd::Same(same(&state, holder));
+                }
+                // The senders are parts of `state`.
+                tokio::select! {
+                    _ = served.changed() => {}
+                    _ = taken.changed() => {}
+                }
+            };
+            drain(&state, &link, &end).await;
+            end
+        }
+    }
+}
+
+/// Sends no more requests to a worker, and waits for those that it has.
+async fn drain(state: &RouterState, link: &WorkerLink, end: &FeedEnd) {
+    let (FeedEnd::Refused(why) | FeedEnd::Same(why)) = end else { return };
+    let limit = Duration::from_millis(state.config.drain_timeout_ms);
+    state.router.tell(Input::Draining(link.id));
+    state.events.worker("draining", link, why);
+    tracing::warn!(worker = link.title(), url = link.url, why, "draining");
+    let idle = async {
+        while state.busy_with(link.id) > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    let _ = tokio::time::timeout(limit, idle).await;
+}
+
+/// Which number a worker has already.
+fn same(state: &RouterState, holder: WorkerId) -> String {
+    let at = state.roster.get(holder).map_or_else(String::new, |link| link.url.clone());
+    format!("the same worker as {holder} at {at}")
 }
 
 impl FollowedWorker {
@@ -109,19 +206,22 @@ impl FollowedWorker {
         links.take_while(|link| link.id < self.link.id).map(|link| link.url.clone()).collect()
     }
 
-    fn check(&self, announcement: &Announcement) -> Result<(), String> {
-        let config = &self.state.config;
-        check::check_speedup(announcement, config.speedup)?;
-        let ours = FleetTerms {
-            model: config.model.clone().unwrap_or_else(|| announcement.model.clone()),
-            block_size: config.block_size.unwrap_or(announcement.block_size),
-        };
-        let terms = self.state.terms.get().unwrap_or(&ours);
-        check::check_terms(announcement, terms)?;
-        // Two workers may join as the first at the same time. One of them sets the terms; the other
-        // one is compared with them here.
-        let agreed = self.state.terms.get_or_init(|| ours.clone());
-        if *agreed == ours { Ok(()) } else { Err(format!("{ours:?}, the fleet has {agreed:?}")) }
+    fn check(&mut self, announcement: &Announcement) -> Result<(), FeedEnd> {
+        let (state, id) = (&self.state, self.link.id);
+        let claimed = state.instances.claim(&announcement.instance, id);
+        claimed.map_err(|holder| FeedEnd::Same(same(state, holder)))?;
+        self.instance.clone_from(&announcement.instance);
+        let checked = check::check_speedup(announcement, state.config.speedup);
+        if checked.is_err() || announcement.worker.is_none() {
+            state.agreement.withdraw(id);
+        }
+        checked.map_err(FeedEnd::Refused)?;
+        if announcement.worker.is_some() {
+            let terms = announcement.terms();
+            state.agreement.vote(id, &terms).map_err(FeedEnd::Refused)?;
+            self.terms = Some(terms);
+        }
+        Ok(())
     }
 }
 
@@ -136,6 +236,9 @@ fn forget(state: &RouterState, link: &WorkerLink) {
 /// Removes every trace of a worker that is not followed any more and never will be.
 pub fn strike_out(state: &RouterState, link: &WorkerLink) {
     forget(state, link);
+    state.instances.release(link.id);
+    state.agreement.withdraw(link.id);
+    state.events.worker("removed", link, "by the operator");
     state.router.tell(Input::Undrained(link.id));
     state.publish(|status| status.refused.retain(|(refused, _)| *refused != link.url));
     tracing::info!(worker = link.name, url = link.url, "removed");

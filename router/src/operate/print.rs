@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use warmpath_proto::v1::{
-    AddWorkerResponse, DrainWorkerResponse, ExplainResponse, GetPolicyResponse,
-    ListWorkersResponse, RemoveWorkerResponse, SetPolicyResponse, UndrainWorkerResponse, Worker,
+    AddWorkerResponse, DrainWorkerResponse, ExplainResponse, FleetEvent, GetPolicyResponse,
+    ListEventsResponse, ListWorkersResponse, RemoveWorkerResponse, SetPolicyResponse,
+    UndrainWorkerResponse, Worker,
 };
 use warmpath_router::answers;
 use warmpath_sheet::{Page, Width, legend, render};
@@ -15,6 +16,8 @@ pub struct Style {
     pub json: bool,
     /// Whether the text says what each column means.
     pub columns: bool,
+    /// Whether a list of workers has the numbers of their lives.
+    pub epochs: bool,
     /// How wide the text may be.
     pub width: Width,
 }
@@ -22,7 +25,7 @@ pub struct Style {
 /// An answer of the admin service.
 pub trait Answer: Serialize {
     /// What a person reads.
-    fn page(&self) -> Page;
+    fn page(&self, style: Style) -> Page;
 }
 
 /// The answer, without a line feed at its end.
@@ -30,7 +33,7 @@ pub fn print(answer: &impl Answer, style: Style) -> String {
     if style.json {
         return serde_json::to_string_pretty(answer).unwrap_or_else(|error| error.to_string());
     }
-    let mut page = answer.page();
+    let mut page = answer.page(style);
     if style.columns {
         let legends: Vec<_> = page.sheets().map(legend).collect();
         legends.into_iter().for_each(|legend| page.sheet(legend));
@@ -41,26 +44,27 @@ pub fn print(answer: &impl Answer, style: Style) -> String {
 macro_rules! answers {
     ($($answer:ident => $page:expr;)*) => {$(
         impl Answer for $answer {
-            fn page(&self) -> Page {
-                let page: fn(&$answer) -> Page = $page;
-                page(self)
+            fn page(&self, style: Style) -> Page {
+                let page: fn(&$answer, Style) -> Page = $page;
+                page(self, style)
             }
         }
     )*};
 }
 
 answers! {
-    ListWorkersResponse => |answer| workers(&answer.workers);
-    AddWorkerResponse => |answer| line(format!("w{} added; it takes requests when it has joined", answer.number));
-    RemoveWorkerResponse => |answer| line(match answer.left {
+    ListWorkersResponse => |answer, style| workers(&answer.workers, style);
+    AddWorkerResponse => |answer, _| line(format!("w{} added; it takes requests when it has joined", answer.number));
+    RemoveWorkerResponse => |answer, _| line(match answer.left {
         0 => "removed".to_owned(),
         left => format!("removed; {left} requests had not ended and run to their end"),
     });
-    DrainWorkerResponse => |answer| workers(answer.worker.as_slice());
-    UndrainWorkerResponse => |answer| workers(answer.worker.as_slice());
-    GetPolicyResponse => |answer| line(format!("{}: {}", answer.policy, answer.rule));
-    SetPolicyResponse => |answer| line(format!("set; {} before", answer.before));
-    ExplainResponse => answers::explanation;
+    DrainWorkerResponse => |answer, style| workers(answer.worker.as_slice(), style);
+    UndrainWorkerResponse => |answer, style| workers(answer.worker.as_slice(), style);
+    GetPolicyResponse => |answer, _| line(format!("{}: {}", answer.policy, answer.rule));
+    SetPolicyResponse => |answer, _| line(format!("set; {} before", answer.before));
+    ExplainResponse => |answer, _| answers::explanation(answer);
+    ListEventsResponse => |answer, _| events(&answer.events);
 }
 
 fn line(text: String) -> Page {
@@ -69,9 +73,15 @@ fn line(text: String) -> Page {
     page
 }
 
-fn workers(workers: &[Worker]) -> Page {
+fn workers(workers: &[Worker], style: Style) -> Page {
     let mut page = Page::default();
-    page.sheet(answers::workers(workers));
+    page.sheet(answers::workers(workers, style.epochs));
+    page
+}
+
+fn events(events: &[FleetEvent]) -> Page {
+    let mut page = Page::default();
+    page.sheet(answers::events(events));
     page
 }
 
@@ -85,7 +95,7 @@ mod tests {
         worker.set_standing(WorkerStanding::Lost);
         print(
             &ListWorkersResponse { workers: vec![worker] },
-            Style { json, columns, width: 100.into() },
+            Style { json, columns, epochs: false, width: 100.into() },
         )
     }
 
@@ -93,7 +103,8 @@ mod tests {
     fn json_is_the_services_own() {
         assert!(printed(true, true).contains("\"standing\": \"lost\""), "{}", printed(true, true));
         let answer = ExplainResponse { runner_up: Some(10), ..Default::default() };
-        let json = print(&answer, Style { json: true, columns: false, width: 100.into() });
+        let json =
+            print(&answer, Style { json: true, columns: false, epochs: false, width: 100.into() });
         assert!(json.contains("\"runner_up\": 10"), "{json}");
     }
 

@@ -14,12 +14,13 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
         let mut worker = Worker {
             number: link.id.0,
             url: link.url.clone(),
+            name: link.given(),
             drained: fleet.is_drained(link.id),
             ..Default::default()
         };
         if let Some(state) = fleet.worker(link.id) {
             worker.epoch = Some(state.info.epoch);
-            worker.model = router.terms.get().map_or_else(String::new, |t| t.model.clone());
+            worker.model = router.agreement.terms().map_or_else(String::new, |t| t.model.clone());
             worker.block_size = state.info.block_size;
             worker.total_blocks = state.info.total_blocks;
             worker.active_requests = state.active();
@@ -34,6 +35,7 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
         }
         let (standing, why) = match link.standing() {
             Standing::Refused(why) => (WorkerStanding::Refused, why),
+            Standing::Same(why) => (WorkerStanding::Same, why),
             Standing::Away(why) => (WorkerStanding::Lost, why),
             // It is about to join the fleet, or to leave it.
             Standing::Joined => (WorkerStanding::Lost, String::new()),

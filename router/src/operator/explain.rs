@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tonic::Status;
-use warmpath_core::id::RequestId;
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_proto::raw::Bytes;
 use warmpath_proto::v1::ExplainResponse;
 use warmpath_proto::{admin, status};
@@ -33,7 +33,7 @@ pub fn past(state: &RouterState, name: &str, tenant: &str) -> Result<ExplainResp
     }
     let id = with_name.into_values().next().ok_or_else(unknown)?;
     let explanation = state.router.explanation(id).ok_or_else(unknown)?;
-    Ok(admin::explanation_to_wire(name, &explanation))
+    Ok(with_names(state, admin::explanation_to_wire(name, &explanation)))
 }
 
 /// What would be decided now about a request that is not sent. `message`: an encoded
@@ -54,10 +54,20 @@ pub fn other(
     let id = RequestId(state.next_id.load(Ordering::Relaxed));
     // In the scope `none` no other request has this name, so the prompt hits nothing, as in a real
     // call.
-    let named = naming::name(state, terms, &incoming, "explained");
+    let named = naming::name(state, &terms, &incoming, "explained");
     let request = naming::describe(state, id, &incoming, named.prompt);
     let explanation = state.router.explain(&request).map_err(status::from_reject)?;
-    Ok(admin::explanation_to_wire(&incoming.name, &explanation))
+    Ok(with_names(state, admin::explanation_to_wire(&incoming.name, &explanation)))
+}
+
+/// Adds the names that the workers gave themselves.
+fn with_names(state: &RouterState, mut answer: ExplainResponse) -> ExplainResponse {
+    for candidate in &mut answer.candidates {
+        if let Some(link) = state.roster.get(WorkerId(candidate.number)) {
+            candidate.name = link.given();
+        }
+    }
+    answer
 }
 
 /// None: the operator names no tenant.

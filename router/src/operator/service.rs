@@ -2,7 +2,7 @@
 
 use super::{describe, explain};
 use crate::fleet::roster::AddError;
-use crate::fleet::worker::WorkerLink;
+use crate::fleet::worker::{Standing, WorkerLink};
 use crate::following;
 use crate::front::grpc::FrontError;
 use crate::state::RouterState;
@@ -14,14 +14,15 @@ use tonic::{Request, Response, Status};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::Input;
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::probes::{self, Listener};
+use warmpath_proto::transport::{self, MAX_GENERATE_BYTES};
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
 use warmpath_proto::v1::{
     AddWorkerRequest, AddWorkerResponse, DrainWorkerRequest, DrainWorkerResponse, ExplainRequest,
-    ExplainResponse, GetPolicyRequest, GetPolicyResponse, ListWorkersRequest, ListWorkersResponse,
-    RemoveWorkerRequest, RemoveWorkerResponse, SetPolicyRequest, SetPolicyResponse,
-    UndrainWorkerRequest, UndrainWorkerResponse, Worker,
+    ExplainResponse, GetPolicyRequest, GetPolicyResponse, ListEventsRequest, ListEventsResponse,
+    ListWorkersRequest, ListWorkersResponse, RemoveWorkerRequest, RemoveWorkerResponse,
+    SetPolicyRequest, SetPolicyResponse, UndrainWorkerRequest, UndrainWorkerResponse, Worker,
 };
 
 /// How often a removal looks whether the worker's requests have ended.
@@ -40,10 +41,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), FrontError> {
     let admin = RouterAdminServer::new(admin).max_decoding_message_size(MAX_GENERATE_BYTES);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(warmpath_proto::ADMIN_DESCRIPTOR_SET)
-        .build_v1()?;
-    let server = transport::server(PENDING_RESETS).add_service(admin).add_service(reflection);
+    let (_, server) = probes::server(Listener::Admin)?;
+    let server = server.add_service(admin);
     Ok(server.serve_with_incoming_shutdown(transport::accept(listener), shutdown).await?)
 }
 
@@ -69,6 +68,10 @@ impl Admin {
         if leaving() {
             return Err(refused());
         }
+        if let Standing::Same(why) = link.standing() {
+            let why = format!("{} is {why}; ask for that one", link.name);
+            return Err(Status::failed_precondition(why));
+        }
         self.0.router.tell(match drained {
             true => Input::Drained(link.id),
             false => Input::Undrained(link.id),
@@ -78,7 +81,9 @@ impl Admin {
             self.0.router.tell(Input::Drained(link.id));
             return Err(refused());
         }
-        tracing::info!(worker = link.name, url = link.url, drained, "by the operator");
+        tracing::info!(worker = link.title(), url = link.url, drained, "by the operator");
+        let what = if drained { "drained" } else { "undrained" };
+        self.0.events.worker(what, &link, "by the operator");
         Ok(describe::worker(&self.0, &link))
     }
 }
@@ -118,6 +123,9 @@ impl RouterAdmin for Admin {
             AddError::Full => Status::resource_exhausted(error.to_string()),
         })?;
         tracing::info!(worker = %id, url, "added by the operator");
+        if let Some(link) = self.0.roster.get(id) {
+            self.0.events.worker("added", &link, &url);
+        }
         Ok(Response::new(AddWorkerResponse { number: id.0 }))
     }
 
@@ -176,7 +184,16 @@ impl RouterAdmin for Admin {
         let before = self.0.router.policy();
         self.0.router.tell(Input::SetPolicy(policy));
         tracing::info!(%policy, before = &*before.label, "policy set by the operator");
+        self.0.events.fleet("policy", &format!("{policy}, {} before", before.label));
         Ok(Response::new(SetPolicyResponse { before: before.label.to_string() }))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        let events = self.0.events.after(request.into_inner().after);
+        Ok(Response::new(ListEventsResponse { events }))
     }
 
     async fn explain(

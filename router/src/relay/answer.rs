@@ -1,11 +1,14 @@
 //! The stream of one answer.
 
 use super::flight::Flight;
+use super::stuck::Stuck;
 use crate::call::{AnswerPart, UpstreamError};
 use crate::error::RequestError;
+use crate::fleet::worker::WorkerLink;
 use crate::payload::AnswerBody;
 use crate::upstream::UpstreamAnswer;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::time::Sleep;
@@ -17,6 +20,7 @@ pub struct Answer {
     upstream: UpstreamAnswer,
     deadline: Option<Pin<Box<Sleep>>>,
     flight: Flight,
+    stuck: Stuck,
     tokens: u32,
     ended: bool,
     /// Tokens a block.
@@ -26,12 +30,13 @@ pub struct Answer {
 impl Answer {
     pub fn new(
         upstream: UpstreamAnswer,
-        flight: Flight,
+        (flight, link): (Flight, &Arc<WorkerLink>),
         deadline: Option<Instant>,
         block_size: u32,
     ) -> Self {
         let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
-        Self { upstream, deadline, flight, tokens: 0, ended: false, block_size }
+        let stuck = Stuck::new(Arc::clone(link));
+        Self { upstream, deadline, flight, stuck, tokens: 0, ended: false, block_size }
     }
 
     /// The request's name in this router.
@@ -65,8 +70,17 @@ impl Stream for Answer {
             this.ended = true;
             return Poll::Ready(Some(Err(this.flight.past_deadline(this.tokens))));
         }
-        let failure = match ready!(Pin::new(&mut this.upstream).poll_next(cx)) {
+        let Poll::Ready(next) = Pin::new(&mut this.upstream).poll_next(cx) else {
+            if this.flight.is_over() {
+                return Poll::Pending;
+            }
+            let why = ready!(this.stuck.poll(cx));
+            this.ended = true;
+            return Poll::Ready(Some(Err(this.flight.stuck(&why, this.tokens))));
+        };
+        let failure = match next {
             Some(Ok(part)) => {
+                this.stuck.hear();
                 this.observe(&part);
                 return Poll::Ready(Some(Ok(part.body)));
             }

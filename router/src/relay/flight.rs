@@ -6,7 +6,7 @@
 
 use crate::call::{AnswerEnd, FailureKind, UpstreamError};
 use crate::error::RequestError;
-use crate::fleet::worker::WorkerLink;
+use crate::fleet::worker::{Standing, WorkerLink};
 use crate::handle::Arrival;
 use crate::in_flight::{Key, Tracked};
 use crate::incoming::Incoming;
@@ -176,8 +176,11 @@ impl Flight {
             reason,
             RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. }
         );
-        let joined = self.state.router.fleet(|fleet| fleet.workers().count());
-        let absent = self.state.roster.links().len().saturating_sub(joined);
+        let links = self.state.roster.links();
+        let away = |link: &&Arc<WorkerLink>| {
+            matches!(link.standing(), Standing::Away(_) | Standing::Refused(_))
+        };
+        let absent = links.iter().filter(away).count();
         match too_large && absent > 0 {
             true => RequestError::TooLargeForNow { reason, absent },
             false => reason.into(),
@@ -237,8 +240,17 @@ impl Flight {
         self.failure(&link, UpstreamError::unavailable(why))
     }
 
+    /// The worker left the fleet during the answer, and sends no more of it.
+    pub fn stuck(&mut self, why: &str, tokens: u32) -> RequestError {
+        let Stage::Sent(link) = &self.stage else { return RequestError::EndedTwice };
+        let link = Arc::clone(link);
+        self.give_up(Outcome::WorkerFailed);
+        let why = format!("lost after {tokens} tokens: {why}");
+        self.failure(&link, UpstreamError::unavailable(why))
+    }
+
     fn failure(&self, link: &WorkerLink, cause: UpstreamError) -> RequestError {
-        let worker = format!("{} ({})", link.name, link.url);
+        let worker = format!("{} ({})", link.title(), link.url);
         let error = RequestError::Worker { worker, cause };
         tracing::warn!(worker = link.name, request = self.key.1, %error, "request failed");
         error

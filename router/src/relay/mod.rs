@@ -7,6 +7,7 @@
 //!   decision.
 //! - `kv_transfer`: a prompt that one worker computes and another answers.
 //! - `answer`: the stream of the answer.
+//! - `stuck`: notices that the worker of an answer is stuck.
 //! - `abort`: ending a request by its name.
 
 mod abort;
@@ -15,6 +16,7 @@ mod flight;
 mod kv_transfer;
 pub mod naming;
 mod start;
+mod stuck;
 
 pub use abort::abort;
 pub use answer::Answer;

@@ -57,8 +57,9 @@ pub async fn start(
         Some(decode) => {
             let begun = Instant::now();
             call.held = tokio::select! {
-                held = kv_transfer::prefill(&link, &call) => held,
+                biased;
                 () = until(deadline) => return Err(flight.past_deadline(0)),
+                held = kv_transfer::prefill(&link, &call) => held,
             };
             // The pull was for the worker that computed the prompt.
             call.pull = None;
@@ -73,15 +74,17 @@ pub async fn start(
     metrics::overhead(Stage::Decide, decided.saturating_duration_since(hashed));
     metrics::overhead(Stage::Total, issued.saturating_duration_since(received));
 
+    // The worker was told of the deadline, and its end of it must not count as the worker's failure.
     let upstream = tokio::select! {
+        biased;
+        () = until(deadline) => return Err(flight.past_deadline(0)),
         answer = prepared.send() => answer,
         why = link.lost() => return Err(flight.lost(&why)),
-        () = until(deadline) => return Err(flight.past_deadline(0)),
     };
     let upstream = upstream.map_err(|cause| flight.failed(cause))?;
     flight.reached_worker();
     let router_ns = issued.saturating_duration_since(received).as_nanos() as u64;
-    let answer = Answer::new(upstream, flight, deadline, terms.block_size);
+    let answer = Answer::new(upstream, (flight, &link), deadline, terms.block_size);
     Ok(Started { answer, link, router_ns })
 }
 

@@ -1,5 +1,6 @@
 //! What a source says of a worker or a pool, in the core's terms.
 
+use crate::fleet::status::FleetTerms;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::time::Duration;
@@ -40,8 +41,19 @@ pub struct Announcement {
     pub block_size: u32,
     /// Model seconds in a second of the wall clock.
     pub speedup: f64,
+    /// The name that its operator gave it. Empty: none.
+    pub name: String,
+    /// One life of one process, under whatever address. Empty: not told.
+    pub instance: String,
     /// None: it computes nothing; it is a pool.
     pub worker: Option<WorkerInfo>,
+}
+
+impl Announcement {
+    /// What all workers of a fleet must have in common.
+    pub fn terms(&self) -> FleetTerms {
+        FleetTerms { model: self.model.clone(), block_size: self.block_size }
+    }
 }
 
 /// One message of a feed.
@@ -74,6 +86,8 @@ pub enum FeedEnd {
     },
     /// It does not match this router.
     Refused(String),
+    /// It is another worker of this router, under another address.
+    Same(String),
     /// It cannot be reached, or fell silent.
     Lost(String),
 }

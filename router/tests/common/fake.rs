@@ -30,6 +30,10 @@ pub struct Fake {
     pub requests: Arc<Mutex<Vec<Bytes>>>,
     pub aborted: Arc<Mutex<Vec<String>>>,
     pub role: Role,
+    /// Blocks that it says fit into its HBM.
+    pub total_blocks: Option<u64>,
+    /// It refuses each request as one that no retry makes smaller.
+    pub refuses: bool,
     /// Its feed says nothing more, while its connections stay.
     pub silent: Arc<AtomicBool>,
 }
@@ -41,8 +45,9 @@ impl Fake {
     pub async fn serve(&self, speedup: f64) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = State { speedup, role: self.role, silent: Arc::clone(&self.silent) };
-        let server = transport::server(100)
+        let (role, total_blocks) = (self.role, self.total_blocks);
+        let state = State { speedup, role, total_blocks, silent: Arc::clone(&self.silent) };
+        let server = transport::server()
             .add_service(InferenceServer::new(self.clone()).max_decoding_message_size(16 << 20))
             .add_service(ControlServer::new(ControlService(Arc::new(self.clone()))))
             .add_service(WorkerStateServer::new(state));
@@ -80,6 +85,9 @@ impl Inference for Fake {
     ) -> Result<Response<Self::GenerateStreamStream>, Status> {
         self.requests.lock().unwrap().push(request.into_inner());
         drop(self.gate.read().await);
+        if self.refuses {
+            return Err(Status::invalid_argument("request too large for its worker"));
+        }
         let messages = (0..self.messages.len()).map({
             let messages = Arc::clone(&self.messages);
             move |i| Ok(messages[i].clone())
@@ -116,6 +124,7 @@ impl Controlled for Fake {
 struct State {
     speedup: f64,
     role: Role,
+    total_blocks: Option<u64>,
     silent: Arc<AtomicBool>,
 }
 
@@ -124,11 +133,14 @@ impl WorkerState for State {
     type WatchStream = Messages<WatchResponse>;
 
     async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        if self.silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let info = WorkerInfo {
             worker: WorkerId(0),
             epoch: 1,
             block_size: 16,
-            total_blocks: None,
+            total_blocks: self.total_blocks,
             constant_blocks: 0,
             max_num_seqs: 8,
             prefill: PrefillCost {

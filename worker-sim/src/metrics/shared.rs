@@ -12,6 +12,7 @@ use warmpath_core::event::KvBatch;
 use warmpath_core::id::SourceId;
 use warmpath_core::pool::{Pool, PoolStats};
 
+const POOL_SPEEDUP: &str = "warmpath_pool_speedup";
 pub const POOL_LATENESS: &str = "warmpath_pool_lateness_seconds";
 
 /// HELP lines; docs/metrics.md says more.
@@ -33,6 +34,10 @@ pub fn describe() {
         "Blocks put that came too fast to be written, or for which there was no room"
     );
     describe_gauge!("warmpath_pool_blocks", "Blocks held");
+    describe_gauge!(
+        POOL_SPEEDUP,
+        "Model seconds in a second of the wall clock; rate() is by wall time"
+    );
     describe_gauge!("warmpath_pool_sending", "Gets that are being sent");
     describe_histogram!(POOL_LATENESS, "Turns behind their due instant, in wall seconds");
     describe_counter!("warmpath_pool_kv_batches_total", "Batches of store changes announced");
@@ -124,9 +129,10 @@ pub struct PoolMetrics {
 
 impl PoolMetrics {
     /// Install a recorder before, or nothing is counted.
-    pub fn new(pool: &str) -> Self {
+    pub fn new(pool: &str, speedup: f64) -> Self {
         let labels = [("pool", pool.to_owned())];
         let counted = |name: &'static str| counter!(name, &labels);
+        gauge!(POOL_SPEEDUP, &labels).set(speedup);
         Self {
             counted: PoolStats::default(),
             lagged: 0,

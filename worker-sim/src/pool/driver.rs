@@ -63,7 +63,7 @@ pub fn start(
         outputs: Vec::new(),
         feed: Feed::new(WallInstant::now(), intervals),
         digest: Digest::default(),
-        metrics: PoolMetrics::new(&config.name),
+        metrics: PoolMetrics::new(&config.name, config.speedup),
         lateness,
         drain_until: None,
     };

@@ -55,7 +55,12 @@ impl Policy for StickySession {
         let last =
             request.session.and_then(|session| sessions.get(view.now(), self.ttl(), session));
         let may_serve = |&last: &WorkerId| view.workers().any(|(worker, _)| worker == last);
-        let worker = last.filter(may_serve).unwrap_or_else(|| least_loaded(request, view).0);
+        let last = last.filter(may_serve);
+        view.note_because(match last {
+            Some(_) => "the worker of the session's last request",
+            None => "no worker of the session is known or free: the fewest active requests",
+        });
+        let worker = last.unwrap_or_else(|| least_loaded(request, view).0);
         Decision::blind(worker).into()
     }
 }

@@ -81,6 +81,14 @@ impl Recording {
         }
     }
 
+    /// Timed requests a second, from the first to the last. None: sessions, or all at one time.
+    pub fn requests_per_s(&self) -> Option<f64> {
+        let Content::Requests(all) = &self.content else { return None };
+        let times = || all.iter().map(|request| request.at_ms);
+        let span_ms = times().max()? - times().min()?;
+        (span_ms > 0).then(|| (all.len() as f64 - 1.0) / (span_ms as f64 / 1e3))
+    }
+
     /// The number of requests.
     pub fn requests(&self) -> usize {
         match &self.content {

@@ -10,6 +10,7 @@ use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
 use crate::tokens::Segment;
 use crate::workload::arrivals::{Gaps, TraceArrivals};
+use crate::workload::phases::Phases;
 use crate::workload::seen::Seen;
 use std::sync::Arc;
 
@@ -183,6 +184,13 @@ impl TimedReplay {
         };
         schedule.sort_unstable();
         Self { trace, schedule: schedule.into(), next: 0 }
+    }
+
+    /// The same requests at the rates of these phases. Those after their end are left out.
+    #[must_use]
+    pub(in crate::workload) fn in_phases(self, phases: &Phases) -> Self {
+        let moved = |&(at, i): &(Instant, u32)| Some((phases.when(at.as_secs_f64())?, i));
+        Self { schedule: self.schedule.iter().filter_map(moved).collect(), ..self }
     }
 
     /// The number of requests of the run.

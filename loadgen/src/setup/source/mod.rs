@@ -1,5 +1,6 @@
 //! The source of requests: a trace, a workload, or a mix of workloads.
 
+mod course;
 mod mix;
 mod trace;
 
@@ -7,6 +8,7 @@ use crate::args::TraceArgs;
 use crate::files::{bad, bad_field, parse_checked, read};
 use crate::setup::names::{WORKLOADS, built_in, looks_like_a_file, unknown};
 use anyhow::Result;
+pub use course::Course;
 use mix::Mix;
 use serde::{Serialize, Serializer};
 use std::path::{Path, PathBuf};
@@ -295,7 +297,7 @@ impl Source {
             Self::Workload(spec) => Kind::Drawn(Arc::from(spec.clone()), scopes.clone()),
             Self::Mix(mix) => Kind::Mixed(Arc::new(mix.specs()), scopes.clone()),
         };
-        Prepared { source: self, kind }
+        Prepared { source: self, kind, course: None }
     }
 }
 
@@ -354,6 +356,7 @@ impl Serialize for Source {
 pub struct Prepared<'a> {
     source: &'a Source,
     kind: Kind,
+    course: Option<Course>,
 }
 
 #[derive(Clone, Debug)]
@@ -396,6 +399,15 @@ impl Prepared<'_> {
 
     /// A new workload, from its start.
     pub fn workload(&self, pace: Pace) -> Workload {
+        let whole = self.whole(pace);
+        match &self.course {
+            None => whole,
+            Some(course) => course.of(whole, pace.limit),
+        }
+    }
+
+    /// A new workload without a course.
+    fn whole(&self, pace: Pace) -> Workload {
         match &self.kind {
             Kind::Open(trace) => Workload::Trace(TimedReplay::new(Arc::clone(trace), pace)),
             Kind::Closed(trace, shuffle) => {

@@ -28,7 +28,7 @@ impl Controlled for FleetControl {
             let tokens = if infos().next().is_none() { 0 } else { most };
             (blocks.unwrap_or(0), seqs, tokens)
         });
-        let block_size = state.terms.get().map_or(0, |terms| terms.block_size);
+        let block_size = state.agreement.terms().map_or(0, |terms| terms.block_size);
         vllm::ServerInfo {
             engine_version: concat!("warmpath-router ", env!("CARGO_PKG_VERSION")).to_owned(),
             instance_id: format!("router-{:x}", state.instance),

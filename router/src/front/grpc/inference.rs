@@ -12,15 +12,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio_stream::{Stream, StreamExt};
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
+use warmpath_proto::deadline;
 use warmpath_proto::raw::inference_server::Inference;
 use warmpath_proto::raw::{self, Bytes};
-use warmpath_proto::transport;
 use warmpath_proto::vllm::GenerateResponse;
 
 /// Response metadata: the worker that answers.
 const WORKER: &str = "x-warmpath-worker";
+/// Response metadata: the name that this worker gives itself, if it has one.
+const WORKER_NAME: &str = "x-warmpath-worker-name";
 /// Response metadata: the request's name, also if its client gave none.
 const REQUEST: &str = "x-warmpath-request-id";
 /// Response metadata: the router's own time, in wall nanoseconds.
@@ -35,7 +37,8 @@ impl InferenceService {
         let received = Instant::now();
         let (metadata, extensions, message) = request.into_parts();
         let tenant = Arc::clone(sender(&extensions)?);
-        let started = self.start_for(tenant, received, &metadata, message).await;
+        let deadline = deadline::deadline(&metadata, deadline::arrived(&extensions));
+        let started = self.start_for(tenant, received, deadline, message).await;
         started.map_err(|status| refused(&self.0, status))
     }
 
@@ -43,14 +46,14 @@ impl InferenceService {
         &self,
         tenant: Arc<Tenant>,
         received: Instant,
-        metadata: &MetadataMap,
+        deadline: Option<Instant>,
         message: Bytes,
     ) -> Result<Started, Status> {
         let terms = self.0.open().map_err(|error| of_error(&error))?;
         let fields = raw::request(&message)?;
         let mut incoming = incoming(fields, message, &terms.model, tenant, received)?;
-        incoming.deadline = transport::deadline(metadata, received);
-        relay::start(&self.0, terms, incoming).await.map_err(|error| of_error(&error))
+        incoming.deadline = deadline;
+        relay::start(&self.0, &terms, incoming).await.map_err(|error| of_error(&error))
     }
 }
 
@@ -102,6 +105,12 @@ fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
     let metadata = response.metadata_mut();
     if let Ok(worker) = MetadataValue::<Ascii>::try_from(started.link.name.as_str()) {
         metadata.insert(WORKER, worker);
+    }
+    let given = started.link.given();
+    if !given.is_empty()
+        && let Ok(given) = MetadataValue::<Ascii>::try_from(given)
+    {
+        metadata.insert(WORKER_NAME, given);
     }
     if let Ok(name) = MetadataValue::<Ascii>::try_from(started.answer.name()) {
         metadata.insert(REQUEST, name);

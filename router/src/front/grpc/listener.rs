@@ -12,9 +12,9 @@ use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
-use warmpath_proto::probes;
+use warmpath_proto::probes::{self, Listener};
 use warmpath_proto::raw::inference_server::InferenceServer;
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::transport::{self, Around, MAX_GENERATE_BYTES};
 use warmpath_proto::vllm::control_server::ControlServer;
 
 /// Why a listener cannot serve.
@@ -28,13 +28,13 @@ pub enum FrontError {
 
 /// vLLM's services for clients. Health and reflection need no tenant: probes use them.
 pub struct GrpcFront {
-    services: Router,
+    services: Router<Around>,
     health: HealthReporter,
 }
 
 impl GrpcFront {
     pub fn new(state: &Arc<RouterState>) -> Result<Self, FrontError> {
-        let (health, server) = probes::server(PENDING_RESETS)?;
+        let (health, server) = probes::server(Listener::Router)?;
         let inference = InferenceServer::new(InferenceService(Arc::clone(state)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
         let control = FleetControl(Arc::clone(state));

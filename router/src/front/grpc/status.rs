@@ -22,7 +22,7 @@ pub fn of_error(error: &RequestError) -> Status {
         RequestError::AbortedHeld => Code::Cancelled,
         RequestError::EndedTwice => Code::Internal,
     };
-    Status::new(code, error.to_string())
+    status::fitting(code, error.to_string())
 }
 
 const fn of_failure(kind: FailureKind) -> Code {

@@ -35,6 +35,11 @@ pub fn check_hash_scheme(hello: &Hello) -> Result<(), FeedEnd> {
     Err(FeedEnd::Refused(why))
 }
 
+/// A name as it is shown: one line, and not longer than a table bears.
+pub fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
 /// A message that cannot be decoded. A new snapshot repairs it.
 fn undecodable(error: &DecodeError) -> FeedEnd {
     FeedEnd::Resync { why: error.to_string(), kind: "decode" }

@@ -39,6 +39,8 @@ impl EventSource for PoolWatch {
                 model: hello.model,
                 block_size: hello.block_size,
                 speedup: hello.speedup,
+                name: messages::shown(&hello.name),
+                instance: hello.instance,
                 worker: None,
             };
             let events = Messages::new(messages, self.id.into(), hello.block_size);

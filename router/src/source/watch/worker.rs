@@ -37,6 +37,8 @@ impl EventSource for WorkerWatch {
                 model: hello.model,
                 block_size: hello.block_size,
                 speedup: hello.speedup,
+                name: messages::shown(&hello.name),
+                instance: hello.instance,
                 worker: Some(info),
             };
             let events = Messages::new(messages, self.id.into(), hello.block_size);

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use warmpath_core::engine::store::Hit;
+use warmpath_proto::deadline;
 use warmpath_proto::generate;
 use warmpath_proto::tiers;
 use warmpath_proto::transfer::{self, Transfer};
@@ -46,9 +47,15 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<GenerateResponse>, Status> {
+        let until = deadline::deadline(request.metadata(), deadline::arrived(request.extensions()));
         let AnswerStream { mut answer, wording } = self.start(request.into_inner()).await?;
-        let whole = answer.whole().await.map_err(of_refusal)?;
-        Ok(Response::new(wording.response(whole)))
+        let whole = match until {
+            None => answer.whole().await,
+            Some(until) => tokio::time::timeout_at(until.into(), answer.whole())
+                .await
+                .map_err(|_| Status::deadline_exceeded("the deadline passed"))?,
+        };
+        Ok(Response::new(wording.response(whole.map_err(of_refusal)?)))
     }
 
     type GenerateStreamStream = AnswerStream;

@@ -13,8 +13,8 @@ use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
-use warmpath_proto::probes;
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES, PENDING_RESETS};
+use warmpath_proto::probes::{self, Listener};
+use warmpath_proto::transport::{self, Around, MAX_GENERATE_BYTES};
 use warmpath_proto::v1::kv_transfer_server::KvTransferServer;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
@@ -32,7 +32,7 @@ pub enum FrontError {
 
 /// The services of a worker or a pool.
 pub struct GrpcFront {
-    services: Router,
+    services: Router<Around>,
     health: HealthReporter,
 }
 
@@ -44,7 +44,7 @@ impl GrpcFront {
         let control = WorkerControl(Arc::clone(worker));
         let peer_fetch = PoolServer::new(PeerFetchService(Arc::clone(worker)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
-        let (health, server) = probes::server(PENDING_RESETS)?;
+        let (health, server) = probes::server(Listener::Worker)?;
         health.set_serving::<InferenceServer<InferenceService>>().await;
         let services = server
             .add_service(inference)
@@ -58,7 +58,7 @@ impl GrpcFront {
     /// The one service of a pool.
     pub fn pool(pool: impl Pool) -> Result<Self, FrontError> {
         let pool = PoolServer::new(pool).max_decoding_message_size(MAX_GENERATE_BYTES);
-        let (health, server) = probes::server(PENDING_RESETS)?;
+        let (health, server) = probes::server(Listener::Pool)?;
         Ok(Self { services: server.add_service(pool), health })
     }
 

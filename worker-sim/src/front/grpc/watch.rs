@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use warmpath_proto::convert;
 use warmpath_proto::v1::watch_response::Message;
 use warmpath_proto::v1::{
-    Draining, Heartbeat, WatchRequest, WatchResponse, worker_state_server::WorkerState,
+    Draining, Heartbeat, Hello, WatchRequest, WatchResponse, worker_state_server::WorkerState,
 };
 
 /// The feed of one worker.
@@ -30,7 +30,11 @@ impl WorkerState for WatchService {
         let (sender, items) = mpsc::channel(QUEUE);
         self.0.send(Command::Watch(sender)).map_err(of_refusal)?;
         let config = &self.0.config;
-        Ok(Response::new(WatchFeed::new(items, config.model.clone(), config.speedup)))
+        let feed = WatchFeed::new(items, config.model.clone(), config.speedup);
+        let address = &self.0.address;
+        let instance = format!("{}-{}", address.engine_id, address.port);
+        let name = config.given_name().to_owned();
+        Ok(Response::new(WatchFeed { name, instance, ..feed }))
     }
 }
 
@@ -40,6 +44,8 @@ impl WorkerState for WatchService {
 pub struct WatchFeed {
     model: String,
     speedup: f64,
+    name: String,
+    instance: String,
     items: mpsc::Receiver<FeedItem>,
     /// Messages that wait to be sent: one snapshot is many.
     ready: VecDeque<WatchResponse>,
@@ -50,7 +56,8 @@ pub struct WatchFeed {
 impl WatchFeed {
     /// `model` and `speedup` are a part of the hello.
     pub fn new(items: mpsc::Receiver<FeedItem>, model: String, speedup: f64) -> Self {
-        Self { model, speedup, items, ready: VecDeque::new(), draining: false, ended: false }
+        let (name, instance, ready) = (String::new(), String::new(), VecDeque::new());
+        Self { model, speedup, name, instance, items, ready, draining: false, ended: false }
     }
 
     fn convert(&mut self, item: FeedItem) {
@@ -62,7 +69,9 @@ impl WatchFeed {
                 return;
             }
             FeedItem::Hello(info) => {
-                Message::Hello(convert::hello_to_wire(&info, &self.model, self.speedup))
+                let hello = convert::hello_to_wire(&info, &self.model, self.speedup);
+                let (name, instance) = (self.name.clone(), self.instance.clone());
+                Message::Hello(Hello { name, instance, ..hello })
             }
             FeedItem::PoolHello(info) => {
                 Message::Hello(convert::pool_hello_to_wire(&info, &self.model, self.speedup))

@@ -162,6 +162,18 @@ impl Policy for AibrixPreble {
             }
         }
         let cheapest = || counting().min_by_key(|&id| (sums(id).cost, id));
+        for (id, worker) in view.workers() {
+            let parts = [
+                ("matched blocks", f64::from(matched(id))),
+                ("load", sums(id).load as f64),
+                ("active requests", f64::from(worker.active())),
+            ];
+            view.note_lowest(id, sums(id).cost as f64, &parts);
+        }
+        view.note_because(match followed.worker() {
+            Some(_) => "the match is long enough: the lowest load of those that hold the most",
+            None => "the match is too short: the lowest cost",
+        });
         let worker = followed.worker().or_else(cheapest).expect("a view is never empty");
         let mut overlap = [0; MAX_TIERS];
         overlap[0] = matched(worker);

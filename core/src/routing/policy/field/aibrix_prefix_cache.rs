@@ -85,11 +85,18 @@ impl Policy for AibrixPrefixCache {
             let (load, chance) = (worker.active(), lot(view, request, id));
             idlest.weigh(id, load, chance);
             let blocks = belief.blocks(id);
+            let parts =
+                [("matched blocks", f64::from(blocks)), ("active requests", f64::from(load))];
+            view.note_highest(id, f64::from(blocks), &parts);
             if blocks > 0 && f64::from(load) <= limit && (load == least || !is_imbalanced) {
                 let per_cent = u64::from(blocks) * 100 / whole;
                 best.weigh(id, (Reverse(per_cent), load), chance);
             }
         }
+        view.note_because(match best.worker() {
+            Some(_) => "the longest match of the workers within the load limit",
+            None => "no match within the load limit: the fewest active requests",
+        });
         let worker = best.worker().or_else(|| idlest.worker()).expect("a view is never empty");
         Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
     }

@@ -69,6 +69,11 @@ impl Policy for Chwbl {
         let mut candidates = ring.walk(key).filter(|&id| view.may_serve(id));
         let ok = |&id: &_| view.worker(id).is_some_and(is_ok);
         let first = if any_is_ok { candidates.find(ok) } else { candidates.next() };
+        for (id, worker) in view.workers() {
+            let active = f64::from(worker.active());
+            view.note_lowest(id, active, &[("active requests", active), ("limit", limit)]);
+        }
+        view.note_because("the first worker within the limit on the ring, from the prompt's start");
         Decision::blind(first.expect("each worker is on the ring")).into()
     }
 }

@@ -101,12 +101,25 @@ impl Policy for DualMap {
             Candidate { id, new, ttft, under_way: worker.booked_tokens() }
         });
         let [one, two] = &candidates;
+        for candidate in &candidates {
+            let parts = [
+                ("new tokens", f64::from(candidate.new)),
+                ("tokens under way", candidate.under_way as f64),
+            ];
+            view.note_lowest(candidate.id, candidate.ttft, &parts);
+        }
         let most_hit = one.or(two, one.new.cmp(&two.new));
         let chosen = if most_hit.ttft > self.bound_s {
             one.or(two, one.ttft.total_cmp(&two.ttft))
         } else {
             most_hit
         };
+        view.note_because(match most_hit.ttft > self.bound_s {
+            true => {
+                "of two hashed workers, the shorter estimated TTFT: the other is over the bound"
+            }
+            false => "of two hashed workers, the one with fewer new tokens",
+        });
         let worker = chosen.id;
         Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
     }

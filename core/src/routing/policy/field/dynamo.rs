@@ -93,10 +93,19 @@ impl Policy for Dynamo {
         for (id, worker) in view.workers() {
             let cost = cost(id, worker, &mut found);
             (low, high) = (low.min(cost), high.max(cost));
+            let hit = overlap.stored(id).iter().map(|&blocks| f64::from(blocks)).sum();
+            let parts = [
+                ("hit blocks", hit),
+                ("active blocks", tracked.active.of(id) as f64),
+                ("queued tokens", tracked.prefill_tokens(id) as f64),
+                ("active requests", f64::from(worker.active())),
+            ];
+            view.note_lowest(id, cost, &parts);
             least.weigh(id, cost, lots.of_worker(id));
         }
         let mut worker = least.worker().expect("a view is never empty");
         if self.temperature > 0.0 && high > low {
+            view.note_because("drawn at random, the lower the cost the likelier");
             let weights = || {
                 let mut found = begin();
                 view.workers().map(move |(id, worker)| {

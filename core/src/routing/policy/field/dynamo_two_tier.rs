@@ -49,11 +49,19 @@ impl Policy for DynamoTwoTier {
             least = least.min(worker.active());
             most = most.max(worker.active());
             longest = longest.max(in_hbm(id));
+            let active = f64::from(worker.active());
+            let parts = [("hit blocks", f64::from(in_hbm(id))), ("active requests", active)];
+            view.note_lowest(id, active, &parts);
         }
         let is_uneven = most - least > self.abs && f64::from(most) > self.rel * f64::from(least);
         let blocks = request.prompt.tokens().div_ceil(request.prompt.block_size()).max(1);
         let is_hit = f64::from(longest) / f64::from(blocks) > self.threshold;
         let may_have = |id| is_uneven || !is_hit || in_hbm(id) == longest;
+        view.note_because(match (is_uneven, is_hit) {
+            (true, _) => "the loads are too uneven: the fewest active requests",
+            (false, false) => "the hit is too short: the fewest active requests",
+            (false, true) => "the fewest active requests of those with the longest hit",
+        });
         let worker = least_active(view, may_have);
         Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
     }

@@ -44,6 +44,12 @@ impl Policy for LMetric {
             let new = new_tokens(&overlap.stored(id), request, worker);
             let batch = u64::from(worker.active()) + 1;
             let score = (worker.queued_tokens() + u64::from(new)).saturating_mul(batch);
+            let parts = [
+                ("queued tokens", worker.queued_tokens() as f64),
+                ("new tokens", f64::from(new)),
+                ("batch", batch as f64),
+            ];
+            view.note_lowest(id, score as f64, &parts);
             least.weigh(id, score, lot(view, request, id));
         }
         let worker = least.worker().expect("a view is never empty");

@@ -55,6 +55,9 @@ impl LowestQps {
     pub fn worker(&self, view: &FleetView<'_>) -> WorkerId {
         // None is less than any number, and among equals the first is the least.
         let lowest = view.workers().map(|(id, _)| (self.counts.get(id), id)).min();
+        for (id, _) in view.workers() {
+            view.note_lowest(id, self.counts.get(id).map_or(0.0, |&n| n as f64), &[]);
+        }
         lowest.expect("a view is never empty").1
     }
 }

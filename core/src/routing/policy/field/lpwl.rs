@@ -36,7 +36,14 @@ impl Policy for Lpwl {
         let overlap = view.overlap(&request.prompt);
         let least = in_turn(view).min_by_key(|&(turn, id, worker)| {
             let new = new_tokens(&overlap.stored(id), request, worker);
-            (worker.queued_tokens() + u64::from(new), worker.active(), turn)
+            let waits = worker.queued_tokens() + u64::from(new);
+            let parts = [
+                ("queued tokens", worker.queued_tokens() as f64),
+                ("new tokens", f64::from(new)),
+                ("active requests", f64::from(worker.active())),
+            ];
+            view.note_lowest(id, waits as f64, &parts);
+            (waits, worker.active(), turn)
         });
         let (_, worker, _) = least.expect("a view is never empty");
         Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()

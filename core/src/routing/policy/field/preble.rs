@@ -88,6 +88,13 @@ impl Policy for Preble {
         let is_known = prompt.tokens().saturating_sub(known) < known;
         let deepest = tree.path(prompt).filter_map(|(node, _)| least(&mut node.value.workers()));
         let exploit = if is_known { deepest.last() } else { None };
+        for (id, _) in view.workers() {
+            view.note_lowest(id, tree.cost(id) as f64, &[]);
+        }
+        view.note_because(match exploit {
+            Some(_) => "more than half is known: the lowest cost of those that hold the most",
+            None => "less than half is known: the lowest cost of all",
+        });
         let worker = exploit.or_else(|| least(&mut view.workers().map(|(id, _)| id)));
         let worker = worker.expect("a view is never empty");
         let held =

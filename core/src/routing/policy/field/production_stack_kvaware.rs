@@ -91,6 +91,13 @@ impl Policy for ProductionStackKvaware {
         let holders = view.workers().map(|(id, _)| (id, found.stored(id)));
         let first = holders.map(|(id, held)| (id, matched(&held))).find(|&(_, n)| n > 0);
         let first = first.filter(|&(_, n)| n >= tokens.saturating_sub(self.threshold));
+        for (id, _) in view.workers() {
+            view.note_highest(id, f64::from(matched(&found.stored(id))), &[]);
+        }
+        view.note_because(match first {
+            Some(_) => "the first worker whose matched tokens reach the threshold",
+            None => "no match reaches the threshold: the rule's other way",
+        });
         let worker = match first {
             Some((id, _)) => id,
             None => self.fall_back(fall_back, request, view),

@@ -54,7 +54,11 @@ impl Policy for ProductionStackLoadaware {
         for (id, worker) in view.workers() {
             let load = (f64::from(worker.active()) - mean) / mean.max(1.0);
             // Equal costs go to the first worker, so it has no lot.
-            least.weigh(id, self.beta * load - matched(found.stored(id)) / tokens, 0);
+            let matched = matched(found.stored(id));
+            let cost = self.beta * load - matched / tokens;
+            let active = f64::from(worker.active());
+            view.note_lowest(id, cost, &[("matched tokens", matched), ("active requests", active)]);
+            least.weigh(id, cost, 0);
         }
         let worker = least.worker().expect("a view is never empty");
         let overlap = Some(found.stored(worker));

@@ -79,9 +79,14 @@ impl Policy for ProductionStackPrefixaware {
         for (id, _) in view.workers() {
             let blocks = belief.blocks(id);
             longest = longest.max(blocks);
+            view.note_highest(id, f64::from(blocks), &[("matched blocks", f64::from(blocks))]);
             best.weigh(id, Reverse(blocks), lot(view, request, id));
         }
         let per_block = u64::from(request.prompt.block_size()) * u64::from(CHARACTERS);
+        view.note_because(match u64::from(longest) * per_block < u64::from(self.min_match) {
+            true => "the match is too short: the fewest requests a second",
+            false => "the longest match",
+        });
         let worker = if u64::from(longest) * per_block < u64::from(self.min_match) {
             trie.qps.worker(view)
         } else {

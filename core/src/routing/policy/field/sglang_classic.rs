@@ -75,10 +75,23 @@ impl Policy for SglangClassic {
             best.weigh(id, Reverse(blocks), chance);
             smallest.weigh(id, tree.size(id), chance);
             longest = longest.max(blocks);
+            let parts = [
+                ("matched blocks", f64::from(blocks)),
+                ("active requests", f64::from(worker.active())),
+                ("tree size", tree.size(id) as f64),
+            ];
+            view.note_highest(id, f64::from(blocks), &parts);
         }
         let idlest = idlest.worker().expect("a view is never empty");
         let least = view.worker(idlest).map_or(0, |worker| worker.active());
         let imbalanced = most - least > self.abs && f64::from(most) > f64::from(least) * self.rel;
+        view.note_because(if imbalanced {
+            "the loads are too uneven: the fewest active requests"
+        } else if share(request, longest) > self.threshold {
+            "the match is long enough: the longest match"
+        } else {
+            "the match is too short: the smallest tree"
+        });
         let worker = if imbalanced {
             Some(idlest)
         } else if share(request, longest) > self.threshold {

@@ -179,6 +179,12 @@ impl Policy for SMetric {
             any_meets |= meets;
             let batch = if worker.info.role == Role::Both { u64::from(worker.active()) } else { 1 };
             let score = (queued.saturating_mul(batch), turn);
+            let parts = [
+                ("queued tokens", queued as f64),
+                ("batch", batch as f64),
+                ("new tokens", f64::from(new)),
+            ];
+            view.note_lowest(id, score.0 as f64, &parts);
             if least.is_none_or(|(best, _)| score < best) {
                 least = Some((score, id));
             }
@@ -189,7 +195,9 @@ impl Policy for SMetric {
         let (_, mut worker) = least.expect("a view is never empty");
         let ((new, _), home, meets) = home.expect("a view is never empty");
         let stays = f64::from(tokens - new) > self.hit_ratio * f64::from(tokens);
+        view.note_because("the lowest score");
         if stays && (meets || !any_meets) {
+            view.note_because("the fewest new tokens: the hit is long enough, and its time too");
             worker = home;
         }
         Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()

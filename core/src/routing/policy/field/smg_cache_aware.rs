@@ -106,6 +106,11 @@ impl Policy for SmgCacheAware {
         for (id, worker) in view.workers() {
             sum += u64::from(worker.active());
             let ever = sent.requests.get(id).copied().unwrap_or(0);
+            let active = f64::from(worker.active());
+            let matched = f64::from(belief.blocks(id));
+            let parts =
+                [("matched blocks", matched), ("active requests", active), ("ever", ever as f64)];
+            view.note_lowest(id, active, &parts);
             idlest.weigh(id, (worker.active(), ever), 0);
         }
         let idlest = idlest.worker().expect("a view is never empty");
@@ -116,7 +121,12 @@ impl Policy for SmgCacheAware {
             let load = view.worker(id).map_or(0.0, |worker| f64::from(worker.active()));
             load > mean * self.rel && load > mean + f64::from(self.abs)
         };
-        let worker = matched.filter(|&id| !too_busy(id)).unwrap_or(idlest);
+        let matched = matched.filter(|&id| !too_busy(id));
+        view.note_because(match matched {
+            Some(_) => "its match is long enough, and it is not too busy",
+            None => "no match of a worker that is not too busy: the fewest active requests",
+        });
+        let worker = matched.unwrap_or(idlest);
         Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
     }
 }

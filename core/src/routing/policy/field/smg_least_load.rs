@@ -97,6 +97,7 @@ impl Policy for SmgLeastLoad {
                 None if some_reported => active * mean / self.throughput,
                 None => active,
             };
+            view.note_lowest(id, wait, &[("active requests", active)]);
             least.weigh(id, wait, lot(view, request, id));
         }
         Decision::blind(least.worker().expect("a view is never empty")).into()

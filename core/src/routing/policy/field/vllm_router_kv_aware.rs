@@ -50,6 +50,14 @@ impl Policy for VllmRouterKvAware {
         let (most, best) = best.expect("a view is never empty");
         let idlest = view.workers().map(|(id, worker)| (worker.active(), id)).min();
         let (_, idlest) = idlest.expect("a view is never empty");
+        for (id, worker) in view.workers() {
+            let (blocks, active) = (f64::from(blocks(id)), f64::from(worker.active()));
+            view.note_highest(id, blocks, &[("hit blocks", blocks), ("active requests", active)]);
+        }
+        view.note_because(match most > 0 {
+            true => "the longest hit",
+            false => "no hit: the fewest active requests",
+        });
         let worker = if most > 0 { best } else { idlest };
         Decision { worker, overlap: Some(held(worker)), pull: None, decode: None }.into()
     }

@@ -34,6 +34,8 @@ pub(in crate::routing::policy) fn least_loaded<'a>(
     view: &FleetView<'a>,
 ) -> (WorkerId, &'a WorkerState) {
     let best = view.workers().min_by_key(|(id, worker)| {
+        let active = f64::from(worker.active());
+        view.note_lowest(*id, active, &[("active requests", active)]);
         let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
         (worker.active(), lot)
     });

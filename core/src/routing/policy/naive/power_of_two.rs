@@ -32,6 +32,11 @@ impl Policy for PowerOfTwo {
         };
         let worker = |i: u64| view.workers().nth(i as usize).expect("an eligible worker");
         let ((a, first), (b, second)) = (worker(first), worker(second));
+        for (id, worker) in [(a, first), (b, second)] {
+            let active = f64::from(worker.active());
+            view.note_lowest(id, active, &[("active requests", active)]);
+        }
+        view.note_because("the better of two workers drawn at random");
         let chosen = if second.active() < first.active() { b } else { a };
         Decision::blind(chosen).into()
     }

@@ -24,6 +24,7 @@ impl Policy for Random {
         let mut workers = view.workers();
         let draw = hash_words(&[view.seed(), request.id.0]) % workers.len() as u64;
         let (worker, _) = workers.nth(draw as usize).expect("a view is never empty");
+        view.note_because("drawn at random");
         Decision::blind(worker).into()
     }
 }

@@ -23,6 +23,7 @@ impl Policy for RoundRobin {
         let mut workers = view.workers();
         let turn = view.ordinal() % workers.len() as u64;
         let (worker, _) = workers.nth(turn as usize).expect("a view is never empty");
+        view.note_because("its turn came, by the number of requests sent before");
         Decision::blind(worker).into()
     }
 }

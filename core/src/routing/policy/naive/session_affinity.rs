@@ -50,6 +50,16 @@ impl Policy for SessionAffinity {
             .filter(|(_, worker)| u64::from(worker.active()) < limit)
             .min_by_key(|(id, _)| hash_words(&[view.seed(), key[0], key[1], u64::from(id.0)]));
         let (worker, _) = best.expect("a worker is below the limit");
+        for (id, worker) in view.workers() {
+            let place = hash_words(&[view.seed(), key[0], key[1], u64::from(id.0)]);
+            let place = place as f64 / u64::MAX as f64;
+            let parts = [("active requests", f64::from(worker.active())), ("limit", limit as f64)];
+            view.note_lowest(id, place, &parts);
+        }
+        view.note_because(match request.session {
+            Some(_) => "the first worker below the limit in the order of the session's hashes",
+            None => "no session: the first worker below the limit in the order of its hashes",
+        });
         Decision::blind(worker).into()
     }
 }

@@ -92,6 +92,13 @@ impl Profile {
                 + self.token_load * self.token_load_score(tokens)
                 + self.active * self.active_score(worker.active(), range.most_active)
                 + self.no_hit_lru * range.no_hit_lru_score(rank);
+            let parts = [
+                ("prefix score", self.prefix_score(id, matches)),
+                ("waiting requests", f64::from(waiting)),
+                ("queued and new tokens", tokens as f64),
+                ("KV in use", kv_usage(view, id).unwrap_or(0.0)),
+            ];
+            view.note_highest(id, sum, &parts);
             best.weigh(id, -sum, lot(view, request, id));
         }
         let worker = best.worker().expect("a filter leaves at least one worker");

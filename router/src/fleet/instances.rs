@@ -1,0 +1,77 @@
+//! Which worker process is behind which number. A process that is reached under two addresses is one
+//! worker: its capacity counts once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use warmpath_core::id::WorkerId;
+
+/// The numbers of the worker processes that are followed.
+#[derive(Debug, Default)]
+pub struct Instances {
+    numbers: Mutex<BTreeMap<String, WorkerId>>,
+    /// A number lost its process to a lower one.
+    taken: watch::Sender<()>,
+}
+
+impl Instances {
+    /// A number is this process from now on. The error is a lower number that is already; a higher one
+    /// loses it. An empty instance is no name, so it is never the same.
+    pub fn claim(&self, instance: &str, worker: WorkerId) -> Result<(), WorkerId> {
+        let mut all = self.numbers();
+        let holder = all.get(instance).copied();
+        if let Some(holder) = holder.filter(|&holder| holder < worker) {
+            return Err(holder);
+        }
+        all.retain(|_, holder| *holder != worker);
+        if !instance.is_empty() {
+            all.insert(instance.to_owned(), worker);
+        }
+        drop(all);
+        if holder.is_some_and(|holder| holder > worker) {
+            self.taken.send_replace(());
+        }
+        Ok(())
+    }
+
+    /// The number of this process.
+    pub fn holder(&self, instance: &str) -> Option<WorkerId> {
+        self.numbers().get(instance).copied()
+    }
+
+    /// Losses of numbers can be waited for.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.taken.subscribe()
+    }
+
+    /// A number is no process any more.
+    pub fn release(&self, worker: WorkerId) {
+        self.numbers().retain(|_, holder| *holder != worker);
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, BTreeMap<String, WorkerId>> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_one_number_until_that_is_released() {
+        let [a, b] = [0, 1].map(WorkerId);
+        let instances = Instances::default();
+        assert_eq!(instances.claim("p", a), Ok(()));
+        assert_eq!(instances.claim("p", a), Ok(()), "again");
+        assert_eq!(instances.claim("p", b), Err(a));
+        assert_eq!(instances.claim("q", a), Ok(()), "restarted");
+        assert_eq!(instances.claim("p", b), Ok(()));
+        instances.release(a);
+        assert_eq!(instances.claim("q", b), Ok(()));
+        assert_eq!(instances.claim("q", a), Ok(()), "the lower number takes it");
+        assert_eq!(instances.holder("q"), Some(a));
+        assert!(instances.watch().has_changed().is_ok());
+        assert_eq!((instances.claim("", a), instances.claim("", b)), (Ok(()), Ok(())));
+    }
+}
