@@ -10,7 +10,8 @@ pub fn from_reject(reason: RejectReason) -> Status {
     let code = match reason {
         RejectReason::NoEligibleWorker { .. }
         | RejectReason::NoDecodeWorker { .. }
-        | RejectReason::NoPrefillWorker { .. } => Code::Unavailable,
+        | RejectReason::NoPrefillWorker { .. }
+        | RejectReason::GaveUp { .. } => Code::Unavailable,
         RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. } => {
             Code::InvalidArgument
         }

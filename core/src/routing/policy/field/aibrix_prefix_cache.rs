@@ -98,7 +98,14 @@ impl Policy for AibrixPrefixCache {
             None => "no match within the load limit: the fewest active requests",
         });
         let worker = best.worker().or_else(|| idlest.worker()).expect("a view is never empty");
-        Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
+        Decision {
+            worker,
+            overlap: Some(belief.by_tier(worker)),
+            pull: None,
+            decode: None,
+            limits: None,
+        }
+        .into()
     }
 }
 

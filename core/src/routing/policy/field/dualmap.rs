@@ -121,7 +121,14 @@ impl Policy for DualMap {
             false => "of two hashed workers, the one with fewer new tokens",
         });
         let worker = chosen.id;
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision {
+            worker,
+            overlap: Some(overlap.stored(worker)),
+            pull: None,
+            decode: None,
+            limits: None,
+        }
+        .into()
     }
 }
 

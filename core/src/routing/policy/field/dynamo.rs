@@ -123,7 +123,14 @@ impl Policy for Dynamo {
                 }
             }
         }
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision {
+            worker,
+            overlap: Some(overlap.stored(worker)),
+            pull: None,
+            decode: None,
+            limits: None,
+        }
+        .into()
     }
 }
 

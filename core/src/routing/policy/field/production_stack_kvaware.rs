@@ -103,7 +103,7 @@ impl Policy for ProductionStackKvaware {
             None => self.fall_back(fall_back, request, view),
         };
         let overlap = Some(found.stored(worker));
-        Decision { worker, overlap, pull: None, decode: None }.into()
+        Decision { worker, overlap, pull: None, decode: None, limits: None }.into()
     }
 }
 

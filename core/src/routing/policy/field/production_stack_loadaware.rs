@@ -62,6 +62,6 @@ impl Policy for ProductionStackLoadaware {
         }
         let worker = least.worker().expect("a view is never empty");
         let overlap = Some(found.stored(worker));
-        Decision { worker, overlap, pull: None, decode: None }.into()
+        Decision { worker, overlap, pull: None, decode: None, limits: None }.into()
     }
 }

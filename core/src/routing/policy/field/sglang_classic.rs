@@ -100,6 +100,13 @@ impl Policy for SglangClassic {
             smallest.worker()
         };
         let worker = worker.expect("a view is never empty");
-        Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
+        Decision {
+            worker,
+            overlap: Some(belief.by_tier(worker)),
+            pull: None,
+            decode: None,
+            limits: None,
+        }
+        .into()
     }
 }

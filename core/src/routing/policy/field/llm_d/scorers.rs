@@ -102,7 +102,14 @@ impl Profile {
             best.weigh(id, -sum, lot(view, request, id));
         }
         let worker = best.worker().expect("a filter leaves at least one worker");
-        Decision { worker, overlap: Some(matches.held(worker)), pull: None, decode: None }.into()
+        Decision {
+            worker,
+            overlap: Some(matches.held(worker)),
+            pull: None,
+            decode: None,
+            limits: None,
+        }
+        .into()
     }
 
     fn prefix_score(&self, worker: WorkerId, matches: &Matches<'_>) -> f64 {
