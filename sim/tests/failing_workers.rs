@@ -163,6 +163,27 @@ fn a_fleet_without_faults_is_the_same_with_and_without() {
     }
 }
 
+/// Worlds in which requests wait for memory and seats. That is no worker's failure.
+#[test]
+fn a_cramped_fleet_without_faults_is_the_same_with_and_without() {
+    let mut differ = Vec::new();
+    for &policy in PolicyConfig::ALL {
+        for sessions in [20, 120] {
+            let workload = || workload(&spec(800, Arrivals::Closed { sessions }), 16, 3);
+            let plain = scenario(3, policy, profile(16, Some(9_000)));
+            let on = Scenario { reliability: Reliability::on(), ..plain.clone() };
+            let play = |scenario: &Scenario| {
+                run(scenario, workload(), Observers::default()).expect("a world that can be")
+            };
+            let (on, off) = (play(&on), play(&plain));
+            if on.attempts.failed > 0 || on.engines != off.engines {
+                differ.push(format!("{policy} {sessions}: {:?}", on.attempts));
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{}: {differ:#?}", differ.len());
+}
+
 #[test]
 fn the_record_of_a_failing_fleet_replays() {
     let slow = Fault { factor: Some(20.0), ..fault(FaultKind::WorkerSlow, 10.0) };

@@ -40,13 +40,13 @@ pub struct HealthLimits {
 const MAX_CALLS: usize = 8;
 
 impl Default for HealthLimits {
-    /// 3 failures; 3 calls, five times as slow; 50 ms; 1 s; half of a role; 1 s to 60 s.
+    /// 3 failures; 3 calls, five times as slow; 20 ms; 1 s; half of a role; 1 s to 60 s.
     fn default() -> Self {
         Self {
             failures: 3,
             slow_factor: 5.0,
             slow_calls: 3,
-            least_expected_s: 0.05,
+            least_expected_s: 0.02,
             silent_s: 1.0,
             most_out: 0.5,
             first_out_s: 1.0,

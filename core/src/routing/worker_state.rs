@@ -113,10 +113,10 @@ impl WorkerState {
         self.answering
     }
 
-    /// Whether a request with a prompt of so many tokens gets a seat and room at once, as far as the
-    /// router can tell.
+    /// Whether a request with a prompt of so many tokens surely gets a seat and room at once. Answers need
+    /// room too, and the router does not know how much: half of the memory is left to them.
     pub(super) fn has_room_now(&self, tokens: u32) -> bool {
-        let tokens = self.booked_tokens + u64::from(tokens);
+        let tokens = 2 * (self.booked_tokens + u64::from(tokens));
         let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.info;
         let fits = |blocks: u64| tokens <= blocks.saturating_mul(u64::from(block_size));
         self.active < max_num_seqs && total_blocks.is_none_or(fits)
