@@ -193,6 +193,8 @@ impl RouterHandle {
             let (id, decided) = match action {
                 Action::Dispatch { id, decision } => (id, Verdict::Dispatch(decision)),
                 Action::Reject { id, reason } => (id, Verdict::Reject(reason)),
+                // Only a router with limits of health gives attempts up, and this one has none yet.
+                Action::Abandon { .. } => continue,
                 Action::Hold { id, .. } => {
                     held |= own == Some(id);
                     debug_assert!(own == Some(id), "only a request that arrives begins to be held");

@@ -15,6 +15,8 @@ pub struct AttemptCounts {
     pub failed: u64,
     /// Attempts that were given up because of a time limit. Some of those that failed.
     pub timed_out: u64,
+    /// Attempts that were given up because their worker was silent. Some of those that failed.
+    pub abandoned: u64,
     /// Requests that were sent again.
     pub again: u64,
     /// Those of them of which the client had a part of the answer.

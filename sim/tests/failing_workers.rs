@@ -108,7 +108,7 @@ fn a_frozen_or_slow_worker_is_out_within_two_seconds() {
     let frozen = fault(FaultKind::WorkerFrozen, 25.0);
     let slow = Fault { factor: Some(20.0), ..fault(FaultKind::WorkerSlow, 25.0) };
     let (from, to) = (FAULT_S + 2.0, FAULT_S + 25.0);
-    for policy in rules() {
+    for policy in rules().into_iter().chain([PolicyConfig::RoundRobin]) {
         let less = play(&world(3, policy, &[], Reliability::on()));
         for fault in [frozen, slow] {
             let on = play(&world(4, policy, &[fault], Reliability::on()));
@@ -126,8 +126,15 @@ fn a_frozen_or_slow_worker_is_out_within_two_seconds() {
             assert_eq!(on.figures.errors, 0, "{policy}: {:?}", on.figures.errors_by_reason);
             let (worst, control) = (worst(&on, FAULT_S, to), worst(&off, FAULT_S, to));
             println!("the worst waited {worst:.3} s, {control:.3} s without");
-            let broken = without > 0.02 || uncared > 2.0 * usual || control > 10.0;
+            assert!(worst < 3.0, "{policy}, {:?}: {worst} s", fault.kind);
+            let broken = match fault.kind {
+                // A rule that counts requests sends few to a worker that ends none, but those wait.
+                FaultKind::WorkerFrozen => control > 10.0,
+                _ => uncared > 2.0 * usual,
+            };
             assert!(broken, "{policy}, {:?}: the control keeps the promise", fault.kind);
+            let blind = policy == PolicyConfig::RoundRobin;
+            assert!(!blind || without > 0.2, "{policy}, {:?}: {without}", fault.kind);
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::routing::rotation::Rotation;
 use crate::routing::worker_state::Prefill;
 pub use crate::routing::worker_state::{Answering, WorkerState};
 use crate::time::{Duration, Instant};
+use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
 
 /// How long a prompt stays pending after its first token. The event that announces its blocks may
@@ -198,19 +199,21 @@ impl Fleet {
         worker.has_room_now(tokens).then(|| worker.backlog(now) + prefill)
     }
 
-    /// Takes out workers whose oldest requests wait for far too long.
-    pub(super) fn look_for_silence(&mut self, now: Instant) {
-        let Some(most) = self.rotation.look(now) else { return };
+    /// Takes out workers whose oldest requests wait for far too long, and says which.
+    pub(super) fn look_for_silence(&mut self, now: Instant) -> SmallVec<[WorkerId; 4]> {
+        let mut gone = SmallVec::new();
+        let Some(most) = self.rotation.look(now) else { return gone };
         for (id, worker) in self.workers.iter() {
             let probe = self.rotation.probe(id);
             let silent = match probe {
                 Some(by) => worker.is_request_overdue(now, by),
                 None => worker.is_overdue(now, most),
             };
-            if silent {
-                self.rotation.overdue(now, id);
+            if silent && self.rotation.overdue(now, id) {
+                gone.push(id);
             }
         }
+        gone
     }
 
     /// An attempt failed. `counts`: its worker is to blame, as far as one can tell.

@@ -68,7 +68,7 @@ pub enum Input {
     Tick,
 }
 
-/// What the router wants done. Every [`Input::Arrived`] yields exactly one of these for its request, and
+/// What the router wants done. Besides [`Action::Abandon`], which may come for any request under way: every [`Input::Arrived`] yields exactly one of these for its request, and
 /// so does every [`Input::Failed`] with a request to send again: `Reject` then says why it is given up.
 /// A request that is held yields exactly one `Dispatch` or `Reject` later, unless it is cancelled.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -87,6 +87,15 @@ pub enum Action {
         id: RequestId,
         /// Why.
         reason: RejectReason,
+    },
+    /// Give up an attempt that waits for its first token: its worker answers nothing. Abort it there, and
+    /// apply [`Input::Failed`] with [`Failure::NoFirstToken`]. If its first token has come meanwhile, do
+    /// nothing.
+    Abandon {
+        /// The request.
+        id: RequestId,
+        /// The worker that is silent.
+        worker: WorkerId,
     },
     /// Keep the client waiting: the request is in the router's queue.
     Hold {

@@ -205,8 +205,9 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         repeat(&mut router, &entry, &mut actions)
             .map_err(|(recorded, replayed)| ReplayError::Differs { line, recorded, replayed })?;
         done.inputs += 1;
-        let holds = actions.iter().filter(|action| matches!(action, Action::Hold { .. })).count();
-        done.decisions += (actions.len() - holds) as u64;
+        let decides =
+            |action: &&Action| matches!(action, Action::Dispatch { .. } | Action::Reject { .. });
+        done.decisions += actions.iter().filter(decides).count() as u64;
     }
     Ok(done)
 }

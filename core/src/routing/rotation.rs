@@ -167,15 +167,16 @@ impl Rotation {
         }
     }
 
-    /// The oldest requests of this worker are overdue, or its probe is.
-    pub(super) fn overdue(&mut self, now: Instant, worker: WorkerId) {
-        let Some(limits) = self.limits else { return };
-        let Some(health) = self.of.get_mut(worker) else { return };
+    /// The oldest requests of this worker are overdue, or its probe is. Whether it left rotation by that.
+    pub(super) fn overdue(&mut self, now: Instant, worker: WorkerId) -> bool {
+        let Some(limits) = self.limits else { return false };
+        let Some(health) = self.of.get_mut(worker) else { return false };
         match health.standing() {
             Standing::In => self.eject(now, worker, Why::Silent),
             Standing::Probed { .. } => health.eject(now, Why::Silent, &limits),
-            Standing::Out { .. } => {}
+            Standing::Out { .. } => return false,
         }
+        self.of.get(worker).is_some_and(|health| !health.is_in())
     }
 
     /// The request by which a worker is probed. Then that one being overdue is enough.

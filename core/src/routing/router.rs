@@ -4,7 +4,7 @@ use super::attempt::TimeLimits;
 use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
 use super::explain::{self, About, Explanation, Kept};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, WorkerState};
 use super::index::Overlap;
 use super::input::{Action, Input};
 use super::observed::Observed;
@@ -151,7 +151,10 @@ impl Router {
     ) {
         self.fleet.expire(now);
         self.take_in(now, input);
-        self.fleet.look_for_silence(now);
+        for worker in self.fleet.look_for_silence(now) {
+            let waiting = self.fleet.worker(worker).into_iter().flat_map(WorkerState::waiting);
+            out.extend(waiting.map(|id| Action::Abandon { id, worker }));
+        }
         if let Some(what) = input.observed() {
             self.rule.observe(now, &what);
         }
@@ -394,6 +397,7 @@ impl Router {
                 self.retries.forget(*id);
                 Observed::Rejected { request, reason: *reason }
             }
+            Action::Abandon { .. } => unreachable!("no decision about a request abandons it"),
         };
         self.rule.observe(now, &what);
         out.push(action);

@@ -129,6 +129,11 @@ impl WorkerState {
         overdue.count() == most as usize
     }
 
+    /// The requests that wait for their first token, in the order of dispatch.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = RequestId> {
+        self.prefills.iter().map(|prefill| prefill.request)
+    }
+
     /// Whether this request waits for its first token, and is overdue.
     pub(super) fn is_request_overdue(&self, now: Instant, id: RequestId) -> bool {
         let mut waiting = self.prefills.iter().filter(|prefill| prefill.request == id);

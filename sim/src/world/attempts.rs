@@ -60,6 +60,7 @@ impl World<'_> {
         if !self.attempts.is_live(id, number) {
             return;
         }
+        assert!(made == 0 || how.is_after_first_token(), "{id} has tokens without a first one");
         self.attempts.end(id);
         self.attempts.counts.failed += 1;
         if !self.tries_again {
@@ -94,6 +95,15 @@ impl World<'_> {
         self.attempts.counts.timed_out += 1;
         self.post(now + self.hop, Message::Abort(id, said.worker));
         self.broke(now, said, how, made);
+    }
+
+    /// The router gives an attempt up before its first token.
+    pub(super) fn abandon(&mut self, now: Instant, id: RequestId, worker: WorkerId) {
+        if let Some(number) = self.attempts.number(id, worker) {
+            self.attempts.counts.abandoned += 1;
+            self.post(now + self.hop, Message::Abort(id, worker));
+            self.broke(now, Said { id, worker, number }, Failure::NoFirstToken, 0);
+        }
     }
 
     /// A worker hears that no client waits for a request any more.

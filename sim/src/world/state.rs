@@ -181,6 +181,7 @@ impl<'a> World<'a> {
             }
             None => self.router.apply(now, &input, &lookup, &mut actions),
         }
+        let mut abandoned = Vec::new();
         for action in actions.drain(..) {
             match action {
                 Action::Dispatch { id, decision } => {
@@ -191,6 +192,7 @@ impl<'a> World<'a> {
                 }
                 // It stays in the router, which decides about it later.
                 Action::Hold { .. } => self.held += 1,
+                Action::Abandon { id, worker } => abandoned.push((id, worker)),
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
                     self.attempts.forget(id);
@@ -200,6 +202,9 @@ impl<'a> World<'a> {
         }
         self.actions = actions;
         checkers::after_input(&self.router);
+        for (id, worker) in abandoned {
+            self.abandon(now, id, worker);
+        }
     }
 
     /// When an engine next has something to do, in the world's time.
