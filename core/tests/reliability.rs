@@ -9,6 +9,7 @@ use warmpath_core::event::Role;
 use warmpath_core::id::{RequestId, TenantId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::attempt::TimeLimits;
+use warmpath_core::routing::explain::LeftOut;
 use warmpath_core::routing::health::{HealthLimits, Standing, Why};
 use warmpath_core::routing::input::{Action, Decision, Failure, Input, RejectReason};
 use warmpath_core::routing::policy::{LeastLoaded, PolicyConfig};
@@ -179,7 +180,12 @@ fn three_failures_in_a_row_take_a_worker_out_and_a_probe_brings_it_back() {
     }
     let id = bench.send_to(1);
     bench.answer(id);
+    bench.router.keep_explanations(4);
     bench.eject(1);
+    let (id, _) = bench.send();
+    let kept = bench.router.explanation(RequestId(id)).expect("it is kept");
+    assert_eq!(kept.left_out, [(WorkerId(1), LeftOut::Out(Why::Failing))]);
+    bench.answer(id);
     let second = Instant::from_nanos(1_000_000_000);
     assert_eq!(bench.standing(1), Standing::Out { until: second, why: Why::Failing });
     assert_eq!(bench.share(1, 40), 0, "out for a second");
@@ -284,10 +290,11 @@ fn a_worker_that_answers_nothing_is_out_after_a_second() {
     bench.first_token(id);
     assert!(!bench.is_out(0));
     bench.ms = 1_100;
-    let (id, _) = bench.send();
-    bench.first_token(id);
+    let worker = WorkerId(0);
+    let abandoned: Vec<Action> =
+        stuck.iter().map(|&id| Action::Abandon { id: RequestId(id), worker }).collect();
+    assert_eq!(bench.apply(Input::Tick), abandoned);
     assert!(matches!(bench.standing(0), Standing::Out { why: Why::Silent, .. }));
-    // They go elsewhere at their time limit.
     for id in stuck {
         let out = bench.fail(id, Failure::NoFirstToken, true);
         assert_eq!(dispatched(&out).worker, WorkerId(1));

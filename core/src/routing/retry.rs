@@ -111,8 +111,9 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    pub fn set_limits(&mut self, limits: RetryLimits) {
-        (self.limits, self.left) = (Some(limits), limits.budget.per_s.min(limits.budget.most));
+    pub fn set_limits(&mut self, limits: Option<RetryLimits>) {
+        self.limits = limits;
+        self.left = limits.map_or(0.0, |limits| limits.budget.per_s.min(limits.budget.most));
     }
 
     /// A request arrived.

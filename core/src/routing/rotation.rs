@@ -28,8 +28,8 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    pub(super) fn set_limits(&mut self, limits: HealthLimits) {
-        (self.limits, self.typical) = (Some(limits), 1.0);
+    pub(super) fn set_limits(&mut self, limits: Option<HealthLimits>) {
+        (self.limits, self.typical) = (limits, 1.0);
     }
 
     /// The limits. None: no worker ever leaves rotation.

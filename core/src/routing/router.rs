@@ -74,12 +74,8 @@ impl Router {
     /// What it does about failing workers; at first nothing.
     #[must_use]
     pub fn with_reliability(mut self, what: Reliability) -> Self {
-        if let Some(limits) = what.health {
-            self.fleet.rotation_mut().set_limits(limits);
-        }
-        if let Some(limits) = what.retry {
-            self.retries.set_limits(limits);
-        }
+        self.fleet.rotation_mut().set_limits(what.health);
+        self.retries.set_limits(what.retry);
         self.time = what.time;
         self
     }
@@ -211,7 +207,9 @@ impl Router {
         explain::fill(&mut notes.borrow_mut(), &view);
         let notes = notes.take();
         let about = self.about(now, Duration::ZERO, request);
-        Ok(about.explanation(&choice, notes).sorted())
+        let tried = self.retries.tried(request.id);
+        let left_out = explain::left_out(&self.fleet, now, tried);
+        Ok(about.explanation(&choice, notes, left_out).sorted())
     }
 
     /// What an input changes by itself, before anything is decided.
@@ -376,7 +374,9 @@ impl Router {
             self.time.map(|time| time.of(self.fleet.expected(now, request, decision)));
         if let Some(notes) = self.kept.notes() {
             explain::fill(&mut notes.borrow_mut(), &view);
-            self.kept.keep(self.about(now, waited, request), &choice);
+            let tried = self.retries.tried(request.id);
+            let left_out = explain::left_out(&self.fleet, now, tried);
+            self.kept.keep(self.about(now, waited, request), &choice, left_out);
         }
         match choice {
             Choice::Send(decision) => Ok(Step::Send(decision)),
