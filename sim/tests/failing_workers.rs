@@ -6,6 +6,7 @@ mod common;
 use common::{profile, scenario, spec, workload};
 use warmpath_core::id::WorkerId;
 use warmpath_core::report::{Figures, Row, Slo};
+use warmpath_core::rng::Rng;
 use warmpath_core::routing::Reliability;
 use warmpath_core::routing::input::Action;
 use warmpath_core::routing::policy::{LeastLoaded, PolicyConfig, Warmpath};
@@ -199,6 +200,55 @@ fn the_record_of_a_failing_fleet_replays() {
     assert!(played.attempts.again > 0);
     let done = replay(played.lines.iter()).expect("it replays");
     assert_eq!(done.decisions as usize, played.sent.len());
+}
+
+/// Any rule, any faults, also of most workers at once. The world's checkers hold that no request is lost
+/// and no token comes twice; a request that is given up says why.
+#[test]
+fn random_failing_worlds_keep_their_invariants_and_replay() {
+    let (mut again, mut resumed, mut given_up, mut answered) = (0, 0, 0, 0);
+    for seed in 0..150 {
+        let mut rng = Rng::named(seed, &[]);
+        let mut pick = |count: usize| rng.below(count as u64) as usize;
+        let workers = [1, 3, 4, 6][pick(4)];
+        let kinds = [
+            FaultKind::WorkerGone,
+            FaultKind::WorkerFrozen,
+            FaultKind::WorkerSlow,
+            FaultKind::WorkerFailing,
+        ];
+        let faults: Vec<Fault> = (0..1 + pick(6))
+            .map(|_| {
+                let kind = kinds[pick(4)];
+                let factor = (kind == FaultKind::WorkerSlow).then(|| [2.0, 20.0, 333.3][pick(3)]);
+                let worker = Some(pick(workers as usize) as u32);
+                let (at_s, for_s) = (pick(200) as f64 / 10.0, [0.3, 2.5, 15.0][pick(3)]);
+                Fault { at_s, for_s, kind, worker, factor, share: None }
+            })
+            .collect();
+        let policy = PolicyConfig::ALL[pick(PolicyConfig::ALL.len())];
+        let mut scenario = world(workers, policy, &faults, Reliability::on());
+        scenario.groups[0].profile.hbm_tokens = [None, Some(9_000)][pick(2)];
+        let sessions = [2, 15, 40][pick(3)];
+        let header = Header::new(policy, 0).with_reliability(scenario.reliability);
+        let mut lines = vec![line(&header)];
+        let mut push = |entry: &Entry| lines.push(line(entry));
+        let observers = Observers { record: Some(&mut push), ..Observers::default() };
+        let workload = workload(&spec(200, Arrivals::Closed { sessions }), 16, seed);
+        let played = std::panic::AssertUnwindSafe(|| run(&scenario, workload, observers));
+        let outcome = std::panic::catch_unwind(played)
+            .unwrap_or_else(|_| panic!("seed {seed} broke an invariant: {policy}, {faults:?}"))
+            .expect("a world that can be");
+        replay(lines.iter()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let figures = outcome.recorder.figures(16, 4, &Slo { ttft_s: 1.0, tpot_s: 0.1 });
+        assert_eq!(figures.requests + figures.errors, 200, "seed {seed}");
+        again += outcome.attempts.again;
+        resumed += outcome.attempts.resumed;
+        given_up += figures.errors;
+        answered += figures.requests;
+    }
+    println!("{answered} answered, {given_up} given up, {again} tried again, {resumed} resumed");
+    assert!(again > 200 && resumed > 20 && given_up > 50, "{again}, {resumed}, {given_up}");
 }
 
 #[test]

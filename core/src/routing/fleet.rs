@@ -283,7 +283,9 @@ impl Fleet {
 
     /// A first token came: its worker answers, and how fast.
     pub(super) fn first_token(&mut self, now: Instant, id: RequestId) {
-        if let Some(booking) = self.bookings.get(&id) {
+        if self.rotation.limits().is_some()
+            && let Some(booking) = self.bookings.get(&id)
+        {
             let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
             match (booking.worker, booking.decode) {
                 (_, Some(decode)) => self.rotation.first_token(now, (decode, id), None),
@@ -334,7 +336,9 @@ impl Fleet {
 
     /// `answered`: the prompt was computed, so its blocks are announced or about to be.
     pub(super) fn end(&mut self, now: Instant, id: RequestId, answered: bool) {
-        if let Some(&Booking { worker, decode, .. }) = self.bookings.get(&id) {
+        if self.rotation.limits().is_some()
+            && let Some(&Booking { worker, decode, .. }) = self.bookings.get(&id)
+        {
             for worker in [worker, decode].into_iter().flatten() {
                 match answered {
                     true => self.rotation.finished(now, worker, id),
