@@ -6,6 +6,7 @@ mod common;
 
 use common::Deciding;
 use std::collections::VecDeque;
+use warmpath_core::routing::Reliability;
 use warmpath_core::routing::input::Action;
 use warmpath_core::routing::policy::{PolicyConfig, WaitForRoom};
 
@@ -14,8 +15,9 @@ const COUNTED: usize = 2_000;
 
 #[test]
 fn a_decision_allocates_nothing_after_warm_up() {
-    for &policy in PolicyConfig::ALL {
-        let mut deciding = Deciding::new(64, policy);
+    let with = |what: Reliability| PolicyConfig::ALL.iter().map(move |&policy| (policy, what));
+    for (policy, what) in with(Reliability::default()).chain(with(Reliability::on())) {
+        let mut deciding = Deciding::with(64, policy, what);
         let (mut deciding_did, mut settling_did) = (0, 0);
         for i in 0..WARM_UP + COUNTED {
             let settled = allocation_counter::measure(|| deciding.settle());

@@ -3,14 +3,21 @@
 //! - [`inference_server`], [`inference_client`]: the calls of [`crate::vllm`], generated with
 //!   [`RawCodec`]. A message is the bytes that were sent.
 //! - [`Peek`]: the few fields of an answer that a router reads.
+//! - [`without_ids`], [`Resumed`], [`complete`]: the few changes that a router makes to an answer.
 //! - [`upstream`]: a request with new small fields and the prompt's bytes as they came.
 
-use crate::vllm::{GenerateRequest, GenerateResponse, TokenIds, generate_request::Prompt};
+use crate::vllm::finish_info::FinishReason;
+use crate::vllm::generate_request::Prompt;
+use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
 pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
-use prost::encoding::{DecodeContext, decode_key, skip_field};
-use prost::{DecodeError, Message};
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+};
+pub use prost::DecodeError;
+use prost::Message;
 use prost_types::Struct;
+use smallvec::SmallVec;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -54,21 +61,26 @@ impl Decoder for RawCodec {
     }
 }
 
-/// The fields of a [`GenerateResponse`] that a router reads. It is a message type with the same field
-/// numbers and no others: the decoder skips all other fields, and allocates only for the last part.
-#[derive(Clone, PartialEq, Message)]
+/// The fields of a [`GenerateResponse`] that a router reads. Only the last part of an answer makes it
+/// allocate.
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct Peek {
-    #[prost(message, optional, tag = "2")]
-    outputs: Option<PeekOutputs>,
+    num_tokens: u32,
+    token_ids: Ids,
+    has_text: bool,
+    finish: Option<Finish>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct PeekOutputs {
-    #[prost(uint32, tag = "3")]
-    num_tokens: u32,
-    #[prost(message, optional, tag = "8")]
-    finish_info: Option<Finish>,
-}
+/// Token ids of one message: most have one.
+pub type Ids = SmallVec<[u32; 4]>;
+
+/// A field of a [`GenerateResponse`].
+const OUTPUTS: u32 = 2;
+/// Fields of its `outputs`.
+const TEXT: u32 = 2;
+const NUM_TOKENS: u32 = 3;
+const OUTPUT_IDS: u32 = 4;
+const FINISH_INFO: u32 = 8;
 
 /// The end of an answer.
 #[derive(Clone, PartialEq, Message)]
@@ -87,31 +99,158 @@ pub struct Finish {
 impl Peek {
     /// Reads the fields. Errors in skipped fields are not found.
     pub fn of(mut response: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode(&mut response)
+        let mut peek = Self::default();
+        while !response.is_empty() {
+            if let Field { number: OUTPUTS, wire: WireType::LengthDelimited, value, .. } =
+                Field::next(&mut response)?
+            {
+                peek.read_outputs(value)?;
+            }
+        }
+        Ok(peek)
+    }
+
+    fn read_outputs(&mut self, mut outputs: &[u8]) -> Result<(), DecodeError> {
+        while !outputs.is_empty() {
+            let Field { number, wire, mut value, .. } = Field::next(&mut outputs)?;
+            match (number, wire) {
+                (TEXT, WireType::LengthDelimited) => self.has_text |= !value.is_empty(),
+                (NUM_TOKENS, WireType::Varint) => {
+                    self.num_tokens = decode_varint(&mut value)? as u32;
+                }
+                (OUTPUT_IDS, WireType::Varint | WireType::LengthDelimited) => {
+                    while !value.is_empty() {
+                        self.token_ids.push(decode_varint(&mut value)? as u32);
+                    }
+                }
+                (FINISH_INFO, WireType::LengthDelimited) => {
+                    self.finish = Some(Finish::decode(value)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The tokens in this part of the answer.
-    pub fn num_tokens(&self) -> u32 {
-        self.outputs.as_ref().map_or(0, |outputs| outputs.num_tokens)
+    pub const fn num_tokens(&self) -> u32 {
+        self.num_tokens
+    }
+
+    /// The ids of these tokens, if they are all there is to know of this part. None: it has text, which
+    /// may end within a character, or no ids.
+    pub fn all_ids(&mut self) -> Option<Ids> {
+        let whole = !self.has_text && self.token_ids.len() == self.num_tokens as usize;
+        whole.then(|| core::mem::take(&mut self.token_ids))
     }
 
     /// The end of the answer, which only the last part has.
     pub fn finish(self) -> Option<Finish> {
-        self.outputs?.finish_info
+        self.finish
     }
+}
+
+/// One field of a message as it was encoded.
+struct Field<'a> {
+    number: u32,
+    wire: WireType,
+    /// Without the key, and without the length if it has one.
+    value: &'a [u8],
+    /// All of it.
+    whole: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// Takes the first field of `message`.
+    fn next(message: &mut &'a [u8]) -> Result<Self, DecodeError> {
+        let whole = *message;
+        let (number, wire) = decode_key(message)?;
+        let mut value = *message;
+        skip_field(wire, number, message, DecodeContext::default())?;
+        value = &value[..value.len() - message.len()];
+        if wire == WireType::LengthDelimited {
+            decode_varint(&mut value)?;
+        }
+        Ok(Self { number, wire, value, whole: &whole[..whole.len() - message.len()] })
+    }
+}
+
+/// A part of an answer without the ids of its tokens: the router asked for them, and the client did not.
+pub fn without_ids(part: &Bytes) -> Result<Bytes, DecodeError> {
+    let mut out = Vec::with_capacity(part.len());
+    let mut rest = &part[..];
+    while !rest.is_empty() {
+        let field = Field::next(&mut rest)?;
+        if (field.number, field.wire) != (OUTPUTS, WireType::LengthDelimited) {
+            out.extend_from_slice(field.whole);
+            continue;
+        }
+        let mut kept = SmallVec::<[u8; 64]>::new();
+        let mut outputs = field.value;
+        while !outputs.is_empty() {
+            let field = Field::next(&mut outputs)?;
+            if field.number != OUTPUT_IDS {
+                kept.extend_from_slice(field.whole);
+            }
+        }
+        encode_key(OUTPUTS, WireType::LengthDelimited, &mut out);
+        encode_varint(kept.len() as u64, &mut out);
+        out.extend_from_slice(&kept);
+    }
+    Ok(out.into())
+}
+
+/// How a part of a resumed answer reaches the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resumed {
+    /// Tokens of the answer that came before it was resumed. To its worker they are a part of the prompt.
+    pub before: u32,
+    /// Tokens of the prompt that the client sent.
+    pub prompt: u32,
+    /// Whether the client asked for token ids.
+    pub wants_ids: bool,
+}
+
+impl Resumed {
+    /// A part of the answer as if it had never been resumed.
+    pub fn part(&self, part: Bytes) -> Result<Bytes, DecodeError> {
+        let mut part = GenerateResponse::decode(part)?;
+        part.prompt_info = None;
+        if let Some(outputs) = &mut part.outputs {
+            if !self.wants_ids {
+                outputs.token_ids.clear();
+            }
+            if let Some(finish) = &mut outputs.finish_info {
+                finish.num_output_tokens += self.before;
+                finish.num_cached_tokens = finish.num_cached_tokens.map(|n| n.min(self.prompt));
+            }
+        }
+        Ok(bytes(&part))
+    }
+}
+
+/// The last part of an answer that has all its tokens and broke off before its worker said so.
+pub fn complete(num_output_tokens: u32) -> Bytes {
+    let mut finish_info = FinishInfo { num_output_tokens, ..FinishInfo::default() };
+    finish_info.set_finish_reason(FinishReason::Length);
+    let outputs = SequenceOutput { finish_info: Some(finish_info), ..SequenceOutput::default() };
+    bytes(&GenerateResponse { outputs: Some(outputs), ..GenerateResponse::default() })
 }
 
 /// The request to a worker: the fields of `request`, whose prompt was taken out, and the prompt's bytes
 /// copied from `message`. Unknown fields are not passed on, because they were not checked.
 ///
-/// `prompt` has the prompt's token ids. They are encoded only if `message` has the prompt in several
-/// pieces.
-pub fn upstream(mut request: GenerateRequest, message: &Bytes, prompt: &[u32]) -> Bytes {
-    let Some(field) = token_ids_field(message) else {
-        request.prompt = Some(Prompt::TokenIds(TokenIds { ids: prompt.to_vec() }));
-        return bytes(&request);
-    };
+/// `prompt` has the prompt's token ids. They are encoded only if `message` does not have the prompt in
+/// one piece.
+pub fn upstream(request: &GenerateRequest, message: &Bytes, prompt: &[u32]) -> Bytes {
     debug_assert!(request.prompt.is_none(), "two prompts");
+    let Some(field) = token_ids_field(message) else {
+        let ids = Prompt::TokenIds(TokenIds { ids: prompt.to_vec() });
+        let mut upstream = Vec::with_capacity(request.encoded_len() + ids.encoded_len());
+        request.encode_raw(&mut upstream);
+        ids.encode(&mut upstream);
+        return upstream.into();
+    };
     let mut upstream = Vec::with_capacity(request.encoded_len() + field.len());
     request.encode_raw(&mut upstream);
     upstream.extend_from_slice(field);
@@ -124,10 +263,8 @@ fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
     let mut rest = message;
     let mut found = None;
     while !rest.is_empty() {
-        let field = rest;
-        let (number, wire_type) = decode_key(&mut rest).ok()?;
-        skip_field(wire_type, number, &mut rest, DecodeContext::default()).ok()?;
-        if number == TOKEN_IDS && found.replace(&field[..field.len() - rest.len()]).is_some() {
+        let field = Field::next(&mut rest).ok()?;
+        if field.number == TOKEN_IDS && found.replace(field.whole).is_some() {
             return None;
         }
     }

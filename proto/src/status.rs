@@ -1,6 +1,7 @@
 //! Core errors as gRPC status codes. All mappings are in this file.
 
 use std::error::Error;
+use std::time::Duration;
 use tonic::{Code, Status};
 use warmpath_core::engine::{FetchError, SubmitError};
 use warmpath_core::routing::input::RejectReason;
@@ -10,7 +11,8 @@ pub fn from_reject(reason: RejectReason) -> Status {
     let code = match reason {
         RejectReason::NoEligibleWorker { .. }
         | RejectReason::NoDecodeWorker { .. }
-        | RejectReason::NoPrefillWorker { .. } => Code::Unavailable,
+        | RejectReason::NoPrefillWorker { .. }
+        | RejectReason::GaveUp { .. } => Code::Unavailable,
         RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. } => {
             Code::InvalidArgument
         }
@@ -75,6 +77,39 @@ pub fn of_worker(cause: &Status) -> (Code, String) {
         _ => Code::Unavailable,
     };
     (code, with_sources(cause.message(), cause))
+}
+
+/// The server says by this that a call may be sent again, and when: gRPC's own name for it.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// Whether the server never took up the call that failed: it could not be reached, its connection turned
+/// the call away before it was read, or it says itself that the call may be sent again.
+pub fn was_not_taken(cause: &Status) -> bool {
+    if cause.metadata().contains_key(PUSHBACK) {
+        return true;
+    }
+    let mut source = cause.source();
+    while let Some(error) = source {
+        let refused = |error: &h2::Error| {
+            error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                || error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)
+        };
+        if error.is::<tonic::ConnectError>()
+            || error.downcast_ref().is_some_and(refused)
+            || error.downcast_ref().is_some_and(hyper::Error::is_canceled)
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// A status that says that the call may be sent again after `wait`.
+pub fn with_pushback(mut status: Status, wait: Duration) -> Status {
+    let wait = (wait.as_millis() as u64).into();
+    status.metadata_mut().insert(PUSHBACK, wait);
+    status
 }
 
 /// A failed admin call as one line for the operator.

@@ -4,24 +4,29 @@ use crate::payload::{AnswerBody, HeldPrompt, RequestBody};
 use std::time::Instant;
 use warmpath_core::id::ORIGINS;
 use warmpath_proto::hints::PullHint;
+pub use warmpath_proto::raw::Ids;
 use warmpath_proto::scope::ScopeHint;
 
 /// One request as a worker gets it.
 #[derive(Debug)]
 pub struct Call<'a> {
-    /// The router's own name for the request, unique among all requests of all routers.
+    /// The router's own name for this attempt at a request, unique among all attempts of all routers.
     pub id: &'a str,
     /// Replaces the client's salt.
-    pub salt: String,
+    pub salt: &'a str,
     /// Which blocks are public, and the tenant's number.
     pub scope: &'a ScopeHint,
     /// The pool or the worker to fetch blocks from.
     pub pull: Option<PullHint>,
     /// The prompt's KV, if another worker holds it for this one.
     pub held: Option<HeldPrompt>,
-    pub body: RequestBody,
-    /// Token ids.
+    pub body: &'a mut RequestBody,
+    /// Token ids. The last `answered` of them are the part of the answer that the client has.
     pub prompt: &'a [u32],
+    pub answered: u32,
+    /// Whether the answer must have token ids, so that it can be resumed. They go no further unless the
+    /// client asked for them too.
+    pub ids: bool,
     pub deadline: Option<Instant>,
 }
 
@@ -31,6 +36,8 @@ pub struct AnswerPart {
     pub body: AnswerBody,
     /// Answer tokens in this message.
     pub tokens: u32,
+    /// Their ids. None: the answer cannot be resumed after this message.
+    pub ids: Option<Ids>,
     /// Present in the last message.
     pub end: Option<AnswerEnd>,
 }
@@ -57,12 +64,19 @@ pub struct UpstreamError {
     pub kind: FailureKind,
     /// One line.
     pub why: String,
+    /// The worker never took up the call.
+    pub not_taken: bool,
 }
 
 impl UpstreamError {
     /// The worker, or the connection to it, is gone.
     pub fn unavailable(why: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unavailable, why: why.into() }
+        Self { kind: FailureKind::Unavailable, why: why.into(), not_taken: false }
+    }
+
+    /// Whether another worker may answer, as far as one can tell.
+    pub const fn may_be_tried_again(&self) -> bool {
+        self.not_taken || matches!(self.kind, FailureKind::Unavailable)
     }
 }
 

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tonic::transport::Uri;
-use warmpath_core::routing::QueueLimits;
+use warmpath_core::routing::{QueueLimits, Reliability};
+use warmpath_core::routing::attempt::TimeLimits;
+use warmpath_core::routing::health::HealthLimits;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::retry::RetryLimits;
 use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
 
@@ -25,6 +28,9 @@ pub struct RouterConfig {
     /// How much the router holds while the policy waits for room.
     #[serde(default)]
     pub queue: QueueConfig,
+    /// What it does about workers that fail, hang or are slow. Its times are of the wall clock.
+    #[serde(default)]
+    pub reliability: ReliabilityConfig,
     /// For policies that choose at random.
     #[serde(default)]
     pub seed: u64,
@@ -94,6 +100,7 @@ impl RouterConfig {
             pools: Vec::new(),
             policy,
             queue: QueueConfig::default(),
+            reliability: ReliabilityConfig::default(),
             seed: 0,
             speedup: default_speedup(),
             block_size: None,
@@ -112,6 +119,12 @@ impl RouterConfig {
 
     pub(crate) fn secret(&self) -> &str {
         self.secret.as_ref().map_or("", Secret::reveal)
+    }
+
+    /// The limits as the core router takes them. A fleet that is sped up is as late as its machine makes
+    /// it, by the wall clock.
+    pub(crate) fn reliability_in_model_time(&self) -> Reliability {
+        self.reliability.limits().sped_up(self.speedup)
     }
 
     /// Checks all fields. Call it before a router is made. The error names the first bad field.
@@ -144,6 +157,7 @@ impl RouterConfig {
             return err("speedup", format!("{}, expected 0.001 to 10000", self.speedup));
         }
         self.queue.check()?;
+        self.reliability.check()?;
         if let Some(size) = self.block_size.filter(|size| !(1..=65_536).contains(size)) {
             return err("block_size", format!("{size}, expected 1 to 65536 tokens"));
         }
@@ -201,6 +215,70 @@ impl QueueConfig {
             return err("longest_wait_s", why);
         }
         Ok(())
+    }
+}
+
+/// What the router does about failing workers: all of it, unless a part is `false`.
+#[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReliabilityConfig {
+    /// When a worker leaves rotation.
+    pub health: Part<HealthLimits>,
+    /// How often requests are tried again.
+    pub retry: Part<RetryLimits>,
+    /// How long an attempt may take.
+    pub time: Part<TimeLimits>,
+}
+
+/// A part of a router that can be switched off. In a file: `false`, or a table of limits.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or a table of limits")]
+pub enum Part<T> {
+    /// `true` has the default limits.
+    On(bool),
+    With(T),
+}
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self::On(true)
+    }
+}
+
+impl<T: Copy + Default> Part<T> {
+    /// None: it is off.
+    fn limits(self) -> Option<T> {
+        match self {
+            Self::On(on) => on.then(T::default),
+            Self::With(limits) => Some(limits),
+        }
+    }
+}
+
+impl ReliabilityConfig {
+    /// Nothing of it.
+    pub const OFF: Self =
+        Self { health: Part::On(false), retry: Part::On(false), time: Part::On(false) };
+
+    /// The limits as the core router takes them.
+    pub fn limits(&self) -> Reliability {
+        Reliability {
+            health: self.health.limits(),
+            retry: self.retry.limits(),
+            time: self.time.limits(),
+        }
+    }
+
+    /// Whether answers that broke off go on elsewhere.
+    pub(crate) fn resumes(&self) -> bool {
+        self.retry.limits().is_some_and(|limits| limits.resumes > 0)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.limits().check().map_err(|line| {
+            let (field, why) = line.split_once(": ").unwrap_or(("", &line));
+            ConfigError { field: format!("reliability.{field}"), why: why.to_owned() }
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::call::UpstreamError;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::RejectReason;
+use warmpath_core::routing::retry::GiveUp;
 
 /// Why the router ends a request. The text is for the client.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -35,6 +36,18 @@ pub enum RequestError {
         worker: String,
         cause: UpstreamError,
     },
+    /// The worker's call failed, and so did the tries after it, or there was none.
+    #[error("worker {worker}: {cause}; given up after {tries} {}: {why}", if *.tries == 1 { "try" } else { "tries" })]
+    GaveUp {
+        /// The name and URL of the last worker.
+        worker: String,
+        /// Its failure.
+        cause: UpstreamError,
+        /// Attempts that failed.
+        tries: u32,
+        /// Why there is no further one.
+        why: GiveUp,
+    },
     /// The client's deadline passed.
     #[error("the deadline passed after {tokens} answer tokens")]
     DeadlinePassed {
@@ -44,6 +57,9 @@ pub enum RequestError {
     /// The client's deadline passed before the request was sent to a worker.
     #[error("the deadline passed while the request was held for a worker")]
     DeadlinePassedHeld,
+    /// The client aborted the request while it was between two workers.
+    #[error("aborted after its worker failed")]
+    Aborted,
     /// The client aborted the request before it was sent to a worker.
     #[error("aborted while the request was held for a worker")]
     AbortedHeld,

@@ -1,10 +1,13 @@
 //! The gauges, refreshed now and then from the router's state.
 
-use crate::metrics::{ACTIVE, BACKLOG, HELD, HELD_TOKENS, IN_FLIGHT, NAMED, RUNS, SPEEDUP, TAKES};
+use crate::metrics::{
+    ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS, SPEEDUP, TAKES,
+};
 use crate::state::RouterState;
 use metrics::gauge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use warmpath_core::routing::health::Health;
 
 const REFRESH: Duration = Duration::from_millis(500);
 
@@ -27,6 +30,11 @@ pub async fn refresh(state: &RouterState) {
                 gauge!(ACTIVE, "worker" => name.clone()).set(f64::from(active));
                 let backlog = worker.map_or(0.0, |worker| worker.backlog(now).as_secs_f64());
                 gauge!(BACKLOG, "worker" => name.clone()).set(backlog);
+                let health = worker.and_then(|_| fleet.rotation().health(*id));
+                let in_rotation = health.is_some_and(Health::is_in);
+                gauge!(IN_ROTATION, "worker" => name.clone()).set(f64::from(u8::from(in_rotation)));
+                let ejections = health.map_or(0, Health::ejections);
+                gauge!(EJECTIONS, "worker" => name.clone()).set(f64::from(ejections));
             }
         });
         let held = state.router.held();

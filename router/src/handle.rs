@@ -1,6 +1,7 @@
 //! The core router behind a lock. Everything that happens to it goes through [`RouterHandle`], so
 //! its record is complete and in order.
 
+use crate::fleet::roster::Roster;
 use crate::index::SharedIndex;
 use crate::policy::ActivePolicy;
 use crate::record::RecordSender;
@@ -8,13 +9,13 @@ use crate::waiting::{Held, Verdict, Waiting};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{oneshot, watch};
 use warmpath_core::block::TokenBlocks;
-use warmpath_core::id::RequestId;
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::explain::Explanation;
 use warmpath_core::routing::fleet::Fleet;
 use warmpath_core::routing::index::Overlap;
-use warmpath_core::routing::input::{Action, Input, RejectReason};
+use warmpath_core::routing::input::{Action, Failure, Input, RejectReason};
 use warmpath_core::time::Instant;
 use warmpath_proto::clock::ModelClock;
 
@@ -31,6 +32,7 @@ pub enum Arrival {
 pub struct RouterHandle {
     clock: ModelClock,
     index: Arc<SharedIndex>,
+    roster: Arc<Roster>,
     state: Mutex<State>,
     /// When the next tick is due. The task that ticks waits for changes.
     wake: watch::Sender<Option<Instant>>,
@@ -52,13 +54,13 @@ impl RouterHandle {
     pub fn new(
         clock: ModelClock,
         router: Router,
-        index: Arc<SharedIndex>,
+        (index, roster): (Arc<SharedIndex>, Arc<Roster>),
         record: Option<RecordSender>,
     ) -> Self {
         let policy = RwLock::new(ActivePolicy::new(router.policy()));
         let (waiting, actions) = (Waiting::default(), Vec::new());
         let state = Mutex::new(State { router, record, waiting, actions });
-        Self { clock, index, state, wake: watch::channel(None).0, policy }
+        Self { clock, index, roster, state, wake: watch::channel(None).0, policy }
     }
 
     pub const fn clock(&self) -> &ModelClock {
@@ -70,15 +72,41 @@ impl RouterHandle {
     pub fn arrive(&self, request: Request) -> Arrival {
         let (id, tokens) = (request.id, request.prompt.tokens());
         let mut state = self.lock();
-        match self.apply(&mut state, Input::Arrived(request), Some(id)) {
+        let verdict = self.apply(&mut state, Input::Arrived(request), Some(id));
+        self.arrival(&mut state, (id, tokens), verdict)
+    }
+
+    /// What became of a request, after the input that asked about it.
+    fn arrival(
+        &self,
+        state: &mut State,
+        (id, tokens): (RequestId, u32),
+        verdict: Option<Verdict>,
+    ) -> Arrival {
+        match verdict {
             Some(verdict) => Arrival::Decided(verdict),
             None if state.waiting.is_closed() => {
-                self.apply(&mut state, Input::Cancelled(id), None);
+                self.apply(state, Input::Cancelled(id), None);
                 Arrival::Decided(Verdict::Draining)
             }
             // The lock is still held, so no decision about it can have come before its waiter.
             None => Arrival::Held(state.waiting.add(id, tokens)),
         }
+    }
+
+    /// An attempt at a request failed. With `again`, the request as it would be sent again, there is an
+    /// answer about it; without, the attempt's booking ends and that is all.
+    pub fn fail(
+        &self,
+        (id, worker): (RequestId, WorkerId),
+        how: Failure,
+        again: Option<Request>,
+    ) -> Option<Arrival> {
+        let tokens = again.as_ref().map(|request| request.prompt.tokens());
+        let own = tokens.map(|_| id);
+        let mut state = self.lock();
+        let verdict = self.apply(&mut state, Input::Failed { id, worker, how, again }, own);
+        Some(self.arrival(&mut state, (id, tokens?), verdict))
     }
 
     /// Any input but an arrival. Decisions about held requests go to the tasks that wait for them.
@@ -168,8 +196,8 @@ impl RouterHandle {
         }
     }
 
-    /// Applies an input and passes its actions on. Returns the verdict about `own`, the request
-    /// that arrived with the input.
+    /// Applies an input and passes its actions on. Returns the verdict about `own`, the request that
+    /// the input brings: one that arrives, or one to send again.
     fn apply(&self, state: &mut State, input: Input, own: Option<RequestId>) -> Option<Verdict> {
         let State { router, record, waiting, actions } = state;
         let changes_policy = matches!(input, Input::SetPolicy(_));
@@ -193,9 +221,15 @@ impl RouterHandle {
             let (id, decided) = match action {
                 Action::Dispatch { id, decision } => (id, Verdict::Dispatch(decision)),
                 Action::Reject { id, reason } => (id, Verdict::Reject(reason)),
+                Action::Abandon { id, worker } => {
+                    if let Some(link) = self.roster.get(worker) {
+                        link.abandon(id);
+                    }
+                    continue;
+                }
                 Action::Hold { id, .. } => {
                     held |= own == Some(id);
-                    debug_assert!(own == Some(id), "only a request that arrives begins to be held");
+                    debug_assert!(own == Some(id), "only the input's own request begins to be held");
                     continue;
                 }
             };
@@ -206,7 +240,7 @@ impl RouterHandle {
         }
         debug_assert!(
             own.is_none() || verdict.is_some() != held,
-            "an arrival has one action, and one only"
+            "a request that an input brings has one action, and one only"
         );
         verdict
     }

@@ -41,9 +41,11 @@ impl InFlight {
         self.0.remove(key);
     }
 
-    pub fn set_worker(&self, key: &Key, link: &Arc<WorkerLink>) {
+    /// The worker of the attempt under way, and the attempt's name.
+    pub fn set_worker(&self, key: &Key, link: &Arc<WorkerLink>, upstream_id: &Arc<str>) {
         if let Some(mut tracked) = self.0.get_mut(key) {
             tracked.link = Some(Arc::clone(link));
+            tracked.upstream_id = Arc::clone(upstream_id);
         }
     }
 

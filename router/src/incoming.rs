@@ -24,6 +24,8 @@ pub struct Incoming {
     pub priority: i32,
     /// The most answer tokens that the client asked for, at least 1.
     pub max_new_tokens: u32,
+    /// Whether an answer that broke off may go on on another worker, from its tokens so far.
+    pub resumable: bool,
     /// When the client gives up.
     pub deadline: Option<Instant>,
     /// The request to pass on.

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use warmpath_core::id::{ORIGINS, PoolId, SourceId, WorkerId};
-use warmpath_core::routing::input::Pull;
+use warmpath_core::routing::input::{Failure, Pull};
 
 const OVERHEAD: &str = "router_overhead_seconds";
 pub const TAKES: &str = "router_worker_takes_requests";
@@ -24,6 +24,10 @@ pub const SPEEDUP: &str = "router_speedup";
 pub const HELD: &str = "router_requests_held";
 pub const HELD_TOKENS: &str = "router_held_prompt_tokens";
 const HOLD: &str = "router_hold_seconds";
+const ATTEMPTS_FAILED: &str = "router_attempts_failed_total";
+const TRIED_AGAIN: &str = "router_tried_again_total";
+pub const IN_ROTATION: &str = "router_worker_in_rotation";
+pub const EJECTIONS: &str = "router_worker_ejections";
 
 const OVERHEAD_SECONDS: &[f64] = &[
     1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3,
@@ -55,6 +59,10 @@ fn describe() {
         "router_requests_total",
         "Requests that were sent to a worker, by how they ended"
     );
+    describe_counter!(ATTEMPTS_FAILED, "Attempts that failed on a worker, by how they failed");
+    describe_counter!(TRIED_AGAIN, "Requests that were sent to a worker after a failed attempt");
+    describe_gauge!(IN_ROTATION, "0 while the router keeps requests away because calls fail, else 1");
+    describe_gauge!(EJECTIONS, "How often in a row the worker left rotation");
     describe_counter!(
         "router_requests_refused_total",
         "Requests without an answer stream, by gRPC code"
@@ -157,6 +165,16 @@ pub fn ended(worker: &str, policy: &ActivePolicy, outcome: Outcome) {
         "worker" => worker.to_owned(), "policy" => Arc::clone(&policy.label), "outcome" => outcome.name()
     )
     .increment(1);
+}
+
+/// An attempt at a request failed on its worker.
+pub fn attempt_failed(worker: &str, how: Failure) {
+    counter!(ATTEMPTS_FAILED, "worker" => worker.to_owned(), "how" => how.name()).increment(1);
+}
+
+/// A request whose attempt failed was sent to this worker.
+pub fn tried_again(worker: &str) {
+    counter!(TRIED_AGAIN, "worker" => worker.to_owned()).increment(1);
 }
 
 /// A request without an answer stream, by the status code its client got.

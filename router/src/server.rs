@@ -77,7 +77,9 @@ impl RouterServer {
         let (sender, writer) = match &config.record {
             Some(path) => {
                 let header = Header::new(config.policy, config.seed);
-                let started = record::start(path, &header.with_queue_limits(config.queue.limits()));
+                let header = header.with_queue_limits(config.queue.limits());
+                let header = header.with_reliability(config.reliability_in_model_time());
+                let started = record::start(path, &header);
                 let err = |cause| ServeError::Record { path: path.clone(), cause };
                 let (sender, writer) = started.map_err(err)?;
                 (Some(sender), Some(writer))
@@ -93,14 +95,21 @@ impl RouterServer {
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
         let router = router.with_queue_limits(config.queue.limits());
-        let index = Arc::new(SharedIndex::new());
+        let reliability = config.reliability_in_model_time();
+        let router = router.with_reliability(reliability);
+        let (index, roster) = (Arc::new(SharedIndex::new()), Arc::<Roster>::default());
         let secret = config.secret().to_owned();
         let state = RouterState {
             tenants: Tenants::new(&config.tenants, &config.tenant, &secret),
             public: PublicPrefixes::new(&config.public_prefixes),
-            router: RouterHandle::new(clock, router, Arc::clone(&index), sender),
+            router: RouterHandle::new(
+                clock,
+                router,
+                (Arc::clone(&index), Arc::clone(&roster)),
+                sender,
+            ),
             index,
-            roster: Roster::default(),
+            roster,
             pools,
             agreement: Agreement::new(config.model.clone(), config.block_size),
             config,

@@ -18,7 +18,7 @@ use crate::tenants::Tenants;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
-use warmpath_core::id::WorkerId;
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::input::RejectReason;
 
 /// One router.
@@ -27,7 +27,7 @@ pub struct RouterState {
     pub config: RouterConfig,
     pub router: RouterHandle,
     pub index: Arc<SharedIndex>,
-    pub roster: Roster,
+    pub roster: Arc<Roster>,
     /// By number.
     pub pools: Vec<PoolLink>,
     pub agreement: Agreement,
@@ -52,6 +52,14 @@ impl RouterState {
     pub fn terms(&self) -> Result<Arc<FleetTerms>, RequestError> {
         let none = RejectReason::NoEligibleWorker { joined: 0, draining: 0 };
         self.agreement.terms().ok_or(RequestError::Rejected(none))
+    }
+
+    /// The name of an attempt at a request, counted from 1, on its worker.
+    pub fn upstream_id(&self, id: RequestId, attempt: u32) -> Arc<str> {
+        match attempt {
+            1 => format!("warmpath-{:x}-{}", self.instance, id.0).into(),
+            more => format!("warmpath-{:x}-{}-{more}", self.instance, id.0).into(),
+        }
     }
 
     /// The terms for a new request, unless the router takes none.

@@ -33,8 +33,7 @@ pub fn at_rest(
     if cfg!(debug_assertions) {
         index.check();
     }
-    router.fleet().check_at_rest();
-    router.queue().check_at_rest();
+    router.check_at_rest();
     for engine in engines {
         engine.check_at_rest();
     }

@@ -1,5 +1,8 @@
-//! Faults of the pool of a world. A fetch that fails is a miss: the request computes what it does not
-//! get, after a wait that the worker's profile bounds.
+//! What goes wrong in a world: faults of its pool, and of its workers.
+//!
+//! A fetch that fails is a miss: the request computes what it does not get, after a wait that the worker's
+//! profile bounds. What becomes of the requests of a failing worker is the router's matter
+//! (`world/attempts.rs`).
 
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::{Engine, FetchError, FetchKey};
@@ -16,7 +19,10 @@ pub struct Fault {
     pub for_s: f64,
     /// What goes wrong.
     pub kind: FaultKind,
-    /// For `pool-slow`: how many times slower the pool sends.
+    /// For the faults of workers: the number of the worker, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+    /// For `pool-slow` and `worker-slow`: how many times slower it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
     /// For `pool-corrupt`: the share of fetches whose checksum is wrong.
@@ -37,6 +43,25 @@ pub enum FaultKind {
     PoolSlow,
     /// Some of the blocks arrive broken; their checksum shows it.
     PoolCorrupt,
+    /// The process dies: its requests break off, and new ones are not taken. It comes back empty.
+    WorkerGone,
+    /// The process stops, as after SIGSTOP: it takes requests, but says nothing more. Afterwards it goes on
+    /// where it stopped.
+    WorkerFrozen,
+    /// All that the worker does takes longer.
+    WorkerSlow,
+    /// It takes each request and fails it at once. Requests that it had before go on.
+    WorkerFailing,
+}
+
+impl FaultKind {
+    /// Whether it befalls a worker, not the pool.
+    pub const fn is_of_worker(self) -> bool {
+        matches!(
+            self,
+            Self::WorkerGone | Self::WorkerFrozen | Self::WorkerSlow | Self::WorkerFailing
+        )
+    }
 }
 
 /// What is wrong with a fault. `fault` counts from 1.
@@ -61,7 +86,17 @@ pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
 
 impl Fault {
     fn check(&self, pool: bool) -> Result<(), (&'static str, String)> {
-        if !pool {
+        let of_worker = self.kind.is_of_worker();
+        match self.worker {
+            None if of_worker => {
+                return Err(("worker", "missing, expected the number of a worker, from 0".into()));
+            }
+            Some(_) if !of_worker => {
+                return Err(("worker", "set, expected only with the faults of workers".into()));
+            }
+            _ => {}
+        }
+        if !pool && !of_worker {
             return Err((
                 "kind",
                 "needs a pool, but the scenario has none, expected [pool]".into(),
@@ -74,8 +109,8 @@ impl Fault {
             let why = format!("{}, expected more than 0, at most {MOST_SECONDS}", self.for_s);
             return Err(("for_s", why));
         }
-        let (slow, corrupt) =
-            (self.kind == FaultKind::PoolSlow, self.kind == FaultKind::PoolCorrupt);
+        let slow = matches!(self.kind, FaultKind::PoolSlow | FaultKind::WorkerSlow);
+        let corrupt = self.kind == FaultKind::PoolCorrupt;
         match (slow, self.factor) {
             (true, Some(factor)) if (1.0..=1e6).contains(&factor) => {}
             (true, Some(factor)) => {
@@ -83,7 +118,10 @@ impl Fault {
             }
             (true, None) => return Err(("factor", "missing, expected 1 or more".into())),
             (false, None) => {}
-            (false, Some(_)) => return Err(("factor", "set, expected only with pool-slow".into())),
+            (false, Some(_)) => {
+                let why = "set, expected only with pool-slow and worker-slow";
+                return Err(("factor", why.into()));
+            }
         }
         match (corrupt, self.share) {
             (true, Some(share)) if share > 0.0 && share <= 1.0 => Ok(()),
@@ -111,7 +149,7 @@ impl Condition {
     pub const SOUND: Self = Self { gone: false, silent: false, slowness: 1.0, corrupt: 0.0 };
 }
 
-/// The faults of a run, by the times at which they begin and end.
+/// The faults of a run's pool, by the times at which they begin and end.
 #[derive(Debug)]
 pub struct Faults {
     faults: Vec<Fault>,
@@ -122,11 +160,9 @@ pub struct Faults {
 
 impl Faults {
     pub fn new(faults: &[Fault], seed: u64) -> Self {
-        let ends = |fault: &Fault| [begin(fault), end(fault)];
-        let mut changes: Vec<Instant> = faults.iter().flat_map(ends).collect();
-        changes.sort_unstable_by(|a, b| b.cmp(a));
-        changes.dedup();
-        Self { faults: faults.to_vec(), changes, seed }
+        let of_pool = faults.iter().copied().filter(|fault| !fault.kind.is_of_worker());
+        let faults: Vec<Fault> = of_pool.collect();
+        Self { changes: changes(&faults), faults, seed }
     }
 
     pub fn next_change(&self) -> Option<Instant> {
@@ -145,6 +181,10 @@ impl Faults {
                 FaultKind::PoolCorrupt => {
                     condition.corrupt = condition.corrupt.max(fault.share.unwrap_or(0.0));
                 }
+                FaultKind::WorkerGone
+                | FaultKind::WorkerFrozen
+                | FaultKind::WorkerSlow
+                | FaultKind::WorkerFailing => {}
             }
         }
         Some((at, condition))
@@ -158,11 +198,20 @@ impl Faults {
     }
 }
 
-fn begin(fault: &Fault) -> Instant {
+/// When any of these begins or ends, latest first.
+pub fn changes(faults: &[Fault]) -> Vec<Instant> {
+    let ends = |fault: &Fault| [begin(fault), end(fault)];
+    let mut changes: Vec<Instant> = faults.iter().flat_map(ends).collect();
+    changes.sort_unstable_by(|a, b| b.cmp(a));
+    changes.dedup();
+    changes
+}
+
+pub fn begin(fault: &Fault) -> Instant {
     Instant::START + Duration::from_secs_f64(fault.at_s)
 }
 
-fn end(fault: &Fault) -> Instant {
+pub fn end(fault: &Fault) -> Instant {
     begin(fault) + Duration::from_secs_f64(fault.for_s)
 }
 
@@ -199,7 +248,7 @@ mod tests {
     use super::*;
 
     fn fault(at_s: f64, for_s: f64, kind: FaultKind) -> Fault {
-        Fault { at_s, for_s, kind, factor: None, share: None }
+        Fault { at_s, for_s, kind, worker: None, factor: None, share: None }
     }
 
     #[test]
@@ -239,5 +288,13 @@ mod tests {
         let gone = fault(0.0, 1.0, FaultKind::PoolGone);
         assert!(why(gone, false).contains("expected [pool]"));
         assert!(check_faults(&[gone], true).is_ok());
+        let frozen = fault(0.0, 1.0, FaultKind::WorkerFrozen);
+        assert!(why(frozen, false).starts_with("fault 1: worker: missing, expected the number"));
+        let frozen = Fault { worker: Some(0), ..frozen };
+        assert!(check_faults(&[frozen], false).is_ok());
+        let slow = Fault { kind: FaultKind::WorkerSlow, ..frozen };
+        assert_eq!(why(slow, false), "fault 1: factor: missing, expected 1 or more");
+        let gone = Fault { worker: Some(0), ..gone };
+        assert!(why(gone, true).starts_with("fault 1: worker: set, expected only"));
     }
 }

@@ -4,6 +4,7 @@
 //! [`run`] plays a [`Scenario`] to its end and says what happened. The checkers are always on: a
 //! world that breaks an invariant panics and names the invariant. It never reports a figure.
 
+mod attempts;
 mod checkers;
 mod devices;
 mod faults;
@@ -14,8 +15,10 @@ mod placement;
 mod pool;
 mod reasons;
 mod scenario;
+mod worker_faults;
 mod world;
 
+pub use attempts::AttemptCounts;
 pub use devices::DeviceOutcome;
 pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
 pub use fleet::{DeviceFleet, FleetError, Group, check_fleet};

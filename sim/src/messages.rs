@@ -8,8 +8,9 @@ use warmpath_core::engine::FetchError;
 use warmpath_core::engine::store::Fetch;
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{RequestId, TransferId, WorkerId};
+use warmpath_core::report::Cached;
 use warmpath_core::request::Owner;
-use warmpath_core::routing::input::{Decision, Input};
+use warmpath_core::routing::input::{Decision, Failure, Input};
 use warmpath_core::time::Instant;
 
 /// A message, with its receiver.
@@ -35,6 +36,27 @@ pub enum Message {
     Pool(Option<Snapshot>),
     /// To the client: the request is over.
     Ended(RequestId),
+    /// To the router, where workers may fail: an attempt's first token.
+    FirstToken(Said),
+    /// To the router, where workers may fail: the end of an answer, with its tokens.
+    Answered(Said, Cached, u32),
+    /// To the router: the call of an attempt broke after so many answer tokens.
+    Broke(Said, Failure, u32),
+    /// To a worker: no client waits for the request any more.
+    Abort(RequestId, WorkerId),
+    /// To the router: a worker's connection broke.
+    WorkerGone(WorkerId),
+    /// To the router: a worker is there again.
+    WorkerBack(WorkerId),
+}
+
+/// What a worker says of a request, with the number of the attempt: a router that has given up an attempt
+/// no longer listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    pub id: RequestId,
+    pub worker: WorkerId,
+    pub number: u32,
 }
 
 /// A step of a KV transfer, from the prefill worker to the decode worker.

@@ -2,6 +2,7 @@
 
 use warmpath_core::engine::SubmitError;
 use warmpath_core::routing::input::RejectReason;
+use warmpath_core::routing::retry::GiveUp;
 
 /// Why the router did not send it.
 pub fn rejection(reason: RejectReason) -> &'static str {
@@ -15,6 +16,12 @@ pub fn rejection(reason: RejectReason) -> &'static str {
         RejectReason::QueueFull { .. } => "queue full",
         RejectReason::WaitedTooLong { .. } => "waited too long",
         RejectReason::OverSlo { .. } => "expected later than the SLO",
+        RejectReason::GaveUp { why: GiveUp::Off, .. } => "its worker failed",
+        RejectReason::GaveUp { why: GiveUp::Tries, .. } => "no worker took it",
+        RejectReason::GaveUp { why: GiveUp::Suspect, .. } => "failed on its workers",
+        RejectReason::GaveUp { why: GiveUp::Resumes, .. } => "its answer broke off too often",
+        RejectReason::GaveUp { why: GiveUp::Budget, .. } => "no budget to try it again",
+        RejectReason::GaveUp { why: GiveUp::NoOtherWorker, .. } => "no other worker to try",
         RejectReason::DeadlinePassed { .. } => "deadline passed in the queue",
     }
 }

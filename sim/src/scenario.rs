@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
-use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::time::Duration;
 
 /// What a world is made of.
@@ -20,8 +20,10 @@ pub struct Scenario {
     pub queue: QueueLimits,
     /// The pool of the workers whose profile has a link to it.
     pub pool: Option<PoolSpec>,
-    /// What goes wrong with the pool.
+    /// What goes wrong with the pool and with workers.
     pub faults: Vec<Fault>,
+    /// What the router does about failing workers.
+    pub reliability: Reliability,
     /// The link of KV transfers, from prefill workers to decode workers.
     pub kv_transfer: Option<KvTransferLink>,
     /// The users' devices. None: all requests go to the workers.

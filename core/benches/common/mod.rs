@@ -13,10 +13,10 @@ use warmpath_core::event::{KvBatch, KvEvent, Snapshot, WorkerInfo};
 use warmpath_core::id::{RequestId, SessionId, SourceId, TenantId, TierId, WorkerId};
 use warmpath_core::request::{Request, TokenSource, Work};
 use warmpath_core::rng::Rng;
-use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
 use warmpath_core::routing::input::{Action, Input};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::{Reliability, Router};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::tokens::{Segment, materialize};
 
@@ -138,7 +138,11 @@ pub struct Deciding {
 
 impl Deciding {
     pub fn new(workers: u32, policy: PolicyConfig) -> Self {
-        let mut router = Router::new(policy);
+        Self::with(workers, policy, Reliability::default())
+    }
+
+    pub fn with(workers: u32, policy: PolicyConfig, what: Reliability) -> Self {
+        let mut router = Router::new(policy).with_reliability(what);
         let mut actions = Vec::new();
         for worker in 0..workers {
             let joined = Input::Joined(worker_info(worker));

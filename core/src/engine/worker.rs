@@ -216,6 +216,18 @@ impl Engine {
         });
     }
 
+    /// The answer tokens of a request by `now`; 0 for an unknown request.
+    pub fn made(&self, now: Instant, id: RequestId) -> u32 {
+        let Some(&key) = self.ids.get(&id) else { return 0 };
+        let mut made = self.scheduler.generated(key);
+        self.progress(now, |other, tokens| {
+            if other == id {
+                made = tokens;
+            }
+        });
+        made
+    }
+
     /// The worker's profile.
     pub const fn profile(&self) -> &Profile {
         &self.profile

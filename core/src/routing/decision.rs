@@ -1,6 +1,8 @@
 //! What a rule can choose for a request, and why a router rejects one.
 
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
+use crate::routing::attempt::AttemptLimits;
+use crate::routing::retry::GiveUp;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +40,20 @@ pub struct Decision {
     /// The worker that decodes, where `worker` only computes the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode: Option<WorkerId>,
+    /// How long the attempt may take. None: as long as the client waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<AttemptLimits>,
 }
 
 impl Decision {
+    /// To a worker that is believed to hold so many blocks of the prompt, by tier.
+    pub const fn new(worker: WorkerId, overlap: [u32; MAX_TIERS]) -> Self {
+        Self { overlap: Some(overlap), ..Self::blind(worker) }
+    }
+
     /// By a rule that did not look up which worker holds what.
     pub const fn blind(worker: WorkerId) -> Self {
-        Self { worker, overlap: None, pull: None, decode: None }
+        Self { worker, overlap: None, pull: None, decode: None, limits: None }
     }
 
     /// What the rule believes the worker will not have to compute, in blocks.
@@ -150,5 +160,13 @@ pub enum RejectReason {
     DeadlinePassed {
         /// How long it was held.
         waited: Duration,
+    },
+    /// An attempt failed, and the request is not tried again.
+    #[error("given up after {tries} tries: {why}")]
+    GaveUp {
+        /// Attempts that failed.
+        tries: u32,
+        /// Why there is no further one.
+        why: GiveUp,
     },
 }

@@ -17,8 +17,9 @@ use crate::request::Request;
 use crate::rng::hash_words;
 use crate::routing::decision::{Decision, RejectReason};
 use crate::routing::fleet::{Fleet, WorkerState};
+use crate::routing::retry::GiveUp;
 use crate::routing::view::FleetView;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// The assumed length of an answer.
 const ANSWER_TOKENS: f64 = 128.0;
@@ -35,14 +36,39 @@ impl Eligible {
     /// Finds the workers that take requests and have room for this one: for its prompt where a worker
     /// only computes prompts, else also for the longest answer that the client asked for. An error
     /// says why there is none.
-    pub fn find(&mut self, fleet: &Fleet, request: &Request) -> Result<(), RejectReason> {
+    ///
+    /// Workers that are out of rotation are left out, unless none would be left. Those in `tried` have
+    /// failed this request and are left out in any case.
+    pub fn find(
+        &mut self,
+        fleet: &Fleet,
+        request: &Request,
+        now: Instant,
+        tried: &[WorkerId],
+    ) -> Result<(), RejectReason> {
         let needs = Needs::of(request);
+        self.fill(fleet, needs, |id| !tried.contains(&id) && fleet.rotation().takes(now, id));
+        if self.prefill.is_empty() && fleet.rotation().out() > 0 {
+            self.fill(fleet, needs, |id| !tried.contains(&id));
+        }
+        match (self.prefill.is_empty(), tried.is_empty()) {
+            (false, _) => Ok(()),
+            (true, true) => Err(why_none(fleet, needs)),
+            (true, false) => {
+                let (tries, why) = (tried.len() as u32, GiveUp::NoOtherWorker);
+                Err(RejectReason::GaveUp { tries, why })
+            }
+        }
+    }
+
+    fn fill(&mut self, fleet: &Fleet, needs: Needs, may: impl Fn(WorkerId) -> bool) {
         self.prefill.clear();
         self.decode.clear();
         let mut has_prefill_workers = false;
         for (id, worker) in fleet.workers() {
             let role = worker.info.role;
-            if !worker.takes_requests() || !worker.info.has_room_for(needs.tokens(role)) {
+            let fits = worker.takes_requests() && worker.info.has_room_for(needs.tokens(role));
+            if !fits || !may(id) {
                 continue;
             }
             has_prefill_workers |= role == Role::Prefill;
@@ -53,7 +79,6 @@ impl Eligible {
             let alone = |id: &WorkerId| fleet.worker(*id).is_some_and(|w| w.info.role.is_both());
             self.prefill.retain(alone);
         }
-        if self.prefill.is_empty() { Err(why_none(fleet, needs)) } else { Ok(()) }
     }
 }
 

@@ -11,6 +11,8 @@
 use crate::id::{RequestId, WorkerId};
 pub use crate::routing::candidate::{Candidate, Notes, Score, Terms};
 use crate::routing::decision::{Choice, Decision};
+use crate::routing::fleet::Fleet;
+use crate::routing::health::{Standing, Why};
 use crate::routing::policy::PolicyConfig;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
@@ -38,6 +40,22 @@ pub struct Explanation {
     pub scores: Vec<Score>,
     /// Which step of the rule decided. Empty: it has one step only.
     pub because: &'static str,
+    /// The workers that did not stand for choice because calls to them fail, or failed for this request.
+    pub left_out: Vec<(WorkerId, LeftOut)>,
+}
+
+/// Why a worker did not stand for choice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LeftOut {
+    /// An attempt at this request failed there.
+    #[error("it failed this request")]
+    Tried,
+    /// It is out of rotation.
+    #[error("out of rotation: {0}")]
+    Out(Why),
+    /// It is out of rotation, and another request probes it.
+    #[error("probed by another request: {0}")]
+    Probed(Why),
 }
 
 /// What came of asking the rule.
@@ -115,6 +133,28 @@ pub(super) fn fill(notes: &mut Notes, view: &FleetView<'_>) {
     }
 }
 
+/// The workers that a decision leaves out, by their health and by what was `tried`.
+pub(super) fn left_out(
+    fleet: &Fleet,
+    now: Instant,
+    tried: &[WorkerId],
+) -> Vec<(WorkerId, LeftOut)> {
+    if tried.is_empty() && fleet.rotation().out() == 0 {
+        return Vec::new();
+    }
+    let why = |id| {
+        if tried.contains(&id) {
+            return Some(LeftOut::Tried);
+        }
+        match fleet.rotation().health(id)?.standing() {
+            Standing::In => None,
+            Standing::Out { until, why } => (until > now).then_some(LeftOut::Out(why)),
+            Standing::Probed { why, .. } => Some(LeftOut::Probed(why)),
+        }
+    };
+    fleet.workers().filter_map(|(id, _)| Some((id, why(id)?))).collect()
+}
+
 /// The explanations of the last requests that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -142,7 +182,7 @@ impl Kept {
     }
 
     /// Keeps what was noted, in the oldest one's place.
-    pub fn keep(&mut self, about: About, choice: &Choice) {
+    pub fn keep(&mut self, about: About, choice: &Choice, left_out: Vec<(WorkerId, LeftOut)>) {
         let mut notes = match self.ring.len() < self.last {
             true => Notes::default(),
             false => self.ring.pop_front().map_or_else(Notes::default, |oldest| Notes {
@@ -153,7 +193,7 @@ impl Kept {
         };
         notes.clear();
         core::mem::swap(&mut notes, self.notes.get_mut());
-        self.ring.push_back(about.explanation(choice, notes));
+        self.ring.push_back(about.explanation(choice, notes, left_out));
     }
 
     pub fn get(&self, id: RequestId) -> Option<Explanation> {
@@ -173,7 +213,12 @@ pub(super) struct About {
 }
 
 impl About {
-    pub fn explanation(self, choice: &Choice, notes: Notes) -> Explanation {
+    pub fn explanation(
+        self,
+        choice: &Choice,
+        notes: Notes,
+        left_out: Vec<(WorkerId, LeftOut)>,
+    ) -> Explanation {
         let Self { request, at, waited, policy, prompt_tokens } = self;
         let outcome = match *choice {
             Choice::Send(Decision { worker, decode, .. }) => Outcome::Sent { worker, decode },
@@ -190,6 +235,7 @@ impl About {
             candidates,
             scores,
             because,
+            left_out,
         }
     }
 }

@@ -8,11 +8,15 @@ use crate::event::{LoadReport, WorkerInfo};
 use crate::hash::Map;
 use crate::id::{RequestId, WorkerId};
 use crate::request::Request;
+use crate::routing::attempt::Failure;
 use crate::routing::decision::Decision;
 use crate::routing::pending::PendingIndex;
 use crate::routing::per_worker::PerWorker;
-use crate::routing::polled::Polled;
+use crate::routing::rotation::Rotation;
+use crate::routing::worker_state::Prefill;
+pub use crate::routing::worker_state::{Answering, WorkerState};
 use crate::time::{Duration, Instant};
+use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
 
 /// How long a prompt stays pending after its first token. The event that announces its blocks may
@@ -20,122 +24,6 @@ use std::collections::{BTreeSet, VecDeque};
 const EVENT_LINGER: Duration = Duration::from_millis(1_000);
 /// How long a prompt may stay pending without a first token.
 const PENDING_LIMIT: Duration = Duration::from_millis(600_000);
-
-/// A worker, as the router knows it.
-#[derive(Debug)]
-pub struct WorkerState {
-    /// What it said when it joined.
-    pub info: WorkerInfo,
-    /// It said itself that it takes no new requests.
-    pub draining: bool,
-    /// The operator said that it takes no new requests.
-    pub drained: bool,
-    load: Polled,
-    /// Prompts booked and not yet computed, in the order of dispatch.
-    prefills: VecDeque<Prefill>,
-    prefill_total: Duration,
-    queued_tokens: u64,
-    /// When the first of `prefills` became the first.
-    head_since: Instant,
-    active: u32,
-    booked_tokens: u64,
-    answering: Answering,
-}
-
-/// A prompt that is booked and not yet computed.
-#[derive(Clone, Copy, Debug)]
-struct Prefill {
-    ordinal: u64,
-    /// The predicted time to compute it.
-    work: Duration,
-    /// Its tokens that are not cached, as the decision believed.
-    tokens: u32,
-}
-
-/// What a worker decodes, or will, of prompts that other workers compute.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Answering {
-    /// Number of requests.
-    pub requests: u32,
-    /// Tokens of their prompts.
-    pub tokens: u64,
-}
-
-impl WorkerState {
-    fn new(info: WorkerInfo, drained: bool) -> Self {
-        Self {
-            info,
-            draining: false,
-            drained,
-            load: Polled::default(),
-            prefills: VecDeque::new(),
-            prefill_total: Duration::ZERO,
-            queued_tokens: 0,
-            head_since: Instant::START,
-            active: 0,
-            booked_tokens: 0,
-            answering: Answering::default(),
-        }
-    }
-
-    /// The predicted work before a prompt that is sent now can begin. The first prompt of the queue is
-    /// assumed to be under way since it became the first, at the speed that was predicted.
-    pub fn backlog(&self, now: Instant) -> Duration {
-        match self.prefills.front() {
-            Some(head) => {
-                self.prefill_total.saturating_sub(now.since(self.head_since).min(head.work))
-            }
-            None => Duration::ZERO,
-        }
-    }
-
-    /// What it last reported of its load, and when the report came.
-    pub fn load(&self) -> Option<(Instant, &LoadReport)> {
-        self.load.latest()
-    }
-
-    /// Prompt tokens of the requests booked and not yet computed, without those that the decisions
-    /// believed cached.
-    pub const fn queued_tokens(&self) -> u64 {
-        self.queued_tokens
-    }
-
-    /// Requests booked whose prompts are not yet computed.
-    pub fn queued_requests(&self) -> u32 {
-        self.prefills.len() as u32
-    }
-
-    /// Prompt tokens of the requests dispatched and not ended.
-    pub const fn booked_tokens(&self) -> u64 {
-        self.booked_tokens
-    }
-
-    /// Whether it may be sent new requests.
-    pub const fn takes_requests(&self) -> bool {
-        !self.draining && !self.drained
-    }
-
-    /// Requests dispatched and not ended.
-    pub const fn active(&self) -> u32 {
-        self.active
-    }
-
-    /// What it decodes of prompts that other workers compute.
-    pub const fn answering(&self) -> Answering {
-        self.answering
-    }
-
-    fn prefills_no_more(&mut self, now: Instant, ordinal: u64) {
-        let place = self.prefills.binary_search_by_key(&ordinal, |known| known.ordinal);
-        if let Some(done) = place.ok().and_then(|at| self.prefills.remove(at)) {
-            self.prefill_total = self.prefill_total.saturating_sub(done.work);
-            self.queued_tokens -= u64::from(done.tokens);
-        }
-        if place == Ok(0) {
-            self.head_since = now;
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Booking {
@@ -146,6 +34,9 @@ struct Booking {
     /// The decode worker, where that is another.
     decode: Option<WorkerId>,
     tokens: u32,
+    sent: Instant,
+    /// The time to the first token that was expected. None: it is not judged.
+    expected: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -172,6 +63,7 @@ pub struct Fleet {
     booked: u64,
     /// How often the rule reads load reports; None: each as it comes.
     poll: Option<Duration>,
+    rotation: Rotation,
 }
 
 impl Fleet {
@@ -193,6 +85,15 @@ impl Fleet {
     /// A worker, if it is in the fleet.
     pub fn worker(&self, id: WorkerId) -> Option<&WorkerState> {
         self.workers.get(id)
+    }
+
+    /// Which workers are in rotation, and why others are not.
+    pub const fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
+    pub(super) const fn rotation_mut(&mut self) -> &mut Rotation {
+        &mut self.rotation
     }
 
     /// The blocks that workers are about to hold.
@@ -219,6 +120,7 @@ impl Fleet {
     pub(super) fn join(&mut self, now: Instant, info: WorkerInfo) {
         self.lose(now, info.worker);
         let drained = self.drained.contains(&info.worker);
+        self.rotation.join(now, info.worker, info.role);
         self.workers.insert(info.worker, WorkerState::new(info, drained));
     }
 
@@ -245,6 +147,7 @@ impl Fleet {
 
     pub(super) fn lose(&mut self, now: Instant, id: WorkerId) {
         self.workers.remove(id);
+        self.rotation.lose(id);
         // Sorted, since a hash map is never walked in its own order.
         let on_it = |p: &Pending| p.worker == id || p.decode == Some(id);
         let mut gone: Vec<RequestId> =
@@ -279,11 +182,66 @@ impl Fleet {
         }
     }
 
+    /// The time to the first token of a request that is sent so now. What lies behind HBM counts as
+    /// computed, since it is loaded only where that is faster. None: no worker's seat or room is free, so
+    /// the wait for it can't be told.
+    pub(super) fn expected(
+        &self,
+        now: Instant,
+        request: &Request,
+        decision: &Decision,
+    ) -> Option<Duration> {
+        let worker = self.workers.get(decision.worker)?;
+        let tokens = request.prompt.tokens();
+        let hbm = decision.overlap.map_or(0, |tiers| tiers[0]);
+        let cached = hbm.saturating_mul(worker.info.block_size).min(tokens);
+        let prefill = worker.info.prefill.estimate(tokens - cached, cached);
+        worker.has_room_now(tokens).then(|| worker.backlog(now) + prefill)
+    }
+
+    /// Takes out workers whose oldest requests wait for far too long, and says which.
+    pub(super) fn look_for_silence(&mut self, now: Instant) -> SmallVec<[WorkerId; 4]> {
+        let mut gone = SmallVec::new();
+        let Some(most) = self.rotation.look(now) else { return gone };
+        for (id, worker) in self.workers.iter() {
+            let probe = self.rotation.probe(id);
+            let silent = match probe {
+                Some(by) => worker.is_request_overdue(now, by),
+                None => worker.is_overdue(now, most),
+            };
+            if silent && self.rotation.overdue(now, id) {
+                gone.push(id);
+            }
+        }
+        gone
+    }
+
+    /// An attempt failed. `counts`: its worker is to blame, as far as one can tell.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        (worker, id): (WorkerId, RequestId),
+        how: Failure,
+        counts: bool,
+    ) {
+        let on_it = |b: &Booking| b.worker == Some(worker) || b.decode == Some(worker);
+        if self.bookings.get(&id).is_some_and(on_it) {
+            self.rotation.failed(now, (worker, id), how, counts);
+        }
+        self.end(now, id, false);
+    }
+
     pub(super) fn book(&mut self, now: Instant, request: &Request, decision: &Decision) {
         // An id may come again while the blocks of the request that had it are still pending.
         self.forget_pending(request.id);
         self.booked += 1;
         let ordinal = self.booked;
+        let judged = self.rotation.limits().is_some();
+        let expected = judged.then(|| self.expected(now, request, decision)).flatten();
+        let due = self.rotation.due(now, expected);
+        for worker in [Some(decision.worker), decision.decode].into_iter().flatten() {
+            self.rotation.sent(worker, request.id);
+        }
         let worker = self.workers.get_mut(decision.worker).expect("a decision names a worker");
         let tokens = request.prompt.tokens();
         let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
@@ -291,13 +249,22 @@ impl Fleet {
         if worker.prefills.is_empty() {
             worker.head_since = now;
         }
-        worker.prefills.push_back(Prefill { ordinal, work, tokens: tokens - cached });
+        let (request_id, queued) = (request.id, tokens - cached);
+        worker.prefills.push_back(Prefill {
+            ordinal,
+            request: request_id,
+            work,
+            tokens: queued,
+            due,
+        });
         worker.prefill_total += work;
         worker.queued_tokens += u64::from(tokens - cached);
         worker.active += 1;
         worker.booked_tokens += u64::from(tokens);
         let (worker, decode) = (decision.worker, decision.decode);
-        let booking = Booking { worker: Some(worker), ordinal, prefilling: true, decode, tokens };
+        let (worker_of, prefilling, sent) = (Some(worker), true, now);
+        let booking =
+            Booking { worker: worker_of, ordinal, prefilling, decode, tokens, sent, expected };
         self.bookings.insert(request.id, booking);
         self.pending.add(worker, &request.prompt);
         if let Some(decode) = decode {
@@ -314,7 +281,22 @@ impl Fleet {
         self.set_expiry(until, request.id);
     }
 
-    pub(super) fn prefill_done(&mut self, now: Instant, id: RequestId) {
+    /// A first token came: its worker answers, and how fast.
+    pub(super) fn first_token(&mut self, now: Instant, id: RequestId) {
+        if self.rotation.limits().is_some()
+            && let Some(booking) = self.bookings.get(&id)
+        {
+            let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
+            match (booking.worker, booking.decode) {
+                (_, Some(decode)) => self.rotation.first_token(now, (decode, id), None),
+                (Some(worker), None) => self.rotation.first_token(now, (worker, id), took),
+                (None, None) => {}
+            }
+        }
+        self.prefill_done(now, id);
+    }
+
+    fn prefill_done(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.get_mut(&id) else { return };
         if !core::mem::take(&mut booking.prefilling) {
             return;
@@ -338,7 +320,12 @@ impl Fleet {
         };
         let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
         let tokens = u64::from(booking.tokens);
-        if let Some(worker) = booking.worker.take().and_then(|id| self.workers.get_mut(id)) {
+        let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
+        let from = booking.worker.take();
+        if let Some(worker) = from {
+            self.rotation.first_token(now, (worker, id), took);
+        }
+        if let Some(worker) = from.and_then(|id| self.workers.get_mut(id)) {
             worker.active -= 1;
             worker.booked_tokens -= tokens;
             if prefilling {
@@ -349,6 +336,16 @@ impl Fleet {
 
     /// `answered`: the prompt was computed, so its blocks are announced or about to be.
     pub(super) fn end(&mut self, now: Instant, id: RequestId, answered: bool) {
+        if self.rotation.limits().is_some()
+            && let Some(&Booking { worker, decode, .. }) = self.bookings.get(&id)
+        {
+            for worker in [worker, decode].into_iter().flatten() {
+                match answered {
+                    true => self.rotation.finished(now, worker, id),
+                    false => self.rotation.withdrawn(now, worker, id),
+                }
+            }
+        }
         self.prefill_done(now, id);
         self.unbook(now, id);
         if !answered {

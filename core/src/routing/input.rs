@@ -3,6 +3,7 @@
 use crate::event::{LoadReport, WorkerInfo};
 use crate::id::{ORIGINS, RequestId, SourceId, WorkerId};
 use crate::request::Request;
+pub use crate::routing::attempt::{AttemptLimits, Failure};
 pub use crate::routing::decision::{Decision, Pull, RejectReason};
 use crate::routing::observed::Observed;
 use crate::routing::policy::PolicyConfig;
@@ -35,6 +36,20 @@ pub enum Input {
     },
     /// The request ended without an answer: the client went away or its worker failed.
     Cancelled(RequestId),
+    /// An attempt failed; the client still waits. The booking ends, as with `Cancelled`.
+    Failed {
+        /// The request.
+        id: RequestId,
+        /// The worker whose call failed.
+        worker: WorkerId,
+        /// How it failed.
+        how: Failure,
+        /// The request as it would be sent again. After the first token the prompt ends with the part of
+        /// the answer that the client has. None: it can't be sent again, and the client hears of the
+        /// failure.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Request>,
+    },
     /// A worker came, or came back after a restart.
     Joined(WorkerInfo),
     /// Takes no new requests, finishes those it has.
@@ -53,7 +68,8 @@ pub enum Input {
     Tick,
 }
 
-/// What the router wants done. Every [`Input::Arrived`] yields exactly one of these for its request.
+/// What the router wants done. Besides [`Action::Abandon`], which may come for any request under way: every [`Input::Arrived`] yields exactly one of these for its request, and
+/// so does every [`Input::Failed`] with a request to send again: `Reject` then says why it is given up.
 /// A request that is held yields exactly one `Dispatch` or `Reject` later, unless it is cancelled.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -71,6 +87,15 @@ pub enum Action {
         id: RequestId,
         /// Why.
         reason: RejectReason,
+    },
+    /// Give up an attempt that waits for its first token: its worker answers nothing. Abort it there, and
+    /// apply [`Input::Failed`] with [`Failure::NoFirstToken`]. If its first token has come meanwhile, do
+    /// nothing.
+    Abandon {
+        /// The request.
+        id: RequestId,
+        /// The worker that is silent.
+        worker: WorkerId,
     },
     /// Keep the client waiting: the request is in the router's queue.
     Hold {
@@ -94,7 +119,8 @@ impl Input {
                 by_origin: by_origin.as_ref(),
                 output_tokens: *output_tokens,
             },
-            Self::Cancelled(id) => Observed::Cancelled(*id),
+            // To a rule, a failed attempt is a request that ended; a further one is dispatched anew.
+            Self::Cancelled(id) | Self::Failed { id, .. } => Observed::Cancelled(*id),
             Self::Joined(info) => Observed::Joined(info),
             Self::Draining(id) => Observed::Draining(*id),
             Self::Drained(id) => Observed::Drained(*id),

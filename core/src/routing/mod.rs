@@ -2,11 +2,13 @@
 //! everything it wants done is an [`input::Action`]. It keeps no clock and reads no socket, so a
 //! recorded run replays exactly.
 
+pub mod attempt;
 pub mod candidate;
 pub mod decision;
 mod decode;
 pub mod explain;
 pub mod fleet;
+pub mod health;
 pub mod index;
 pub mod input;
 pub mod observed;
@@ -16,8 +18,13 @@ pub mod policy;
 pub mod polled;
 pub mod queue;
 pub mod record;
+pub mod reliability;
+pub mod retry;
+pub mod rotation;
 mod router;
 pub mod view;
+mod worker_state;
 
 pub use queue::QueueLimits;
+pub use reliability::Reliability;
 pub use router::{Router, no_lookup};

@@ -26,7 +26,8 @@ pub enum Observed<'a> {
         /// The length of the answer, where it was counted.
         output_tokens: Option<u32>,
     },
-    /// The request ended without an answer.
+    /// The request ended without an answer, or an attempt at it failed. If the request is tried again,
+    /// a `Dispatched`, `Held` or `Rejected` follows, and no second `Arrived`.
     Cancelled(RequestId),
     /// A worker came, or came back after a restart with nothing cached. A rule that is set later hears
     /// it first of each worker that is there.

@@ -11,6 +11,7 @@ use crate::routing::index::Overlap;
 use crate::routing::input::{Action, Input};
 use crate::routing::policy::PolicyConfig;
 use crate::routing::queue::QueueLimits;
+use crate::routing::reliability::Reliability;
 use crate::routing::router::Router;
 use crate::routing::view::Lookup;
 use crate::time::Instant;
@@ -35,18 +36,28 @@ pub struct Header {
     /// See [`Router::with_queue_limits`].
     #[serde(default)]
     pub queue: QueueLimits,
+    /// See [`Router::with_reliability`]. Absent in records of earlier versions, which had none.
+    #[serde(default, skip_serializing_if = "Reliability::is_off")]
+    pub reliability: Reliability,
 }
 
 impl Header {
     /// Of a router with the default limits of its queue.
     pub fn new(policy: PolicyConfig, seed: u64) -> Self {
-        Self { schema: SCHEMA.to_owned(), policy, seed, queue: QueueLimits::default() }
+        let (queue, reliability) = (QueueLimits::default(), Reliability::default());
+        Self { schema: SCHEMA.to_owned(), policy, seed, queue, reliability }
     }
 
     /// Of a router with these limits.
     #[must_use]
     pub fn with_queue_limits(self, queue: QueueLimits) -> Self {
         Self { queue, ..self }
+    }
+
+    /// Of a router with these limits.
+    #[must_use]
+    pub fn with_reliability(self, reliability: Reliability) -> Self {
+        Self { reliability, ..self }
     }
 }
 
@@ -166,8 +177,10 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
             return Err(ReplayError::BadLine { line: 1, why });
         }
     };
-    let mut router =
-        Router::new(header.policy).with_seed(header.seed).with_queue_limits(header.queue);
+    let mut router = Router::new(header.policy)
+        .with_seed(header.seed)
+        .with_queue_limits(header.queue)
+        .with_reliability(header.reliability);
     let mut done = Replayed { inputs: 0, decisions: 0, complete: false };
     let mut actions = Vec::new();
     for (i, text) in lines {
@@ -192,8 +205,9 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         repeat(&mut router, &entry, &mut actions)
             .map_err(|(recorded, replayed)| ReplayError::Differs { line, recorded, replayed })?;
         done.inputs += 1;
-        let holds = actions.iter().filter(|action| matches!(action, Action::Hold { .. })).count();
-        done.decisions += (actions.len() - holds) as u64;
+        let decides =
+            |action: &&Action| matches!(action, Action::Dispatch { .. } | Action::Reject { .. });
+        done.decisions += actions.iter().filter(decides).count() as u64;
     }
     Ok(done)
 }

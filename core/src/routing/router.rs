@@ -1,15 +1,18 @@
 //! The router itself: takes inputs, asks the rule, gives actions.
 
+use super::attempt::TimeLimits;
 use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
 use super::explain::{self, About, Explanation, Kept};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, WorkerState};
 use super::index::Overlap;
 use super::input::{Action, Input};
 use super::observed::Observed;
 use super::policy::hold::{Verdict, in_order};
 use super::policy::{Hold, PolicyConfig, RunningRule};
 use super::queue::{Held, Queue, QueueLimits};
+use super::reliability::Reliability;
+use super::retry::Retries;
 use super::view::{FleetView, Lookup};
 use crate::block::TokenBlocks;
 use crate::id::{RequestId, SourceId};
@@ -22,6 +25,8 @@ use std::cell::{Cell, RefCell};
 pub struct Router {
     fleet: Fleet,
     queue: Queue,
+    retries: Retries,
+    time: Option<TimeLimits>,
     policy: PolicyConfig,
     rule: RunningRule,
     seed: u64,
@@ -40,6 +45,8 @@ impl Router {
         Self {
             fleet,
             queue: Queue::default(),
+            retries: Retries::default(),
+            time: None,
             policy,
             rule: RunningRule::new(policy),
             seed: 0,
@@ -64,6 +71,15 @@ impl Router {
         self
     }
 
+    /// What it does about failing workers; at first nothing.
+    #[must_use]
+    pub fn with_reliability(mut self, what: Reliability) -> Self {
+        self.fleet.rotation_mut().set_limits(what.health);
+        self.retries.set_limits(what.retry);
+        self.time = what.time;
+        self
+    }
+
     /// From now on keeps the explanations of the last `last` requests that were sent; 0 at first.
     pub fn keep_explanations(&mut self, last: usize) {
         self.kept.limit(last);
@@ -85,6 +101,13 @@ impl Router {
         &self.queue
     }
 
+    /// At rest nothing is booked, held or between two attempts.
+    pub fn check_at_rest(&self) {
+        self.fleet.check_at_rest();
+        self.queue.check_at_rest();
+        self.retries.check_at_rest();
+    }
+
     /// The rule that decides now.
     pub const fn policy(&self) -> PolicyConfig {
         self.policy
@@ -99,6 +122,9 @@ impl Router {
     ///   `Cancelled` follow after its [`Action::Dispatch`], in this order and each at most once;
     ///   `Finished` or `Cancelled` is the last. `Cancelled` may also end a request that is held. What
     ///   is said of a request that the router does not know is ignored.
+    /// - [`Input::Failed`] ends an attempt. If it brings the request to send again, an action follows as
+    ///   for a request that arrives, and after `Dispatch` the order begins anew. It also comes for a
+    ///   request whose worker was lost before: that one is decided about too.
     /// - After [`Action::Reject`] nothing more is said of a request. Its id may come again, like that of
     ///   a request that has ended.
     /// - A worker's [`Input::Joined`] comes before anything else is said of it. When a worker is lost,
@@ -121,14 +147,22 @@ impl Router {
     ) {
         self.fleet.expire(now);
         self.take_in(now, input);
+        for worker in self.fleet.look_for_silence(now) {
+            let waiting = self.fleet.worker(worker).into_iter().flat_map(WorkerState::waiting);
+            out.extend(waiting.map(|id| Action::Abandon { id, worker }));
+        }
         if let Some(what) = input.observed() {
             self.rule.observe(now, &what);
         }
         self.review_queue(now, input.may_free_room(), lookup, out);
-        if let Input::Arrived(request) = input {
-            let action = self.arrive(now, request, lookup);
-            self.act(now, request, action, out);
-        }
+        let (request, action) = match input {
+            Input::Arrived(request) => (request, self.arrive(now, request, lookup)),
+            Input::Failed { again: Some(request), .. } => {
+                (request, self.try_again(now, request, lookup))
+            }
+            _ => return,
+        };
+        self.act(now, request, action, out);
     }
 
     /// When to apply [`Input::Tick`], if nothing else happens before. Ask again after each
@@ -149,7 +183,7 @@ impl Router {
     ) -> Result<Explanation, RejectReason> {
         self.check_id(request.id)?;
         let mut eligible = Eligible::default();
-        eligible.find(&self.fleet, request)?;
+        eligible.find(&self.fleet, request, now, self.retries.tried(request.id))?;
         let (scratch, notes) = (RefCell::default(), RefCell::default());
         let view = FleetView {
             eligible: &eligible.prefill,
@@ -173,16 +207,30 @@ impl Router {
         explain::fill(&mut notes.borrow_mut(), &view);
         let notes = notes.take();
         let about = self.about(now, Duration::ZERO, request);
-        Ok(about.explanation(&choice, notes).sorted())
+        let tried = self.retries.tried(request.id);
+        let left_out = explain::left_out(&self.fleet, now, tried);
+        Ok(about.explanation(&choice, notes, left_out).sorted())
     }
 
     /// What an input changes by itself, before anything is decided.
     fn take_in(&mut self, now: Instant, input: &Input) {
         match input {
             Input::PrefillDone(id) => self.fleet.kv_sent(now, *id),
-            Input::FirstToken(id) => self.fleet.prefill_done(now, *id),
-            Input::Finished { id, .. } => self.fleet.end(now, *id, true),
+            Input::FirstToken(id) => self.fleet.first_token(now, *id),
+            Input::Finished { id, .. } => {
+                self.fleet.end(now, *id, true);
+                self.retries.forget(*id);
+            }
+            Input::Failed { id, worker, how, again } => {
+                let counts = self.retries.blames_worker(*id, *how);
+                self.fleet.failed(now, (*worker, *id), *how, counts);
+                match again {
+                    Some(_) => self.retries.failed(*id, *worker, *how),
+                    None => self.retries.forget(*id),
+                }
+            }
             Input::Cancelled(id) => {
+                self.retries.forget(*id);
                 if !self.queue.cancel(*id) {
                     self.fleet.end(now, *id, false);
                 }
@@ -201,7 +249,8 @@ impl Router {
                 }
                 self.fleet.set_poll(policy.poll());
             }
-            Input::Arrived(_) | Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
+            Input::Arrived(_) => self.retries.arrived(),
+            Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
         }
     }
 
@@ -269,6 +318,18 @@ impl Router {
         }
     }
 
+    /// An attempt at this request failed.
+    fn try_again(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
+        let id = request.id;
+        match self.retries.take(now, id) {
+            Ok(()) => self.arrive(now, request, lookup),
+            Err(why) => {
+                let tries = self.retries.count(id);
+                Action::Reject { id, reason: RejectReason::GaveUp { tries, why } }
+            }
+        }
+    }
+
     /// Asks the rule. A request that is sent is explained, where explanations are kept.
     fn choose(
         &mut self,
@@ -278,7 +339,7 @@ impl Router {
         may_wait: bool,
         lookup: Lookup<'_>,
     ) -> Result<Step, RejectReason> {
-        self.eligible.find(&self.fleet, request)?;
+        self.eligible.find(&self.fleet, request, now, self.retries.tried(request.id))?;
         let view = self.view(now, lookup);
         let mut choice = self.rule.choose(request, &view);
         let decision = match &mut choice {
@@ -309,9 +370,13 @@ impl Router {
             }
         }
         decode::complete(decision, request, &view, &self.eligible.decode);
+        decision.limits =
+            self.time.map(|time| time.of(self.fleet.expected(now, request, decision)));
         if let Some(notes) = self.kept.notes() {
             explain::fill(&mut notes.borrow_mut(), &view);
-            self.kept.keep(self.about(now, waited, request), &choice);
+            let tried = self.retries.tried(request.id);
+            let left_out = explain::left_out(&self.fleet, now, tried);
+            self.kept.keep(self.about(now, waited, request), &choice, left_out);
         }
         match choice {
             Choice::Send(decision) => Ok(Step::Send(decision)),
@@ -328,7 +393,11 @@ impl Router {
                 Observed::Dispatched { request, decision }
             }
             Action::Hold { until, .. } => Observed::Held { request, until: *until },
-            Action::Reject { reason, .. } => Observed::Rejected { request, reason: *reason },
+            Action::Reject { id, reason } => {
+                self.retries.forget(*id);
+                Observed::Rejected { request, reason: *reason }
+            }
+            Action::Abandon { .. } => unreachable!("no decision about a request abandons it"),
         };
         self.rule.observe(now, &what);
         out.push(action);

@@ -85,6 +85,7 @@ impl Bench {
             Action::Dispatch { id, decision } => Sent(id.0, decision.worker.0),
             Action::Hold { id, until } => Held(id.0, until.as_nanos()),
             Action::Reject { id, reason } => Rejected(id.0, *reason),
+            Action::Abandon { .. } => panic!("no limits of health are set: {action:?}"),
         };
         out.iter().map(done).collect()
     }

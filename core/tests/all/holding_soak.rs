@@ -68,6 +68,7 @@ impl Soak {
                     self.rejects += 1;
                     (id.0, State::Over)
                 }
+                Action::Abandon { .. } => panic!("no limits of health are set: {action:?}"),
             };
             let known = self.states.insert(id, state);
             let expected = if arrived == Some(id) { None } else { Some(State::Held) };
@@ -106,7 +107,10 @@ impl Soak {
 
 fn id_of(action: &Action) -> u64 {
     match action {
-        Action::Dispatch { id, .. } | Action::Hold { id, .. } | Action::Reject { id, .. } => id.0,
+        Action::Dispatch { id, .. }
+        | Action::Hold { id, .. }
+        | Action::Reject { id, .. }
+        | Action::Abandon { id, .. } => id.0,
     }
 }
 

@@ -22,6 +22,7 @@ mod physics;
 mod policies_as_data;
 mod policy_table;
 mod quota;
+mod reliability;
 mod roles;
 mod sticky_session;
 mod store_model;

@@ -46,7 +46,7 @@ pub struct ScenarioFile {
     pub queue: Option<QueueSetup>,
     /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
-    /// Faults of the pool.
+    /// Faults of the pool and of workers.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
     /// The KV transfer from prefill workers to decode workers.

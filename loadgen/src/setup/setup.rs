@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
-use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
+use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::sharing::SharingRule;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
@@ -251,6 +251,21 @@ impl Setup {
         self.queue.unwrap_or_default().limits()
     }
 
+    /// A variant without the pool has no faults of it.
+    fn faults_that_can_be(&self) -> Vec<Fault> {
+        let can_be = |fault: &&Fault| self.pool.is_some() || fault.kind.is_of_worker();
+        self.faults.iter().filter(can_be).copied().collect()
+    }
+
+    /// Where workers may fail, the router does something about it. Otherwise the figures are those of
+    /// a router that does nothing, to the byte.
+    fn reliability(&self) -> Reliability {
+        match self.faults.iter().any(|fault| fault.kind.is_of_worker()) {
+            true => Reliability::on(),
+            false => Reliability::default(),
+        }
+    }
+
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
             // If every request goes to the devices, there are no workers.
@@ -258,8 +273,8 @@ impl Setup {
             policy,
             queue: self.queue_limits(),
             pool: self.pool.clone(),
-            // A variant without the pool has no faults of it.
-            faults: if self.pool.is_some() { self.faults.clone() } else { Vec::new() },
+            faults: self.faults_that_can_be(),
+            reliability: self.reliability(),
             kv_transfer: self.kv_transfer,
             devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
             network: self.network,

@@ -5,7 +5,7 @@ use crate::setting::{BLOCK, WORKERS, profile, replay};
 use anyhow::{Result, anyhow};
 use std::sync::Arc;
 use warmpath_core::report::Slo;
-use warmpath_core::routing::QueueLimits;
+use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::Trace;
@@ -19,6 +19,7 @@ pub fn play(trace: &Arc<Trace>, speed: f64, tokens: u64, rule: PolicyConfig) -> 
         queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
+        reliability: Reliability::default(),
         kv_transfer: None,
         devices: None,
         network: Network { hop_us: 0.0, ..Network::default() },

@@ -5,7 +5,7 @@ use crate::upstream::Upstream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{PoisonError, RwLock};
 use tokio::sync::watch;
-use warmpath_core::id::WorkerId;
+use warmpath_core::id::{RequestId, WorkerId};
 
 /// A worker's standing with this router.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +29,23 @@ impl Standing {
     }
 }
 
+/// What a request that waits for the worker must hear of at once.
+#[derive(Debug)]
+struct Situation {
+    standing: Standing,
+    /// Requests that the core router gives up here: the worker answers nothing. Seldom any.
+    abandoned: Vec<RequestId>,
+}
+
+/// Why a request need not wait for its worker any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gone {
+    /// The worker left the fleet, and why.
+    Lost(String),
+    /// The core router has found the worker silent.
+    Silent,
+}
+
 /// A worker of this router.
 #[derive(Debug)]
 pub struct WorkerLink {
@@ -38,7 +55,7 @@ pub struct WorkerLink {
     pub name: String,
     pub upstream: Upstream,
     pub source: Box<dyn EventSource>,
-    standing: watch::Sender<Standing>,
+    situation: watch::Sender<Situation>,
     given: RwLock<String>,
     /// An operator is removing it. That cannot be undone.
     pub leaving: AtomicBool,
@@ -52,7 +69,10 @@ impl WorkerLink {
             name: id.to_string(),
             upstream,
             source,
-            standing: watch::Sender::new(Standing::Away("not reached yet".to_owned())),
+            situation: watch::Sender::new(Situation {
+                standing: Standing::Away("not reached yet".to_owned()),
+                abandoned: Vec::new(),
+            }),
             given: RwLock::default(),
             leaving: AtomicBool::new(false),
         }
@@ -76,21 +96,53 @@ impl WorkerLink {
     }
 
     pub fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+        self.situation.borrow().standing.clone()
     }
 
     pub fn set_standing(&self, standing: Standing) {
-        self.standing.send_replace(standing);
+        self.situation.send_modify(|situation| situation.standing = standing);
     }
 
-    /// Returns the reason when the worker leaves the fleet. Only the feed shows that an engine is
+    /// The core router gives up a request that waits for its first token here.
+    pub fn abandon(&self, id: RequestId) {
+        self.situation.send_modify(|situation| situation.abandoned.push(id));
+    }
+
+    /// A request does not wait here any more.
+    pub fn forget(&self, id: RequestId) {
+        if !self.situation.borrow().abandoned.is_empty() {
+            self.situation.send_if_modified(|situation| {
+                situation.abandoned.retain(|abandoned| *abandoned != id);
+                false
+            });
+        }
+    }
+
+    /// Returns when a request that waits here need not wait longer. Only the feed shows that an engine is
     /// stuck: the worker still accepts calls, and would hold them for ever.
+    pub async fn gone(&self, id: RequestId) -> Gone {
+        let mut situation = self.situation.subscribe();
+        let is_over = |now: &Situation| {
+            now.standing != Standing::Joined || now.abandoned.contains(&id)
+        };
+        // The sender is a part of `self`.
+        let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
+        match &now.standing {
+            Standing::Away(why) | Standing::Refused(why) | Standing::Same(why) => {
+                Gone::Lost(why.clone())
+            }
+            Standing::Joined => Gone::Silent,
+        }
+    }
+
+    /// Returns the reason when the worker leaves the fleet.
     pub async fn lost(&self) -> String {
-        let mut standing = self.standing.subscribe();
-        match standing.wait_for(|standing| *standing != Standing::Joined).await.as_deref() {
-            Ok(Standing::Away(why) | Standing::Refused(why) | Standing::Same(why)) => why.clone(),
-            // The sender is a part of `self`.
-            Ok(Standing::Joined) | Err(_) => unreachable!("the sender lives as long as its link"),
+        let mut situation = self.situation.subscribe();
+        let is_over = |now: &Situation| now.standing != Standing::Joined;
+        let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
+        match &now.standing {
+            Standing::Away(why) | Standing::Refused(why) | Standing::Same(why) => why.clone(),
+            Standing::Joined => unreachable!("it waited for another standing"),
         }
     }
 

@@ -1,57 +1,122 @@
-//! The stream of one answer.
+//! The stream of one answer. If its worker fails, it goes on on another one.
 
+use super::attempt::{self, Accepted, Unsent};
 use super::flight::Flight;
-use super::stuck::Stuck;
-use crate::call::{AnswerPart, UpstreamError};
+use super::job::Job;
+use super::patience::Patience;
+use crate::call::{AnswerEnd, AnswerPart, UpstreamError};
 use crate::error::RequestError;
-use crate::fleet::worker::WorkerLink;
 use crate::payload::AnswerBody;
+use crate::state::RouterState;
 use crate::upstream::UpstreamAnswer;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 use tokio::time::Sleep;
 use tokio_stream::Stream;
+use warmpath_core::routing::input::Failure;
 
 /// An answer, message by message, as its worker sent it. The deadline holds for the whole stream.
 #[derive(Debug)]
 pub struct Answer {
-    upstream: UpstreamAnswer,
+    at: At,
+    state: Arc<RouterState>,
     deadline: Option<Pin<Box<Sleep>>>,
-    flight: Flight,
-    stuck: Stuck,
+    /// Answer tokens that the client has.
     tokens: u32,
-    ended: bool,
-    /// Tokens a block.
-    block_size: u32,
+    /// What became of it after its first worker failed.
+    later: Vec<Later>,
+}
+
+/// The worker on which an answer went on.
+#[derive(Clone, Debug)]
+pub struct Later {
+    /// The worker's name.
+    pub worker: String,
+    /// How many tokens the client had when the worker before it failed.
+    pub after: u32,
+}
+
+/// Where an answer stands.
+enum At {
+    Streaming(Box<Streaming>),
+    /// Its worker failed. The next one is sought.
+    Between(Pin<Box<dyn Future<Output = Next> + Send>>),
+    Ended,
+}
+
+#[derive(Debug)]
+struct Streaming {
+    upstream: UpstreamAnswer,
+    patience: Patience,
+    flight: Flight,
+    job: Job,
+    /// This worker has sent a token.
+    has_token: bool,
+}
+
+impl Streaming {
+    fn new((flight, job): (Flight, Job), upstream: UpstreamAnswer, patience: Patience) -> At {
+        At::Streaming(Box::new(Self { upstream, patience, flight, job, has_token: false }))
+    }
+
+    /// A message came. `tokens`: what the client had before.
+    fn observe(&mut self, part: &mut AnswerPart, tokens: &mut u32) {
+        if part.tokens > 0 {
+            if !std::mem::replace(&mut self.has_token, true) {
+                self.flight.first_token();
+                self.job.answers();
+            }
+            *tokens = tokens.saturating_add(part.tokens);
+            self.job.hand_out(part.ids.take());
+        }
+        self.patience.hear(self.has_token);
+        if let Some(end) = part.end {
+            self.flight.ended(end, *tokens, self.job.terms.block_size);
+        }
+    }
+}
+
+struct Next {
+    flight: Flight,
+    job: Job,
+    accepted: Result<Accepted, RequestError>,
 }
 
 impl Answer {
     pub fn new(
+        (flight, job): (Flight, Job),
+        state: &Arc<RouterState>,
         upstream: UpstreamAnswer,
-        (flight, link): (Flight, &Arc<WorkerLink>),
-        deadline: Option<Instant>,
-        block_size: u32,
+        patience: Patience,
     ) -> Self {
+        let deadline = job.incoming.deadline;
         let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
-        let stuck = Stuck::new(Arc::clone(link));
-        Self { upstream, deadline, flight, stuck, tokens: 0, ended: false, block_size }
+        let at = Streaming::new((flight, job), upstream, patience);
+        Self { at, state: Arc::clone(state), deadline, tokens: 0, later: Vec::new() }
     }
 
-    /// The request's name in this router.
-    pub fn name(&self) -> &str {
-        self.flight.name()
+    /// On which workers it went on after its first one failed.
+    pub fn later(&self) -> &[Later] {
+        &self.later
     }
 
-    fn observe(&mut self, part: &AnswerPart) {
-        if self.tokens == 0 && part.tokens > 0 {
-            self.flight.first_token();
-        }
-        self.tokens = self.tokens.saturating_add(part.tokens);
-        if let Some(end) = part.end {
-            self.flight.ended(end, self.tokens, self.block_size);
-        }
+    /// The worker failed: another one is sought, if that is possible.
+    fn fail(&mut self, how: Failure, cause: UpstreamError) {
+        let At::Streaming(now) = std::mem::replace(&mut self.at, At::Ended) else {
+            return;
+        };
+        let Streaming { mut flight, mut job, upstream, .. } = *now;
+        // Nothing of the failed attempt may reach the client any more.
+        drop(upstream);
+        let (state, has_tokens) = (Arc::clone(&self.state), self.tokens > 0);
+        self.at = At::Between(Box::pin(async move {
+            let failed = (how, cause);
+            let accepted =
+                attempt::again(&state, &mut flight, &mut job, failed, has_tokens).await;
+            Next { flight, job, accepted }
+        }));
     }
 }
 
@@ -60,40 +125,82 @@ impl Stream for Answer {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        if !this.flight.is_over()
-            && let Some(deadline) = &mut this.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            this.ended = true;
-            return Poll::Ready(Some(Err(this.flight.past_deadline(this.tokens))));
-        }
-        let Poll::Ready(next) = Pin::new(&mut this.upstream).poll_next(cx) else {
-            if this.flight.is_over() {
-                return Poll::Pending;
+        loop {
+            let now = match &mut this.at {
+                At::Ended => return Poll::Ready(None),
+                At::Streaming(now) => now,
+                At::Between(next) => {
+                    let Next { flight, job, accepted } = ready!(next.as_mut().poll(cx));
+                    match accepted {
+                        Ok(Accepted { upstream, patience, link, .. }) => {
+                            let (worker, after) = (link.name.clone(), this.tokens);
+                            this.later.push(Later { worker, after });
+                            this.at = Streaming::new((flight, job), upstream, patience);
+                            continue;
+                        }
+                        Err(error) => {
+                            this.at = At::Ended;
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
+                }
+            };
+            if !now.flight.is_over()
+                && let Some(deadline) = &mut this.deadline
+                && deadline.as_mut().poll(cx).is_ready()
+            {
+                let error = now.flight.past_deadline(this.tokens);
+                this.at = At::Ended;
+                return Poll::Ready(Some(Err(error)));
             }
-            let why = ready!(this.stuck.poll(cx));
-            this.ended = true;
-            return Poll::Ready(Some(Err(this.flight.stuck(&why, this.tokens))));
-        };
-        let failure = match next {
-            Some(Ok(part)) => {
-                this.stuck.hear();
-                this.observe(&part);
-                return Poll::Ready(Some(Ok(part.body)));
+            let Poll::Ready(next) = Pin::new(&mut now.upstream).poll_next(cx) else {
+                if now.flight.is_over() {
+                    return Poll::Pending;
+                }
+                let (how, cause) = ready!(now.patience.poll(cx));
+                this.fail(how, cause);
+                continue;
+            };
+            let failure = match next {
+                Some(Ok(mut part)) => {
+                    now.observe(&mut part, &mut this.tokens);
+                    return Poll::Ready(Some(Ok(part.body)));
+                }
+                Some(Err(cause)) => Some(cause),
+                None => None,
+            };
+            if now.flight.is_over() {
+                this.at = At::Ended;
+                return Poll::Ready(None);
             }
-            Some(Err(cause)) => Some(cause),
-            None => None,
-        };
-        this.ended = true;
-        if this.flight.is_over() {
-            return Poll::Ready(None);
+            if this.tokens >= now.job.incoming.max_new_tokens {
+                // All tokens have come. Only the worker's word that they are all is missing.
+                let end = AnswerEnd::Finished { cached_tokens: 0, by_origin: None, kv_came: false };
+                now.flight.ended(end, this.tokens, now.job.terms.block_size);
+                let last = AnswerBody::complete(&now.job.incoming.body, this.tokens);
+                this.at = At::Ended;
+                return Poll::Ready(Some(Ok(last)));
+            }
+            let tokens = this.tokens;
+            let cut = || UpstreamError::unavailable(format!("the stream ended after {tokens} tokens"));
+            let cause = failure.unwrap_or_else(cut);
+            match attempt::failed(&mut now.flight, cause, now.has_token) {
+                Unsent::Failed(how, cause) => this.fail(how, cause),
+                Unsent::Ended(error) => {
+                    this.at = At::Ended;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
         }
-        let cut =
-            || UpstreamError::unavailable(format!("the stream ended after {} tokens", this.tokens));
-        let cause = failure.unwrap_or_else(cut);
-        Poll::Ready(Some(Err(this.flight.failed(cause))))
+    }
+}
+
+impl fmt::Debug for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Streaming(now) => f.debug_tuple("Streaming").field(now).finish(),
+            Self::Between(_) => f.write_str("Between"),
+            Self::Ended => f.write_str("Ended"),
+        }
     }
 }

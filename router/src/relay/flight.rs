@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
-use warmpath_core::routing::input::{Decision, Input, RejectReason};
+use warmpath_core::routing::input::{Decision, Failure, Input, RejectReason};
+use warmpath_core::routing::retry::GiveUp;
 
 /// When a worker dies, its feed ends at most this long after its other connections.
 const LOSS_SHOWS: Duration = Duration::from_millis(250);
@@ -39,6 +40,15 @@ enum Stage {
     Over,
 }
 
+/// A decision about a request.
+#[derive(Debug)]
+pub struct Dispatched {
+    pub link: Arc<WorkerLink>,
+    pub decision: Decision,
+    /// How long the core router held the request.
+    pub held_for: Duration,
+}
+
 /// A request's footprint in the router. Dropping it removes the footprint.
 #[derive(Debug)]
 pub struct Flight {
@@ -46,7 +56,10 @@ pub struct Flight {
     pub id: RequestId,
     /// Its key in the table of requests.
     key: Key,
+    /// The name of the attempt under way.
     pub upstream_id: Arc<str>,
+    /// Attempts so far.
+    attempts: u32,
     stage: Stage,
     /// The worker that may still hold the prompt's KV for the worker that answers.
     holds: Option<Arc<WorkerLink>>,
@@ -60,7 +73,7 @@ impl Flight {
     /// Enters a request into the table.
     pub fn register(state: &Arc<RouterState>, incoming: &Incoming) -> Result<Self, RequestError> {
         let id = RequestId(state.next_id.fetch_add(1, Ordering::Relaxed));
-        let upstream_id: Arc<str> = format!("warmpath-{:x}-{}", state.instance, id.0).into();
+        let upstream_id = state.upstream_id(id, 1);
         let name = match incoming.name.as_str() {
             "" => upstream_id.to_string(),
             named => named.to_owned(),
@@ -73,17 +86,80 @@ impl Flight {
         }
         let (policy, state) = (state.router.policy(), Arc::clone(state));
         let (holds, computed, stage) = (None, None, Stage::Registered);
-        Ok(Self { state, id, key, upstream_id, stage, holds, computed, policy })
+        let attempts = 0;
+        Ok(Self { state, id, key, upstream_id, attempts, stage, holds, computed, policy })
     }
 
-    /// Gets a decision, and waits for it while the core router holds the request. Also returns how
-    /// long it was held.
+    /// Gets a decision, and waits for it while the core router holds the request.
     pub async fn dispatch(
         &mut self,
         request: Request,
         deadline: Option<Instant>,
-    ) -> Result<(Arc<WorkerLink>, Decision, Duration), RequestError> {
-        let (verdict, held_for) = match self.state.router.arrive(request) {
+    ) -> Result<Dispatched, RequestError> {
+        let arrival = self.state.router.arrive(request);
+        let (verdict, held_for) = self.verdict(arrival, deadline).await?;
+        match verdict {
+            Verdict::Reject(reason) => Err(self.rejected(reason)),
+            verdict => self.dispatched(verdict, held_for),
+        }
+    }
+
+    /// An attempt failed. Gets a decision about the next one, if `again` has the request for it.
+    pub async fn again(
+        &mut self,
+        how: Failure,
+        cause: UpstreamError,
+        again: Option<Request>,
+        deadline: Option<Instant>,
+    ) -> Result<Dispatched, RequestError> {
+        let Some(link) = self.leave() else { return Err(RequestError::EndedTwice) };
+        metrics::attempt_failed(&link.name, how);
+        if !matches!(cause.kind, FailureKind::Unavailable) || how.is_time_limit() {
+            // Its connection lives, so the worker may still be at work on it.
+            self.abort(Arc::clone(&link));
+        }
+        if again.is_none() && self.state.config.reliability.limits().is_off() {
+            self.release_after_loss(&link);
+            return Err(self.failure(&link, cause));
+        }
+        let arrival = self.state.router.fail((self.id, link.id), how, again);
+        link.forget(self.id);
+        let Some(arrival) = arrival else {
+            metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
+            return Err(self.failure(&link, cause));
+        };
+        let worker = format!("{} ({})", link.title(), link.url);
+        tracing::info!(worker = link.name, request = self.key.1, ?how, %cause, "an attempt failed");
+        if self.state.in_flight.is_aborted(&self.key)
+            && matches!(arrival, Arrival::Decided(Verdict::Dispatch(_)))
+        {
+            self.state.router.tell(Input::Cancelled(self.id));
+            return Err(RequestError::Aborted);
+        }
+        let (verdict, held_for) = self.verdict(arrival, deadline).await?;
+        let reason = match verdict {
+            Verdict::Reject(reason) => reason,
+            verdict => return self.dispatched(verdict, held_for),
+        };
+        metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
+        let error = match reason {
+            RejectReason::GaveUp { why: GiveUp::Off, .. } => RequestError::Worker { worker, cause },
+            RejectReason::GaveUp { tries, why } => {
+                RequestError::GaveUp { worker, cause, tries, why }
+            }
+            reason => self.rejected(reason),
+        };
+        tracing::warn!(worker = link.name, request = self.key.1, %error, "request failed");
+        Err(error)
+    }
+
+    /// What the core router decided, and how long it held the request.
+    async fn verdict(
+        &mut self,
+        arrival: Arrival,
+        deadline: Option<Instant>,
+    ) -> Result<(Verdict, Duration), RequestError> {
+        let verdict = match arrival {
             Arrival::Decided(verdict) => (verdict, Duration::ZERO),
             Arrival::Held(verdict) => {
                 let since = Instant::now();
@@ -92,9 +168,17 @@ impl Flight {
             }
         };
         self.stage = Stage::Over;
+        Ok(verdict)
+    }
+
+    fn dispatched(
+        &mut self,
+        verdict: Verdict,
+        held_for: Duration,
+    ) -> Result<Dispatched, RequestError> {
         let decision = match verdict {
             Verdict::Dispatch(decision) => decision,
-            Verdict::Reject(reason) => return Err(self.rejected(reason)),
+            Verdict::Reject(reason) => return Err(reason.into()),
             Verdict::Aborted => return Err(RequestError::AbortedHeld),
             Verdict::Draining => return Err(RequestError::Draining),
         };
@@ -111,9 +195,20 @@ impl Flight {
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
         }
-        self.state.in_flight.set_worker(&self.key, &link);
+        self.attempts += 1;
+        if self.attempts > 1 {
+            // Another name: an abort of an earlier attempt must not end this one.
+            self.upstream_id = self.state.upstream_id(self.id, self.attempts);
+            metrics::tried_again(&link.name);
+        }
+        self.state.in_flight.set_worker(&self.key, &link, &self.upstream_id);
         self.stage = Stage::Sent(Arc::clone(&link));
-        Ok((link, decision, held_for))
+        Ok(Dispatched { link, decision, held_for })
+    }
+
+    /// Attempts so far.
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// Waits for the verdict about a held request.
@@ -156,7 +251,7 @@ impl Flight {
             self.give_up(Outcome::WorkerFailed);
             return Err(RequestError::WorkerRemoved(decode));
         };
-        self.state.in_flight.set_worker(&self.key, &link);
+        self.state.in_flight.set_worker(&self.key, &link, &self.upstream_id);
         let first = std::mem::replace(&mut self.stage, Stage::Sent(Arc::clone(&link)));
         if let Stage::Sent(first) = first {
             self.computed = computed.then(|| Arc::clone(&first));
@@ -165,6 +260,7 @@ impl Flight {
         Ok(link)
     }
 
+    /// The worker of the attempt under way sent its first token.
     pub fn first_token(&mut self) {
         self.state.router.tell(Input::FirstToken(self.id));
     }
@@ -201,8 +297,8 @@ impl Flight {
         })
     }
 
-    /// The worker's call failed, so the worker has nothing to abort.
-    pub fn failed(&mut self, mut cause: UpstreamError) -> RequestError {
+    /// The worker refused the request. That is no failure of the worker, and it has nothing to abort.
+    pub fn refused(&mut self, mut cause: UpstreamError) -> RequestError {
         let Some(link) = self.end(Outcome::WorkerFailed) else {
             return RequestError::EndedTwice;
         };
@@ -210,16 +306,13 @@ impl Flight {
         if cause.kind == FailureKind::InvalidRequest && self.has_larger(&link) {
             cause.kind = FailureKind::ResourceExhausted;
         }
-        match cause.kind {
-            FailureKind::Unavailable => self.release_after_loss(&link),
-            _ => self.state.router.tell(Input::Cancelled(self.id)),
-        }
+        self.state.router.tell(Input::Cancelled(self.id));
         self.failure(&link, cause)
     }
 
-    /// Ends the booking on a worker whose connection broke. The worker may be gone, and its feed says so a
-    /// moment later. While requests are held, the booking stays until then: otherwise the core router
-    /// would send them, one after the other, to a worker that is gone.
+    /// Ends the booking on a worker whose connection broke, where no worker leaves rotation. The worker may
+    /// be gone, and its feed says so a moment later. While requests are held, the booking stays until then:
+    /// otherwise the core router would send them, one after the other, to a worker that is gone.
     fn release_after_loss(&self, link: &Arc<WorkerLink>) {
         let (state, link, id) = (Arc::clone(&self.state), Arc::clone(link), self.id);
         match tokio::runtime::Handle::try_current() {
@@ -229,24 +322,6 @@ impl Flight {
             })),
             _ => state.router.tell(Input::Cancelled(id)),
         }
-    }
-
-    /// The worker left the fleet before it accepted the request.
-    pub fn lost(&mut self, why: &str) -> RequestError {
-        let Stage::Sent(link) = &self.stage else { return RequestError::EndedTwice };
-        let link = Arc::clone(link);
-        self.give_up(Outcome::WorkerFailed);
-        let why = format!("lost before it took the request: {why}");
-        self.failure(&link, UpstreamError::unavailable(why))
-    }
-
-    /// The worker left the fleet during the answer, and sends no more of it.
-    pub fn stuck(&mut self, why: &str, tokens: u32) -> RequestError {
-        let Stage::Sent(link) = &self.stage else { return RequestError::EndedTwice };
-        let link = Arc::clone(link);
-        self.give_up(Outcome::WorkerFailed);
-        let why = format!("lost after {tokens} tokens: {why}");
-        self.failure(&link, UpstreamError::unavailable(why))
     }
 
     fn failure(&self, link: &WorkerLink, cause: UpstreamError) -> RequestError {
@@ -288,6 +363,7 @@ impl Flight {
     fn give_up(&mut self, outcome: Outcome) {
         let Some(link) = self.end(outcome) else { return };
         self.state.router.tell(Input::Cancelled(self.id));
+        link.forget(self.id);
         self.abort(link);
     }
 
@@ -319,6 +395,13 @@ impl Flight {
 
     /// The first call gets the link, and must tell the core router of the end.
     fn end(&mut self, outcome: Outcome) -> Option<Arc<WorkerLink>> {
+        let link = self.leave()?;
+        metrics::ended(&link.name, &self.policy, outcome);
+        Some(link)
+    }
+
+    /// The attempt is over. The first call gets the link, and must tell the core router.
+    fn leave(&mut self) -> Option<Arc<WorkerLink>> {
         if !matches!(self.stage, Stage::Sent(_)) {
             return None;
         }
@@ -328,7 +411,7 @@ impl Flight {
         if let Some(holds) = self.holds.take() {
             self.abort(holds);
         }
-        metrics::ended(&link.name, &self.policy, outcome);
+        self.computed = None;
         Some(link)
     }
 }

@@ -1,23 +1,26 @@
 //! One request on its way: named, decided, sent to its worker, its answer passed back byte for
 //! byte.
 //!
-//! - `start`: the steps in order.
+//! - `start`: the steps in order. `attempt`: one attempt, and the ones after it if it fails.
+//! - `job`: what it takes to send a request, once or again.
 //! - [`naming`]: a prompt's blocks by name, and the request as the core router sees it.
 //! - `flight`: what a request leaves in the router while it is under way, and the wait for a
 //!   decision.
 //! - `kv_transfer`: a prompt that one worker computes and another answers.
 //! - `answer`: the stream of the answer.
-//! - `stuck`: notices that the worker of an answer is stuck.
+//! - `patience`: how long an answer is waited for.
 //! - `abort`: ending a request by its name.
 
 mod abort;
 mod answer;
+mod attempt;
 mod flight;
+mod job;
 mod kv_transfer;
 pub mod naming;
+mod patience;
 mod start;
-mod stuck;
 
 pub use abort::abort;
-pub use answer::Answer;
+pub use answer::{Answer, Later};
 pub use start::{Started, start};

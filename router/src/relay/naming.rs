@@ -19,6 +19,14 @@ pub struct Named {
     pub prompt: TokenBlocks,
 }
 
+impl Named {
+    /// Names the blocks of a longer prompt in the same scope.
+    pub fn extend(&mut self, terms: &FleetTerms, prompt: &[u32]) {
+        let plan = self.scope.plan(&self.salt, &terms.model, terms.block_size);
+        self.prompt = TokenBlocks::whole(hash_blocks(&plan, prompt));
+    }
+}
+
 /// Names the blocks of a prompt within its scope. `upstream_id` is the scope of a request that
 /// shares nothing; no other request has it.
 pub fn name(

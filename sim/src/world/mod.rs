@@ -1,5 +1,6 @@
 //! A world: its state, and the parts that play it.
 
+mod attempts;
 mod fetches;
 mod kv_transfer;
 mod outcome;

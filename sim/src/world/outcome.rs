@@ -1,10 +1,12 @@
 //! What comes of playing a world.
 
+use crate::attempts::AttemptCounts;
 use crate::devices::DeviceOutcome;
 use crate::faults::{FailedFetches, FaultError};
 use crate::fleet::FleetError;
 use warmpath_core::engine::transfers::KvTransferStats;
 use warmpath_core::engine::{EngineStats, PeerSendStats};
+use warmpath_core::id::WorkerId;
 use warmpath_core::pool::{PoolError, PoolStats};
 use warmpath_core::report::Recorder;
 
@@ -17,6 +19,8 @@ pub enum RunError {
     Pool(#[from] PoolError),
     #[error(transparent)]
     Fault(#[from] FaultError),
+    #[error("reliability: {0}")]
+    Reliability(String),
     /// An observer asked for it.
     #[error("given up")]
     GivenUp,
@@ -29,8 +33,12 @@ pub struct Outcome {
     pub recorder: Recorder,
     /// What the users' devices served. The other fields hold nothing of it.
     pub devices: Option<DeviceOutcome>,
-    /// By worker.
+    /// By worker. Of one that crashed, its last life.
     pub engines: Vec<EngineStats>,
+    /// Lives of workers that ended in a crash.
+    pub lost_engines: Vec<(WorkerId, EngineStats)>,
+    /// Attempts at requests, in worlds whose workers may fail.
+    pub attempts: AttemptCounts,
     /// KV transfers, by worker.
     pub kv_transfers: Vec<KvTransferStats>,
     /// What workers sent to their peers, by worker.

@@ -16,12 +16,17 @@ impl World<'_> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
+            self.now = now;
             if let Some(message) = self.messages.take(now) {
                 self.deliver(now, message);
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
             {
                 self.step(now, i);
+            } else if self.worker_faults.next_change().is_some_and(|at| at <= now) {
+                self.change_workers(now);
+            } else if self.attempts.next_timer().is_some_and(|at| at <= now) {
+                self.time_out(now);
             } else if self.pool.next_wake().is_some_and(|at| at <= now) {
                 self.step_pool(now);
             } else if let Some(devices) = self.devices.as_mut().filter(|d| d.is_due(now)) {
@@ -51,6 +56,7 @@ impl World<'_> {
         }
         let Self { router, index, engines, recorder, .. } = &self;
         checkers::at_rest(router, index, engines, self.pool.now(), recorder);
+        self.attempts.check_at_rest();
         let devices = self.devices.map(Devices::into_outcome);
         let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
         checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
@@ -58,6 +64,8 @@ impl World<'_> {
             recorder: self.recorder,
             devices,
             engines: self.engines.iter().map(Engine::stats).collect(),
+            lost_engines: self.lost_engines,
+            attempts: self.attempts.counts,
             kv_transfers: self.engines.iter().map(Engine::kv_transfer_stats).collect(),
             peer_sends: self.engines.iter().map(Engine::peer_send_stats).collect(),
             pool: self.pool.stats(),
@@ -75,8 +83,9 @@ impl World<'_> {
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.pool.next_wake(), self.workload.next_send());
         let devices = self.devices.as_ref().and_then(Devices::next_wake);
+        let (timer, change) = (self.attempts.next_timer(), self.worker_faults.next_change());
         let all = [message, engine, pool, devices, report, sends, self.router.next_wake()];
-        all.into_iter().flatten().min()
+        all.into_iter().chain([timer, change]).flatten().min()
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -90,6 +99,7 @@ impl World<'_> {
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);
         self.recorder.set_tenant(id, tenant, work.known);
+        self.attempts.asked(&work);
         self.works.insert(id, work);
         self.post(at + self.hop, Message::Request(id));
     }
@@ -121,6 +131,17 @@ impl World<'_> {
                 self.index.forget(POOL.into());
                 self.tell_router(now, Input::Lost(POOL.into()));
             }
+            Message::FirstToken(said) => self.first_token_came(now, said),
+            Message::Answered(said, found, output_tokens) => {
+                self.answer_ended(now, said, found, output_tokens);
+            }
+            Message::Broke(said, how, made) => self.broke(now, said, how, made),
+            Message::Abort(id, worker) => self.aborted(now, id, worker),
+            Message::WorkerGone(worker) => {
+                self.index.forget(worker.into());
+                self.tell_router(now, Input::Lost(worker.into()));
+            }
+            Message::WorkerBack(worker) => self.worker_back(now, worker),
             Message::Ended(id) => self.workload.on_ended(now, id),
             Message::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
             Message::Fetched(worker, id, result) => {
@@ -143,12 +164,25 @@ impl World<'_> {
         id: RequestId,
         decision: &Decision,
     ) -> Result<(), SubmitError> {
-        let work = self.works.remove(&id).expect("a request is dispatched once");
         let worker = decision.worker;
+        let work = match self.attempts.on {
+            // It may be needed again.
+            true => self.works.get(&id).cloned(),
+            false => self.works.remove(&id),
+        };
+        // None: the router gave this attempt up, and the next one is over already.
+        let Some(work) = work else {
+            assert!(self.attempts.on, "a request is dispatched once");
+            return Ok(());
+        };
         self.recorder.placed(id, worker);
+        if self.attempts.on && !self.reaches(now, id, worker) {
+            return Ok(());
+        }
+        let own = self.worker_faults.own(worker.0, now);
         let engine = &mut self.engines[worker.0 as usize];
         let offers = self.pool.offers(engine, &work.request.prompt, decision.pull);
-        engine.submit_offered(now, work, &offers)?;
+        engine.submit_offered(own, work, &offers)?;
         self.refresh_wake(worker.0);
         Ok(())
     }

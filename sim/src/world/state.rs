@@ -2,6 +2,7 @@
 
 use super::outcome::RunError;
 use super::split::SplitRequest;
+use crate::attempts::Attempts;
 use crate::checkers;
 use crate::devices::Devices;
 use crate::faults::{FailedFetches, check_faults};
@@ -11,11 +12,12 @@ use crate::observers::Observers;
 use crate::pool::WorldPool;
 use crate::reasons::{refusal, rejection};
 use crate::scenario::Scenario;
+use crate::worker_faults::WorkerFaults;
 use std::collections::BTreeSet;
-use warmpath_core::engine::{Engine, Output, SubmitError};
+use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
 use warmpath_core::event::Snapshot;
 use warmpath_core::hash::Map;
-use warmpath_core::id::RequestId;
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::Recorder;
 use warmpath_core::request::Work;
 use warmpath_core::routing::Router;
@@ -48,6 +50,13 @@ pub struct World<'a> {
     /// Requests that one worker computes and another decodes.
     pub splits: Map<RequestId, SplitRequest>,
     pub pool: WorldPool,
+    pub attempts: Attempts,
+    /// Whether the router hears of failed attempts. Otherwise a request whose worker fails is over.
+    pub tries_again: bool,
+    pub worker_faults: WorkerFaults,
+    pub lost_engines: Vec<(WorkerId, EngineStats)>,
+    /// The instant that is played.
+    pub now: Instant,
     pub devices: Option<Devices>,
     pub failed_fetches: FailedFetches,
     pub overlap_blocks: u64,
@@ -77,6 +86,15 @@ impl<'a> World<'a> {
             check_fleet(&scenario.groups, scenario.pool.is_some(), scenario.kv_transfer.as_ref())?;
         }
         check_faults(&scenario.faults, scenario.pool.is_some())?;
+        scenario.reliability.check().map_err(RunError::Reliability)?;
+        let splits = scenario.groups.iter().any(|group| !group.role.is_both());
+        if splits && !scenario.reliability.is_off() {
+            let why = "set, expected only in fleets without prefill and decode workers";
+            return Err(RunError::Reliability(why.to_owned()));
+        }
+        let worker_faults = WorkerFaults::new(scenario)?;
+        let tries_again = !scenario.reliability.is_off();
+        let on = tries_again || worker_faults.any();
         let count = scenario.workers() as usize;
         let mut recorder = Recorder::default();
         if observers.rows {
@@ -91,7 +109,8 @@ impl<'a> World<'a> {
             report_every: report_every(scenario),
             router: Router::new(scenario.policy)
                 .with_seed(scenario.seed)
-                .with_queue_limits(scenario.queue),
+                .with_queue_limits(scenario.queue)
+                .with_reliability(scenario.reliability),
             index: PrefixIndex::default(),
             engines: scenario.each_worker().map(engine).collect(),
             workload,
@@ -104,6 +123,11 @@ impl<'a> World<'a> {
             works: Map::default(),
             splits: Map::default(),
             pool: WorldPool::new(scenario)?,
+            attempts: Attempts::new(on),
+            tries_again,
+            worker_faults,
+            lost_engines: Vec::new(),
+            now: Instant::START,
             devices,
             failed_fetches: FailedFetches::default(),
             overlap_blocks: 0,
@@ -136,11 +160,12 @@ impl<'a> World<'a> {
     pub fn refuse(&mut self, now: Instant, id: RequestId, error: SubmitError) {
         self.works.remove(&id);
         self.splits.remove(&id);
+        self.attempts.forget(id);
         self.post(now + self.hop, Message::Router(Input::Cancelled(id)));
         self.fail(now + self.hop + self.hop, id, refusal(error));
     }
 
-    fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
+    pub fn fail(&mut self, at: Instant, id: RequestId, reason: &str) {
         self.recorder.failed(at, id, reason);
         self.post(at, Message::Ended(id));
     }
@@ -156,27 +181,46 @@ impl<'a> World<'a> {
             }
             None => self.router.apply(now, &input, &lookup, &mut actions),
         }
+        let mut abandoned = Vec::new();
         for action in actions.drain(..) {
             match action {
                 Action::Dispatch { id, decision } => {
                     let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
+                    self.begin_attempt(now, id, &decision);
                     self.post(now + self.hop, Message::Dispatched(id, decision));
                 }
                 // It stays in the router, which decides about it later.
                 Action::Hold { .. } => self.held += 1,
+                Action::Abandon { id, worker } => abandoned.push((id, worker)),
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
+                    self.attempts.forget(id);
                     self.fail(now + self.hop, id, rejection(reason));
                 }
             }
         }
         self.actions = actions;
         checkers::after_input(&self.router);
+        for (id, worker) in abandoned {
+            self.abandon(now, id, worker);
+        }
+    }
+
+    /// When an engine next has something to do, in the world's time.
+    fn engine_wake(&self, i: u32) -> Option<Instant> {
+        let own = self.engines[i as usize].next_wake()?;
+        if !self.worker_faults.any() {
+            return Some(own);
+        }
+        if self.worker_faults.of(i).frozen {
+            return None;
+        }
+        self.worker_faults.world(i, own).map(|at| at.max(self.now))
     }
 
     pub fn refresh_wake(&mut self, i: u32) {
-        let next = self.engines[i as usize].next_wake();
+        let next = self.engine_wake(i);
         let old = core::mem::replace(&mut self.wake_of[i as usize], next);
         if old != next {
             if let Some(at) = old {

@@ -2,7 +2,7 @@
 
 use super::state::World;
 use crate::checkers;
-use crate::messages::{Message, TransferMessage};
+use crate::messages::{Message, Said, TransferMessage};
 use warmpath_core::engine::Output;
 use warmpath_core::id::{SourceId, WorkerId};
 use warmpath_core::report::Cached;
@@ -13,12 +13,31 @@ impl World<'_> {
     /// Does what is due on one engine.
     pub(super) fn step(&mut self, now: Instant, i: u32) {
         let mut outputs = core::mem::take(&mut self.outputs);
-        self.engines[i as usize].step(now, &mut outputs);
+        let own = self.worker_faults.own(i, now);
+        self.engines[i as usize].step(own, &mut outputs);
         checkers::after_step(&self.engines[i as usize]);
         let worker = WorkerId(i);
         for output in outputs.drain(..) {
             match output {
                 Output::Admitted { .. } => {}
+                Output::FirstToken { id, at } if self.attempts.on => {
+                    if let Some(number) = self.attempts.number(id, worker) {
+                        let heard = self.at(i, at) + self.hop;
+                        self.post(heard, Message::FirstToken(Said { id, worker, number }));
+                    }
+                }
+                Output::Finished { id, at, cached_tokens, hit, output_tokens }
+                    if self.attempts.on =>
+                {
+                    let block_size = self.engines[i as usize].profile().block_size;
+                    let by_tier = hit.map(|blocks| blocks * block_size);
+                    let found = self.found(id, Cached { tokens: cached_tokens, by_tier });
+                    if let Some(number) = self.attempts.number(id, worker) {
+                        let (said, heard) =
+                            (Said { id, worker, number }, self.at(i, at) + self.hop);
+                        self.post(heard, Message::Answered(said, found, output_tokens));
+                    }
+                }
                 Output::FirstToken { id, at } => {
                     let heard = at + self.hop;
                     self.recorder.first_token(heard + self.hop, id);
@@ -48,7 +67,9 @@ impl World<'_> {
                     self.post(at, Message::Transfer(pull));
                 }
                 Output::KvSent { at, id, to } => self.kv_sent(at, id, to),
-                Output::Kv { at, batch } => self.post(at + self.hop, Message::Kv(batch)),
+                Output::Kv { at, batch } => {
+                    self.post(self.at(i, at) + self.hop, Message::Kv(batch))
+                }
                 Output::Fetch { at, fetch } => self.post(at, Message::Fetch(worker, fetch)),
                 Output::Put { at, run, owner } => self.post(at, Message::Put(run, owner)),
                 Output::FetchServed { at, key } => {
@@ -63,9 +84,18 @@ impl World<'_> {
         self.refresh_wake(i);
     }
 
+    /// An instant of an engine's clock, in the world's time.
+    fn at(&self, i: u32, own: Instant) -> Instant {
+        self.worker_faults.world(i, own).unwrap_or(self.now)
+    }
+
     /// A worker's next load report. A busy worker reports again; an idle one stays silent.
     pub(super) fn report(&mut self, now: Instant, i: u32) {
         self.reports.remove(&(now, i));
+        if self.worker_faults.of(i).frozen {
+            self.reports.insert((now + self.report_every, i));
+            return;
+        }
         let engine = &self.engines[i as usize];
         let report = engine.load_report();
         self.reporting[i as usize] = !engine.is_idle();

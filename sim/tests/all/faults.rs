@@ -16,7 +16,7 @@ struct Played {
 }
 
 fn fault(at_s: f64, for_s: f64, kind: FaultKind) -> Fault {
-    Fault { at_s, for_s, kind, factor: None, share: None }
+    Fault { at_s, for_s, kind, worker: None, factor: None, share: None }
 }
 
 fn world(policy: PolicyConfig, loads: Loads, faults: &[Fault]) -> Scenario {

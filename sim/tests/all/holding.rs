@@ -155,6 +155,7 @@ fn check_each_ends_once(lines: &[String]) {
             let (id, next) = match action {
                 Action::Dispatch { id, .. } | Action::Reject { id, .. } => (*id, State::Decided),
                 Action::Hold { id, .. } => (*id, State::Held),
+                Action::Abandon { .. } => panic!("no worker fails here: {line}"),
             };
             let last = states.insert(id, next);
             let arrived = matches!(action, Action::Hold { .. });

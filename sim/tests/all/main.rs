@@ -7,6 +7,7 @@ mod common;
 mod blind_spots;
 mod devices;
 mod disaggregated;
+mod failing_workers;
 mod faults;
 mod fleets;
 mod holding;

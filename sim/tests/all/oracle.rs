@@ -5,8 +5,8 @@ use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::RequestId;
-use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
@@ -23,6 +23,7 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
         queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
+        reliability: Reliability::default(),
         kv_transfer: None,
         devices: None,
         network,

@@ -6,8 +6,8 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
-use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
 use warmpath_sim::{Group, Network, Scenario};
@@ -74,6 +74,7 @@ pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenari
         queue: QueueLimits::default(),
         pool: None,
         faults: Vec::new(),
+        reliability: Reliability::default(),
         kv_transfer: None,
         devices: None,
         network: Network::default(),

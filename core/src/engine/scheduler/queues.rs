@@ -148,6 +148,10 @@ impl Scheduler {
     }
 
     /// Calls `each` for every decoding sequence, with its answer tokens.
+    pub fn generated(&self, key: SeqKey) -> u32 {
+        self.get(key).generated
+    }
+
     pub fn each_decoding(&self, mut each: impl FnMut(&Sequence, u32)) {
         for &key in self.running.values() {
             let seq = self.get(key);

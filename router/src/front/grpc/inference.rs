@@ -4,7 +4,7 @@ use super::identify::sender;
 use super::request::incoming;
 use super::status::{of_error, refused};
 use crate::payload::AnswerBody;
-use crate::relay::{self, Answer, Started};
+use crate::relay::{self, Answer, Later, Started};
 use crate::state::RouterState;
 use crate::tenants::Tenant;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio_stream::{Stream, StreamExt};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::{Request, Response, Status};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::{Code, Request, Response, Status};
 use warmpath_proto::deadline;
 use warmpath_proto::raw::inference_server::Inference;
 use warmpath_proto::raw::{self, Bytes};
@@ -25,6 +25,11 @@ const WORKER: &str = "x-warmpath-worker";
 const WORKER_NAME: &str = "x-warmpath-worker-name";
 /// Response metadata: the request's name, also if its client gave none.
 const REQUEST: &str = "x-warmpath-request-id";
+/// Response metadata: how often it was sent to a worker, if more than once.
+const ATTEMPTS: &str = "x-warmpath-attempts";
+/// Trailing metadata of an answer whose worker failed, one for each time: the worker on which it went on,
+/// and after how many tokens, as `w3 after 17`.
+const RESUMED: &str = "x-warmpath-resumed";
 /// Response metadata: the router's own time, in wall nanoseconds.
 const ROUTER_NS: &str = "x-warmpath-router-ns";
 
@@ -68,7 +73,9 @@ impl Inference for InferenceService {
             let AnswerBody::Vllm(part) = part.map_err(|error| of_error(&error))?;
             merge(&mut whole, raw::response(part)?);
         }
-        Ok(with_metadata(&started, raw::bytes(&whole)))
+        let mut response = with_metadata(&started, raw::bytes(&whole));
+        add_later(response.metadata_mut(), started.answer.later());
+        Ok(response)
     }
 
     type GenerateStreamStream = AnswerStream;
@@ -79,23 +86,33 @@ impl Inference for InferenceService {
     ) -> Result<Response<AnswerStream>, Status> {
         let started = self.start(request).await?;
         let response = with_metadata(&started, ());
-        Ok(response.map(|()| AnswerStream(started.answer)))
+        Ok(response.map(|()| AnswerStream { answer: started.answer, ended: false }))
     }
 }
 
 /// An answer as a stream of gRPC messages.
 #[derive(Debug)]
-pub struct AnswerStream(Answer);
+pub struct AnswerStream {
+    answer: Answer,
+    ended: bool,
+}
 
 impl Stream for AnswerStream {
     type Item = Result<Bytes, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|part| {
-            part.map(|part| match part {
-                Ok(AnswerBody::Vllm(bytes)) => Ok(bytes),
-                Err(error) => Err(of_error(&error)),
-            })
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.answer).poll_next(cx).map(|part| match part {
+            Some(Ok(AnswerBody::Vllm(bytes))) => Some(Ok(bytes)),
+            Some(Err(error)) => Some(Err(with_later(of_error(&error), self.answer.later()))),
+            None if self.answer.later().is_empty() => None,
+            None => {
+                // An error of the code OK ends the stream well, with metadata.
+                self.ended = true;
+                Some(Err(with_later(Status::new(Code::Ok, ""), self.answer.later())))
+            }
         })
     }
 }
@@ -112,11 +129,27 @@ fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
     {
         metadata.insert(WORKER_NAME, given);
     }
-    if let Ok(name) = MetadataValue::<Ascii>::try_from(started.answer.name()) {
+    if started.attempts > 1 {
+        metadata.insert(ATTEMPTS, started.attempts.into());
+    }
+    if let Ok(name) = MetadataValue::<Ascii>::try_from(started.name.as_str()) {
         metadata.insert(REQUEST, name);
     }
     metadata.insert(ROUTER_NS, MetadataValue::from(started.router_ns));
     response
+}
+
+fn with_later(mut status: Status, later: &[Later]) -> Status {
+    add_later(status.metadata_mut(), later);
+    status
+}
+
+fn add_later(metadata: &mut MetadataMap, later: &[Later]) {
+    for Later { worker, after } in later {
+        if let Ok(value) = MetadataValue::try_from(format!("{worker} after {after}")) {
+            metadata.append(RESUMED, value);
+        }
+    }
 }
 
 /// Adds one part of a stream to the parts before it.

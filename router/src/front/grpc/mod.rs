@@ -3,6 +3,7 @@
 //! - `inference`: the generate calls.
 //! - `control`: vLLM's control calls.
 //! - `request`: a generate request in the router's terms.
+//! - `resume`: which answers may go on on another worker.
 //! - `identify`: the tenant of a call, from its metadata.
 //! - `status`: errors as gRPC statuses.
 //! - `listener`: the services on a listener, with health and reflection.
@@ -12,6 +13,7 @@ mod identify;
 mod inference;
 mod listener;
 mod request;
+mod resume;
 mod status;
 
 pub use listener::{FrontError, GrpcFront};

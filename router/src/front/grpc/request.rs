@@ -1,5 +1,6 @@
 //! A generate request, from vLLM's terms into the router's.
 
+use super::resume;
 use crate::incoming::Incoming;
 use crate::payload::{RequestBody, VllmRequest};
 use crate::tenants::Tenant;
@@ -21,6 +22,7 @@ pub fn incoming(
 ) -> Result<Incoming, Status> {
     let accepted = generate::accept(&mut fields, model)?;
     generate::refuse_transfer(&accepted)?;
+    let (resumable, wants_ids) = (resume::is_sound(&fields), accepted.want_output_ids);
     Ok(Incoming {
         received,
         tenant,
@@ -30,7 +32,8 @@ pub fn incoming(
         cache_salt: accepted.cache_salt,
         priority: accepted.priority,
         max_new_tokens: accepted.max_new_tokens,
+        resumable,
         deadline: None,
-        body: RequestBody::Vllm(VllmRequest { fields, message }),
+        body: RequestBody::Vllm(VllmRequest { fields, message, wants_ids }),
     })
 }

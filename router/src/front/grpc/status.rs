@@ -15,11 +15,13 @@ pub fn of_error(error: &RequestError) -> Status {
         | RequestError::WorkerRemoved(_)
         | RequestError::TooLargeForNow { .. } => Code::Unavailable,
         RequestError::NameInUse(_) => Code::AlreadyExists,
-        RequestError::Worker { cause, .. } => of_failure(cause.kind),
+        RequestError::Worker { cause, .. } | RequestError::GaveUp { cause, .. } => {
+            of_failure(cause.kind)
+        }
         RequestError::DeadlinePassed { .. } | RequestError::DeadlinePassedHeld => {
             Code::DeadlineExceeded
         }
-        RequestError::AbortedHeld => Code::Cancelled,
+        RequestError::AbortedHeld | RequestError::Aborted => Code::Cancelled,
         RequestError::EndedTwice => Code::Internal,
     };
     status::fitting(code, error.to_string())

@@ -1,22 +1,66 @@
 //! A worker's answer and its failures, from vLLM's terms into the router's.
 
-use crate::call::{AnswerEnd, AnswerPart, FailureKind, UpstreamError};
-use crate::payload::{AnswerBody, HeldPrompt};
+use crate::call::{AnswerEnd, AnswerPart, Call, FailureKind, UpstreamError};
+use crate::payload::{AnswerBody, HeldPrompt, RequestBody, VllmRequest};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
-use warmpath_proto::raw::{Bytes, Finish, Peek};
+use warmpath_proto::raw::{self, Bytes, DecodeError, Finish, Peek, Resumed};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::{status, tiers, transfer};
 
-/// The stream of one answer. The bytes of a message stay as they are; three of its fields are read.
+/// The stream of one answer. A few fields of its messages are read. Their bytes stay as they are, unless
+/// an [`Edit`] says otherwise.
 #[derive(Debug)]
-pub struct Answer(Streaming<Bytes>);
+pub struct Answer {
+    messages: Streaming<Bytes>,
+    edit: Edit,
+}
 
 impl Answer {
-    pub const fn new(messages: Streaming<Bytes>) -> Self {
-        Self(messages)
+    pub const fn new(messages: Streaming<Bytes>, edit: Edit) -> Self {
+        Self { messages, edit }
+    }
+}
+
+/// What the messages of an answer need before the client may get them.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    Nothing,
+    /// The router asked for token ids, and the client did not.
+    RemoveIds,
+    /// They are the rest of an answer.
+    Resumed(Resumed),
+}
+
+impl Edit {
+    pub fn of(call: &Call<'_>) -> Self {
+        let RequestBody::Vllm(VllmRequest { wants_ids, .. }) = *call.body;
+        match call.answered {
+            0 if call.ids && !wants_ids => Self::RemoveIds,
+            0 => Self::Nothing,
+            before => {
+                let prompt = call.prompt.len() as u32 - before;
+                Self::Resumed(Resumed { before, prompt, wants_ids })
+            }
+        }
+    }
+
+    fn apply(self, message: Bytes) -> Result<Bytes, DecodeError> {
+        match self {
+            Self::Nothing => Ok(message),
+            Self::RemoveIds => raw::without_ids(&message),
+            Self::Resumed(resumed) => resumed.part(message),
+        }
+    }
+
+    /// Prompt tokens that were cached, of those that the client sent.
+    fn cached(self, tokens: u32) -> u32 {
+        match self {
+            Self::Nothing | Self::RemoveIds => tokens,
+            Self::Resumed(resumed) => tokens.min(resumed.prompt),
+        }
     }
 }
 
@@ -24,30 +68,33 @@ impl Stream for Answer {
     type Item = Result<AnswerPart, UpstreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let message = ready!(Pin::new(&mut self.0).poll_next(cx));
+        let message = ready!(Pin::new(&mut self.messages).poll_next(cx));
         Poll::Ready(message.map(|message| match message {
-            Ok(message) => part(message),
+            Ok(message) => part(message, self.edit),
             Err(status) => Err(failure(&status)),
         }))
     }
 }
 
 /// A message that cannot be read is as bad as a broken stream.
-fn part(message: Bytes) -> Result<AnswerPart, UpstreamError> {
-    let undecodable = |error| format!("cannot decode a message of its answer: {error}");
-    let peek =
-        Peek::of(&message).map_err(|error| UpstreamError::unavailable(undecodable(error)))?;
-    let (tokens, end) = (peek.num_tokens(), peek.finish().map(end));
-    Ok(AnswerPart { body: AnswerBody::Vllm(message), tokens, end })
+fn part(message: Bytes, edit: Edit) -> Result<AnswerPart, UpstreamError> {
+    let undecodable = |error| {
+        UpstreamError::unavailable(format!("cannot decode a message of its answer: {error}"))
+    };
+    let mut peek = Peek::of(&message).map_err(undecodable)?;
+    let (tokens, ids) = (peek.num_tokens(), peek.all_ids());
+    let end = peek.finish().map(|finish| end(finish, edit));
+    let message = edit.apply(message).map_err(undecodable)?;
+    Ok(AnswerPart { body: AnswerBody::Vllm(message), tokens, ids, end })
 }
 
-fn end(finish: Finish) -> AnswerEnd {
+fn end(finish: Finish, edit: Edit) -> AnswerEnd {
     if finish.finish_reason() == FinishReason::Aborted {
         return AnswerEnd::Aborted;
     }
     let params = finish.kv_transfer_params.as_ref();
     AnswerEnd::Finished {
-        cached_tokens: finish.num_cached_tokens.unwrap_or(0),
+        cached_tokens: edit.cached(finish.num_cached_tokens.unwrap_or(0)),
         by_origin: params.and_then(tiers::from_wire).map(|found| found.by_origin),
         kv_came: params.and_then(transfer::moved_of).is_some(),
     }
@@ -59,6 +106,7 @@ pub fn held_prompt(finish: Option<Finish>, url: &str) -> Result<HeldPrompt, Upst
     let mut params = params.filter(transfer::is_held).ok_or_else(|| UpstreamError {
         kind: FailureKind::FailedPrecondition,
         why: "its answer does not say where it holds the prompt".to_owned(),
+        not_taken: false,
     })?;
     transfer::reached_at(&mut params, url);
     Ok(HeldPrompt::Vllm(params))
@@ -83,5 +131,5 @@ pub fn failure(cause: &Status) -> UpstreamError {
         Code::Unimplemented => FailureKind::Unsupported,
         _ => FailureKind::Unavailable,
     };
-    UpstreamError { kind, why }
+    UpstreamError { kind, why, not_taken: status::was_not_taken(cause) }
 }

@@ -2,7 +2,7 @@
 //! connection breaks, all its streams end. Control calls have a connection of their own, so they do
 //! not wait behind prompts.
 
-use super::answer::{Answer, failure, held_prompt, unreadable};
+use super::answer::{Answer, Edit, failure, held_prompt, unreadable};
 use super::message;
 use crate::call::{Call, UpstreamError};
 use crate::payload::HeldPrompt;
@@ -34,8 +34,9 @@ impl Connections {
     }
 
     pub fn prepare(&self, call: Call<'_>) -> Prepared {
+        let edit = Edit::of(&call);
         let message = message::generate(call);
-        Prepared { client: self.client(), message }
+        Prepared { client: self.client(), message, edit }
     }
 
     pub async fn prefill(&self, call: &Call<'_>) -> Result<HeldPrompt, UpstreamError> {
@@ -66,11 +67,13 @@ impl Connections {
 pub struct Prepared {
     client: InferenceClient<Channel>,
     message: Request<Bytes>,
+    edit: Edit,
 }
 
 impl Prepared {
     pub async fn send(mut self) -> Result<Answer, UpstreamError> {
         let answer = self.client.generate_stream(self.message).await;
-        answer.map(|answer| Answer::new(answer.into_inner())).map_err(|status| failure(&status))
+        let answer = answer.map_err(|status| failure(&status))?.into_inner();
+        Ok(Answer::new(answer, self.edit))
     }
 }

@@ -4,38 +4,65 @@ use crate::call::Call;
 use crate::payload::{HeldPrompt, RequestBody};
 use std::time::Instant;
 use tonic::Request;
+use warmpath_proto::generate::DEFAULT_NEW_TOKENS;
 use warmpath_proto::hints::{self, PullHint};
 use warmpath_proto::raw::{self, Bytes};
 use warmpath_proto::scope::ScopeHint;
 use warmpath_proto::transfer;
-use warmpath_proto::vllm::KvHintsEnvelope;
+use warmpath_proto::vllm::{GenerateRequest, KvHintsEnvelope};
 
 /// The whole request: the worker computes the answer.
+///
+/// Of the request itself, only what each attempt sets anew is changed.
 pub fn generate(call: Call<'_>) -> Request<Bytes> {
     let RequestBody::Vllm(body) = call.body;
-    let mut fields = body.fields;
+    let fields = &mut body.fields;
     call.id.clone_into(&mut fields.request_id);
     let kv = fields.kv.get_or_insert_default();
-    kv.cache_salt = call.salt;
+    call.salt.clone_into(&mut kv.cache_salt);
     kv.kv_transfer_params = call.held.map(|HeldPrompt::Vllm(params)| params);
     fields.kv_hints = hints(call.pull.as_ref(), call.scope, call.id);
-    with_timeout(raw::upstream(fields, &body.message, call.prompt), call.deadline)
+    if call.ids {
+        fields.response.get_or_insert_default().output_token_ids = true;
+    }
+    let message = match call.answered {
+        0 => raw::upstream(fields, &body.message, call.prompt),
+        answered => raw::upstream(&resumed(fields, answered), &Bytes::new(), call.prompt),
+    };
+    with_timeout(message, call.deadline)
+}
+
+/// The fields of a request for the rest of an answer, of which the client has `answered` tokens.
+fn resumed(fields: &GenerateRequest, answered: u32) -> GenerateRequest {
+    let mut fields = fields.clone();
+    let stopping = fields.stopping.get_or_insert_default();
+    let most = match stopping.max_new_tokens {
+        0 => DEFAULT_NEW_TOKENS,
+        most => most,
+    };
+    stopping.max_new_tokens = most - answered;
+    stopping.min_new_tokens = stopping.min_new_tokens.saturating_sub(answered);
+    if let Some(response) = &mut fields.response {
+        (response.prompt_token_ids, response.prompt_logprobs) = (false, false);
+        response.prompt_candidates = None;
+    }
+    fields
 }
 
 /// The first half of a request that two workers share: a request for one token. The worker computes
 /// the prompt, and its answer says where it holds the KV.
 pub fn prefill(call: &Call<'_>) -> Request<Bytes> {
-    let RequestBody::Vllm(body) = &call.body;
+    let RequestBody::Vllm(body) = &*call.body;
     let mut fields = body.fields.clone();
     call.id.clone_into(&mut fields.request_id);
     let kv = fields.kv.get_or_insert_default();
-    kv.cache_salt.clone_from(&call.salt);
+    call.salt.clone_into(&mut kv.cache_salt);
     kv.kv_transfer_params = Some(transfer::compute());
     fields.kv_hints = hints(call.pull.as_ref(), call.scope, call.id);
     let stopping = fields.stopping.get_or_insert_default();
     (stopping.max_new_tokens, stopping.min_new_tokens) = (1, 0);
     fields.response = None;
-    with_timeout(raw::upstream(fields, &body.message, call.prompt), call.deadline)
+    with_timeout(raw::upstream(&fields, &body.message, call.prompt), call.deadline)
 }
 
 /// What the worker is told besides the request: where to fetch blocks from, and which blocks are

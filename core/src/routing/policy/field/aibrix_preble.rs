@@ -179,7 +179,7 @@ impl Policy for AibrixPreble {
         let worker = followed.worker().or_else(cheapest).expect("a view is never empty");
         let mut overlap = [0; MAX_TIERS];
         overlap[0] = matched(worker);
-        Decision { worker, overlap: Some(overlap), pull: None, decode: None }.into()
+        Decision::new(worker, overlap).into()
     }
 }
 

@@ -98,7 +98,7 @@ impl Policy for AibrixPrefixCache {
             None => "no match within the load limit: the fewest active requests",
         });
         let worker = best.worker().or_else(|| idlest.worker()).expect("a view is never empty");
-        Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, belief.by_tier(worker)).into()
     }
 }
 

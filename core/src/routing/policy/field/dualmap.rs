@@ -123,7 +123,7 @@ impl Policy for DualMap {
             false => "of two hashed workers, the one with fewer new tokens",
         });
         let worker = chosen.id;
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, overlap.stored(worker)).into()
     }
 }
 

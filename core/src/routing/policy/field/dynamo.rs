@@ -125,7 +125,7 @@ impl Policy for Dynamo {
                 }
             }
         }
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, overlap.stored(worker)).into()
     }
 }
 

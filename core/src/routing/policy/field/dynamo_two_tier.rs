@@ -63,7 +63,7 @@ impl Policy for DynamoTwoTier {
             (false, true) => "the fewest active requests of those with the longest hit",
         });
         let worker = least_active(view, may_have);
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, overlap.stored(worker)).into()
     }
 }
 

@@ -55,6 +55,6 @@ impl Policy for LMetric {
             least.weigh(id, score, lot(view, request, id));
         }
         let worker = least.worker().expect("a view is never empty");
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, overlap.stored(worker)).into()
     }
 }

@@ -48,6 +48,6 @@ impl Policy for Lpwl {
             (waits, worker.active(), turn)
         });
         let (_, worker, _) = least.expect("a view is never empty");
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, overlap.stored(worker)).into()
     }
 }

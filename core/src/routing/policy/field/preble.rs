@@ -100,7 +100,6 @@ impl Policy for Preble {
         let held =
             tree.path(prompt).filter(|(node, _)| node.value.workers().any(|id| id == worker));
         let held = held.last().map_or(0, |(_, agreed)| agreed);
-        let overlap = Some([held, 0, 0, 0]);
-        Decision { worker, overlap, pull: None, decode: None }.into()
+        Decision::new(worker, [held, 0, 0, 0]).into()
     }
 }

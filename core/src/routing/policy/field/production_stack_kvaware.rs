@@ -102,8 +102,7 @@ impl Policy for ProductionStackKvaware {
             Some((id, _)) => id,
             None => self.fall_back(fall_back, request, view),
         };
-        let overlap = Some(found.stored(worker));
-        Decision { worker, overlap, pull: None, decode: None }.into()
+        Decision::new(worker, found.stored(worker)).into()
     }
 }
 

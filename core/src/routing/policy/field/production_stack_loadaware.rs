@@ -63,7 +63,6 @@ impl Policy for ProductionStackLoadaware {
             least.weigh(id, cost, 0);
         }
         let worker = least.worker().expect("a view is never empty");
-        let overlap = Some(found.stored(worker));
-        Decision { worker, overlap, pull: None, decode: None }.into()
+        Decision::new(worker, found.stored(worker)).into()
     }
 }

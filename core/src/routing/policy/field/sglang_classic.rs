@@ -102,6 +102,6 @@ impl Policy for SglangClassic {
             smallest.worker()
         };
         let worker = worker.expect("a view is never empty");
-        Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, belief.by_tier(worker)).into()
     }
 }

@@ -202,7 +202,7 @@ impl Policy for SMetric {
             view.note_because("the fewest new tokens: the hit is long enough, and its time too");
             worker = home;
         }
-        Decision { worker, overlap: Some(overlap.stored(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, overlap.stored(worker)).into()
     }
 }
 

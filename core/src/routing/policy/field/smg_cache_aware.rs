@@ -128,7 +128,7 @@ impl Policy for SmgCacheAware {
             None => "no match of a worker that is not too busy: the fewest active requests",
         });
         let worker = matched.unwrap_or(idlest);
-        Decision { worker, overlap: Some(belief.by_tier(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, belief.by_tier(worker)).into()
     }
 }
 

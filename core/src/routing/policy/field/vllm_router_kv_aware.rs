@@ -59,6 +59,6 @@ impl Policy for VllmRouterKvAware {
             false => "no hit: the fewest active requests",
         });
         let worker = if most > 0 { best } else { idlest };
-        Decision { worker, overlap: Some(held(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, held(worker)).into()
     }
 }

@@ -65,7 +65,7 @@ impl Cheapest {
     pub fn decision(self) -> Decision {
         let (_, Candidate { worker, overlap, pull, .. }) =
             self.best.expect("a view is never empty");
-        Decision { worker, overlap, pull, decode: None }
+        Decision { overlap, pull, ..Decision::blind(worker) }
     }
 }
 

@@ -104,7 +104,7 @@ impl Profile {
             best.weigh(id, -sum, lot(view, request, id));
         }
         let worker = best.worker().expect("a filter leaves at least one worker");
-        Decision { worker, overlap: Some(matches.held(worker)), pull: None, decode: None }.into()
+        Decision::new(worker, matches.held(worker)).into()
     }
 
     fn prefix_score(&self, worker: WorkerId, matches: &Matches<'_>) -> f64 {

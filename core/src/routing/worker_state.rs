@@ -1,0 +1,153 @@
+//! A worker, as the router knows it: what it said, and what is booked on it.
+
+use super::polled::Polled;
+use crate::event::{LoadReport, WorkerInfo};
+use crate::id::RequestId;
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+
+/// A worker, as the router knows it.
+#[derive(Debug)]
+pub struct WorkerState {
+    /// What it said when it joined.
+    pub info: WorkerInfo,
+    /// It said itself that it takes no new requests.
+    pub draining: bool,
+    /// The operator said that it takes no new requests.
+    pub drained: bool,
+    pub(super) load: Polled,
+    /// Prompts booked and not yet computed, in the order of dispatch.
+    pub(super) prefills: VecDeque<Prefill>,
+    pub(super) prefill_total: Duration,
+    pub(super) queued_tokens: u64,
+    /// When the first of `prefills` became the first.
+    pub(super) head_since: Instant,
+    pub(super) active: u32,
+    pub(super) booked_tokens: u64,
+    pub(super) answering: Answering,
+}
+
+/// A prompt that is booked and not yet computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prefill {
+    pub ordinal: u64,
+    pub request: RequestId,
+    /// The predicted time to compute it.
+    pub work: Duration,
+    /// Its tokens that are not cached, as the decision believed.
+    pub tokens: u32,
+    /// When its first token is overdue. None: that is not judged.
+    pub due: Option<Instant>,
+}
+
+/// What a worker decodes, or will, of prompts that other workers compute.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Answering {
+    /// Number of requests.
+    pub requests: u32,
+    /// Tokens of their prompts.
+    pub tokens: u64,
+}
+
+impl WorkerState {
+    pub(super) fn new(info: WorkerInfo, drained: bool) -> Self {
+        Self {
+            info,
+            draining: false,
+            drained,
+            load: Polled::default(),
+            prefills: VecDeque::new(),
+            prefill_total: Duration::ZERO,
+            queued_tokens: 0,
+            head_since: Instant::START,
+            active: 0,
+            booked_tokens: 0,
+            answering: Answering::default(),
+        }
+    }
+
+    /// The predicted work before a prompt that is sent now can begin. The first prompt of the queue is
+    /// assumed to be under way since it became the first, at the speed that was predicted.
+    pub fn backlog(&self, now: Instant) -> Duration {
+        match self.prefills.front() {
+            Some(head) => {
+                self.prefill_total.saturating_sub(now.since(self.head_since).min(head.work))
+            }
+            None => Duration::ZERO,
+        }
+    }
+
+    /// What it last reported of its load, and when the report came.
+    pub fn load(&self) -> Option<(Instant, &LoadReport)> {
+        self.load.latest()
+    }
+
+    /// Prompt tokens of the requests booked and not yet computed, without those that the decisions
+    /// believed cached.
+    pub const fn queued_tokens(&self) -> u64 {
+        self.queued_tokens
+    }
+
+    /// Requests booked whose prompts are not yet computed.
+    pub fn queued_requests(&self) -> u32 {
+        self.prefills.len() as u32
+    }
+
+    /// Prompt tokens of the requests dispatched and not ended.
+    pub const fn booked_tokens(&self) -> u64 {
+        self.booked_tokens
+    }
+
+    /// Whether it may be sent new requests.
+    pub const fn takes_requests(&self) -> bool {
+        !self.draining && !self.drained
+    }
+
+    /// Requests dispatched and not ended.
+    pub const fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// What it decodes of prompts that other workers compute.
+    pub const fn answering(&self) -> Answering {
+        self.answering
+    }
+
+    /// Whether a request with a prompt of so many tokens surely gets a seat and room at once. Answers need
+    /// room too, and the router does not know how much: half of the memory is left to them.
+    pub(super) fn has_room_now(&self, tokens: u32) -> bool {
+        let tokens = 2 * (self.booked_tokens + u64::from(tokens));
+        let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.info;
+        let fits = |blocks: u64| tokens <= blocks.saturating_mul(u64::from(block_size));
+        self.active < max_num_seqs && total_blocks.is_none_or(fits)
+    }
+
+    /// Whether the `most` oldest requests that wait for their first token are overdue.
+    pub(super) fn is_overdue(&self, now: Instant, most: u32) -> bool {
+        let oldest = self.prefills.iter().take(most as usize);
+        let overdue = oldest.take_while(|prefill| prefill.due.is_some_and(|due| due <= now));
+        overdue.count() == most as usize
+    }
+
+    /// The requests that wait for their first token, in the order of dispatch.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = RequestId> {
+        self.prefills.iter().map(|prefill| prefill.request)
+    }
+
+    /// Whether this request waits for its first token, and is overdue.
+    pub(super) fn is_request_overdue(&self, now: Instant, id: RequestId) -> bool {
+        let mut waiting = self.prefills.iter().filter(|prefill| prefill.request == id);
+        waiting.any(|prefill| prefill.due.is_some_and(|due| due <= now))
+    }
+
+    pub(super) fn prefills_no_more(&mut self, now: Instant, ordinal: u64) {
+        let place = self.prefills.binary_search_by_key(&ordinal, |known| known.ordinal);
+        if let Some(done) = place.ok().and_then(|at| self.prefills.remove(at)) {
+            self.prefill_total = self.prefill_total.saturating_sub(done.work);
+            self.queued_tokens -= u64::from(done.tokens);
+        }
+        if place == Ok(0) {
+            self.head_since = now;
+        }
+    }
+}
