@@ -16,6 +16,7 @@ pub const fn standing_name(standing: WorkerStanding) -> &'static str {
         WorkerStanding::Lost => "lost",
         WorkerStanding::Refused => "refused",
         WorkerStanding::Same => "same",
+        WorkerStanding::Ejected => "ejected",
     }
 }
 
@@ -61,6 +62,16 @@ pub fn explanation_to_wire(request_id: &str, explanation: &Explanation) -> v1::E
         runner_up: explanation.runner_up().map(|candidate| candidate.worker.0),
         margin_s: explanation.margin().map(|margin| margin.as_secs_f64()),
         because: explanation.because.to_owned(),
+        left_out: explanation
+            .left_out
+            .iter()
+            .map(|(worker, why)| v1::LeftOut {
+                number: worker.0,
+                // The router knows the names.
+                name: String::new(),
+                why: why.to_string(),
+            })
+            .collect(),
     }
 }
 

@@ -9,13 +9,14 @@
 use crate::vllm::finish_info::FinishReason;
 use crate::vllm::generate_request::Prompt;
 use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
+pub use prost::DecodeError;
+use prost::Message;
 pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
-    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+    DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
+    skip_field,
 };
-pub use prost::DecodeError;
-use prost::Message;
 use prost_types::Struct;
 use smallvec::SmallVec;
 use tonic::Status;
@@ -123,8 +124,11 @@ impl Peek {
                         self.token_ids.push(decode_varint(&mut value)? as u32);
                     }
                 }
+                (NUM_TOKENS, _) => {
+                    check_wire_type(WireType::Varint, wire)?;
+                }
                 (FINISH_INFO, WireType::LengthDelimited) => {
-                    self.finish = Some(Finish::decode(value)?);
+                    self.finish.get_or_insert_default().merge(value)?;
                 }
                 _ => {}
             }
@@ -142,6 +146,11 @@ impl Peek {
     pub fn all_ids(&mut self) -> Option<Ids> {
         let whole = !self.has_text && self.token_ids.len() == self.num_tokens as usize;
         whole.then(|| core::mem::take(&mut self.token_ids))
+    }
+
+    /// Whether this part has text, which may end within a character.
+    pub const fn has_text(&self) -> bool {
+        self.has_text
     }
 
     /// The end of the answer, which only the last part has.

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tonic::transport::Uri;
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::routing::attempt::TimeLimits;
 use warmpath_core::routing::health::HealthLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::retry::RetryLimits;
+use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
 

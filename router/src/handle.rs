@@ -109,6 +109,11 @@ impl RouterHandle {
         Some(self.arrival(&mut state, (id, tokens?), verdict))
     }
 
+    /// Whether an attempt that failed so now would be followed by another one.
+    pub fn may_try_again(&self, id: RequestId, worker: WorkerId, how: Failure) -> bool {
+        self.lock().router.may_try_again(self.clock.now(), id, worker, how)
+    }
+
     /// Any input but an arrival. Decisions about held requests go to the tasks that wait for them.
     pub fn tell(&self, input: Input) {
         self.apply(&mut self.lock(), input, None);
@@ -229,7 +234,10 @@ impl RouterHandle {
                 }
                 Action::Hold { id, .. } => {
                     held |= own == Some(id);
-                    debug_assert!(own == Some(id), "only the input's own request begins to be held");
+                    debug_assert!(
+                        own == Some(id),
+                        "only the input's own request begins to be held"
+                    );
                     continue;
                 }
             };

@@ -61,7 +61,10 @@ fn describe() {
     );
     describe_counter!(ATTEMPTS_FAILED, "Attempts that failed on a worker, by how they failed");
     describe_counter!(TRIED_AGAIN, "Requests that were sent to a worker after a failed attempt");
-    describe_gauge!(IN_ROTATION, "0 while the router keeps requests away because calls fail, else 1");
+    describe_gauge!(
+        IN_ROTATION,
+        "0 while the router keeps requests away because calls fail, else 1"
+    );
     describe_gauge!(EJECTIONS, "How often in a row the worker left rotation");
     describe_counter!(
         "router_requests_refused_total",

@@ -42,21 +42,28 @@ pub struct RetryBudget {
     pub share: f64,
     /// Further tries a second, beside that.
     pub per_s: f64,
-    /// How many tries the bucket holds at most. It begins with a second's worth.
+    /// How many tries the bucket holds at most.
     pub most: f64,
+    /// How many it holds when the router starts.
+    pub at_first: f64,
 }
 
 impl Default for RetryBudget {
-    /// 20 % of requests and 10 a second, at most 500 at once.
+    /// 20 % of requests and 10 a second, at most 500 at once, 10 at first.
     fn default() -> Self {
-        Self { share: 0.2, per_s: 10.0, most: 500.0 }
+        Self { share: 0.2, per_s: 10.0, most: 500.0, at_first: 10.0 }
     }
 }
 
 impl RetryLimits {
     pub(super) fn check(&self) -> Result<(), String> {
-        let RetryBudget { share, per_s, most } = self.budget;
-        let all = [("share", share, 1.0), ("per_s", per_s, 1e6), ("most", most, 1e6)];
+        let RetryBudget { share, per_s, most, at_first } = self.budget;
+        let all = [
+            ("share", share, 1.0),
+            ("per_s", per_s, 1e6),
+            ("most", most, 1e6),
+            ("at_first", at_first, 1e6),
+        ];
         for (name, value, limit) in all {
             if !(0.0..=limit).contains(&value) {
                 return Err(format!("retry.budget.{name}: {value}, expected 0 to {limit}"));
@@ -97,8 +104,33 @@ struct Tried {
     not_taken: u32,
     early: u32,
     resumes: u32,
-    /// The last failure, until it is decided about.
-    last: Option<Failure>,
+}
+
+impl Tried {
+    fn count(&mut self, how: Failure) {
+        let count = match how {
+            Failure::NotTaken => &mut self.not_taken,
+            Failure::BeforeFirstToken | Failure::NoHeaders | Failure::NoFirstToken => {
+                &mut self.early
+            }
+            Failure::MidStream | Failure::Stalled => &mut self.resumes,
+        };
+        *count += 1;
+    }
+
+    /// Whether it may be tried once more, whatever the budget says.
+    const fn check(&self, limits: &RetryLimits) -> Result<(), GiveUp> {
+        if self.not_taken > limits.not_taken {
+            return Err(GiveUp::Tries);
+        }
+        if self.early > limits.before_first_token {
+            return Err(GiveUp::Suspect);
+        }
+        if self.resumes > limits.resumes {
+            return Err(GiveUp::Resumes);
+        }
+        Ok(())
+    }
 }
 
 /// The requests that failed and have not ended, and the budget.
@@ -113,7 +145,7 @@ pub(super) struct Retries {
 impl Retries {
     pub fn set_limits(&mut self, limits: Option<RetryLimits>) {
         self.limits = limits;
-        self.left = limits.map_or(0.0, |limits| limits.budget.per_s.min(limits.budget.most));
+        self.left = limits.map_or(0.0, |limits| limits.budget.at_first.min(limits.budget.most));
     }
 
     /// A request arrived.
@@ -135,38 +167,34 @@ impl Retries {
         if !tried.workers.contains(&worker) {
             tried.workers.push(worker);
         }
-        let count = match how {
-            Failure::NotTaken => &mut tried.not_taken,
-            Failure::BeforeFirstToken | Failure::NoHeaders | Failure::NoFirstToken => {
-                &mut tried.early
-            }
-            Failure::MidStream | Failure::Stalled => &mut tried.resumes,
-        };
-        *count += 1;
-        tried.last = Some(how);
+        tried.count(how);
     }
 
     /// Takes a token of the budget for one more try, or says why there is none.
     pub fn take(&mut self, now: Instant, id: RequestId) -> Result<(), GiveUp> {
         let limits = self.limits.ok_or(GiveUp::Off)?;
         let Some(tried) = self.of.get(&id) else { return Ok(()) };
-        if tried.not_taken > limits.not_taken {
-            return Err(GiveUp::Tries);
-        }
-        if tried.early > limits.before_first_token {
-            return Err(GiveUp::Suspect);
-        }
-        if tried.resumes > limits.resumes {
-            return Err(GiveUp::Resumes);
-        }
-        let RetryBudget { per_s, most, .. } = limits.budget;
-        let since = now.since(self.filled).as_secs_f64();
-        (self.left, self.filled) = ((self.left + since * per_s).min(most), now);
+        tried.check(&limits)?;
+        (self.left, self.filled) = (self.filled_up(now, &limits), now);
         if self.left < 1.0 {
             return Err(GiveUp::Budget);
         }
         self.left -= 1.0;
         Ok(())
+    }
+
+    /// Whether [`Retries::take`] would give a token after one more such failure.
+    pub fn has_one_more(&self, now: Instant, id: RequestId, how: Failure) -> bool {
+        let Some(limits) = self.limits else { return false };
+        let mut tried = self.of.get(&id).cloned().unwrap_or_default();
+        tried.count(how);
+        tried.check(&limits).is_ok() && self.filled_up(now, &limits) >= 1.0
+    }
+
+    /// What is left of the budget at `now`.
+    fn filled_up(&self, now: Instant, limits: &RetryLimits) -> f64 {
+        let RetryBudget { per_s, most, .. } = limits.budget;
+        (self.left + now.since(self.filled).as_secs_f64() * per_s).min(most)
     }
 
     /// The workers that were tried for a request.

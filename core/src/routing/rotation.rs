@@ -52,6 +52,15 @@ impl Rotation {
         self.out == 0 || self.of.get(id).is_none_or(|health| health.takes(now))
     }
 
+    /// How long a first token usually takes that is expected after this time, going by the fleet's
+    /// typical ratio.
+    pub(super) fn usual(&self, expected: Duration) -> Duration {
+        match self.typical > 1.0 {
+            true => Duration::from_secs_f64(expected.as_secs_f64() * self.typical),
+            false => expected,
+        }
+    }
+
     /// When a request that waits for its first token is overdue. None: it is not judged.
     pub(super) fn due(&self, now: Instant, expected: Option<Duration>) -> Option<Instant> {
         let (limits, expected) = (self.limits?, expected?.as_secs_f64());

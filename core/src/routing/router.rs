@@ -1,6 +1,6 @@
 //! The router itself: takes inputs, asks the rule, gives actions.
 
-use super::attempt::TimeLimits;
+use super::attempt::{Failure, TimeLimits};
 use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
 use super::explain::{self, About, Explanation, Kept};
@@ -15,7 +15,7 @@ use super::reliability::Reliability;
 use super::retry::Retries;
 use super::view::{FleetView, Lookup};
 use crate::block::TokenBlocks;
-use crate::id::{RequestId, SourceId};
+use crate::id::{RequestId, SourceId, WorkerId};
 use crate::request::Request;
 use crate::time::{Duration, Instant};
 use std::cell::{Cell, RefCell};
@@ -163,6 +163,27 @@ impl Router {
             _ => return,
         };
         self.act(now, request, action, out);
+    }
+
+    /// Whether an attempt that failed so at `now` would be followed by another one. A limit of time is no
+    /// reason to give up a request that nobody else takes.
+    pub fn may_try_again(
+        &self,
+        now: Instant,
+        id: RequestId,
+        worker: WorkerId,
+        how: Failure,
+    ) -> bool {
+        let tried = self.retries.tried(id);
+        let role = self.fleet.worker(worker).map(|worker| worker.info.role);
+        let takes = |(other, state): (WorkerId, &WorkerState)| {
+            other != worker
+                && !tried.contains(&other)
+                && state.takes_requests()
+                && role.is_none_or(|role| role == state.info.role)
+                && self.fleet.rotation().takes(now, other)
+        };
+        self.retries.has_one_more(now, id, how) && self.fleet.workers().any(takes)
     }
 
     /// When to apply [`Input::Tick`], if nothing else happens before. Ask again after each
@@ -370,8 +391,10 @@ impl Router {
             }
         }
         decode::complete(decision, request, &view, &self.eligible.decode);
-        decision.limits =
-            self.time.map(|time| time.of(self.fleet.expected(now, request, decision)));
+        decision.limits = self.time.map(|time| {
+            let expected = self.fleet.expected(now, request, decision);
+            time.of(expected.map(|expected| self.fleet.rotation().usual(expected)))
+        });
         if let Some(notes) = self.kept.notes() {
             explain::fill(&mut notes.borrow_mut(), &view);
             let tried = self.retries.tried(request.id);

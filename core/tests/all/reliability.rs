@@ -366,7 +366,7 @@ fn an_answer_is_resumed_twice() {
 
 #[test]
 fn tries_have_a_budget() {
-    let budget = RetryBudget { share: 0.2, per_s: 10.0, most: 500.0 };
+    let budget = RetryBudget { share: 0.2, per_s: 10.0, most: 500.0, at_first: 10.0 };
     let retry = Some(RetryLimits { budget, ..RetryLimits::default() });
     let mut bench = Bench::new(4, Reliability { retry, ..Reliability::default() });
     let (requests, mut again) = (2_000u32, 0);

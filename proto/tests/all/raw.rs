@@ -106,9 +106,17 @@ fn question() -> Encoded {
 }
 
 fn agrees(bytes: &[u8], whole: &GenerateResponse) {
-    let peek = Peek::of(bytes).expect("a message that prost decodes");
+    let mut peek = Peek::of(bytes).expect("a message that prost decodes");
     let outputs = whole.outputs.as_ref();
     assert_eq!(peek.num_tokens(), outputs.map_or(0, |outputs| outputs.num_tokens));
+    let ids = outputs.map_or(&[][..], |outputs| &outputs.token_ids);
+    match peek.all_ids() {
+        Some(found) => assert_eq!(found[..], *ids),
+        None => assert!(
+            outputs.is_some_and(|o| !o.text.is_empty() || ids.len() != o.num_tokens as usize)
+                || Peek::of(bytes).is_ok_and(|peek| peek.has_text()),
+        ),
+    }
     let finish = outputs.and_then(|outputs| outputs.finish_info.as_ref());
     let expected = finish.map(|finish| (finish.finish_reason(), finish.num_cached_tokens));
     let found = peek.finish().map(|finish| (finish.finish_reason(), finish.num_cached_tokens));
@@ -117,6 +125,16 @@ fn agrees(bytes: &[u8], whole: &GenerateResponse) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn without_its_ids_a_part_is_the_same(bytes in answer()) {
+        let mut whole = GenerateResponse::decode(&*bytes).expect("an unusual but valid message");
+        let without = raw::without_ids(&Bytes::from(bytes)).expect("a valid message");
+        if let Some(outputs) = &mut whole.outputs {
+            outputs.token_ids.clear();
+        }
+        prop_assert_eq!(GenerateResponse::decode(without).expect("a valid message"), whole);
+    }
 
     #[test]
     fn a_peek_agrees_with_the_whole(bytes in answer()) {
@@ -143,7 +161,7 @@ proptest! {
         let mut request = raw::request(&message).expect("an unusual but valid message");
         let expected = changed(request.clone());
         let Some(Prompt::TokenIds(TokenIds { ids })) = request.prompt.take() else { return Ok(()) };
-        let upstream = raw::upstream(changed(request), &message, &ids);
+        let upstream = raw::upstream(&changed(request), &message, &ids);
         prop_assert_eq!(GenerateRequest::decode(upstream).expect("a valid message"), expected);
     }
 }
@@ -164,10 +182,10 @@ fn a_prompt_is_copied_and_not_encoded_again() {
     let mut request = raw::request(&message).unwrap();
     let Some(Prompt::TokenIds(TokenIds { ids })) = request.prompt.take() else { panic!("ids") };
     assert_eq!(ids, [5, 6]);
-    let upstream = raw::upstream(request.clone(), &message, &ids);
+    let upstream = raw::upstream(&request, &message, &ids);
     assert_eq!(upstream, odd[..], "without the unknown field");
     let twice = Bytes::from([odd, odd].concat());
-    let upstream = raw::upstream(request, &twice, &[5, 6, 5, 6]);
+    let upstream = raw::upstream(&request, &twice, &[5, 6, 5, 6]);
     let Some(Prompt::TokenIds(TokenIds { ids })) = raw::request(&upstream).unwrap().prompt else {
         panic!("ids")
     };

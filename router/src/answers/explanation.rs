@@ -1,6 +1,6 @@
 //! Why a request went where it did, as a page: the decision, the candidates, the margin.
 
-use warmpath_proto::v1::{Candidate, ExplainResponse, Part, Pull, Score, Terms};
+use warmpath_proto::v1::{Candidate, ExplainResponse, LeftOut, Part, Pull, Score, Terms};
 use warmpath_sheet::{Column, Format, Page, Sheet, Value};
 
 /// What decides between candidates that cost the same.
@@ -20,8 +20,16 @@ pub fn explanation(answer: &ExplainResponse) -> Page {
         format!("by {policy}: {rule}"),
     ]);
     page.sheet(candidates(&answer.candidates));
-    page.prose([margin(answer)].into_iter().chain(decode(answer)));
+    let left_out = answer.left_out.iter().map(left_out);
+    page.prose([margin(answer)].into_iter().chain(decode(answer)).chain(left_out));
     page
+}
+
+fn left_out(LeftOut { number, name, why }: &LeftOut) -> String {
+    match name.as_str() {
+        "" => format!("w{number} was left out: {why}"),
+        name => format!("{name} (w{number}) was left out: {why}"),
+    }
 }
 
 /// The table of candidates without rows, with every column that it can have.

@@ -4,6 +4,8 @@ use crate::fleet::worker::{Standing, WorkerLink};
 use crate::state::RouterState;
 use std::sync::atomic::Ordering;
 use warmpath_core::routing::fleet::WorkerState;
+use warmpath_core::routing::health::{Health, Standing as Rotation};
+use warmpath_core::time::Instant;
 use warmpath_proto::convert;
 use warmpath_proto::v1::{Worker, WorkerStanding};
 
@@ -26,11 +28,14 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
             worker.active_requests = state.active();
             worker.backlog_s = state.backlog(now).as_secs_f64();
             worker.load = state.load().map(|(_, load)| convert::load_to_wire(load));
-            worker.why = why_draining(link, state);
-            worker.set_standing(match state.takes_requests() {
-                true => WorkerStanding::Joined,
-                false => WorkerStanding::Draining,
-            });
+            let ejected = fleet.rotation().health(link.id).and_then(|health| why_out(health, now));
+            let (standing, why) = match (state.takes_requests(), ejected) {
+                (true, None) => (WorkerStanding::Joined, String::new()),
+                (true, Some(why)) => (WorkerStanding::Ejected, why),
+                (false, _) => (WorkerStanding::Draining, why_draining(link, state)),
+            };
+            worker.set_standing(standing);
+            worker.why = why;
             return worker;
         }
         let (standing, why) = match link.standing() {
@@ -44,6 +49,20 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
         worker.why = why;
         worker
     })
+}
+
+/// None: it is in rotation.
+fn why_out(health: &Health, now: Instant) -> Option<String> {
+    match health.standing() {
+        Rotation::In => None,
+        Rotation::Out { until, why } => {
+            let left = until.since(now).as_secs_f64();
+            Some(format!("{why}; a probe in {left:.1} s, ejection {}", health.ejections()))
+        }
+        Rotation::Probed { why, .. } => {
+            Some(format!("{why}; a request probes it, ejection {}", health.ejections()))
+        }
+    }
 }
 
 fn why_draining(link: &WorkerLink, state: &WorkerState) -> String {

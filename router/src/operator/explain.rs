@@ -67,6 +67,11 @@ fn with_names(state: &RouterState, mut answer: ExplainResponse) -> ExplainRespon
             candidate.name = link.given();
         }
     }
+    for left_out in &mut answer.left_out {
+        if let Some(link) = state.roster.get(WorkerId(left_out.number)) {
+            left_out.name = link.given();
+        }
+    }
     answer
 }
 

@@ -1,9 +1,9 @@
 //! The stream of one answer. If its worker fails, it goes on on another one.
 
 use super::attempt::{self, Accepted, Unsent};
-use super::flight::Flight;
+use super::flight::{Failed, Flight};
 use super::job::Job;
-use super::patience::Patience;
+use super::patience::{Lapse, Patience};
 use crate::call::{AnswerEnd, AnswerPart, UpstreamError};
 use crate::error::RequestError;
 use crate::payload::AnswerBody;
@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::time::Sleep;
 use tokio_stream::Stream;
-use warmpath_core::routing::input::Failure;
 
 /// An answer, message by message, as its worker sent it. The deadline holds for the whole stream.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ struct Streaming {
 }
 
 impl Streaming {
-    fn new((flight, job): (Flight, Job), upstream: UpstreamAnswer, patience: Patience) -> At {
+    fn begin((flight, job): (Flight, Job), upstream: UpstreamAnswer, patience: Patience) -> At {
         At::Streaming(Box::new(Self { upstream, patience, flight, job, has_token: false }))
     }
 
@@ -93,7 +92,7 @@ impl Answer {
     ) -> Self {
         let deadline = job.incoming.deadline;
         let deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
-        let at = Streaming::new((flight, job), upstream, patience);
+        let at = Streaming::begin((flight, job), upstream, patience);
         Self { at, state: Arc::clone(state), deadline, tokens: 0, later: Vec::new() }
     }
 
@@ -103,7 +102,7 @@ impl Answer {
     }
 
     /// The worker failed: another one is sought, if that is possible.
-    fn fail(&mut self, how: Failure, cause: UpstreamError) {
+    fn fail(&mut self, failed: Failed) {
         let At::Streaming(now) = std::mem::replace(&mut self.at, At::Ended) else {
             return;
         };
@@ -112,9 +111,7 @@ impl Answer {
         drop(upstream);
         let (state, has_tokens) = (Arc::clone(&self.state), self.tokens > 0);
         self.at = At::Between(Box::pin(async move {
-            let failed = (how, cause);
-            let accepted =
-                attempt::again(&state, &mut flight, &mut job, failed, has_tokens).await;
+            let accepted = attempt::again(&state, &mut flight, &mut job, failed, has_tokens).await;
             Next { flight, job, accepted }
         }));
     }
@@ -135,7 +132,7 @@ impl Stream for Answer {
                         Ok(Accepted { upstream, patience, link, .. }) => {
                             let (worker, after) = (link.name.clone(), this.tokens);
                             this.later.push(Later { worker, after });
-                            this.at = Streaming::new((flight, job), upstream, patience);
+                            this.at = Streaming::begin((flight, job), upstream, patience);
                             continue;
                         }
                         Err(error) => {
@@ -157,8 +154,15 @@ impl Stream for Answer {
                 if now.flight.is_over() {
                     return Poll::Pending;
                 }
-                let (how, cause) = ready!(now.patience.poll(cx));
-                this.fail(how, cause);
+                let lapse = ready!(now.patience.poll(cx));
+                if let Lapse::Late(how) = lapse
+                    && !((this.tokens == 0 || now.job.resumable) && now.flight.may_try_again(how))
+                    && now.patience.wait_on()
+                {
+                    continue;
+                }
+                let failed = lapse.failed(this.tokens, now.has_token);
+                this.fail(failed);
                 continue;
             };
             let failure = match next {
@@ -182,10 +186,11 @@ impl Stream for Answer {
                 return Poll::Ready(Some(Ok(last)));
             }
             let tokens = this.tokens;
-            let cut = || UpstreamError::unavailable(format!("the stream ended after {tokens} tokens"));
+            let cut =
+                || UpstreamError::unavailable(format!("the stream ended after {tokens} tokens"));
             let cause = failure.unwrap_or_else(cut);
             match attempt::failed(&mut now.flight, cause, now.has_token) {
-                Unsent::Failed(how, cause) => this.fail(how, cause),
+                Unsent::Failed(failed) => this.fail(failed),
                 Unsent::Ended(error) => {
                     this.at = At::Ended;
                     return Poll::Ready(Some(Err(error)));

@@ -1,6 +1,6 @@
 //! One attempt at a request: sent to its worker, up to the worker's first word.
 
-use super::flight::{Dispatched, Flight};
+use super::flight::{Dispatched, Failed, Flight};
 use super::job::Job;
 use super::kv_transfer;
 use super::patience::{Limits, Patience};
@@ -12,7 +12,7 @@ use crate::upstream::UpstreamAnswer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warmpath_core::id::SourceId;
-use warmpath_core::routing::input::{Decision, Failure};
+use warmpath_core::routing::input::{AttemptLimits, Decision, Failure};
 use warmpath_proto::hints::{Holder, PullHint};
 
 /// A request that its worker has accepted.
@@ -32,7 +32,7 @@ pub struct Accepted {
 #[derive(Debug)]
 pub enum Unsent {
     /// It failed, and the request may be tried again.
-    Failed(Failure, UpstreamError),
+    Failed(Failed),
     /// The request has ended.
     Ended(RequestError),
 }
@@ -50,16 +50,7 @@ pub async fn send(
     job: &mut Job,
     Dispatched { link, decision, held_for }: Dispatched,
 ) -> Result<Accepted, Unsent> {
-    let sent = Instant::now();
-    let decided = sent - held_for;
-    let limits = decision.limits.map(|limits| {
-        let wall = |span| state.router.clock().wall_span(span);
-        Limits {
-            headers: sent + wall(limits.headers),
-            first_token: sent + wall(limits.first_token),
-            gap: wall(limits.gap),
-        }
-    });
+    let decided = Instant::now() - held_for;
     let (id, deadline) = (Arc::clone(&flight.upstream_id), job.incoming.deadline);
     let mut call = Call {
         id: &id,
@@ -88,25 +79,42 @@ pub async fn send(
         }
     };
     let prepared = link.upstream.prepare(call);
-    let issued = Instant::now() - elsewhere - held_for;
-    let not_yet = |how, why: String| Err(Unsent::Failed(how, UpstreamError::unavailable(why)));
+    let sent = Instant::now();
+    let limits = decision.limits.map(|limits| wall(state, sent, limits));
+    let issued = sent - elsewhere - held_for;
+    let waits_at = Arc::clone(&link);
+    let gone = waits_at.gone(flight.id);
+    let sending = prepared.send();
+    tokio::pin!(gone, sending);
+    let mut limit = limits.map(|limits| limits.headers);
     // The worker was told of the deadline, and its end of it must not count as the worker's failure.
-    let upstream = tokio::select! {
-        biased;
-        () = until(deadline) => return Err(flight.past_deadline(0).into()),
-        answer = prepared.send() => answer,
-        gone = link.gone(flight.id) => return match gone {
-            Gone::Lost(why) => not_yet(
-                Failure::BeforeFirstToken,
-                format!("lost before it took the request: {why}"),
-            ),
-            Gone::Silent => not_yet(
-                Failure::NoFirstToken,
-                "it answers none of its requests".to_owned(),
-            ),
-        },
-        () = until(limits.map(|limits| limits.headers)) => {
-            return not_yet(Failure::NoHeaders, "it did not accept the request in time".to_owned());
+    let upstream = loop {
+        tokio::select! {
+            biased;
+            () = until(deadline) => return Err(flight.past_deadline(0).into()),
+            answer = &mut sending => break answer,
+            gone = &mut gone => {
+                let (how, why) = match gone {
+                    Gone::Lost(why) => (
+                        Failure::BeforeFirstToken,
+                        format!("lost before it took the request: {why}"),
+                    ),
+                    Gone::Silent => {
+                        (Failure::NoFirstToken, "it answers none of its requests".to_owned())
+                    }
+                };
+                let cause = UpstreamError::unavailable(why);
+                return Err(Unsent::Failed(Failed { how, cause, at_work: true }));
+            }
+            () = until(limit) => {
+                let most = limits.map(|limits| limits.headers + limits.most);
+                if limit < most && !flight.may_try_again(Failure::NoHeaders) {
+                    limit = most;
+                    continue;
+                }
+                let cause = UpstreamError::unavailable("it did not accept the request in time");
+                return Err(Unsent::Failed(Failed { how: Failure::NoHeaders, cause, at_work: true }));
+            }
         }
     };
     match upstream {
@@ -116,6 +124,18 @@ pub async fn send(
             Ok(Accepted { upstream, link, patience, issued, decided })
         }
         Err(cause) => Err(failed(flight, cause, false)),
+    }
+}
+
+/// The limits of an attempt by the wall clock.
+fn wall(state: &RouterState, sent: Instant, limits: AttemptLimits) -> Limits {
+    let wall = |span| state.router.clock().wall_span(span);
+    let most = state.config.reliability.limits().time.unwrap_or_default().first_token_most_s;
+    Limits {
+        headers: sent + wall(limits.headers),
+        first_token: sent + wall(limits.first_token),
+        gap: wall(limits.gap),
+        most: Duration::from_secs_f64(most),
     }
 }
 
@@ -129,7 +149,7 @@ pub fn failed(flight: &mut Flight, cause: UpstreamError, has_token: bool) -> Uns
         (false, true) => Failure::NotTaken,
         (false, false) => Failure::BeforeFirstToken,
     };
-    Unsent::Failed(how, cause)
+    Unsent::Failed(Failed { how, cause, at_work: false })
 }
 
 /// Tries a request again after a failure, until a worker accepts it or it is given up. `has_tokens`:
@@ -138,15 +158,15 @@ pub async fn again(
     state: &RouterState,
     flight: &mut Flight,
     job: &mut Job,
-    (mut how, mut cause): (Failure, UpstreamError),
+    mut failed: Failed,
     has_tokens: bool,
 ) -> Result<Accepted, RequestError> {
     loop {
         let request = job.again(state, flight.id, has_tokens);
-        let next = flight.again(how, cause, request, job.incoming.deadline).await?;
+        let next = flight.again(failed, request, job.incoming.deadline).await?;
         match send(state, flight, job, next).await {
             Ok(accepted) => return Ok(accepted),
-            Err(Unsent::Failed(next_how, next_cause)) => (how, cause) = (next_how, next_cause),
+            Err(Unsent::Failed(next)) => failed = next,
             Err(Unsent::Ended(error)) => return Err(error),
         }
     }

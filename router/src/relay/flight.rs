@@ -49,6 +49,15 @@ pub struct Dispatched {
     pub held_for: Duration,
 }
 
+/// An attempt that failed.
+#[derive(Debug)]
+pub struct Failed {
+    pub how: Failure,
+    pub cause: UpstreamError,
+    /// The worker may still be at work on it.
+    pub at_work: bool,
+}
+
 /// A request's footprint in the router. Dropping it removes the footprint.
 #[derive(Debug)]
 pub struct Flight {
@@ -107,20 +116,18 @@ impl Flight {
     /// An attempt failed. Gets a decision about the next one, if `again` has the request for it.
     pub async fn again(
         &mut self,
-        how: Failure,
-        cause: UpstreamError,
+        Failed { how, cause, at_work }: Failed,
         again: Option<Request>,
         deadline: Option<Instant>,
     ) -> Result<Dispatched, RequestError> {
-        let Some(link) = self.leave() else { return Err(RequestError::EndedTwice) };
-        metrics::attempt_failed(&link.name, how);
-        if !matches!(cause.kind, FailureKind::Unavailable) || how.is_time_limit() {
-            // Its connection lives, so the worker may still be at work on it.
-            self.abort(Arc::clone(&link));
+        if !at_work {
+            self.let_loss_show().await;
         }
-        if again.is_none() && self.state.config.reliability.limits().is_off() {
-            self.release_after_loss(&link);
-            return Err(self.failure(&link, cause));
+        let Some(link) = self.leave() else { return Err(RequestError::EndedTwice) };
+        self.computed = None;
+        metrics::attempt_failed(&link.name, how);
+        if at_work {
+            self.abort(Arc::clone(&link));
         }
         let arrival = self.state.router.fail((self.id, link.id), how, again);
         link.forget(self.id);
@@ -151,6 +158,17 @@ impl Flight {
         };
         tracing::warn!(worker = link.name, request = self.key.1, %error, "request failed");
         Err(error)
+    }
+
+    /// A worker whose connection broke may be gone, and its feed says so a moment later. While requests are
+    /// held, the booking stays until then: otherwise the core router would send them, one after the other,
+    /// to a worker that is gone.
+    async fn let_loss_show(&self) {
+        if let Stage::Sent(link) = &self.stage
+            && self.state.router.held().requests > 0
+        {
+            let _ = tokio::time::timeout(LOSS_SHOWS, link.lost()).await;
+        }
     }
 
     /// What the core router decided, and how long it held the request.
@@ -204,6 +222,14 @@ impl Flight {
         self.state.in_flight.set_worker(&self.key, &link, &self.upstream_id);
         self.stage = Stage::Sent(Arc::clone(&link));
         Ok(Dispatched { link, decision, held_for })
+    }
+
+    /// Whether the attempt under way would be followed by another one if it failed so.
+    pub fn may_try_again(&self, how: Failure) -> bool {
+        match &self.stage {
+            Stage::Sent(link) => self.state.router.may_try_again(self.id, link.id, how),
+            Stage::Registered | Stage::Held(_) | Stage::Over => false,
+        }
     }
 
     /// Attempts so far.
@@ -310,20 +336,6 @@ impl Flight {
         self.failure(&link, cause)
     }
 
-    /// Ends the booking on a worker whose connection broke, where no worker leaves rotation. The worker may
-    /// be gone, and its feed says so a moment later. While requests are held, the booking stays until then:
-    /// otherwise the core router would send them, one after the other, to a worker that is gone.
-    fn release_after_loss(&self, link: &Arc<WorkerLink>) {
-        let (state, link, id) = (Arc::clone(&self.state), Arc::clone(link), self.id);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if state.router.held().requests > 0 => drop(runtime.spawn(async move {
-                let _ = tokio::time::timeout(LOSS_SHOWS, link.lost()).await;
-                state.router.tell(Input::Cancelled(id));
-            })),
-            _ => state.router.tell(Input::Cancelled(id)),
-        }
-    }
-
     fn failure(&self, link: &WorkerLink, cause: UpstreamError) -> RequestError {
         let worker = format!("{} ({})", link.title(), link.url);
         let error = RequestError::Worker { worker, cause };
@@ -411,7 +423,6 @@ impl Flight {
         if let Some(holds) = self.holds.take() {
             self.abort(holds);
         }
-        self.computed = None;
         Some(link)
     }
 }

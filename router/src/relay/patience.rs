@@ -1,6 +1,7 @@
 //! How long an answer is waited for: until its worker leaves the fleet or is found silent, and until a
 //! limit of time passes.
 
+use super::flight::Failed;
 use crate::call::UpstreamError;
 use crate::fleet::worker::{Gone, Standing, WorkerLink};
 use crate::source::event::SILENCE;
@@ -20,6 +21,22 @@ pub struct Limits {
     pub first_token: Instant,
     /// Between two tokens.
     pub gap: Duration,
+    /// How much longer the first token is waited for if no other worker can be tried.
+    pub most: Duration,
+}
+
+/// How many gaps pass before an answer ends that no other worker can go on with.
+const LAST_GAPS: u32 = 3;
+
+/// Why an attempt is not waited for any more.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Lapse {
+    /// Its worker left the fleet, and why.
+    Lost(String),
+    /// Its worker answers nothing.
+    Silent,
+    /// A limit of time passed.
+    Late(Failure),
 }
 
 /// Watches one attempt.
@@ -34,20 +51,23 @@ pub struct Patience {
     /// When the last message of the answer came.
     heard: Instant,
     has_token: bool,
+    /// A limit passed, and there was no other worker to try.
+    waits_on: bool,
 }
 
 impl Patience {
     /// `limits`: None where the client alone sets a limit.
     pub fn new(link: Arc<WorkerLink>, id: RequestId, limits: Option<Limits>) -> Self {
-        let timer = limits
-            .map(|limits| Box::pin(tokio::time::sleep_until(limits.first_token.into())));
+        let timer =
+            limits.map(|limits| Box::pin(tokio::time::sleep_until(limits.first_token.into())));
         let (gone, heard) = (gone(&link, id), Instant::now());
-        Self { link, id, gone, timer, limits, heard, has_token: false }
+        Self { link, id, gone, timer, limits, heard, has_token: false, waits_on: false }
     }
 
     /// A message of the answer came. `has_token`: it or one before it had a token.
     pub fn hear(&mut self, has_token: bool) {
         self.heard = Instant::now();
+        self.waits_on = false;
         if has_token
             && !std::mem::replace(&mut self.has_token, true)
             && let (Some(limits), Some(timer)) = (self.limits, &mut self.timer)
@@ -56,53 +76,72 @@ impl Patience {
         }
     }
 
+    /// A limit of time passed, and there is no other worker to try. False: it has been waited on for long
+    /// enough.
+    pub fn wait_on(&mut self) -> bool {
+        let (Some(limits), Some(timer)) = (self.limits, &mut self.timer) else { return true };
+        if std::mem::replace(&mut self.waits_on, true) {
+            return false;
+        }
+        let more = if self.has_token { limits.gap * (LAST_GAPS - 1) } else { limits.most };
+        timer.as_mut().reset((Instant::now() + more).into());
+        true
+    }
+
     /// Ready when no more of the answer is waited for. Nothing came since [`Patience::hear`].
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Failure, UpstreamError)> {
-        if let Poll::Ready(late) = self.poll_timer(cx) {
-            return Poll::Ready(late);
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
+        if let Poll::Ready(how) = self.poll_timer(cx) {
+            return Poll::Ready(Lapse::Late(how));
         }
         loop {
             let gone = ready!(self.gone.as_mut().poll(cx));
             self.gone = self::gone(&self.link, self.id);
             match gone {
                 Some(Gone::Lost(why)) if self.heard.elapsed() >= SILENCE => {
-                    let how = self.how(Failure::BeforeFirstToken, Failure::MidStream);
-                    return Poll::Ready((how, UpstreamError::unavailable(format!("lost: {why}"))));
+                    return Poll::Ready(Lapse::Lost(why));
                 }
-                Some(Gone::Silent) if !self.has_token => {
-                    let why = "it answers none of its requests";
-                    return Poll::Ready((Failure::NoFirstToken, UpstreamError::unavailable(why)));
-                }
+                Some(Gone::Silent) if !self.has_token => return Poll::Ready(Lapse::Silent),
                 Some(_) | None => {}
             }
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<(Failure, UpstreamError)> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let (Some(limits), Some(timer)) = (self.limits, &mut self.timer) else {
             return Poll::Pending;
         };
         loop {
             ready!(timer.as_mut().poll(cx));
-            let next = self.heard + limits.gap;
             if !self.has_token {
-                return Poll::Ready(late(Failure::NoFirstToken, "no first token in time"));
+                return Poll::Ready(Failure::NoFirstToken);
             }
+            let next = self.heard + limits.gap;
             if next <= Instant::now() {
-                let why = format!("no token for {:.1} s", self.heard.elapsed().as_secs_f64());
-                return Poll::Ready(late(Failure::Stalled, why));
+                return Poll::Ready(Failure::Stalled);
             }
             timer.as_mut().reset(next.into());
         }
     }
-
-    const fn how(&self, before: Failure, after: Failure) -> Failure {
-        if self.has_token { after } else { before }
-    }
 }
 
-fn late(how: Failure, why: impl Into<String>) -> (Failure, UpstreamError) {
-    (how, UpstreamError::unavailable(why))
+impl Lapse {
+    /// The attempt's failure. `tokens`: what the client has; `has_token`: what this worker has sent.
+    pub fn failed(self, tokens: u32, has_token: bool) -> Failed {
+        let (how, why) = match self {
+            Self::Lost(why) if has_token => {
+                (Failure::MidStream, format!("lost after {tokens} tokens: {why}"))
+            }
+            Self::Lost(why) => {
+                (Failure::BeforeFirstToken, format!("lost before its first token: {why}"))
+            }
+            Self::Silent => (Failure::NoFirstToken, "it answers none of its requests".to_owned()),
+            Self::Late(how @ Failure::Stalled) => {
+                (how, format!("no further token in time, after {tokens} tokens"))
+            }
+            Self::Late(how) => (how, "no first token in time".to_owned()),
+        };
+        Failed { how, cause: UpstreamError::unavailable(why), at_work: true }
+    }
 }
 
 /// Why a worker is gone, once that is no moment's matter. None: it is back.

@@ -41,19 +41,19 @@ pub async fn start(
     let hashed = Instant::now();
     let request = job.request(state, flight.id);
     let dispatched = flight.dispatch(request, job.incoming.deadline).await?;
-    let (accepted, failed_for) = match attempt::send(state, &mut flight, &mut job, dispatched).await {
+    let (accepted, failed_at) = match attempt::send(state, &mut flight, &mut job, dispatched).await
+    {
         Ok(accepted) => (accepted, None),
         Err(Unsent::Ended(error)) => return Err(error),
-        Err(Unsent::Failed(how, cause)) => {
-            let failed = Instant::now();
-            let accepted =
-                attempt::again(state, &mut flight, &mut job, (how, cause), false).await?;
-            (accepted, Some(failed))
+        Err(Unsent::Failed(failed)) => {
+            let failed_at = Instant::now();
+            let accepted = attempt::again(state, &mut flight, &mut job, failed, false).await?;
+            (accepted, Some(failed_at))
         }
     };
     let Accepted { upstream, link, patience, issued, decided } = accepted;
-    let total = issued.saturating_duration_since(failed_for.unwrap_or(received));
-    if failed_for.is_none() {
+    let total = issued.saturating_duration_since(failed_at.unwrap_or(received));
+    if failed_at.is_none() {
         metrics::overhead(Stage::Hash, hashed - received);
         metrics::overhead(Stage::Decide, decided.saturating_duration_since(hashed));
         metrics::overhead(Stage::Total, total);

@@ -15,6 +15,7 @@ use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
 use warmpath_router::RouterConfig;
+use warmpath_router::config::Part;
 use warmpath_worker_sim::WorkerConfig;
 
 /// An answer that takes some 30 s of the wall clock: 60,000 steps of 10 ms at 20 times the speed.
@@ -46,7 +47,10 @@ async fn wait_idle(worker: &TestWorker) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_mid_stream_is_named() {
     let mut workers: Vec<_> = (0..2).map(|_| TestWorker::start(worker_config())).collect();
-    let router = TestRouter::over(&workers, PolicyConfig::RoundRobin).await;
+    let mut config = router_config(&workers, PolicyConfig::RoundRobin);
+    config.reliability.retry = Part::On(false);
+    let router = TestRouter::start(config).await;
+    router.wait(|status| status.joined.len() == 2).await;
     let response = within(router.client().generate_stream(endless())).await.unwrap();
     assert_eq!(response.metadata().get("x-warmpath-worker").unwrap(), "w0");
     let mut stream = response.into_inner();
@@ -84,8 +88,9 @@ async fn a_worker_that_is_lost_before_it_accepts_is_waited_for_no_longer() {
     stuck.silent.store(true, Ordering::Relaxed);
     let status = within(asked).await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    let expected =
-        format!("worker w0 ({url}): lost before it took the request: no message for 2 s");
+    let expected = format!(
+        "worker w0 ({url}): lost before it took the request: no message for 2 s; given up after 1 try: no other worker can serve it"
+    );
     assert_eq!(status.message(), expected);
     within(stuck.is_told_to_abort()).await;
     router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;

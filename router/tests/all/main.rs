@@ -17,3 +17,4 @@ mod raw;
 mod record;
 mod streams;
 mod tenants;
+mod trouble;

@@ -27,13 +27,13 @@ async fn a_recorded_run_replays() {
             workers[2].kill();
         }
     }
-    assert!(answered >= 20, "{answered} of 60 answered");
+    assert_eq!(answered, 60, "a worker's death loses no request");
     router.wait_counts(|counts| counts.in_flight == 0).await;
     router.stop();
     router.stopped().await;
     let text = std::fs::read_to_string(&path).unwrap();
     let replayed = replay(text.lines()).unwrap();
-    assert_eq!(replayed.decisions, 60);
+    assert!(replayed.decisions > 60, "some were sent twice: {replayed:?}");
     assert!(replayed.complete, "a router that was told to stop says so");
     assert!(replayed.inputs > 180, "{replayed:?}");
     let torn: Vec<_> =

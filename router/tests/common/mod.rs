@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses its part of this.
 
 pub mod fake;
+pub mod faulty;
 
 use std::future::Future;
 use std::net::SocketAddr;
