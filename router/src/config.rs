@@ -274,7 +274,8 @@ impl ReliabilityConfig {
         self.retry.limits().is_some_and(|limits| limits.resumes > 0)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Whether the limits make sense. The error names the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
         self.limits().check().map_err(|line| {
             let (field, why) = line.split_once(": ").unwrap_or(("", &line));
             ConfigError { field: format!("reliability.{field}"), why: why.to_owned() }

@@ -65,6 +65,7 @@ impl LocalFleet {
         config.speedup = speedup;
         config.seed = setup.seed;
         config.queue = setup.queue_limits().into();
+        config.reliability = setup.reliability();
         config.record = record.map(Path::to_owned);
         config.pools = pool.iter().map(PoolProcess::url).collect();
         let identities = identities::configure(&mut config, setup)?;

@@ -37,8 +37,9 @@ pub fn simulate(
     let started = Instant::now();
     let Cell { policy, rate_scale, seed, limit, options } = cell;
     let workload = prepared.workload(cell.pace(setup));
-    let (variant, queue) = (options.variant.as_deref(), setup.queue_limits());
-    let log = record.map(|folder| Log::create(folder, policy, variant, seed, queue));
+    let variant = options.variant.as_deref();
+    let limits = (setup.queue_limits(), setup.reliability().limits());
+    let log = record.map(|folder| Log::create(folder, policy, variant, seed, limits));
     let mut log = log.transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {

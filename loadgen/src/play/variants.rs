@@ -4,6 +4,7 @@ use super::options::RunOptions;
 use crate::figures::Results;
 use crate::setup::{Fleet, Setup};
 use anyhow::Result;
+use warmpath_router::config::ReliabilityConfig;
 
 /// Plays each variant of a set-up in turn, or the set-up itself if it has none.
 pub fn each(
@@ -21,6 +22,11 @@ pub fn each(
         let profile = profile.expect("variants are checked when they are read");
         let part = Setup {
             fleet: Fleet::alike(setup.fleet.workers(), profile),
+            reliability: if variant.reliability {
+                setup.reliability
+            } else {
+                Some(ReliabilityConfig::OFF)
+            },
             faults: if variant.faults { setup.faults.clone() } else { Vec::new() },
             pool: variant.pool(pool),
             ..setup.clone()

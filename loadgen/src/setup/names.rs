@@ -22,7 +22,7 @@ pub const WORKLOADS: &[Row] = rows!("workloads":
 
 pub const SCENARIOS: &[Row] = rows!("scenarios":
     "default" "trace" "sharing" "mixed-fleet" "prefill-decode" "prefill-decode-both"
-    "prefill-decode-h100" "hybrid" "hybrid-by-class" "shared-pool" "object-store" "pool-faults"
+    "prefill-decode-h100" "hybrid" "hybrid-by-class" "shared-pool" "object-store" "pool-faults" "failing-workers"
     "llm-d-73-capacity");
 
 /// The built-in file of a name.

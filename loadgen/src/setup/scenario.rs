@@ -18,6 +18,7 @@ use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingRule;
 use warmpath_launch::toml_file::Refused;
+use warmpath_router::config::ReliabilityConfig;
 use warmpath_sim::{Fault, Network};
 
 /// A scenario, as its file gives it.
@@ -44,6 +45,8 @@ pub struct ScenarioFile {
     pub network: Network,
     /// Limits for requests that the policy holds.
     pub queue: Option<QueueSetup>,
+    /// What the router does about failing workers. None: all of it where workers fail, else nothing.
+    pub reliability: Option<ReliabilityConfig>,
     /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
     /// Faults of the pool and of workers.
@@ -119,6 +122,9 @@ impl ScenarioFile {
             if seconds <= 0.0 || seconds.is_nan() {
                 err(field, format!("{seconds}, expected seconds above 0"));
             }
+        }
+        if let Some(Err(error)) = self.reliability.as_ref().map(ReliabilityConfig::check) {
+            err(&error.field, error.why);
         }
         for (field, why) in self.queue.iter().flat_map(QueueSetup::problems) {
             err(field, why);

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
+use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::sharing::SharingRule;
+use warmpath_router::config::ReliabilityConfig;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
 /// A scenario with the flags applied.
@@ -49,6 +50,9 @@ pub struct Setup {
     /// Limits for requests that the policy holds. None: the router's defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueSetup>,
+    /// What the router does about failing workers. None: all of it where workers fail, else nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reliability: Option<ReliabilityConfig>,
     /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
     /// Faults of the pool.
@@ -192,6 +196,7 @@ impl Setup {
             slo: file.slo,
             network: file.network,
             queue: file.queue,
+            reliability: file.reliability,
             pool: file.pool,
             faults: file.faults,
             kv_transfer: file.kv_transfer,
@@ -257,13 +262,13 @@ impl Setup {
         self.faults.iter().filter(can_be).copied().collect()
     }
 
-    /// Where workers may fail, the router does something about it. Otherwise the figures are those of
-    /// a router that does nothing, to the byte.
-    fn reliability(&self) -> Reliability {
-        match self.faults.iter().any(|fault| fault.kind.is_of_worker()) {
-            true => Reliability::on(),
-            false => Reliability::default(),
-        }
+    /// What the router does about failing workers. By itself it does something only where workers may
+    /// fail: otherwise the figures are those of a router that does nothing, to the byte.
+    pub fn reliability(&self) -> ReliabilityConfig {
+        let may_fail = self.faults.iter().any(|fault| fault.kind.is_of_worker());
+        let by_itself =
+            if may_fail { ReliabilityConfig::default() } else { ReliabilityConfig::OFF };
+        self.reliability.unwrap_or(by_itself)
     }
 
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
@@ -274,7 +279,7 @@ impl Setup {
             queue: self.queue_limits(),
             pool: self.pool.clone(),
             faults: self.faults_that_can_be(),
-            reliability: self.reliability(),
+            reliability: self.reliability().limits(),
             kv_transfer: self.kv_transfer,
             devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
             network: self.network,

@@ -17,6 +17,9 @@ pub struct Variant {
     /// Whether the faults of the scenario happen in this variant.
     #[serde(default = "yes")]
     pub faults: bool,
+    /// `false`: the router does nothing about failing workers in this variant.
+    #[serde(default = "yes")]
+    pub reliability: bool,
     /// A pool that replaces the scenario's. Needs `pool = true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<OtherPool>,
