@@ -3,22 +3,23 @@
 //! - [`inference_server`], [`inference_client`]: the calls of [`crate::vllm`], generated with
 //!   [`RawCodec`]. A message is the bytes that were sent.
 //! - [`Peek`]: the few fields of an answer that a router reads.
-//! - [`without_ids`], [`Resumed`], [`complete`]: the few changes that a router makes to an answer.
+//! - [`Peek::without_ids`], [`Resumed`], [`complete`]: the few changes that a router makes to an answer.
 //! - [`upstream`]: a request with new small fields and the prompt's bytes as they came.
 
 use crate::vllm::finish_info::FinishReason;
 use crate::vllm::generate_request::Prompt;
 use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
 pub use prost::DecodeError;
-use prost::Message;
 pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
     DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
     skip_field,
 };
+use prost::{Message, length_delimiter_len};
 use prost_types::Struct;
 use smallvec::SmallVec;
+use std::ops::Range;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -70,6 +71,20 @@ pub struct Peek {
     token_ids: Ids,
     has_text: bool,
     finish: Option<Finish>,
+    place: Place,
+}
+
+/// Where the token ids of a part lie, in bytes.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Place {
+    /// How many fields `outputs` and `token_ids` there are. The ranges are those of the last ones.
+    outputs: u32,
+    ids: u32,
+    /// All of `outputs`, and what is in it.
+    whole: Range<usize>,
+    inner: usize,
+    /// All of `token_ids`.
+    at: Range<usize>,
 }
 
 /// Token ids of one message: most have one.
@@ -99,34 +114,43 @@ pub struct Finish {
 
 impl Peek {
     /// Reads the fields. Errors in skipped fields are not found.
-    pub fn of(mut response: &[u8]) -> Result<Self, DecodeError> {
+    pub fn of(response: &[u8]) -> Result<Self, DecodeError> {
         let mut peek = Self::default();
-        while !response.is_empty() {
+        let mut rest = response;
+        while !rest.is_empty() {
+            let start = response.len() - rest.len();
             if let Field { number: OUTPUTS, wire: WireType::LengthDelimited, value, .. } =
-                Field::next(&mut response)?
+                Field::next(&mut rest)?
             {
+                let end = response.len() - rest.len();
+                peek.place.outputs += 1;
+                peek.place.whole = start..end;
+                peek.place.inner = end - value.len();
                 peek.read_outputs(value)?;
             }
         }
         Ok(peek)
     }
 
-    fn read_outputs(&mut self, mut outputs: &[u8]) -> Result<(), DecodeError> {
-        while !outputs.is_empty() {
-            let Field { number, wire, mut value, .. } = Field::next(&mut outputs)?;
+    fn read_outputs(&mut self, outputs: &[u8]) -> Result<(), DecodeError> {
+        let mut rest = outputs;
+        while !rest.is_empty() {
+            let start = outputs.len() - rest.len();
+            let Field { number, wire, mut value, .. } = Field::next(&mut rest)?;
             match (number, wire) {
                 (TEXT, WireType::LengthDelimited) => self.has_text |= !value.is_empty(),
                 (NUM_TOKENS, WireType::Varint) => {
                     self.num_tokens = decode_varint(&mut value)? as u32;
                 }
                 (OUTPUT_IDS, WireType::Varint | WireType::LengthDelimited) => {
+                    let inner = self.place.inner;
+                    self.place.ids += 1;
+                    self.place.at = inner + start..inner + outputs.len() - rest.len();
                     while !value.is_empty() {
                         self.token_ids.push(decode_varint(&mut value)? as u32);
                     }
                 }
-                (NUM_TOKENS, _) => {
-                    check_wire_type(WireType::Varint, wire)?;
-                }
+                (NUM_TOKENS, _) => check_wire_type(WireType::Varint, wire)?,
                 (FINISH_INFO, WireType::LengthDelimited) => {
                     self.finish.get_or_insert_default().merge(value)?;
                 }
@@ -134,6 +158,29 @@ impl Peek {
             }
         }
         Ok(())
+    }
+
+    /// The part without the ids of its tokens: the router asked for them, and the client did not. `part`:
+    /// what this is a peek of.
+    pub fn without_ids(&self, part: &Bytes) -> Result<Bytes, DecodeError> {
+        let Place { outputs, ids, whole, inner, at } = &self.place;
+        match (outputs, ids) {
+            (_, 0) => return Ok(part.clone()),
+            (1, 1) => {}
+            _ => return without_scattered_ids(part),
+        }
+        let length = whole.end - inner - at.len();
+        // The key of field 2 has one byte.
+        let head = 1 + length_delimiter_len(length);
+        // Exactly, so that the bytes become shared ones without another allocation.
+        let size = part.len() - (inner - whole.start) - at.len() + head;
+        let mut out = Vec::with_capacity(size);
+        out.extend_from_slice(&part[..whole.start]);
+        encode_key(OUTPUTS, WireType::LengthDelimited, &mut out);
+        encode_varint(length as u64, &mut out);
+        out.extend_from_slice(&part[*inner..at.start]);
+        out.extend_from_slice(&part[at.end..]);
+        Ok(out.into())
     }
 
     /// The tokens in this part of the answer.
@@ -174,18 +221,34 @@ impl<'a> Field<'a> {
     fn next(message: &mut &'a [u8]) -> Result<Self, DecodeError> {
         let whole = *message;
         let (number, wire) = decode_key(message)?;
-        let mut value = *message;
-        skip_field(wire, number, message, DecodeContext::default())?;
-        value = &value[..value.len() - message.len()];
-        if wire == WireType::LengthDelimited {
-            decode_varint(&mut value)?;
-        }
+        let before = *message;
+        let value = match wire {
+            WireType::LengthDelimited => {
+                let mut rest = before;
+                let length = usize::try_from(decode_varint(&mut rest)?).unwrap_or(usize::MAX);
+                match rest.split_at_checked(length) {
+                    Some((value, rest)) => {
+                        *message = rest;
+                        value
+                    }
+                    None => {
+                        // Its error says that bytes are missing.
+                        skip_field(wire, number, message, DecodeContext::default())?;
+                        &[]
+                    }
+                }
+            }
+            _ => {
+                skip_field(wire, number, message, DecodeContext::default())?;
+                &before[..before.len() - message.len()]
+            }
+        };
         Ok(Self { number, wire, value, whole: &whole[..whole.len() - message.len()] })
     }
 }
 
-/// A part of an answer without the ids of its tokens: the router asked for them, and the client did not.
-pub fn without_ids(part: &Bytes) -> Result<Bytes, DecodeError> {
+/// A part without the ids of its tokens, which lie in several pieces.
+fn without_scattered_ids(part: &Bytes) -> Result<Bytes, DecodeError> {
     let mut out = Vec::with_capacity(part.len());
     let mut rest = &part[..];
     while !rest.is_empty() {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
-use warmpath_proto::raw::{self, Bytes, DecodeError, Finish, Peek, Resumed};
+use warmpath_proto::raw::{Bytes, DecodeError, Finish, Peek, Resumed};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::{status, tiers, transfer};
 
@@ -47,10 +47,10 @@ impl Edit {
         }
     }
 
-    fn apply(self, message: Bytes) -> Result<Bytes, DecodeError> {
+    fn apply(self, peek: &Peek, message: Bytes) -> Result<Bytes, DecodeError> {
         match self {
             Self::Nothing => Ok(message),
-            Self::RemoveIds => raw::without_ids(&message),
+            Self::RemoveIds => peek.without_ids(&message),
             Self::Resumed(resumed) => resumed.part(message),
         }
     }
@@ -82,9 +82,9 @@ fn part(message: Bytes, edit: Edit) -> Result<AnswerPart, UpstreamError> {
         UpstreamError::unavailable(format!("cannot decode a message of its answer: {error}"))
     };
     let mut peek = Peek::of(&message).map_err(undecodable)?;
+    let message = edit.apply(&peek, message).map_err(undecodable)?;
     let (tokens, ids) = (peek.num_tokens(), peek.all_ids());
     let end = peek.finish().map(|finish| end(finish, edit));
-    let message = edit.apply(message).map_err(undecodable)?;
     Ok(AnswerPart { body: AnswerBody::Vllm(message), tokens, ids, end })
 }
 
