@@ -9,13 +9,13 @@
 use crate::vllm::finish_info::FinishReason;
 use crate::vllm::generate_request::Prompt;
 use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
+pub use prost::DecodeError;
+use prost::Message;
 pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
     DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
 };
-pub use prost::DecodeError;
-use prost::Message;
 use prost_types::Struct;
 use smallvec::SmallVec;
 use tonic::Status;
@@ -271,9 +271,10 @@ fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
     found
 }
 
-/// Decodes a whole request. The error is INTERNAL, as from tonic.
+/// Decodes a whole request. The error is INVALID_ARGUMENT: the client sent what is no request.
 pub fn request(message: &Bytes) -> Result<GenerateRequest, Status> {
-    GenerateRequest::decode(message.clone()).map_err(|error| Status::internal(error.to_string()))
+    let no_request = |error| Status::invalid_argument(format!("message: {error}"));
+    GenerateRequest::decode(message.clone()).map_err(no_request)
 }
 
 /// Encodes a message.

@@ -229,7 +229,10 @@ impl RouterHandle {
                 }
                 Action::Hold { id, .. } => {
                     held |= own == Some(id);
-                    debug_assert!(own == Some(id), "only the input's own request begins to be held");
+                    debug_assert!(
+                        own == Some(id),
+                        "only the input's own request begins to be held"
+                    );
                     continue;
                 }
             };

@@ -42,7 +42,8 @@ impl Reliability {
     pub fn sped_up(mut self, speedup: f64) -> Self {
         let by = speedup.max(1.0);
         if let Some(health) = &mut self.health {
-            let HealthLimits { least_expected_s, silent_s, first_out_s, longest_out_s, .. } = health;
+            let HealthLimits { least_expected_s, silent_s, first_out_s, longest_out_s, .. } =
+                health;
             for seconds in [least_expected_s, silent_s, first_out_s, longest_out_s] {
                 *seconds *= by;
             }

@@ -122,9 +122,8 @@ impl WorkerLink {
     /// stuck: the worker still accepts calls, and would hold them for ever.
     pub async fn gone(&self, id: RequestId) -> Gone {
         let mut situation = self.situation.subscribe();
-        let is_over = |now: &Situation| {
-            now.standing != Standing::Joined || now.abandoned.contains(&id)
-        };
+        let is_over =
+            |now: &Situation| now.standing != Standing::Joined || now.abandoned.contains(&id);
         // The sender is a part of `self`.
         let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
         match &now.standing {

@@ -113,8 +113,7 @@ impl Answer {
         let (state, has_tokens) = (Arc::clone(&self.state), self.tokens > 0);
         self.at = At::Between(Box::pin(async move {
             let failed = (how, cause);
-            let accepted =
-                attempt::again(&state, &mut flight, &mut job, failed, has_tokens).await;
+            let accepted = attempt::again(&state, &mut flight, &mut job, failed, has_tokens).await;
             Next { flight, job, accepted }
         }));
     }
@@ -182,7 +181,8 @@ impl Stream for Answer {
                 return Poll::Ready(Some(Ok(last)));
             }
             let tokens = this.tokens;
-            let cut = || UpstreamError::unavailable(format!("the stream ended after {tokens} tokens"));
+            let cut =
+                || UpstreamError::unavailable(format!("the stream ended after {tokens} tokens"));
             let cause = failure.unwrap_or_else(cut);
             match attempt::failed(&mut now.flight, cause, now.has_token) {
                 Unsent::Failed(how, cause) => this.fail(how, cause),

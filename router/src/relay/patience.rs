@@ -39,8 +39,8 @@ pub struct Patience {
 impl Patience {
     /// `limits`: None where the client alone sets a limit.
     pub fn new(link: Arc<WorkerLink>, id: RequestId, limits: Option<Limits>) -> Self {
-        let timer = limits
-            .map(|limits| Box::pin(tokio::time::sleep_until(limits.first_token.into())));
+        let timer =
+            limits.map(|limits| Box::pin(tokio::time::sleep_until(limits.first_token.into())));
         let (gone, heard) = (gone(&link, id), Instant::now());
         Self { link, id, gone, timer, limits, heard, has_token: false }
     }

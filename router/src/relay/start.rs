@@ -41,7 +41,8 @@ pub async fn start(
     let hashed = Instant::now();
     let request = job.request(state, flight.id);
     let dispatched = flight.dispatch(request, job.incoming.deadline).await?;
-    let (accepted, failed_for) = match attempt::send(state, &mut flight, &mut job, dispatched).await {
+    let (accepted, failed_for) = match attempt::send(state, &mut flight, &mut job, dispatched).await
+    {
         Ok(accepted) => (accepted, None),
         Err(Unsent::Ended(error)) => return Err(error),
         Err(Unsent::Failed(how, cause)) => {

@@ -99,7 +99,10 @@ fn an_unusable_address_or_file_is_one_line() {
     };
     assert!(with(&address, &[]).starts_with(&format!("listen: {address}: ")));
     let line = with("0.0.0.0:0", &[]);
-    assert!(line.ends_with("is not a loopback address, expected one or --insecure-bind"), "{line}");
+    assert!(
+        line.ends_with("is not a loopback address, expected one, TLS or --insecure-bind"),
+        "{line}"
+    );
     let line = with("127.0.0.1:0", &["--record", "no/such/folder"]);
     assert!(line.starts_with("record: 'no/such/folder': No such file"), "{line}");
     let line = with("127.0.0.1:0", &["--metrics-listen", &address]);

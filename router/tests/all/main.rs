@@ -10,6 +10,7 @@ mod clients;
 mod failures;
 mod feed;
 mod holding;
+mod hostile;
 mod kv_transfer;
 mod members;
 mod pools;

@@ -25,13 +25,9 @@ const fn sampling(sampling: &RandomSampling) -> bool {
 fn decoding(decoding: &DecodingParameters) -> bool {
     decoding.structured_output.is_none()
         && decoding.bad_words_token_ids.is_empty()
-        && [
-            decoding.presence_penalty,
-            decoding.frequency_penalty,
-            decoding.repetition_penalty,
-        ]
-        .iter()
-        .all(|penalty| *penalty == 0.0)
+        && [decoding.presence_penalty, decoding.frequency_penalty, decoding.repetition_penalty]
+            .iter()
+            .all(|penalty| *penalty == 0.0)
 }
 
 /// A stop string may begin before the cut and end after it. A budget counts from the start.
