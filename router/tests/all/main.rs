@@ -5,6 +5,7 @@
 mod common;
 
 mod admin;
+mod authz;
 mod binary;
 mod clients;
 mod failures;
@@ -18,3 +19,4 @@ mod raw;
 mod record;
 mod streams;
 mod tenants;
+mod tls;

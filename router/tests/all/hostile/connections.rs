@@ -57,7 +57,7 @@ async fn metadata_that_never_ends_ends_its_connection() {
     }
 }
 
-/// How many of 1,000 small CONTINUATION frames and how much metadata the router takes.
+/// h2 counts the frames too: about as many as the metadata needs at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metadata_without_end_ends_its_connection() {
     let mut taken = Vec::new();
@@ -79,7 +79,7 @@ async fn metadata_without_end_ends_its_connection() {
         };
         taken.push(router.beside("CONTINUATION flood", 8.0, flood).await);
     }
-    assert!(taken[0] < 60 && taken[1] == 200, "{taken:?}");
+    assert!(taken[0] <= 6 && taken[1] >= 10 && taken[1] < 60, "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

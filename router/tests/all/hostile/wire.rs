@@ -76,7 +76,9 @@ pub fn message(stream: u32, message: &[u8], ends: bool) -> Vec<u8> {
 
 impl Wire {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self(socket)
     }
 
     /// A connection that has said what every client says first, with these settings.
