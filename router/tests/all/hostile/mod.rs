@@ -6,6 +6,7 @@ mod bodies;
 mod connections;
 mod frames;
 mod router;
+mod spoken;
 mod streams;
 mod wire;
 

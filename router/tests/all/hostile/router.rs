@@ -5,6 +5,7 @@ use crate::common::{SPEEDUP, TestWorker, ask, client, prompt, request, worker_co
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::MutexGuard;
 
@@ -13,8 +14,10 @@ pub struct Router {
     pub address: SocketAddr,
     metrics: SocketAddr,
     child: Child,
+    /// What it says from when it serves on.
+    log: Arc<Mutex<String>>,
     _folder: tempfile::TempDir,
-    _worker: TestWorker,
+    worker: TestWorker,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -51,13 +54,22 @@ impl Router {
                 address = Some(at.unwrap().parse().unwrap());
             }
         }
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let said = Arc::<Mutex<String>>::default();
+        let saying = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|length| length > 0) {
+                saying.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
         Self {
             address: address.unwrap(),
             metrics: free,
             child,
+            log: said,
             _folder: folder,
-            _worker: worker,
+            worker,
             _alone: alone,
         }
     }
@@ -71,12 +83,28 @@ impl Router {
 
     /// The value of a metric; 0 before it was first counted.
     pub fn metric(&self, name: &str) -> f64 {
+        let page = self.metrics();
+        let value = page.lines().find_map(|line| line.strip_prefix(name));
+        value.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    /// The whole page of metrics.
+    pub fn metrics(&self) -> String {
         let mut socket = std::net::TcpStream::connect(self.metrics).unwrap();
         socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
         let mut page = String::new();
         socket.read_to_string(&mut page).unwrap();
-        let value = page.lines().find_map(|line| line.strip_prefix(name));
-        value.map_or(0.0, |value| value.trim().parse().unwrap())
+        page
+    }
+
+    /// What it said since it serves.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its worker dies.
+    pub fn kill_worker(&mut self) {
+        self.worker.kill();
     }
 
     /// How often the public listener ended something because of this limit.

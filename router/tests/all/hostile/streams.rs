@@ -2,7 +2,7 @@
 
 use super::LONG;
 use super::router::Router;
-use super::wire::{END_HEADERS, HEADERS, RESET, Wire, call, frame, message};
+use super::wire::{END_HEADERS, END_STREAM, HEADERS, RESET, Wire, call, frame, message};
 use crate::common::{client, prompt, request};
 use std::time::Duration;
 use tonic::{Code, Request};
@@ -78,4 +78,29 @@ async fn a_tenant_with_too_many_calls_is_refused_and_others_are_not() {
         };
         tokio::time::timeout(LONG, freed).await.expect("the place of a call that ended is free");
     }
+}
+
+/// Health needs no token, so strangers may not have many such calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_cannot_watch_health_without_end() {
+    let router = Router::of(TENANTS).await;
+    let watch = call("/grpc.health.v1.Health/Watch", &[]);
+    let hostile = async {
+        let mut wire = Wire::open(router.address, &[]).await;
+        wire.widen().await;
+        let mut refused = 0;
+        for i in 0..300 {
+            let stream = i * 2 + 1;
+            wire.send(&frame(HEADERS, END_HEADERS, stream, &watch)).await;
+            wire.send(&message(stream, &[], true)).await;
+            let (flags, _, _) = wire.next(HEADERS).await.expect("an answer");
+            // An answer that ends with its headers is an error.
+            refused += usize::from(flags & END_STREAM != 0);
+        }
+        (refused, wire)
+    };
+    let (refused, _wire) = hostile.await;
+    assert_eq!(refused, 300 - 256);
+    let mut client = client(&format!("http://{}", router.address));
+    assert!(client.generate_stream(of("a", request(prompt(1, 64), 3))).await.is_ok());
 }

@@ -38,13 +38,15 @@ pub fn call(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
         ("content-type", "application/grpc"),
         ("te", "trailers"),
     ];
-    let mut block = Vec::new();
-    for (name, value) in usual.iter().chain(more) {
-        block.push(0x10);
-        for text in [name, value] {
-            number(text.len(), &mut block);
-            block.extend(text.as_bytes());
-        }
+    usual.iter().chain(more).flat_map(|(name, value)| field(name, value)).collect()
+}
+
+/// One field of it.
+pub fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut block = vec![0x10];
+    for text in [name, value] {
+        number(text.len(), &mut block);
+        block.extend(text.as_bytes());
     }
     block
 }
