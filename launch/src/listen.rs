@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use tokio::net::TcpListener;
 
 /// The flags for a process's addresses. Its settings file has fields with the same names.
-#[derive(clap::Args, Clone, Copy, Default, Debug)]
+#[derive(clap::Args, Clone, Default, Debug)]
 pub struct ListenArgs {
     /// The address to serve at; port 0 takes a free port [default: 127.0.0.1:0]
     #[arg(long, value_name = "ADDRESS")]
@@ -14,9 +15,24 @@ pub struct ListenArgs {
     /// and rate() is by wall time: a gauge has the speedup between the two
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Allows addresses other than loopback; there is no TLS
+    /// Allows listeners without TLS at addresses other than loopback; metrics never have TLS
     #[arg(long)]
     pub insecure_bind: bool,
+}
+
+/// The flags for a listener's TLS. Its settings file has a table `[tls]` with `cert`, `key` and
+/// `client_ca`.
+#[derive(clap::Args, Clone, Default, Debug)]
+pub struct TlsArgs {
+    /// Serves with TLS: the listener's certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Only clients with a certificate of this CA may connect, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 impl ListenArgs {
@@ -31,16 +47,17 @@ impl ListenArgs {
     }
 
     /// Starts the metrics server if it has an address, then listens. Returns the listener and its
-    /// address. An error is one line that names the setting and the address.
+    /// address. `tls`: what is served there has TLS. An error is one line that names the setting and
+    /// the address.
     pub async fn bind<E: Display>(
         self,
+        tls: bool,
         install_metrics: impl FnOnce(SocketAddr) -> Result<(), E>,
     ) -> Result<(TcpListener, SocketAddr), String> {
         let listen = self.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
-        for address in [Some(listen), self.metrics_listen].into_iter().flatten() {
-            may_bind(&address, self.insecure_bind)?;
-        }
+        may_bind("listen", &listen, tls || self.insecure_bind)?;
         if let Some(address) = self.metrics_listen {
+            may_bind("metrics_listen", &address, self.insecure_bind)?;
             let failed = |error| format!("metrics_listen: {address}: {error}");
             install_metrics(address).map_err(failed)?;
             tracing::info!(%address, "metrics");
@@ -58,13 +75,16 @@ pub async fn bind(setting: &str, address: SocketAddr) -> Result<(TcpListener, So
     Ok((listener, address))
 }
 
-/// The processes have no TLS, so an address other than loopback needs `--insecure-bind` too. An
-/// error is one line.
-fn may_bind(address: &SocketAddr, insecure_bind: bool) -> Result<(), String> {
-    if address.ip().is_loopback() || insecure_bind {
+/// An address other than loopback needs TLS, or `--insecure-bind`. An error is one line.
+fn may_bind(setting: &str, address: &SocketAddr, allowed: bool) -> Result<(), String> {
+    if address.ip().is_loopback() || allowed {
         return Ok(());
     }
-    Err(format!("listen: {address} is not a loopback address, expected one or --insecure-bind"))
+    let expected = match setting {
+        "listen" => "expected one, TLS or --insecure-bind",
+        _ => "expected one or --insecure-bind",
+    };
+    Err(format!("{setting}: {address} is not a loopback address, {expected}"))
 }
 
 #[cfg(test)]
@@ -74,9 +94,13 @@ mod tests {
     #[test]
     fn an_address_other_than_loopback_needs_a_second_flag() {
         let address = |text: &str| text.parse().unwrap();
-        assert!(may_bind(&address("127.0.0.1:0"), false).is_ok());
-        assert!(may_bind(&address("[::1]:0"), false).is_ok());
-        assert!(may_bind(&address("0.0.0.0:80"), true).is_ok());
-        assert!(may_bind(&address("0.0.0.0:80"), false).unwrap_err().contains("0.0.0.0:80"));
+        assert!(may_bind("listen", &address("127.0.0.1:0"), false).is_ok());
+        assert!(may_bind("listen", &address("[::1]:0"), false).is_ok());
+        assert!(may_bind("listen", &address("0.0.0.0:80"), true).is_ok());
+        assert!(
+            may_bind("listen", &address("0.0.0.0:80"), false).unwrap_err().contains("0.0.0.0:80")
+        );
+        let metrics = may_bind("metrics_listen", &address("0.0.0.0:80"), false).unwrap_err();
+        assert!(metrics.ends_with("expected one or --insecure-bind"), "{metrics}");
     }
 }

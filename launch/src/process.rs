@@ -3,6 +3,7 @@
 
 use crate::terminal;
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -16,9 +17,34 @@ pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| OneLine(std::io::stderr(), terminal::has_colours()))
         .with_ansi(terminal::has_colours())
         .init();
+}
+
+/// Writes each event as one line: what a client or a worker sent can begin no line of its own, and steer
+/// no terminal. With colours (`.1`) escape characters stay; the formatter has none in values.
+struct OneLine<W>(W, bool);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let body = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = String::with_capacity(event.len() + 1);
+        for letter in body.chars() {
+            match letter.is_control() && !(letter == '\x1b' && self.1) {
+                true => line.extend(letter.escape_default()),
+                false => line.push(letter),
+            }
+        }
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Prints one line to standard error and returns the status [`UNUSABLE`].
@@ -69,5 +95,22 @@ pub fn stop_signal() -> impl Future<Output = ()> {
             }
             [Err(_), Err(_)] => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let written = |event: &str, colours| {
+            let mut out = OneLine(Vec::new(), colours);
+            out.write_all(event.as_bytes()).unwrap();
+            String::from_utf8(out.0).unwrap()
+        };
+        let event = "INFO lost why=a\nERROR forged\r\x1b[2Jb\u{85}é\n";
+        assert_eq!(written(event, false), "INFO lost why=a\\nERROR forged\\r\\u{1b}[2Jb\\u{85}é\n");
+        assert_eq!(written("\x1b[32mINFO\x1b[0m x\n", true), "\x1b[32mINFO\x1b[0m x\n");
     }
 }

@@ -44,7 +44,7 @@ impl Holder {
 pub struct PullHint {
     /// The kind of source.
     pub holder: Holder,
-    /// The source's address, `http://host:port`.
+    /// The source's address, `http://host:port` or `https://host:port`.
     pub from: String,
     /// Blocks that the source holds, from the start of the prompt.
     pub blocks: u32,
@@ -92,7 +92,10 @@ fn pull(payload: &Struct) -> Option<PullHint> {
     let holder = text("kind")?;
     let holder = [Holder::Peer, Holder::Pool].into_iter().find(|known| known.name() == holder)?;
     let Kind::NumberValue(blocks) = *kind("blocks")? else { return None };
-    let from = text("from").filter(|from| from.starts_with("http://"))?.to_owned();
+    let from = text("from")?.to_owned();
+    if !from.starts_with("http://") && !from.starts_with("https://") {
+        return None;
+    }
     let blocks = (0.0..=f64::from(u32::MAX)).contains(&blocks).then_some(blocks as u32)?;
     Some(PullHint { holder, from, blocks })
 }

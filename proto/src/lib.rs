@@ -15,7 +15,8 @@
 //! - [`transfer`]: the KV transfer from the prefill worker to the decode worker.
 //! - [`status`]: core errors as gRPC status codes.
 //! - [`clock`]: model time and the wall clock.
-//! - [`transport`]: windows, limits, pings and the accept loop. [`deadline`]: deadlines of calls.
+//! - [`transport`]: the connections to others. [`listening`]: listeners, their limits, the accept loop.
+//! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 
@@ -26,12 +27,14 @@ pub mod convert;
 pub mod deadline;
 pub mod generate;
 pub mod hints;
+pub mod listening;
 pub mod pool;
 pub mod probes;
 pub mod raw;
 pub mod scope;
 pub mod status;
 pub mod tiers;
+pub mod tls;
 pub mod transfer;
 pub mod transport;
 

@@ -1,8 +1,7 @@
 //! Health and reflection, which every listener serves.
 
-use crate::transport::{self, Around};
 use crate::{ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET};
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
 
@@ -46,8 +45,8 @@ impl Listener {
     }
 }
 
-/// A server with health and reflection, to which the listener's own services are added.
-pub fn server(listener: Listener) -> Result<(HealthReporter, Router<Around>), Error> {
+/// Health and reflection, to which the listener's own services are added.
+pub fn routes(listener: Listener) -> Result<(HealthReporter, Routes), Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         let mut builder = Builder::configure()
@@ -58,9 +57,8 @@ pub fn server(listener: Listener) -> Result<(HealthReporter, Router<Around>), Er
         }
         listener.services().into_iter().fold(builder, Builder::with_service_name)
     };
-    let server = transport::server()
-        .add_service(health)
+    let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((reporter, server))
+    Ok((reporter, routes))
 }

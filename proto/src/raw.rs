@@ -343,9 +343,10 @@ fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
     found
 }
 
-/// Decodes a whole request. The error is INTERNAL, as from tonic.
+/// Decodes a whole request. The error is INVALID_ARGUMENT: the client sent what is no request.
 pub fn request(message: &Bytes) -> Result<GenerateRequest, Status> {
-    GenerateRequest::decode(message.clone()).map_err(|error| Status::internal(error.to_string()))
+    let no_request = |error| Status::invalid_argument(format!("message: {error}"));
+    GenerateRequest::decode(message.clone()).map_err(no_request)
 }
 
 /// Encodes a message.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::time::Duration;
+use tonic::codegen::http;
 use tonic::{Code, Status};
 use warmpath_core::engine::{FetchError, SubmitError};
 use warmpath_core::routing::input::RejectReason;
@@ -110,6 +111,20 @@ pub fn with_pushback(mut status: Status, wait: Duration) -> Status {
     let wait = (wait.as_millis() as u64).into();
     status.metadata_mut().insert(PUSHBACK, wait);
     status
+}
+
+/// An answer as it is, but for a message that could not be decoded: tonic calls that INTERNAL, and it is
+/// the client's affair.
+pub fn of_undecodable<B>(mut answer: http::Response<B>) -> http::Response<B> {
+    let headers = answer.headers_mut();
+    let internal = Code::Internal as i32;
+    let is_internal =
+        headers.get(Status::GRPC_STATUS).is_some_and(|code| code == internal.to_string().as_str());
+    let why = headers.get(Status::GRPC_MESSAGE).map_or(&[][..], |why| why.as_bytes());
+    if is_internal && why.starts_with(b"failed%20to%20decode%20Protobuf") {
+        headers.insert(Status::GRPC_STATUS, (Code::InvalidArgument as i32).into());
+    }
+    answer
 }
 
 /// A failed admin call as one line for the operator.

@@ -53,11 +53,12 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Its address, `http://host:port`.
-    pub fn url(&self) -> String {
+    /// Its address, `http://host:port`; with `tls`, `https://host:port`.
+    pub fn url(&self, tls: bool) -> String {
+        let scheme = if tls { "https" } else { "http" };
         match self.host.contains(':') {
-            true => format!("http://[{}]:{}", self.host, self.port),
-            false => format!("http://{}:{}", self.host, self.port),
+            true => format!("{scheme}://[{}]:{}", self.host, self.port),
+            false => format!("{scheme}://{}:{}", self.host, self.port),
         }
     }
 
@@ -196,7 +197,7 @@ mod tests {
         assert!(is_held(&params));
         let Ok(Transfer::Answer(remote)) = of(&params) else { panic!("{params:?}") };
         assert_eq!((remote.engine_id.as_str(), remote.request_id.as_str()), ("w-1", "r-1"));
-        assert_eq!((remote.url().as_str(), remote.cached_tokens()), ("http://[::1]:7", None));
+        assert_eq!((remote.url(false).as_str(), remote.cached_tokens()), ("http://[::1]:7", None));
         let mut params = params;
         moved(&mut params, Moved { tokens: 402, bytes: 402_000 });
         assert_eq!(moved_of(&params), Some(Moved { tokens: 402, bytes: 402_000 }));
@@ -210,7 +211,7 @@ mod tests {
             held(&mut params, "w-1", "r-1", host, 7);
             reached_at(&mut params, reached);
             match of(&params) {
-                Ok(Transfer::Answer(remote)) => remote.url(),
+                Ok(Transfer::Answer(remote)) => remote.url(false),
                 other => panic!("{other:?}"),
             }
         };

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::sharing::SharingScope;
-use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::listen::{ListenArgs, TlsArgs};
 use warmpath_launch::manual::Shell;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
+use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
 use warmpath_router::RouterConfig;
 use warmpath_router::config::{ConfigError, QueueConfig};
+use warmpath_router::limits::ListenerConfig;
 use warmpath_router::public::PrefixEntry;
 use warmpath_router::secret::Secret;
 use warmpath_router::tenants::TenantEntry;
@@ -43,15 +45,19 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Serve {
     /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists, `queue` is a table
+    /// `public_prefixes` are lists, `queue`, `listener`, `tls`, `admin_tls` and `upstream_tls` are
+    /// tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
-    /// The loopback address of the admin service; no admin service without it
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// The address of the admin service: loopback, or any with [admin_tls]; no admin service without it
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
-    /// A worker, `http://host:port`, required here or in the file; repeat the flag for more
+    /// A worker, `http://host:port`, or `https://` with [upstream_tls]; required here or in the file;
+    /// repeat the flag for more
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
     /// A pool that the workers share, `http://host:port`; repeat the flag for more
@@ -115,6 +121,11 @@ struct File {
     policy: Option<PolicyConfig>,
     #[serde(default)]
     queue: QueueConfig,
+    #[serde(default)]
+    listener: ListenerConfig,
+    tls: Option<ListenerFiles>,
+    admin_tls: Option<ListenerFiles>,
+    upstream_tls: Option<UpstreamFiles>,
     seed: Option<u64>,
     speedup: Option<f64>,
     block_size: Option<u32>,
@@ -157,6 +168,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     let mut config = RouterConfig::new(workers, policy);
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     config.queue = file.queue;
+    config.listener = file.listener;
     set(&mut config.queue.requests, cli.queue_requests);
     set(&mut config.queue.prompt_tokens, cli.queue_prompt_tokens);
     set(&mut config.queue.longest_wait_s, cli.queue_longest_wait_s);
@@ -165,6 +177,12 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     let folder = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let explained =
         |error: ConfigError| explain_given(cli.config.as_deref(), &text, &error.field, &error.why);
+    let flags = cli.tls.tls_cert.zip(cli.tls.tls_key);
+    let client_ca = cli.tls.tls_client_ca;
+    let flags = flags.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
+    config.tls = flags.or(file.tls.map(|files| files.in_folder(folder)));
+    config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
+    config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
     config.tenants =
         resolved(file.tenants, |i, entry| entry.resolve(i, folder)).map_err(explained)?;
     let prefixes = resolved(file.public_prefixes, |i, entry| entry.resolve(i, folder));
@@ -182,7 +200,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
-    config.check().map_err(explained)?;
+    config.check().and_then(|()| config.check_files()).map_err(explained)?;
     Ok(Settings { config, listen, admin_listen: cli.admin_listen.or(file.admin_listen) })
 }
 

@@ -1,6 +1,7 @@
 //! What a router is made of. As TOML, unknown fields are errors.
 
 pub use crate::config_error::ConfigError;
+use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;
 use crate::tenants::{self, TenantConfig};
@@ -15,6 +16,7 @@ use warmpath_core::routing::retry::RetryLimits;
 use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
+use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +33,18 @@ pub struct RouterConfig {
     /// What it does about workers that fail, hang or are slow. Its times are of the wall clock.
     #[serde(default)]
     pub reliability: ReliabilityConfig,
+    /// What clients may do to the public listener.
+    #[serde(default)]
+    pub listener: ListenerConfig,
+    /// The certificate of the public listener. None: plain text.
+    #[serde(default)]
+    pub tls: Option<ListenerFiles>,
+    /// The certificate of the admin listener, which must then ask for one of its clients.
+    #[serde(default)]
+    pub admin_tls: Option<ListenerFiles>,
+    /// How `https://` workers and pools are reached.
+    #[serde(default)]
+    pub upstream_tls: Option<UpstreamFiles>,
     /// For policies that choose at random.
     #[serde(default)]
     pub seed: u64,
@@ -101,6 +115,10 @@ impl RouterConfig {
             policy,
             queue: QueueConfig::default(),
             reliability: ReliabilityConfig::default(),
+            listener: ListenerConfig::default(),
+            tls: None,
+            admin_tls: None,
+            upstream_tls: None,
             seed: 0,
             speedup: default_speedup(),
             block_size: None,
@@ -127,6 +145,18 @@ impl RouterConfig {
         self.reliability.limits().sped_up(self.speedup)
     }
 
+    /// Reads the certificates and keys. The error names the first file that cannot be used.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        let err = |table: &'static str| {
+            move |TlsError { field, why }| ConfigError { field: format!("{table}.{field}"), why }
+        };
+        for (table, files) in [("tls", &self.tls), ("admin_tls", &self.admin_tls)] {
+            files.as_ref().map(|files| files.load()).transpose().map_err(err(table))?;
+        }
+        let upstream = self.upstream_tls.as_ref().map(|files| files.load());
+        upstream.transpose().map(drop).map_err(err("upstream_tls"))
+    }
+
     /// Checks all fields. Call it before a router is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
@@ -139,6 +169,10 @@ impl RouterConfig {
                 let field = format!("{field}[{i}]");
                 match normal_url(url) {
                     Err(why) => return err(&field, why),
+                    Ok(normal) if normal.starts_with("https:") && self.upstream_tls.is_none() => {
+                        let why = format!("'{url}' is https, but there is no [upstream_tls]");
+                        return err(&field, format!("{why}, expected its `ca`"));
+                    }
                     Ok(normal) if known.insert(normal.clone()) => {}
                     Ok(_) => {
                         let why = format!("'{url}' is used twice, expected different URLs");
@@ -158,6 +192,11 @@ impl RouterConfig {
         }
         self.queue.check()?;
         self.reliability.check()?;
+        self.listener.check()?;
+        if self.admin_tls.as_ref().is_some_and(|files| files.client_ca.is_none()) {
+            let why = "missing, expected the CA of the operators' certificates";
+            return err("admin_tls.client_ca", why.to_owned());
+        }
         if let Some(size) = self.block_size.filter(|size| !(1..=65_536).contains(size)) {
             return err("block_size", format!("{size}, expected 1 to 65536 tokens"));
         }
@@ -283,16 +322,18 @@ impl ReliabilityConfig {
     }
 }
 
-/// The URL of a worker or a pool in the one spelling that is compared: `http://host:port`, the host
-/// in lower case. An error is what is wrong.
+/// The URL of a worker or a pool in the one spelling that is compared: `http://host:port` or
+/// `https://host:port`, the host in lower case. An error is what is wrong.
 pub(crate) fn normal_url(url: &str) -> Result<String, String> {
-    let wrong = || format!("'{url}', expected http://host:port");
+    let wrong = || format!("'{url}', expected http://host:port or https://host:port");
     let parsed: Uri = url.parse().map_err(|_| wrong())?;
     let plain = parsed.path_and_query().is_none_or(|path| path.as_str() == "/");
     let authority = parsed.authority().filter(|authority| !authority.as_str().contains('@'));
     match (parsed.scheme_str(), authority.and_then(|a| Some((a.host(), a.port_u16()?)))) {
-        (Some("http"), Some((host, port))) if plain && port > 0 && !host.is_empty() => {
-            Ok(format!("http://{}:{port}", host.to_ascii_lowercase()))
+        (Some(scheme @ ("http" | "https")), Some((host, port)))
+            if plain && port > 0 && !host.is_empty() =>
+        {
+            Ok(format!("{scheme}://{}:{port}", host.to_ascii_lowercase()))
         }
         _ => Err(wrong()),
     }
@@ -307,20 +348,22 @@ mod tests {
         for url in ["http://localhost:7000", "http://LOCALHOST:7000/", "http://localhost:7000/"] {
             assert_eq!(normal_url(url), Ok("http://localhost:7000".to_owned()), "{url}");
         }
+        assert_eq!(normal_url("https://H:1/"), Ok("https://h:1".to_owned()));
         assert_eq!(normal_url("http://[::1]:80"), Ok("http://[::1]:80".to_owned()));
         for url in [
             "localhost:7000",
             "http://localhost",
             "http://h:1/x",
             "http://h:1?a",
-            "https://h:1",
+            "ftp://h:1",
             "http://a@h:1",
             "http://h:0",
             "http://h:x",
             "http://:1",
             "",
         ] {
-            assert_eq!(normal_url(url), Err(format!("'{url}', expected http://host:port")));
+            let why = format!("'{url}', expected http://host:port or https://host:port");
+            assert_eq!(normal_url(url), Err(why));
         }
     }
 

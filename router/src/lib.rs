@@ -20,7 +20,8 @@
 //!
 //! Around them:
 //!
-//! - [`config`]: what a router is made of. [`tenants`]: bearer tokens. [`public`]: prefixes that
+//! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
+//!   [`tenants`]: bearer tokens. [`public`]: prefixes that
 //!   all tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
@@ -44,6 +45,7 @@ mod handle;
 mod in_flight;
 mod incoming;
 mod index;
+pub mod limits;
 mod metrics;
 mod operator;
 mod payload;

@@ -43,11 +43,14 @@ fn printed(text: &str) -> ExitCode {
 /// Serves with the settings. An error is one line.
 async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
     let Settings { config, listen, admin_listen } = settings;
-    // The admin service has no authentication, so no flag opens it to other machines.
-    if let Some(address) = admin_listen.filter(|address| !address.ip().is_loopback()) {
-        return Err(format!("admin_listen: {address} is not a loopback address, expected one"));
+    // Without certificates anybody who reaches the admin service is an operator.
+    let open = |address: &std::net::SocketAddr| !address.ip().is_loopback();
+    if let Some(address) = admin_listen.filter(open).filter(|_| config.admin_tls.is_none()) {
+        let why = "is not a loopback address, expected one or [admin_tls]";
+        return Err(format!("admin_listen: {address} {why}"));
     }
-    let (listener, address) = listen.bind(install_metrics).await?;
+    let tls = config.tls.is_some();
+    let (listener, address) = listen.bind(tls, install_metrics).await?;
     let admin_listener = match admin_listen {
         Some(address) => Some(bind("admin_listen", address).await?),
         None => None,
@@ -59,6 +62,7 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
     };
     tracing::info!(
         %address,
+        tls,
         tenant,
         policy = %config.policy,
         workers = config.workers.len(),

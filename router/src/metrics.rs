@@ -24,6 +24,7 @@ pub const SPEEDUP: &str = "router_speedup";
 pub const HELD: &str = "router_requests_held";
 pub const HELD_TOKENS: &str = "router_held_prompt_tokens";
 const HOLD: &str = "router_hold_seconds";
+const CONNECTIONS_ENDED: &str = "router_connections_ended_total";
 const ATTEMPTS_FAILED: &str = "router_attempts_failed_total";
 const TRIED_AGAIN: &str = "router_tried_again_total";
 pub const IN_ROTATION: &str = "router_worker_in_rotation";
@@ -58,6 +59,10 @@ fn describe() {
     describe_counter!(
         "router_requests_total",
         "Requests that were sent to a worker, by how they ended"
+    );
+    describe_counter!(
+        CONNECTIONS_ENDED,
+        "Connections and answers that the public listener ended or did not accept, by limit"
     );
     describe_counter!(ATTEMPTS_FAILED, "Attempts that failed on a worker, by how they failed");
     describe_counter!(TRIED_AGAIN, "Requests that were sent to a worker after a failed attempt");
@@ -184,6 +189,11 @@ pub fn tried_again(worker: &str) {
 pub fn refused(policy: &ActivePolicy, code: String) {
     counter!("router_requests_refused_total", "policy" => Arc::clone(&policy.label), "code" => code)
         .increment(1);
+}
+
+/// The public listener ended a connection or an answer, or did not accept it. `why`: the limit.
+pub fn connection_ended(why: &'static str) {
+    counter!(CONNECTIONS_ENDED, "why" => why).increment(1);
 }
 
 /// A request that was held is not held any more.

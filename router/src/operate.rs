@@ -4,12 +4,14 @@ mod print;
 
 use clap::{Args, Subcommand};
 use print::print;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tonic::Status;
 use tonic::transport::Channel;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_launch::process::unusable;
 use warmpath_launch::terminal;
+use warmpath_proto::tls::{TlsError, UpstreamFiles};
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
@@ -23,9 +25,21 @@ use warmpath_sheet::{Width, width};
 /// The command line after `router admin`.
 #[derive(Args, Debug)]
 pub struct Admin {
-    /// The router's admin listener: http://HOST:PORT
+    /// The router's admin listener: http://HOST:PORT, or https:// with --tls-ca
     #[arg(long, value_name = "URL")]
     target: String,
+    /// The CA of the admin listener's certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// The operator's certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The name in the listener's certificate [default: the host of --target]
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    tls_server_name: Option<String>,
     /// Prints the answer as JSON
     #[arg(long, global = true)]
     json: bool,
@@ -131,9 +145,9 @@ pub async fn run(admin: Admin) -> ExitCode {
     {
         return unusable(&error.to_string());
     }
-    let channel = match transport::channel(&admin.target) {
-        Ok(channel) if admin.target.starts_with("http://") => channel,
-        _ => return unusable(&format!("--target: '{}', expected http://host:port", admin.target)),
+    let channel = match admin.channel() {
+        Ok(channel) => channel,
+        Err(line) => return unusable(&line),
     };
     let client =
         RouterAdminClient::new(channel).max_decoding_message_size(transport::MAX_GENERATE_BYTES);
@@ -143,6 +157,28 @@ pub async fn run(admin: Admin) -> ExitCode {
     match ask(client, admin.what, style).await {
         Ok(text) => terminal::print_line(&text).map_or_else(failed, |()| ExitCode::SUCCESS),
         Err(status) => failed(format!("{}: {}", admin.target, status::of_admin(&status))),
+    }
+}
+
+impl Admin {
+    /// A connection to the admin listener. An error is one line.
+    fn channel(&self) -> Result<Channel, String> {
+        let files = self.tls_ca.clone().map(|ca| UpstreamFiles {
+            ca,
+            cert: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+            server_name: self.tls_server_name.clone(),
+        });
+        let tls = files.map(|files| files.load()).transpose();
+        let tls = tls.map_err(|TlsError { field, why }| format!("--tls-{field}: {why}"))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let channel = transport::channel_with(&self.target, tls.as_ref()).ok();
+        let usable = self.target.starts_with(&format!("{scheme}://"));
+        let wrong = || {
+            let with = if self.target.starts_with("https://") { ", or --tls-ca" } else { "" };
+            format!("--target: '{}', expected {scheme}://host:port{with}", self.target)
+        };
+        channel.filter(|_| usable).ok_or_else(wrong)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::config::{ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
 use crate::events::Events;
 use crate::fleet::agreement::Agreement;
-use crate::fleet::connect;
+use crate::fleet::connect::{self, Connecting};
 use crate::fleet::instances::Instances;
 use crate::fleet::roster::{AddError, Roster};
 use crate::fleet::status::{Counts, FleetStatus};
@@ -30,6 +30,7 @@ use warmpath_core::id::PoolId;
 use warmpath_core::routing::Router;
 use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::ModelClock;
+use warmpath_proto::tls::TlsError;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,7 +44,9 @@ pub enum ServeError {
     Config(#[from] ConfigError),
     #[error("workers: {0}")]
     Worker(#[from] AddError),
-    #[error("pools: '{url}', expected http://host:port: {why}")]
+    #[error("upstream_tls.{0}")]
+    UpstreamTls(TlsError),
+    #[error("pools: '{url}': {why}")]
     Pool { url: String, why: String },
     #[error("record: '{}': {cause}", path.display())]
     Record { path: PathBuf, cause: std::io::Error },
@@ -86,9 +89,12 @@ impl RouterServer {
             }
             None => (None, None),
         };
+        let tls = config.upstream_tls.as_ref().map(|files| files.load()).transpose();
+        let tls = tls.map_err(ServeError::UpstreamTls)?;
+        let connecting = Connecting { connections: config.connections_per_worker, tls };
         let pools = config.pools.iter().enumerate().map(|(i, url)| {
             let err = |why| ServeError::Pool { url: url.clone(), why };
-            connect::pool(PoolId(i as u32), url).map_err(err)
+            connect::pool(PoolId(i as u32), url, &connecting).map_err(err)
         });
         let pools = pools.collect::<Result<_, _>>()?;
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -110,6 +116,7 @@ impl RouterServer {
             ),
             index,
             roster,
+            connecting,
             pools,
             agreement: Agreement::new(config.model.clone(), config.block_size),
             config,
@@ -190,13 +197,13 @@ impl RouterServer {
         });
         let mut server = std::pin::pin!(server);
         tokio::select! {
-            result = &mut server => result?,
+            () = &mut server => {}
             () = shutdown => {
                 state.draining.store(true, Ordering::Release);
                 state.router.stop_holding();
                 health.stop().await;
                 tokio::select! {
-                    result = &mut server => result?,
+                    () = &mut server => {}
                     () = self.drain() => {}
                 }
                 let _ = close.send(());

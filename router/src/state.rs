@@ -5,6 +5,7 @@ use crate::decided::DecidedNames;
 use crate::error::RequestError;
 use crate::events::Events;
 use crate::fleet::agreement::Agreement;
+use crate::fleet::connect::Connecting;
 use crate::fleet::instances::Instances;
 use crate::fleet::pool::PoolLink;
 use crate::fleet::roster::Roster;
@@ -28,6 +29,8 @@ pub struct RouterState {
     pub router: RouterHandle,
     pub index: Arc<SharedIndex>,
     pub roster: Arc<Roster>,
+    /// How workers are reached.
+    pub connecting: Connecting,
     /// By number.
     pub pools: Vec<PoolLink>,
     pub agreement: Agreement,

@@ -3,7 +3,7 @@
 //!
 //! Tokens are stored and looked up as keyed hashes. So the time of a look-up does not tell how much
 //! of a guess was right, and no log or report can show a token. A token crosses the wire as it is:
-//! put TLS in front of a listener that other machines can reach.
+//! a listener that other machines can reach needs TLS.
 
 use crate::config_error::ConfigError;
 use crate::secret::Secret;

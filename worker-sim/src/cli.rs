@@ -11,10 +11,11 @@ use std::str::FromStr;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
-use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::listen::{ListenArgs, TlsArgs};
 use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
 use warmpath_launch::{names, profiles};
+use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
 use warmpath_worker_sim::WorkerConfig;
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
@@ -26,6 +27,8 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The worker's name in logs and metrics [default: worker]
     #[arg(long)]
     name: Option<String>,
@@ -85,6 +88,8 @@ struct File {
     metrics_listen: Option<SocketAddr>,
     #[serde(default)]
     insecure_bind: bool,
+    tls: Option<ListenerFiles>,
+    upstream_tls: Option<UpstreamFiles>,
     name: Option<String>,
     model: Option<String>,
     profile: Option<Source>,
@@ -181,7 +186,13 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.heartbeat_ms, file.heartbeat_ms);
     set(&mut config.digest_interval_ms, file.digest_interval_ms);
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
-    config.check().map_err(|error| {
+    let folder = cli.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let flags = cli.tls.tls_cert.zip(cli.tls.tls_key);
+    let client_ca = cli.tls.tls_client_ca;
+    let flags = flags.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
+    config.tls = flags.or(file.tls.map(|files| files.in_folder(folder)));
+    config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    config.check().and_then(|()| config.check_files()).map_err(|error| {
         let (field, why) = error.parts();
         match (field.strip_prefix("profile."), &profile_file, &cli.config) {
             (Some(inner), Some((path, text)), _) => explain_field(path, text, inner, why),

@@ -6,6 +6,7 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolError;
 use warmpath_proto::pool::Agreement;
+use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +22,13 @@ pub struct WorkerConfig {
     /// profile has a `[pool]`, and not allowed otherwise.
     #[serde(default)]
     pub pool: Option<String>,
+    /// The certificate of its listener. None: plain text.
+    #[serde(default)]
+    pub tls: Option<ListenerFiles>,
+    /// How `https://` pools, peers and prefill workers are reached. None: with the files of `tls`, if
+    /// that has a CA.
+    #[serde(default)]
+    pub upstream_tls: Option<UpstreamFiles>,
     /// Whether it prefills, decodes, or does both.
     #[serde(default)]
     pub role: Role,
@@ -90,6 +98,8 @@ impl WorkerConfig {
             model: default_model(),
             profile,
             pool: None,
+            tls: None,
+            upstream_tls: None,
             role: Role::Both,
             kv_transfer: None,
             speedup: default_speedup(),
@@ -149,11 +159,34 @@ impl WorkerConfig {
                 let why = "the profile has no [pool], expected a profile with its link to the pool";
                 err("pool", why.to_owned())
             }
+            (Some(url), Some(_)) if url.starts_with("https://") => match self.upstream() {
+                Some(_) => Ok(()),
+                None => {
+                    let why = "is https, but there is no [upstream_tls], expected its `ca`";
+                    err("pool", format!("'{url}' {why}"))
+                }
+            },
             (Some(url), Some(_)) if !url.starts_with("http://") => {
-                err("pool", format!("'{url}', expected http://host:port"))
+                err("pool", format!("'{url}', expected http://host:port or https://host:port"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// How others are reached with TLS. A fleet with one CA has it in `tls`.
+    pub fn upstream(&self) -> Option<UpstreamFiles> {
+        let from_tls = |files: &ListenerFiles| {
+            let (cert, key) = (Some(files.cert.clone()), Some(files.key.clone()));
+            Some(UpstreamFiles { ca: files.client_ca.clone()?, cert, key, server_name: None })
+        };
+        self.upstream_tls.clone().or_else(|| self.tls.as_ref().and_then(from_tls))
+    }
+
+    /// Reads the certificates and keys. The error names the first file that cannot be used.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        self.tls.as_ref().map(ListenerFiles::load).transpose().map_err(ConfigError::Tls)?;
+        let upstream = self.upstream().map(|files| files.load());
+        upstream.transpose().map(drop).map_err(ConfigError::UpstreamTls)
     }
 
     pub fn agreement(&self) -> Agreement {
@@ -169,6 +202,8 @@ impl ConfigError {
             Self::Field { field, why } => ((*field).to_owned(), why),
             Self::Profile(error) => (format!("profile.{}", error.field), &error.why),
             Self::Pool(error) => (format!("pool.{}", error.field), &error.why),
+            Self::Tls(error) => (format!("tls.{}", error.field), &error.why),
+            Self::UpstreamTls(error) => (format!("upstream_tls.{}", error.field), &error.why),
             Self::KvTransfer(error) => (error.field.to_owned(), &error.why),
         }
     }
@@ -185,6 +220,10 @@ pub enum ConfigError {
     KvTransfer(ProfileError),
     #[error("pool.{0}")]
     Pool(#[from] PoolError),
+    #[error("tls.{0}")]
+    Tls(TlsError),
+    #[error("upstream_tls.{0}")]
+    UpstreamTls(TlsError),
 }
 
 #[cfg(test)]

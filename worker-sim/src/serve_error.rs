@@ -13,7 +13,7 @@ pub enum ServeError {
     Thread(#[from] std::io::Error),
     #[error("the engine has stopped: an invariant broke")]
     Engine,
-    #[error("{url}: {why}, expected http://host:port")]
+    #[error("{url}: {why}, expected http://host:port or https://host:port")]
     Pool { url: String, why: String },
     #[error(transparent)]
     Front(#[from] FrontError),

@@ -1,7 +1,7 @@
 //! A worker's process: its parts put together, listening, draining, stopping.
 
 use crate::command::Command;
-use crate::config::WorkerConfig;
+use crate::config::{ConfigError, WorkerConfig};
 use crate::driver;
 use crate::epoch::epoch_now;
 use crate::front::grpc::listener::GrpcFront;
@@ -38,9 +38,11 @@ pub async fn serve_measured(
     let (done, stopped) = oneshot::channel();
     let (outbox, wanted) = remote::outbox(&config);
     let commands = driver::start(&config, epoch, outbox, done, lateness)?;
-    let remote = Remote::new(&config)
+    let tls = config.upstream().map(|files| files.load()).transpose();
+    let tls = tls.map_err(ConfigError::UpstreamTls)?;
+    let remote = Remote::new(&config, tls.as_ref())
         .map_err(|why| ServeError::Pool { url: config.pool.clone().unwrap_or_default(), why })?;
-    let puller = Puller::new(&config);
+    let puller = Puller::new(&config, tls);
     // Dropping the tasks ends them.
     let _calls = remote::serve((&remote, &puller), wanted, &commands);
     let address = Address::new(&config, epoch, listener.local_addr()?);
@@ -49,7 +51,7 @@ pub async fn serve_measured(
     let front = GrpcFront::worker(&worker).await?;
     let unhealthy = front.unhealthy();
     let (close, closed) = oneshot::channel();
-    let server = front.serve(listener, closed);
+    let server = front.serve(listener, worker.config.tls.as_ref(), closed);
     let drain = || {
         // Fails only if the engine has stopped, and that ends the process anyway.
         let _ = worker.send(Command::Drain(Instant::now() + drain_timeout));

@@ -5,23 +5,38 @@
 use crate::fleet::pool::PoolLink;
 use crate::fleet::worker::WorkerLink;
 use crate::source::watch::{PoolWatch, WorkerWatch};
-use crate::upstream::Upstream;
+use crate::upstream;
 use crate::upstream::grpc::Connections;
+use tonic::transport::Channel;
 use warmpath_core::id::{PoolId, WorkerId};
+use warmpath_proto::tls::Upstream;
 use warmpath_proto::transport;
 
-/// A worker with this many connections for requests. Nothing connects before the first use.
-pub fn worker(id: WorkerId, url: &str, connections: usize) -> Result<WorkerLink, String> {
-    let failed = |error: tonic::transport::Error| error.to_string();
-    let control = transport::channel(url).map_err(failed)?;
-    let source = WorkerWatch::new(id, control.clone());
-    let connections = Connections::new(url, connections, control).map_err(failed)?;
-    Ok(WorkerLink::new(id, url, Upstream::Grpc(connections), Box::new(source)))
+/// How workers and pools are reached.
+#[derive(Clone, Debug)]
+pub struct Connecting {
+    /// Connections to each worker for requests.
+    pub connections: usize,
+    /// For `https://` URLs.
+    pub tls: Option<Upstream>,
+}
+
+/// A worker. Nothing connects before the first use.
+pub fn worker(id: WorkerId, url: &str, how: &Connecting) -> Result<WorkerLink, String> {
+    let channels = Connections::new(url, how.connections, || channel(url, how))?;
+    let source = WorkerWatch::new(id, channels.control());
+    Ok(WorkerLink::new(id, url, upstream::Upstream::Grpc(channels), Box::new(source)))
 }
 
 /// A pool. Nothing connects before it is followed.
-pub fn pool(id: PoolId, url: &str) -> Result<PoolLink, String> {
-    let channel = transport::channel(url).map_err(|error| error.to_string())?;
-    let source = Box::new(PoolWatch::new(id, channel));
+pub fn pool(id: PoolId, url: &str, how: &Connecting) -> Result<PoolLink, String> {
+    let source = Box::new(PoolWatch::new(id, channel(url, how)?));
     Ok(PoolLink { id, url: url.to_owned(), name: id.to_string(), source })
+}
+
+fn channel(url: &str, how: &Connecting) -> Result<Channel, String> {
+    if url.starts_with("https:") && how.tls.is_none() {
+        return Err("there is no [upstream_tls]".to_owned());
+    }
+    transport::channel_with(url, how.tls.as_ref()).map_err(|error| error.to_string())
 }

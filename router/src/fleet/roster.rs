@@ -2,7 +2,7 @@
 //! again, so a number in a record, a metric or a log always means the same worker.
 
 use crate::config::normal_url;
-use crate::fleet::connect;
+use crate::fleet::connect::{self, Connecting};
 use crate::fleet::worker::WorkerLink;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -51,12 +51,12 @@ impl Roster {
         self.read().by_number.values().map(|member| Arc::clone(&member.link)).collect()
     }
 
-    /// Adds a worker with this many connections for requests. `follow` starts the task that follows
+    /// Adds a worker. `follow` starts the task that follows
     /// it; it is called now if the router serves, and otherwise when it begins to serve.
     pub fn add(
         &self,
         url: &str,
-        connections: usize,
+        how: &Connecting,
         follow: impl FnOnce(&Arc<WorkerLink>) -> JoinHandle<()>,
     ) -> Result<WorkerId, AddError> {
         let url = &*normal_url(url).map_err(AddError::Url)?;
@@ -69,8 +69,8 @@ impl Roster {
             return Err(AddError::Full);
         }
         let id = WorkerId(members.next);
-        let link = connect::worker(id, url, connections)
-            .map_err(|why| AddError::Url(format!("'{url}', expected http://host:port: {why}")))?;
+        let link = connect::worker(id, url, how)
+            .map_err(|why| AddError::Url(format!("'{url}': {why}")))?;
         let link = Arc::new(link);
         members.next += 1;
         let follower = members.following.then(|| follow(&link));

@@ -21,8 +21,7 @@ pub use worker::strike_out;
 
 /// Adds a worker. It is followed from now on, or from when the router begins to serve.
 pub fn add_worker(state: &Arc<RouterState>, url: &str) -> Result<WorkerId, AddError> {
-    let connections = state.config.connections_per_worker;
-    state.roster.add(url, connections, |link| follow_worker(state, link))
+    state.roster.add(url, &state.connecting, |link| follow_worker(state, link))
 }
 
 fn follow_worker(state: &Arc<RouterState>, link: &Arc<WorkerLink>) -> JoinHandle<()> {

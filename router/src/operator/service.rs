@@ -14,8 +14,9 @@ use tonic::{Request, Response, Status};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::Input;
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES};
+use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
 use warmpath_proto::v1::{
@@ -40,10 +41,13 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), FrontError> {
+    let tls = admin.0.config.admin_tls.as_ref().map(|files| files.load()).transpose();
+    let tls = tls.map_err(FrontError::AdminTls)?;
     let admin = RouterAdminServer::new(admin).max_decoding_message_size(MAX_GENERATE_BYTES);
-    let (_, server) = probes::server(Listener::Admin)?;
-    let server = server.add_service(admin);
-    Ok(server.serve_with_incoming_shutdown(transport::accept(listener), shutdown).await?)
+    let (_, routes) = probes::routes(Listener::Admin)?;
+    let listening = Listening::fleet(routes.add_service(admin).prepare(), tls);
+    listening::serve(listener, listening, shutdown).await;
+    Ok(())
 }
 
 impl Admin {

@@ -99,7 +99,10 @@ fn an_unusable_address_or_file_is_one_line() {
     };
     assert!(with(&address, &[]).starts_with(&format!("listen: {address}: ")));
     let line = with("0.0.0.0:0", &[]);
-    assert!(line.ends_with("is not a loopback address, expected one or --insecure-bind"), "{line}");
+    assert!(
+        line.ends_with("is not a loopback address, expected one, TLS or --insecure-bind"),
+        "{line}"
+    );
     let line = with("127.0.0.1:0", &["--record", "no/such/folder"]);
     assert!(line.starts_with("record: 'no/such/folder': No such file"), "{line}");
     let line = with("127.0.0.1:0", &["--metrics-listen", &address]);
@@ -179,6 +182,7 @@ fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
 
 /// The metrics, when they have come to `name`.
 fn page_with(address: &str, name: &str) -> String {
+    let mut last = String::new();
     for _ in 0..100 {
         let mut scrape = std::net::TcpStream::connect(address).unwrap();
         scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
@@ -187,9 +191,10 @@ fn page_with(address: &str, name: &str) -> String {
         if page.contains(name) {
             return page;
         }
+        last = page;
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    panic!("no {name} in 5 s");
+    panic!("no {name} in 5 s: {last}");
 }
 
 /// Each metric has a HELP line and an entry in docs/metrics.md.
@@ -356,7 +361,10 @@ fn the_admin_service_stays_on_loopback() {
         complaint(&router(folder.path(), &args).output().unwrap())
     };
     let line = with("0.0.0.0:0");
-    assert_eq!(line, "admin_listen: 0.0.0.0:0 is not a loopback address, expected one");
+    assert_eq!(
+        line,
+        "admin_listen: 0.0.0.0:0 is not a loopback address, expected one or [admin_tls]"
+    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     assert!(with(&address).starts_with(&format!("admin_listen: {address}: ")));

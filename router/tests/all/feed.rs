@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use warmpath_core::block::{BlockRun, hash_blocks};
 use warmpath_core::event::{
@@ -15,11 +16,12 @@ use warmpath_core::event::{
 };
 use warmpath_core::id::{MAX_TIERS, TierId, WorkerId};
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_proto::convert;
 use warmpath_proto::generate::scope;
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::v1::watch_response::Message;
 use warmpath_proto::v1::worker_state_server::{WorkerState, WorkerStateServer};
 use warmpath_proto::v1::{Heartbeat, WatchRequest, WatchResponse};
-use warmpath_proto::{convert, transport};
 use warmpath_router::RouterConfig;
 
 const W: WorkerId = WorkerId(0);
@@ -68,8 +70,9 @@ async fn play(watches: Vec<Vec<Message>>, beat: Option<Heartbeat>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let script = Script { watches: Arc::new(Mutex::new(watches)), beat };
-    let server = transport::server().add_service(WorkerStateServer::new(script));
-    tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
+    let routes = Routes::new(WorkerStateServer::new(script));
+    let never = std::future::pending();
+    tokio::spawn(listening::serve(listener, Listening::fleet(routes, None), never));
     url
 }
 

@@ -5,11 +5,13 @@
 mod common;
 
 mod admin;
+mod authz;
 mod binary;
 mod clients;
 mod failures;
 mod feed;
 mod holding;
+mod hostile;
 mod kv_transfer;
 mod members;
 mod pools;
@@ -17,4 +19,5 @@ mod raw;
 mod record;
 mod streams;
 mod tenants;
+mod tls;
 mod trouble;

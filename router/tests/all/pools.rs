@@ -1,5 +1,6 @@
 //! A router that follows a pool, and what it tells workers of it and of each other.
 
+use crate::common::certificates::Authority;
 use crate::common::fake::Fake;
 use crate::common::*;
 use std::time::Duration;
@@ -79,29 +80,49 @@ impl TestPool {
     }
 }
 
-/// One prefill worker finds in the pool what another has computed; the decode worker gets all of
-/// it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_only_computes_prompts_fetches_too() {
-    let pool = TestPool::start(pool_config()).await;
+/// Two prefill and two decode workers, and a pool. The tokens of the pool that the same prompt finds the
+/// first and the second time. With an authority, each has a certificate and asks the others for theirs.
+async fn found_in_a_pool(authority: Option<&Authority>) -> [u64; 2] {
+    let tls = |name: &str| authority.map(|of| of.listener(name, Some(of)));
+    let mut pool = TestPool::start(PoolConfig { tls: tls("pool"), ..pool_config() }).await;
+    if authority.is_some() {
+        pool.url = pool.url.replace("http:", "https:");
+    }
     let link = KvTransferLink { gb_s: 100.0, latency_us: 50.0, timeout_ms: 20_000.0, hold_ms: 1e9 };
-    let start_as = |role| {
+    let start_as = |(role, name)| {
         let config = if role == Role::Prefill { sharing(&pool.url) } else { worker_config() };
-        TestWorker::start(WorkerConfig { role, kv_transfer: Some(link), ..config })
+        let tls = tls(name);
+        TestWorker::start(WorkerConfig { role, kv_transfer: Some(link), tls, ..config })
     };
-    let workers = [Role::Prefill, Role::Prefill, Role::Decode, Role::Decode].map(start_as);
-    let config = RouterConfig { policy: PolicyConfig::RoundRobin, ..config(&workers, &pool) };
+    let roles = [Role::Prefill, Role::Prefill, Role::Decode, Role::Decode];
+    let names = ["p0", "p1", "d0", "d1"];
+    let workers: Vec<_> = roles.into_iter().zip(names).map(start_as).collect();
+    let mut config = RouterConfig { policy: PolicyConfig::RoundRobin, ..config(&workers, &pool) };
+    if let Some(authority) = authority {
+        config.workers = workers.iter().map(TestWorker::tls_url).collect();
+        config.upstream_tls = Some(authority.reach(Some((authority, "router"))));
+    }
     let router = start(config).await;
-    let mut found = Vec::new();
-    for _ in 0..2 {
+    let mut found = [0; 2];
+    for found in &mut found {
         let (all, _) = ask(router.client(), request(prompt(1, 1_601), 2)).await.unwrap();
         let params = all.finish.kv_transfer_params.expect("what was found");
-        found.push(tiers::from_wire(&params).unwrap().by_origin[4]);
+        *found = tiers::from_wire(&params).unwrap().by_origin[4].into();
         // Until the pool has it all.
         router.wait_counts(|counts| counts.runs >= 1 && counts.in_flight == 0).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    assert_eq!(found, [0, 1_600], "of 100 blocks and a token");
+    found
+}
+
+/// One prefill worker finds in the pool what another has computed; the decode worker gets all of
+/// it. It is the same with TLS between all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_only_computes_prompts_fetches_too() {
+    assert_eq!(found_in_a_pool(None).await, [0, 1_600], "of 100 blocks and a token");
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Authority::new(folder.path(), "fleet");
+    assert_eq!(found_in_a_pool(Some(&fleet)).await, [0, 1_600], "with TLS");
 }
 
 fn config(workers: &[TestWorker], pool: &TestPool) -> RouterConfig {

@@ -81,7 +81,7 @@ async fn an_unreadable_message_ends_the_stream_and_names_the_worker() {
     // And the other way: no request.
     let mut client = raw_client(&router);
     let status = within(client.generate_stream(Bytes::from_static(&[0x12, 0x09]))).await;
-    assert_eq!(status.unwrap_err().code(), Code::Internal);
+    assert_eq!(status.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

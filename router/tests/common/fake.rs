@@ -8,17 +8,19 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 use tokio_stream::{Stream, StreamExt};
+use tonic::service::Routes;
 use tonic::{Extensions, Request, Response, Status};
 use warmpath_core::event::{PrefillCost, Role, Snapshot, WorkerInfo};
 use warmpath_core::id::WorkerId;
 use warmpath_proto::control::{ControlService, Controlled};
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::raw::Bytes;
 use warmpath_proto::raw::inference_server::{Inference, InferenceServer};
 use warmpath_proto::v1::watch_response::Message;
 use warmpath_proto::v1::worker_state_server::{WorkerState, WorkerStateServer};
 use warmpath_proto::v1::{Heartbeat, WatchRequest, WatchResponse};
 use warmpath_proto::vllm::control_server::ControlServer;
-use warmpath_proto::{convert, transport, vllm};
+use warmpath_proto::{convert, vllm};
 
 #[derive(Clone, Default)]
 pub struct Fake {
@@ -47,11 +49,12 @@ impl Fake {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (role, total_blocks) = (self.role, self.total_blocks);
         let state = State { speedup, role, total_blocks, silent: Arc::clone(&self.silent) };
-        let server = transport::server()
+        let routes = Routes::default()
             .add_service(InferenceServer::new(self.clone()).max_decoding_message_size(16 << 20))
             .add_service(ControlServer::new(ControlService(Arc::new(self.clone()))))
             .add_service(WorkerStateServer::new(state));
-        tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
+        let never = std::future::pending();
+        tokio::spawn(listening::serve(listener, Listening::fleet(routes, None), never));
         url
     }
 

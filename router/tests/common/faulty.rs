@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt};
+use tonic::service::Routes;
 use tonic::transport::Channel;
 use tonic::{Extensions, Request, Response, Status};
 use warmpath_proto::control::{ControlService, Controlled};
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::raw::inference_client::InferenceClient;
 use warmpath_proto::raw::inference_server::{Inference, InferenceServer};
 use warmpath_proto::raw::{self, Bytes};
@@ -68,11 +70,12 @@ impl Faulty {
             _worker: Arc::new(worker),
         };
         let passing = Passing { channel, of: faulty.clone() };
-        let server = transport::server()
-            .add_service(InferenceServer::new(passing.clone()).max_decoding_message_size(16 << 20))
-            .add_service(ControlServer::new(ControlService(Arc::new(passing.clone()))))
-            .add_service(WorkerStateServer::new(passing));
-        tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
+        let routes =
+            Routes::new(InferenceServer::new(passing.clone()).max_decoding_message_size(16 << 20))
+                .add_service(ControlServer::new(ControlService(Arc::new(passing.clone()))))
+                .add_service(WorkerStateServer::new(passing));
+        let listening = Listening::fleet(routes.prepare(), None);
+        tokio::spawn(listening::serve(listener, listening, std::future::pending()));
         faulty
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // Each test file uses its part of this.
 
+pub mod certificates;
 pub mod fake;
 pub mod faulty;
 
@@ -94,6 +95,11 @@ impl TestWorker {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where a worker with TLS is.
+    pub fn tls_url(&self) -> String {
+        format!("https://{}", self.address)
     }
 
     /// No goodbye: its sockets close, and that is all anyone hears.

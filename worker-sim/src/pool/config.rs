@@ -4,6 +4,7 @@ use crate::config::{ConfigError, default_heartbeat_ms, default_model};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::pool::PoolSpec;
 use warmpath_proto::pool::Agreement;
+use warmpath_proto::tls::ListenerFiles;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct PoolConfig {
@@ -14,6 +15,8 @@ pub struct PoolConfig {
     /// The workers' profile: the size of a block, and each worker's link to the pool.
     pub profile: Profile,
     pub spec: PoolSpec,
+    /// The certificate of its listener. None: plain text.
+    pub tls: Option<ListenerFiles>,
     /// Model seconds per second of the wall clock. All processes of a run have the same.
     pub speedup: f64,
     /// The time between heartbeats, in milliseconds of the wall clock.
@@ -33,6 +36,7 @@ impl PoolConfig {
             model: default_model(),
             profile,
             spec,
+            tls: None,
             speedup: 1.0,
             heartbeat_ms: default_heartbeat_ms(),
             // To compare, a router reads all blocks that the pool holds.
@@ -63,6 +67,11 @@ impl PoolConfig {
             return err("profile", why.to_owned());
         }
         Ok(self.spec.check(self.profile.block_size)?)
+    }
+
+    /// Reads certificate and key. The error names the first file that cannot be used.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        self.tls.as_ref().map(ListenerFiles::load).transpose().map(drop).map_err(ConfigError::Tls)
     }
 
     pub fn agreement(&self) -> Agreement {

@@ -43,7 +43,7 @@ pub async fn serve_measured(
     let front = GrpcFront::pool(service.clone())?;
     let unhealthy = front.unhealthy();
     let (close, closed) = oneshot::channel();
-    let server = front.serve(listener, closed);
+    let server = front.serve(listener, config.tls.as_ref(), closed);
     let drain = || {
         // Fails only if the pool has stopped, and that ends the process anyway.
         let _ = service.commands.send(Command::Drain(Instant::now() + drain_timeout));

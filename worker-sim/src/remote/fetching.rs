@@ -23,6 +23,7 @@ use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::hints::{Holder, PullHint};
 use warmpath_proto::pool::Agreement;
+use warmpath_proto::tls::Upstream;
 
 /// This worker's number for its pool.
 const POOL: PoolId = PoolId(0);
@@ -45,15 +46,15 @@ pub struct Remote {
 
 impl Remote {
     /// The configuration must have been checked. An error says what is wrong with the pool's URL.
-    pub fn new(config: &WorkerConfig) -> Result<Arc<Self>, String> {
+    pub fn new(config: &WorkerConfig, tls: Option<&Upstream>) -> Result<Arc<Self>, String> {
         let agreement = config.agreement();
-        let pool = config.pool.as_ref().map(|url| BlockHolder::new(url, &agreement));
+        let pool = config.pool.as_ref().map(|url| BlockHolder::new(url, &agreement, tls));
         Ok(Arc::new(Self {
             profile: config.profile.clone(),
             clock: ModelClock::starting_now(config.speedup),
             agreement,
             pool: pool.transpose()?,
-            peers: Mutex::new(Peers::new(MOST)),
+            peers: Mutex::new(Peers::new(MOST, tls.cloned())),
             metrics: RemoteMetrics::new(&config.name),
         }))
     }

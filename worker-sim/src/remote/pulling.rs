@@ -14,6 +14,7 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::clock::ModelClock;
+use warmpath_proto::tls::Upstream;
 use warmpath_proto::transfer::{Moved, Remote};
 
 /// The prompts that prefill workers hold for this worker.
@@ -27,12 +28,12 @@ pub struct Puller {
 }
 
 impl Puller {
-    pub fn new(config: &WorkerConfig) -> Arc<Self> {
+    pub fn new(config: &WorkerConfig, tls: Option<Upstream>) -> Arc<Self> {
         Arc::new(Self {
             link: config.kv_transfer,
             clock: ModelClock::starting_now(config.speedup),
             remotes: Mutex::default(),
-            transfers: KvTransfers::new(&config.agreement()),
+            transfers: KvTransfers::new(&config.agreement(), tls),
         })
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use warmpath_core::block::{BlockRun, hash_blocks};
 use warmpath_core::engine::profile::{Fill, Loads, PeerLink, PoolLink};
@@ -15,6 +16,7 @@ use warmpath_core::pool::PoolSpec;
 use warmpath_core::tokens::{Segment, materialize};
 use warmpath_proto::generate::scope;
 use warmpath_proto::hints::{self, Holder, PullHint};
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::tiers::{self, Found};
 use warmpath_proto::v1::pool_client::PoolClient;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
@@ -259,8 +261,9 @@ impl Pool for Bad {
 async fn serve(bad: Bad) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = transport::server().add_service(PoolServer::new(bad));
-    tokio::spawn(server.serve_with_incoming(transport::accept(listener)));
+    let routes = Routes::new(PoolServer::new(bad));
+    let never = std::future::pending();
+    tokio::spawn(listening::serve(listener, Listening::fleet(routes, None), never));
     url
 }
 

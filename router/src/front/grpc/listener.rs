@@ -3,45 +3,58 @@
 use super::control::FleetControl;
 use super::identify::identified;
 use super::inference::InferenceService;
+use super::places::placed;
 use crate::fleet::status::FleetStatus;
+use crate::metrics;
 use crate::state::RouterState;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
 use warmpath_proto::raw::inference_server::InferenceServer;
-use warmpath_proto::transport::{self, Around, MAX_GENERATE_BYTES};
+use warmpath_proto::tls::TlsError;
 use warmpath_proto::vllm::control_server::ControlServer;
 
 /// Why a listener cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
-    #[error("the server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error("tls.{0}")]
+    Tls(#[from] TlsError),
+    #[error("admin_tls.{0}")]
+    AdminTls(TlsError),
 }
 
 /// vLLM's services for clients. Health and reflection need no tenant: probes use them.
 pub struct GrpcFront {
-    services: Router<Around>,
+    listening: Listening,
     health: HealthReporter,
 }
 
 impl GrpcFront {
     pub fn new(state: &Arc<RouterState>) -> Result<Self, FrontError> {
-        let (health, server) = probes::server(Listener::Router)?;
+        let (health, routes) = probes::routes(Listener::Router)?;
+        let config = &state.config;
+        // The listener refuses what is larger before it is decoded.
         let inference = InferenceServer::new(InferenceService(Arc::clone(state)))
-            .max_decoding_message_size(MAX_GENERATE_BYTES);
+            .max_decoding_message_size(config.listener.generate_bytes);
         let control = FleetControl(Arc::clone(state));
-        let control = ControlServer::new(ControlService(Arc::new(control)));
-        let (inference, control) = (identified(state, inference), identified(state, control));
-        let services = server.add_service(inference).add_service(control);
-        Ok(Self { services, health })
+        let control = ControlServer::new(ControlService(Arc::new(control)))
+            .max_decoding_message_size(config.listener.message_bytes);
+        let inference = identified(state, placed(state, inference));
+        let control = identified(state, control);
+        let listening = Listening {
+            routes: routes.add_service(inference).add_service(control).prepare(),
+            limits: config.listener.limits(),
+            tls: config.tls.as_ref().map(|files| files.load()).transpose()?,
+            note: Arc::new(metrics::connection_ended),
+        };
+        Ok(Self { listening, health })
     }
 
     /// The health that probes ask for.
@@ -50,13 +63,8 @@ impl GrpcFront {
     }
 
     /// Serves until `closed`. Then waits for the open connections.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        closed: impl Future<Output = ()>,
-    ) -> Result<(), FrontError> {
-        let incoming = transport::accept(listener);
-        Ok(self.services.serve_with_incoming_shutdown(incoming, closed).await?)
+    pub async fn serve(self, listener: TcpListener, closed: impl Future<Output = ()>) {
+        listening::serve(listener, self.listening, closed).await;
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `request`: a generate request in the router's terms.
 //! - `resume`: which answers may go on on another worker.
 //! - `identify`: the tenant of a call, from its metadata.
+//! - `places`: how many calls of a tenant are under way.
 //! - `status`: errors as gRPC statuses.
 //! - `listener`: the services on a listener, with health and reflection.
 
@@ -12,6 +13,7 @@ mod control;
 mod identify;
 mod inference;
 mod listener;
+mod places;
 mod request;
 mod resume;
 mod status;

@@ -8,10 +8,10 @@ use crate::call::{Call, UpstreamError};
 use crate::payload::HeldPrompt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::Request;
-use tonic::transport::{Channel, Error};
+use tonic::transport::Channel;
 use warmpath_proto::raw::inference_client::InferenceClient;
 use warmpath_proto::raw::{Bytes, Peek};
-use warmpath_proto::transport::{self, MAX_GENERATE_BYTES};
+use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::vllm::AbortRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
@@ -25,12 +25,20 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Each connection is made at its first use, and again after it breaks. `control` is the
-    /// channel for control calls; the worker's feed may use it too.
-    pub fn new(url: &str, connections: usize, control: Channel) -> Result<Self, Error> {
-        let requests = (0..connections).map(|_| transport::channel(url)).collect::<Result<_, _>>();
+    /// Each connection is made at its first use, and again after it breaks. `channel` makes one.
+    pub fn new<E>(
+        url: &str,
+        connections: usize,
+        channel: impl Fn() -> Result<Channel, E>,
+    ) -> Result<Self, E> {
+        let requests = (0..connections).map(|_| channel()).collect::<Result<_, _>>()?;
         let (url, next) = (url.to_owned(), AtomicUsize::new(0));
-        Ok(Self { url, requests: requests?, control, next })
+        Ok(Self { url, requests, control: channel()?, next })
+    }
+
+    /// The channel for control calls; the worker's feed may use it too.
+    pub fn control(&self) -> Channel {
+        self.control.clone()
     }
 
     pub fn prepare(&self, call: Call<'_>) -> Prepared {

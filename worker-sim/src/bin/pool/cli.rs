@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
-use warmpath_launch::listen::ListenArgs;
+use warmpath_launch::listen::{ListenArgs, TlsArgs};
 use warmpath_launch::profiles;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
+use warmpath_proto::tls::ListenerFiles;
 use warmpath_worker_sim::pool::PoolConfig;
 
 /// A context-memory pool that simulated workers share. It simulates the time of each transfer; no
@@ -25,6 +26,8 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The pool's name in logs and metrics [default: pool]
     #[arg(long)]
     name: Option<String>,
@@ -66,6 +69,7 @@ struct File {
     metrics_listen: Option<SocketAddr>,
     #[serde(default)]
     insecure_bind: bool,
+    tls: Option<ListenerFiles>,
     name: Option<String>,
     model: Option<String>,
     /// A name, or a file relative to the configuration's folder.
@@ -126,7 +130,11 @@ pub fn settings(cli: Cli) -> Result<Settings, String> {
     set(&mut config.heartbeat_ms, file.heartbeat_ms);
     set(&mut config.digest_interval_ms, file.digest_interval_ms);
     set(&mut config.drain_timeout_ms, file.drain_timeout_ms);
-    config.check().map_err(|error| {
+    let flags = cli.tls.tls_cert.zip(cli.tls.tls_key);
+    let client_ca = cli.tls.tls_client_ca;
+    let flags = flags.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
+    config.tls = flags.or(file.tls.map(|files| files.in_folder(beside)));
+    config.check().and_then(|()| config.check_files()).map_err(|error| {
         let (field, why) = error.parts();
         explain_given(cli.config.as_deref(), &text, &field, why)
     })?;

@@ -9,12 +9,14 @@ use crate::worker::WorkerState;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
+use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
-use warmpath_proto::transport::{self, Around, MAX_GENERATE_BYTES};
+use warmpath_proto::tls::{ListenerFiles, TlsError};
+use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::kv_transfer_server::KvTransferServer;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
@@ -24,15 +26,15 @@ use warmpath_proto::vllm::inference_server::InferenceServer;
 /// Why a listener cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
-    #[error("the server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error("tls.{0}")]
+    Tls(#[from] TlsError),
 }
 
 /// The services of a worker or a pool.
 pub struct GrpcFront {
-    services: Router<Around>,
+    routes: Routes,
     health: HealthReporter,
 }
 
@@ -44,22 +46,22 @@ impl GrpcFront {
         let control = WorkerControl(Arc::clone(worker));
         let peer_fetch = PoolServer::new(PeerFetchService(Arc::clone(worker)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
-        let (health, server) = probes::server(Listener::Worker)?;
+        let (health, routes) = probes::routes(Listener::Worker)?;
         health.set_serving::<InferenceServer<InferenceService>>().await;
-        let services = server
+        let routes = routes
             .add_service(inference)
             .add_service(ControlServer::new(ControlService(Arc::new(control))))
             .add_service(WorkerStateServer::new(WatchService(Arc::clone(worker))))
             .add_service(peer_fetch)
             .add_service(KvTransferServer::new(KvTransferService(Arc::clone(worker))));
-        Ok(Self { services, health })
+        Ok(Self { routes, health })
     }
 
     /// The one service of a pool.
     pub fn pool(pool: impl Pool) -> Result<Self, FrontError> {
         let pool = PoolServer::new(pool).max_decoding_message_size(MAX_GENERATE_BYTES);
-        let (health, server) = probes::server(Listener::Pool)?;
-        Ok(Self { services: server.add_service(pool), health })
+        let (health, routes) = probes::routes(Listener::Pool)?;
+        Ok(Self { routes: routes.add_service(pool), health })
     }
 
     /// Tells probes, when it is awaited, that the process ends.
@@ -68,16 +70,20 @@ impl GrpcFront {
         async move { health.set_service_status("", ServingStatus::NotServing).await }
     }
 
-    /// Serves until `closed` is sent or dropped. Then waits for the open connections.
+    /// Serves until `closed` is sent or dropped. Then waits for the open connections. `tls`: None is
+    /// plain text.
     pub async fn serve(
         self,
         listener: TcpListener,
+        tls: Option<&ListenerFiles>,
         closed: oneshot::Receiver<()>,
     ) -> Result<(), FrontError> {
         let closed = async {
             let _ = closed.await;
         };
-        let incoming = transport::accept(listener);
-        Ok(self.services.serve_with_incoming_shutdown(incoming, closed).await?)
+        let tls = tls.map(ListenerFiles::load).transpose()?;
+        let listening = Listening::fleet(self.routes.prepare(), tls);
+        listening::serve(listener, listening, closed).await;
+        Ok(())
     }
 }

@@ -1,0 +1,246 @@
+//! The accept loop of every listener, and the life of a connection.
+
+use super::addresses::{Addresses, Place};
+use super::body::Receiving;
+use super::limits::{Limits, Note, Times};
+use super::socket::{Guarded, Socket};
+use super::streams::{Answer, Calls, Runner};
+use crate::deadline::DeadlineLayer;
+use crate::status::of_undecodable;
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tonic::Status;
+use tonic::codegen::{Service, http};
+use tonic::service::Routes;
+use tower_layer::Layer;
+
+/// A server may ping as it likes: gRPC clients only answer. So it learns of a client that is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How much of one answer may wait in the listener for its client.
+const UNSENT: usize = 256 << 10;
+/// A TLS handshake of the fleet's own.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection that is asked to close may take, if nothing is under way.
+const CLOSE: Duration = Duration::from_secs(10);
+/// After an accept that failed: the process has too many files open.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a listener serves, and how.
+#[derive(Clone)]
+pub struct Listening {
+    pub routes: Routes,
+    pub limits: Limits,
+    /// None: plain text.
+    pub tls: Option<Arc<ServerConfig>>,
+    pub note: Note,
+}
+
+impl Listening {
+    /// For processes of the fleet.
+    pub fn fleet(routes: Routes, tls: Option<Arc<ServerConfig>>) -> Self {
+        Self { routes, limits: Limits::FLEET, tls, note: Arc::new(|_| ()) }
+    }
+}
+
+/// Serves until `closed`, then waits for the open connections. Dropped, it cuts them.
+pub async fn serve(listener: TcpListener, listening: Listening, closed: impl Future<Output = ()>) {
+    let addresses = Addresses::new(listening.limits);
+    let (close, closing) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut closed = pin!(closed);
+    let mut number = 0;
+    loop {
+        let accepted = tokio::select! {
+            () = &mut closed => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted.and_then(|(socket, address)| placed(&addresses, socket, address)) {
+            Ok((socket, Ok(place))) => {
+                number += 1;
+                let connection = Connection {
+                    listening: listening.clone(),
+                    place: Arc::new(place),
+                    calls: Calls::new(),
+                    number,
+                };
+                connections.spawn(connection.live(socket, closing.clone()));
+            }
+            Ok((_, Err(why))) => (listening.note)(why),
+            Err(_) => {
+                (listening.note)("accept");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    drop(listener);
+    let _ = close.send(true);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Without Nagle's delay, which makes small messages wait for 40 ms.
+fn placed(
+    addresses: &Arc<Addresses>,
+    socket: TcpStream,
+    address: SocketAddr,
+) -> io::Result<(TcpStream, Result<Place, &'static str>)> {
+    let place = addresses.enter(address.ip());
+    // A peer that is gone again is found when it is read from.
+    let _ = socket.set_nodelay(true);
+    Ok((socket, place))
+}
+
+struct Connection {
+    listening: Listening,
+    place: Arc<Place>,
+    calls: Arc<Calls>,
+    /// Of this connection, counted from 1.
+    number: u64,
+}
+
+impl Connection {
+    async fn live(self, socket: TcpStream, mut closing: watch::Receiver<bool>) {
+        let note = Arc::clone(&self.listening.note);
+        let times = self.listening.limits.times;
+        let opened = Instant::now();
+        let socket = match &self.listening.tls {
+            None => Socket::Plain(socket),
+            Some(tls) => {
+                let accepted = TlsAcceptor::from(Arc::clone(tls)).accept(socket);
+                let limit = times.map_or(HANDSHAKE, |times| times.handshake);
+                match tokio::time::timeout(limit, accepted).await {
+                    Ok(Ok(socket)) => Socket::Tls(Box::new(socket)),
+                    Ok(Err(_)) => return note("tls"),
+                    Err(_) => return note("handshake"),
+                }
+            }
+        };
+        let io = TokioIo::new(Guarded::new(socket, &self.listening.limits, &self.calls, &note));
+        let age = times.map(|times| opened + spread(times.age, self.number));
+        let calls = Arc::clone(&self.calls);
+        let mut served = pin!(self.builder().serve_connection(io, self.service()));
+        let mut cut_at = None;
+        loop {
+            let next = cut_at.or_else(|| next_look(times, age, &calls));
+            tokio::select! {
+                // Why a connection broke is its client's affair.
+                _ = served.as_mut() => return,
+                changed = closing.changed(), if cut_at.is_none() => {
+                    // The server decides how long it waits.
+                    served.as_mut().graceful_shutdown();
+                    if changed.is_err() { return }
+                }
+                () = until(next) => {
+                    if cut_at.is_some() {
+                        return note("close");
+                    }
+                    if let Some(grace) = times.and_then(|times| over(times, age, &calls)) {
+                        served.as_mut().graceful_shutdown();
+                        cut_at = Some(Instant::now() + grace);
+                    }
+                }
+            }
+        }
+    }
+
+    fn builder(&self) -> Builder<Runner> {
+        let limits = &self.listening.limits;
+        let runner = Runner {
+            calls: Arc::clone(&self.calls),
+            stall: limits.times.map(|times| times.stall),
+            note: Arc::clone(&self.listening.note),
+        };
+        let mut builder = Builder::new(runner);
+        builder
+            .timer(TokioTimer::new())
+            .initial_connection_window_size(limits.connection_window)
+            .initial_stream_window_size(limits.stream_window)
+            .max_frame_size(limits.frame_bytes)
+            .max_header_list_size(limits.header_bytes)
+            .max_concurrent_streams(limits.streams_per_connection)
+            .max_pending_accept_reset_streams(limits.pending_resets)
+            .max_send_buf_size(UNSENT)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        builder
+    }
+
+    /// The services around each call.
+    fn service(
+        &self,
+    ) -> impl hyper::service::Service<
+        http::Request<Incoming>,
+        Response = http::Response<Answer>,
+        Error = Infallible,
+        Future = impl Future<Output = Result<http::Response<Answer>, Infallible>> + Send + use<>,
+    > + use<> {
+        let routes = DeadlineLayer.layer(self.listening.routes.clone());
+        let (place, calls) = (Arc::clone(&self.place), Arc::clone(&self.calls));
+        let limits = self.listening.limits;
+        service_fn(move |request: http::Request<Incoming>| {
+            let (head, body) = request.into_parts();
+            // Health and reflection are for everybody, so there are not many of them.
+            let probe = head.uri.path().starts_with("/grpc.").then(|| place.probe());
+            let body = match limits.times {
+                None => tonic::body::Body::new(body),
+                Some(times) => {
+                    let limits = (&limits, times.body);
+                    tonic::body::Body::new(Receiving::new(body, head.uri.path(), &place, limits))
+                }
+            };
+            let (mut routes, calls) = (routes.clone(), Arc::clone(&calls));
+            async move {
+                if let Some(None) = probe {
+                    let status = Status::resource_exhausted("too many calls without a token");
+                    return Ok(status.into_http().map(|body| Answer::new(body, &calls, None)));
+                }
+                let answer = routes.call(http::Request::from_parts(head, body)).await?;
+                let held = probe.flatten();
+                Ok(of_undecodable(answer).map(|body| Answer::new(body, &calls, held)))
+            }
+        })
+    }
+}
+
+/// Connections that were opened together are not closed together: up to a tenth sooner or later.
+fn spread(age: Duration, number: u64) -> Duration {
+    let golden = 0.618_033_988_749_895;
+    age.mul_f64(0.9 + 0.2 * (number as f64 * golden).fract())
+}
+
+/// When a connection may have become too old or idle.
+fn next_look(times: Option<Times>, age: Option<Instant>, calls: &Calls) -> Option<Instant> {
+    let since = calls.idle_since().unwrap_or_else(Instant::now);
+    [age, times.map(|times| since + times.idle)].into_iter().flatten().min()
+}
+
+/// How long a connection may still take that is too old or idle.
+fn over(times: Times, age: Option<Instant>, calls: &Calls) -> Option<Duration> {
+    let now = Instant::now();
+    if age.is_some_and(|age| now >= age) {
+        return Some(times.age_grace);
+    }
+    let idle = calls.idle_since().is_some_and(|since| now >= since + times.idle);
+    idle.then_some(CLOSE)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
