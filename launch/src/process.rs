@@ -5,7 +5,10 @@ use crate::terminal;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+pub use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The exit status of a process that cannot use its settings, for example because a value is wrong
 /// or a port is taken.
@@ -14,12 +17,18 @@ pub const UNUSABLE: u8 = 2;
 /// Writes logs to standard error, at the level that `RUST_LOG` sets (`info` if it is not set). Call
 /// this once.
 pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    log_from(LevelFilter::INFO);
+}
+
+/// As [`log_to_stderr`], with another level if `RUST_LOG` is not set. `RUST_LOG` is a level, or levels by
+/// module: `info,h2=debug`. One that cannot be read counts as not set.
+pub fn log_from(level: LevelFilter) {
+    let given = std::env::var("RUST_LOG").ok().and_then(|given| given.parse::<Targets>().ok());
+    let format = tracing_subscriber::fmt::layer()
         .with_writer(|| OneLine(std::io::stderr(), terminal::has_colours()))
-        .with_ansi(terminal::has_colours())
-        .init();
+        .with_ansi(terminal::has_colours());
+    let filter = given.unwrap_or_else(|| Targets::new().with_default(level));
+    tracing_subscriber::registry().with(format).with(filter).init();
 }
 
 /// Writes each event as one line: what a client or a worker sent can begin no line of its own, and steer

@@ -19,17 +19,12 @@ mod traces;
 
 use cli::Cli;
 use std::process::ExitCode;
+use warmpath_launch::process::{self, LevelFilter};
 use warmpath_launch::terminal;
 
 fn main() -> ExitCode {
     // Logs errors only, unless RUST_LOG asks for more.
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal::has_colours())
-        .init();
+    process::log_from(LevelFilter::ERROR);
     match Cli::from_command_line().and_then(|cli| cli.map_or(Ok(ExitCode::SUCCESS), Cli::run)) {
         Ok(code) => code,
         Err(error) => {

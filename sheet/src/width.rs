@@ -1,6 +1,6 @@
 //! How wide text may be.
 
-use comfy_table::Table;
+use console::Term;
 use unicode_width::UnicodeWidthStr;
 
 /// The width of tables that no terminal shows.
@@ -25,8 +25,9 @@ impl Width {
 
     /// The width that the user asked for; else the terminal's; else [`Width::FILE`].
     pub fn chosen(asked: Option<usize>) -> Self {
-        // comfy-table asks the terminal behind standard output. There is no width where there is no terminal.
-        let terminal = || Table::new().width().map(usize::from).filter(|&width| width > 0);
+        // There is no width where standard output is no terminal.
+        let terminal = || Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+        let terminal = || terminal().filter(|&width| width > 0);
         asked.or_else(terminal).map_or(Self::FILE, |width| width.max(LEAST).into())
     }
 }
