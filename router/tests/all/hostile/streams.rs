@@ -1,4 +1,4 @@
-//! Answers that nobody reads, and tenants with too many.
+//! Answers that their clients do not read, and tenants with too many.
 
 use super::LONG;
 use super::router::Router;
@@ -14,7 +14,7 @@ const GENERATE: &str = "/vllm.Inference/GenerateStream";
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_nobody_reads_is_cut_and_its_request_cancelled() {
+async fn an_answer_that_is_not_read_is_cut_and_its_request_cancelled() {
     for (stall, cut) in [("0.3", true), ("1000", false)] {
         let router = Router::with(&format!("stall_s = {stall}")).await;
         let unread = async {
