@@ -2,7 +2,9 @@
 
 use super::LONG;
 use super::router::Router;
-use super::wire::{END_HEADERS, END_STREAM, HEADERS, RESET, Wire, call, frame, message};
+use super::wire::{
+    END_HEADERS, END_STREAM, HEADERS, RESET, Wire, call, frame, framed, message, status_of,
+};
 use crate::common::{client, prompt, request};
 use std::time::Duration;
 use tonic::{Code, Request};
@@ -102,5 +104,8 @@ async fn strangers_cannot_watch_health_without_end() {
     let (refused, _wire) = hostile.await;
     assert_eq!(refused, 300 - 256);
     let mut client = client(&format!("http://{}", router.address));
+    let check = "/grpc.health.v1.Health/Check";
+    let probed = status_of(router.address, check, framed(&[]), &[]).await.unwrap();
+    assert_eq!(probed, (0, String::new()), "a probe is answered");
     assert!(client.generate_stream(of("a", request(prompt(1, 64), 3))).await.is_ok());
 }
