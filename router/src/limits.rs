@@ -72,6 +72,21 @@ impl Default for ListenerConfig {
 }
 
 impl ListenerConfig {
+    /// For clients of the same process that play a load: no limit may change what they measure.
+    pub fn for_own_clients() -> Self {
+        Self {
+            connections_per_address: 1_000_000,
+            streams_per_connection: 1_000_000,
+            streams_per_tenant: 1_000_000,
+            pending_resets: 1_000_000,
+            body_s: 1e6,
+            stall_s: 1e6,
+            idle_s: 1e6,
+            age_s: 1e6,
+            ..Self::default()
+        }
+    }
+
     /// The limits as the listener takes them.
     pub fn limits(&self) -> Limits {
         let span = Duration::from_secs_f64;

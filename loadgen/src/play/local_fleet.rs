@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_router::limits::ListenerConfig;
 use warmpath_router::{RouterConfig, RouterServer};
 use warmpath_worker_sim::pool::{self, PoolConfig};
 use warmpath_worker_sim::{Lateness, WorkerConfig};
@@ -62,6 +63,7 @@ impl LocalFleet {
             }));
         }
         let mut config = RouterConfig::new(urls, policy);
+        config.listener = ListenerConfig::for_own_clients();
         config.speedup = speedup;
         config.seed = setup.seed;
         config.queue = setup.queue_limits().into();

@@ -1,5 +1,5 @@
 //! A request's body on its way in: within its size, within its time, and only as many large ones at once as
-//! there is room for. Whoever waits for room holds no more than its stream's window.
+//! there is room for. A body that waits holds no more than its stream's window.
 
 use super::addresses::{Place, Room};
 use super::fields::Fields;

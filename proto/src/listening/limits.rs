@@ -29,7 +29,7 @@ pub struct Limits {
     /// Frames a second that carry nothing, and ten times as many at once; a ping counts as 20. More
     /// end the connection. What an answer may cause does not count.
     pub empty_frames_per_s: u32,
-    /// Calls of health and reflection under way: they need no token.
+    /// Calls under way that need no token and may last: reflection, and watching health.
     pub probes: usize,
     /// What a client may send of one message before it is read.
     pub stream_window: u32,

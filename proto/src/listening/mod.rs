@@ -5,7 +5,7 @@
 //! - `serve`: accepts, and serves connections until it is told to close.
 //! - `addresses`: how many connections there are, by peer address; the bytes that may be received.
 //! - `socket`: a connection's bytes, plain or TLS, with time-outs. `frames`: what these bytes must keep to.
-//! - `streams`: the answers of a connection; one that nobody reads is cut.
+//! - `streams`: the answers of a connection; one that its client does not read is cut.
 //! - `body`: a request's body on its way in. `fields`: a generate request that is refused while it comes.
 
 mod addresses;

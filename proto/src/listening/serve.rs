@@ -36,6 +36,8 @@ const UNSENT: usize = 256 << 10;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection that is asked to close may take, if nothing is under way.
 const CLOSE: Duration = Duration::from_secs(10);
+/// The call of probes, which is answered at once. It must not wait for others.
+const CHECK: &str = "/grpc.health.v1.Health/Check";
 /// After an accept that failed: the process has too many files open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -193,8 +195,10 @@ impl Connection {
         let limits = self.listening.limits;
         service_fn(move |request: http::Request<Incoming>| {
             let (head, body) = request.into_parts();
-            // Health and reflection are for everybody, so there are not many of them.
-            let probe = head.uri.path().starts_with("/grpc.").then(|| place.probe());
+            // These are for everybody and may last, so there are not many of them.
+            let path = head.uri.path();
+            let lasts = path.starts_with("/grpc.") && path != CHECK;
+            let probe = lasts.then(|| place.probe());
             let body = match limits.times {
                 None => tonic::body::Body::new(body),
                 Some(times) => {

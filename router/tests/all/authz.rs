@@ -48,7 +48,7 @@ fn calls() -> BTreeSet<(String, String)> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Identity {
     /// Nothing, in plain text or TLS.
-    Nobody,
+    NoToken,
     UnknownToken,
     TenantA,
     TenantB,
@@ -60,7 +60,7 @@ enum Identity {
 
 use Identity::*;
 
-const ALL: [Identity; 6] = [Nobody, UnknownToken, TenantA, TenantB, FleetCertificate, Operator];
+const ALL: [Identity; 6] = [NoToken, UnknownToken, TenantA, TenantB, FleetCertificate, Operator];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
@@ -101,10 +101,10 @@ async fn outcome(channel: &Channel, path: &str, identity: Identity) -> Outcome {
     }
     let mut request = Request::new(Bytes::new());
     let token = match identity {
-        UnknownToken => Some("Bearer token-of-nobody-at-all"),
+        UnknownToken => Some("Bearer token-of-no-tenant"),
         TenantA => Some("Bearer the-token-of-tenant-a"),
         TenantB => Some("Bearer the-token-of-tenant-b"),
-        Nobody | FleetCertificate | Operator => None,
+        NoToken | FleetCertificate | Operator => None,
     };
     if let Some(token) = token {
         request.metadata_mut().insert("authorization", token.parse().unwrap());
@@ -221,14 +221,14 @@ async fn what_is_not_listed_is_denied() {
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
     // Calls that no service has.
-    for (identity, expected) in [(Nobody, Refused), (UnknownToken, Refused), (TenantA, Absent)] {
+    for (identity, expected) in [(NoToken, Refused), (UnknownToken, Refused), (TenantA, Absent)] {
         let channel = fleet.channel(Listener::Router, identity);
         assert_eq!(outcome(&channel, "/vllm.Inference/Other", identity).await, expected);
         assert_eq!(outcome(&channel, "/vllm.Other/Generate", identity).await, Absent);
     }
 }
 
-/// Without tenants nobody needs a token: the same calls that were denied above are served.
+/// Without tenants no call needs a token: the same calls that were denied above are served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_tenants_the_same_calls_are_served() {
     let fleet = Fleet::start(Vec::new()).await;

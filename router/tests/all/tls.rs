@@ -1,4 +1,4 @@
-//! TLS: who may connect to whom, and what is said where a file cannot be used.
+//! TLS: which process may connect to which, and what is said where a file cannot be used.
 
 use crate::common::certificates::Authority;
 use crate::common::*;

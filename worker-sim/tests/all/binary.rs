@@ -91,7 +91,10 @@ fn an_address_that_can_not_be_had_is_one_line() {
         .output()
         .unwrap();
     let line = complaint(&output);
-    assert!(line.ends_with("is not a loopback address, expected one or --insecure-bind"), "{line}");
+    assert!(
+        line.ends_with("is not a loopback address, expected one, TLS or --insecure-bind"),
+        "{line}"
+    );
 }
 
 #[test]

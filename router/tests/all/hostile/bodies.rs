@@ -18,7 +18,7 @@ const ABORT: &str = "/vllm.Control/Abort";
 async fn names_of_many_megabytes_are_refused_before_they_are_held() {
     let router = Router::with("").await;
     let named = GenerateRequest { request_id: "i".repeat(12_000_000), ..request(prompt(1, 40), 3) };
-    let body = framed(&raw::bytes(&named));
+    let body = raw::Bytes::from(framed(&raw::bytes(&named)));
     let many = async {
         let mut calls = JoinSet::new();
         for _ in 0..40 {

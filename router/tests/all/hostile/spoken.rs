@@ -18,7 +18,7 @@ async fn no_client_writes_a_line_of_its_own() {
         session_id: Some(HOSTILE.to_owned()),
         ..request(prompt(1, 64), tokens)
     };
-    // One that is refused for its model, one with a token that nobody has, one whose worker dies.
+    // One that is refused for its model, one with an unknown token, one whose worker dies.
     let other = GenerateRequest { model: HOSTILE.to_owned(), ..named(3) };
     let status = client.generate_stream(other).await.unwrap_err();
     assert!(status.message().contains("forged"), "{status}");

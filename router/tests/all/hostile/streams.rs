@@ -1,8 +1,10 @@
-//! Answers that nobody reads, and tenants with too many.
+//! Answers that their clients do not read, and tenants with too many.
 
 use super::LONG;
 use super::router::Router;
-use super::wire::{END_HEADERS, END_STREAM, HEADERS, RESET, Wire, call, frame, message};
+use super::wire::{
+    END_HEADERS, END_STREAM, HEADERS, RESET, Wire, call, frame, framed, message, status_of,
+};
 use crate::common::{client, prompt, request};
 use std::time::Duration;
 use tonic::{Code, Request};
@@ -14,7 +16,7 @@ const GENERATE: &str = "/vllm.Inference/GenerateStream";
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_nobody_reads_is_cut_and_its_request_cancelled() {
+async fn an_answer_that_is_not_read_is_cut_and_its_request_cancelled() {
     for (stall, cut) in [("0.3", true), ("1000", false)] {
         let router = Router::with(&format!("stall_s = {stall}")).await;
         let unread = async {
@@ -102,5 +104,8 @@ async fn strangers_cannot_watch_health_without_end() {
     let (refused, _wire) = hostile.await;
     assert_eq!(refused, 300 - 256);
     let mut client = client(&format!("http://{}", router.address));
+    let check = "/grpc.health.v1.Health/Check";
+    let probed = status_of(router.address, check, framed(&[]), &[]).await.unwrap();
+    assert_eq!(probed, (0, String::new()), "a probe is answered");
     assert!(client.generate_stream(of("a", request(prompt(1, 64), 3))).await.is_ok());
 }

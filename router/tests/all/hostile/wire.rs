@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use warmpath_proto::raw::Bytes;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -129,7 +130,7 @@ impl Wire {
 pub async fn status_of(
     address: SocketAddr,
     path: &str,
-    body: Vec<u8>,
+    body: impl Into<Bytes>,
     metadata: &[(&str, &str)],
 ) -> Result<(u32, String), String> {
     use tonic::codegen::http;
