@@ -166,7 +166,7 @@ impl Router {
     }
 
     /// Whether an attempt that failed so at `now` would be followed by another one. A limit of time is no
-    /// reason to give up a request that nobody else takes.
+    /// reason to give up a request that no other worker can take.
     pub fn may_try_again(
         &self,
         now: Instant,
