@@ -39,19 +39,33 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The folder of the package `vllm-proto`, as cargo resolved it for this build.
 fn vllm_package() -> Result<PathBuf, Box<dyn Error>> {
-    let manifest = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
-    let asked = ["metadata", "--format-version", "1", "--offline", "--manifest-path"];
-    let told = Command::new(env::var("CARGO")?).args(asked).arg(manifest).output()?;
-    if !told.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&told.stderr)).into());
-    }
-    let metadata: Value = serde_json::from_slice(&told.stdout)?;
+    // Cargo has fetched what this build compiles. To describe the workspace it also wants the
+    // packages that only tests use, so on a new machine it has to fetch those.
+    let metadata = match metadata(&["--offline"]) {
+        Ok(metadata) => metadata,
+        Err(_) => metadata(&[])?,
+    };
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let path = packages
         .filter(|package| package["name"] == "vllm-proto")
         .find_map(|package| package["manifest_path"].as_str())
         .ok_or("cargo metadata names no package vllm-proto")?;
     Ok(Path::new(path).parent().ok_or("the package has no folder")?.to_owned())
+}
+
+/// What cargo says of the workspace's packages on this build's platform.
+fn metadata(also: &[&str]) -> Result<Value, Box<dyn Error>> {
+    let told = Command::new(env::var("CARGO")?)
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["--filter-platform", &env::var("TARGET")?])
+        .args(also)
+        .arg("--manifest-path")
+        .arg(Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml"))
+        .output()?;
+    if !told.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&told.stderr)).into());
+    }
+    Ok(serde_json::from_slice(&told.stdout)?)
 }
 
 /// Generates vLLM's generate calls again, with messages that stay bytes (see `src/raw.rs`).
