@@ -78,6 +78,13 @@ fn a_bad_configuration_is_one_line() {
             "r.toml:4: public_prefixes[0].file: r.toml: expected value at line 1 column 1, expected a",
         ),
     ];
+    let reliability = "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[reliability]\n";
+    let health = format!("{reliability}retry = false\nhealth = {{ failures = 0 }}\n");
+    let time = format!("{reliability}time = 3\n");
+    let cases = cases.into_iter().chain([
+        (&*health, "r.toml:5: reliability.health.failures: 0, expected 1 to 1000"),
+        (&*time, "r.toml:4: reliability.time: expected true, false or a table of limits"),
+    ]);
     std::fs::write(folder.path().join("ids.json"), "[1, 2, 3]").unwrap();
     for (text, expected) in cases {
         std::fs::write(folder.path().join("r.toml"), text).unwrap();
