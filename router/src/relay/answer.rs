@@ -177,8 +177,8 @@ impl Stream for Answer {
                 this.at = At::Ended;
                 return Poll::Ready(None);
             }
-            if this.tokens >= now.job.incoming.max_new_tokens {
-                // All tokens have come. Only the worker's word that they are all is missing.
+            if now.job.resumable && this.tokens >= now.job.incoming.max_new_tokens {
+                // All tokens of the one answer have come. Only the worker's word for it is missing.
                 let end = AnswerEnd::Finished { cached_tokens: 0, by_origin: None, kv_came: false };
                 now.flight.ended(end, this.tokens, now.job.terms.block_size);
                 let last = AnswerBody::complete(&now.job.incoming.body, this.tokens);
