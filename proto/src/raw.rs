@@ -10,8 +10,8 @@ use crate::vllm::finish_info::FinishReason;
 use crate::vllm::generate_request::Prompt;
 use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
 pub use prost::DecodeError;
-pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
+pub use prost::bytes::{Bytes, BytesMut};
 use prost::encoding::{
     DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
     skip_field,
@@ -161,8 +161,8 @@ impl Peek {
     }
 
     /// The part without the ids of its tokens: the router asked for them, and the client did not. `part`:
-    /// what this is a peek of.
-    pub fn without_ids(&self, part: &Bytes) -> Result<Bytes, DecodeError> {
+    /// what this is a peek of. `room`: one for all parts of an answer, so that few of them allocate.
+    pub fn without_ids(&self, part: &Bytes, room: &mut BytesMut) -> Result<Bytes, DecodeError> {
         let Place { outputs, ids, whole, inner, at } = &self.place;
         match (outputs, ids) {
             (_, 0) => return Ok(part.clone()),
@@ -172,15 +172,13 @@ impl Peek {
         let length = whole.end - inner - at.len();
         // The key of field 2 has one byte.
         let head = 1 + length_delimiter_len(length);
-        // Exactly, so that the bytes become shared ones without another allocation.
-        let size = part.len() - (inner - whole.start) - at.len() + head;
-        let mut out = Vec::with_capacity(size);
-        out.extend_from_slice(&part[..whole.start]);
-        encode_key(OUTPUTS, WireType::LengthDelimited, &mut out);
-        encode_varint(length as u64, &mut out);
-        out.extend_from_slice(&part[*inner..at.start]);
-        out.extend_from_slice(&part[at.end..]);
-        Ok(out.into())
+        room.reserve(part.len() - (inner - whole.start) - at.len() + head);
+        room.extend_from_slice(&part[..whole.start]);
+        encode_key(OUTPUTS, WireType::LengthDelimited, room);
+        encode_varint(length as u64, room);
+        room.extend_from_slice(&part[*inner..at.start]);
+        room.extend_from_slice(&part[at.end..]);
+        Ok(room.split().freeze())
     }
 
     /// The tokens in this part of the answer.

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use warmpath_proto::raw::{self, Bytes, Peek};
+use warmpath_proto::raw::{self, Bytes, BytesMut, Peek};
 use warmpath_proto::vllm::{GenerateRequest, GenerateResponse, TokenIds, generate_request::Prompt};
 
 type Encoded = BoxedStrategy<Vec<u8>>;
@@ -130,7 +130,8 @@ proptest! {
     fn without_its_ids_a_part_is_the_same(bytes in answer()) {
         let mut whole = GenerateResponse::decode(&*bytes).expect("an unusual but valid message");
         let peek = Peek::of(&bytes).expect("a valid message");
-        let without = peek.without_ids(&Bytes::from(bytes)).expect("a valid message");
+        let mut room = BytesMut::new();
+        let without = peek.without_ids(&Bytes::from(bytes), &mut room).expect("a valid message");
         if let Some(outputs) = &mut whole.outputs {
             outputs.token_ids.clear();
         }

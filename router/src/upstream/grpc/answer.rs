@@ -6,9 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
-use warmpath_proto::raw::{Bytes, DecodeError, Finish, Peek, Resumed};
+use warmpath_proto::raw::{Bytes, BytesMut, DecodeError, Finish, Peek, Resumed};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::{status, tiers, transfer};
+
+/// Bytes of the room for what remains of messages: some tens of them.
+const ROOM: usize = 1_024;
 
 /// The stream of one answer. A few fields of its messages are read. Their bytes stay as they are, unless
 /// an [`Edit`] says otherwise.
@@ -25,11 +28,11 @@ impl Answer {
 }
 
 /// What the messages of an answer need before the client may get them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Edit {
     Nothing,
-    /// The router asked for token ids, and the client did not.
-    RemoveIds,
+    /// The router asked for token ids, and the client did not. The room for what remains of messages.
+    RemoveIds(BytesMut),
     /// They are the rest of an answer.
     Resumed(Resumed),
 }
@@ -38,7 +41,7 @@ impl Edit {
     pub fn of(call: &Call<'_>) -> Self {
         let RequestBody::Vllm(VllmRequest { wants_ids, .. }) = *call.body;
         match call.answered {
-            0 if call.ids && !wants_ids => Self::RemoveIds,
+            0 if call.ids && !wants_ids => Self::RemoveIds(BytesMut::with_capacity(ROOM)),
             0 => Self::Nothing,
             before => {
                 let prompt = call.prompt.len() as u32 - before;
@@ -47,18 +50,18 @@ impl Edit {
         }
     }
 
-    fn apply(self, peek: &Peek, message: Bytes) -> Result<Bytes, DecodeError> {
+    fn apply(&mut self, peek: &Peek, message: Bytes) -> Result<Bytes, DecodeError> {
         match self {
             Self::Nothing => Ok(message),
-            Self::RemoveIds => peek.without_ids(&message),
+            Self::RemoveIds(room) => peek.without_ids(&message, room),
             Self::Resumed(resumed) => resumed.part(message),
         }
     }
 
     /// Prompt tokens that were cached, of those that the client sent.
-    fn cached(self, tokens: u32) -> u32 {
+    fn cached(&self, tokens: u32) -> u32 {
         match self {
-            Self::Nothing | Self::RemoveIds => tokens,
+            Self::Nothing | Self::RemoveIds(_) => tokens,
             Self::Resumed(resumed) => tokens.min(resumed.prompt),
         }
     }
@@ -70,14 +73,14 @@ impl Stream for Answer {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let message = ready!(Pin::new(&mut self.messages).poll_next(cx));
         Poll::Ready(message.map(|message| match message {
-            Ok(message) => part(message, self.edit),
+            Ok(message) => part(message, &mut self.edit),
             Err(status) => Err(failure(&status)),
         }))
     }
 }
 
 /// A message that cannot be read is as bad as a broken stream.
-fn part(message: Bytes, edit: Edit) -> Result<AnswerPart, UpstreamError> {
+fn part(message: Bytes, edit: &mut Edit) -> Result<AnswerPart, UpstreamError> {
     let undecodable = |error| {
         UpstreamError::unavailable(format!("cannot decode a message of its answer: {error}"))
     };
@@ -88,7 +91,7 @@ fn part(message: Bytes, edit: Edit) -> Result<AnswerPart, UpstreamError> {
     Ok(AnswerPart { body: AnswerBody::Vllm(message), tokens, ids, end })
 }
 
-fn end(finish: Finish, edit: Edit) -> AnswerEnd {
+fn end(finish: Finish, edit: &Edit) -> AnswerEnd {
     if finish.finish_reason() == FinishReason::Aborted {
         return AnswerEnd::Aborted;
     }
