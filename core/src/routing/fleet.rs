@@ -106,6 +106,11 @@ impl Fleet {
         self.bookings.contains_key(&id)
     }
 
+    /// The prompt tokens of a request that was dispatched and has not ended.
+    pub(super) fn prompt_tokens(&self, id: RequestId) -> Option<u32> {
+        self.bookings.get(&id).map(|booking| booking.tokens)
+    }
+
     /// Requests dispatched and not ended, over the whole fleet. Held requests do not count.
     pub fn in_flight(&self) -> usize {
         self.bookings.len()

@@ -1,21 +1,27 @@
 //! The router itself: takes inputs, asks the rule, gives actions.
+//!
+//! - `again`: further attempts at requests whose attempts failed.
+//! - `explain`: what it says of its decisions.
 
-use super::attempt::{Failure, TimeLimits};
+mod again;
+mod explain;
+
+use super::attempt::TimeLimits;
 use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
-use super::explain::{self, About, Explanation, Kept};
+use super::explain::{Kept, fill, left_out};
 use super::fleet::{Fleet, WorkerState};
 use super::index::Overlap;
 use super::input::{Action, Input};
 use super::observed::Observed;
 use super::policy::hold::{Verdict, in_order};
-use super::policy::{Hold, PolicyConfig, RunningRule};
+use super::policy::{PolicyConfig, RunningRule};
 use super::queue::{Held, Queue, QueueLimits};
 use super::reliability::Reliability;
 use super::retry::Retries;
 use super::view::{FleetView, Lookup};
 use crate::block::TokenBlocks;
-use crate::id::{RequestId, SourceId, WorkerId};
+use crate::id::{RequestId, SourceId};
 use crate::request::Request;
 use crate::time::{Duration, Instant};
 use std::cell::{Cell, RefCell};
@@ -78,17 +84,6 @@ impl Router {
         self.retries.set_limits(what.retry);
         self.time = what.time;
         self
-    }
-
-    /// From now on keeps the explanations of the last `last` requests that were sent; 0 at first.
-    pub fn keep_explanations(&mut self, last: usize) {
-        self.kept.limit(last);
-    }
-
-    /// Why a request was sent where it was, while that is kept. None for a request that is held:
-    /// [`Router::explain`] says what would be decided about it.
-    pub fn explanation(&self, id: RequestId) -> Option<Explanation> {
-        self.kept.get(id)
     }
 
     /// The workers and what is booked on them.
@@ -165,27 +160,6 @@ impl Router {
         self.act(now, request, action, out);
     }
 
-    /// Whether an attempt that failed so at `now` would be followed by another one. A limit of time is no
-    /// reason to give up a request that no other worker can take.
-    pub fn may_try_again(
-        &self,
-        now: Instant,
-        id: RequestId,
-        worker: WorkerId,
-        how: Failure,
-    ) -> bool {
-        let tried = self.retries.tried(id);
-        let role = self.fleet.worker(worker).map(|worker| worker.info.role);
-        let takes = |(other, state): (WorkerId, &WorkerState)| {
-            other != worker
-                && !tried.contains(&other)
-                && state.takes_requests()
-                && role.is_none_or(|role| role == state.info.role)
-                && self.fleet.rotation().takes(now, other)
-        };
-        self.retries.has_one_more(now, id, how) && self.fleet.workers().any(takes)
-    }
-
     /// When to apply [`Input::Tick`], if nothing else happens before. Ask again after each
     /// [`Router::apply`].
     pub fn next_wake(&self) -> Option<Instant> {
@@ -193,44 +167,6 @@ impl Router {
             (Some(expiry), Some(held)) => Some(expiry.min(held)),
             (one, other) => one.or(other),
         }
-    }
-
-    /// What would be decided about a new request at `now`. Nothing is booked and nothing changes.
-    pub fn explain(
-        &self,
-        now: Instant,
-        request: &Request,
-        lookup: Lookup<'_>,
-    ) -> Result<Explanation, RejectReason> {
-        self.check_id(request.id)?;
-        let mut eligible = Eligible::default();
-        eligible.find(&self.fleet, request, now, self.retries.tried(request.id))?;
-        let (scratch, notes) = (RefCell::default(), RefCell::default());
-        let view = FleetView {
-            eligible: &eligible.prefill,
-            scratch: &scratch,
-            notes: Some(&notes),
-            ..self.view(now, lookup)
-        };
-        let mut choice = self.rule.choose(request, &view);
-        if let Choice::Send(decision) = &mut choice {
-            let verdict = |hold: Hold| hold.judge(Duration::ZERO, request, decision, &view);
-            match self.policy.hold().map(verdict) {
-                Some(Verdict::Hold(until)) if self.queue.has_room_for(request) => {
-                    choice = Choice::Hold { until };
-                }
-                Some(Verdict::Reject(reason)) => return Err(reason),
-                Some(Verdict::Send | Verdict::Hold(_)) | None => {
-                    decode::complete(decision, request, &view, &eligible.decode);
-                }
-            }
-        }
-        explain::fill(&mut notes.borrow_mut(), &view);
-        let notes = notes.take();
-        let about = self.about(now, Duration::ZERO, request);
-        let tried = self.retries.tried(request.id);
-        let left_out = explain::left_out(&self.fleet, now, tried);
-        Ok(about.explanation(&choice, notes, left_out).sorted())
     }
 
     /// What an input changes by itself, before anything is decided.
@@ -339,18 +275,6 @@ impl Router {
         }
     }
 
-    /// An attempt at this request failed.
-    fn try_again(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
-        let id = request.id;
-        match self.retries.take(now, id) {
-            Ok(()) => self.arrive(now, request, lookup),
-            Err(why) => {
-                let tries = self.retries.count(id);
-                Action::Reject { id, reason: RejectReason::GaveUp { tries, why } }
-            }
-        }
-    }
-
     /// Asks the rule. A request that is sent is explained, where explanations are kept.
     fn choose(
         &mut self,
@@ -396,9 +320,9 @@ impl Router {
             time.of(expected.map(|expected| self.fleet.rotation().usual(expected)))
         });
         if let Some(notes) = self.kept.notes() {
-            explain::fill(&mut notes.borrow_mut(), &view);
+            fill(&mut notes.borrow_mut(), &view);
             let tried = self.retries.tried(request.id);
-            let left_out = explain::left_out(&self.fleet, now, tried);
+            let left_out = left_out(&self.fleet, now, tried);
             self.kept.keep(self.about(now, waited, request), &choice, left_out);
         }
         match choice {
@@ -438,11 +362,6 @@ impl Router {
             looked: Cell::new(false),
             notes: self.kept.notes(),
         }
-    }
-
-    fn about(&self, now: Instant, waited: Duration, request: &Request) -> About {
-        let prompt_tokens = request.prompt.tokens();
-        About { request: request.id, at: now, waited, policy: self.policy, prompt_tokens }
     }
 
     fn check_id(&self, id: RequestId) -> Result<(), RejectReason> {

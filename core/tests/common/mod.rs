@@ -4,6 +4,7 @@
 // Each test file uses only a part of it.
 #![allow(dead_code)]
 
+pub mod attempts;
 pub mod bench;
 pub mod follower;
 
