@@ -30,6 +30,14 @@ pub fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
     after(metadata.get("grpc-timeout")?.to_str().ok()?, now)
 }
 
+/// Returns when the instant has come. Without one it never returns.
+pub async fn passed(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// When a timeout as the header has it is over.
 fn after(text: &str, now: Instant) -> Option<Instant> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -5,7 +5,7 @@ use super::body::Receiving;
 use super::limits::{Limits, Note, Times};
 use super::socket::{Guarded, Socket};
 use super::streams::{Answer, Calls, Runner};
-use crate::deadline::DeadlineLayer;
+use crate::deadline::{DeadlineLayer, passed};
 use crate::status::of_undecodable;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -146,7 +146,7 @@ impl Connection {
                     served.as_mut().graceful_shutdown();
                     if changed.is_err() { return }
                 }
-                () = until(next) => {
+                () = passed(next) => {
                     if cut_at.is_some() {
                         return note("close");
                     }
@@ -240,11 +240,4 @@ fn over(times: Times, age: Option<Instant>, calls: &Calls) -> Option<Duration> {
     }
     let idle = calls.idle_since().is_some_and(|since| now >= since + times.idle);
     idle.then_some(CLOSE)
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }

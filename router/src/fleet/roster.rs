@@ -51,8 +51,8 @@ impl Roster {
         self.read().by_number.values().map(|member| Arc::clone(&member.link)).collect()
     }
 
-    /// Adds a worker. `follow` starts the task that follows
-    /// it; it is called now if the router serves, and otherwise when it begins to serve.
+    /// Adds a worker. `follow` starts the task that follows it; it is called now if the router serves, and
+    /// otherwise when it begins to serve.
     pub fn add(
         &self,
         url: &str,

@@ -23,6 +23,14 @@ pub enum Standing {
 pub const LEFT: &str = "it drained and left";
 
 impl Standing {
+    /// Why it is not in the fleet. None: it is.
+    fn why(&self) -> Option<&str> {
+        match self {
+            Self::Joined => None,
+            Self::Away(why) | Self::Refused(why) | Self::Same(why) => Some(why),
+        }
+    }
+
     /// It drained and left. That it cannot be reached since is no news.
     pub fn has_left(&self) -> bool {
         matches!(self, Self::Away(why) if why.starts_with(LEFT))
@@ -95,6 +103,11 @@ impl WorkerLink {
         }
     }
 
+    /// How errors say which worker it is and where.
+    pub fn place(&self) -> String {
+        format!("{} ({})", self.title(), self.url)
+    }
+
     pub fn standing(&self) -> Standing {
         self.situation.borrow().standing.clone()
     }
@@ -126,12 +139,7 @@ impl WorkerLink {
             |now: &Situation| now.standing != Standing::Joined || now.abandoned.contains(&id);
         // The sender is a part of `self`.
         let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
-        match &now.standing {
-            Standing::Away(why) | Standing::Refused(why) | Standing::Same(why) => {
-                Gone::Lost(why.clone())
-            }
-            Standing::Joined => Gone::Silent,
-        }
+        now.standing.why().map_or(Gone::Silent, |why| Gone::Lost(why.to_owned()))
     }
 
     /// Returns the reason when the worker leaves the fleet.
@@ -139,10 +147,7 @@ impl WorkerLink {
         let mut situation = self.situation.subscribe();
         let is_over = |now: &Situation| now.standing != Standing::Joined;
         let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
-        match &now.standing {
-            Standing::Away(why) | Standing::Refused(why) | Standing::Same(why) => why.clone(),
-            Standing::Joined => unreachable!("it waited for another standing"),
-        }
+        now.standing.why().unwrap_or_default().to_owned()
     }
 
     /// Ends requests on the worker. A failure is only logged: the worker is then lost, or ends them

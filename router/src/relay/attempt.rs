@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warmpath_core::id::SourceId;
 use warmpath_core::routing::input::{AttemptLimits, Decision, Failure};
+use warmpath_proto::deadline::passed;
 use warmpath_proto::hints::{Holder, PullHint};
 
 /// A request that its worker has accepted.
@@ -70,7 +71,7 @@ pub async fn send(
             let begun = Instant::now();
             call.held = tokio::select! {
                 biased;
-                () = until(deadline) => return Err(flight.past_deadline(0).into()),
+                () = passed(deadline) => return Err(flight.past_deadline(0).into()),
                 held = kv_transfer::prefill(&link, &call) => held,
             };
             // The pull was for the worker that computed the prompt.
@@ -91,7 +92,7 @@ pub async fn send(
     let upstream = loop {
         tokio::select! {
             biased;
-            () = until(deadline) => return Err(flight.past_deadline(0).into()),
+            () = passed(deadline) => return Err(flight.past_deadline(0).into()),
             answer = &mut sending => break answer,
             gone = &mut gone => {
                 let (how, why) = match gone {
@@ -106,7 +107,7 @@ pub async fn send(
                 let cause = UpstreamError::unavailable(why);
                 return Err(Unsent::Failed(Failed { how, cause, at_work: true }));
             }
-            () = until(limit) => {
+            () = passed(limit) => {
                 let most = limits.map(|limits| limits.headers + limits.most);
                 if limit < most && !flight.may_try_again(Failure::NoHeaders) {
                     limit = most;
@@ -169,14 +170,6 @@ pub async fn again(
             Err(Unsent::Failed(next)) => failed = next,
             Err(Unsent::Ended(error)) => return Err(error),
         }
-    }
-}
-
-/// Returns when the time has come. Without one it never returns.
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
 

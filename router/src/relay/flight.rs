@@ -22,6 +22,7 @@ use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Decision, Failure, Input, RejectReason};
 use warmpath_core::routing::retry::GiveUp;
+use warmpath_proto::deadline::passed;
 
 /// When a worker dies, its feed ends at most this long after its other connections.
 const LOSS_SHOWS: Duration = Duration::from_millis(250);
@@ -135,12 +136,12 @@ impl Flight {
             metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
             return Err(self.failure(&link, cause));
         };
-        let worker = format!("{} ({})", link.title(), link.url);
         tracing::info!(worker = link.name, request = self.key.1, ?how, %cause, "an attempt failed");
         if self.state.in_flight.is_aborted(&self.key)
             && matches!(arrival, Arrival::Decided(Verdict::Dispatch(_)))
         {
             self.state.router.tell(Input::Cancelled(self.id));
+            metrics::ended(&link.name, &self.policy, Outcome::Aborted);
             return Err(RequestError::Aborted);
         }
         let (verdict, held_for) = self.verdict(arrival, deadline).await?;
@@ -149,15 +150,14 @@ impl Flight {
             verdict => return self.dispatched(verdict, held_for),
         };
         metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
-        let error = match reason {
-            RejectReason::GaveUp { why: GiveUp::Off, .. } => RequestError::Worker { worker, cause },
+        Err(match reason {
+            RejectReason::GaveUp { why: GiveUp::Off, .. } => self.failure(&link, cause),
             RejectReason::GaveUp { tries, why } => {
-                RequestError::GaveUp { worker, cause, tries, why }
+                let worker = link.place();
+                self.logged(&link, RequestError::GaveUp { worker, cause, tries, why })
             }
-            reason => self.rejected(reason),
-        };
-        tracing::warn!(worker = link.name, request = self.key.1, %error, "request failed");
-        Err(error)
+            reason => self.logged(&link, self.rejected(reason)),
+        })
     }
 
     /// A worker whose connection broke may be gone, and its feed says so a moment later. While requests are
@@ -246,17 +246,11 @@ impl Flight {
         let Stage::Held(verdict) = &mut self.stage else {
             unreachable!("only a held request waits")
         };
-        let passed = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             // A verdict that is there counts, even if the deadline has just passed.
             biased;
             verdict = verdict => Ok(verdict.expect("the router keeps the sender until it sends")),
-            () = passed => {
+            () = passed(deadline) => {
                 self.state.router.cancel(self.id, "deadline_exceeded");
                 self.stage = Stage::Over;
                 Err(RequestError::DeadlinePassedHeld)
@@ -337,8 +331,10 @@ impl Flight {
     }
 
     fn failure(&self, link: &WorkerLink, cause: UpstreamError) -> RequestError {
-        let worker = format!("{} ({})", link.title(), link.url);
-        let error = RequestError::Worker { worker, cause };
+        self.logged(link, RequestError::Worker { worker: link.place(), cause })
+    }
+
+    fn logged(&self, link: &WorkerLink, error: RequestError) -> RequestError {
         tracing::warn!(worker = link.name, request = self.key.1, %error, "request failed");
         error
     }

@@ -1,15 +1,23 @@
 //! Workers in trouble: clients lose nothing, and the worker leaves rotation. Each promise has its control:
 //! without the mechanism it is broken.
 
+use crate::common::fake::Fake;
 use crate::common::faulty::{Faulty, Trouble};
 use crate::common::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use warmpath_core::routing::attempt::TimeLimits;
 use warmpath_core::routing::policy::{LeastLoaded, PolicyConfig, Warmpath};
-use warmpath_proto::vllm::{GenerateRequest, GenerateResponse, RandomSampling, ResponseOptions};
+use warmpath_proto::raw;
+use warmpath_proto::v1::router_admin_server::RouterAdmin;
+use warmpath_proto::v1::{ListWorkersRequest, WorkerStanding};
+use warmpath_proto::vllm::finish_info::FinishReason;
+use warmpath_proto::vllm::{
+    GenerateRequest, GenerateResponse, RandomSampling, ResponseOptions, SequenceOutput,
+};
 use warmpath_router::RouterConfig;
 use warmpath_router::config::{Part, ReliabilityConfig};
 
@@ -24,6 +32,13 @@ async fn fleet(of: usize) -> Vec<Faulty> {
 fn config(workers: &[Faulty], policy: PolicyConfig) -> RouterConfig {
     let urls = workers.iter().map(|worker| worker.url.clone()).collect();
     RouterConfig { speedup: SPEEDUP, ..RouterConfig::new(urls, policy) }
+}
+
+/// With another limit between two tokens.
+fn with_gap(config: RouterConfig, gap_s: f64) -> RouterConfig {
+    let time = TimeLimits { gap_s, ..TimeLimits::default() };
+    let reliability = ReliabilityConfig { time: Part::With(time), ..Default::default() };
+    RouterConfig { reliability, ..config }
 }
 
 async fn over(config: RouterConfig) -> TestRouter {
@@ -68,6 +83,11 @@ async fn a_worker_that_fails_at_once_gets_few_requests_and_no_client_sees_it() {
         assert_eq!(errors(&answers).len(), 0, "{policy}: {:?}", errors(&answers).first());
         // Three failures, and the probes of one second.
         assert!(workers[1].calls() <= 6, "{policy}: {} calls", workers[1].calls());
+        let listed = router.server.admin().list_workers(Request::new(ListWorkersRequest {})).await;
+        let listed = listed.unwrap().into_inner().workers;
+        assert_eq!(listed[0].standing(), WorkerStanding::Joined, "{:?}", listed[0]);
+        assert_eq!(listed[1].standing(), WorkerStanding::Ejected, "{:?}", listed[1]);
+        assert!(listed[1].why.starts_with("calls failed before the first token; "), "{listed:?}");
         // Well again, it comes back.
         workers[1].set(Trouble::None);
         let before = workers[1].calls();
@@ -149,10 +169,7 @@ async fn read(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_breaks_off_goes_on_on_another_worker() {
     let workers = fleet(2).await;
-    let time = TimeLimits { gap_s: 0.5, ..TimeLimits::default() };
-    let reliability = ReliabilityConfig { time: Part::With(time), ..Default::default() };
-    let config = config(&workers, PolicyConfig::RoundRobin);
-    let router = over(RouterConfig { reliability, ..config }).await;
+    let router = over(with_gap(config(&workers, PolicyConfig::RoundRobin), 0.5)).await;
     let text = prompt(3, 100);
     let troubles = [
         Trouble::BreaksAfter(3),
@@ -211,6 +228,27 @@ async fn an_answer_that_depends_on_more_than_its_tokens_is_not_resumed() {
     assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
 }
 
+/// The answer has all its tokens, and only the end is missing. That is known of one answer, not of two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_its_end_is_complete_only_if_it_could_be_resumed() {
+    let part = |id| {
+        let outputs = SequenceOutput { num_tokens: 1, token_ids: vec![id], ..Default::default() };
+        raw::bytes(&GenerateResponse { outputs: Some(outputs), ..Default::default() })
+    };
+    let fake = Fake { messages: Arc::new((1..=3).map(part).collect()), ..Fake::default() };
+    let urls = vec![fake.serve(SPEEDUP).await];
+    let plain = RouterConfig::new(urls, PolicyConfig::KvAware);
+    let router = over(RouterConfig { speedup: SPEEDUP, ..plain }).await;
+    let asked = request(prompt(1, 40), 3);
+    let (parts, _) = read(&router, asked.clone()).await.unwrap();
+    let last = parts.last().unwrap().outputs.as_ref().unwrap().finish_info.as_ref().unwrap();
+    assert_eq!((last.num_output_tokens, last.finish_reason()), (3, FinishReason::Length));
+    let sampling = Some(RandomSampling { seed: Some(7), ..Default::default() });
+    let status = read(&router, GenerateRequest { sampling, ..asked }).await.unwrap_err();
+    assert!(status.message().contains("the stream ended after 3 tokens"), "{status}");
+    assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
+}
+
 /// A request that kills its worker must not go through the fleet, and must not cost a second worker its
 /// place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,10 +290,7 @@ async fn further_tries_have_a_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_costs_its_worker_nothing() {
     let workers = fleet(1).await;
-    let time = TimeLimits { gap_s: 0.3, ..TimeLimits::default() };
-    let reliability = ReliabilityConfig { time: Part::With(time), ..Default::default() };
-    let config = config(&workers, PolicyConfig::KvAware);
-    let router = over(RouterConfig { reliability, ..config }).await;
+    let router = over(with_gap(config(&workers, PolicyConfig::KvAware), 0.3)).await;
     let text = prompt(1, 40);
     let asked = request(text.clone(), 2_000);
     let stream = within(router.client().generate_stream(asked)).await.unwrap().into_inner();
