@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::request::Work;
-use warmpath_core::workload::Workload;
-use warmpath_core::workload::trace::Pace;
 
 fn args(file: PathBuf) -> TraceArgs {
     TraceArgs { files: vec![file], ..TraceArgs::default() }
