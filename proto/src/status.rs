@@ -20,7 +20,8 @@ pub fn from_reject(reason: RejectReason) -> Status {
         RejectReason::DuplicateId => Code::AlreadyExists,
         RejectReason::QueueFull { .. }
         | RejectReason::WaitedTooLong { .. }
-        | RejectReason::OverSlo { .. } => Code::ResourceExhausted,
+        | RejectReason::OverSlo { .. }
+        | RejectReason::LateForDeadline { .. } => Code::ResourceExhausted,
         RejectReason::DeadlinePassed { .. } => Code::DeadlineExceeded,
     };
     Status::new(code, reason.to_string())

@@ -1,5 +1,6 @@
 //! What a router is made of. As TOML, unknown fields are errors.
 
+use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
@@ -9,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tonic::transport::Uri;
+use warmpath_core::id::TenantId;
 use warmpath_core::routing::attempt::TimeLimits;
 use warmpath_core::routing::health::HealthLimits;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::retry::RetryLimits;
-use warmpath_core::routing::{QueueLimits, Reliability};
+use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability};
 use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
@@ -33,6 +35,9 @@ pub struct RouterConfig {
     /// What it does about workers that fail, hang or are slow. Its times are of the wall clock.
     #[serde(default)]
     pub reliability: ReliabilityConfig,
+    /// What it takes on while the fleet has more to do than it can.
+    #[serde(default)]
+    pub admission: Part<AdmissionConfig>,
     /// What clients may do to the public listener.
     #[serde(default)]
     pub listener: ListenerConfig,
@@ -115,6 +120,7 @@ impl RouterConfig {
             policy,
             queue: QueueConfig::default(),
             reliability: ReliabilityConfig::default(),
+            admission: Part::default(),
             listener: ListenerConfig::default(),
             tls: None,
             admin_tls: None,
@@ -143,6 +149,13 @@ impl RouterConfig {
     /// it, by the wall clock.
     pub(crate) fn reliability_in_model_time(&self) -> Reliability {
         self.reliability.limits().sped_up(self.speedup)
+    }
+
+    /// What the router takes on, as the core router knows it. None: everything.
+    pub(crate) fn admission_limits(&self) -> Option<AdmissionLimits> {
+        let number = |name: &str| self.tenants.iter().position(|tenant| tenant.name == name);
+        let tenant = |name: &str| number(name).map(|number| TenantId(number as u32));
+        Some(self.admission.limits()?.limits(tenant))
     }
 
     /// Reads the certificates and keys. The error names the first file that cannot be used.
@@ -192,6 +205,10 @@ impl RouterConfig {
         }
         self.queue.check()?;
         self.reliability.check()?;
+        if let Some(admission) = self.admission.limits() {
+            let names: Vec<&str> = self.tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+            admission.check(&names)?;
+        }
         self.listener.check()?;
         if self.admin_tls.as_ref().is_some_and(|files| files.client_ca.is_none()) {
             let why = "missing, expected the CA of the operators' certificates";
@@ -284,12 +301,12 @@ impl<T> Default for Part<T> {
     }
 }
 
-impl<T: Copy + Default> Part<T> {
+impl<T: Clone + Default> Part<T> {
     /// None: it is off.
-    fn limits(self) -> Option<T> {
+    fn limits(&self) -> Option<T> {
         match self {
             Self::On(on) => on.then(T::default),
-            Self::With(limits) => Some(limits),
+            Self::With(limits) => Some(limits.clone()),
         }
     }
 }

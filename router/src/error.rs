@@ -2,6 +2,7 @@
 //! status codes.
 
 use crate::call::UpstreamError;
+use std::time::Duration;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::RejectReason;
 use warmpath_core::routing::retry::GiveUp;
@@ -15,6 +16,13 @@ pub enum RequestError {
     /// The core router rejected the request.
     #[error("{0}")]
     Rejected(RejectReason),
+    /// The core router refused the request because of the load.
+    #[error("{reason}")]
+    Refused {
+        reason: RejectReason,
+        /// When it may be in time if it is sent again, by the wall clock.
+        after: Duration,
+    },
     /// No worker that has joined is large enough, and others have not joined.
     #[error("{reason}; {absent} more workers have not joined, which may be larger")]
     TooLargeForNow {

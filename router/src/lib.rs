@@ -21,8 +21,8 @@
 //! Around them:
 //!
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
-//!   [`tenants`]: bearer tokens. [`public`]: prefixes that
-//!   all tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
+//!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`public`]: prefixes that all
+//!   tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
 //!   names of the last decisions. `events`: what happened to the fleet lately.
@@ -30,6 +30,7 @@
 //! - `server`: listening, draining, stopping.
 //! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
 
+pub mod admission;
 pub mod answers;
 mod call;
 pub mod config;

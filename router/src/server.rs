@@ -82,6 +82,7 @@ impl RouterServer {
                 let header = Header::new(config.policy, config.seed);
                 let header = header.with_queue_limits(config.queue.limits());
                 let header = header.with_reliability(config.reliability_in_model_time());
+                let header = header.with_admission(config.admission_limits());
                 let started = record::start(path, &header);
                 let err = |cause| ServeError::Record { path: path.clone(), cause };
                 let (sender, writer) = started.map_err(err)?;
@@ -103,6 +104,7 @@ impl RouterServer {
         let router = router.with_queue_limits(config.queue.limits());
         let reliability = config.reliability_in_model_time();
         let router = router.with_reliability(reliability);
+        let router = router.with_admission(config.admission_limits());
         let (index, roster) = (Arc::new(SharedIndex::new()), Arc::<Roster>::default());
         let secret = config.secret().to_owned();
         let state = RouterState {

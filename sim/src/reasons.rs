@@ -16,6 +16,7 @@ pub fn rejection(reason: RejectReason) -> &'static str {
         RejectReason::QueueFull { .. } => "queue full",
         RejectReason::WaitedTooLong { .. } => "waited too long",
         RejectReason::OverSlo { .. } => "expected later than the SLO",
+        RejectReason::LateForDeadline { .. } => "expected later than its deadline",
         RejectReason::GaveUp { why: GiveUp::Off, .. } => "its worker failed",
         RejectReason::GaveUp { why: GiveUp::Tries, .. } => "no worker took it",
         RejectReason::GaveUp { why: GiveUp::Suspect, .. } => "failed on its workers",

@@ -7,7 +7,7 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{QueueLimits, Reliability};
+use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability};
 use warmpath_core::time::Duration;
 
 /// What a world is made of.
@@ -24,6 +24,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What the router does about failing workers.
     pub reliability: Reliability,
+    /// What the router takes on. None: everything that a worker has room for.
+    pub admission: Option<AdmissionLimits>,
     /// The link of KV transfers, from prefill workers to decode workers.
     pub kv_transfer: Option<KvTransferLink>,
     /// The users' devices. None: all requests go to the workers.

@@ -7,6 +7,15 @@ use crate::id::ORIGINS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Reasons of failures that are a router's refusal: it could not have served the request in time.
+pub const REFUSALS: [&str; 4] =
+    ["expected later than the SLO", "expected later than its deadline", "queue full", "refused"];
+
 /// The figures of one run. `docs/metrics.md` has the formulas. A figure over nothing is None: without
 /// an answer there is no hit rate and no latency, and without an answer of two tokens no TPOT.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -17,6 +26,9 @@ pub struct Figures {
     pub requests: u64,
     /// Requests that failed.
     pub errors: u64,
+    /// Those of them that the router refused because it could not have served them in time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refused: u64,
     /// Failed requests by reason.
     pub errors_by_reason: BTreeMap<String, u64>,
     /// Seconds from the first send to the last end.

@@ -1,7 +1,7 @@
 //! Follows requests from send to end, and computes the figures of a run.
 
 use super::answered::{Answered, Cached, Slo};
-use super::figures::{Figures, Throughput};
+use super::figures::{Figures, REFUSALS, Throughput};
 use super::owners::ByOwner;
 use super::rows::{Row, Rows};
 use super::statistics::{Spread, ratio, share};
@@ -220,6 +220,10 @@ impl Recorder {
         part
     }
 
+    fn refused(&self) -> u64 {
+        self.failed.iter().filter(|failed| REFUSALS.contains(&&*failed.reason)).count() as u64
+    }
+
     fn errors_by_reason(&self) -> BTreeMap<String, u64> {
         let mut reasons = BTreeMap::new();
         for Failed { reason, .. } in &self.failed {
@@ -279,6 +283,7 @@ impl Recorder {
             offered: self.offered,
             requests: self.answered.len() as u64,
             errors: self.failed.len() as u64,
+            refused: self.refused(),
             errors_by_reason: self.errors_by_reason(),
             duration_s: seconds,
             hit_rate: share(cached, prompt),

@@ -155,6 +155,14 @@ pub enum RejectReason {
         /// The longest time to the first token.
         slo: Duration,
     },
+    /// The whole answer is predicted to come after the client's deadline.
+    #[error("the answer is expected after {} s, the deadline is in {} s", .predicted.as_secs_f64(), .left.as_secs_f64())]
+    LateForDeadline {
+        /// The predicted time to the end of the answer, from now on.
+        predicted: Duration,
+        /// The time to the deadline.
+        left: Duration,
+    },
     /// Its client has given up: the deadline came while the rule held the request.
     #[error("the deadline passed in the queue after {} s", .waited.as_secs_f64())]
     DeadlinePassed {
@@ -169,4 +177,19 @@ pub enum RejectReason {
         /// Why there is no further one.
         why: GiveUp,
     },
+}
+
+impl RejectReason {
+    /// When the same request may be in time, if the router refuses it for its load. None: it is refused
+    /// for another reason.
+    pub fn retry_after(&self) -> Option<Duration> {
+        const LEAST: Duration = Duration::from_millis(100);
+        let after = match *self {
+            Self::OverSlo { predicted, slo } => predicted.saturating_sub(slo),
+            Self::LateForDeadline { predicted, left } => predicted.saturating_sub(left),
+            Self::QueueFull { .. } | Self::WaitedTooLong { .. } => Duration::from_millis(1_000),
+            _ => return None,
+        };
+        Some(after.max(LEAST))
+    }
 }

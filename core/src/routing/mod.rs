@@ -2,6 +2,7 @@
 //! everything it wants done is an [`input::Action`]. It keeps no clock and reads no socket, so a
 //! recorded run replays exactly.
 
+pub mod admission;
 pub mod attempt;
 pub mod candidate;
 pub mod decision;
@@ -25,6 +26,7 @@ mod router;
 pub mod view;
 mod worker_state;
 
+pub use admission::AdmissionLimits;
 pub use queue::QueueLimits;
 pub use reliability::Reliability;
 pub use router::{Router, no_lookup};

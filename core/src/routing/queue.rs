@@ -56,6 +56,11 @@ impl Held {
         now.since(self.since)
     }
 
+    /// What it stands in the queue by, among requests of its priority.
+    pub(super) const fn place(&self) -> i64 {
+        self.place.1
+    }
+
     /// When something must be decided about it.
     fn wake(&self, limits: &QueueLimits) -> Instant {
         let wake = self.until.min(self.since + limits.longest_wait);
@@ -137,10 +142,35 @@ impl Queue {
         held.wake(&self.limits) <= now
     }
 
+    /// How many requests go before one of this place.
+    pub(super) fn ahead(&self, (priority, key): (i32, i64)) -> usize {
+        self.held.partition_point(|other| other.place <= (priority, key, u64::MAX))
+    }
+
+    /// Takes out the last request if it goes after one of this place.
+    pub(super) fn yield_last(&mut self, (priority, key): (i32, i64)) -> Option<Request> {
+        let last = self.held.pop_if(|last| (priority, key) < (last.place.0, last.place.1))?;
+        self.prompt_tokens -= u64::from(last.request.prompt.tokens());
+        self.refresh_wake();
+        Some(last.request)
+    }
+
     /// Whether a request has room.
     pub(super) fn has_room_for(&self, request: &Request) -> bool {
         let tokens = self.prompt_tokens + u64::from(request.prompt.tokens());
         self.held.len() < self.limits.requests as usize && tokens <= self.limits.prompt_tokens
+    }
+
+    /// Why a request has no room.
+    pub(super) fn full_for(&self, request: &Request) -> RejectReason {
+        let QueueLimits { requests, prompt_tokens, .. } = self.limits;
+        RejectReason::QueueFull {
+            requests: self.held.len() as u32,
+            most_requests: requests,
+            prompt_tokens: self.prompt_tokens,
+            most_prompt_tokens: prompt_tokens,
+            needed_tokens: request.prompt.tokens(),
+        }
     }
 
     /// Puts a request behind those with a smaller or an equal place. `place`: the priority, and what
@@ -158,14 +188,7 @@ impl Queue {
         }
         let tokens = request.prompt.tokens();
         if !self.has_room_for(request) {
-            let QueueLimits { requests, prompt_tokens, .. } = self.limits;
-            return Err(RejectReason::QueueFull {
-                requests: self.held.len() as u32,
-                most_requests: requests,
-                prompt_tokens: self.prompt_tokens,
-                most_prompt_tokens: prompt_tokens,
-                needed_tokens: tokens,
-            });
+            return Err(self.full_for(request));
         }
         let until = soonest(now, until);
         self.arrivals += 1;

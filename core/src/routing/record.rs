@@ -7,6 +7,7 @@
 //! `warmpath.record.v1` is the format before routers could hold requests: one look-up at most for each
 //! input, in `overlap`. It is still read.
 
+use crate::routing::admission::AdmissionLimits;
 use crate::routing::index::Overlap;
 use crate::routing::input::{Action, Input};
 use crate::routing::policy::PolicyConfig;
@@ -39,13 +40,16 @@ pub struct Header {
     /// See [`Router::with_reliability`]. Absent in records of earlier versions, which had none.
     #[serde(default, skip_serializing_if = "Reliability::is_off")]
     pub reliability: Reliability,
+    /// See [`Router::with_admission`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionLimits>,
 }
 
 impl Header {
     /// Of a router with the default limits of its queue.
     pub fn new(policy: PolicyConfig, seed: u64) -> Self {
         let (queue, reliability) = (QueueLimits::default(), Reliability::default());
-        Self { schema: SCHEMA.to_owned(), policy, seed, queue, reliability }
+        Self { schema: SCHEMA.to_owned(), policy, seed, queue, reliability, admission: None }
     }
 
     /// Of a router with these limits.
@@ -58,6 +62,12 @@ impl Header {
     #[must_use]
     pub fn with_reliability(self, reliability: Reliability) -> Self {
         Self { reliability, ..self }
+    }
+
+    /// Of a router with these limits.
+    #[must_use]
+    pub fn with_admission(self, admission: Option<AdmissionLimits>) -> Self {
+        Self { admission, ..self }
     }
 }
 
@@ -180,7 +190,8 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
     let mut router = Router::new(header.policy)
         .with_seed(header.seed)
         .with_queue_limits(header.queue)
-        .with_reliability(header.reliability);
+        .with_reliability(header.reliability)
+        .with_admission(header.admission);
     let mut done = Replayed { inputs: 0, decisions: 0, complete: false };
     let mut actions = Vec::new();
     for (i, text) in lines {

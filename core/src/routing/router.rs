@@ -1,11 +1,14 @@
 //! The router itself: takes inputs, asks the rule, gives actions.
 //!
+//! - `admit`: whether a request is taken on, where there is admission.
 //! - `again`: further attempts at requests whose attempts failed.
 //! - `explain`: what it says of its decisions.
 
+mod admit;
 mod again;
 mod explain;
 
+use super::admission::{self, Admission, AdmissionLimits};
 use super::attempt::TimeLimits;
 use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
@@ -33,6 +36,7 @@ pub struct Router {
     queue: Queue,
     retries: Retries,
     time: Option<TimeLimits>,
+    admission: Option<Box<Admission>>,
     policy: PolicyConfig,
     rule: RunningRule,
     seed: u64,
@@ -53,6 +57,7 @@ impl Router {
             queue: Queue::default(),
             retries: Retries::default(),
             time: None,
+            admission: None,
             policy,
             rule: RunningRule::new(policy),
             seed: 0,
@@ -86,6 +91,13 @@ impl Router {
         self
     }
 
+    /// What it takes on. None: everything that a worker has room for.
+    #[must_use]
+    pub fn with_admission(mut self, limits: Option<AdmissionLimits>) -> Self {
+        self.admission = limits.map(Admission::new).map(Box::new);
+        self
+    }
+
     /// The workers and what is booked on them.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
@@ -101,6 +113,9 @@ impl Router {
         self.fleet.check_at_rest();
         self.queue.check_at_rest();
         self.retries.check_at_rest();
+        if let Some(admission) = &self.admission {
+            admission.check_at_rest();
+        }
     }
 
     /// The rule that decides now.
@@ -141,6 +156,9 @@ impl Router {
         out: &mut Vec<Action>,
     ) {
         self.fleet.expire(now);
+        if let Some(admission) = &mut self.admission {
+            admission.learn(now, input, &self.fleet);
+        }
         self.take_in(now, input);
         for worker in self.fleet.look_for_silence(now) {
             let waiting = self.fleet.worker(worker).into_iter().flat_map(WorkerState::waiting);
@@ -149,15 +167,17 @@ impl Router {
         if let Some(what) = input.observed() {
             self.rule.observe(now, &what);
         }
-        self.review_queue(now, input.may_free_room(), lookup, out);
+        // A worker may be open by now: those that wait come before what arrives.
+        let all = input.may_free_room() || self.admission.is_some();
+        self.review_queue(now, all, lookup, out);
         let (request, action) = match input {
-            Input::Arrived(request) => (request, self.arrive(now, request, lookup)),
+            Input::Arrived(request) => (request, self.arrive(now, request, lookup, out)),
             Input::Failed { again: Some(request), .. } => {
-                (request, self.try_again(now, request, lookup))
+                (request, self.try_again(now, request, lookup, out))
             }
             _ => return,
         };
-        self.act(now, request, action, out);
+        self.act(now, request, None, action, out);
     }
 
     /// When to apply [`Input::Tick`], if nothing else happens before. Ask again after each
@@ -213,19 +233,31 @@ impl Router {
 
     /// Asks the rule again about held requests: about all of them, or about those that are due.
     fn review_queue(&mut self, now: Instant, all: bool, lookup: Lookup<'_>, out: &mut Vec<Action>) {
+        // Where no worker is open, asking again changes nothing.
+        let closed = |router: &Self| {
+            let admission = router.admission.as_ref();
+            admission.is_some_and(|admission| !admission.any_open(now, &router.fleet))
+        };
+        let mut all = all && !self.queue.is_empty() && !closed(self);
         if self.queue.is_empty() || !all && !self.queue.is_due(now) {
             return;
         }
         // The queue is away while its requests are decided about.
         let mut queue = core::mem::take(&mut self.queue);
-        let mut look = self.policy.hold().map_or(u32::MAX, |hold| hold.look);
+        let by_admission = self.admission.as_ref().map(|_| admission::LOOK);
+        let mut look =
+            by_admission.or(self.policy.hold().map(|hold| hold.look)).unwrap_or(u32::MAX);
+        let mut sent = 0;
         queue.review(now, |queue, held| {
             if (!all || look == 0) && !queue.is_request_due(held, now) {
                 return Some(held.until);
             }
             let (id, request) = (held.request.id, &held.request);
             let action = match self.reconsider(now, held, lookup) {
-                Ok(Step::Send(decision)) => Action::Dispatch { id, decision },
+                Ok(Step::Send(decision)) => {
+                    sent += 1;
+                    Action::Dispatch { id, decision }
+                }
                 Ok(Step::Hold { until, .. }) => match held.give_up(now, queue.limits()) {
                     Some(reason) => Action::Reject { id, reason },
                     None => {
@@ -235,10 +267,14 @@ impl Router {
                 },
                 Err(reason) => Action::Reject { id, reason },
             };
-            self.act(now, request, action, out);
+            self.act(now, request, Some(held.place()), action, out);
+            all = all && !closed(self);
             None
         });
         self.queue = queue;
+        if let Some(admission) = &mut self.admission {
+            admission.queue_moved(now, sent, self.queue.is_empty());
+        }
     }
 
     fn reconsider(
@@ -255,7 +291,13 @@ impl Router {
         self.choose(now, waited, &held.request, true, lookup)
     }
 
-    fn arrive(&mut self, now: Instant, request: &Request, lookup: Lookup<'_>) -> Action {
+    fn arrive(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        lookup: Lookup<'_>,
+        out: &mut Vec<Action>,
+    ) -> Action {
         let id = request.id;
         let choice = match self.check_id(id) {
             Ok(()) => {
@@ -266,7 +308,16 @@ impl Router {
         };
         let held = match choice {
             Ok(Step::Send(decision)) => return Action::Dispatch { id, decision },
-            Ok(Step::Hold { until, place }) => self.queue.push(now, request, until, place),
+            Ok(Step::Hold { until, place, cost }) => {
+                self.make_room(now, request, place, out);
+                let held = self.queue.push(now, request, until, place);
+                if held.is_ok()
+                    && let (Some(admission), Some((_, place))) = (&mut self.admission, place)
+                {
+                    admission.hold(now, request.tenant, place, cost);
+                }
+                held
+            }
             Err(reason) => Err(reason),
         };
         match held {
@@ -290,21 +341,51 @@ impl Router {
         let decision = match &mut choice {
             Choice::Send(decision) => decision,
             &mut Choice::Hold { until } => {
+                let asked = Asked { now, waited, request, may_wait };
+                let judged = self
+                    .admits(request)
+                    .map(|admission| self.admit_held(admission, asked, until, &view));
                 self.kept.discard();
+                let until = judged.transpose()?.unwrap_or(until);
                 // Without a decision there is nothing else to order by.
-                let place =
-                    self.policy.hold().map(|_| (request.priority, in_order(now.back(waited))));
-                return Ok(Step::Hold { until, place });
+                let (place, cost) = match (&self.admission, self.policy.hold()) {
+                    (Some(admission), _) => {
+                        (Some(admission.place(request)), admission.cost(request, None))
+                    }
+                    (None, Some(_)) => (Some(in_order(now.back(waited))), 0),
+                    (None, None) => (None, 0),
+                };
+                let place = place.map(|place| (request.priority, place));
+                return Ok(Step::Hold { until, place, cost });
             }
         };
+        if let Some(admission) = self.admits(request) {
+            let asked = Asked { now, waited, request, may_wait };
+            let admitted = self.admit(admission, asked, decision, &view);
+            if admitted != Ok(None) {
+                let place = Some((request.priority, admission.place(request)));
+                let cost = admission.cost(request, Some((decision, &self.fleet)));
+                self.kept.discard();
+                return admitted.map(|until| {
+                    let until = until.unwrap_or(now);
+                    Step::Hold { until, place, cost }
+                });
+            }
+        }
         if let Some(hold) = self.policy.hold() {
             let arrived = now.back(waited);
             match hold.judge(waited, request, decision, &view) {
                 Verdict::Hold(until) if may_wait => {
-                    let place =
-                        Some((request.priority, hold.place(arrived, request, decision, &view)));
+                    let (place, cost) = match &self.admission {
+                        Some(admission) => (
+                            admission.place(request),
+                            admission.cost(request, Some((decision, &self.fleet))),
+                        ),
+                        None => (hold.place(arrived, request, decision, &view), 0),
+                    };
+                    let place = Some((request.priority, place));
                     self.kept.discard();
-                    return Ok(Step::Hold { until, place });
+                    return Ok(Step::Hold { until, place, cost });
                 }
                 Verdict::Reject(reason) => {
                     self.kept.discard();
@@ -327,15 +408,26 @@ impl Router {
         }
         match choice {
             Choice::Send(decision) => Ok(Step::Send(decision)),
-            Choice::Hold { until } => Ok(Step::Hold { until, place: None }),
+            Choice::Hold { until } => Ok(Step::Hold { until, place: None, cost: 0 }),
         }
     }
 
-    /// Books a request that is sent, lets the rule see the action, and gives it out.
-    fn act(&mut self, now: Instant, request: &Request, action: Action, out: &mut Vec<Action>) {
+    /// Books a request that is sent, lets the rule see the action, and gives it out. `held`: its place in
+    /// the queue, if it comes from there.
+    fn act(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        held: Option<i64>,
+        action: Action,
+        out: &mut Vec<Action>,
+    ) {
         let what = match &action {
             Action::Dispatch { decision, .. } => {
                 self.decided += 1;
+                if let Some(admission) = &mut self.admission {
+                    admission.sent((now, held), request, decision, &self.fleet);
+                }
                 self.fleet.book(now, request, decision);
                 Observed::Dispatched { request, decision }
             }
@@ -372,6 +464,16 @@ impl Router {
     }
 }
 
+/// A request that is asked about.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    now: Instant,
+    waited: Duration,
+    request: &'a Request,
+    /// Whether the queue has room for it.
+    may_wait: bool,
+}
+
 /// What is to be done with a request now.
 enum Step {
     Send(Decision),
@@ -379,6 +481,8 @@ enum Step {
         until: Instant,
         /// The priority, and what late binding orders by.
         place: Option<(i32, i64)>,
+        /// What it costs its tenant, where there is admission.
+        cost: i64,
     },
 }
 

@@ -77,6 +77,12 @@ impl WorkerState {
         }
     }
 
+    /// By how much the prompt under way is later than predicted.
+    pub(super) fn late(&self, now: Instant) -> Duration {
+        let head = self.prefills.front();
+        head.map_or(Duration::ZERO, |head| now.since(self.head_since).saturating_sub(head.work))
+    }
+
     /// What it last reported of its load, and when the report came.
     pub fn load(&self) -> Option<(Instant, &LoadReport)> {
         self.load.latest()

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod admission;
 mod energy;
 mod engine_oracle;
 mod engine_soak;

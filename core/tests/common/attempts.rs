@@ -7,7 +7,7 @@ use warmpath_core::id::{RequestId, TenantId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::health::Standing;
 use warmpath_core::routing::input::{Action, Decision, Failure, Input, RejectReason};
-use warmpath_core::routing::policy::{LeastLoaded, PolicyConfig};
+use warmpath_core::routing::policy::LeastLoaded;
 use warmpath_core::routing::record::{Header, replay};
 use warmpath_core::routing::retry::GiveUp;
 use warmpath_core::routing::{Reliability, Router, no_lookup};
@@ -25,9 +25,16 @@ pub struct Bench {
 impl Bench {
     pub fn new(workers: u32, what: Reliability) -> Self {
         what.check().expect("limits that make sense");
-        let policy: PolicyConfig = LeastLoaded::DEFAULT.into();
-        let header = Header::new(policy, 0).with_reliability(what);
-        let router = Router::new(policy).with_reliability(what);
+        let header = Header::new(LeastLoaded::DEFAULT.into(), 0).with_reliability(what);
+        Self::with(workers, header)
+    }
+
+    /// A router as the header of its record says.
+    pub fn with(workers: u32, header: Header) -> Self {
+        let router = Router::new(header.policy)
+            .with_queue_limits(header.queue)
+            .with_reliability(header.reliability)
+            .with_admission(header.admission.clone());
         let lines = vec![serde_json::to_string(&header).expect("JSON")];
         let mut bench = Self { router, ms: 0, next: 0, on: BTreeMap::new(), lines };
         for worker in 0..workers {

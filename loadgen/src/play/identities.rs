@@ -2,7 +2,7 @@
 //! tenant. The router tells tenants apart by nothing else.
 
 use crate::files::{bad, bad_field, parse_toml, read};
-use crate::setup::Setup;
+use crate::setup::{Setup, tenants};
 use anyhow::Result;
 use serde::Deserialize;
 use std::collections::hash_map::RandomState;
@@ -15,7 +15,7 @@ use warmpath_core::sharing::SharingScope;
 use warmpath_router::RouterConfig;
 use warmpath_router::public::PublicPrefix;
 use warmpath_router::secret::Secret;
-use warmpath_router::tenants::{self, TenantConfig, TenantEntry};
+use warmpath_router::tenants::{TenantConfig, TenantEntry, check};
 
 /// The largest number of public system prompts of a fleet in this process.
 const MOST_PREFIXES: u64 = 1_024;
@@ -37,8 +37,7 @@ impl Identities {
         let File { tenants } = parse_toml(&origin, &text)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let each = tenants.into_iter().enumerate().map(|(i, tenant)| tenant.resolve(i, folder));
-        let all =
-            each.collect::<Result<Vec<_>, _>>().and_then(|all| tenants::check(&all).map(|()| all));
+        let all = each.collect::<Result<Vec<_>, _>>().and_then(|all| check(&all).map(|()| all));
         let all = all.map_err(|error| bad_field(&origin, &text, &error.field, &error.why))?;
         if all.is_empty() {
             return Err(bad(format!("{origin}: tenants: none, expected at least one")));
@@ -94,7 +93,7 @@ pub fn configure(config: &mut RouterConfig, setup: &Setup) -> Result<Identities>
     config.secret = Some(Secret::new(random()));
     let groups = setup.sharing.groups.filter(|_| setup.sharing.scope == SharingScope::Group);
     let tenant = |number: u32| TenantConfig {
-        name: format!("tenant {number}"),
+        name: tenants::name(number),
         token: Secret::new(random()),
         group: groups.map(|groups| format!("group {}", number % groups)),
     };

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_router::config::Part;
 use warmpath_router::limits::ListenerConfig;
 use warmpath_router::{RouterConfig, RouterServer};
 use warmpath_worker_sim::pool::{self, PoolConfig};
@@ -68,6 +69,10 @@ impl LocalFleet {
         config.seed = setup.seed;
         config.queue = setup.queue_limits().into();
         config.reliability = setup.reliability();
+        config.admission = match &setup.admission {
+            Some(admission) => Part::With(admission.clone()),
+            None => Part::On(false),
+        };
         config.record = record.map(Path::to_owned);
         config.pools = pool.iter().map(PoolProcess::url).collect();
         let identities = identities::configure(&mut config, setup)?;

@@ -38,7 +38,7 @@ pub fn simulate(
     let Cell { policy, rate_scale, seed, limit, options } = cell;
     let workload = prepared.workload(cell.pace(setup));
     let variant = options.variant.as_deref();
-    let limits = (setup.queue_limits(), setup.reliability().limits());
+    let limits = (setup.queue_limits(), setup.reliability().limits(), setup.admission_limits());
     let log = record.map(|folder| Log::create(folder, policy, variant, seed, limits));
     let mut log = log.transpose()?;
     let mut write = |entry: &Entry| {

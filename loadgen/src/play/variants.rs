@@ -27,6 +27,7 @@ pub fn each(
             } else {
                 Some(ReliabilityConfig::OFF)
             },
+            admission: setup.admission.clone().filter(|_| variant.admission),
             faults: if variant.faults { setup.faults.clone() } else { Vec::new() },
             pool: variant.pool(pool),
             ..setup.clone()

@@ -9,6 +9,7 @@ mod scenario;
 #[expect(clippy::module_inception, reason = "the set-up is what the folder is for")]
 mod setup;
 mod source;
+pub mod tenants;
 mod variant;
 
 pub use devices::{DevicesSetup, StaysSetup};

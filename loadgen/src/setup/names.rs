@@ -23,7 +23,7 @@ pub const WORKLOADS: &[Row] = rows!("workloads":
 pub const SCENARIOS: &[Row] = rows!("scenarios":
     "default" "trace" "sharing" "mixed-fleet" "prefill-decode" "prefill-decode-both"
     "prefill-decode-h100" "hybrid" "hybrid-by-class" "shared-pool" "object-store" "pool-faults" "failing-workers"
-    "llm-d-73-capacity");
+    "overload"     "llm-d-73-capacity");
 
 /// The built-in file of a name.
 pub fn built_in(rows: &[Row], name: &str) -> Option<&'static str> {

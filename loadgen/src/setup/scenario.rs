@@ -18,6 +18,7 @@ use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingRule;
 use warmpath_launch::toml_file::Refused;
+use warmpath_router::admission::AdmissionConfig;
 use warmpath_router::config::ReliabilityConfig;
 use warmpath_sim::{Fault, Network};
 
@@ -47,6 +48,8 @@ pub struct ScenarioFile {
     pub queue: Option<QueueSetup>,
     /// What the router does about failing workers. None: all of it where workers fail, else nothing.
     pub reliability: Option<ReliabilityConfig>,
+    /// What the router takes on. None: everything that a worker has room for.
+    pub admission: Option<AdmissionConfig>,
     /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
     /// Faults of the pool and of workers.

@@ -8,6 +8,7 @@ use super::policies;
 use super::queue::QueueSetup;
 use super::scenario::{Live, ScenarioFile};
 use super::source::Source;
+use super::tenants;
 use super::variant::Variant;
 use crate::args::What;
 use crate::economics::Sheet;
@@ -18,9 +19,10 @@ use std::path::{Path, PathBuf};
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::report::Slo;
-use warmpath_core::routing::QueueLimits;
 use warmpath_core::routing::policy::{NamedPolicy, PolicyConfig};
+use warmpath_core::routing::{AdmissionLimits, QueueLimits};
 use warmpath_core::sharing::SharingRule;
+use warmpath_router::admission::AdmissionConfig;
 use warmpath_router::config::ReliabilityConfig;
 use warmpath_sim::{Fault, Network, Scenario, check_faults};
 
@@ -53,6 +55,9 @@ pub struct Setup {
     /// What the router does about failing workers. None: all of it where workers fail, else nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reliability: Option<ReliabilityConfig>,
+    /// What the router takes on. None: everything that a worker has room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionConfig>,
     /// The pool. Workers use it if their profile has a link to it.
     pub pool: Option<PoolSpec>,
     /// Faults of the pool.
@@ -197,6 +202,7 @@ impl Setup {
             network: file.network,
             queue: file.queue,
             reliability: file.reliability,
+            admission: file.admission,
             pool: file.pool,
             faults: file.faults,
             kv_transfer: file.kv_transfer,
@@ -271,6 +277,11 @@ impl Setup {
         self.reliability.unwrap_or(by_itself)
     }
 
+    /// What the router takes on. None: everything.
+    pub fn admission_limits(&self) -> Option<AdmissionLimits> {
+        Some(self.admission.as_ref()?.limits(tenants::named))
+    }
+
     pub fn scenario(&self, policy: PolicyConfig, seed: u64) -> Scenario {
         Scenario {
             // If every request goes to the devices, there are no workers.
@@ -280,6 +291,7 @@ impl Setup {
             pool: self.pool.clone(),
             faults: self.faults_that_can_be(),
             reliability: self.reliability().limits(),
+            admission: self.admission_limits(),
             kv_transfer: self.kv_transfer,
             devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
             network: self.network,

@@ -20,6 +20,9 @@ pub struct Variant {
     /// `false`: the router does nothing about failing workers in this variant.
     #[serde(default = "yes")]
     pub reliability: bool,
+    /// `false`: the router takes on every request in this variant, whatever `[admission]` says.
+    #[serde(default = "yes")]
+    pub admission: bool,
     /// A pool that replaces the scenario's. Needs `pool = true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<OtherPool>,

@@ -288,6 +288,10 @@ impl Flight {
     /// A request that is too large for the workers that have joined may fit one that has not: then the
     /// client may try again.
     fn rejected(&self, reason: RejectReason) -> RequestError {
+        if let Some(after) = reason.retry_after() {
+            let after = after.as_secs_f64() / self.state.config.speedup;
+            return RequestError::Refused { reason, after: Duration::from_secs_f64(after) };
+        }
         let too_large = matches!(
             reason,
             RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. }

@@ -110,7 +110,8 @@ impl<'a> World<'a> {
             router: Router::new(scenario.policy)
                 .with_seed(scenario.seed)
                 .with_queue_limits(scenario.queue)
-                .with_reliability(scenario.reliability),
+                .with_reliability(scenario.reliability)
+                .with_admission(scenario.admission.clone()),
             index: PrefixIndex::default(),
             engines: scenario.each_worker().map(engine).collect(),
             workload,

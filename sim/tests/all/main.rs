@@ -13,6 +13,7 @@ mod fleets;
 mod holding;
 mod interference;
 mod oracle;
+mod overload;
 mod pool_and_peers;
 mod quota;
 mod replay;

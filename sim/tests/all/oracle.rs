@@ -24,6 +24,7 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
         pool: None,
         faults: Vec::new(),
         reliability: Reliability::default(),
+        admission: None,
         kv_transfer: None,
         devices: None,
         network,

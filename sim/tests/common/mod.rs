@@ -75,6 +75,7 @@ pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenari
         pool: None,
         faults: Vec::new(),
         reliability: Reliability::default(),
+        admission: None,
         kv_transfer: None,
         devices: None,
         network: Network::default(),

@@ -40,10 +40,11 @@ impl Router {
         now: Instant,
         request: &Request,
         lookup: Lookup<'_>,
+        out: &mut Vec<Action>,
     ) -> Action {
         let id = request.id;
         match self.retries.take(now, id) {
-            Ok(()) => self.arrive(now, request, lookup),
+            Ok(()) => self.arrive(now, request, lookup, out),
             Err(why) => {
                 let tries = self.retries.count(id);
                 Action::Reject { id, reason: RejectReason::GaveUp { tries, why } }

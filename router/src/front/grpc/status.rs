@@ -11,6 +11,9 @@ use warmpath_proto::status;
 pub fn of_error(error: &RequestError) -> Status {
     let code = match error {
         RequestError::Rejected(reason) => return status::from_reject(*reason),
+        RequestError::Refused { reason, after } => {
+            return status::with_pushback(status::from_reject(*reason), *after);
+        }
         RequestError::Draining
         | RequestError::WorkerRemoved(_)
         | RequestError::TooLargeForNow { .. } => Code::Unavailable,
