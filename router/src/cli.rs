@@ -13,7 +13,8 @@ use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
 use warmpath_router::RouterConfig;
-use warmpath_router::config::{ConfigError, QueueConfig, ReliabilityConfig};
+use warmpath_router::admission::AdmissionConfig;
+use warmpath_router::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
 use warmpath_router::limits::ListenerConfig;
 use warmpath_router::public::PrefixEntry;
 use warmpath_router::secret::Secret;
@@ -45,8 +46,8 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Serve {
     /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists, `queue`, `reliability`, `listener`, `tls`, `admin_tls` and
-    /// `upstream_tls` are tables (docs/reference/router.md)
+    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `tls`,
+    /// `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -124,6 +125,8 @@ struct File {
     #[serde(default)]
     reliability: ReliabilityConfig,
     #[serde(default)]
+    admission: Part<AdmissionConfig>,
+    #[serde(default)]
     listener: ListenerConfig,
     tls: Option<ListenerFiles>,
     admin_tls: Option<ListenerFiles>,
@@ -171,6 +174,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     config.queue = file.queue;
     config.reliability = file.reliability;
+    config.admission = file.admission;
     config.listener = file.listener;
     set(&mut config.queue.requests, cli.queue_requests);
     set(&mut config.queue.prompt_tokens, cli.queue_prompt_tokens);

@@ -81,7 +81,12 @@ fn a_bad_configuration_is_one_line() {
     let reliability = "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[reliability]\n";
     let health = format!("{reliability}retry = false\nhealth = {{ failures = 0 }}\n");
     let time = format!("{reliability}time = 3\n");
+    let admission = "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[admission]\n";
+    let ttft = format!("{admission}ttft_s = 0.0\n");
+    let weights = format!("{admission}weights = {{ gold = 2.0 }}\n");
     let cases = cases.into_iter().chain([
+        (&*ttft, "r.toml:4: admission.ttft_s: 0, expected more than 0, at most 1000000"),
+        (&*weights, "r.toml:4: admission.weights.gold: no such tenant, expected one of"),
         (&*health, "r.toml:5: reliability.health.failures: 0, expected 1 to 1000"),
         (&*time, "r.toml:4: reliability.time: expected true, false or a table of limits"),
     ]);

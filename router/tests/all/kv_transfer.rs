@@ -11,6 +11,7 @@ use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::{GenerateRequest, KvCacheParameters};
 use warmpath_router::RouterConfig;
+use warmpath_router::config::Part;
 use warmpath_worker_sim::WorkerConfig;
 
 /// What a token of the test profile takes.
@@ -153,7 +154,10 @@ async fn a_client_that_goes_away_releases_its_held_kv() {
     let mut cramped = sharing(Role::Prefill);
     cramped.profile.hbm_tokens = Some(25 * u64::from(BLOCK));
     let workers = [TestWorker::start(cramped), decodes_one_by_one()];
-    let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
+    // A router with admission would hold the requests itself.
+    let config = router_config(&workers, PolicyConfig::KvAware);
+    let router = TestRouter::start(RouterConfig { admission: Part::On(false), ..config }).await;
+    router.wait(|status| status.joined.len() == 2).await;
     let busy = occupy(&router).await;
     let waiting = request(prompt(1, 330), 5);
     let stream = within(router.client().generate_stream(waiting)).await.expect("accepted");

@@ -14,6 +14,7 @@ mod holding;
 mod hostile;
 mod kv_transfer;
 mod members;
+mod overload;
 mod pools;
 mod raw;
 mod record;
