@@ -4,8 +4,8 @@ use crate::source::event::EventSource;
 use crate::upstream::Upstream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{PoisonError, RwLock};
-use tokio::sync::watch;
 use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_proto::watched::Watched;
 
 /// A worker's standing with this router.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +63,7 @@ pub struct WorkerLink {
     pub name: String,
     pub upstream: Upstream,
     pub source: Box<dyn EventSource>,
-    situation: watch::Sender<Situation>,
+    situation: Watched<Situation>,
     given: RwLock<String>,
     /// An operator is removing it. That cannot be undone.
     pub leaving: AtomicBool,
@@ -77,7 +77,7 @@ impl WorkerLink {
             name: id.to_string(),
             upstream,
             source,
-            situation: watch::Sender::new(Situation {
+            situation: Watched::new(Situation {
                 standing: Standing::Away("not reached yet".to_owned()),
                 abandoned: Vec::new(),
             }),
@@ -113,18 +113,18 @@ impl WorkerLink {
     }
 
     pub fn set_standing(&self, standing: Standing) {
-        self.situation.send_modify(|situation| situation.standing = standing);
+        self.situation.modify(|situation| situation.standing = standing);
     }
 
     /// The core router gives up a request that waits for its first token here.
     pub fn abandon(&self, id: RequestId) {
-        self.situation.send_modify(|situation| situation.abandoned.push(id));
+        self.situation.modify(|situation| situation.abandoned.push(id));
     }
 
     /// A request does not wait here any more.
     pub fn forget(&self, id: RequestId) {
         if !self.situation.borrow().abandoned.is_empty() {
-            self.situation.send_if_modified(|situation| {
+            self.situation.modify_if(|situation| {
                 situation.abandoned.retain(|abandoned| *abandoned != id);
                 false
             });
@@ -134,19 +134,18 @@ impl WorkerLink {
     /// Returns when a request that waits here need not wait longer. Only the feed shows that an engine is
     /// stuck: the worker still accepts calls, and would hold them for ever.
     pub async fn gone(&self, id: RequestId) -> Gone {
-        let mut situation = self.situation.subscribe();
+        let mut situation = self.situation.watch();
         let is_over =
             |now: &Situation| now.standing != Standing::Joined || now.abandoned.contains(&id);
-        // The sender is a part of `self`.
-        let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
+        let now = situation.wait_for(is_over).await;
         now.standing.why().map_or(Gone::Silent, |why| Gone::Lost(why.to_owned()))
     }
 
     /// Returns the reason when the worker leaves the fleet.
     pub async fn lost(&self) -> String {
-        let mut situation = self.situation.subscribe();
+        let mut situation = self.situation.watch();
         let is_over = |now: &Situation| now.standing != Standing::Joined;
-        let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
+        let now = situation.wait_for(is_over).await;
         now.standing.why().unwrap_or_default().to_owned()
     }
 

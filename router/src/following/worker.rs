@@ -166,10 +166,10 @@ impl Followed for FollowedWorker {
                 if let Some(holder) = holder.filter(|&holder| holder != link.id) {
                     break FeedEnd::Same(same(&state, holder));
                 }
-                // The senders are parts of `state`.
                 tokio::select! {
-                    _ = served.changed() => {}
-                    _ = taken.changed() => {}
+                    biased;
+                    () = served.changed() => {}
+                    () = taken.changed() => {}
                 }
             };
             drain(&state, &link, &end).await;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::input::Failure;
+use warmpath_proto::clock::{now, since};
 
 /// The limits of one attempt, by the wall clock.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +61,13 @@ impl Patience {
     pub fn new(link: Arc<WorkerLink>, id: RequestId, limits: Option<Limits>) -> Self {
         let timer =
             limits.map(|limits| Box::pin(tokio::time::sleep_until(limits.first_token.into())));
-        let (gone, heard) = (gone(&link, id), Instant::now());
+        let (gone, heard) = (gone(&link, id), now());
         Self { link, id, gone, timer, limits, heard, has_token: false, waits_on: false }
     }
 
     /// A message of the answer came. `has_token`: it or one before it had a token.
     pub fn hear(&mut self, has_token: bool) {
-        self.heard = Instant::now();
+        self.heard = now();
         self.waits_on = false;
         if has_token
             && !std::mem::replace(&mut self.has_token, true)
@@ -84,7 +85,7 @@ impl Patience {
             return false;
         }
         let more = if self.has_token { limits.gap * (LAST_GAPS - 1) } else { limits.most };
-        timer.as_mut().reset((Instant::now() + more).into());
+        timer.as_mut().reset((now() + more).into());
         true
     }
 
@@ -97,7 +98,7 @@ impl Patience {
             let gone = ready!(self.gone.as_mut().poll(cx));
             self.gone = self::gone(&self.link, self.id);
             match gone {
-                Some(Gone::Lost(why)) if self.heard.elapsed() >= SILENCE => {
+                Some(Gone::Lost(why)) if since(self.heard) >= SILENCE => {
                     return Poll::Ready(Lapse::Lost(why));
                 }
                 Some(Gone::Silent) if !self.has_token => return Poll::Ready(Lapse::Silent),
@@ -116,7 +117,7 @@ impl Patience {
                 return Poll::Ready(Failure::NoFirstToken);
             }
             let next = self.heard + limits.gap;
-            if next <= Instant::now() {
+            if next <= now() {
                 return Poll::Ready(Failure::Stalled);
             }
             timer.as_mut().reset(next.into());
