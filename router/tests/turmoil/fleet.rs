@@ -1,0 +1,339 @@
+//! A run of one seed: the real router and the real workers, each on a host of a simulated network.
+
+use crate::clients;
+use crate::common::profile;
+use crate::network::{Network, PORT};
+use crate::plan::{Fault, Kind, Plan, Way};
+use crate::settled;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tonic::Request;
+use tonic::transport::Channel;
+use turmoil::Sim;
+use warmpath_core::engine::profile::StepTime;
+use warmpath_proto::transport::{self, Dialling};
+use warmpath_proto::v1::router_admin_server::RouterAdmin;
+use warmpath_proto::v1::{DrainWorkerRequest, UndrainWorkerRequest};
+use warmpath_router::config::ReliabilityConfig;
+use warmpath_router::{RouterConfig, RouterServer};
+use warmpath_worker_sim::{Place, WorkerConfig};
+
+/// When questions and faults begin: by then all workers have joined.
+const START: Duration = Duration::from_secs(1);
+/// No run takes longer, or a request hangs.
+const LIMIT: Duration = Duration::from_secs(150);
+
+/// What all hosts of one run know.
+pub struct Shared {
+    pub plan: Plan,
+    pub network: Network,
+    pub router: RefCell<Option<RouterServer>>,
+    /// Questions without an end so far.
+    pub open: RefCell<BTreeSet<usize>>,
+    pub counts: RefCell<Counts>,
+    pub violations: RefCell<Vec<String>>,
+    /// All faults have ended.
+    pub healed: watch::Sender<bool>,
+}
+
+/// What became of the questions.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    pub whole: u64,
+    /// Their clients went away.
+    pub left: u64,
+    /// Their deadlines passed.
+    pub late: u64,
+    /// By status.
+    pub failed: BTreeMap<String, u64>,
+    pub tried_again: u64,
+    pub resumed: u64,
+    pub resyncs: u64,
+    /// By name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Of the run, in virtual milliseconds.
+    pub ms: u64,
+}
+
+impl Shared {
+    pub fn violation(&self, what: &str) {
+        self.network.line(&format!("VIOLATION: {what}"));
+        self.violations.borrow_mut().push(what.to_owned());
+    }
+
+    pub fn channel(&self, host: &str) -> Channel {
+        let how = Dialling { tls: None, dialler: self.network.dialler() };
+        transport::channel_with(&url(host), &how).expect("a URL")
+    }
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub counts: Counts,
+    pub violations: Vec<String>,
+    pub digest: String,
+    pub text: String,
+}
+
+fn url(host: &str) -> String {
+    format!("http://{host}:{PORT}")
+}
+
+pub fn name(worker: usize) -> String {
+    format!("w{worker}")
+}
+
+/// A worker's host, from outside.
+struct WorkerHost {
+    /// How much slower its next life is.
+    slow: Rc<Cell<f64>>,
+    stop: watch::Sender<u32>,
+}
+
+/// Runs a plan to its end.
+pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
+    let panics = crate::panics();
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(plan.seed)
+        // Only limits are asked for this clock, but it must be the same in each run.
+        .epoch(UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+        .simulation_duration(LIMIT * 2)
+        .min_message_latency(Duration::from_millis(plan.latency.0))
+        .max_message_latency(Duration::from_millis(plan.latency.1))
+        .tcp_capacity(4_096)
+        .build();
+    let shared = Rc::new(Shared {
+        network: Network::new(plan.room.len()),
+        plan,
+        router: RefCell::default(),
+        open: RefCell::default(),
+        counts: RefCell::default(),
+        violations: RefCell::default(),
+        healed: watch::Sender::new(false),
+    });
+    let workers: Vec<_> =
+        (0..shared.plan.room.len()).map(|i| worker_host(&mut sim, &shared, i)).collect();
+    let operator = router_host(&mut sim, &shared, reliability);
+    let clients = Rc::clone(&shared);
+    sim.client("clients", async move {
+        all_questions(&clients).await;
+        Ok(())
+    });
+    let mut fates = Fates { workers, operator, shared: Rc::clone(&shared) };
+    fates.play(&mut sim);
+    shared.counts.borrow_mut().ms = sim.elapsed().as_millis() as u64;
+    drop(sim);
+    if crate::panics() > panics {
+        shared.violation("a task panicked");
+    }
+    let trace = shared.network.trace.lock().unwrap();
+    Outcome {
+        counts: shared.counts.borrow().clone(),
+        violations: shared.violations.borrow().clone(),
+        digest: trace.digest(),
+        text: trace.text.clone(),
+    }
+}
+
+fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
+    let (slow, stop) = (Rc::new(Cell::new(1.0)), watch::Sender::new(0));
+    let (slower, stops, lives) = (Rc::clone(&slow), stop.clone(), Cell::new(0));
+    let (network, room) = (shared.network.clone(), shared.plan.room[i]);
+    sim.host(name(i), move || {
+        lives.set(lives.get() + 1);
+        let mut profile = profile();
+        profile.hbm_tokens = Some(room);
+        if let StepTime::Linear(step) = &mut profile.step {
+            step.base_ns *= slower.get();
+            step.weights_ns *= slower.get();
+            step.ns_per_token *= slower.get();
+        }
+        let config =
+            WorkerConfig { name: name(i), drain_timeout_ms: 10_000, ..WorkerConfig::new(profile) };
+        let around = warmpath_worker_sim::Surroundings {
+            epoch: lives.get(),
+            dialler: network.dialler(),
+            place: Place::Task,
+            lateness: Default::default(),
+        };
+        let (network, mut stopped) = (network.clone(), stops.subscribe());
+        async move {
+            let listener = network.listen(Some(i)).await?;
+            let stopped = async move {
+                let _ = stopped.changed().await;
+            };
+            Ok(warmpath_worker_sim::serve_in(listener, config, stopped, around).await?)
+        }
+    });
+    WorkerHost { slow, stop }
+}
+
+/// Returns where the operator's wishes are sent: to drain a worker or no longer.
+fn router_host(
+    sim: &mut Sim<'_>,
+    shared: &Rc<Shared>,
+    reliability: ReliabilityConfig,
+) -> mpsc::UnboundedSender<(usize, bool)> {
+    let (operator, wishes) = mpsc::unbounded_channel();
+    let (shared, wishes) = (Rc::clone(shared), Rc::new(Cell::new(Some(wishes))));
+    sim.host("router", move || {
+        let (shared, wishes) = (Rc::clone(&shared), wishes.take());
+        async move {
+            let plan = &shared.plan;
+            let urls = (0..plan.room.len()).map(|i| url(&name(i))).collect();
+            let config = RouterConfig {
+                seed: plan.seed,
+                reliability,
+                ..RouterConfig::new(urls, plan.policy)
+            };
+            let dialler = shared.network.dialler();
+            let around = warmpath_router::Surroundings { dialler, instance: 1 };
+            let router = RouterServer::new_in(config, around)?;
+            *shared.router.borrow_mut() = Some(router.clone());
+            if let Some(wishes) = wishes {
+                tokio::task::spawn_local(operate(router.clone(), wishes));
+            }
+            let listener = shared.network.listen(None).await?;
+            Ok(router.serve(listener, std::future::pending()).await?)
+        }
+    });
+    operator
+}
+
+async fn operate(router: RouterServer, mut wishes: mpsc::UnboundedReceiver<(usize, bool)>) {
+    let admin = router.admin();
+    while let Some((worker, drained)) = wishes.recv().await {
+        let number = worker as u32;
+        // The worker may be unknown or leaving; then there is nothing to do.
+        let _ = match drained {
+            true => admin.drain_worker(Request::new(DrainWorkerRequest { number })).await.is_ok(),
+            false => {
+                admin.undrain_worker(Request::new(UndrainWorkerRequest { number })).await.is_ok()
+            }
+        };
+    }
+}
+
+async fn all_questions(shared: &Rc<Shared>) {
+    tokio::time::sleep(START.saturating_sub(turmoil::elapsed())).await;
+    let joined =
+        shared.router.borrow().as_ref().map(|router| router.status().borrow().joined.len());
+    if joined != Some(shared.plan.room.len()) {
+        shared.violation(&format!("{joined:?} workers have joined"));
+    }
+    let (channel, begun) = (shared.channel("router"), tokio::time::Instant::now());
+    let mut asked = JoinSet::new();
+    for i in 0..shared.plan.questions.len() {
+        asked.spawn_local(clients::ask(Rc::clone(shared), channel.clone(), i, begun));
+    }
+    while asked.join_next().await.is_some() {}
+    let mut healed = shared.healed.subscribe();
+    let _ = healed.wait_for(|&healed| healed).await;
+    settled::check(shared).await;
+}
+
+/// Carries out what the plan says of each worker.
+struct Fates {
+    workers: Vec<WorkerHost>,
+    operator: mpsc::UnboundedSender<(usize, bool)>,
+    shared: Rc<Shared>,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Begin,
+    /// Connections that lost bytes end.
+    Found,
+    End,
+}
+
+impl Fates {
+    fn play(&mut self, sim: &mut Sim<'_>) {
+        let mut steps = Vec::new();
+        for fault in self.shared.plan.faults.clone() {
+            *self.shared.counts.borrow_mut().faults.entry(fault.kind.name()).or_default() += 1;
+            steps.push((fault.from_ms, Step::Begin, fault));
+            steps.push((fault.until_ms, Step::End, fault));
+            if let Kind::Cut { found_ms, .. } = fault.kind {
+                steps.push((fault.from_ms + found_ms, Step::Found, fault));
+            }
+        }
+        steps.sort_by_key(|&(at, _, fault)| (at, fault.worker));
+        let mut steps = steps.into_iter().peekable();
+        loop {
+            let now = sim.elapsed();
+            while let Some((_, step, fault)) =
+                steps.next_if(|&(at, ..)| START + Duration::from_millis(at) <= now)
+            {
+                self.step(sim, step, fault);
+            }
+            if steps.peek().is_none() {
+                self.shared.healed.send_if_modified(|healed| !std::mem::replace(healed, true));
+            }
+            match sim.step() {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => return self.shared.violation(&format!("a process failed: {error}")),
+            }
+            if now > LIMIT {
+                let open = self.shared.open.borrow().clone();
+                return self.shared.violation(&format!("questions without an end: {open:?}"));
+            }
+        }
+    }
+
+    fn step(&self, sim: &mut Sim<'_>, step: Step, fault: Fault) {
+        let Fault { worker, kind, .. } = fault;
+        let (name, host) = (&*name(worker), &self.workers[worker]);
+        let now = sim.elapsed().as_secs_f64();
+        let what = match step {
+            Step::Begin => "begins",
+            Step::Found => "is found",
+            Step::End => "ends",
+        };
+        let line = format!("{now:>10.3} {} of {name} {what}\n", kind.name());
+        self.shared.network.trace.lock().unwrap().text.push_str(&line);
+        match (kind, step) {
+            (Kind::Crash { slow }, Step::Begin) => {
+                host.slow.set(slow);
+                sim.crash(name);
+            }
+            (Kind::Stop, Step::Begin) => {
+                host.slow.set(1.0);
+                host.stop.send_modify(|stops| *stops += 1);
+            }
+            (Kind::Crash { .. } | Kind::Stop, Step::End) => sim.bounce(name),
+            (Kind::Hold, Step::Begin) => sim.hold("router", name),
+            (Kind::Hold, Step::End) => sim.release("router", name),
+            (Kind::Delay { most_ms }, Step::Begin) => {
+                sim.set_link_max_message_latency("router", name, Duration::from_millis(most_ms));
+            }
+            (Kind::Delay { .. }, Step::End) => {
+                let most = Duration::from_millis(self.shared.plan.latency.1);
+                sim.set_link_max_message_latency("router", name, most);
+            }
+            (Kind::Cut { way, .. }, Step::Begin) => {
+                self.shared.network.set_cut(worker, true);
+                match way {
+                    Way::Both => sim.partition("router", name),
+                    Way::ToWorker => sim.partition_oneway("router", name),
+                    Way::FromWorker => sim.partition_oneway(name, "router"),
+                }
+            }
+            (Kind::Cut { .. }, Step::End) => {
+                self.shared.network.set_cut(worker, false);
+                sim.repair("router", name);
+            }
+            (Kind::Cut { .. }, Step::Found) => self.shared.network.end_connections(worker),
+            (Kind::Drain, step) => {
+                let _ = self.operator.send((worker, matches!(step, Step::Begin)));
+            }
+            (_, Step::Found) => {}
+        }
+    }
+}

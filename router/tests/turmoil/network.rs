@@ -1,0 +1,183 @@
+//! The sockets of the simulated network, as the services take them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tonic::transport::Uri;
+use turmoil::net::{TcpListener, TcpStream};
+use warmpath_proto::sockets::{Accept, Dial, Dialler, Listener, Waiting, Wire};
+
+/// Where all processes listen, each on a host of its own.
+pub const PORT: u16 = 7_000;
+
+/// What one run of a seed leaves: a text to read, and a hash of each byte that went over the network with its
+/// instant.
+#[derive(Default)]
+pub struct Trace {
+    pub text: String,
+    bytes: blake3::Hasher,
+}
+
+impl Trace {
+    pub fn line(&mut self, line: &str) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        self.text.push_str(&format!("{:>10.3} {line}\n", at.as_secs_f64()));
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        self.bytes.update(&at.as_nanos().to_le_bytes());
+        self.bytes.update(bytes);
+    }
+
+    /// Of the text and the bytes.
+    pub fn digest(&self) -> String {
+        let mut all = self.bytes.clone();
+        all.update(self.text.as_bytes());
+        all.finalize().to_hex()[..16].to_owned()
+    }
+}
+
+/// The links of the workers, by number.
+#[derive(Clone)]
+pub struct Network {
+    pub trace: Arc<Mutex<Trace>>,
+    links: Arc<Vec<WorkerLink>>,
+}
+
+/// All connections of one worker.
+struct WorkerLink {
+    /// Counts up when connections that lost bytes end.
+    ended: watch::Sender<u32>,
+    /// No connection can be made.
+    cut: Mutex<bool>,
+}
+
+impl Network {
+    pub fn new(workers: usize) -> Self {
+        let link = |_| WorkerLink { ended: watch::Sender::new(0), cut: Mutex::new(false) };
+        let links = Arc::new((0..workers).map(link).collect());
+        Self { trace: Arc::default(), links }
+    }
+
+    pub fn line(&self, line: &str) {
+        self.trace.lock().unwrap().line(line);
+    }
+
+    /// From now on, or no longer, bytes to or from a worker are lost.
+    pub fn set_cut(&self, worker: usize, cut: bool) {
+        *self.links[worker].cut.lock().unwrap() = cut;
+    }
+
+    /// The simulated TCP never sends a lost byte again. So a connection that lost some is dead. A kernel finds
+    /// that out at some time, and this is that time.
+    pub fn end_connections(&self, worker: usize) {
+        self.links[worker].ended.send_modify(|ended| *ended += 1);
+    }
+
+    /// How processes dial.
+    pub fn dialler(&self) -> Dialler {
+        Dialler::Other(Arc::new(self.clone()))
+    }
+
+    /// A listener of the process of a host: a worker's, or none.
+    pub async fn listen(&self, worker: Option<usize>) -> io::Result<Listener> {
+        let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+        Ok(Listener::Other(Box::new(Listening { listener, network: self.clone(), worker })))
+    }
+
+    fn socket(&self, inner: TcpStream, worker: Option<usize>) -> Box<dyn Wire> {
+        let ended: Pin<Box<dyn Future<Output = ()> + Send>> = match worker {
+            None => Box::pin(std::future::pending()),
+            Some(worker) => {
+                let mut ended = self.links[worker].ended.subscribe();
+                Box::pin(async move {
+                    let _ = ended.changed().await;
+                })
+            }
+        };
+        Box::new(Socket { inner, ended, trace: Arc::clone(&self.trace) })
+    }
+}
+
+struct Listening {
+    listener: TcpListener,
+    network: Network,
+    worker: Option<usize>,
+}
+
+impl Accept for Listening {
+    fn accept(&self) -> Waiting<'_, (Box<dyn Wire>, SocketAddr)> {
+        Box::pin(async {
+            let (socket, address) = self.listener.accept().await?;
+            Ok((self.network.socket(socket, self.worker), address))
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Dial for Network {
+    fn dial(&self, to: Uri) -> Waiting<'static, Box<dyn Wire>> {
+        let network = self.clone();
+        Box::pin(async move {
+            let host = to.host().unwrap_or_default().to_owned();
+            let worker = host.strip_prefix('w').and_then(|number| number.parse().ok());
+            if worker.is_some_and(|worker: usize| *network.links[worker].cut.lock().unwrap()) {
+                // The first packet is lost, again and again.
+                std::future::pending::<()>().await;
+            }
+            let socket = TcpStream::connect((host, PORT)).await?;
+            Ok(network.socket(socket, worker))
+        })
+    }
+}
+
+/// A connection whose bytes are noted.
+struct Socket {
+    inner: TcpStream,
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    trace: Arc<Mutex<Trace>>,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ended.as_mut().poll(cx).is_ready() {
+            self.ended = Box::pin(std::future::ready(()));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = written {
+            self.trace.lock().unwrap().sent(&bytes[..written]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
