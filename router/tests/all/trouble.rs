@@ -208,6 +208,21 @@ async fn an_answer_that_breaks_off_goes_on_on_another_worker() {
     }
 }
 
+/// The client has all of the answer, and only the end of the stream is missing. It must not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stalls_after_its_last_message_holds_up_no_client() {
+    let workers = fleet(1).await;
+    let router = over(config(&workers, PolicyConfig::RoundRobin)).await;
+    workers[0].set(Trouble::StallsAfter(usize::MAX));
+    let begun = Instant::now();
+    ask(router.client(), request(prompt(1, 40), 20)).await.unwrap();
+    let whole = within(router.client().generate(request(prompt(2, 40), 20))).await.unwrap();
+    let outputs = whole.into_inner().outputs.unwrap();
+    assert_eq!(outputs.token_ids, answer(&prompt(2, 40), 20));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
+}
+
 /// What the next worker could not go on with exactly is not resumed: the client hears of the failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_depends_on_more_than_its_tokens_is_not_resumed() {
