@@ -1,13 +1,17 @@
 //! A run of one seed: the real router and the real workers, each on a host of a simulated network.
 
 use crate::clients;
+use crate::common::faulty::{Passing, Trouble};
 use crate::common::profile;
-use crate::network::{Network, PORT};
+use crate::lossy::{self, Spoiling};
+use crate::network::{BEHIND, Network, PORT};
 use crate::plan::{Fault, Kind, Plan, Way};
 use crate::settled;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,6 +19,8 @@ use tonic::Request;
 use tonic::transport::Channel;
 use turmoil::Sim;
 use warmpath_core::engine::profile::StepTime;
+use warmpath_core::rng::Rng;
+use warmpath_proto::listening;
 use warmpath_proto::transport::{self, Dialling};
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_proto::v1::{DrainWorkerRequest, UndrainWorkerRequest};
@@ -26,6 +32,8 @@ use warmpath_worker_sim::{Place, WorkerConfig};
 const START: Duration = Duration::from_secs(1);
 /// No run takes longer, or a request hangs.
 const LIMIT: Duration = Duration::from_secs(150);
+/// Hosts run side by side for so long, and then hear of each other. Half of it doubles the work.
+const TICK: Duration = Duration::from_millis(2);
 
 /// What all hosts of one run know.
 pub struct Shared {
@@ -38,6 +46,9 @@ pub struct Shared {
     pub violations: RefCell<Vec<String>>,
     /// All faults have ended.
     pub healed: watch::Sender<bool>,
+    /// Feeds may be spoilt.
+    pub spoiling: Arc<AtomicBool>,
+    pub spoilt: Arc<AtomicU64>,
 }
 
 /// What became of the questions.
@@ -53,10 +64,31 @@ pub struct Counts {
     pub tried_again: u64,
     pub resumed: u64,
     pub resyncs: u64,
+    /// Batches of feeds.
+    pub spoilt: u64,
     /// By name.
     pub faults: BTreeMap<&'static str, u64>,
     /// Of the run, in virtual milliseconds.
     pub ms: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.whole += other.whole;
+        self.left += other.left;
+        self.late += other.late;
+        self.tried_again += other.tried_again;
+        self.resumed += other.resumed;
+        self.resyncs += other.resyncs;
+        self.spoilt += other.spoilt;
+        self.ms += other.ms;
+        for (code, n) in &other.failed {
+            *self.failed.entry(code.clone()).or_default() += n;
+        }
+        for (kind, n) in &other.faults {
+            *self.faults.entry(kind).or_default() += n;
+        }
+    }
 }
 
 impl Shared {
@@ -93,6 +125,9 @@ struct WorkerHost {
     /// How much slower its next life is.
     slow: Rc<Cell<f64>>,
     stop: watch::Sender<u32>,
+    /// Of its calls, in its next life too.
+    trouble: Rc<Cell<Trouble>>,
+    front: Rc<RefCell<Option<Passing>>>,
 }
 
 /// Runs a plan to its end.
@@ -106,6 +141,7 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
         .min_message_latency(Duration::from_millis(plan.latency.0))
         .max_message_latency(Duration::from_millis(plan.latency.1))
         .tcp_capacity(4_096)
+        .tick_duration(TICK)
         .build();
     let shared = Rc::new(Shared {
         network: Network::new(plan.room.len()),
@@ -115,6 +151,8 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
         counts: RefCell::default(),
         violations: RefCell::default(),
         healed: watch::Sender::new(false),
+        spoiling: Arc::new(AtomicBool::new(true)),
+        spoilt: Arc::default(),
     });
     let workers: Vec<_> =
         (0..shared.plan.room.len()).map(|i| worker_host(&mut sim, &shared, i)).collect();
@@ -126,6 +164,7 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
     });
     let mut fates = Fates { workers, operator, shared: Rc::clone(&shared) };
     fates.play(&mut sim);
+    shared.counts.borrow_mut().spoilt = shared.spoilt.load(Ordering::Relaxed);
     shared.counts.borrow_mut().ms = sim.elapsed().as_millis() as u64;
     drop(sim);
     if crate::panics() > panics {
@@ -143,11 +182,23 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
 fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
     let (slow, stop) = (Rc::new(Cell::new(1.0)), watch::Sender::new(0));
     let (slower, stops, lives) = (Rc::clone(&slow), stop.clone(), Cell::new(0));
-    let (network, room) = (shared.network.clone(), shared.plan.room[i]);
+    let trouble = Rc::new(Cell::new(Trouble::None));
+    let front = Rc::<RefCell<Option<Passing>>>::default();
+    let (troubled, in_front) = (Rc::clone(&trouble), Rc::clone(&front));
+    let plan = &shared.plan;
+    let (network, room, seats) = (shared.network.clone(), plan.room[i], plan.seats);
+    let has_front = plan.has_front(i);
+    let spoiling = plan.spoilt[i].map(|one_in| Spoiling {
+        one_in,
+        rng: Arc::new(Mutex::new(Rng::named(plan.seed, &[2, i as u64]))),
+        active: Arc::clone(&shared.spoiling),
+        spoilt: Arc::clone(&shared.spoilt),
+    });
     sim.host(name(i), move || {
         lives.set(lives.get() + 1);
         let mut profile = profile();
         profile.hbm_tokens = Some(room);
+        profile.max_num_seqs = seats;
         if let StepTime::Linear(step) = &mut profile.step {
             step.base_ns *= slower.get();
             step.weights_ns *= slower.get();
@@ -162,15 +213,28 @@ fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
             lateness: Default::default(),
         };
         let (network, mut stopped) = (network.clone(), stops.subscribe());
+        let passing = has_front.then(|| lossy::in_front(&network, spoiling.clone()));
+        if let Some(passing) = &passing {
+            passing.set(troubled.get());
+        }
+        in_front.replace(passing.clone());
         async move {
-            let listener = network.listen(Some(i)).await?;
+            let listener = match passing {
+                None => network.listen(PORT, Some(i)).await?,
+                Some(passing) => {
+                    let public = network.listen(PORT, Some(i)).await?;
+                    let never = std::future::pending();
+                    tokio::spawn(listening::serve(public, passing.listening(), never));
+                    network.listen(BEHIND, None).await?
+                }
+            };
             let stopped = async move {
                 let _ = stopped.changed().await;
             };
             Ok(warmpath_worker_sim::serve_in(listener, config, stopped, around).await?)
         }
     });
-    WorkerHost { slow, stop }
+    WorkerHost { slow, stop, trouble, front }
 }
 
 /// Returns where the operator's wishes are sent: to drain a worker or no longer.
@@ -198,7 +262,7 @@ fn router_host(
             if let Some(wishes) = wishes {
                 tokio::task::spawn_local(operate(router.clone(), wishes));
             }
-            let listener = shared.network.listen(None).await?;
+            let listener = shared.network.listen(PORT, None).await?;
             Ok(router.serve(listener, std::future::pending()).await?)
         }
     });
@@ -232,6 +296,7 @@ async fn all_questions(shared: &Rc<Shared>) {
         asked.spawn_local(clients::ask(Rc::clone(shared), channel.clone(), i, begun));
     }
     while asked.join_next().await.is_some() {}
+    shared.spoiling.store(false, Ordering::Relaxed);
     let mut healed = shared.healed.subscribe();
     let _ = healed.wait_for(|&healed| healed).await;
     settled::check(shared).await;
@@ -332,6 +397,16 @@ impl Fates {
             (Kind::Cut { .. }, Step::Found) => self.shared.network.end_connections(worker),
             (Kind::Drain, step) => {
                 let _ = self.operator.send((worker, matches!(step, Step::Begin)));
+            }
+            (Kind::Calls(_), step) => {
+                let trouble = match (kind, step) {
+                    (Kind::Calls(trouble), Step::Begin) => trouble,
+                    _ => Trouble::None,
+                };
+                host.trouble.set(trouble);
+                if let Some(front) = &*host.front.borrow() {
+                    front.set(trouble);
+                }
             }
             (_, Step::Found) => {}
         }

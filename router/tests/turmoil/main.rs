@@ -7,11 +7,12 @@ mod common;
 
 mod clients;
 mod fleet;
+mod lossy;
 mod network;
 mod plan;
 mod settled;
 
-use fleet::{Outcome, run};
+use fleet::{Counts, Outcome, run};
 use plan::Plan;
 use std::cell::Cell;
 use std::sync::Once;
@@ -34,16 +35,76 @@ fn panics() -> u64 {
     PANICS.with(Cell::get)
 }
 
+/// Another stream of seeds for other tests would only cost time: these are the ones of a run.
+fn seeds() -> u64 {
+    match std::env::var("WARMPATH_SOAK").is_ok() {
+        true => 20_000,
+        false => 2_000,
+    }
+}
+
 fn play(seed: u64) -> Outcome {
     run(Plan::draw(seed), ReliabilityConfig::default())
 }
 
+/// Plays seeds, and gives what was wrong.
+fn play_all(seeds: impl Iterator<Item = u64>, all: &mut Counts) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for seed in seeds {
+        let outcome = play(seed);
+        all.add(&outcome.counts);
+        if !outcome.violations.is_empty() {
+            let what = outcome.violations.join("\n  ");
+            wrong.push(format!("WARMPATH_SEED={seed} replays:\n  {what}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn explore() {
+    let Ok(range) = std::env::var("WARMPATH_SEEDS") else { return };
+    let (from, to) = range.split_once("..").unwrap();
+    let (from, to): (u64, u64) = (from.parse().unwrap(), to.parse().unwrap());
+    let begun = std::time::Instant::now();
+    let threads: Vec<_> = (0..2)
+        .map(|part| {
+            std::thread::spawn(move || {
+                let mut all = Counts::default();
+                let wrong = play_all((from..to).filter(|seed| seed % 2 == part), &mut all);
+                (wrong, all)
+            })
+        })
+        .collect();
+    let mut count = 0;
+    for thread in threads {
+        let (wrong, all) = thread.join().unwrap();
+        count += wrong.len();
+        for wrong in wrong.iter() {
+            println!("{wrong}");
+        }
+        println!("{all:?}");
+    }
+    println!("{count} wrong, {:?}", begun.elapsed());
+}
+
+#[test]
+fn one_seed() {
+    let Ok(seed) = std::env::var("WARMPATH_SEED") else { return };
+    let seed = seed.parse().unwrap();
+    if std::env::var_os("RUST_LOG").is_some() {
+        warmpath_launch::process::log_to_stderr();
+    }
+    let outcome = play(seed);
+    println!("{:#?}\n{}\n{:?}", Plan::draw(seed), outcome.text, outcome.counts);
+    println!("{:?}", outcome.violations);
+}
+
 #[test]
 fn a_seed_replays_byte_for_byte() {
-    let [first, second] = [play(1), play(1)];
-    assert_eq!(first.text, second.text);
-    assert_eq!(first.digest, second.digest);
-    println!("{}", first.text);
-    println!("{:?}", first.counts);
-    assert!(first.violations.is_empty(), "{:?}", first.violations);
+    for seed in 0..20 {
+        let [first, second] = [play(seed), play(seed)];
+        assert_eq!(first.text, second.text, "{seed}");
+        assert_eq!(first.digest, second.digest, "{seed}");
+    }
 }

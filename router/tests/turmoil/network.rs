@@ -13,6 +13,8 @@ use warmpath_proto::sockets::{Accept, Dial, Dialler, Listener, Waiting, Wire};
 
 /// Where all processes listen, each on a host of its own.
 pub const PORT: u16 = 7_000;
+/// Where a worker listens that has something in front of it on the same host.
+pub const BEHIND: u16 = 7_001;
 
 /// What one run of a seed leaves: a text to read, and a hash of each byte that went over the network with its
 /// instant.
@@ -85,8 +87,8 @@ impl Network {
     }
 
     /// A listener of the process of a host: a worker's, or none.
-    pub async fn listen(&self, worker: Option<usize>) -> io::Result<Listener> {
-        let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    pub async fn listen(&self, port: u16, worker: Option<usize>) -> io::Result<Listener> {
+        let listener = TcpListener::bind(("0.0.0.0", port)).await?;
         Ok(Listener::Other(Box::new(Listening { listener, network: self.clone(), worker })))
     }
 
@@ -133,7 +135,7 @@ impl Dial for Network {
                 // The first packet is lost, again and again.
                 std::future::pending::<()>().await;
             }
-            let socket = TcpStream::connect((host, PORT)).await?;
+            let socket = TcpStream::connect((host, to.port_u16().unwrap_or(PORT))).await?;
             Ok(network.socket(socket, worker))
         })
     }

@@ -1,5 +1,7 @@
 //! What a seed draws: a fleet, questions, and what goes wrong.
 
+use crate::common::faulty::Trouble;
+use std::time::Duration;
 use warmpath_core::rng::Rng;
 use warmpath_core::routing::policy::PolicyConfig;
 
@@ -10,6 +12,10 @@ pub struct Plan {
     pub policy: PolicyConfig,
     /// HBM tokens of each worker.
     pub room: Vec<u64>,
+    /// Requests that a worker has in its batch at most.
+    pub seats: u32,
+    /// One in so many batches of the feeds of these workers is spoilt.
+    pub spoilt: Vec<Option<u64>>,
     /// Of a message, in milliseconds.
     pub latency: (u64, u64),
     pub questions: Vec<Question>,
@@ -54,6 +60,8 @@ pub enum Kind {
     Delay { most_ms: u64 },
     /// The operator drains it at the router.
     Drain,
+    /// Its feed is well, and its calls are not.
+    Calls(Trouble),
 }
 
 /// Which bytes are lost.
@@ -73,6 +81,7 @@ impl Kind {
             Self::Cut { .. } => "cut",
             Self::Delay { .. } => "delay",
             Self::Drain => "drain",
+            Self::Calls(_) => "calls",
         }
     }
 }
@@ -99,10 +108,12 @@ impl Plan {
         let workers = draw.between(if others_are_well { 3 } else { 2 }, 4) as usize;
         let policy = POLICIES[draw.between(0, POLICIES.len() as u64 - 1) as usize];
         let room = (0..workers).map(|_| draw.between(100, 1_000) * 16).collect();
+        let seats = [2, 8, 256][draw.between(0, 2) as usize];
+        let spoilt = (0..workers).map(|_| draw.one_in(3).then(|| draw.between(2, 40))).collect();
         let least = draw.between(0, 3);
         let latency = (least, least + draw.between(1, 20));
         let mut questions: Vec<_> =
-            (0..draw.between(5, 20)).map(|i| question(&mut draw, seed, i)).collect();
+            (0..draw.between(5, 30)).map(|i| question(&mut draw, seed, i)).collect();
         questions.sort_by_key(|question| question.at_ms);
         let victim = draw.0.below(workers as u64) as usize;
         let mut faults = Vec::new();
@@ -113,17 +124,17 @@ impl Plan {
         }
         faults.sort_by_key(|fault| (fault.from_ms, fault.worker));
         let policy = policy.parse().expect("a policy");
-        Self { seed, policy, room, latency, questions, faults, others_are_well }
+        Self { seed, policy, room, seats, spoilt, latency, questions, faults, others_are_well }
     }
 }
 
 fn question(draw: &mut Draw, seed: u64, i: u64) -> Question {
     let common = (seed << 8 | draw.between(0, 2), draw.between(0, 20) as u32 * 16);
     let own = (seed << 8 | (16 + i), draw.between(1, 200) as u32);
-    let tokens = draw.between(1, 150) as u32;
+    let tokens = draw.between(1, 200) as u32;
     let leaves_after = draw.one_in(10).then(|| draw.between(0, u64::from(tokens) - 1) as u32);
     let deadline_ms = draw.one_in(10).then(|| draw.between(50, 3_000));
-    let at_ms = draw.between(0, 8_000);
+    let at_ms = draw.between(0, 7_000);
     Question { at_ms, prompt: [common, own], tokens, leaves_after, deadline_ms }
 }
 
@@ -132,7 +143,7 @@ fn faults_of(draw: &mut Draw, worker: usize) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut from_ms = draw.between(300, 5_000);
     for _ in 0..draw.between(1, 3) {
-        let kind = match draw.between(0, 7) {
+        let kind = match draw.between(0, 9) {
             0 | 1 => Kind::Crash { slow: if draw.one_in(3) { 20.0 } else { 1.0 } },
             2 => Kind::Stop,
             3 => Kind::Hold,
@@ -142,11 +153,33 @@ fn faults_of(draw: &mut Draw, worker: usize) -> Vec<Fault> {
                 Kind::Cut { way, found_ms: draw.between(5_000, 20_000) }
             }
             6 => Kind::Delay { most_ms: draw.between(50, 1_500) },
-            _ => Kind::Drain,
+            7 => Kind::Drain,
+            _ => Kind::Calls(trouble(draw)),
         };
         let until_ms = from_ms + draw.between(50, 4_000);
         faults.push(Fault { worker, from_ms, until_ms, kind });
         from_ms = until_ms + draw.between(500, 3_000);
     }
     faults
+}
+
+fn trouble(draw: &mut Draw) -> Trouble {
+    let messages = draw.between(0, 20) as usize;
+    match draw.between(0, 6) {
+        0 => Trouble::Fails,
+        1 => Trouble::NoHeaders,
+        2 => Trouble::NoTokens,
+        3 => Trouble::BreaksAfter(messages),
+        4 => Trouble::EndsAfter(messages),
+        5 => Trouble::StallsAfter(messages),
+        _ => Trouble::Late(Duration::from_millis(draw.between(50, 1_500))),
+    }
+}
+
+impl Plan {
+    /// Whether something is in front of a worker.
+    pub fn has_front(&self, worker: usize) -> bool {
+        let calls = |fault: &Fault| matches!(fault.kind, Kind::Calls(_)) && fault.worker == worker;
+        self.spoilt[worker].is_some() || self.faults.iter().any(calls)
+    }
 }
