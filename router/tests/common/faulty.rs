@@ -49,6 +49,8 @@ pub enum Trouble {
     StallsAfter(usize),
     /// The headers, and so the first token, come so much later.
     Late(Duration),
+    /// The message of this number, counted from 1, is lost, and all else is as it should be.
+    Loses(usize),
 }
 
 #[derive(Clone)]
@@ -152,6 +154,13 @@ impl Inference for Passing {
             }
             Trouble::EndsAfter(n) => Box::pin(messages.take(n)),
             Trouble::StallsAfter(n) => Box::pin(messages.take(n).chain(later(changed))),
+            Trouble::Loses(n) => {
+                let mut number = 0;
+                Box::pin(messages.filter(move |_| {
+                    number += 1;
+                    number != n
+                }))
+            }
             _ => Box::pin(messages),
         }))
     }

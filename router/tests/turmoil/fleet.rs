@@ -32,6 +32,8 @@ use warmpath_worker_sim::{Place, WorkerConfig};
 const START: Duration = Duration::from_secs(1);
 /// No run takes longer, or a request hangs.
 const LIMIT: Duration = Duration::from_secs(150);
+/// The date.
+const EPOCH_S: u64 = 1_800_000_000;
 /// Hosts run side by side for so long, and then hear of each other. Half of it doubles the work.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -130,13 +132,39 @@ struct WorkerHost {
     front: Rc<RefCell<Option<Passing>>>,
 }
 
+/// What a run may have otherwise than it should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub reliability: ReliabilityConfig,
+    /// Wall clocks are set back or forth by an hour while processes are down.
+    pub clocks_are_set: bool,
+    /// The router is never told the digest of a worker's blocks.
+    pub without_digests: bool,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        let reliability = ReliabilityConfig::default();
+        Self { reliability, clocks_are_set: false, without_digests: false }
+    }
+}
+
+/// A process's number of one life by its wall clock, in nanoseconds.
+fn life(plan: &Plan, setting: Setting, process: u64, life: u64) -> u64 {
+    let second = 1_000_000_000;
+    let hours = match setting.clocks_are_set {
+        true => Rng::named(plan.seed, &[3, process, life]).below(3),
+        false => 1,
+    };
+    (EPOCH_S + 3_600 * hours + life) * second
+}
+
 /// Runs a plan to its end.
-pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
+pub fn run(plan: Plan, setting: Setting) -> Outcome {
     let panics = crate::panics();
     let mut sim = turmoil::Builder::new()
         .rng_seed(plan.seed)
-        // Only limits are asked for this clock, but it must be the same in each run.
-        .epoch(UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+        .epoch(UNIX_EPOCH + Duration::from_secs(EPOCH_S))
         .simulation_duration(LIMIT * 2)
         .min_message_latency(Duration::from_millis(plan.latency.0))
         .max_message_latency(Duration::from_millis(plan.latency.1))
@@ -155,8 +183,8 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
         spoilt: Arc::default(),
     });
     let workers: Vec<_> =
-        (0..shared.plan.room.len()).map(|i| worker_host(&mut sim, &shared, i)).collect();
-    let operator = router_host(&mut sim, &shared, reliability);
+        (0..shared.plan.room.len()).map(|i| worker_host(&mut sim, &shared, setting, i)).collect();
+    let operator = router_host(&mut sim, &shared, setting);
     let clients = Rc::clone(&shared);
     sim.client("clients", async move {
         all_questions(&clients).await;
@@ -166,6 +194,7 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
     fates.play(&mut sim);
     shared.counts.borrow_mut().spoilt = shared.spoilt.load(Ordering::Relaxed);
     shared.counts.borrow_mut().ms = sim.elapsed().as_millis() as u64;
+    let digest = shared.network.trace.lock().unwrap().digest();
     drop(sim);
     if crate::panics() > panics {
         shared.violation("a task panicked");
@@ -174,12 +203,12 @@ pub fn run(plan: Plan, reliability: ReliabilityConfig) -> Outcome {
     Outcome {
         counts: shared.counts.borrow().clone(),
         violations: shared.violations.borrow().clone(),
-        digest: trace.digest(),
+        digest,
         text: trace.text.clone(),
     }
 }
 
-fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
+fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, setting: Setting, i: usize) -> WorkerHost {
     let (slow, stop) = (Rc::new(Cell::new(1.0)), watch::Sender::new(0));
     let (slower, stops, lives) = (Rc::clone(&slow), stop.clone(), Cell::new(0));
     let trouble = Rc::new(Cell::new(Trouble::None));
@@ -187,7 +216,8 @@ fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
     let (troubled, in_front) = (Rc::clone(&trouble), Rc::clone(&front));
     let plan = &shared.plan;
     let (network, room, seats) = (shared.network.clone(), plan.room[i], plan.seats);
-    let has_front = plan.has_front(i);
+    let (has_front, drift) = (plan.has_front(i), plan.drift[i]);
+    let of = Rc::clone(shared);
     let spoiling = plan.spoilt[i].map(|one_in| Spoiling {
         one_in,
         rng: Arc::new(Mutex::new(Rng::named(plan.seed, &[2, i as u64]))),
@@ -200,14 +230,22 @@ fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
         profile.hbm_tokens = Some(room);
         profile.max_num_seqs = seats;
         if let StepTime::Linear(step) = &mut profile.step {
-            step.base_ns *= slower.get();
-            step.weights_ns *= slower.get();
-            step.ns_per_token *= slower.get();
+            step.base_ns *= slower.get() * drift;
+            step.weights_ns *= slower.get() * drift;
+            step.ns_per_token *= slower.get() * drift;
         }
-        let config =
-            WorkerConfig { name: name(i), drain_timeout_ms: 10_000, ..WorkerConfig::new(profile) };
+        let mut config = WorkerConfig::new(profile);
+        config.name = name(i);
+        config.drain_timeout_ms = 10_000;
+        let drifts = |ms: &mut u64| *ms = (*ms as f64 * drift).round() as u64;
+        drifts(&mut config.heartbeat_ms);
+        drifts(&mut config.report_interval_ms);
+        drifts(&mut config.digest_interval_ms);
+        if setting.without_digests {
+            config.digest_interval_ms = 3_600_000;
+        }
         let around = warmpath_worker_sim::Surroundings {
-            epoch: lives.get(),
+            epoch: life(&of.plan, setting, i as u64, lives.get()),
             dialler: network.dialler(),
             place: Place::Task,
             lateness: Default::default(),
@@ -237,32 +275,32 @@ fn worker_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, i: usize) -> WorkerHost {
     WorkerHost { slow, stop, trouble, front }
 }
 
-/// Returns where the operator's wishes are sent: to drain a worker or no longer.
-fn router_host(
-    sim: &mut Sim<'_>,
-    shared: &Rc<Shared>,
-    reliability: ReliabilityConfig,
-) -> mpsc::UnboundedSender<(usize, bool)> {
-    let (operator, wishes) = mpsc::unbounded_channel();
-    let (shared, wishes) = (Rc::clone(shared), Rc::new(Cell::new(Some(wishes))));
+/// Where the operator's wishes are sent: to drain a worker or no longer.
+type Operator = Rc<RefCell<Option<mpsc::UnboundedSender<(usize, bool)>>>>;
+
+fn router_host(sim: &mut Sim<'_>, shared: &Rc<Shared>, setting: Setting) -> Operator {
+    let operator = Operator::default();
+    let (shared, wishes, lives) = (Rc::clone(shared), Rc::clone(&operator), Cell::new(0));
     sim.host("router", move || {
-        let (shared, wishes) = (Rc::clone(&shared), wishes.take());
+        lives.set(lives.get() + 1);
+        let (shared, lives) = (Rc::clone(&shared), lives.get());
+        let (sender, wished) = mpsc::unbounded_channel();
+        wishes.replace(Some(sender));
         async move {
             let plan = &shared.plan;
             let urls = (0..plan.room.len()).map(|i| url(&name(i))).collect();
             let config = RouterConfig {
                 seed: plan.seed,
-                reliability,
+                reliability: setting.reliability,
                 ..RouterConfig::new(urls, plan.policy)
             };
             let dialler = shared.network.dialler();
-            let around = warmpath_router::Surroundings { dialler, instance: 1 };
+            let instance = life(plan, setting, 100, lives);
+            let around = warmpath_router::Surroundings { dialler, instance };
             let router = RouterServer::new_in(config, around)?;
             *shared.router.borrow_mut() = Some(router.clone());
-            if let Some(wishes) = wishes {
-                tokio::task::spawn_local(operate(router.clone(), wishes));
-            }
-            let listener = shared.network.listen(PORT, None).await?;
+            tokio::task::spawn_local(operate(router.clone(), wished));
+            let listener = shared.network.listen(PORT, Some(shared.network.clients())).await?;
             Ok(router.serve(listener, std::future::pending()).await?)
         }
     });
@@ -305,7 +343,7 @@ async fn all_questions(shared: &Rc<Shared>) {
 /// Carries out what the plan says of each worker.
 struct Fates {
     workers: Vec<WorkerHost>,
-    operator: mpsc::UnboundedSender<(usize, bool)>,
+    operator: Operator,
     shared: Rc<Shared>,
 }
 
@@ -324,9 +362,14 @@ impl Fates {
             *self.shared.counts.borrow_mut().faults.entry(fault.kind.name()).or_default() += 1;
             steps.push((fault.from_ms, Step::Begin, fault));
             steps.push((fault.until_ms, Step::End, fault));
-            if let Kind::Cut { found_ms, .. } = fault.kind {
-                steps.push((fault.from_ms + found_ms, Step::Found, fault));
-            }
+            // A kernel's message arrives a little later.
+            let found_at = match fault.kind {
+                Kind::Cut { found_ms, .. } => Some(fault.from_ms + found_ms),
+                Kind::Crash { power: true, .. } | Kind::RouterCrash => Some(fault.from_ms + 5),
+                Kind::Stop => Some(fault.until_ms + 5),
+                _ => None,
+            };
+            steps.extend(found_at.map(|at| (at, Step::Found, fault)));
         }
         steps.sort_by_key(|&(at, _, fault)| (at, fault.worker));
         let mut steps = steps.into_iter().peekable();
@@ -352,9 +395,21 @@ impl Fates {
         }
     }
 
+    /// A process's connections are dropped in an order that differs from run to run, and the network draws a delay
+    /// for what each says. So they say nothing, and what its kernel says comes later.
+    fn quietly(&self, sim: &mut Sim<'_>, host: &str, act: impl FnOnce(&mut Sim<'_>)) {
+        let workers = (0..self.workers.len()).map(name);
+        let others: Vec<_> = workers.chain(["router".to_owned(), "clients".to_owned()]).collect();
+        let others = || others.iter().filter(|other| *other != host);
+        others().for_each(|other| sim.partition(host, &**other));
+        act(sim);
+        others().for_each(|other| sim.repair(host, &**other));
+    }
+
     fn step(&self, sim: &mut Sim<'_>, step: Step, fault: Fault) {
         let Fault { worker, kind, .. } = fault;
         let (name, host) = (&*name(worker), &self.workers[worker]);
+        let network = &self.shared.network;
         let now = sim.elapsed().as_secs_f64();
         let what = match step {
             Step::Begin => "begins",
@@ -364,15 +419,24 @@ impl Fates {
         let line = format!("{now:>10.3} {} of {name} {what}\n", kind.name());
         self.shared.network.trace.lock().unwrap().text.push_str(&line);
         match (kind, step) {
-            (Kind::Crash { slow }, Step::Begin) => {
+            (Kind::Crash { slow, .. }, Step::Begin) => {
                 host.slow.set(slow);
-                sim.crash(name);
+                self.quietly(sim, name, |sim| sim.crash(name));
             }
             (Kind::Stop, Step::Begin) => {
                 host.slow.set(1.0);
                 host.stop.send_modify(|stops| *stops += 1);
             }
-            (Kind::Crash { .. } | Kind::Stop, Step::End) => sim.bounce(name),
+            (Kind::Crash { .. } | Kind::Stop, Step::End) => {
+                self.quietly(sim, name, |sim| sim.bounce(name));
+            }
+            (Kind::RouterCrash, Step::Begin) => {
+                self.quietly(sim, "router", |sim| sim.crash("router"));
+            }
+            (Kind::RouterCrash, Step::End) => sim.bounce("router"),
+            (Kind::RouterCrash, Step::Found) => {
+                (0..=network.clients()).for_each(|link| network.end_connections(link));
+            }
             (Kind::Hold, Step::Begin) => sim.hold("router", name),
             (Kind::Hold, Step::End) => sim.release("router", name),
             (Kind::Delay { most_ms }, Step::Begin) => {
@@ -394,9 +458,10 @@ impl Fates {
                 self.shared.network.set_cut(worker, false);
                 sim.repair("router", name);
             }
-            (Kind::Cut { .. }, Step::Found) => self.shared.network.end_connections(worker),
             (Kind::Drain, step) => {
-                let _ = self.operator.send((worker, matches!(step, Step::Begin)));
+                if let Some(operator) = &*self.operator.borrow() {
+                    let _ = operator.send((worker, matches!(step, Step::Begin)));
+                }
             }
             (Kind::Calls(_), step) => {
                 let trouble = match (kind, step) {
@@ -408,7 +473,7 @@ impl Fates {
                     front.set(trouble);
                 }
             }
-            (_, Step::Found) => {}
+            (_, Step::Found) => network.end_connections(worker),
         }
     }
 }

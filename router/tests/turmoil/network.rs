@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
 use tonic::transport::Uri;
 use turmoil::net::{TcpListener, TcpStream};
 use warmpath_proto::sockets::{Accept, Dial, Dialler, Listener, Waiting, Wire};
+use warmpath_proto::watched::Watched;
 
 /// Where all processes listen, each on a host of its own.
 pub const PORT: u16 = 7_000;
@@ -44,25 +44,25 @@ impl Trace {
     }
 }
 
-/// The links of the workers, by number.
+/// The links of the workers, by number, and after them the one between the clients and the router.
 #[derive(Clone)]
 pub struct Network {
     pub trace: Arc<Mutex<Trace>>,
-    links: Arc<Vec<WorkerLink>>,
+    links: Arc<Vec<Link>>,
 }
 
-/// All connections of one worker.
-struct WorkerLink {
-    /// Counts up when connections that lost bytes end.
-    ended: watch::Sender<u32>,
+/// All connections of one link.
+struct Link {
+    /// Changes when they end.
+    ended: Watched<()>,
     /// No connection can be made.
     cut: Mutex<bool>,
 }
 
 impl Network {
     pub fn new(workers: usize) -> Self {
-        let link = |_| WorkerLink { ended: watch::Sender::new(0), cut: Mutex::new(false) };
-        let links = Arc::new((0..workers).map(link).collect());
+        let link = |_| Link { ended: Watched::new(()), cut: Mutex::new(false) };
+        let links = Arc::new((0..=workers).map(link).collect());
         Self { trace: Arc::default(), links }
     }
 
@@ -75,10 +75,10 @@ impl Network {
         *self.links[worker].cut.lock().unwrap() = cut;
     }
 
-    /// The simulated TCP never sends a lost byte again. So a connection that lost some is dead. A kernel finds
-    /// that out at some time, and this is that time.
-    pub fn end_connections(&self, worker: usize) {
-        self.links[worker].ended.send_modify(|ended| *ended += 1);
+    /// The connections of a link end at both ends: the kernel of a process that died says so. Or a kernel found that
+    /// they are dead: the simulated TCP never sends a lost byte again.
+    pub fn end_connections(&self, link: usize) {
+        self.links[link].ended.replace(());
     }
 
     /// How processes dial.
@@ -86,20 +86,23 @@ impl Network {
         Dialler::Other(Arc::new(self.clone()))
     }
 
-    /// A listener of the process of a host: a worker's, or none.
-    pub async fn listen(&self, port: u16, worker: Option<usize>) -> io::Result<Listener> {
-        let listener = TcpListener::bind(("0.0.0.0", port)).await?;
-        Ok(Listener::Other(Box::new(Listening { listener, network: self.clone(), worker })))
+    /// The link of the clients.
+    pub fn clients(&self) -> usize {
+        self.links.len() - 1
     }
 
-    fn socket(&self, inner: TcpStream, worker: Option<usize>) -> Box<dyn Wire> {
-        let ended: Pin<Box<dyn Future<Output = ()> + Send>> = match worker {
+    /// A listener of the process of a host. Without a link, nothing happens to its connections.
+    pub async fn listen(&self, port: u16, link: Option<usize>) -> io::Result<Listener> {
+        let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+        Ok(Listener::Other(Box::new(Listening { listener, network: self.clone(), link })))
+    }
+
+    fn socket(&self, inner: TcpStream, link: Option<usize>) -> Box<dyn Wire> {
+        let ended: Pin<Box<dyn Future<Output = ()> + Send>> = match link {
             None => Box::pin(std::future::pending()),
-            Some(worker) => {
-                let mut ended = self.links[worker].ended.subscribe();
-                Box::pin(async move {
-                    let _ = ended.changed().await;
-                })
+            Some(link) => {
+                let mut ended = self.links[link].ended.watch();
+                Box::pin(async move { ended.changed().await })
             }
         };
         Box::new(Socket { inner, ended, trace: Arc::clone(&self.trace) })
@@ -109,14 +112,14 @@ impl Network {
 struct Listening {
     listener: TcpListener,
     network: Network,
-    worker: Option<usize>,
+    link: Option<usize>,
 }
 
 impl Accept for Listening {
     fn accept(&self) -> Waiting<'_, (Box<dyn Wire>, SocketAddr)> {
         Box::pin(async {
             let (socket, address) = self.listener.accept().await?;
-            Ok((self.network.socket(socket, self.worker), address))
+            Ok((self.network.socket(socket, self.link), address))
         })
     }
 
@@ -130,13 +133,16 @@ impl Dial for Network {
         let network = self.clone();
         Box::pin(async move {
             let host = to.host().unwrap_or_default().to_owned();
-            let worker = host.strip_prefix('w').and_then(|number| number.parse().ok());
-            if worker.is_some_and(|worker: usize| *network.links[worker].cut.lock().unwrap()) {
+            let link = match &*host {
+                "router" => Some(network.clients()),
+                other => other.strip_prefix('w').and_then(|number| number.parse().ok()),
+            };
+            if link.is_some_and(|link| *network.links[link].cut.lock().unwrap()) {
                 // The first packet is lost, again and again.
                 std::future::pending::<()>().await;
             }
             let socket = TcpStream::connect((host, to.port_u16().unwrap_or(PORT))).await?;
-            Ok(network.socket(socket, worker))
+            Ok(network.socket(socket, link))
         })
     }
 }

@@ -10,6 +10,8 @@ use warmpath_core::routing::policy::PolicyConfig;
 pub struct Plan {
     pub seed: u64,
     pub policy: PolicyConfig,
+    /// How long a worker takes for what should take one second: its clock goes wrong.
+    pub drift: Vec<f64>,
     /// HBM tokens of each worker.
     pub room: Vec<u64>,
     /// Requests that a worker has in its batch at most.
@@ -48,8 +50,9 @@ pub struct Fault {
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kind {
-    /// The process dies, and comes back empty. Then it takes this many times as long for everything.
-    Crash { slow: f64 },
+    /// The process dies, and comes back empty. Then it takes this many times as long for everything. Without power
+    /// even the kernel says nothing of it.
+    Crash { slow: f64, power: bool },
     /// It is told to stop, finishes what it has, and comes back empty.
     Stop,
     /// Nothing gets through, and nothing is lost: the host is frozen.
@@ -62,6 +65,8 @@ pub enum Kind {
     Drain,
     /// Its feed is well, and its calls are not.
     Calls(Trouble),
+    /// The router's process dies, and comes back without a memory.
+    RouterCrash,
 }
 
 /// Which bytes are lost.
@@ -82,6 +87,7 @@ impl Kind {
             Self::Delay { .. } => "delay",
             Self::Drain => "drain",
             Self::Calls(_) => "calls",
+            Self::RouterCrash => "router crash",
         }
     }
 }
@@ -107,6 +113,7 @@ impl Plan {
         let others_are_well = draw.one_in(2);
         let workers = draw.between(if others_are_well { 3 } else { 2 }, 4) as usize;
         let policy = POLICIES[draw.between(0, POLICIES.len() as u64 - 1) as usize];
+        let drift = (0..workers).map(|_| 0.95 + 0.1 * draw.0.unit()).collect();
         let room = (0..workers).map(|_| draw.between(100, 1_000) * 16).collect();
         let seats = [2, 8, 256][draw.between(0, 2) as usize];
         let spoilt = (0..workers).map(|_| draw.one_in(3).then(|| draw.between(2, 40))).collect();
@@ -122,9 +129,25 @@ impl Plan {
                 faults.extend(faults_of(&mut draw, worker));
             }
         }
+        if !others_are_well && draw.one_in(4) {
+            let from_ms = draw.between(500, 5_000);
+            let until_ms = from_ms + draw.between(50, 2_000);
+            faults.push(Fault { worker: 0, from_ms, until_ms, kind: Kind::RouterCrash });
+        }
         faults.sort_by_key(|fault| (fault.from_ms, fault.worker));
         let policy = policy.parse().expect("a policy");
-        Self { seed, policy, room, seats, spoilt, latency, questions, faults, others_are_well }
+        Self {
+            seed,
+            policy,
+            drift,
+            room,
+            seats,
+            spoilt,
+            latency,
+            questions,
+            faults,
+            others_are_well,
+        }
     }
 }
 
@@ -134,31 +157,37 @@ fn question(draw: &mut Draw, seed: u64, i: u64) -> Question {
     let tokens = draw.between(1, 200) as u32;
     let leaves_after = draw.one_in(10).then(|| draw.between(0, u64::from(tokens) - 1) as u32);
     let deadline_ms = draw.one_in(10).then(|| draw.between(50, 3_000));
-    let at_ms = draw.between(0, 7_000);
+    let at_ms = draw.between(0, 5_000);
     Question { at_ms, prompt: [common, own], tokens, leaves_after, deadline_ms }
 }
 
 /// One after the other, with time to recover in between.
 fn faults_of(draw: &mut Draw, worker: usize) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let mut from_ms = draw.between(300, 5_000);
+    let mut from_ms = draw.between(300, 3_500);
     for _ in 0..draw.between(1, 3) {
         let kind = match draw.between(0, 9) {
-            0 | 1 => Kind::Crash { slow: if draw.one_in(3) { 20.0 } else { 1.0 } },
+            0 | 1 => Kind::Crash {
+                slow: if draw.one_in(3) { 20.0 } else { 1.0 },
+                power: !draw.one_in(4),
+            },
             2 => Kind::Stop,
             3 => Kind::Hold,
             4 | 5 => {
                 let ways = [Way::Both, Way::ToWorker, Way::FromWorker];
                 let way = ways[draw.between(0, 2) as usize];
-                Kind::Cut { way, found_ms: draw.between(5_000, 20_000) }
+                Kind::Cut {
+                    way,
+                    found_ms: if draw.one_in(8) { 20_000 } else { draw.between(1_000, 8_000) },
+                }
             }
             6 => Kind::Delay { most_ms: draw.between(50, 1_500) },
             7 => Kind::Drain,
             _ => Kind::Calls(trouble(draw)),
         };
-        let until_ms = from_ms + draw.between(50, 4_000);
+        let until_ms = from_ms + draw.between(50, 3_000);
         faults.push(Fault { worker, from_ms, until_ms, kind });
-        from_ms = until_ms + draw.between(500, 3_000);
+        from_ms = until_ms + draw.between(500, 2_000);
     }
     faults
 }
@@ -177,6 +206,11 @@ fn trouble(draw: &mut Draw) -> Trouble {
 }
 
 impl Plan {
+    /// Then its clients lose what is under way.
+    pub fn router_dies(&self) -> bool {
+        self.faults.iter().any(|fault| fault.kind == Kind::RouterCrash)
+    }
+
     /// Whether something is in front of a worker.
     pub fn has_front(&self, worker: usize) -> bool {
         let calls = |fault: &Fault| matches!(fault.kind, Kind::Calls(_)) && fault.worker == worker;
