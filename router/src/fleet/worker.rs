@@ -41,6 +41,8 @@ impl Standing {
 #[derive(Debug)]
 struct Situation {
     standing: Standing,
+    /// The epoch of the process that joined last.
+    life: u64,
     /// Requests that the core router gives up here: the worker answers nothing. Seldom any.
     abandoned: Vec<RequestId>,
 }
@@ -48,7 +50,7 @@ struct Situation {
 /// Why a request need not wait for its worker any more.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Gone {
-    /// The worker left the fleet, and why.
+    /// The worker left the fleet, or another process took its place, and why.
     Lost(String),
     /// The core router has found the worker silent.
     Silent,
@@ -79,6 +81,7 @@ impl WorkerLink {
             source,
             situation: Watched::new(Situation {
                 standing: Standing::Away("not reached yet".to_owned()),
+                life: 0,
                 abandoned: Vec::new(),
             }),
             given: RwLock::default(),
@@ -116,6 +119,18 @@ impl WorkerLink {
         self.situation.modify(|situation| situation.standing = standing);
     }
 
+    /// The worker has joined with this epoch.
+    pub fn set_joined(&self, epoch: u64) {
+        self.situation.modify(|situation| {
+            (situation.standing, situation.life) = (Standing::Joined, epoch);
+        });
+    }
+
+    /// The epoch of the process that joined last. A request that was sent to an earlier one is lost.
+    pub fn life(&self) -> u64 {
+        self.situation.borrow().life
+    }
+
     /// The core router gives up a request that waits for its first token here.
     pub fn abandon(&self, id: RequestId) {
         self.situation.modify(|situation| situation.abandoned.push(id));
@@ -131,14 +146,19 @@ impl WorkerLink {
         }
     }
 
-    /// Returns when a request that waits here need not wait longer. Only the feed shows that an engine is
+    /// Returns when a request that was sent here in this life need not wait longer. Only the feed shows that an engine is
     /// stuck: the worker still accepts calls, and would hold them for ever.
-    pub async fn gone(&self, id: RequestId) -> Gone {
+    pub async fn gone(&self, id: RequestId, life: u64) -> Gone {
         let mut situation = self.situation.watch();
-        let is_over =
-            |now: &Situation| now.standing != Standing::Joined || now.abandoned.contains(&id);
+        let is_over = |now: &Situation| {
+            now.standing != Standing::Joined || now.life != life || now.abandoned.contains(&id)
+        };
         let now = situation.wait_for(is_over).await;
-        now.standing.why().map_or(Gone::Silent, |why| Gone::Lost(why.to_owned()))
+        match now.standing.why() {
+            Some(why) => Gone::Lost(why.to_owned()),
+            None if now.life != life => Gone::Lost("it has restarted".to_owned()),
+            None => Gone::Silent,
+        }
     }
 
     /// Returns the reason when the worker leaves the fleet.

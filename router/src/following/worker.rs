@@ -83,7 +83,7 @@ impl Followed for FollowedWorker {
         }
         self.joined = Some(epoch);
         // First the standing: a request that is sent to a worker without it counts as lost.
-        self.link.set_standing(Standing::Joined);
+        self.link.set_joined(epoch);
         self.state.router.tell(Input::Joined(info));
         let (worker, url, name) = (&self.link.name, &self.link.url, self.link.given());
         tracing::info!(worker, name, url, epoch, "joined");

@@ -84,8 +84,8 @@ pub async fn send(
     let sent = now();
     let limits = decision.limits.map(|limits| wall(state, sent, limits));
     let issued = sent - elsewhere - held_for;
-    let waits_at = Arc::clone(&link);
-    let gone = waits_at.gone(flight.id);
+    let (waits_at, life) = (Arc::clone(&link), link.life());
+    let gone = waits_at.gone(flight.id, life);
     let sending = prepared.send();
     tokio::pin!(gone, sending);
     let mut limit = limits.map(|limits| limits.headers);
@@ -122,7 +122,7 @@ pub async fn send(
     match upstream {
         Ok(upstream) => {
             flight.reached_worker();
-            let patience = Patience::new(Arc::clone(&link), flight.id, limits);
+            let patience = Patience::new((Arc::clone(&link), life), flight.id, limits);
             Ok(Accepted { upstream, link, patience, issued, decided })
         }
         Err(cause) => Err(failed(flight, cause, false)),
