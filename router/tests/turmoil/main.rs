@@ -6,6 +6,7 @@
 mod common;
 
 mod clients;
+mod faults;
 mod fleet;
 mod lossy;
 mod network;

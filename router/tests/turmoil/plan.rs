@@ -134,6 +134,14 @@ impl Plan {
             let until_ms = from_ms + draw.between(50, 2_000);
             faults.push(Fault { worker: 0, from_ms, until_ms, kind: Kind::RouterCrash });
         }
+        if seats == 2 {
+            // Else all questions together would take longer than a hang.
+            for fault in &mut faults {
+                if let Kind::Crash { slow, .. } = &mut fault.kind {
+                    *slow = slow.min(4.0);
+                }
+            }
+        }
         faults.sort_by_key(|fault| (fault.from_ms, fault.worker));
         let policy = policy.parse().expect("a policy");
         Self {
