@@ -1,8 +1,28 @@
 //! Model time and the wall clock. Each process has its own origin, so no message carries an instant.
 //! Only the speedup is common to all processes of a run.
+//!
+//! All processes read the wall clock with [`now`]. That is tokio's clock, so a test that pauses tokio's time
+//! holds every time limit and every decision. A calendar's time is read only to number lives of a process.
 
-use std::time::{Duration, Instant as WallInstant};
+use std::time::{Duration, Instant as WallInstant, SystemTime};
 use warmpath_core::time::{Duration as ModelDuration, Instant};
+
+/// The wall clock: it never goes back, whatever is done to the machine's date.
+pub fn now() -> WallInstant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// How long ago an instant of [`now`] was.
+pub fn since(at: WallInstant) -> Duration {
+    now().saturating_duration_since(at)
+}
+
+/// A number for one life of a process that starts now. A later life has a higher one, unless the machine's
+/// date was set back in between.
+pub fn life() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_nanos() as u64)
+}
 
 /// A clock of model time, which runs `speedup` times as fast as the wall clock from `origin` on.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +34,7 @@ pub struct ModelClock {
 impl ModelClock {
     /// A clock that starts now. `speedup` is in model seconds a wall second.
     pub fn starting_now(speedup: f64) -> Self {
-        Self::new(WallInstant::now(), speedup)
+        Self::new(now(), speedup)
     }
 
     /// A clock that starts at `origin`. Panics unless `speedup` is finite and above 0.
@@ -30,7 +50,7 @@ impl ModelClock {
 
     /// The model time now.
     pub fn now(&self) -> Instant {
-        self.at(WallInstant::now())
+        self.at(now())
     }
 
     /// The model time at a wall instant; the start for an instant before the origin.

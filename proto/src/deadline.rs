@@ -4,6 +4,7 @@
 //! libraries have no sense: they expect DEADLINE_EXCEEDED. [`DeadlineLayer`] lies within tonic's own
 //! check and counts from an earlier instant, so it always comes first.
 
+use crate::clock::now;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,7 +22,7 @@ struct Arrived(Instant);
 
 /// When a call came.
 pub fn arrived(extensions: &Extensions) -> Instant {
-    extensions.get().map_or_else(Instant::now, |Arrived(at)| *at)
+    extensions.get().map_or_else(now, |Arrived(at)| *at)
 }
 
 /// When the client gives up, from its `grpc-timeout` header. tonic enforces that header only until the
@@ -91,7 +92,7 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Answer {
-        let now = Instant::now();
+        let now = now();
         request.extensions_mut().insert(Arrived(now));
         let timeout = request.headers().get("grpc-timeout");
         let deadline = timeout.and_then(|text| after(text.to_str().ok()?, now));
@@ -114,7 +115,7 @@ async fn until(
             return Poll::Ready(answer);
         }
         // A timer may be a moment late; tonic's must not be the first to know.
-        if passed.as_mut().poll(cx).is_ready() || Instant::now() >= deadline {
+        if passed.as_mut().poll(cx).is_ready() || now() >= deadline {
             let status = Status::deadline_exceeded("the deadline passed before the answer began");
             return Poll::Ready(Ok(status.into_http()));
         }

@@ -16,8 +16,10 @@
 //! - [`status`]: core errors as gRPC status codes.
 //! - [`clock`]: model time and the wall clock.
 //! - [`transport`]: the connections to others. [`listening`]: listeners, their limits, the accept loop.
+//! - [`sockets`]: what listeners accept from and connections are made with: TCP, unless a test says otherwise.
 //! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
 //! - [`probes`]: health and reflection, which every listener has.
+//! - [`watched`]: values whose changes can be waited for.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 
 pub mod admin;
@@ -32,11 +34,13 @@ pub mod pool;
 pub mod probes;
 pub mod raw;
 pub mod scope;
+pub mod sockets;
 pub mod status;
 pub mod tiers;
 pub mod tls;
 pub mod transfer;
 pub mod transport;
+pub mod watched;
 
 pub use vllm_proto as vllm;
 

@@ -4,9 +4,16 @@
 //! So windows are wide.
 
 use crate::listening::Limits;
+use crate::sockets::{Dial, Dialler, Wire};
 use crate::tls::Upstream;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint, Error};
+use tonic::codegen::Service;
+use tonic::transport::{Channel, Endpoint, Error, Uri};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
 pub const MAX_GENERATE_BYTES: usize = 16 << 20;
@@ -28,18 +35,32 @@ const TCP_PROBES: u32 = 3;
 
 /// A connection in plain text, as [`channel_with`].
 pub fn channel(url: &str) -> Result<Channel, Error> {
-    channel_with(url, None)
+    channel_with(url, &Dialling::default())
+}
+
+/// How others are reached.
+#[derive(Clone, Default, Debug)]
+pub struct Dialling {
+    /// For `https://` URLs.
+    pub tls: Option<Upstream>,
+    pub dialler: Dialler,
+}
+
+impl From<Option<Upstream>> for Dialling {
+    fn from(tls: Option<Upstream>) -> Self {
+        Self { tls, dialler: Dialler::Tcp }
+    }
 }
 
 /// A connection that opens on first use and reopens after it breaks. Its streams end some 20 s after
 /// the peer's host is gone. Whether a worker's process is stuck, its feed shows. `https://` URLs need
-/// `tls`, others do not use it. The error is an invalid URL.
-pub fn channel_with(url: &str, tls: Option<&Upstream>) -> Result<Channel, Error> {
+/// `how.tls`, others do not use it. The error is an invalid URL.
+pub fn channel_with(url: &str, how: &Dialling) -> Result<Channel, Error> {
     let mut endpoint = Endpoint::from_shared(url.to_owned())?;
-    if let Some(tls) = tls.filter(|_| url.starts_with("https://")) {
+    if let Some(tls) = how.tls.as_ref().filter(|_| url.starts_with("https://")) {
         endpoint = endpoint.tls_config(tls.config())?;
     }
-    Ok(endpoint
+    let endpoint = endpoint
         .initial_connection_window_size(Limits::FLEET.connection_window)
         .initial_stream_window_size(Limits::FLEET.stream_window)
         .tcp_nodelay(true)
@@ -49,6 +70,27 @@ pub fn channel_with(url: &str, tls: Option<&Upstream>) -> Result<Channel, Error>
         .tcp_keepalive_retries(Some(TCP_PROBES))
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(false)
-        .connect_lazy())
+        .keep_alive_while_idle(false);
+    Ok(match &how.dialler {
+        Dialler::Tcp => endpoint.connect_lazy(),
+        Dialler::Other(dial) => endpoint.connect_with_connector_lazy(Connector(Arc::clone(dial))),
+    })
+}
+
+/// A [`Dial`] as tonic calls it.
+struct Connector(Arc<dyn Dial>);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Box<dyn Wire>>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let dialled = self.0.dial(to);
+        Box::pin(async move { Ok(TokioIo::new(dialled.await?)) })
+    }
 }

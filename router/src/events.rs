@@ -5,6 +5,7 @@ use crate::fleet::worker::WorkerLink;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use warmpath_proto::clock::now;
 use warmpath_proto::v1::FleetEvent;
 
 /// Events that are kept. Each is some 200 bytes.
@@ -48,12 +49,12 @@ impl Events {
         if inner.kept.len() == KEPT {
             inner.kept.pop_front();
         }
-        inner.kept.push_back((Instant::now(), event));
+        inner.kept.push_back((now(), event));
     }
 
     /// The kept events with a higher number, and how long ago they were.
     pub fn after(&self, number: u64) -> Vec<FleetEvent> {
-        let now = Instant::now();
+        let now = now();
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = inner.kept.iter().filter(|(_, event)| event.number > number);
         let ago = |at: Instant| now.saturating_duration_since(at).as_millis() as u64;

@@ -195,6 +195,7 @@ impl RouterHandle {
                 continue;
             };
             tokio::select! {
+                biased;
                 changed = wake.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(self.clock.wall(due).into()) => self.tell(Input::Tick),
             }

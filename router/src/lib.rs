@@ -67,4 +67,4 @@ pub use fleet::roster::AddError;
 pub use fleet::status::{Counts, FleetStatus};
 pub use metrics::install_metrics;
 pub use operator::Admin;
-pub use server::{RouterServer, ServeError, serve};
+pub use server::{RouterServer, ServeError, Surroundings, serve};

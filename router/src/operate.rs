@@ -172,7 +172,7 @@ impl Admin {
         let tls = files.map(|files| files.load()).transpose();
         let tls = tls.map_err(|TlsError { field, why }| format!("--tls-{field}: {why}"))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let channel = transport::channel_with(&self.target, tls.as_ref()).ok();
+        let channel = transport::channel_with(&self.target, &tls.into()).ok();
         let usable = self.target.starts_with(&format!("{scheme}://"));
         let wrong = || {
             let with = if self.target.starts_with("https://") { ", or --tls-ca" } else { "" };

@@ -22,15 +22,17 @@ use crate::tenants::Tenants;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use warmpath_core::id::PoolId;
+use warmpath_core::event::Digest;
+use warmpath_core::id::{PoolId, WorkerId};
 use warmpath_core::routing::Router;
 use warmpath_core::routing::record::Header;
-use warmpath_proto::clock::ModelClock;
+use warmpath_proto::clock::{self, ModelClock};
+use warmpath_proto::sockets::{Dialler, Listener};
 use warmpath_proto::tls::TlsError;
+use warmpath_proto::transport::Dialling;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,6 +58,21 @@ pub enum ServeError {
     ServedAlready,
 }
 
+/// What is around a router. The default is a process of its own.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// How workers and pools are reached.
+    pub dialler: Dialler,
+    /// A part of the names of its requests. Each router, and each life of it, has another one.
+    pub instance: u64,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { dialler: Dialler::Tcp, instance: clock::life() }
+    }
+}
+
 /// A router, whether or not it listens. Clones are the same router.
 #[derive(Clone, Debug)]
 pub struct RouterServer {
@@ -66,7 +83,7 @@ pub struct RouterServer {
 
 /// Makes a router and serves until `shutdown`.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     config: RouterConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -76,6 +93,11 @@ pub async fn serve(
 impl RouterServer {
     /// Makes a router. Model time begins here. Call it in a tokio runtime.
     pub fn new(config: RouterConfig) -> Result<Self, ServeError> {
+        Self::new_in(config, Surroundings::default())
+    }
+
+    /// The same, in other surroundings than a process has.
+    pub fn new_in(config: RouterConfig, around: Surroundings) -> Result<Self, ServeError> {
         config.check()?;
         let (sender, writer) = match &config.record {
             Some(path) => {
@@ -92,13 +114,13 @@ impl RouterServer {
         };
         let tls = config.upstream_tls.as_ref().map(|files| files.load()).transpose();
         let tls = tls.map_err(ServeError::UpstreamTls)?;
-        let connecting = Connecting { connections: config.connections_per_worker, tls };
+        let dialling = Dialling { tls, dialler: around.dialler };
+        let connecting = Connecting { connections: config.connections_per_worker, dialling };
         let pools = config.pools.iter().enumerate().map(|(i, url)| {
             let err = |why| ServeError::Pool { url: url.clone(), why };
             connect::pool(PoolId(i as u32), url, &connecting).map_err(err)
         });
         let pools = pools.collect::<Result<_, _>>()?;
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
         let router = router.with_queue_limits(config.queue.limits());
@@ -128,7 +150,7 @@ impl RouterServer {
             status: watch::channel(FleetStatus::default()).0,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
-            instance: since.map_or(1, |since| since.as_nanos() as u64),
+            instance: around.instance,
             resyncs: AtomicU64::new(0),
             decided: DecidedNames::default(),
         };
@@ -156,6 +178,13 @@ impl RouterServer {
         }
     }
 
+    /// Which batch of a worker's feed the index has applied last, and the digest of the blocks that it has of
+    /// that worker.
+    pub fn indexed(&self, worker: WorkerId) -> (Option<(u64, u64)>, Digest) {
+        let index = self.state.index.read();
+        (index.position(worker.into()), index.digest(worker.into()))
+    }
+
     /// The operator's calls, for callers in this process. From now on decisions can be explained.
     pub fn admin(&self) -> Admin {
         Admin::new(&self.state)
@@ -165,7 +194,7 @@ impl RouterServer {
     /// address.
     pub async fn serve_admin(
         &self,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         Ok(operator::serve(self.admin(), listener, shutdown).await?)
@@ -175,7 +204,7 @@ impl RouterServer {
     /// finish within the configured time. The record is complete when this returns.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         if self.served.swap(true, Ordering::AcqRel) {
@@ -193,18 +222,20 @@ impl RouterServer {
         tasks.spawn(health.clone().follow(self.status()));
 
         let (close, closed) = oneshot::channel::<()>();
-        let server = front.serve(listener, async {
+        let server = front.serve(listener.into(), async {
             // Sent or dropped: both mean that it is time to close.
             let _ = closed.await;
         });
         let mut server = std::pin::pin!(server);
         tokio::select! {
+            biased;
             () = &mut server => {}
             () = shutdown => {
                 state.draining.store(true, Ordering::Release);
                 state.router.stop_holding();
                 health.stop().await;
                 tokio::select! {
+                    biased;
                     () = &mut server => {}
                     () = self.drain() => {}
                 }
@@ -223,8 +254,8 @@ impl RouterServer {
     async fn drain(&self) {
         let state = &self.state;
         tracing::info!(in_flight = state.in_flight.len(), "draining");
-        let until = Instant::now() + Duration::from_millis(state.config.drain_timeout_ms);
-        while !state.in_flight.is_empty() && Instant::now() < until {
+        let until = clock::now() + Duration::from_millis(state.config.drain_timeout_ms);
+        while !state.in_flight.is_empty() && clock::now() < until {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         for left in state.in_flight.all() {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::input::{Decision, RejectReason};
+use warmpath_proto::clock::{now, since};
 
 /// How the wait of a request ends.
 #[derive(Clone, PartialEq, Debug)]
@@ -57,7 +58,7 @@ impl Waiting {
     /// A request that is held from now on. The receiver gets its verdict.
     pub fn add(&mut self, id: RequestId, prompt_tokens: u32) -> oneshot::Receiver<Verdict> {
         let (verdict, waiter) = oneshot::channel();
-        let waiting = Waiter { verdict, since: Instant::now(), prompt_tokens };
+        let waiting = Waiter { verdict, since: now(), prompt_tokens };
         self.prompt_tokens += u64::from(prompt_tokens);
         self.by_id.insert(id, waiting);
         waiter
@@ -106,7 +107,7 @@ impl Waiting {
     fn take(&mut self, id: RequestId, outcome: &'static str) -> Option<Waiter> {
         let waiter = self.by_id.remove(&id)?;
         self.prompt_tokens -= u64::from(waiter.prompt_tokens);
-        metrics::hold_ended(outcome, waiter.since.elapsed());
+        metrics::hold_ended(outcome, since(waiter.since));
         Some(waiter)
     }
 }

@@ -11,16 +11,16 @@ use crate::lateness::Lateness;
 use crate::metrics::WorkerMetrics;
 use crate::remote::Outbox;
 use crate::sending::Sending;
-use crate::turns::{self, Timed};
+use crate::surroundings::Surroundings;
+use crate::turns::{self, Commands, Timed};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::{oneshot, watch};
 use warmpath_core::engine::{Engine, Output, SubmitError};
 use warmpath_core::id::{RequestId, TransferId, WorkerId};
 use warmpath_core::request::Work;
 use warmpath_core::time::{Duration as ModelDuration, Instant};
-use warmpath_proto::clock::ModelClock;
+use warmpath_proto::clock::{self, ModelClock};
 use warmpath_proto::transfer::Moved;
 
 #[derive(Debug)]
@@ -56,14 +56,13 @@ struct Driver {
     drain_until: Option<WallInstant>,
 }
 
-/// Starts the thread; see [`turns::start`].
+/// Starts the engine; see [`turns::start`].
 pub fn start(
     config: &WorkerConfig,
-    epoch: u64,
+    around: &Surroundings,
     outbox: Outbox,
     done: oneshot::Sender<()>,
-    lateness: Lateness,
-) -> std::io::Result<Sender<Command>> {
+) -> std::io::Result<Commands<Command>> {
     let clock = ModelClock::starting_now(config.speedup);
     let intervals = Intervals {
         report: clock.wall_span(ModelDuration::from_millis(config.report_interval_ms)),
@@ -71,7 +70,7 @@ pub fn start(
         digest: Duration::from_millis(config.digest_interval_ms),
     };
     let driver = Driver {
-        engine: Engine::new(WorkerId(0), epoch, config.profile.clone())
+        engine: Engine::new(WorkerId(0), around.epoch, config.profile.clone())
             .with_role(config.role, config.kv_transfer),
         clock,
         now: Instant::START,
@@ -79,7 +78,7 @@ pub fn start(
         streams: HashMap::new(),
         flush: Duration::from_millis(config.flush_ms),
         next_flush: None,
-        feed: Feed::new(WallInstant::now(), intervals),
+        feed: Feed::new(clock::now(), intervals),
         outbox,
         arriving: BTreeSet::new(),
         serving: Sending::default(),
@@ -87,10 +86,10 @@ pub fn start(
         landing: BTreeSet::new(),
         moved: HashMap::new(),
         metrics: WorkerMetrics::new(config),
-        lateness,
+        lateness: around.lateness.clone(),
         drain_until: None,
     };
-    turns::start(format!("engine-{}", config.name), driver, done)
+    turns::start((format!("engine-{}", config.name), around.place), driver, done)
 }
 
 impl Timed for Driver {
@@ -106,7 +105,7 @@ impl Timed for Driver {
 
     /// Steps the engine through all that is due, and passes its outputs on.
     fn advance(&mut self) {
-        let wall = WallInstant::now();
+        let wall = clock::now();
         if let Some(due) = self.engine.next_wake().map(|due| self.clock.wall(due))
             && due <= wall
         {
@@ -204,7 +203,7 @@ impl Timed for Driver {
             }
             Command::Watch(watcher) => {
                 self.engine.announce(now, &mut self.outputs);
-                self.pass_on(WallInstant::now());
+                self.pass_on(clock::now());
                 self.feed.add(&self.engine, watcher);
             }
             Command::Drain(until) => {
@@ -216,7 +215,7 @@ impl Timed for Driver {
     }
 
     fn end_turn(&mut self) -> bool {
-        let wall = WallInstant::now();
+        let wall = clock::now();
         let now = self.clock.at(wall).max(self.now);
         self.engine.announce(now, &mut self.outputs);
         self.pass_on(wall);
@@ -311,7 +310,7 @@ impl Driver {
             let sends = !self.serving.is_empty() || self.holding.is_wanted(&self.engine);
             self.engine.is_idle() && !sends
         };
-        self.drain_until.is_some_and(|until| until <= WallInstant::now() || is_done())
+        self.drain_until.is_some_and(|until| until <= clock::now() || is_done())
     }
 }
 

@@ -183,12 +183,13 @@ mod tests {
     use super::*;
     use crate::config::tests::profile;
     use warmpath_core::id::WorkerId;
+    use warmpath_proto::clock::now;
 
     #[test]
     fn a_watcher_that_falls_behind_is_dropped_alone() {
         let engine = Engine::new(WorkerId(0), 1, profile());
         let beat = Duration::from_millis(1);
-        let begun = WallInstant::now();
+        let begun = now();
         let mut feed = Feed::new(begun, Intervals { report: beat, heartbeat: beat, digest: beat });
         let (slow, mut slow_items) = mpsc::channel(QUEUE);
         let (quick, mut quick_items) = mpsc::channel(QUEUE);
@@ -215,7 +216,7 @@ mod tests {
     fn the_thread_wakes_only_when_a_message_is_due() {
         let engine = Engine::new(WorkerId(0), 1, profile());
         let second = Duration::from_secs(1);
-        let begun = WallInstant::now();
+        let begun = now();
         let intervals = Intervals { report: second / 10, heartbeat: second, digest: second / 5 };
         let mut feed = Feed::new(begun, intervals);
         assert_eq!(feed.next_wake(), None, "there is no watcher");

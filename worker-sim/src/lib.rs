@@ -12,14 +12,13 @@
 //! - `feed`: what watchers are told.
 //! - [`pool`]: the pool, a process of its own.
 //! - [`config`]: what a worker is made of.
-//! - `server`, `lifecycle`, `epoch`, `serve_error`: the process: listening, draining, stopping.
+//! - `server`, `lifecycle`, `surroundings`, `serve_error`: the process: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names. `lateness`: how late the threads were.
 
 mod answer;
 mod command;
 pub mod config;
 mod driver;
-mod epoch;
 mod feed;
 mod front;
 mod holding;
@@ -34,6 +33,7 @@ mod sending;
 mod serve_error;
 mod server;
 mod submit;
+mod surroundings;
 mod turns;
 mod worker;
 
@@ -41,4 +41,6 @@ pub use config::WorkerConfig;
 pub use lateness::Lateness;
 pub use metrics::install_metrics;
 pub use serve_error::ServeError;
-pub use server::{serve, serve_measured};
+pub use server::{serve, serve_in};
+pub use surroundings::Surroundings;
+pub use turns::Place;

@@ -37,6 +37,7 @@ impl Lifecycle<'_> {
     ) -> Result<Ended, E> {
         let mut server = std::pin::pin!(server);
         let ended = tokio::select! {
+            biased;
             result = &mut server => return result.map(|()| Ended::AsAsked),
             ended = &mut stopped => Some(ended),
             () = shutdown => None,
@@ -49,6 +50,7 @@ impl Lifecycle<'_> {
                 tracing::info!(name = self.name, "draining");
                 drain();
                 tokio::select! {
+                    biased;
                     result = &mut server => return result.map(|()| Ended::AsAsked),
                     ended = &mut stopped => ended,
                 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant as WallInstant};
 use warmpath_core::engine::{Engine, EngineStats, Output};
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Instant;
+use warmpath_proto::clock::now;
 
 pub use shared::{PoolMetrics, RemoteMetrics, dropped_puts};
 
@@ -169,7 +170,7 @@ impl WorkerMetrics {
             requests: HashMap::new(),
             counted: EngineStats::default(),
             lagged: 0,
-            refreshed: WallInstant::now(),
+            refreshed: now(),
             waiting: gauge!("vllm:num_requests_waiting", &labels),
             running: gauge!("vllm:num_requests_running", &labels),
             usage: gauge!("vllm:kv_cache_usage_perc", &labels),

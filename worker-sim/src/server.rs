@@ -3,46 +3,48 @@
 use crate::command::Command;
 use crate::config::{ConfigError, WorkerConfig};
 use crate::driver;
-use crate::epoch::epoch_now;
 use crate::front::grpc::listener::GrpcFront;
-use crate::lateness::Lateness;
 use crate::lifecycle::Lifecycle;
 use crate::remote::{self, Puller, Remote};
 use crate::serve_error::ServeError;
+use crate::surroundings::Surroundings;
 use crate::worker::{Address, WorkerState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use warmpath_proto::clock::now;
+use warmpath_proto::sockets::Listener;
+use warmpath_proto::transport::Dialling;
 
 /// Serves until `shutdown`, then drains: new requests are refused and watchers are told. Requests
 /// may finish, and blocks and KV may leave, within the configured time.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     config: WorkerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    serve_measured(listener, config, shutdown, Lateness::default()).await
+    serve_in(listener, config, shutdown, Surroundings::default()).await
 }
 
-/// The same, and adds how late the engine's thread is to `lateness`.
-pub async fn serve_measured(
-    listener: TcpListener,
+/// The same, in other surroundings than a process has.
+pub async fn serve_in(
+    listener: impl Into<Listener>,
     config: WorkerConfig,
     shutdown: impl Future<Output = ()>,
-    lateness: Lateness,
+    around: Surroundings,
 ) -> Result<(), ServeError> {
     config.check()?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
-    let epoch = epoch_now();
+    let (listener, epoch) = (listener.into(), around.epoch);
     let (done, stopped) = oneshot::channel();
     let (outbox, wanted) = remote::outbox(&config);
-    let commands = driver::start(&config, epoch, outbox, done, lateness)?;
+    let commands = driver::start(&config, &around, outbox, done)?;
     let tls = config.upstream().map(|files| files.load()).transpose();
     let tls = tls.map_err(ConfigError::UpstreamTls)?;
-    let remote = Remote::new(&config, tls.as_ref())
+    let dialling = Dialling { tls, dialler: around.dialler };
+    let remote = Remote::new(&config, &dialling)
         .map_err(|why| ServeError::Pool { url: config.pool.clone().unwrap_or_default(), why })?;
-    let puller = Puller::new(&config, tls);
+    let puller = Puller::new(&config, dialling);
     // Dropping the tasks ends them.
     let _calls = remote::serve((&remote, &puller), wanted, &commands);
     let address = Address::new(&config, epoch, listener.local_addr()?);
@@ -54,7 +56,7 @@ pub async fn serve_measured(
     let server = front.serve(listener, worker.config.tls.as_ref(), closed);
     let drain = || {
         // Fails only if the engine has stopped, and that ends the process anyway.
-        let _ = worker.send(Command::Drain(Instant::now() + drain_timeout));
+        let _ = worker.send(Command::Drain(now() + drain_timeout));
     };
     let lifecycle = Lifecycle { name: &worker.config.name, draining: &worker.draining };
     lifecycle.run((server, close), unhealthy, (shutdown, stopped), drain).await?.ok()

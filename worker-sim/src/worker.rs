@@ -6,10 +6,10 @@ use crate::config::WorkerConfig;
 use crate::refusal::Refusal;
 use crate::remote::{Puller, Remote};
 use crate::sending::Reply;
+use crate::turns::Commands;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use warmpath_core::id::RequestId;
@@ -39,7 +39,7 @@ pub struct WorkerState {
     pub config: WorkerConfig,
     /// One life of the worker; a restart has a higher one.
     pub epoch: u64,
-    commands: Sender<Command>,
+    commands: Commands<Command>,
     pub remote: Arc<Remote>,
     pub puller: Arc<Puller>,
     pub address: Address,
@@ -56,7 +56,7 @@ impl WorkerState {
     pub fn new(
         config: WorkerConfig,
         epoch: u64,
-        commands: Sender<Command>,
+        commands: Commands<Command>,
         (remote, puller): (Arc<Remote>, Arc<Puller>),
         address: Address,
     ) -> Self {

@@ -8,5 +8,6 @@ mod bans;
 mod crates;
 mod files;
 mod modules;
+mod repeatable;
 mod rooms;
 mod words;

@@ -16,7 +16,7 @@ use warmpath_router::config::Part;
 use warmpath_router::limits::ListenerConfig;
 use warmpath_router::{RouterConfig, RouterServer};
 use warmpath_worker_sim::pool::{self, PoolConfig};
-use warmpath_worker_sim::{Lateness, WorkerConfig};
+use warmpath_worker_sim::{Lateness, Surroundings, WorkerConfig};
 
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
 
@@ -58,9 +58,9 @@ impl LocalFleet {
             config.kv_transfer = setup.kv_transfer.filter(|_| !roles[i].is_both());
             config.pool = pool.as_ref().filter(|_| profile.pool.is_some()).map(PoolProcess::url);
             let stopped = wait_for(workers_stopped.clone());
-            let late = engines_late.clone();
+            let around = Surroundings { lateness: engines_late.clone(), ..Default::default() };
             workers.push(tokio::spawn(async move {
-                Ok(warmpath_worker_sim::serve_measured(listener, config, stopped, late).await?)
+                Ok(warmpath_worker_sim::serve_in(listener, config, stopped, around).await?)
             }));
         }
         let mut config = RouterConfig::new(urls, policy);
@@ -154,11 +154,11 @@ impl PoolProcess {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let late = Lateness::default();
-        let of_pool = late.clone();
+        let around = Surroundings { lateness: late.clone(), ..Default::default() };
         let served = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener)?;
             let stopped = wait_for(stopped);
-            Ok(pool::serve_measured(listener, config, stopped, of_pool).await?)
+            Ok(pool::serve_in(listener, config, stopped, around).await?)
         });
         Ok(Some(Self { address, runtime: Some(runtime), stop, served, late }))
     }

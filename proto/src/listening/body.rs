@@ -4,6 +4,7 @@
 use super::addresses::{Place, Room};
 use super::fields::Fields;
 use super::limits::Limits;
+use crate::clock::now;
 use crate::raw::Bytes;
 use crate::status::with_pushback;
 use http_body::{Body, Frame};
@@ -83,7 +84,7 @@ impl Receiving {
             kept: None,
             waits: None,
             room: None,
-            until: Instant::now() + time,
+            until: now() + time,
             time: None,
             ended: false,
         }

@@ -5,20 +5,19 @@ use super::body::Receiving;
 use super::limits::{Limits, Note, Times};
 use super::socket::{Guarded, Socket};
 use super::streams::{Answer, Calls, Runner};
+use crate::clock::now;
 use crate::deadline::{DeadlineLayer, passed};
+use crate::sockets::{Accepted, Listener};
 use crate::status::of_undecodable;
+use crate::watched::{Watched, Watcher};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -59,19 +58,26 @@ impl Listening {
 }
 
 /// Serves until `closed`, then waits for the open connections. Dropped, it cuts them.
-pub async fn serve(listener: TcpListener, listening: Listening, closed: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: impl Into<Listener>,
+    listening: Listening,
+    closed: impl Future<Output = ()>,
+) {
+    let listener = listener.into();
     let addresses = Addresses::new(listening.limits);
-    let (close, closing) = watch::channel(false);
+    let close = Watched::new(());
+    let closing = close.watch();
     let mut connections = JoinSet::new();
     let mut closed = pin!(closed);
     let mut number = 0;
     loop {
         let accepted = tokio::select! {
+            biased;
             () = &mut closed => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted.and_then(|(socket, address)| placed(&addresses, socket, address)) {
+        match accepted.map(|(socket, address)| (socket, addresses.enter(address.ip()))) {
             Ok((socket, Ok(place))) => {
                 number += 1;
                 let connection = Connection {
@@ -90,20 +96,8 @@ pub async fn serve(listener: TcpListener, listening: Listening, closed: impl Fut
         }
     }
     drop(listener);
-    let _ = close.send(true);
+    close.replace(());
     while connections.join_next().await.is_some() {}
-}
-
-/// Without Nagle's delay, which makes small messages wait for 40 ms.
-fn placed(
-    addresses: &Arc<Addresses>,
-    socket: TcpStream,
-    address: SocketAddr,
-) -> io::Result<(TcpStream, Result<Place, &'static str>)> {
-    let place = addresses.enter(address.ip());
-    // A peer that is gone again is found when it is read from.
-    let _ = socket.set_nodelay(true);
-    Ok((socket, place))
 }
 
 struct Connection {
@@ -115,10 +109,10 @@ struct Connection {
 }
 
 impl Connection {
-    async fn live(self, socket: TcpStream, mut closing: watch::Receiver<bool>) {
+    async fn live(self, socket: Accepted, mut closing: Watcher<()>) {
         let note = Arc::clone(&self.listening.note);
         let times = self.listening.limits.times;
-        let opened = Instant::now();
+        let opened = now();
         let socket = match &self.listening.tls {
             None => Socket::Plain(socket),
             Some(tls) => {
@@ -139,12 +133,12 @@ impl Connection {
         loop {
             let next = cut_at.or_else(|| next_look(times, age, &calls));
             tokio::select! {
+                biased;
                 // Why a connection broke is its client's affair.
                 _ = served.as_mut() => return,
-                changed = closing.changed(), if cut_at.is_none() => {
+                () = closing.changed(), if cut_at.is_none() => {
                     // The server decides how long it waits.
                     served.as_mut().graceful_shutdown();
-                    if changed.is_err() { return }
                 }
                 () = passed(next) => {
                     if cut_at.is_some() {
@@ -152,7 +146,7 @@ impl Connection {
                     }
                     if let Some(grace) = times.and_then(|times| over(times, age, &calls)) {
                         served.as_mut().graceful_shutdown();
-                        cut_at = Some(Instant::now() + grace);
+                        cut_at = Some(now() + grace);
                     }
                 }
             }
@@ -176,6 +170,8 @@ impl Connection {
             .max_concurrent_streams(limits.streams_per_connection)
             .max_pending_accept_reset_streams(limits.pending_resets)
             .max_send_buf_size(UNSENT)
+            // gRPC has no use for the date of an answer.
+            .auto_date_header(false)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         builder
@@ -228,13 +224,13 @@ fn spread(age: Duration, number: u64) -> Duration {
 
 /// When a connection may have become too old or idle.
 fn next_look(times: Option<Times>, age: Option<Instant>, calls: &Calls) -> Option<Instant> {
-    let since = calls.idle_since().unwrap_or_else(Instant::now);
+    let since = calls.idle_since().unwrap_or_else(now);
     [age, times.map(|times| since + times.idle)].into_iter().flatten().min()
 }
 
 /// How long a connection may still take that is too old or idle.
 fn over(times: Times, age: Option<Instant>, calls: &Calls) -> Option<Duration> {
-    let now = Instant::now();
+    let now = now();
     if age.is_some_and(|age| now >= age) {
         return Some(times.age_grace);
     }

@@ -4,20 +4,21 @@
 use super::frames::Frames;
 use super::limits::{Limits, Note};
 use super::streams::Calls;
+use crate::clock::now;
+use crate::sockets::Accepted;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 /// The bytes of a connection.
 pub enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Accepted),
+    Tls(Box<TlsStream<Accepted>>),
 }
 
 /// Calls the same method of whatever the socket is.
@@ -56,7 +57,7 @@ impl Guarded {
     /// Without times in the limits it is not guarded.
     pub fn new(socket: Socket, limits: &Limits, calls: &Arc<Calls>, note: &Note) -> Self {
         let guard = limits.times.map(|times| Guard {
-            frames: Frames::new(times, limits.empty_frames_per_s, Instant::now()),
+            frames: Frames::new(times, limits.empty_frames_per_s, now()),
             calls: Arc::clone(calls),
             answers: 0,
             stall: times.stall,
@@ -93,7 +94,7 @@ impl Guard {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let answers = self.calls.answers();
         let new = answers - std::mem::replace(&mut self.answers, answers);
-        self.frames.read(bytes, new, Instant::now()).map_err(|why| self.cut(why))
+        self.frames.read(bytes, new, now()).map_err(|why| self.cut(why))
     }
 
     /// Nothing came. Ready: it should have.

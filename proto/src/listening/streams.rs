@@ -4,6 +4,7 @@
 //! client if hyper has a part of it and does not ask.
 
 use super::limits::Note;
+use crate::clock;
 use crate::raw::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
@@ -30,7 +31,7 @@ pub struct Calls {
 impl Calls {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            opened: Instant::now(),
+            opened: clock::now(),
             under_way: AtomicUsize::new(0),
             last_end: AtomicU64::new(0),
             answers: AtomicU64::new(0),
@@ -122,7 +123,7 @@ impl<F: Future<Output = ()>> Future for Call<F> {
 impl<F> Drop for Call<F> {
     fn drop(&mut self) {
         let calls = &self.runner.calls;
-        let end = calls.opened.elapsed().as_millis() as u64;
+        let end = clock::since(calls.opened).as_millis() as u64;
         calls.last_end.store(end, Ordering::Relaxed);
         calls.under_way.fetch_sub(1, Ordering::AcqRel);
     }

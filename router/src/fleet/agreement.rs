@@ -8,8 +8,8 @@
 use super::status::FleetTerms;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
 use warmpath_core::id::WorkerId;
+use warmpath_proto::watched::{Watched, Watcher};
 
 /// What the fleet serves, and who is for it.
 #[derive(Debug)]
@@ -18,13 +18,13 @@ pub struct Agreement {
     block_size: Option<u32>,
     votes: Mutex<BTreeMap<WorkerId, FleetTerms>>,
     /// None until the first worker has voted.
-    agreed: watch::Sender<Option<Arc<FleetTerms>>>,
+    agreed: Watched<Option<Arc<FleetTerms>>>,
 }
 
 impl Agreement {
     /// `model` and `block_size` are the configuration's.
     pub fn new(model: Option<String>, block_size: Option<u32>) -> Self {
-        Self { model, block_size, votes: Mutex::default(), agreed: watch::Sender::new(None) }
+        Self { model, block_size, votes: Mutex::default(), agreed: Watched::new(None) }
     }
 
     /// What is served now.
@@ -33,8 +33,8 @@ impl Agreement {
     }
 
     /// Changes of what is served can be waited for.
-    pub fn watch(&self) -> watch::Receiver<Option<Arc<FleetTerms>>> {
-        self.agreed.subscribe()
+    pub fn watch(&self) -> Watcher<Option<Arc<FleetTerms>>> {
+        self.agreed.watch()
     }
 
     /// A worker announces what it has. The error says why this router does not serve that now.
@@ -91,7 +91,7 @@ impl Agreement {
         let of = |terms: &FleetTerms| votes.values().filter(|other| *other == terms).count();
         // Of several that are highest the last is taken: so the lowest number comes last.
         let Some(most) = votes.values().rev().max_by_key(|terms| of(terms)) else { return };
-        let changed = self.agreed.send_if_modified(|agreed| {
+        let changed = self.agreed.modify_if(|agreed| {
             let stays = agreed.as_ref().is_some_and(|agreed| of(agreed) >= of(most));
             if !stays {
                 *agreed = Some(Arc::new(most.clone()));

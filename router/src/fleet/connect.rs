@@ -9,16 +9,14 @@ use crate::upstream;
 use crate::upstream::grpc::Connections;
 use tonic::transport::Channel;
 use warmpath_core::id::{PoolId, WorkerId};
-use warmpath_proto::tls::Upstream;
-use warmpath_proto::transport;
+use warmpath_proto::transport::{self, Dialling};
 
 /// How workers and pools are reached.
 #[derive(Clone, Debug)]
 pub struct Connecting {
     /// Connections to each worker for requests.
     pub connections: usize,
-    /// For `https://` URLs.
-    pub tls: Option<Upstream>,
+    pub dialling: Dialling,
 }
 
 /// A worker. Nothing connects before the first use.
@@ -35,8 +33,8 @@ pub fn pool(id: PoolId, url: &str, how: &Connecting) -> Result<PoolLink, String>
 }
 
 fn channel(url: &str, how: &Connecting) -> Result<Channel, String> {
-    if url.starts_with("https:") && how.tls.is_none() {
+    if url.starts_with("https:") && how.dialling.tls.is_none() {
         return Err("there is no [upstream_tls]".to_owned());
     }
-    transport::channel_with(url, how.tls.as_ref()).map_err(|error| error.to_string())
+    transport::channel_with(url, &how.dialling).map_err(|error| error.to_string())
 }

@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
 use warmpath_core::id::WorkerId;
+use warmpath_proto::watched::{Watched, Watcher};
 
 /// The numbers of the worker processes that are followed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Instances {
     numbers: Mutex<BTreeMap<String, WorkerId>>,
     /// A number lost its process to a lower one.
-    taken: watch::Sender<()>,
+    taken: Watched<()>,
+}
+
+impl Default for Instances {
+    fn default() -> Self {
+        Self { numbers: Mutex::default(), taken: Watched::new(()) }
+    }
 }
 
 impl Instances {
@@ -29,7 +35,7 @@ impl Instances {
         }
         drop(all);
         if holder.is_some_and(|holder| holder > worker) {
-            self.taken.send_replace(());
+            self.taken.replace(());
         }
         Ok(())
     }
@@ -40,8 +46,8 @@ impl Instances {
     }
 
     /// Losses of numbers can be waited for.
-    pub fn watch(&self) -> watch::Receiver<()> {
-        self.taken.subscribe()
+    pub fn watch(&self) -> Watcher<()> {
+        self.taken.watch()
     }
 
     /// A number is no process any more.
@@ -71,7 +77,7 @@ mod tests {
         assert_eq!(instances.claim("q", b), Ok(()));
         assert_eq!(instances.claim("q", a), Ok(()), "the lower number takes it");
         assert_eq!(instances.holder("q"), Some(a));
-        assert!(instances.watch().has_changed().is_ok());
+        assert!(!instances.watch().has_changed());
         assert_eq!((instances.claim("", a), instances.claim("", b)), (Ok(()), Ok(())));
     }
 }

@@ -4,8 +4,8 @@ use crate::source::event::EventSource;
 use crate::upstream::Upstream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{PoisonError, RwLock};
-use tokio::sync::watch;
 use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_proto::watched::Watched;
 
 /// A worker's standing with this router.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +41,8 @@ impl Standing {
 #[derive(Debug)]
 struct Situation {
     standing: Standing,
+    /// The epoch of the process that joined last.
+    life: u64,
     /// Requests that the core router gives up here: the worker answers nothing. Seldom any.
     abandoned: Vec<RequestId>,
 }
@@ -48,7 +50,7 @@ struct Situation {
 /// Why a request need not wait for its worker any more.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Gone {
-    /// The worker left the fleet, and why.
+    /// The worker left the fleet, or another process took its place, and why.
     Lost(String),
     /// The core router has found the worker silent.
     Silent,
@@ -63,7 +65,7 @@ pub struct WorkerLink {
     pub name: String,
     pub upstream: Upstream,
     pub source: Box<dyn EventSource>,
-    situation: watch::Sender<Situation>,
+    situation: Watched<Situation>,
     given: RwLock<String>,
     /// An operator is removing it. That cannot be undone.
     pub leaving: AtomicBool,
@@ -77,8 +79,9 @@ impl WorkerLink {
             name: id.to_string(),
             upstream,
             source,
-            situation: watch::Sender::new(Situation {
+            situation: Watched::new(Situation {
                 standing: Standing::Away("not reached yet".to_owned()),
+                life: 0,
                 abandoned: Vec::new(),
             }),
             given: RwLock::default(),
@@ -113,40 +116,56 @@ impl WorkerLink {
     }
 
     pub fn set_standing(&self, standing: Standing) {
-        self.situation.send_modify(|situation| situation.standing = standing);
+        self.situation.modify(|situation| situation.standing = standing);
+    }
+
+    /// The worker has joined with this epoch.
+    pub fn set_joined(&self, epoch: u64) {
+        self.situation.modify(|situation| {
+            (situation.standing, situation.life) = (Standing::Joined, epoch);
+        });
+    }
+
+    /// The epoch of the process that joined last. A request that was sent to an earlier one is lost.
+    pub fn life(&self) -> u64 {
+        self.situation.borrow().life
     }
 
     /// The core router gives up a request that waits for its first token here.
     pub fn abandon(&self, id: RequestId) {
-        self.situation.send_modify(|situation| situation.abandoned.push(id));
+        self.situation.modify(|situation| situation.abandoned.push(id));
     }
 
     /// A request does not wait here any more.
     pub fn forget(&self, id: RequestId) {
         if !self.situation.borrow().abandoned.is_empty() {
-            self.situation.send_if_modified(|situation| {
+            self.situation.modify_if(|situation| {
                 situation.abandoned.retain(|abandoned| *abandoned != id);
                 false
             });
         }
     }
 
-    /// Returns when a request that waits here need not wait longer. Only the feed shows that an engine is
+    /// Returns when a request that was sent here in this life need not wait longer. Only the feed shows that an engine is
     /// stuck: the worker still accepts calls, and would hold them for ever.
-    pub async fn gone(&self, id: RequestId) -> Gone {
-        let mut situation = self.situation.subscribe();
-        let is_over =
-            |now: &Situation| now.standing != Standing::Joined || now.abandoned.contains(&id);
-        // The sender is a part of `self`.
-        let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
-        now.standing.why().map_or(Gone::Silent, |why| Gone::Lost(why.to_owned()))
+    pub async fn gone(&self, id: RequestId, life: u64) -> Gone {
+        let mut situation = self.situation.watch();
+        let is_over = |now: &Situation| {
+            now.standing != Standing::Joined || now.life != life || now.abandoned.contains(&id)
+        };
+        let now = situation.wait_for(is_over).await;
+        match now.standing.why() {
+            Some(why) => Gone::Lost(why.to_owned()),
+            None if now.life != life => Gone::Lost("it has restarted".to_owned()),
+            None => Gone::Silent,
+        }
     }
 
     /// Returns the reason when the worker leaves the fleet.
     pub async fn lost(&self) -> String {
-        let mut situation = self.situation.subscribe();
+        let mut situation = self.situation.watch();
         let is_over = |now: &Situation| now.standing != Standing::Joined;
-        let now = situation.wait_for(is_over).await.expect("the sender lives as long as its link");
+        let now = situation.wait_for(is_over).await;
         now.standing.why().unwrap_or_default().to_owned()
     }
 

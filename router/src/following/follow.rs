@@ -102,6 +102,7 @@ async fn read(followed: &mut impl Followed) -> Result<Infallible, FeedEnd> {
     let id = followed.id();
     loop {
         let event = tokio::select! {
+            biased;
             event = unless_silent(events.next()) => event?,
             end = &mut misfit => return Err(end),
         };

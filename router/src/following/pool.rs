@@ -55,8 +55,7 @@ impl Followed for FollowedPool {
     /// vote.
     async fn ready(&self) {
         let mut served = self.state.agreement.watch();
-        // Its sender is a part of `self.state`.
-        let _ = served.wait_for(Option::is_some).await;
+        drop(served.wait_for(Option::is_some).await);
     }
 
     /// Starts to follow the pool, unless it does not match.
@@ -99,8 +98,7 @@ impl Followed for FollowedPool {
                 if let Some(Err(why)) = checked {
                     return FeedEnd::Refused(why);
                 }
-                // The sender is a part of `state`.
-                let _ = served.changed().await;
+                served.changed().await;
             }
         }
     }

@@ -83,7 +83,7 @@ impl Followed for FollowedWorker {
         }
         self.joined = Some(epoch);
         // First the standing: a request that is sent to a worker without it counts as lost.
-        self.link.set_standing(Standing::Joined);
+        self.link.set_joined(epoch);
         self.state.router.tell(Input::Joined(info));
         let (worker, url, name) = (&self.link.name, &self.link.url, self.link.given());
         tracing::info!(worker, name, url, epoch, "joined");
@@ -166,10 +166,10 @@ impl Followed for FollowedWorker {
                 if let Some(holder) = holder.filter(|&holder| holder != link.id) {
                     break FeedEnd::Same(same(&state, holder));
                 }
-                // The senders are parts of `state`.
                 tokio::select! {
-                    _ = served.changed() => {}
-                    _ = taken.changed() => {}
+                    biased;
+                    () = served.changed() => {}
+                    () = taken.changed() => {}
                 }
             };
             drain(&state, &link, &end).await;

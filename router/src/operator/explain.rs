@@ -6,9 +6,9 @@ use crate::state::RouterState;
 use crate::tenants::Tenant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 use tonic::Status;
 use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_proto::clock::now;
 use warmpath_proto::raw::Bytes;
 use warmpath_proto::v1::ExplainResponse;
 use warmpath_proto::{admin, status};
@@ -49,7 +49,7 @@ pub fn other(
     let fields = admin::request_from_wire(&message)?;
     let terms = state.terms().map_err(|error| of_error(&error))?;
     let message = Bytes::from(message);
-    let incoming = incoming(fields, message, &terms.model, Arc::clone(tenant), Instant::now())?;
+    let incoming = incoming(fields, message, &terms.model, Arc::clone(tenant), now())?;
     // The number it would get if it came now. Policies that choose at random use it.
     let id = RequestId(state.next_id.load(Ordering::Relaxed));
     // In the scope `none` no other request has this name, so the prompt hits nothing, as in a real

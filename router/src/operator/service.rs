@@ -9,13 +9,14 @@ use crate::state::RouterState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::Input;
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
+use warmpath_proto::clock::now;
 use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
+use warmpath_proto::sockets::Listener as Sockets;
 use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
@@ -38,7 +39,7 @@ pub struct Admin(Arc<RouterState>);
 /// Serves the operator's calls until `shutdown`.
 pub async fn serve(
     admin: Admin,
-    listener: TcpListener,
+    listener: impl Into<Sockets>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), FrontError> {
     let tls = admin.0.config.admin_tls.as_ref().map(|files| files.load()).transpose();
@@ -96,7 +97,7 @@ impl Admin {
 /// requests had not ended.
 async fn remove(state: Arc<RouterState>, link: Arc<WorkerLink>, until: Instant) -> u32 {
     state.router.tell(Input::Drained(link.id));
-    while state.busy_with(link.id) > 0 && Instant::now() < until {
+    while state.busy_with(link.id) > 0 && now() < until {
         tokio::time::sleep(DRAIN_POLL).await;
     }
     let left = state.busy_with(link.id);
@@ -144,7 +145,7 @@ impl RouterAdmin for Admin {
             return Err(Status::failed_precondition(format!("{} is being removed", link.name)));
         }
         let wait = timeout_ms.unwrap_or(self.0.config.drain_timeout_ms).min(LONGEST_WAIT_MS);
-        let until = Instant::now() + Duration::from_millis(wait);
+        let until = now() + Duration::from_millis(wait);
         let removed = tokio::spawn(remove(Arc::clone(&self.0), link, until)).await;
         let left = removed.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(RemoveWorkerResponse { left }))

@@ -13,8 +13,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::time::Sleep;
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
+
+/// How long the worker may take to end the stream after the answer's last message. The client has the whole
+/// answer then, and must not wait for a worker that stalls.
+const CLOSING: Duration = Duration::from_millis(100);
 
 /// An answer, message by message, as its worker sent it. The deadline holds for the whole stream.
 #[derive(Debug)]
@@ -53,11 +58,14 @@ struct Streaming {
     job: Job,
     /// This worker has sent a token.
     has_token: bool,
+    /// From the last message on.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Streaming {
     fn begin((flight, job): (Flight, Job), upstream: UpstreamAnswer, patience: Patience) -> At {
-        At::Streaming(Box::new(Self { upstream, patience, flight, job, has_token: false }))
+        let (has_token, closing) = (false, None);
+        At::Streaming(Box::new(Self { upstream, patience, flight, job, has_token, closing }))
     }
 
     /// A message came. `tokens`: what the client had before.
@@ -73,6 +81,7 @@ impl Streaming {
         self.patience.hear(self.has_token);
         if let Some(end) = part.end {
             self.flight.ended(end, *tokens, self.job.terms.block_size);
+            self.closing = Some(Box::pin(sleep(CLOSING)));
         }
     }
 }
@@ -152,7 +161,11 @@ impl Stream for Answer {
             }
             let Poll::Ready(next) = Pin::new(&mut now.upstream).poll_next(cx) else {
                 if now.flight.is_over() {
-                    return Poll::Pending;
+                    if let Some(closing) = &mut now.closing {
+                        ready!(closing.as_mut().poll(cx));
+                    }
+                    this.at = At::Ended;
+                    return Poll::Ready(None);
                 }
                 let lapse = ready!(now.patience.poll(cx));
                 if let Lapse::Late(how) = lapse

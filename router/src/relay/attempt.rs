@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warmpath_core::id::SourceId;
 use warmpath_core::routing::input::{AttemptLimits, Decision, Failure};
+use warmpath_proto::clock::{now, since};
 use warmpath_proto::deadline::passed;
 use warmpath_proto::hints::{Holder, PullHint};
 
@@ -51,7 +52,7 @@ pub async fn send(
     job: &mut Job,
     Dispatched { link, decision, held_for }: Dispatched,
 ) -> Result<Accepted, Unsent> {
-    let decided = Instant::now() - held_for;
+    let decided = now() - held_for;
     let (id, deadline) = (Arc::clone(&flight.upstream_id), job.incoming.deadline);
     let mut call = Call {
         id: &id,
@@ -68,7 +69,7 @@ pub async fn send(
     let (link, elsewhere) = match decision.decode {
         None => (link, Duration::ZERO),
         Some(decode) => {
-            let begun = Instant::now();
+            let begun = now();
             call.held = tokio::select! {
                 biased;
                 () = passed(deadline) => return Err(flight.past_deadline(0).into()),
@@ -76,15 +77,15 @@ pub async fn send(
             };
             // The pull was for the worker that computed the prompt.
             call.pull = None;
-            (flight.send_kv(decode, call.held.is_some())?, begun.elapsed())
+            (flight.send_kv(decode, call.held.is_some())?, since(begun))
         }
     };
     let prepared = link.upstream.prepare(call);
-    let sent = Instant::now();
+    let sent = now();
     let limits = decision.limits.map(|limits| wall(state, sent, limits));
     let issued = sent - elsewhere - held_for;
-    let waits_at = Arc::clone(&link);
-    let gone = waits_at.gone(flight.id);
+    let (waits_at, life) = (Arc::clone(&link), link.life());
+    let gone = waits_at.gone(flight.id, life);
     let sending = prepared.send();
     tokio::pin!(gone, sending);
     let mut limit = limits.map(|limits| limits.headers);
@@ -121,7 +122,7 @@ pub async fn send(
     match upstream {
         Ok(upstream) => {
             flight.reached_worker();
-            let patience = Patience::new(Arc::clone(&link), flight.id, limits);
+            let patience = Patience::new((Arc::clone(&link), life), flight.id, limits);
             Ok(Accepted { upstream, link, patience, issued, decided })
         }
         Err(cause) => Err(failed(flight, cause, false)),

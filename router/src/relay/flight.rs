@@ -22,6 +22,7 @@ use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Decision, Failure, Input, RejectReason};
 use warmpath_core::routing::retry::GiveUp;
+use warmpath_proto::clock::{now, since};
 use warmpath_proto::deadline::passed;
 
 /// When a worker dies, its feed ends at most this long after its other connections.
@@ -180,9 +181,9 @@ impl Flight {
         let verdict = match arrival {
             Arrival::Decided(verdict) => (verdict, Duration::ZERO),
             Arrival::Held(verdict) => {
-                let since = Instant::now();
+                let begun = now();
                 self.stage = Stage::Held(verdict);
-                (self.wait(deadline).await?, since.elapsed())
+                (self.wait(deadline).await?, since(begun))
             }
         };
         self.stage = Stage::Over;

@@ -10,6 +10,7 @@ use crate::payload::HeldPrompt;
 /// Has `link` compute the prompt. None: the worker that answers must compute it.
 pub async fn prefill(link: &WorkerLink, call: &Call<'_>) -> Option<HeldPrompt> {
     let held = tokio::select! {
+        biased;
         held = link.upstream.prefill(call) => held,
         why = link.lost() => Err(UpstreamError::unavailable(format!("lost: {why}"))),
     };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::input::Failure;
+use warmpath_proto::clock::{now, since};
 
 /// The limits of one attempt, by the wall clock.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,8 @@ pub enum Lapse {
 /// Watches one attempt.
 pub struct Patience {
     link: Arc<WorkerLink>,
+    /// Of the worker, when the request was sent.
+    life: u64,
     id: RequestId,
     /// Ends when the worker has been lost for a while, or is silent.
     gone: Pin<Box<dyn Future<Output = Option<Gone>> + Send>>,
@@ -57,16 +60,20 @@ pub struct Patience {
 
 impl Patience {
     /// `limits`: None where the client alone sets a limit.
-    pub fn new(link: Arc<WorkerLink>, id: RequestId, limits: Option<Limits>) -> Self {
+    pub fn new(
+        (link, life): (Arc<WorkerLink>, u64),
+        id: RequestId,
+        limits: Option<Limits>,
+    ) -> Self {
         let timer =
             limits.map(|limits| Box::pin(tokio::time::sleep_until(limits.first_token.into())));
-        let (gone, heard) = (gone(&link, id), Instant::now());
-        Self { link, id, gone, timer, limits, heard, has_token: false, waits_on: false }
+        let (gone, heard) = (gone(&link, life, id), now());
+        Self { link, life, id, gone, timer, limits, heard, has_token: false, waits_on: false }
     }
 
     /// A message of the answer came. `has_token`: it or one before it had a token.
     pub fn hear(&mut self, has_token: bool) {
-        self.heard = Instant::now();
+        self.heard = now();
         self.waits_on = false;
         if has_token
             && !std::mem::replace(&mut self.has_token, true)
@@ -84,7 +91,7 @@ impl Patience {
             return false;
         }
         let more = if self.has_token { limits.gap * (LAST_GAPS - 1) } else { limits.most };
-        timer.as_mut().reset((Instant::now() + more).into());
+        timer.as_mut().reset((now() + more).into());
         true
     }
 
@@ -95,9 +102,9 @@ impl Patience {
         }
         loop {
             let gone = ready!(self.gone.as_mut().poll(cx));
-            self.gone = self::gone(&self.link, self.id);
+            self.gone = self::gone(&self.link, self.life, self.id);
             match gone {
-                Some(Gone::Lost(why)) if self.heard.elapsed() >= SILENCE => {
+                Some(Gone::Lost(why)) if since(self.heard) >= SILENCE => {
                     return Poll::Ready(Lapse::Lost(why));
                 }
                 Some(Gone::Silent) if !self.has_token => return Poll::Ready(Lapse::Silent),
@@ -116,7 +123,7 @@ impl Patience {
                 return Poll::Ready(Failure::NoFirstToken);
             }
             let next = self.heard + limits.gap;
-            if next <= Instant::now() {
+            if next <= now() {
                 return Poll::Ready(Failure::Stalled);
             }
             timer.as_mut().reset(next.into());
@@ -147,18 +154,19 @@ impl Lapse {
 /// Why a worker is gone, once that is no moment's matter. None: it is back.
 fn gone(
     link: &Arc<WorkerLink>,
+    life: u64,
     id: RequestId,
 ) -> Pin<Box<dyn Future<Output = Option<Gone>> + Send>> {
     let link = Arc::clone(link);
     Box::pin(async move {
-        match link.gone(id).await {
+        match link.gone(id, life).await {
             Gone::Silent => {
                 link.forget(id);
                 Some(Gone::Silent)
             }
             lost @ Gone::Lost(_) => {
                 tokio::time::sleep(SILENCE).await;
-                (link.standing() != Standing::Joined).then_some(lost)
+                (link.standing() != Standing::Joined || link.life() != life).then_some(lost)
             }
         }
     })

@@ -11,7 +11,7 @@ use crate::incoming::Incoming;
 use crate::metrics::{self, Stage};
 use crate::state::RouterState;
 use std::sync::Arc;
-use std::time::Instant;
+use warmpath_proto::clock::now;
 
 /// A request that its worker has accepted.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub async fn start(
     let received = incoming.received;
     let upstream_id = Arc::clone(&flight.upstream_id);
     let mut job = Job::new(state, terms, incoming, &upstream_id);
-    let hashed = Instant::now();
+    let hashed = now();
     let request = job.request(state, flight.id);
     let dispatched = flight.dispatch(request, job.incoming.deadline).await?;
     let (accepted, failed_at) = match attempt::send(state, &mut flight, &mut job, dispatched).await
@@ -46,7 +46,7 @@ pub async fn start(
         Ok(accepted) => (accepted, None),
         Err(Unsent::Ended(error)) => return Err(error),
         Err(Unsent::Failed(failed)) => {
-            let failed_at = Instant::now();
+            let failed_at = now();
             let accepted = attempt::again(state, &mut flight, &mut job, failed, false).await?;
             (accepted, Some(failed_at))
         }

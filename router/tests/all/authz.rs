@@ -187,7 +187,7 @@ impl Fleet {
             Operator => Some((operators, "operator")),
             _ => None,
         };
-        transport::channel_with(&url, Some(&of.reach(own).load().unwrap())).unwrap()
+        transport::channel_with(&url, &Some(of.reach(own).load().unwrap()).into()).unwrap()
     }
 
     /// Calls that come to something else than what must come of them.

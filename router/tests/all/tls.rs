@@ -17,7 +17,7 @@ use warmpath_router::RouterConfig;
 use warmpath_worker_sim::WorkerConfig;
 
 fn channel(url: &str, files: &UpstreamFiles) -> Channel {
-    transport::channel_with(url, Some(&files.load().unwrap())).unwrap()
+    transport::channel_with(url, &Some(files.load().unwrap()).into()).unwrap()
 }
 
 /// Whether the worker joins a router that reaches it like this.

@@ -2,16 +2,19 @@
 //! without the mechanism it is broken.
 
 use crate::common::fake::Fake;
-use crate::common::faulty::{Faulty, Trouble};
+use crate::common::faulty::{Faulty, Passing, Trouble};
 use crate::common::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
 use warmpath_core::routing::attempt::TimeLimits;
 use warmpath_core::routing::policy::{LeastLoaded, PolicyConfig, Warmpath};
+use warmpath_proto::listening;
 use warmpath_proto::raw;
+use warmpath_proto::transport;
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_proto::v1::{ListWorkersRequest, WorkerStanding};
 use warmpath_proto::vllm::finish_info::FinishReason;
@@ -206,6 +209,47 @@ async fn an_answer_that_breaks_off_goes_on_on_another_worker() {
             ask(router.client(), request(prompt(50 + i, 30), 5)).await.unwrap();
         }
     }
+}
+
+/// The host lost its power, so no connection says that the process is gone. But another one took its place, and a
+/// request must not wait for what it will not do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_at_a_process_that_was_replaced_goes_on_elsewhere() {
+    let (mut behind, other) =
+        (TestWorker::start(worker_config()), TestWorker::start(worker_config()));
+    let passing = Passing::new(transport::channel(&behind.url()).unwrap(), Arc::new(|feed| feed));
+    passing.set(Trouble::NoTokens);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(listening::serve(listener, passing.listening(), std::future::pending()));
+    let plain = RouterConfig::new(vec![url, other.url()], PolicyConfig::RoundRobin);
+    let reliability = ReliabilityConfig { time: Part::On(false), ..Default::default() };
+    let router = over(RouterConfig { speedup: SPEEDUP, reliability, ..plain }).await;
+    let asked = tokio::spawn(ask(router.client(), request(prompt(1, 40), 20)));
+    router.wait_counts(|counts| counts.in_flight == 1).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let address = behind.address;
+    behind.kill();
+    behind = TestWorker::start_at(address, worker_config());
+    let (_, worker) = within(asked).await.unwrap().unwrap();
+    assert_eq!(worker, "w0", "where it was first");
+    assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
+    drop(behind);
+}
+
+/// The client has all of the answer, and only the end of the stream is missing. It must not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stalls_after_its_last_message_holds_up_no_client() {
+    let workers = fleet(1).await;
+    let router = over(config(&workers, PolicyConfig::RoundRobin)).await;
+    workers[0].set(Trouble::StallsAfter(usize::MAX));
+    let begun = Instant::now();
+    ask(router.client(), request(prompt(1, 40), 20)).await.unwrap();
+    let whole = within(router.client().generate(request(prompt(2, 40), 20))).await.unwrap();
+    let outputs = whole.into_inner().outputs.unwrap();
+    assert_eq!(outputs.token_ids, answer(&prompt(2, 40), 20));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
 }
 
 /// What the next worker could not go on with exactly is not resumed: the client hears of the failure.

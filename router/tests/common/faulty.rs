@@ -4,8 +4,9 @@
 
 use super::TestWorker;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt};
@@ -24,9 +25,11 @@ use warmpath_proto::v1::{WatchRequest, WatchResponse};
 use warmpath_proto::vllm;
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::control_server::ControlServer;
+use warmpath_proto::watched::Watched;
 use warmpath_worker_sim::WorkerConfig;
 
-/// What is wrong with it. Messages are counted, not tokens.
+/// What is wrong with it. Messages are counted, not tokens. Calls that wait for ever fail when something else is
+/// wrong with it, or nothing.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Trouble {
     None,
@@ -46,13 +49,14 @@ pub enum Trouble {
     StallsAfter(usize),
     /// The headers, and so the first token, come so much later.
     Late(Duration),
+    /// The message of this number, counted from 1, is lost, and all else is as it should be.
+    Loses(usize),
 }
 
 #[derive(Clone)]
 pub struct Faulty {
     pub url: String,
-    trouble: Arc<Mutex<Trouble>>,
-    calls: Arc<AtomicUsize>,
+    passing: Passing,
     _worker: Arc<TestWorker>,
 }
 
@@ -63,39 +67,54 @@ impl Faulty {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let channel = transport::channel(&worker.url()).unwrap();
-        let faulty = Self {
-            url,
-            trouble: Arc::new(Mutex::new(Trouble::None)),
-            calls: Arc::default(),
-            _worker: Arc::new(worker),
-        };
-        let passing = Passing { channel, of: faulty.clone() };
-        let routes =
-            Routes::new(InferenceServer::new(passing.clone()).max_decoding_message_size(16 << 20))
-                .add_service(ControlServer::new(ControlService(Arc::new(passing.clone()))))
-                .add_service(WorkerStateServer::new(passing));
-        let listening = Listening::fleet(routes.prepare(), None);
+        let passing = Passing::new(channel, Arc::new(|feed| feed));
+        let listening = passing.listening();
         tokio::spawn(listening::serve(listener, listening, std::future::pending()));
-        faulty
+        Self { url, passing, _worker: Arc::new(worker) }
     }
 
     pub fn set(&self, trouble: Trouble) {
-        *self.trouble.lock().unwrap() = trouble;
+        self.passing.set(trouble);
     }
 
     /// Generate calls so far.
     pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.passing.calls.load(Ordering::Relaxed)
     }
 }
 
+/// What breaks the calls. Clones are the same one.
 #[derive(Clone)]
-struct Passing {
+pub struct Passing {
     channel: Channel,
-    of: Faulty,
+    trouble: Arc<Watched<Trouble>>,
+    calls: Arc<AtomicUsize>,
+    feed: Feed,
 }
 
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// What becomes of the worker's feed.
+pub type Feed = Arc<dyn Fn(Messages<WatchResponse>) -> Messages<WatchResponse> + Send + Sync>;
+
+impl Passing {
+    /// In front of the worker at the other end.
+    pub fn new(channel: Channel, feed: Feed) -> Self {
+        let trouble = Arc::new(Watched::new(Trouble::None));
+        Self { channel, trouble, calls: Arc::default(), feed }
+    }
+
+    pub fn set(&self, trouble: Trouble) {
+        self.trouble.replace(trouble);
+    }
+
+    pub fn listening(&self) -> Listening {
+        let inference = InferenceServer::new(self.clone()).max_decoding_message_size(16 << 20);
+        let routes = Routes::new(inference)
+            .add_service(ControlServer::new(ControlService(Arc::new(self.clone()))))
+            .add_service(WorkerStateServer::new(self.clone()));
+        Listening::fleet(routes.prepare(), None)
+    }
+}
 
 #[tonic::async_trait]
 impl Inference for Passing {
@@ -109,16 +128,20 @@ impl Inference for Passing {
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<Self::GenerateStreamStream>, Status> {
-        self.of.calls.fetch_add(1, Ordering::Relaxed);
-        let trouble = *self.of.trouble.lock().unwrap();
-        let dead = || Status::internal("the engine is dead");
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let trouble = *self.trouble.borrow();
+        let mut watcher = self.trouble.watch();
+        let changed = async move { watcher.changed().await };
         match trouble {
             Trouble::Fails => return Err(dead()),
             Trouble::FailsAt(tokens) if tokens == prompt_tokens(request.get_ref()) => {
                 return Err(dead());
             }
-            Trouble::NoHeaders => std::future::pending::<()>().await,
-            Trouble::NoTokens => return Ok(Response::new(Box::pin(tokio_stream::pending()))),
+            Trouble::NoHeaders => {
+                changed.await;
+                return Err(dead());
+            }
+            Trouble::NoTokens => return Ok(Response::new(Box::pin(later(changed)))),
             Trouble::Late(by) => tokio::time::sleep(by).await,
             _ => {}
         }
@@ -130,9 +153,41 @@ impl Inference for Passing {
                 Box::pin(messages.take(n).chain(end))
             }
             Trouble::EndsAfter(n) => Box::pin(messages.take(n)),
-            Trouble::StallsAfter(n) => Box::pin(messages.take(n).chain(tokio_stream::pending())),
+            Trouble::StallsAfter(n) => Box::pin(messages.take(n).chain(later(changed))),
+            Trouble::Loses(n) => {
+                let mut number = 0;
+                Box::pin(messages.filter(move |_| {
+                    number += 1;
+                    number != n
+                }))
+            }
             _ => Box::pin(messages),
         }))
+    }
+}
+
+fn dead() -> Status {
+    Status::internal("the engine is dead")
+}
+
+/// An error, when the work is done.
+fn later(work: impl Future<Output = ()> + Send + 'static) -> Messages<Bytes> {
+    let mut work = Some(Box::pin(work));
+    Box::pin(OnceLater(move |cx: &mut Context<'_>| {
+        if let Some(work) = &mut work {
+            std::task::ready!(work.as_mut().poll(cx));
+        }
+        Poll::Ready(work.take().map(|_| Err(dead())))
+    }))
+}
+
+struct OnceLater<F>(F);
+
+impl<T, F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Unpin> Stream for OnceLater<F> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        (self.0)(cx)
     }
 }
 
@@ -155,7 +210,7 @@ impl WorkerState for Passing {
             .max_decoding_message_size(transport::MAX_FEED_BYTES)
             .watch(request)
             .await?;
-        Ok(feed.map(|feed| Box::pin(feed) as Messages<_>))
+        Ok(feed.map(|feed| (self.feed)(Box::pin(feed))))
     }
 }
 

@@ -6,14 +6,14 @@ use crate::feed::{Announces, Feed, FeedItem, Intervals};
 use crate::lateness::Lateness;
 use crate::metrics::PoolMetrics;
 use crate::sending::{Holds, Sending};
-use crate::turns::{self, Timed};
-use std::sync::mpsc::Sender;
+use crate::surroundings::Surroundings;
+use crate::turns::{self, Commands, Timed};
 use std::time::{Duration, Instant as WallInstant};
 use tokio::sync::oneshot;
 use warmpath_core::event::{Digest, KvBatch, KvEvent, LoadReport, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, WorkerId};
 use warmpath_core::pool::{Pool, PoolOutput};
-use warmpath_proto::clock::ModelClock;
+use warmpath_proto::clock::{ModelClock, now};
 use warmpath_proto::convert::PoolInfo;
 
 /// A pool's own number. A router numbers its pools itself.
@@ -34,13 +34,12 @@ struct Driver {
     drain_until: Option<WallInstant>,
 }
 
-/// Starts the thread; see [`turns::start`]. The configuration must have been checked.
+/// Starts the pool; see [`turns::start`]. The configuration must have been checked.
 pub fn start(
     config: &PoolConfig,
-    epoch: u64,
+    around: &Surroundings,
     done: oneshot::Sender<()>,
-    lateness: Lateness,
-) -> std::io::Result<Sender<Command>> {
+) -> std::io::Result<Commands<Command>> {
     let profile = &config.profile;
     let link = profile.pool.expect("a checked configuration");
     let pool =
@@ -52,22 +51,22 @@ pub fn start(
         digest: Duration::from_millis(config.digest_interval_ms),
     };
     let driver = Driver {
-        pool: pool.expect("a checked configuration").with_epoch(epoch),
+        pool: pool.expect("a checked configuration").with_epoch(around.epoch),
         info: PoolInfo {
-            epoch,
+            epoch: around.epoch,
             block_size: profile.block_size,
             total_blocks: config.spec.tokens / u64::from(profile.block_size),
         },
         clock: ModelClock::starting_now(config.speedup),
         sending: Sending::default(),
         outputs: Vec::new(),
-        feed: Feed::new(WallInstant::now(), intervals),
+        feed: Feed::new(now(), intervals),
         digest: Digest::default(),
         metrics: PoolMetrics::new(&config.name, config.speedup),
-        lateness,
+        lateness: around.lateness.clone(),
         drain_until: None,
     };
-    turns::start(format!("pool-{}", config.name), driver, done)
+    turns::start((format!("pool-{}", config.name), around.place), driver, done)
 }
 
 impl Timed for Driver {
@@ -79,7 +78,7 @@ impl Timed for Driver {
     }
 
     fn advance(&mut self) {
-        let wall = WallInstant::now();
+        let wall = now();
         if let Some(due) = self.pool.next_wake().map(|due| self.clock.wall(due))
             && due <= wall
         {
@@ -125,7 +124,7 @@ impl Timed for Driver {
     }
 
     fn end_turn(&mut self) -> bool {
-        let wall = WallInstant::now();
+        let wall = now();
         if self.feed.next_wake().is_some_and(|due| due <= wall) {
             let own = Own { pool: &self.pool, info: self.info, digest: self.digest };
             self.feed.tick(wall, &own);

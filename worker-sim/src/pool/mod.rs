@@ -13,4 +13,4 @@ mod front;
 mod server;
 
 pub use config::PoolConfig;
-pub use server::{serve, serve_measured};
+pub use server::{serve, serve_in};

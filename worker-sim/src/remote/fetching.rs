@@ -8,8 +8,8 @@ use crate::command::Command;
 use crate::config::WorkerConfig;
 use crate::metrics::RemoteMetrics;
 use crate::recent::MOST;
+use crate::turns::Commands;
 use smallvec::SmallVec;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
@@ -23,7 +23,7 @@ use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::clock::ModelClock;
 use warmpath_proto::hints::{Holder, PullHint};
 use warmpath_proto::pool::Agreement;
-use warmpath_proto::tls::Upstream;
+use warmpath_proto::transport::Dialling;
 
 /// This worker's number for its pool.
 const POOL: PoolId = PoolId(0);
@@ -46,15 +46,15 @@ pub struct Remote {
 
 impl Remote {
     /// The configuration must have been checked. An error says what is wrong with the pool's URL.
-    pub fn new(config: &WorkerConfig, tls: Option<&Upstream>) -> Result<Arc<Self>, String> {
+    pub fn new(config: &WorkerConfig, how: &Dialling) -> Result<Arc<Self>, String> {
         let agreement = config.agreement();
-        let pool = config.pool.as_ref().map(|url| BlockHolder::new(url, &agreement, tls));
+        let pool = config.pool.as_ref().map(|url| BlockHolder::new(url, &agreement, how));
         Ok(Arc::new(Self {
             profile: config.profile.clone(),
             clock: ModelClock::starting_now(config.speedup),
             agreement,
             pool: pool.transpose()?,
-            peers: Mutex::new(Peers::new(MOST, tls.cloned())),
+            peers: Mutex::new(Peers::new(MOST, how.clone())),
             metrics: RemoteMetrics::new(&config.name),
         }))
     }
@@ -130,7 +130,7 @@ impl Remote {
 pub async fn fetch_all(
     remote: Arc<Remote>,
     mut wanted: UnboundedReceiver<WantedFetch>,
-    commands: Sender<Command>,
+    commands: Commands<Command>,
 ) {
     let mut calls = JoinSet::new();
     while let Some((at, fetch)) = wanted.recv().await {

@@ -16,8 +16,8 @@ mod peers;
 mod pulling;
 
 use crate::command::Command;
+use crate::turns::Commands;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 pub use fetching::Remote;
@@ -28,7 +28,7 @@ pub use pulling::Puller;
 pub fn serve(
     (remote, puller): (&Arc<Remote>, &Arc<Puller>),
     wanted: Wanted,
-    commands: &Sender<Command>,
+    commands: &Commands<Command>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(fetching::fetch_all(Arc::clone(remote), wanted.fetches, commands.clone()));

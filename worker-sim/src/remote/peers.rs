@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use warmpath_core::id::WorkerId;
 use warmpath_proto::pool::Agreement;
-use warmpath_proto::tls::Upstream;
+use warmpath_proto::transport::Dialling;
 
 /// The peers that were used last. A number is never given again: if the engine asks a peer that was
 /// forgotten since, the fetch fails.
@@ -15,20 +15,20 @@ pub struct Peers {
     next: u32,
     recent: Recent<(WorkerId, Arc<BlockHolder>)>,
     by_number: HashMap<WorkerId, Arc<BlockHolder>>,
-    tls: Option<Upstream>,
+    how: Dialling,
 }
 
 impl Peers {
-    /// Remembers this many peers. `tls` is for `https://` URLs.
-    pub fn new(most: usize, tls: Option<Upstream>) -> Self {
-        Self { next: 0, recent: Recent::new(most), by_number: HashMap::new(), tls }
+    /// Remembers this many peers. `how` they are reached.
+    pub fn new(most: usize, how: Dialling) -> Self {
+        Self { next: 0, recent: Recent::new(most), by_number: HashMap::new(), how }
     }
 
     /// The peer at a URL. None: the URL cannot be used.
     pub fn at(&mut self, url: &str, agreement: &Agreement) -> Option<(WorkerId, Arc<BlockHolder>)> {
         let number = WorkerId(self.next);
-        let tls = self.tls.as_ref();
-        let make = || BlockHolder::new(url, agreement, tls).map(|peer| (number, peer));
+        let how = &self.how;
+        let make = || BlockHolder::new(url, agreement, how).map(|peer| (number, peer));
         let (peer, forgotten) = self.recent.get_or_make(url, make).ok()?;
         if let Some((number, _)) = forgotten {
             self.by_number.remove(&number);
@@ -54,7 +54,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_peer_replaces_the_one_not_used_for_longest() {
         let agreement = Agreement { model: "m".to_owned(), block_size: 16, speedup: 1.0 };
-        let mut peers = Peers::new(3, None);
+        let mut peers = Peers::new(3, Dialling::default());
         let mut number = |port: u32| {
             let (number, peer) = peers.at(&format!("http://h:{port}"), &agreement)?;
             let found = peers.get(number).expect("a peer that was just used is known");

@@ -4,8 +4,8 @@ use super::grpc::KvTransfers;
 use super::outbox::WantedPull;
 use crate::command::Command;
 use crate::config::WorkerConfig;
+use crate::turns::Commands;
 use std::collections::HashMap;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -14,8 +14,8 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::clock::ModelClock;
-use warmpath_proto::tls::Upstream;
 use warmpath_proto::transfer::{Moved, Remote};
+use warmpath_proto::transport::Dialling;
 
 /// The prompts that prefill workers hold for this worker.
 #[derive(Debug)]
@@ -28,12 +28,12 @@ pub struct Puller {
 }
 
 impl Puller {
-    pub fn new(config: &WorkerConfig, tls: Option<Upstream>) -> Arc<Self> {
+    pub fn new(config: &WorkerConfig, how: Dialling) -> Arc<Self> {
         Arc::new(Self {
             link: config.kv_transfer,
             clock: ModelClock::starting_now(config.speedup),
             remotes: Mutex::default(),
-            transfers: KvTransfers::new(&config.agreement(), tls),
+            transfers: KvTransfers::new(&config.agreement(), how),
         })
     }
 
@@ -67,7 +67,7 @@ impl Puller {
 pub async fn pull_all(
     puller: Arc<Puller>,
     mut wanted: UnboundedReceiver<WantedPull>,
-    commands: Sender<Command>,
+    commands: Commands<Command>,
 ) {
     let mut calls = JoinSet::new();
     while let Some((at, id, tokens)) = wanted.recv().await {

@@ -14,6 +14,7 @@ use std::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
+use warmpath_proto::clock::now;
 use warmpath_proto::deadline;
 use warmpath_proto::raw::inference_server::Inference;
 use warmpath_proto::raw::{self, Bytes};
@@ -39,7 +40,7 @@ pub struct InferenceService(pub Arc<RouterState>);
 
 impl InferenceService {
     async fn start(&self, request: Request<Bytes>) -> Result<Started, Status> {
-        let received = Instant::now();
+        let received = now();
         let (metadata, extensions, message) = request.into_parts();
         let tenant = Arc::clone(sender(&extensions)?);
         let deadline = deadline::deadline(&metadata, deadline::arrived(&extensions));

@@ -8,7 +8,6 @@ use crate::fleet::status::FleetStatus;
 use crate::metrics;
 use crate::state::RouterState;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -16,6 +15,7 @@ use warmpath_proto::control::ControlService;
 use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
 use warmpath_proto::raw::inference_server::InferenceServer;
+use warmpath_proto::sockets::Listener as Sockets;
 use warmpath_proto::tls::TlsError;
 use warmpath_proto::vllm::control_server::ControlServer;
 
@@ -63,7 +63,7 @@ impl GrpcFront {
     }
 
     /// Serves until `closed`. Then waits for the open connections.
-    pub async fn serve(self, listener: TcpListener, closed: impl Future<Output = ()>) {
+    pub async fn serve(self, listener: Sockets, closed: impl Future<Output = ()>) {
         listening::serve(listener, self.listening, closed).await;
     }
 }

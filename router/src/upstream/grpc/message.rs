@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::payload::{HeldPrompt, RequestBody};
 use std::time::Instant;
 use tonic::Request;
+use warmpath_proto::clock::now;
 use warmpath_proto::generate::DEFAULT_NEW_TOKENS;
 use warmpath_proto::hints::{self, PullHint};
 use warmpath_proto::raw::{self, Bytes};
@@ -78,7 +79,7 @@ fn hints(pull: Option<&PullHint>, scope: &ScopeHint, id: &str) -> Option<KvHints
 fn with_timeout(message: Bytes, deadline: Option<Instant>) -> Request<Bytes> {
     let mut request = Request::new(message);
     if let Some(deadline) = deadline {
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        request.set_timeout(deadline.saturating_duration_since(now()));
     }
     request
 }

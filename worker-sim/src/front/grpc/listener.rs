@@ -7,7 +7,6 @@ use super::peer_fetch::PeerFetchService;
 use super::watch::WatchService;
 use crate::worker::WorkerState;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -15,6 +14,7 @@ use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
+use warmpath_proto::sockets::Listener as Sockets;
 use warmpath_proto::tls::{ListenerFiles, TlsError};
 use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::kv_transfer_server::KvTransferServer;
@@ -74,7 +74,7 @@ impl GrpcFront {
     /// plain text.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listener: Sockets,
         tls: Option<&ListenerFiles>,
         closed: oneshot::Receiver<()>,
     ) -> Result<(), FrontError> {

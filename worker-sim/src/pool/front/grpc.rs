@@ -4,9 +4,9 @@ use crate::feed::QUEUE;
 use crate::front::grpc::blocks;
 use crate::front::grpc::watch::WatchFeed;
 use crate::pool::command::Command;
+use crate::turns::Commands;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status};
 use warmpath_core::id::TenantId;
@@ -22,7 +22,7 @@ use warmpath_proto::{convert, status};
 #[derive(Clone, Debug)]
 pub struct PoolService {
     pub agreement: Arc<Agreement>,
-    pub commands: Sender<Command>,
+    pub commands: Commands<Command>,
     pub draining: Arc<AtomicBool>,
 }
 

@@ -15,8 +15,7 @@ use warmpath_core::engine::FetchError;
 use warmpath_core::request::Owner;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::pool::Agreement;
-use warmpath_proto::tls::Upstream;
-use warmpath_proto::transport::MAX_GENERATE_BYTES;
+use warmpath_proto::transport::{Dialling, MAX_GENERATE_BYTES};
 use warmpath_proto::v1::pool_client::PoolClient;
 use warmpath_proto::v1::{self, GetRequest, LookupRequest, PutRequest};
 use warmpath_proto::{convert, status, transport};
@@ -39,12 +38,8 @@ pub struct BlockHolder {
 
 impl BlockHolder {
     /// Connects when it is first asked. An error says what is wrong with the URL.
-    pub fn new(
-        url: &str,
-        agreement: &Agreement,
-        tls: Option<&Upstream>,
-    ) -> Result<Arc<Self>, String> {
-        let channel = transport::channel_with(url, tls).map_err(|error| error.to_string())?;
+    pub fn new(url: &str, agreement: &Agreement, how: &Dialling) -> Result<Arc<Self>, String> {
+        let channel = transport::channel_with(url, how).map_err(|error| error.to_string())?;
         let client = PoolClient::new(channel).max_encoding_message_size(MAX_GENERATE_BYTES);
         let (url, away) = (url.to_owned(), AtomicBool::new(false));
         Ok(Arc::new(Self { url, client, agreement: agreement.to_wire(), away }))

@@ -7,8 +7,8 @@ use tonic::transport::Channel;
 use warmpath_core::engine::FetchError;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::pool::Agreement;
-use warmpath_proto::tls::Upstream;
 use warmpath_proto::transfer::{Moved, Remote};
+use warmpath_proto::transport::Dialling;
 use warmpath_proto::v1::kv_transfer_client::KvTransferClient;
 use warmpath_proto::v1::{self, PullRequest, PullResponse};
 use warmpath_proto::{status, transport};
@@ -18,13 +18,13 @@ use warmpath_proto::{status, transport};
 pub struct KvTransfers {
     agreement: v1::Agreement,
     clients: Mutex<Recent<KvTransferClient<Channel>>>,
-    /// None: the prefill workers have no TLS either.
-    tls: Option<Upstream>,
+    /// Without TLS the prefill workers have none either.
+    how: Dialling,
 }
 
 impl KvTransfers {
-    pub fn new(agreement: &Agreement, tls: Option<Upstream>) -> Self {
-        Self { agreement: agreement.to_wire(), clients: Mutex::new(Recent::new(MOST)), tls }
+    pub fn new(agreement: &Agreement, how: Dialling) -> Self {
+        Self { agreement: agreement.to_wire(), clients: Mutex::new(Recent::new(MOST)), how }
     }
 
     /// Pulls the KV of `tokens` prompt tokens, within `limit`. Returns the model time until the
@@ -35,7 +35,8 @@ impl KvTransfers {
         tokens: u32,
         limit: Duration,
     ) -> Result<(ModelDuration, Moved), FetchError> {
-        let mut client = self.client(&remote.url(self.tls.is_some())).ok_or(FetchError::Gone)?;
+        let mut client =
+            self.client(&remote.url(self.how.tls.is_some())).ok_or(FetchError::Gone)?;
         let request = PullRequest {
             agreement: Some(self.agreement.clone()),
             engine_id: remote.engine_id,
@@ -55,7 +56,7 @@ impl KvTransfers {
 
     fn client(&self, url: &str) -> Option<KvTransferClient<Channel>> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = || transport::channel_with(url, self.tls.as_ref());
+        let channel = || transport::channel_with(url, &self.how);
         let made = clients.get_or_make(url, || channel().map(KvTransferClient::new));
         made.ok().map(|(client, _)| client)
     }
