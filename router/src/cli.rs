@@ -1,6 +1,12 @@
 //! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
+use crate::RouterConfig;
+use crate::config::{ConfigError, QueueConfig, ReliabilityConfig};
+use crate::limits::ListenerConfig;
 use crate::operate::Admin;
+use crate::public::PrefixEntry;
+use crate::secret::Secret;
+use crate::tenants::TenantEntry;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -8,20 +14,14 @@ use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::sharing::SharingScope;
 use warmpath_launch::listen::{ListenArgs, TlsArgs};
-use warmpath_launch::manual::Shell;
+use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
-use warmpath_router::RouterConfig;
-use warmpath_router::config::{ConfigError, QueueConfig, ReliabilityConfig};
-use warmpath_router::limits::ListenerConfig;
-use warmpath_router::public::PrefixEntry;
-use warmpath_router::secret::Secret;
-use warmpath_router::tenants::TenantEntry;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
-#[command(version = VERSION, args_conflicts_with_subcommands = true)]
+#[command(version = VERSION, name = "router", args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -33,13 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Queries or controls a running router
     Admin(Admin),
-    /// Prints completions for a shell
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
-    /// Prints the manual page
-    Man,
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 #[derive(Args, Debug)]

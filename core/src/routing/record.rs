@@ -242,6 +242,7 @@ fn repeat(
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, ReplayError> {
-    serde_json::from_str(text)
-        .map_err(|error| ReplayError::BadLine { line, why: error.to_string() })
+    // The name of an unknown field may have a line break in it.
+    let why = |error: serde_json::Error| error.to_string().replace(char::is_control, " ");
+    serde_json::from_str(text).map_err(|error| ReplayError::BadLine { line, why: why(error) })
 }

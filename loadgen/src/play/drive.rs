@@ -22,12 +22,12 @@ use warmpath_core::time::Instant as ModelInstant;
 use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
-use warmpath_proto::tiers;
 use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, TokenIds, finish_info::FinishReason, generate_request::Prompt,
 };
+use warmpath_proto::{status, tiers};
 
 /// Connections to the router. One is a bottleneck and a single point of failure. More than a few gain
 /// nothing on loopback.
@@ -288,7 +288,7 @@ async fn one_request(
     let exchange = stream(&context, channel, clock, &work, request, expected);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
-            Ok(outcome) => outcome.map_err(|status| (format!("{:?}", status.code()), status)),
+            Ok(outcome) => outcome.map_err(|status| (status::reason(&status), status)),
             Err(_) => {
                 let why = "the request did not end within the time limit";
                 let status = Status::deadline_exceeded(why);

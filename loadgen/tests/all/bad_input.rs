@@ -80,6 +80,33 @@ fn traces_are_refused_by_file_line_and_field() {
     assert_eq!(loadgen(here, &["sim", "--trace", "t.jsonl"]).status.code(), Some(0));
 }
 
+/// A file without an end is refused before it fills the memory, whatever it is given as.
+#[test]
+fn files_without_an_end_are_refused() {
+    let folder = folder();
+    let here = folder.path();
+    write(here, "t.toml", "[[tenants]]\nname = \"a\"\ntoken_file = \"/dev/zero\"\n");
+    let all: [&[&str]; 8] = [
+        &["sim", "--workload", "/dev/zero"],
+        &["sim", "--scenario", "/dev/zero"],
+        &["sim", "--profile", "/dev/zero"],
+        &["sim", "--cost", "--prices", "/dev/zero"],
+        &["sim", "--trace", "/dev/zero"],
+        &["replay", "/dev/zero"],
+        &["rank", "/dev/zero"],
+        &["run", "--target", "http://127.0.0.1:1", "--tenants-file", "t.toml"],
+    ];
+    for args in all {
+        let limited = "ulimit -v 1048576; exec \"$0\" \"$@\"";
+        let mut command = Command::new("bash");
+        let command = command.args(["-c", limited, env!("CARGO_BIN_EXE_loadgen")]).args(args);
+        let output = command.current_dir(here).output().expect("bash starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{args:?}: {said}");
+        assert!(said.contains("expected") && !said.contains("memory"), "{args:?}: {said}");
+    }
+}
+
 #[test]
 fn configuration_is_refused_by_file_line_and_key() {
     let folder = folder();
@@ -91,6 +118,21 @@ fn configuration_is_refused_by_file_line_and_key() {
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:3", "workers", "0"]);
     write(here, "s.toml", &scenario.replace("ttft_s = 2.0", "ttft_s = -2.0"));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:14", "slo.ttft_s", "-2"]);
+    for (good, bad, why) in [
+        (
+            "ttft_s = 2.0",
+            "ttft_s = 2000",
+            "slo.ttft_s: 2000, expected seconds, at most 120; are these milliseconds? then it is 2",
+        ),
+        (
+            "tpot_s = 0.1",
+            "tpot_s = 100.0",
+            "slo.tpot_s: 100, expected seconds, at most 10; are these milliseconds? then it is 0.1",
+        ),
+    ] {
+        write(here, "s.toml", &scenario.replace(good, bad));
+        assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:1", why]);
+    }
     write(here, "s.toml", &scenario.replace("\"dynamo\"", "\"magic\""));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:6", "magic", "kv-aware"]);
     write(here, "s.toml", "workers = = 3");
