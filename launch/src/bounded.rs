@@ -7,14 +7,25 @@ use std::path::Path;
 /// A settings file, a report or a table of measurements is not larger: 64 MiB.
 pub const MOST_BYTES: u64 = 64 << 20;
 
-/// The text of a file. A file that is too large is an error before it fills the memory.
-pub fn read_to_string(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other(format!(
-            "more than {MOST_BYTES} bytes, expected a smaller file"
-        )));
+/// The text of a file. A file that is too large is an error before it fills the memory. The error names the
+/// file, and the line of what is not UTF-8.
+pub fn text_of(path: &Path) -> Result<String, String> {
+    let file = path.display();
+    let bytes = read(path).map_err(|error| format!("{file}: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        format!("{file}:{line}: not a text in UTF-8")
+    })
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MOST_BYTES {
+        true => {
+            Err(io::Error::other(format!("more than {MOST_BYTES} bytes, expected a smaller file")))
+        }
+        false => Ok(bytes),
     }
-    Ok(text)
 }

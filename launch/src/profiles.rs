@@ -187,7 +187,7 @@ fn find(rows: &[Row], name: &str) -> Option<&'static str> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    bounded::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    bounded::text_of(path)
 }
 
 fn unknown(kind: &str, name: &str, rows: &[Row]) -> String {

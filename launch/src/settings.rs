@@ -10,8 +10,7 @@ use std::path::Path;
 
 /// Reads a TOML file. Returns its value and its text. An error is one line.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), String> {
-    let text =
-        bounded::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = bounded::text_of(file)?;
     Ok((parse(file, &text)?, text))
 }
 

@@ -24,7 +24,14 @@ pub fn bad(message: impl Into<String>) -> anyhow::Error {
 
 /// The errors of a file, a line each.
 pub fn bad_lines(message: impl AsRef<str>) -> anyhow::Error {
-    BadInput(message.as_ref().lines().map(escaped).collect::<Vec<_>>().join("\n")).into()
+    let mut lines: Vec<String> = Vec::new();
+    for line in message.as_ref().lines().map(escaped) {
+        // A file that is named twice has its errors once.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    BadInput(lines.join("\n")).into()
 }
 
 /// The values of several results, or all their errors, each in its lines.
@@ -47,11 +54,7 @@ pub fn all_of<A, B, C>(
 }
 
 pub fn read(path: &Path) -> anyhow::Result<String> {
-    let read = bounded::read_to_string(path);
-    read.map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => bad(format!("{}: not a text in UTF-8", path.display())),
-        _ => bad(format!("{}: {error}", path.display())),
-    })
+    bounded::text_of(path).map_err(bad)
 }
 
 /// Parses a TOML text. `origin` names it in errors.

@@ -42,9 +42,9 @@ impl PrefixEntry {
             Err(ConfigError { field: format!("public_prefixes[{place}].{field}"), why })
         };
         let unusable = |why: String| err("file", format!("{}: {why}", file.display()));
-        let text = match bounded::read_to_string(&file) {
+        let text = match bounded::text_of(&file) {
             Ok(text) => text,
-            Err(error) => return unusable(error.to_string()),
+            Err(why) => return err("file", why),
         };
         let ids: Vec<u32> = match serde_json::from_str(&text) {
             Ok(ids) => ids,

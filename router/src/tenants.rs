@@ -53,9 +53,9 @@ impl TenantEntry {
             (Some(token), None, None) => token,
             (None, Some(file), None) => {
                 let file = folder.join(file);
-                match bounded::read_to_string(&file) {
+                match bounded::text_of(&file) {
                     Ok(text) => Secret::new(text.trim()),
-                    Err(error) => return err("token_file", format!("{}: {error}", file.display())),
+                    Err(why) => return err("token_file", why),
                 }
             }
             (None, None, Some(variable)) => match std::env::var(&variable) {

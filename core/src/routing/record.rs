@@ -173,7 +173,7 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         SCHEMA => |line, text| parse::<Entry>(line, text),
         SCHEMA_V1 => |line, text| parse::<EntryV1>(line, text).map(Entry::from),
         other => {
-            let why = format!("schema is \"{other}\", expected \"{SCHEMA}\" or \"{SCHEMA_V1}\"");
+            let why = format!("schema is {other:?}, expected \"{SCHEMA}\" or \"{SCHEMA_V1}\"");
             return Err(ReplayError::BadLine { line: 1, why });
         }
     };

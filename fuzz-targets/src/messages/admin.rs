@@ -86,8 +86,17 @@ pub fn explanations() -> Vec<Vec<u8>> {
         left_out: vec![LeftOut { number: 2, name: "x".to_owned(), why: "drains".to_owned() }],
         ..Default::default()
     };
+    let wild = ExplainResponse {
+        at_s: f64::NAN,
+        waited_s: f64::NEG_INFINITY,
+        prompt_tokens: u32::MAX,
+        number: u64::MAX,
+        chosen: u32::MAX,
+        margin_s: Some(1e308),
+        ..answer.clone()
+    };
     let held = ExplainResponse { held_until_s: Some(2.0), ..answer.clone() };
-    vec![answer.encode_to_vec(), held.encode_to_vec()]
+    vec![answer.encode_to_vec(), held.encode_to_vec(), wild.encode_to_vec()]
 }
 
 pub fn list_seeds() -> Vec<Vec<u8>> {

@@ -78,7 +78,22 @@ pub fn seeds() -> Vec<Vec<u8>> {
         prompt_info: Some(PromptInfo { num_prompt_tokens: 5, ..PromptInfo::default() }),
         ..GenerateResponse::default()
     };
+    let mut finish_info = FinishInfo {
+        num_output_tokens: u32::MAX,
+        num_cached_tokens: Some(u32::MAX),
+        ..FinishInfo::default()
+    };
+    finish_info.set_finish_reason(FinishReason::Stop);
+    let finish_info = Some(finish_info);
+    let most = SequenceOutput { num_tokens: u32::MAX, finish_info, ..SequenceOutput::default() };
     let (first, second) = (part(outputs).encode_to_vec(), part(text).encode_to_vec());
     let both = [&first[..], &second].concat();
-    vec![first, second, both, prompt.encode_to_vec(), raw::complete(9).to_vec()]
+    vec![
+        part(most).encode_to_vec(),
+        first,
+        second,
+        both,
+        prompt.encode_to_vec(),
+        raw::complete(9).to_vec(),
+    ]
 }

@@ -4,8 +4,8 @@ use prost::Message;
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::event::{
-    Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot, TierCost,
-    WorkerInfo,
+    DecodeCost, Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot,
+    TierCost, WorkerInfo,
 };
 use warmpath_core::id::{RequestId, SourceId, TenantId, TierId, WorkerId};
 use warmpath_core::request::Request;
@@ -184,6 +184,57 @@ fn info(worker: WorkerId) -> WorkerInfo {
     }
 }
 
+/// A feed whose numbers are all the same.
+fn forged(number: f64, whole: u32) -> Vec<Said> {
+    let source = SourceId::Worker(LIAR);
+    let wide = if whole == 0 { 0 } else { u64::MAX };
+    let cost = FetchCost { latency_ns: number, ns_per_block: number };
+    let info = WorkerInfo {
+        epoch: wide,
+        total_blocks: Some(wide),
+        constant_blocks: whole,
+        max_num_seqs: whole,
+        prefill: PrefillCost {
+            step_ns: number,
+            floor_ns: number,
+            chunk_tokens: whole,
+            ns_per_token: number,
+            ns_per_pair: number,
+        },
+        tiers: vec![TierCost { tier: TierId::HOST, latency_ns: number, load_ns_per_block: number }],
+        pool: Some(cost),
+        peers: Some(cost),
+        decode: Some(DecodeCost {
+            step_ns: number,
+            ns_per_seq: number,
+            ns_per_context_token: number,
+            kv_transfer_latency_ns: number,
+            kv_transfer_ns_per_token: number,
+        }),
+        ..info(LIAR)
+    };
+    let run = run_of(70);
+    let snapshot = Snapshot { source, epoch: wide, seq: wide, runs: vec![(TierId::HBM, run)] };
+    let events = vec![KvEvent::Cleared];
+    let batch = KvBatch { source, epoch: wide, seq: wide.wrapping_add(1), events };
+    let load = LoadReport {
+        worker: LIAR,
+        epoch: wide,
+        seq: wide,
+        waiting: whole,
+        running: whole,
+        queued_prefill_tokens: wide,
+        blocks_by_tier: [wide; 4],
+        blocks_in_use: wide,
+        digest: Some(Digest { blocks: wide, xor: wide }),
+    };
+    let mut said = vec![Said::Hello(convert::hello_to_wire(&info, "m", number))];
+    said.extend(convert::snapshot_to_wire(&snapshot).into_iter().map(Said::Snapshot));
+    said.push(Said::Load(convert::load_to_wire(&load)));
+    said.push(Said::Batch(convert::batch_to_wire(&batch)));
+    said
+}
+
 pub fn seeds() -> Vec<Vec<u8>> {
     let source = SourceId::Worker(LIAR);
     let hello = convert::hello_to_wire(&info(LIAR), "m", 1.0);
@@ -221,5 +272,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let each = said.iter().map(|said| convert::response(said.clone()));
         each.flat_map(|response| response.encode_length_delimited_to_vec()).collect()
     };
-    vec![written(&said), written(&said[..2]), written(&said[1..4]), written(&said[..1])]
+    let mut all = vec![written(&said), written(&said[..2]), written(&said[1..4])];
+    // Numbers that no worker has.
+    for extreme in [f64::NAN, f64::INFINITY, -1.0, 1e308, 0.0] {
+        for whole in [0, u32::MAX] {
+            all.push(written(&forged(extreme, whole)));
+        }
+    }
+    all
 }

@@ -157,6 +157,10 @@ impl ScenarioFile {
             let why = format!("missing, expected {expected} or [[group]] tables");
             format!("{origin}:1: {field}: {why}")
         };
+        // An error of a flag is said alone.
+        if let Some(workers) = what.workers.filter(|workers| !WORKERS.contains(workers)) {
+            return Err(bad(format!("--workers: {workers}, expected 1 to 65535")));
+        }
         let here = (origin, text);
         let profile = match (&what.profile, &self.profile) {
             (Some(name), _) => load_profile(name, Path::new("")),
@@ -164,8 +168,7 @@ impl ScenarioFile {
             (None, None) => Err(bad(missing("profile", "a profile's name or file"))),
         };
         let workers = match what.workers.or(self.workers) {
-            Some(workers) if WORKERS.contains(&workers) => Ok(workers),
-            Some(workers) => Err(bad(format!("--workers: {workers}, expected 1 to 65535"))),
+            Some(workers) => Ok(workers),
             None => Err(bad(missing("workers", "a number of workers"))),
         };
         let (workers, profile, ()) = all_of(workers, profile, Ok(()))?;

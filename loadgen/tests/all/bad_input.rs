@@ -80,6 +80,29 @@ fn traces_are_refused_by_file_line_and_field() {
     assert_eq!(loadgen(here, &["sim", "--trace", "t.jsonl"]).status.code(), Some(0));
 }
 
+/// Faults of several files are said together, each once and at its line; that of a flag is said alone.
+#[test]
+fn errors_of_several_files_are_said_once_and_at_their_lines() {
+    let folder = folder();
+    let here = folder.path();
+    let group = "[[group]]\nworkers = 1\nprofile = \"p.toml\"\n";
+    let top = "name = \"s\"\nworkload = \"w.toml\"\nseed = 1\n";
+    write(here, "s.toml", &format!("{top}{group}{group}"));
+    std::fs::write(here.join("p.toml"), b"name = \"p\"\nmodel = \"\xff\"\n").expect("a file");
+    write(here, "w.toml", "name = \"w\"\nrequests = 5 5\n");
+    let output = loadgen(here, &["sim", "--scenario", "s.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let places: Vec<&str> = said.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(places, ["p.toml:2:", "w.toml:2:", "s.toml:1:"], "{said}");
+    let flags = ["sim", "--scenario", "s.toml", "--workers", "4294967295"];
+    write(here, "s.toml", &format!("{top}workers = 2\nprofile = \"p.toml\"\n"));
+    assert_refused(here, &flags, &["--workers: 4294967295"]);
+    // A line break in a value begins no line.
+    write(here, "s.toml", &format!("{top}workers = 2\n\"a\\nb\" = 1\n"));
+    assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:5: a\\nb: unknown field"]);
+    assert_refused(here, &["sim", "--baseline", "a\nb"], &["--baseline: 'a\\nb'"]);
+}
+
 /// A file without an end is refused before it fills the memory, whatever it is given as.
 #[test]
 fn files_without_an_end_are_refused() {

@@ -265,7 +265,7 @@ async fn each_tenants_requests_carry_its_token() {
     std::fs::write(staging.folder.path().join("tenants.toml"), both).expect("a file");
     let flags = ["--requests", "40", "--tenants-file", "tenants.toml"];
     let output = ended(staging.run(&flags)).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let report = staging.report();
     let run = &report["runs"][0];
     assert_eq!((&run["requests"], &run["errors"]), (&40.into(), &0.into()));

@@ -1,11 +1,13 @@
-//! Writes the seeds of every target to `corpus/TARGET`, where libFuzzer begins.
+//! Writes the seeds of every target to `FOLDER/TARGET`, where libFuzzer begins.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 fn main() -> io::Result<()> {
+    let folder = std::env::args_os().nth(1).map(PathBuf::from);
+    let folder = folder.ok_or_else(|| io::Error::other("expected a folder"))?;
     for target in warmpath_fuzz_targets::ALL {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+        let folder = folder.join(target.name);
         std::fs::create_dir_all(&folder)?;
         let seeds = (target.seeds)();
         for (i, seed) in seeds.iter().enumerate() {
