@@ -9,11 +9,14 @@ use warmpath_loadgen::fuzzing;
 use warmpath_router::cli as router;
 use warmpath_worker_sim::{cli as worker, pool::cli as pool};
 
-/// The first byte says which program it is. The rest are the arguments, one a line.
+/// The first byte says which program it is. The rest are the arguments, one a line. A tab stands for a line
+/// break in an argument.
 pub fn run(bytes: &[u8]) {
     let Some((&program, lines)) = bytes.split_first() else { return };
     // A file would be read from where the fuzzer runs; what is in files has targets of its own.
-    let args = lines.split(|&byte| byte == b'\n').map(|arg| OsString::from_vec(arg.to_vec()));
+    let broken = |&byte: &u8| if byte == b'\t' { b'\n' } else { byte };
+    let args = lines.split(|&byte| byte == b'\n');
+    let args = args.map(|arg| OsString::from_vec(arg.iter().map(broken).collect()));
     let args = [OsString::from("program")].into_iter().chain(args.filter(|arg| !arg.is_empty()));
     let settled = match program % 4 {
         0 => fuzzing::command_line(args),
@@ -37,7 +40,10 @@ pub fn run(bytes: &[u8]) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let lines: [(u8, &str); 17] = [
+    let lines: [(u8, &str); 20] = [
+        (0, "sim --baseline a\tb --workload chat"),
+        (1, "--policy a\tb --worker http://h:1"),
+        (2, "--profile a\tb"),
         (0, "sim --policies warmpath,dynamo --workload chat --workers 2 --seeds 3 --rates 0.5,1,2"),
         (0, "sim --policies lpwl+hold,session-affinity(bound=1.5) --hbm-tokens unlimited"),
         (0, "sim --scenario sharing --sharing tenant --tenants 4 --block-size 32 --cost"),

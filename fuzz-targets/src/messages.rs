@@ -11,9 +11,10 @@ use crate::seeds::tagged;
 use warmpath_proto::raw::Bytes;
 
 type Read = fn(&Bytes);
+type Kind = (Read, fn() -> Vec<Vec<u8>>);
 
 /// The kinds of messages, each with its examples.
-const KINDS: [(Read, fn() -> Vec<Vec<u8>>); 7] = [
+const KINDS: [Kind; 7] = [
     (answer::run, answer::seeds),
     (question::run, question::seeds),
     (watch::run, watch::seeds),
@@ -31,7 +32,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let of = |(kind, (_, messages)): (usize, &(Read, fn() -> Vec<Vec<u8>>))| -> Vec<Vec<u8>> {
+    let of = |(kind, (_, messages)): (usize, &Kind)| -> Vec<Vec<u8>> {
         messages().iter().map(|message| tagged(kind as u8, message)).collect()
     };
     KINDS.iter().enumerate().flat_map(of).collect()

@@ -14,9 +14,10 @@ use warmpath_router::cli as router;
 use warmpath_worker_sim::{cli as worker, pool::cli as pool};
 
 type Read = fn(&Path) -> Result<(), String>;
+type Kind = (Read, fn() -> Vec<String>);
 
 /// The kinds of files, each with its examples.
-const KINDS: [(Read, fn() -> Vec<String>); 8] = [
+const KINDS: [Kind; 8] = [
     (fuzzing::workload, workloads),
     (fuzzing::scenario, scenarios),
     (read_profile, profiles_by_name),
@@ -37,7 +38,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let of = |(kind, (_, texts)): (usize, &(Read, fn() -> Vec<String>))| -> Vec<Vec<u8>> {
+    let of = |(kind, (_, texts)): (usize, &Kind)| -> Vec<Vec<u8>> {
         texts().iter().map(|text| tagged(kind as u8, text.as_bytes())).collect()
     };
     KINDS.iter().enumerate().flat_map(of).collect()

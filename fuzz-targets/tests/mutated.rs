@@ -111,7 +111,9 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
     let to = to.min(from + 1 + random.below(64));
     match random.below(12) {
         0 => bytes[at] ^= 1 << random.below(8),
-        1 => bytes[at] = *random.of(&[0, 1, 0x7f, 0x80, 0xff, b'"', b'\n', b',', b'[', b'{']),
+        1 => {
+            bytes[at] = *random.of(&[0, 1, 0x7f, 0x80, 0xff, b'"', b'\n', b'\t', b',', b'[', b'{'])
+        }
         2 => bytes.truncate(at.max(1)),
         3 => drop(bytes.drain(from..to)),
         4 => {

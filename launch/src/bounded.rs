@@ -1,5 +1,6 @@
 //! Small files, read with a bound. A path may name a device without an end, or a file of another kind.
 
+use crate::terminal::escaped;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -10,7 +11,7 @@ pub const MOST_BYTES: u64 = 64 << 20;
 /// The text of a file. A file that is too large is an error before it fills the memory. The error names the
 /// file, and the line of what is not UTF-8.
 pub fn text_of(path: &Path) -> Result<String, String> {
-    let file = path.display();
+    let file = escaped(&path.display().to_string());
     let bytes = read(path).map_err(|error| format!("{file}: {error}"))?;
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];

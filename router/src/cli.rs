@@ -16,6 +16,7 @@ use warmpath_core::sharing::SharingScope;
 use warmpath_launch::listen::{ListenArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_given, read_given, set};
+use warmpath_launch::terminal::escaped;
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
 
@@ -158,7 +159,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     });
     let workers = if cli.workers.is_empty() { file.workers } else { cli.workers };
     let given = cli.policy.map(|policy| policy.parse()).transpose();
-    let given = given.map_err(|error: PolicyError| format!("--policy: {error}"))?;
+    let given = given.map_err(|error: PolicyError| escaped(&format!("--policy: {error}")))?;
     let Some(policy) = given.or(file.policy) else {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
     };
