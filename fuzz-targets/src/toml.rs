@@ -39,7 +39,10 @@ pub fn run(bytes: &[u8]) {
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let of = |(kind, (_, texts)): (usize, &Kind)| -> Vec<Vec<u8>> {
-        texts().iter().map(|text| tagged(kind as u8, text.as_bytes())).collect()
+        // A key and a text may have line breaks in them.
+        let broken = "\"a\\nb\" = 1\nname = \"c\\nd\"\n".to_owned();
+        let all = texts().into_iter().chain([broken]);
+        all.map(|text| tagged(kind as u8, text.as_bytes())).collect()
     };
     KINDS.iter().enumerate().flat_map(of).collect()
 }
