@@ -9,6 +9,7 @@ mod recorder;
 mod rows;
 mod statistics;
 mod tenants;
+mod turns;
 
 pub use answered::{Answered, Cached, Slo};
 pub use energy::{Account, Cost, Rate, Rates};

@@ -1,8 +1,32 @@
 //! Completions for shells, and manual pages, from a program's command line.
 
-use clap::{Command, ValueEnum};
+use crate::process::printed;
+use clap::{Command, CommandFactory, Subcommand, ValueEnum};
 use std::io;
 use std::path::Path;
+use std::process::ExitCode;
+
+/// The commands of a process that print about its command line. A process flattens them into its own.
+#[derive(Subcommand, Debug)]
+pub enum Manual {
+    /// Prints completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+impl Manual {
+    /// Prints what was asked for about the command line `C`.
+    pub fn print<C: CommandFactory>(self) -> ExitCode {
+        printed(&match self {
+            Self::Completions { shell } => completions(shell, C::command()),
+            Self::Man => page(C::command()),
+        })
+    }
+}
 
 /// A shell that completions can be written for.
 #[derive(Clone, Copy, ValueEnum, Debug)]

@@ -1,5 +1,7 @@
 //! Names of built-in things: when a text is a path instead, and what was meant by an unknown name.
 
+use crate::terminal::escaped;
+
 /// How much two names must be alike, from 0 to 1, for one to be a slip of the other.
 const ALIKE: f64 = 0.6;
 /// How many near names an error has at most.
@@ -41,7 +43,7 @@ pub fn unknown<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let perhaps = perhaps(name, known.clone());
+    let (perhaps, name) = (perhaps(name, known.clone()), escaped(name));
     let known = known.into_iter().collect::<Vec<_>>().join(", ");
     format!(
         "unknown {kind} '{name}'{perhaps}; expected one of: {known}; or a file: a path with a / or \

@@ -62,6 +62,18 @@ pub fn unusable(line: &str) -> ExitCode {
     ExitCode::from(UNUSABLE)
 }
 
+/// Prints a text to standard output, for a program that then ends. If that fails, the line is on standard
+/// error.
+pub fn printed(text: &str) -> ExitCode {
+    match terminal::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            terminal::say(&line);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Serves with the settings. An error in the settings, or from `serve`, is one line; the process
 /// then exits with [`UNUSABLE`].
 pub async fn run<S, F>(settings: Result<S, String>, serve: impl FnOnce(S) -> F) -> ExitCode

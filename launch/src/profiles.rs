@@ -3,6 +3,7 @@
 //! A profile that names a device and a model is computed from those two files. A profile with a
 //! `[step]` table gives its step times itself; it describes no real hardware.
 
+use crate::bounded;
 use crate::names::{self, is_path};
 use crate::settings::{self, explain_field};
 use crate::toml_file::Refused;
@@ -78,7 +79,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Profile, String> {
         if problems.is_empty() { Ok(deployment) } else { Err(refused(problems)) }
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let named = |field: &str, why: String| explain_field(path, text, field, &why);
+    // The file of a device or a model may have several errors.
+    let named = |field: &str, why: String| {
+        let (first, more) = why.split_once('\n').unwrap_or((&why, ""));
+        let first = explain_field(path, text, field, first);
+        if more.is_empty() { first } else { format!("{first}\n{more}") }
+    };
     let device = device(&deployment.device, folder).map_err(|why| named("device", why));
     let model = match &deployment.model {
         ModelRef::Named(name) => model(name, folder).map_err(|why| named("model", why)),
@@ -181,7 +187,7 @@ fn find(rows: &[Row], name: &str) -> Option<&'static str> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    bounded::text_of(path)
 }
 
 fn unknown(kind: &str, name: &str, rows: &[Row]) -> String {

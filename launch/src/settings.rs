@@ -1,6 +1,8 @@
 //! Settings from TOML files. An error has a line for each thing that is wrong: file, line, field, and
 //! what was expected.
 
+use crate::bounded;
+use crate::terminal::escaped;
 use crate::toml_file::{self, Refused, line_of, place};
 use serde::de::DeserializeOwned;
 use std::ops::Range;
@@ -8,8 +10,7 @@ use std::path::Path;
 
 /// Reads a TOML file. Returns its value and its text. An error is one line.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), String> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = bounded::text_of(file)?;
     Ok((parse(file, &text)?, text))
 }
 
@@ -46,29 +47,29 @@ pub fn explain(file: &Path, text: &str, span: Range<usize>, message: &str) -> St
     let number = line_of(text, span.start);
     let file = file.display();
     let key = text.lines().nth(number - 1).and_then(|line| line.split_once('='));
-    match key.map(|(key, _)| key.trim()) {
+    escaped(&match key.map(|(key, _)| key.trim()) {
         Some(key) if !key.is_empty() && !message.contains(&format!("`{key}`")) => {
             format!("{file}:{number}: {key}: {message}")
         }
         _ => format!("{file}:{number}: {message}"),
-    }
+    })
 }
 
 /// One line for a value that is valid TOML but not valid for its field. The line number is that of
 /// the field, or of the table around it, if the file has them.
 pub fn explain_field(file: &Path, text: &str, field: &str, why: &str) -> String {
     let file = file.display();
-    match place(text, field) {
+    escaped(&match place(text, field) {
         Some(at) => format!("{file}:{}: {field}: {why}", line_of(text, at)),
         None => format!("{file}: {field}: {why}"),
-    }
+    })
 }
 
 /// As [`explain_field`]. Without a file, the line has only the field and the reason.
 pub fn explain_given(file: Option<&Path>, text: &str, field: &str, why: &str) -> String {
     match file {
         Some(file) => explain_field(file, text, field, why),
-        None => format!("{field}: {why}"),
+        None => escaped(&format!("{field}: {why}")),
     }
 }
 

@@ -27,9 +27,27 @@ pub fn finished(written: io::Result<()>) -> Result<(), String> {
     }
 }
 
-/// Writes a line to standard error. If that fails, there is nowhere to say so.
-pub fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes a line, or several, to standard error. If that fails, there is nowhere to say so. What a file or
+/// a client gave steers no terminal.
+pub fn say(lines: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", escaped_but(lines, |letter| letter == '\n'));
+}
+
+/// The text on one line: control characters as they are written in a string. A value that came from a file
+/// or a flag can begin no line of an error.
+pub fn escaped(text: &str) -> String {
+    escaped_but(text, |_| false)
+}
+
+fn escaped_but(text: &str, kept: impl Fn(char) -> bool) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() && !kept(letter) {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line
 }
 
 /// Whether standard error shows colours: it is a terminal, and `NO_COLOR` is not set.

@@ -7,9 +7,11 @@ use crate::commands::{
 use crate::files::bad;
 use crate::play::Progress;
 use crate::report::Screen;
+use crate::setup::Setup;
 use anyhow::anyhow;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use warmpath_launch::command_line;
 use warmpath_launch::version::VERSION;
@@ -32,6 +34,18 @@ pub struct Cli {
 impl Cli {
     /// Reads the command line. None: it asked for help, which is printed. An error is one line.
     pub fn from_command_line() -> anyhow::Result<Option<Self>> {
+        Self::parse(std::env::args_os()).map(Some).or_else(|error| {
+            match (command_line::help(&error), error.kind()) {
+                (Some(printed), _) => printed.map(|()| None).map_err(|line| anyhow!(line)),
+                // Without a command, the help is what went wrong.
+                (None, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => error.exit(),
+                (None, _) => Err(bad(in_one_line(&error.to_string()))),
+            }
+        })
+    }
+
+    /// Reads these arguments, of which the first is the program.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         // A negative number is a wrong value, not an unknown flag.
         let command = Self::command().mut_subcommands(|command| {
             command.mut_args(|arg| match arg.get_action().takes_values() {
@@ -39,18 +53,21 @@ impl Cli {
                 false => arg,
             })
         });
-        let parsed = command.try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
-        parsed.map(Some).or_else(|error| match (command_line::help(&error), error.kind()) {
-            (Some(printed), _) => printed.map(|()| None).map_err(|line| anyhow!(line)),
-            // Without a command, the help is what went wrong.
-            (None, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => error.exit(),
-            (None, _) => Err(bad(in_one_line(&error.to_string()))),
-        })
+        command.try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches))
+    }
+
+    /// What a run with these flags would be made of, if the command is one that plays a scenario.
+    pub fn setup(&self) -> Option<anyhow::Result<Setup>> {
+        match &self.command {
+            Command::Compare(args) => Some(Setup::resolve(&args.what)),
+            Command::Sim(args) => Some(Setup::resolve(&args.what)),
+            _ => None,
+        }
     }
 }
 
 /// The error without the usage text after it.
-fn in_one_line(text: &str) -> String {
+pub fn in_one_line(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let said = text.lines().take_while(|line| {
         !line.starts_with("Usage:") && !line.starts_with("For more information")

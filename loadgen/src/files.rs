@@ -7,8 +7,9 @@ use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic::codegen::http::Uri;
-use warmpath_launch::settings;
+use warmpath_launch::terminal::escaped;
 use warmpath_launch::toml_file::Refused;
+use warmpath_launch::{bounded, settings};
 
 /// Input that cannot be used. The program ends with status 2. It is one line, except of a TOML file:
 /// then each line is one thing that is wrong with the file.
@@ -16,8 +17,21 @@ use warmpath_launch::toml_file::Refused;
 #[error("{0}")]
 pub struct BadInput(pub String);
 
+/// The message is one line, whatever the values in it.
 pub fn bad(message: impl Into<String>) -> anyhow::Error {
-    BadInput(message.into()).into()
+    BadInput(escaped(&message.into())).into()
+}
+
+/// The errors of a file, a line each.
+pub fn bad_lines(message: impl AsRef<str>) -> anyhow::Error {
+    let mut lines: Vec<String> = Vec::new();
+    for line in message.as_ref().lines().map(escaped) {
+        // A file that is named twice has its errors once.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    BadInput(lines.join("\n")).into()
 }
 
 /// The values of several results, or all their errors, each in its lines.
@@ -34,22 +48,18 @@ pub fn all_of<A, B, C>(
                 .flatten()
                 .map(|error| error.to_string())
                 .collect();
-            Err(bad(errors.join("\n")))
+            Err(bad_lines(errors.join("\n")))
         }
     }
 }
 
 pub fn read(path: &Path) -> anyhow::Result<String> {
-    let read = std::fs::read_to_string(path);
-    read.map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => bad(format!("{}: not a text in UTF-8", path.display())),
-        _ => bad(format!("{}: {error}", path.display())),
-    })
+    bounded::text_of(path).map_err(bad)
 }
 
 /// Parses a TOML text. `origin` names it in errors.
 pub fn parse_toml<T: DeserializeOwned>(origin: &str, text: &str) -> anyhow::Result<T> {
-    settings::parse(Path::new(origin), text).map_err(bad)
+    settings::parse(Path::new(origin), text).map_err(bad_lines)
 }
 
 /// As [`parse_toml`], with a check of the value. All that is wrong is in the error.
@@ -58,7 +68,7 @@ pub fn parse_checked<T: DeserializeOwned, U>(
     text: &str,
     check: impl FnOnce(T) -> Result<U, Vec<Refused>>,
 ) -> anyhow::Result<U> {
-    settings::parse_checked(Path::new(origin), text, check).map_err(bad)
+    settings::parse_checked(Path::new(origin), text, check).map_err(bad_lines)
 }
 
 /// An error about a value that was parsed and is not allowed.

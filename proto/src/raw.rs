@@ -291,7 +291,8 @@ impl Resumed {
                 outputs.token_ids.clear();
             }
             if let Some(finish) = &mut outputs.finish_info {
-                finish.num_output_tokens += self.before;
+                // A worker may send any number.
+                finish.num_output_tokens = finish.num_output_tokens.saturating_add(self.before);
                 finish.num_cached_tokens = finish.num_cached_tokens.map(|n| n.min(self.prompt));
             }
         }

@@ -3,9 +3,13 @@
 use std::error::Error;
 use std::time::Duration;
 use tonic::codegen::http;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use warmpath_core::engine::{FetchError, SubmitError};
 use warmpath_core::routing::input::RejectReason;
+
+/// The metadata of a rejection with the name of its reason. Several reasons have the same code.
+const REASON: &str = "x-warmpath-reason";
 
 /// A request that the router rejected. A retry can succeed after UNAVAILABLE.
 pub fn from_reject(reason: RejectReason) -> Status {
@@ -24,7 +28,15 @@ pub fn from_reject(reason: RejectReason) -> Status {
         | RejectReason::LateForDeadline { .. } => Code::ResourceExhausted,
         RejectReason::DeadlinePassed { .. } => Code::DeadlineExceeded,
     };
-    Status::new(code, reason.to_string())
+    let mut status = Status::new(code, reason.to_string());
+    status.metadata_mut().insert(REASON, MetadataValue::from_static(reason.name()));
+    status
+}
+
+/// The reason of a rejection, for counts: the router's name for it, or the code.
+pub fn reason(status: &Status) -> String {
+    let named = status.metadata().get(REASON).and_then(|name| name.to_str().ok());
+    named.map_or_else(|| format!("{:?}", status.code()), str::to_owned)
 }
 
 /// A request that a worker rejected. A retry does not help.

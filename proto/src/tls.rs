@@ -2,6 +2,8 @@
 //! file.
 
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -54,8 +56,17 @@ fn err(field: &'static str, path: &Path, why: impl std::fmt::Display) -> TlsErro
     TlsError { field, why: format!("{}: {why}", path.display()) }
 }
 
+/// All certificates of a system take far less: 16 MiB.
+const MOST_BYTES: u64 = 16 << 20;
+
 fn read(field: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|error| err(field, path, error))
+    let mut text = Vec::new();
+    let opened = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text));
+    opened.map_err(|error| err(field, path, error))?;
+    match text.len() as u64 > MOST_BYTES {
+        true => Err(err(field, path, format!("more than {MOST_BYTES} bytes, expected PEM"))),
+        false => Ok(text),
+    }
 }
 
 /// The certificates of a file, and its text.

@@ -1,6 +1,13 @@
 //! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
+use crate::RouterConfig;
+use crate::admission::AdmissionConfig;
+use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
+use crate::limits::ListenerConfig;
 use crate::operate::Admin;
+use crate::public::PrefixEntry;
+use crate::secret::Secret;
+use crate::tenants::TenantEntry;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -8,21 +15,15 @@ use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::sharing::SharingScope;
 use warmpath_launch::listen::{ListenArgs, TlsArgs};
-use warmpath_launch::manual::Shell;
+use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_given, read_given, set};
+use warmpath_launch::terminal::escaped;
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
-use warmpath_router::RouterConfig;
-use warmpath_router::admission::AdmissionConfig;
-use warmpath_router::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
-use warmpath_router::limits::ListenerConfig;
-use warmpath_router::public::PrefixEntry;
-use warmpath_router::secret::Secret;
-use warmpath_router::tenants::TenantEntry;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
-#[command(version = VERSION, args_conflicts_with_subcommands = true)]
+#[command(version = VERSION, name = "router", args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -34,13 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Queries or controls a running router
     Admin(Admin),
-    /// Prints completions for a shell
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
-    /// Prints the manual page
-    Man,
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 #[derive(Args, Debug)]
@@ -166,7 +162,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     });
     let workers = if cli.workers.is_empty() { file.workers } else { cli.workers };
     let given = cli.policy.map(|policy| policy.parse()).transpose();
-    let given = given.map_err(|error: PolicyError| format!("--policy: {error}"))?;
+    let given = given.map_err(|error: PolicyError| escaped(&format!("--policy: {error}")))?;
     let Some(policy) = given.or(file.policy) else {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
     };

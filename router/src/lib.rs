@@ -28,11 +28,13 @@
 //!   names of the last decisions. `events`: what happened to the fleet lately.
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
+//! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
 //! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
 
 pub mod admission;
 pub mod answers;
 mod call;
+pub mod cli;
 pub mod config;
 pub mod config_error;
 mod decided;
@@ -48,6 +50,7 @@ mod incoming;
 mod index;
 pub mod limits;
 mod metrics;
+pub mod operate;
 mod operator;
 mod payload;
 mod policy;

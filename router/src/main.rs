@@ -1,16 +1,12 @@
 //! The `router` binary: reads its configuration, listens, serves until it is told to stop. `router
 //! admin` queries and controls a running router.
 
-mod cli;
-mod operate;
-
-use clap::CommandFactory;
-use cli::{Cli, Command, Settings};
 use std::process::ExitCode;
+use warmpath_launch::command_line;
 use warmpath_launch::listen::bind;
 use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
-use warmpath_launch::{command_line, manual, terminal};
-use warmpath_router::{RouterServer, install_metrics};
+use warmpath_router::cli::{self, Cli, Command, Settings};
+use warmpath_router::{RouterServer, install_metrics, operate};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,23 +17,10 @@ async fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Admin(admin)) => return operate::run(admin).await,
-        Some(Command::Completions { shell }) => {
-            return printed(&manual::completions(shell, Cli::command()));
-        }
-        Some(Command::Man) => return printed(&manual::page(Cli::command())),
+        Some(Command::Manual(about)) => return about.print::<Cli>(),
         None => {}
     }
     run(cli::settings(cli.serve), serve_by).await
-}
-
-fn printed(text: &str) -> ExitCode {
-    match terminal::print(text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            terminal::say(&line);
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// Serves with the settings. An error is one line.

@@ -8,6 +8,7 @@ use crate::config_error::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use warmpath_core::tokens::VOCABULARY;
+use warmpath_launch::bounded;
 use warmpath_proto::generate::MAX_MODEL_LEN;
 
 const MOST_PREFIXES: usize = 1_024;
@@ -41,9 +42,9 @@ impl PrefixEntry {
             Err(ConfigError { field: format!("public_prefixes[{place}].{field}"), why })
         };
         let unusable = |why: String| err("file", format!("{}: {why}", file.display()));
-        let text = match std::fs::read_to_string(&file) {
+        let text = match bounded::text_of(&file) {
             Ok(text) => text,
-            Err(error) => return unusable(error.to_string()),
+            Err(why) => return err("file", why),
         };
         let ids: Vec<u32> = match serde_json::from_str(&text) {
             Ok(ids) => ids,

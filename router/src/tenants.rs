@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use warmpath_core::id::TenantId;
+use warmpath_launch::bounded;
 
 const LEAST_TOKEN: usize = 16;
 const MOST_TOKEN: usize = 1_024;
@@ -52,9 +53,9 @@ impl TenantEntry {
             (Some(token), None, None) => token,
             (None, Some(file), None) => {
                 let file = folder.join(file);
-                match std::fs::read_to_string(&file) {
+                match bounded::text_of(&file) {
                     Ok(text) => Secret::new(text.trim()),
-                    Err(error) => return err("token_file", format!("{}: {error}", file.display())),
+                    Err(why) => return err("token_file", why),
                 }
             }
             (None, None, Some(variable)) => match std::env::var(&variable) {

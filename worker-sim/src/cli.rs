@@ -1,6 +1,7 @@
 //! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
-use clap::Parser;
+use crate::WorkerConfig;
+use clap::{Args, Parser};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -12,16 +13,24 @@ use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_launch::listen::{ListenArgs, TlsArgs};
+use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
 use warmpath_launch::{names, profiles};
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
-use warmpath_worker_sim::WorkerConfig;
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
 #[derive(Parser, Debug)]
-#[command(version = VERSION)]
+#[command(version = VERSION, name = "worker-sim", args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub about: Option<Manual>,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+#[derive(Args, Debug)]
+pub struct Serve {
     /// A TOML file with the settings (docs/reference/worker.md); a flag wins over the file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -143,7 +152,7 @@ pub struct Settings {
 
 /// Merges flags and file. An error is one line; it names the file, the line and the field where it
 /// can.
-pub fn settings(cli: Cli) -> Result<Settings, String> {
+pub fn settings(cli: Serve) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
     let listen = cli.listen.or(ListenArgs {
         listen: file.listen,

@@ -11,11 +11,12 @@
 //!   it remembers.
 //! - `feed`: what watchers are told.
 //! - [`pool`]: the pool, a process of its own.
-//! - [`config`]: what a worker is made of.
+//! - [`cli`]: the command line and its file. [`config`]: what a worker is made of.
 //! - `server`, `lifecycle`, `surroundings`, `serve_error`: the process: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names. `lateness`: how late the threads were.
 
 mod answer;
+pub mod cli;
 mod command;
 pub mod config;
 mod driver;

@@ -1,11 +1,9 @@
 //! The `worker-sim` binary: reads its configuration, listens, serves until it is told to stop.
 
-mod cli;
-
-use cli::{Cli, Settings};
 use std::process::ExitCode;
 use warmpath_launch::command_line;
 use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
+use warmpath_worker_sim::cli::{self, Cli, Settings};
 use warmpath_worker_sim::{install_metrics, serve};
 
 #[tokio::main]
@@ -15,7 +13,10 @@ async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(status) => return status,
     };
-    run(cli::settings(cli), serve_by).await
+    match cli.about {
+        Some(about) => about.print::<Cli>(),
+        None => run(cli::settings(cli.serve), serve_by).await,
+    }
 }
 
 /// Serves with the settings. An error is one line.

@@ -6,6 +6,7 @@ use super::owners::ByOwner;
 use super::rows::{Row, Rows};
 use super::statistics::{Spread, ratio, share};
 use super::tenants;
+use super::turns::Turns;
 use crate::hash::Map;
 use crate::id::{RequestId, SessionId, TenantId, WorkerId};
 use crate::request::Known;
@@ -42,6 +43,7 @@ pub struct Recorder {
     first_sent: Option<Instant>,
     last_sent: Instant,
     last_ended: Instant,
+    turns: Turns,
     rows: Option<Rows>,
 }
 
@@ -66,7 +68,8 @@ impl Recorder {
         }
     }
 
-    /// When a request was really sent, and its session and tenant. Only rows use it.
+    /// When a request was really sent, and its session and tenant. Rows use it, and
+    /// [`Self::turn_gap_s`].
     pub fn described(
         &mut self,
         sent: Instant,
@@ -74,6 +77,7 @@ impl Recorder {
         session: Option<SessionId>,
         tenant: TenantId,
     ) {
+        self.turns.sent(sent, session);
         self.change_row(id, |row| (row.sent, row.session, row.tenant) = (sent, session, tenant));
     }
 
@@ -165,8 +169,9 @@ impl Recorder {
     /// Adds the requests that another recorder followed in the same run, such as those of another
     /// device. Panics if one of them has not ended.
     pub fn absorb(&mut self, other: Self) {
-        let Self { open, answered, failed, offered, first_sent, last_sent, last_ended, rows } =
-            other;
+        let Self {
+            open, answered, failed, offered, first_sent, last_sent, last_ended, rows, ..
+        } = other;
         assert!(open.is_empty(), "the other recorder has open requests");
         self.answered.extend(answered);
         self.failed.extend(failed);
@@ -244,6 +249,12 @@ impl Recorder {
             }
             _ => 0.0,
         }
+    }
+
+    /// Mean seconds from one request of a session to its next, without absorbed requests. None: no
+    /// session had two.
+    pub fn turn_gap_s(&self) -> Option<f64> {
+        self.turns.mean_gap_s()
     }
 
     /// The time from the first send to the last end.

@@ -192,4 +192,27 @@ impl RejectReason {
         };
         Some(after.max(LEAST))
     }
+
+    /// The reason without its numbers: what reports count by, live and simulated.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoEligibleWorker { .. } => "no worker takes requests",
+            Self::NoDecodeWorker { .. } => "no worker decodes",
+            Self::NoPrefillWorker { .. } => "no worker prefills",
+            Self::PromptTooLarge { .. } => "prompt too large for any worker",
+            Self::RequestTooLarge { .. } => "request too large for any worker",
+            Self::DuplicateId => "duplicate request id",
+            Self::QueueFull { .. } => "queue full",
+            Self::WaitedTooLong { .. } => "waited too long",
+            Self::OverSlo { .. } => "expected later than the SLO",
+            Self::LateForDeadline { .. } => "expected later than its deadline",
+            Self::GaveUp { why: GiveUp::Off, .. } => "its worker failed",
+            Self::GaveUp { why: GiveUp::Tries, .. } => "no worker took it",
+            Self::GaveUp { why: GiveUp::Suspect, .. } => "failed on its workers",
+            Self::GaveUp { why: GiveUp::Resumes, .. } => "its answer broke off too often",
+            Self::GaveUp { why: GiveUp::Budget, .. } => "no budget to try it again",
+            Self::GaveUp { why: GiveUp::NoOtherWorker, .. } => "no other worker to try",
+            Self::DeadlinePassed { .. } => "deadline passed in the queue",
+        }
+    }
 }

@@ -183,7 +183,7 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         SCHEMA => |line, text| parse::<Entry>(line, text),
         SCHEMA_V1 => |line, text| parse::<EntryV1>(line, text).map(Entry::from),
         other => {
-            let why = format!("schema is \"{other}\", expected \"{SCHEMA}\" or \"{SCHEMA_V1}\"");
+            let why = format!("schema is {other:?}, expected \"{SCHEMA}\" or \"{SCHEMA_V1}\"");
             return Err(ReplayError::BadLine { line: 1, why });
         }
     };
@@ -253,6 +253,7 @@ fn repeat(
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, ReplayError> {
-    serde_json::from_str(text)
-        .map_err(|error| ReplayError::BadLine { line, why: error.to_string() })
+    // The name of an unknown field may have a line break in it.
+    let why = |error: serde_json::Error| error.to_string().replace(char::is_control, " ");
+    serde_json::from_str(text).map_err(|error| ReplayError::BadLine { line, why: why(error) })
 }

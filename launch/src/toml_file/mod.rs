@@ -10,6 +10,7 @@ mod error;
 mod place;
 mod words;
 
+use crate::terminal::escaped;
 use de::{Node, Repairs};
 use error::{Error, Kind};
 use serde::de::DeserializeOwned;
@@ -129,10 +130,11 @@ fn read<T: DeserializeOwned>(
 impl Problem {
     fn line(&self, file: &Path, text: &str) -> String {
         let (file, line) = (file.display(), line_of(text, self.start));
-        match self.field.as_str() {
+        // Keys and values of the file may have line breaks in them.
+        escaped(&match self.field.as_str() {
             "" => format!("{file}:{line}: {}", self.why),
             field => format!("{file}:{line}: {field}: {}", self.why),
-        }
+        })
     }
 }
 

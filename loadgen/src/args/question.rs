@@ -1,5 +1,6 @@
 //! The flags that `sharing`, `advise` and `generations` share: a workload, a fleet, prices and an SLO.
 
+use super::values::{MOST_TPOT_S, MOST_TTFT_S, check_slo_seconds};
 use super::{Prices, TraceArgs, What};
 use clap::Args;
 use std::path::PathBuf;
@@ -78,10 +79,6 @@ impl Question {
     }
 }
 
-/// The longest times that an SLO can have. No user waits longer, so a longer one is in milliseconds.
-const MOST_TTFT_S: f64 = 120.0;
-const MOST_TPOT_S: f64 = 10.0;
-
 fn parse_ttft(text: &str) -> Result<f64, String> {
     parse_seconds(text, MOST_TTFT_S)
 }
@@ -91,15 +88,8 @@ fn parse_tpot(text: &str) -> Result<f64, String> {
 }
 
 fn parse_seconds(text: &str, most: f64) -> Result<f64, String> {
-    let value: Option<f64> = text.parse().ok();
-    match value {
-        Some(seconds) if (1e-6..=most).contains(&seconds) => Ok(seconds),
-        Some(value) if value > most && value.is_finite() => Err(format!(
-            "expected seconds, at most {most}; are these milliseconds? then it is {}",
-            value / 1e3
-        )),
-        _ => Err(format!("expected seconds, more than 0 and at most {most}")),
-    }
+    let seconds = text.parse().unwrap_or(f64::NAN);
+    check_slo_seconds(seconds, most).map(|()| seconds)
 }
 
 #[cfg(test)]

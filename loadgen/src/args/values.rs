@@ -19,6 +19,22 @@ pub fn parse_tokens(text: &str) -> Result<HbmTokens, String> {
     if tokens == 0 { Err(expected.into()) } else { Ok(HbmTokens(Some(tokens))) }
 }
 
+/// The longest times that an SLO can have. No user waits longer, so a longer one is in milliseconds.
+pub const MOST_TTFT_S: f64 = 120.0;
+pub const MOST_TPOT_S: f64 = 10.0;
+
+/// Checks a time of an SLO, whose greatest value is `most`. The error says what was expected.
+pub fn check_slo_seconds(seconds: f64, most: f64) -> Result<(), String> {
+    match seconds {
+        good if (1e-6..=most).contains(&good) => Ok(()),
+        long if long > most && long.is_finite() => Err(format!(
+            "expected seconds, at most {most}; are these milliseconds? then it is {}",
+            long / 1e3
+        )),
+        _ => Err(format!("expected seconds, more than 0 and at most {most}")),
+    }
+}
+
 /// A factor for an arrival rate: from a millionth to a million.
 pub fn parse_scale(text: &str) -> Result<f64, String> {
     parse_within(text, 1e-6, 1e6)

@@ -1,7 +1,8 @@
 //! `loadgen replay`: repeats the record of a router.
 
-use crate::files::{bad, read};
+use crate::files::bad;
 use crate::report::print;
+use crate::traces::Text;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,10 +20,30 @@ pub struct Args {
     pub log: PathBuf,
 }
 
+/// The lines of a record, read one by one. What goes wrong ends them.
+struct Lines {
+    text: Text,
+    failure: Option<String>,
+}
+
+impl Iterator for Lines {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let line = self.text.line();
+        line.map_err(|why| self.failure = Some(why)).ok()?.map(|line| line.text)
+    }
+}
+
 pub fn run(args: &Args) -> Result<ExitCode> {
     let name = args.log.display();
-    let text = read(&args.log)?;
-    match replay(text.lines()) {
+    let in_file = |why: String| bad(format!("{name}: {why}"));
+    let mut lines = Lines { text: Text::open(&args.log).map_err(in_file)?, failure: None };
+    let replayed = replay(lines.by_ref());
+    if let Some(why) = lines.failure {
+        return Err(in_file(why));
+    }
+    match replayed {
         Ok(done) => {
             let (decisions, inputs) = (done.decisions, done.inputs);
             print(&format!(

@@ -6,7 +6,7 @@ use crate::fidelity::reference::{Known, Reference, read_csv};
 use crate::fidelity::steps::{kernels, name};
 use crate::fidelity::whole::Whole;
 use crate::fidelity::write_whole;
-use crate::files::{PendingFile, bad};
+use crate::files::{PendingFile, bad, bad_lines};
 use crate::report::print;
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -33,8 +33,8 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>) -> Result<()> {
     let here = Path::new("");
-    let hardware = profiles::device(asked.device, here).map_err(bad)?;
-    let text = profiles::device_text(asked.device, here).map_err(bad)?;
+    let hardware = profiles::device(asked.device, here).map_err(bad_lines)?;
+    let text = profiles::device_text(asked.device, here).map_err(bad_lines)?;
     let output = PendingFile::create(asked.output)?;
     let reference = Reference {
         steps: read_csv(asked.steps)?,

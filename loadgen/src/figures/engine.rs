@@ -40,7 +40,7 @@ pub struct EngineFigures {
     /// the room has no limit, or nothing was evicted.
     pub kv_life_s: Option<f64>,
     /// Time between two turns of a session divided by `kv_life_s`. Above 1, more is written in that
-    /// time than the workers have room for. None: the workload says nothing of turns.
+    /// time than the workers have room for. None: no session has two turns, or `kv_life_s` is None.
     pub working_set_over_memory: Option<f64>,
     /// Whether no tier and no pool keeps what leaves HBM.
     #[serde(skip)]

@@ -16,7 +16,7 @@ use std::path::Path;
 use warmpath_core::engine::physics::{Family, KvDtype, Model, Precision};
 use warmpath_launch::profiles;
 
-use crate::files::{bad, read};
+use crate::files::{bad_lines, read};
 
 /// What a `config.json` says.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,7 +36,7 @@ pub struct Checkpoint {
 pub fn read_config(path: &Path) -> Result<Checkpoint> {
     parse(&read(path)?).map_err(|lines| {
         let line = |why: &String| format!("{}: {why}", path.display());
-        bad(lines.iter().map(line).collect::<Vec<_>>().join("\n"))
+        bad_lines(lines.iter().map(line).collect::<Vec<_>>().join("\n"))
     })
 }
 

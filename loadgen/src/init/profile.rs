@@ -1,6 +1,6 @@
 //! A profile from a `config.json` and a device.
 
-use crate::files::bad;
+use crate::files::{bad, bad_lines};
 use crate::hugging_face::{Checkpoint, read_config};
 use anyhow::Result;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ const LATENT_BLOCK: u32 = 64;
 /// The text of the profile. It can be read, and its times can be computed.
 pub fn profile(asked: &Asked<'_>) -> Result<String> {
     let here = Path::new("");
-    let device = profiles::device(asked.device, here).map_err(bad)?;
+    let device = profiles::device(asked.device, here).map_err(bad_lines)?;
     let (checkpoint, from) = checkpoint(asked.model)?;
     let Checkpoint { model, precision, kv_dtype, built_in, notes } = checkpoint;
     let precision = asked.precision.unwrap_or(precision);
@@ -93,7 +93,7 @@ fn checkpoint(name: &str) -> Result<(Checkpoint, String)> {
     if path.extension().is_some_and(|ending| ending == "json") || name.contains('/') {
         return Ok((read_config(&path)?, name.to_owned()));
     }
-    let model = profiles::model(name, Path::new("")).map_err(bad)?;
+    let model = profiles::model(name, Path::new("")).map_err(bad_lines)?;
     let built_in = profiles::models().iter().map(|(known, _)| *known).find(|n| *n == model.name);
     let precision = if name.starts_with("gpt-oss") { Precision::Mxfp4 } else { Precision::Bf16 };
     let kv_dtype = warmpath_core::engine::physics::KvDtype::Bf16;

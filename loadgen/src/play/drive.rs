@@ -13,8 +13,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
 use warmpath_core::id::{ORIGINS, RequestId, WorkerId};
 use warmpath_core::report::{Cached, Recorder, Spread};
 use warmpath_core::request::{Request, Work};
@@ -22,13 +22,12 @@ use warmpath_core::time::Instant as ModelInstant;
 use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
-use warmpath_proto::status::was_not_taken;
-use warmpath_proto::tiers;
 use warmpath_proto::transfer::{self, Moved};
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, TokenIds, finish_info::FinishReason, generate_request::Prompt,
 };
+use warmpath_proto::{status, tiers};
 
 /// Connections to the router. One is a bottleneck and a single point of failure. More than a few gain
 /// nothing on loopback.
@@ -289,7 +288,7 @@ async fn one_request(
     let exchange = stream(&context, channel, clock, &work, request, expected);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
-            Ok(outcome) => outcome.map_err(|status| (reason(&status), status)),
+            Ok(outcome) => outcome.map_err(|status| (status::reason(&status), status)),
             Err(_) => {
                 let why = "the request did not end within the time limit";
                 let status = Status::deadline_exceeded(why);
@@ -325,14 +324,6 @@ async fn one_request(
             shared.first_failures.entry(reason.clone()).or_insert_with(named);
             shared.recorder.failed(now, id, &reason);
         }
-    }
-}
-
-/// A call that may be sent again later was refused for the load.
-fn reason(status: &Status) -> String {
-    match status.code() {
-        Code::ResourceExhausted if was_not_taken(status) => "refused".to_owned(),
-        code => format!("{code:?}"),
     }
 }
 

@@ -62,6 +62,8 @@ pub fn simulate(
     if let Some(log) = log {
         log.finish()?;
     }
+    // Of all requests that the workers got, before any are left out or added.
+    let turn_gap_s = outcome.recorder.turn_gap_s();
     let fleet = &setup.fleet;
     let profile = fleet.profile();
     let block_size = profile.block_size;
@@ -97,7 +99,6 @@ pub fn simulate(
     let offered_s = worked_s * f64::from(workers);
     let evicted_blocks = sum(|stats| stats.evicted_blocks);
     let kv_life_s = kv_life_s(fleet, evicted_blocks, worked_s);
-    let turn_gap_s = figures.e2e_s.and_then(|e2e| setup.source.turn_gap_s(e2e.mean));
     let engine = EngineFigures {
         utilisation: if offered_s > 0.0 { busy / offered_s } else { 0.0 },
         steps: sum(|stats| stats.steps),

@@ -1,7 +1,7 @@
 //! Fleets: workers of one profile, or groups of several profiles in one fleet.
 
 use super::names::load_profile_of;
-use crate::files::{bad, bad_field};
+use crate::files::{bad, bad_field, bad_lines};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -63,7 +63,7 @@ impl Fleet {
             }
         }
         if !errors.is_empty() {
-            return Err(bad(errors.join("\n")));
+            return Err(bad_lines(errors.join("\n")));
         }
         Ok(Self::Mixed {
             workers: files.iter().fold(0, |all, file| file.workers.saturating_add(all)),

@@ -1,7 +1,7 @@
 //! Values that are either a built-in name or a file. The built-in files are part of the program, so
 //! their names work from any folder.
 
-use crate::files::{bad, bad_field, read};
+use crate::files::{bad, bad_field, bad_lines, read};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use warmpath_core::engine::profile::Profile;
@@ -46,7 +46,7 @@ pub fn scenario(name: &str) -> Result<(String, String, PathBuf)> {
 
 /// A built-in profile by name, or a profile file in `folder`.
 pub fn load_profile(name: &str, folder: &Path) -> Result<Profile> {
-    profiles::load(name, folder).map_err(bad)
+    profiles::load(name, folder).map_err(bad_lines)
 }
 
 /// As [`load_profile`], for a name in a file. An unknown name is an error at its place in the file.
@@ -58,7 +58,7 @@ pub fn load_profile_of(
 ) -> Result<Profile> {
     let loaded = profiles::load(name, folder);
     loaded.map_err(|why| match names::is_path(name) {
-        true => bad(why),
+        true => bad_lines(why),
         false => bad_field(origin, text, field, &why),
     })
 }

@@ -93,7 +93,11 @@ pub fn of_file(
     match (spelled, tables) {
         (Some(_), [_, ..]) => Err(err("given with [[policy]], expected only one of the two")),
         (Some([]), []) => Err(err("none, expected at least one")),
-        (None, []) => Err(err("missing, expected policies = [...] or at least one [[policy]]")),
+        // What is missing belongs at the top, as everywhere.
+        (None, []) => {
+            let expected = "expected policies = [...] or at least one [[policy]]";
+            Err(bad(format!("{origin}:1: policies: missing, {expected}")))
+        }
         (Some(spelled), []) => {
             let policies: Vec<NamedPolicy> = spelled.iter().map(|&policy| policy.into()).collect();
             check_labels(&policies).map_err(|error| err(&error.to_string()))?;

@@ -7,7 +7,7 @@ use super::policies::PolicyFile;
 use super::queue::QueueSetup;
 use super::variant::Variant;
 use crate::args::What;
-use crate::args::values::SPEEDUPS;
+use crate::args::values::{MOST_TPOT_S, MOST_TTFT_S, SPEEDUPS, check_slo_seconds};
 use crate::files::{all_of, bad, bad_field};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -121,9 +121,12 @@ impl ScenarioFile {
             let why = format!("{report_every_ms}, expected 1 to {MOST_REPORT_MS}");
             err("network.report_every_ms", why);
         }
-        for (field, seconds) in [("slo.ttft_s", self.slo.ttft_s), ("slo.tpot_s", self.slo.tpot_s)] {
-            if seconds <= 0.0 || seconds.is_nan() {
-                err(field, format!("{seconds}, expected seconds above 0"));
+        let Slo { ttft_s, tpot_s } = self.slo;
+        for (field, seconds, most) in
+            [("slo.ttft_s", ttft_s, MOST_TTFT_S), ("slo.tpot_s", tpot_s, MOST_TPOT_S)]
+        {
+            if let Err(why) = check_slo_seconds(seconds, most) {
+                err(field, format!("{seconds}, {why}"));
             }
         }
         if let Some(Err(error)) = self.reliability.as_ref().map(ReliabilityConfig::check) {
@@ -157,6 +160,10 @@ impl ScenarioFile {
             let why = format!("missing, expected {expected} or [[group]] tables");
             format!("{origin}:1: {field}: {why}")
         };
+        // An error of a flag is said alone.
+        if let Some(workers) = what.workers.filter(|workers| !WORKERS.contains(workers)) {
+            return Err(bad(format!("--workers: {workers}, expected 1 to 65535")));
+        }
         let here = (origin, text);
         let profile = match (&what.profile, &self.profile) {
             (Some(name), _) => load_profile(name, Path::new("")),
@@ -164,8 +171,7 @@ impl ScenarioFile {
             (None, None) => Err(bad(missing("profile", "a profile's name or file"))),
         };
         let workers = match what.workers.or(self.workers) {
-            Some(workers) if WORKERS.contains(&workers) => Ok(workers),
-            Some(workers) => Err(bad(format!("--workers: {workers}, expected 1 to 65535"))),
+            Some(workers) => Ok(workers),
             None => Err(bad(missing("workers", "a number of workers"))),
         };
         let (workers, profile, ()) = all_of(workers, profile, Ok(()))?;

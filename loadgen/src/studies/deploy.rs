@@ -1,6 +1,6 @@
 //! A model on a device, for studies that need another deployment than the scenario's.
 
-use crate::files::bad;
+use crate::files::{bad, bad_lines};
 use std::path::Path;
 use warmpath_core::engine::physics::{Deployment, Device, Model, ModelRef};
 use warmpath_core::engine::profile::Profile;
@@ -67,7 +67,7 @@ fn reference(model: &Model) -> ModelRef {
 
 /// The profile of a device that computes and reads `times` as fast.
 pub fn with_speed(profile: &Profile, times: f64) -> anyhow::Result<Profile> {
-    let (device, model, deployment) = made_from(profile).map_err(bad)?;
+    let (device, model, deployment) = made_from(profile).map_err(bad_lines)?;
     let device = Device { realization: device.realization * times, ..device };
     let mut faster =
         Profile::build(&device, &model, deployment).map_err(|error| bad(error.to_string()))?;

@@ -99,6 +99,11 @@ pub fn named() -> impl Iterator<Item = (String, String)> {
     ALL.iter().map(move |about| (about.format.to_string(), what(about)))
 }
 
+/// Each format's name and example.
+pub fn examples() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALL.iter().map(|about| (about.format.name(), about.example))
+}
+
 /// The list of formats, and the examples.
 pub fn page() -> Page {
     let form = Form::new([

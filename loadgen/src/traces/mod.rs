@@ -12,6 +12,7 @@ mod text;
 
 pub use convert::{Target, write};
 pub use files::Files;
-pub use formats::{named, page as formats};
+pub use formats::{examples, named, page as formats};
 pub use holds::Holds;
 pub use holds_sheet::page;
+pub use text::Text;

@@ -58,7 +58,7 @@ impl Text {
     /// The next bytes, which must be text. Empty: the end of the file.
     fn piece(&mut self) -> Result<&[u8], String> {
         if self.unpacked > MAX_BYTES {
-            return Err(format!("more than {MAX_BYTES} bytes, expected a smaller trace"));
+            return Err(format!("more than {MAX_BYTES} bytes, expected a smaller file"));
         }
         if let Some(packed) = &self.packed
             && self.unpacked > SMALL

@@ -80,6 +80,56 @@ fn traces_are_refused_by_file_line_and_field() {
     assert_eq!(loadgen(here, &["sim", "--trace", "t.jsonl"]).status.code(), Some(0));
 }
 
+/// Faults of several files are said together, each once and at its line; that of a flag is said alone.
+#[test]
+fn errors_of_several_files_are_said_once_and_at_their_lines() {
+    let folder = folder();
+    let here = folder.path();
+    let group = "[[group]]\nworkers = 1\nprofile = \"p.toml\"\n";
+    let top = "name = \"s\"\nworkload = \"w.toml\"\nseed = 1\n";
+    write(here, "s.toml", &format!("{top}{group}{group}"));
+    std::fs::write(here.join("p.toml"), b"name = \"p\"\nmodel = \"\xff\"\n").expect("a file");
+    write(here, "w.toml", "name = \"w\"\nrequests = 5 5\n");
+    let output = loadgen(here, &["sim", "--scenario", "s.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let places: Vec<&str> = said.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(places, ["p.toml:2:", "w.toml:2:", "s.toml:1:"], "{said}");
+    let flags = ["sim", "--scenario", "s.toml", "--workers", "4294967295"];
+    write(here, "s.toml", &format!("{top}workers = 2\nprofile = \"p.toml\"\n"));
+    assert_refused(here, &flags, &["--workers: 4294967295"]);
+    // A line break in a value begins no line.
+    write(here, "s.toml", &format!("{top}workers = 2\n\"a\\nb\" = 1\n"));
+    assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:5: a\\nb: unknown field"]);
+    assert_refused(here, &["sim", "--baseline", "a\nb"], &["--baseline: 'a\\nb'"]);
+}
+
+/// A file without an end is refused before it fills the memory, whatever it is given as.
+#[test]
+fn files_without_an_end_are_refused() {
+    let folder = folder();
+    let here = folder.path();
+    write(here, "t.toml", "[[tenants]]\nname = \"a\"\ntoken_file = \"/dev/zero\"\n");
+    let all: [&[&str]; 8] = [
+        &["sim", "--workload", "/dev/zero"],
+        &["sim", "--scenario", "/dev/zero"],
+        &["sim", "--profile", "/dev/zero"],
+        &["sim", "--cost", "--prices", "/dev/zero"],
+        &["sim", "--trace", "/dev/zero"],
+        &["replay", "/dev/zero"],
+        &["rank", "/dev/zero"],
+        &["run", "--target", "http://127.0.0.1:1", "--tenants-file", "t.toml"],
+    ];
+    for args in all {
+        let limited = "ulimit -v 1048576; exec \"$0\" \"$@\"";
+        let mut command = Command::new("bash");
+        let command = command.args(["-c", limited, env!("CARGO_BIN_EXE_loadgen")]).args(args);
+        let output = command.current_dir(here).output().expect("bash starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{args:?}: {said}");
+        assert!(said.contains("expected") && !said.contains("memory"), "{args:?}: {said}");
+    }
+}
+
 #[test]
 fn configuration_is_refused_by_file_line_and_key() {
     let folder = folder();
@@ -91,6 +141,21 @@ fn configuration_is_refused_by_file_line_and_key() {
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:3", "workers", "0"]);
     write(here, "s.toml", &scenario.replace("ttft_s = 2.0", "ttft_s = -2.0"));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:14", "slo.ttft_s", "-2"]);
+    for (good, bad, why) in [
+        (
+            "ttft_s = 2.0",
+            "ttft_s = 2000",
+            "slo.ttft_s: 2000, expected seconds, at most 120; are these milliseconds? then it is 2",
+        ),
+        (
+            "tpot_s = 0.1",
+            "tpot_s = 100.0",
+            "slo.tpot_s: 100, expected seconds, at most 10; are these milliseconds? then it is 0.1",
+        ),
+    ] {
+        write(here, "s.toml", &scenario.replace(good, bad));
+        assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:1", why]);
+    }
     write(here, "s.toml", &scenario.replace("\"dynamo\"", "\"magic\""));
     assert_refused(here, &["sim", "--scenario", "s.toml"], &["s.toml:6", "magic", "kv-aware"]);
     write(here, "s.toml", "workers = = 3");

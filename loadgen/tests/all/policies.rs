@@ -205,7 +205,8 @@ fn a_policy_that_cannot_be_is_refused_by_line_and_what_there_is() {
     let unheard = "\n[[policy]]\nname = \"random\"\nweight = 1\n";
     in_file("", unheard, "weight", "policy[0].weight: unknown field `weight`");
     scenario(here, "", "");
-    let missing = "s.toml: policies: missing, expected policies = [...] or at least one [[policy]]";
+    let missing =
+        "s.toml:1: policies: missing, expected policies = [...] or at least one [[policy]]";
     refused(here, &["sim", "--scenario", "s.toml"], missing);
 }
 

@@ -97,7 +97,8 @@ impl Staging {
     fn run(&self, args: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_loadgen"))
             .current_dir(self.folder.path())
-            .args(["run", "--target", &self.target, "--rate-scale", "0.4", "--json", "run.json"])
+            .args(["run", "--target", &self.target, "--json", "run.json"])
+            .args(if args.contains(&"--rate-scale") { &[][..] } else { &["--rate-scale", "0.4"] })
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -215,6 +216,34 @@ async fn a_speedup_other_than_the_fleets_is_refused() {
     assert!(said.contains("--speedup: 3, ") && said.contains("run at 20"), "{said}");
 }
 
+/// What the router refuses is counted by its reason, as in a simulated run, and each reason is printed
+/// once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_of_a_full_queue_are_counted_by_reason() {
+    let staging = Staging::start_with(1, |config| {
+        config.policy = "wait-for-room(max_active=1)".parse().expect("a rule");
+        config.queue.requests = 1;
+    })
+    .await;
+    let output = ended(staging.run(&["--requests", "30", "--rate-scale", "20"])).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let report = staging.report();
+    let run = &report["runs"][0];
+    let errors = run["errors_by_reason"].as_object().expect("reasons");
+    let full = errors["queue full"].as_u64().expect("a count");
+    assert!(full > 5 && errors.len() == 1, "{errors:?}");
+    assert_eq!((&run["errors"], &run["requests"]), (&full.into(), &(30 - full).into()));
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("Requests failed: ")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].contains("Requests failed: queue full (first: lg-"), "{said}");
+    let all = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        all.contains("the queue is full: ") && all.contains(&format!("{full} of 30")),
+        "{said}"
+    );
+}
+
 /// A router with tokens serves clients that have one, and each request belongs to its token's tenant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_tenants_requests_carry_its_token() {
@@ -236,7 +265,7 @@ async fn each_tenants_requests_carry_its_token() {
     std::fs::write(staging.folder.path().join("tenants.toml"), both).expect("a file");
     let flags = ["--requests", "40", "--tenants-file", "tenants.toml"];
     let output = ended(staging.run(&flags)).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let report = staging.report();
     let run = &report["runs"][0];
     assert_eq!((&run["requests"], &run["errors"]), (&40.into(), &0.into()));

@@ -213,7 +213,7 @@ fn all_errors_of_a_file_are_said_at_once_each_with_its_line() {
             "error: s.toml:6: sed: unknown field `sed`, perhaps you meant seed; known are name, \
              workers, profile, group, workload, policies, policy, seed, live, slo, network, queue, \
              reliability, pool, fault, handover, kv_transfer, devices, sharing, variant",
-            "error: s.toml:8: slo.ttft_s: -1, expected seconds above 0",
+            "error: s.toml:8: slo.ttft_s: -1, expected seconds, more than 0 and at most 120",
             "error: s.toml:10: network.hop_us: \"fast\", expected a number",
         ]
     );
@@ -384,6 +384,26 @@ fn a_fleet_that_thrashes_and_a_rule_that_packs_are_noted() {
     assert!(sign["evictions_per_request"].as_f64().unwrap() > 1.0);
     assert!(sign["working_set_over_memory"].as_f64().unwrap() > 1.0);
     assert!(table.contains("round-robin sim thrashes: "), "{table}");
+
+    // A trace has turns too: two sessions take turns, 10 s apart, on workers with room for one.
+    let folder = folder();
+    let rows = (0..40).map(|i| {
+        let (session, blocks) = (i % 2, 2 + i / 2);
+        let tail = 10_000 + i;
+        let ids: Vec<u64> =
+            (0..blocks).map(|block| session * 1_000 + block).chain([tail]).collect();
+        let (at, tokens) = (i * 5_000, blocks * 512 + 100);
+        format!("{{\"timestamp\": {at}, \"input_length\": {tokens}, \"output_length\": 20, \"hash_ids\": {ids:?}}}\n")
+    });
+    let trace = folder.path().join("t.jsonl");
+    std::fs::write(&trace, rows.collect::<String>()).unwrap();
+    let args = ["sim", "--trace", trace.to_str().unwrap(), "--policies", "round-robin"];
+    let more = ["--profile", "llama-8b-bf16-h100", "--workers", "1", "--hbm-tokens", "12800"];
+    let (table, report) = run(&[&args[..], &more].concat());
+    let engine = &report["runs"][0]["engine"];
+    let over = engine["working_set_over_memory"].as_f64().unwrap();
+    let gap = over * engine["kv_life_s"].as_f64().unwrap();
+    assert!((gap - 10.0).abs() < 1e-6, "{gap}: {table}");
 
     // One session after the other: a rule that keeps a session on its worker has one busy worker.
     let one = short_workload()

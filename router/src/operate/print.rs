@@ -1,12 +1,12 @@
 //! The router's answers: for people as text, for programs as JSON.
 
+use crate::answers;
 use serde::Serialize;
 use warmpath_proto::v1::{
     AddWorkerResponse, DrainWorkerResponse, ExplainResponse, FleetEvent, GetPolicyResponse,
     ListEventsResponse, ListWorkersResponse, RemoveWorkerResponse, SetPolicyResponse,
     UndrainWorkerResponse, Worker,
 };
-use warmpath_router::answers;
 use warmpath_sheet::{Page, Width, legend, render};
 
 /// How an answer is printed.

@@ -122,6 +122,47 @@ fn an_unusable_address_or_file_is_one_line() {
 }
 
 #[test]
+fn completions_and_manual_name_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, word) in [
+        (&["completions", "bash"][..], "--admin-listen"),
+        (&["completions", "zsh"], "undrain"),
+        (&["completions", "fish"], "queue-requests"),
+        (&["man"], ".TH router 1"),
+    ] {
+        let output = router(folder.path(), args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(word), "{args:?}: {output:?}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_one_line_and_status_1() {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path());
+    let admin = ["admin", "--target", &running.admin, "workers"];
+    let json = [&admin[..], &["--json"]].concat();
+    let all: [&[&str]; 7] = [
+        &["--help"],
+        &["--version"],
+        &["admin", "--help"],
+        &["completions", "bash"],
+        &["man"],
+        &admin,
+        &json,
+    ];
+    for args in all {
+        let mut command = router(folder.path(), args);
+        let output = command.stdout(full.try_clone().unwrap()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+        assert!(text.starts_with("standard output: "), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn it_serves_until_it_is_told_to_stop() {
     let folder = tempfile::tempdir().unwrap();
     let metrics = free_port();

@@ -10,7 +10,7 @@ use crate::fleet::{Group, check_fleet};
 use crate::messages::{Message, Messages};
 use crate::observers::Observers;
 use crate::pool::WorldPool;
-use crate::reasons::{refusal, rejection};
+use crate::reasons::refusal;
 use crate::scenario::Scenario;
 use crate::worker_faults::WorkerFaults;
 use std::collections::BTreeSet;
@@ -197,7 +197,7 @@ impl<'a> World<'a> {
                 Action::Reject { id, reason } => {
                     self.works.remove(&id);
                     self.attempts.forget(id);
-                    self.fail(now + self.hop, id, rejection(reason));
+                    self.fail(now + self.hop, id, reason.name());
                 }
             }
         }

@@ -98,6 +98,40 @@ fn an_address_that_can_not_be_had_is_one_line() {
 }
 
 #[test]
+fn completions_and_manual_name_what_there_is() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish"] {
+        let args = ["completions", shell];
+        assert!(printed(worker(folder.path(), &args)).contains("hbm-tokens"), "{shell}");
+        assert!(printed(pool(folder.path(), &args)).contains("tenant-quota"), "{shell}");
+    }
+    assert!(printed(worker(folder.path(), &["man"])).contains(".TH worker-sim 1"));
+    assert!(printed(pool(folder.path(), &["man"])).contains(".TH pool 1"));
+}
+
+fn printed(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn output_that_cannot_be_written_is_one_line_and_status_1() {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let folder = folder();
+    let all: [&[&str]; 4] = [&["--help"], &["--version"], &["completions", "bash"], &["man"]];
+    for args in all {
+        for mut command in [worker(folder.path(), args), pool(folder.path(), args)] {
+            let output = command.stdout(full.try_clone().unwrap()).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+            assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+            assert!(text.starts_with("standard output: "), "{args:?}: {text}");
+        }
+    }
+}
+
+#[test]
 fn it_serves_until_it_is_told_to_stop() {
     let folder = folder();
     let args = ["--profile", "tiny.toml", "--hbm-tokens", "unlimited", "--speedup", "20"];

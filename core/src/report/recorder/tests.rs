@@ -89,6 +89,24 @@ fn a_figure_over_nothing_is_absent() {
 }
 
 #[test]
+fn the_gap_between_turns_is_that_of_each_session() {
+    let mut recorder = Recorder::default();
+    assert_eq!(recorder.turn_gap_s(), None);
+    for (id, ms, session) in [
+        (1, 0, Some(1)),
+        (2, 1_000, Some(2)),
+        (3, 2_000, Some(1)),
+        (4, 3_000, None),
+        (5, 6_000, Some(1)),
+    ] {
+        recorder.sent(at(ms), RequestId(id), 60, 1);
+        recorder.described(at(ms), RequestId(id), session.map(SessionId), TenantId(0));
+    }
+    // 2 s and 4 s; session 2 has one turn.
+    assert_eq!(recorder.turn_gap_s(), Some(3.0));
+}
+
+#[test]
 fn a_row_has_the_outcome_of_its_request() {
     let mut recorder = Recorder::default();
     recorder.keep_rows();

@@ -93,11 +93,13 @@ impl PrefixIndex {
         let source_id = batch.source;
         let state =
             self.sources.get_mut(&source_id).ok_or(SequenceGap::UnknownSource { source_id })?;
-        if (batch.epoch, batch.seq) != (state.epoch, state.seq + 1) {
+        // The source chooses the numbers: after the last one there is none.
+        let next = state.seq.checked_add(1);
+        if batch.epoch != state.epoch || Some(batch.seq) != next {
             return Err(SequenceGap::Missing {
                 source_id,
                 epoch: state.epoch,
-                expected: state.seq + 1,
+                expected: state.seq.saturating_add(1),
                 got_epoch: batch.epoch,
                 got: batch.seq,
             });

@@ -1,7 +1,7 @@
 //! A mix of several workloads, each a class.
 
 use super::{named, parse_workload};
-use crate::files::{bad, bad_field, bad_place, parse_toml};
+use crate::files::{bad_field, bad_lines, bad_place, parse_toml};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -99,7 +99,7 @@ impl Mix {
             classes.push(read);
         }
         if !errors.is_empty() {
-            return Err(bad(errors.join("\n")));
+            return Err(bad_lines(errors.join("\n")));
         }
         Ok(Self { name: file.name, tenants: file.tenants, classes })
     }

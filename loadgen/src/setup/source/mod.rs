@@ -21,7 +21,7 @@ use warmpath_core::workload::arrivals::{Arrivals, TraceArrivals};
 use warmpath_core::workload::file::WorkloadFile;
 use warmpath_core::workload::mixed::Mixed;
 use warmpath_core::workload::sessions::Sessions;
-use warmpath_core::workload::spec::{SpecError, ThinkFrom, WorkloadSpec};
+use warmpath_core::workload::spec::{SpecError, WorkloadSpec};
 use warmpath_core::workload::staged::StagePlan;
 use warmpath_core::workload::trace::{
     Format, Pace, SessionReplay, SessionTrace, TimedReplay, Trace,
@@ -192,18 +192,6 @@ impl Source {
             }
             Self::Trace(_) | Self::Mix(_) => {}
         }
-    }
-
-    /// Mean seconds from one message of a session to its next. `answered_s`: the mean time of an answer.
-    /// None: sessions have one turn, or the source does not say.
-    pub fn turn_gap_s(&self, answered_s: f64) -> Option<f64> {
-        let Self::Workload(spec) = self else { return None };
-        let sessions = &spec.sessions;
-        let think = sessions.think_s.mean;
-        (sessions.turns.mean >= 2.0).then(|| match sessions.think_from {
-            ThinkFrom::Answer => think + answered_s,
-            ThinkFrom::Message => think.max(answered_s),
-        })
     }
 
     /// Keeps the first `requests` requests. A recorded session stays whole.

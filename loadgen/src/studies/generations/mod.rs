@@ -6,7 +6,7 @@ mod row;
 mod sheet;
 
 use crate::args::Question;
-use crate::files::bad;
+use crate::files::{bad, bad_lines};
 use crate::play::Progress;
 use crate::play::parallel;
 use crate::report::Screen;
@@ -61,10 +61,10 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
         ));
     };
     let of = calibrated.deployment().clone();
-    let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad)?;
+    let model = profiles::model(calibrated.model(), Path::new("")).map_err(bad_lines)?;
     let mut cases = Vec::new();
     for name in asked.devices {
-        let device = profiles::device(name.trim(), Path::new("")).map_err(bad)?;
+        let device = profiles::device(name.trim(), Path::new("")).map_err(bad_lines)?;
         let block_size = whole.fleet.profile().block_size;
         cases.push(case(device, &model, &of, block_size)?);
     }

@@ -1,6 +1,7 @@
 //! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
-use clap::Parser;
+use super::PoolConfig;
+use clap::{Args, Parser};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
@@ -9,17 +10,25 @@ use std::path::{Path, PathBuf};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
 use warmpath_launch::listen::{ListenArgs, TlsArgs};
+use warmpath_launch::manual::Manual;
 use warmpath_launch::profiles;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::ListenerFiles;
-use warmpath_worker_sim::pool::PoolConfig;
 
 /// A context-memory pool that simulated workers share. It simulates the time of each transfer; no
 /// KV bytes are sent.
 #[derive(Parser, Debug)]
-#[command(version = VERSION, name = "pool")]
+#[command(version = VERSION, args_conflicts_with_subcommands = true, name = "pool")]
 pub struct Cli {
+    #[command(subcommand)]
+    pub about: Option<Manual>,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+#[derive(Args, Debug)]
+pub struct Serve {
     /// A TOML file. Its fields have the names of the flags, but tokens, gb_s, store_gb_s, eviction
     /// and tenant_quota are in a table [pool], as in a scenario
     #[arg(long, value_name = "FILE")]
@@ -90,7 +99,7 @@ pub struct Settings {
 
 /// Merges flags and file. An error is one line; it names the file, the line and the field where it
 /// can.
-pub fn settings(cli: Cli) -> Result<Settings, String> {
+pub fn settings(cli: Serve) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
     let listen = cli.listen.or(ListenArgs {
         listen: file.listen,
