@@ -6,9 +6,15 @@ mod common;
 
 use common::Deciding;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use warmpath_core::block::{BlockRun, ScopePlan, hash_blocks};
+use warmpath_core::event::{KvBatch, KvEvent, Snapshot};
+use warmpath_core::id::{SourceId, TierId, WorkerId};
 use warmpath_core::routing::Reliability;
+use warmpath_core::routing::index::PrefixIndex;
 use warmpath_core::routing::input::Action;
 use warmpath_core::routing::policy::{PolicyConfig, WaitForRoom};
+use warmpath_core::tokens::{Segment, materialize};
 
 const WARM_UP: usize = 5_000;
 const COUNTED: usize = 2_000;
@@ -65,6 +71,79 @@ fn holding_a_request_allocates_nothing_after_warm_up() {
         }
     }
     assert_eq!((allocated, held), (0, WARM_UP + COUNTED - 8));
+}
+
+/// Blocks of a prompt in the churn.
+const RUN: u32 = 256;
+/// Prompts that the worker holds: a million blocks.
+const HELD: u64 = 4_096;
+
+/// A worker that stores prompts and drops the oldest ones.
+struct Churn {
+    index: PrefixIndex,
+    scope: ScopePlan,
+    seq: u64,
+    /// The first prompt that it holds, and the next one.
+    held: std::ops::Range<u64>,
+}
+
+impl Churn {
+    const SOURCE: SourceId = SourceId::Worker(WorkerId(0));
+
+    fn apply(&mut self, prompt: u64, event: impl FnOnce(BlockRun) -> KvEvent) {
+        let text = [Segment::Text { seed: prompt, tokens: RUN * 16 }];
+        let chain = Arc::new(hash_blocks(&self.scope, &materialize(&text, RUN * 16)));
+        let events = vec![event(BlockRun { chain, start: 0, end: RUN })];
+        self.seq += 1;
+        let batch = KvBatch { source: Self::SOURCE, epoch: 1, seq: self.seq, events };
+        self.index.apply(&batch).expect("batches in order");
+    }
+
+    fn store(&mut self) {
+        self.apply(self.held.end, |run| KvEvent::Stored { tier: TierId::HBM, run });
+        self.held.end += 1;
+    }
+
+    fn drop_oldest(&mut self) {
+        self.apply(self.held.start, |run| KvEvent::Removed { tier: TierId::HBM, run });
+        self.held.start += 1;
+    }
+
+    /// What a part of the run adds to the memory in use, in bytes.
+    fn adds(&mut self, part: impl FnOnce(&mut Self)) -> i64 {
+        allocation_counter::measure(|| part(self)).bytes_current
+    }
+}
+
+#[test]
+fn an_index_does_not_grow_while_blocks_come_and_go() {
+    let scope = ScopePlan::new("", "", "", 16);
+    let mut index = PrefixIndex::default();
+    let empty = Snapshot { source: Churn::SOURCE, epoch: 1, seq: 0, runs: Vec::new() };
+    index.replace(&empty).expect("an empty snapshot");
+    let mut churn = Churn { index, scope, seq: 0, held: 0..0 };
+    let blocks = HELD as i64 * i64::from(RUN);
+    let filled = churn.adds(|churn| (0..HELD).for_each(|_| churn.store()));
+    assert!(filled <= 160 * blocks + (64 << 20), "{} bytes a block", filled / blocks);
+    // Four million blocks come and as many go, twice.
+    let turn = |churn: &mut Churn| {
+        for _ in 0..4 * HELD {
+            churn.store();
+            churn.drop_oldest();
+        }
+    };
+    let first = churn.adds(turn);
+    let second = churn.adds(turn);
+    let live = filled + first;
+    assert!(second.abs() * 100 <= live, "{second} bytes more on {live}");
+    let freed = churn.adds(|churn| (0..HELD).for_each(|_| churn.drop_oldest()));
+    let left = live + second + freed;
+    println!(
+        "{} bytes a block; {first} and {second} more in two turns; {left} left of {live}",
+        filled / blocks
+    );
+    // Tables keep their room.
+    assert!(left <= 4 << 20, "{left} bytes left of {live}");
 }
 
 #[test]

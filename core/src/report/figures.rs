@@ -13,8 +13,7 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 /// Reasons of failures that are a router's refusal: it could not have served the request in time.
-pub const REFUSALS: [&str; 3] =
-    ["expected later than the SLO", "expected later than its deadline", "queue full"];
+pub const REFUSALS: [&str; 2] = ["expected later than the SLO", "expected later than its deadline"];
 
 /// The figures of one run. `docs/metrics.md` has the formulas. A figure over nothing is None: without
 /// an answer there is no hit rate and no latency, and without an answer of two tokens no TPOT.

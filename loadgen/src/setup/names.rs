@@ -18,7 +18,7 @@ macro_rules! rows {
 
 pub const WORKLOADS: &[Row] = rows!("workloads":
     "assistant" "chat" "enterprise-kb" "coding-agents" "research-agents" "commodity-qa" "tree-search"
-    "multi-agent" "always-on-monitor" "code-completion" "office" "llm-d-73-capacity");
+    "multi-agent" "always-on-monitor" "code-completion" "office" "questions" "llm-d-73-capacity");
 
 pub const SCENARIOS: &[Row] = rows!("scenarios":
     "default" "trace" "sharing" "mixed-fleet" "prefill-decode" "prefill-decode-both"

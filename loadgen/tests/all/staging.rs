@@ -265,10 +265,12 @@ async fn each_tenants_requests_carry_its_token() {
     std::fs::write(staging.folder.path().join("tenants.toml"), both).expect("a file");
     let flags = ["--requests", "40", "--tenants-file", "tenants.toml"];
     let output = ended(staging.run(&flags)).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // On a busy machine the times are not valid, which is status 1. What is counted here is.
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
     let report = staging.report();
     let run = &report["runs"][0];
-    assert_eq!((&run["requests"], &run["errors"]), (&40.into(), &0.into()));
+    assert_eq!((&run["requests"], &run["errors"]), (&40.into(), &0.into()), "{said}");
     let tenants = run["tenants"].as_array().expect("several tenants");
     let requests: u64 = tenants.iter().filter_map(|tenant| tenant["requests"].as_u64()).sum();
     assert_eq!((tenants.len(), requests), (2, 40), "{tenants:?}");

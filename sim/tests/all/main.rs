@@ -11,6 +11,7 @@ mod failing_workers;
 mod faults;
 mod fleets;
 mod holding;
+mod hot_prefix;
 mod interference;
 mod oracle;
 mod overload;
