@@ -56,6 +56,9 @@ pub enum LeftOut {
     /// It is out of rotation, and another request probes it.
     #[error("probed by another request: {0}")]
     Probed(Why),
+    /// By admission it gets no further request now.
+    #[error("it has enough to do")]
+    Busy,
 }
 
 /// What came of asking the rule.
@@ -120,9 +123,10 @@ impl Explanation {
 }
 
 /// For rules that note nothing: the workers that stood for choice.
-pub(super) fn fill(notes: &mut Notes, view: &FleetView<'_>) {
+pub(super) fn fill(notes: &mut Notes, view: &FleetView<'_>, busy: &[WorkerId]) {
     if notes.candidates.is_empty() {
-        notes.candidates.extend(view.workers().map(|(worker, state)| Candidate {
+        let workers = view.workers().filter(|(id, _)| !busy.contains(id));
+        notes.candidates.extend(workers.map(|(worker, state)| Candidate {
             worker,
             active: state.active(),
             overlap: None,
@@ -138,13 +142,17 @@ pub(super) fn left_out(
     fleet: &Fleet,
     now: Instant,
     tried: &[WorkerId],
+    busy: &[WorkerId],
 ) -> Vec<(WorkerId, LeftOut)> {
-    if tried.is_empty() && fleet.rotation().out() == 0 {
+    if tried.is_empty() && busy.is_empty() && fleet.rotation().out() == 0 {
         return Vec::new();
     }
     let why = |id| {
         if tried.contains(&id) {
             return Some(LeftOut::Tried);
+        }
+        if busy.contains(&id) {
+            return Some(LeftOut::Busy);
         }
         match fleet.rotation().health(id)?.standing() {
             Standing::In => None,

@@ -27,6 +27,7 @@ use crate::block::TokenBlocks;
 use crate::id::{RequestId, SourceId};
 use crate::request::Request;
 use crate::time::{Duration, Instant};
+use admit::Admitted;
 use std::cell::{Cell, RefCell};
 
 /// Decides where requests go, and holds them while its rule says so.
@@ -359,17 +360,21 @@ impl Router {
                 return Ok(Step::Hold { until, place, cost });
             }
         };
+        let mut busy = Vec::new();
         if let Some(admission) = self.admits(request) {
             let asked = Asked { now, waited, request, may_wait };
-            let admitted = self.admit(admission, asked, decision, &view);
-            if admitted != Ok(None) {
-                let place = Some((request.priority, admission.place(request)));
-                let cost = admission.cost(request, Some((decision, &self.fleet)));
-                self.kept.discard();
-                return admitted.map(|until| {
-                    let until = until.unwrap_or(now);
-                    Step::Hold { until, place, cost }
-                });
+            match self.admit(admission, asked, decision, &view) {
+                Ok(Admitted::Send(closed)) => busy = closed,
+                Ok(Admitted::Wait(until)) => {
+                    let place = Some((request.priority, admission.place(request)));
+                    let cost = admission.cost(request, Some((decision, &self.fleet)));
+                    self.kept.discard();
+                    return Ok(Step::Hold { until, place, cost });
+                }
+                Err(reason) => {
+                    self.kept.discard();
+                    return Err(reason);
+                }
             }
         }
         if let Some(hold) = self.policy.hold() {
@@ -401,9 +406,9 @@ impl Router {
             time.of(expected.map(|expected| self.fleet.rotation().usual(expected)))
         });
         if let Some(notes) = self.kept.notes() {
-            fill(&mut notes.borrow_mut(), &view);
+            fill(&mut notes.borrow_mut(), &view, &busy);
             let tried = self.retries.tried(request.id);
-            let left_out = left_out(&self.fleet, now, tried);
+            let left_out = left_out(&self.fleet, now, tried, &busy);
             self.kept.keep(self.about(now, waited, request), &choice, left_out);
         }
         match choice {

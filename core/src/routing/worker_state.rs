@@ -1,8 +1,10 @@
 //! A worker, as the router knows it: what it said, and what is booked on it.
 
+use super::decision::Decision;
 use super::polled::Polled;
 use crate::event::{LoadReport, WorkerInfo};
 use crate::id::RequestId;
+use crate::request::Request;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
@@ -75,6 +77,18 @@ impl WorkerState {
             }
             None => Duration::ZERO,
         }
+    }
+
+    /// Prompt tokens that a decision does not believe cached here.
+    pub(super) fn new_tokens(&self, request: &Request, decision: &Decision) -> u32 {
+        let tokens = request.prompt.tokens();
+        tokens - decision.covered().saturating_mul(self.info.block_size).min(tokens)
+    }
+
+    /// The time to compute them.
+    pub(super) fn prefill(&self, request: &Request, decision: &Decision) -> Duration {
+        let new = self.new_tokens(request, decision);
+        self.info.prefill.estimate(new, request.prompt.tokens() - new)
     }
 
     /// By how much the prompt under way is later than predicted.

@@ -7,10 +7,11 @@ use warmpath_core::block::{ScopePlan, TokenBlocks, hash_blocks};
 use warmpath_core::id::{RequestId, TenantId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::admission::{AdmissionLimits, Class, Share};
+use warmpath_core::routing::explain::LeftOut;
 use warmpath_core::routing::input::{Action, Failure, Input, RejectReason};
 use warmpath_core::routing::policy::LeastLoaded;
 use warmpath_core::routing::record::Header;
-use warmpath_core::routing::{QueueLimits, Reliability};
+use warmpath_core::routing::{QueueLimits, Reliability, no_lookup};
 use warmpath_core::time::{Duration, Instant};
 
 fn limits() -> AdmissionLimits {
@@ -310,5 +311,32 @@ fn a_request_that_failed_on_its_worker_is_not_refused_for_the_load() {
     assert_eq!(sent(&out), [1]);
     assert_ne!(bench.on[&1], worker);
     bench.works_off((1..=6).collect());
+    bench.end();
+}
+
+/// The rule sees the open workers only, and so does who asks why.
+#[test]
+fn an_explanation_names_the_workers_that_have_enough_to_do() {
+    let mut bench = bench(2, limits());
+    bench.router.keep_explanations(8);
+    // One worker has 400 ms of work, the other 100 ms, and the rule counts requests.
+    let long = |id| {
+        let tokens: Vec<u32> = (0..40_000).map(|token| token + 7 * id as u32).collect();
+        let prompt = TokenBlocks::whole(hash_blocks(&ScopePlan::new("", "", "", 10), &tokens));
+        Request { prompt, ..Bench::request(id) }
+    };
+    assert!(is_sent(&bench.arrives(long(1))));
+    let busy = bench.on[&1];
+    for id in 2..=3 {
+        assert!(is_sent(&bench.arrives(request(id))));
+        assert_ne!(bench.on[&id], busy);
+    }
+    let kept = bench.router.explanation(RequestId(3)).expect("it is kept");
+    assert_eq!(kept.left_out, [(busy, LeftOut::Busy)]);
+    assert_eq!(kept.candidates.len(), 1, "{:?}", kept.candidates);
+    let now = Instant::START;
+    let asked = bench.router.explain(now, &request(4), &no_lookup).expect("an open worker");
+    assert_eq!(asked.left_out, [(busy, LeftOut::Busy)]);
+    bench.works_off(vec![1, 2, 3]);
     bench.end();
 }

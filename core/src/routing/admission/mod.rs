@@ -264,12 +264,11 @@ impl Admission {
 
     /// What a request costs its tenant. Without a decision all of the prompt counts as work.
     pub(super) fn cost(&self, request: &Request, decision: Option<(&Decision, &Fleet)>) -> i64 {
-        let tokens = request.prompt.tokens();
-        let cached = decision.map_or(0, |(decision, fleet)| {
-            let size = fleet.worker(decision.worker).map_or(0, |worker| worker.info.block_size);
-            decision.covered().saturating_mul(size)
+        let known = decision.and_then(|(decision, fleet)| {
+            Some(fleet.worker(decision.worker)?.new_tokens(request, decision))
         });
-        self.fair.cost(request, tokens.saturating_sub(cached), self.limits.weight(request.tenant))
+        let new_tokens = known.unwrap_or_else(|| request.prompt.tokens());
+        self.fair.cost(request, new_tokens, self.limits.weight(request.tenant))
     }
 
     /// A request of this cost waits in this place.
@@ -296,7 +295,7 @@ impl Admission {
         let worker = fleet.worker(decision.worker);
         let expected = worker.map_or(Duration::ZERO, |w| predicted(now, w, request, decision));
         if let Some(worker) = worker {
-            let work = prefill(worker, request, decision);
+            let work = worker.prefill(request, decision);
             let owed = self.owed(now, decision.worker, worker.active());
             let known = self.of.of_mut(decision.worker);
             known.sent_s += work.as_secs_f64();
@@ -369,12 +368,5 @@ fn predicted(
     request: &Request,
     decision: &Decision,
 ) -> Duration {
-    worker.backlog(now) + worker.late(now) + prefill(worker, request, decision)
-}
-
-/// The time to compute what a decision does not believe cached.
-pub(super) fn prefill(worker: &WorkerState, request: &Request, decision: &Decision) -> Duration {
-    let tokens = request.prompt.tokens();
-    let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
-    worker.info.prefill.estimate(tokens - cached, cached)
+    worker.backlog(now) + worker.late(now) + worker.prefill(request, decision)
 }

@@ -114,8 +114,7 @@ impl Hold {
     ) -> Verdict {
         let worker = view.worker(decision.worker).expect("a decision names a worker");
         if self.slo_s > 0.0 {
-            let predicted =
-                waited + worker.backlog(view.now()) + prefill(worker, request, decision);
+            let predicted = waited + worker.backlog(view.now()) + worker.prefill(request, decision);
             let slo = Duration::from_secs_f64(self.slo_s);
             if predicted > slo {
                 return Verdict::Reject(RejectReason::OverSlo { predicted, slo });
@@ -164,10 +163,10 @@ impl Hold {
             Order::Fcfs => in_order(arrived),
             Order::Lcfs => -in_order(arrived),
             Order::Hit => -i64::from(decision.covered()),
-            Order::Wspt => i64::from(new_tokens(worker, request, decision)),
+            Order::Wspt => i64::from(worker.new_tokens(request, decision)),
             Order::Deadline => request.deadline.map_or(i64::MAX, in_order),
             Order::Aged => {
-                let work = prefill(worker, request, decision).as_nanos() as f64;
+                let work = worker.prefill(request, decision).as_nanos() as f64;
                 in_order(arrived + Duration::from_nanos_f64(work * self.aging))
             }
         }
@@ -177,15 +176,4 @@ impl Hold {
 /// An instant as a place in the queue.
 pub(in crate::routing) fn in_order(at: Instant) -> i64 {
     i64::try_from(at.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn new_tokens(worker: &WorkerState, request: &Request, decision: &Decision) -> u32 {
-    let tokens = request.prompt.tokens();
-    tokens - decision.covered().saturating_mul(worker.info.block_size).min(tokens)
-}
-
-/// Computing what the decision does not believe cached.
-fn prefill(worker: &WorkerState, request: &Request, decision: &Decision) -> Duration {
-    let new = new_tokens(worker, request, decision);
-    worker.info.prefill.estimate(new, request.prompt.tokens() - new)
 }

@@ -1,6 +1,7 @@
 //! Whether a request is taken on: sent to an open worker, held until one is open, or refused at once.
 
 use super::{Asked, Router};
+use crate::event::Role;
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::routing::admission::{self, Admission, Gate};
@@ -9,8 +10,16 @@ use crate::routing::input::Action;
 use crate::routing::observed::Observed;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
-use smallvec::SmallVec;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+
+/// What becomes of a request that is not refused.
+#[derive(PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It is sent. These workers were left out because they have enough to do.
+    Send(Vec<WorkerId>),
+    /// It waits, until then at the latest.
+    Wait(Instant),
+}
 
 impl Router {
     /// Admission, where this request is subject to it. What was taken on and failed on its worker is not
@@ -20,49 +29,42 @@ impl Router {
         self.retries.tried(request.id).is_empty().then_some(admission)
     }
 
-    /// Judges what the rule decided. Ok(None): `decision`, which may be another one now, is sent.
-    /// Ok(Some): the request waits, until then at the latest.
+    /// Judges what the rule decided. `decision` may be another one afterwards.
     pub(super) fn admit(
         &self,
         admission: &Admission,
         asked: Asked<'_>,
         decision: &mut Decision,
         view: &FleetView<'_>,
-    ) -> Result<Option<Instant>, RejectReason> {
+    ) -> Result<Admitted, RejectReason> {
         let Asked { now, waited, request, may_wait } = asked;
+        let state = |decision: &Decision| {
+            (decision.worker, view.worker(decision.worker).expect("a decision names a worker"))
+        };
         let first =
             |decision: &Decision| admission.first_token(now, &self.fleet, request, decision);
-        let mut gate = self.gate(admission, now, decision.worker);
-        let mut expected = first(decision);
-        if gate != Gate::Open
-            && let Some(other) = self.choose_open(admission, asked, view)
-        {
-            // The longer it has waited for its best worker, the better the others become.
-            let soon = first(&other);
-            // What another worker computes again, it does not compute for those that wait.
-            let work = |decision: &Decision| {
-                let worker = view.worker(decision.worker).expect("a decision names a worker");
-                admission::prefill(worker, request, decision)
-            };
-            let more = work(&other).saturating_sub(work(decision));
-            if soon + more <= expected + waited || !may_wait {
-                (*decision, expected, gate) = (other, soon, Gate::Open);
-            }
-        }
-        let worker = view.worker(decision.worker).expect("a decision names a worker");
-        let answers = (decision.worker, worker);
-        let opens = match gate {
-            Gate::Open => {
-                // Refusing it would spare no other request anything, unless no client waits for it.
-                admission.in_time(now, expected, request, answers)?;
-                return Ok(None);
-            }
-            Gate::Closed(opens) => opens,
+        let gate = self.gate(admission, now, decision.worker);
+        let expected = first(decision);
+        let Gate::Closed(opens) = gate else {
+            // Refusing it would spare no other request anything, unless no client waits for it.
+            admission.in_time(now, expected, request, state(decision))?;
+            return Ok(Admitted::Send(Vec::new()));
         };
-        let work = admission::prefill(worker, request, decision);
+        let work = state(decision).1.prefill(request, decision);
+        // The longer it has waited for its best worker, the better the others become. What another worker
+        // computes again, it does not compute for those that wait.
+        let is_better = |other: &Decision| {
+            let more = state(other).1.prefill(request, other).saturating_sub(work);
+            first(other) + more <= expected + waited || !may_wait
+        };
+        if let Some((other, closed)) = self.choose_open(admission, asked, view, is_better) {
+            admission.in_time(now, first(&other), request, state(&other))?;
+            *decision = other;
+            return Ok(Admitted::Send(closed));
+        }
         let wait = self.wait(admission, asked, work, view);
-        let latest = admission.judge(now, (waited, expected, wait), request, answers)?;
-        Ok(Some(opens.min(latest).max(now + admission::SOON)))
+        let latest = admission.judge(now, (waited, expected, wait), request, state(decision))?;
+        Ok(Admitted::Wait(opens.min(latest).max(now + admission::SOON)))
     }
 
     /// Judges a request that the rule itself holds until then. Ok: it waits, until then at the latest.
@@ -75,7 +77,7 @@ impl Router {
     ) -> Result<Instant, RejectReason> {
         let Asked { now, waited, request, .. } = asked;
         let Some((id, worker)) = view.workers().next() else { return Ok(until) };
-        let work = admission::prefill(worker, request, &Decision::blind(id));
+        let work = worker.prefill(request, &Decision::blind(id));
         let wait = self.wait(admission, asked, work, view);
         let latest = admission.judge(now, (waited, work, wait), request, (id, worker))?;
         Ok(until.min(latest).max(now + admission::SOON))
@@ -98,30 +100,37 @@ impl Router {
         admission.wait(now, ahead, work, view.workers().len())
     }
 
-    /// What the rule would choose among the open workers. None: none is open, or the rule waits.
+    /// What the rule chooses among the open workers, if that is better than to wait, and the workers that
+    /// are closed. The rule's notes are then those about the open ones.
     fn choose_open(
         &self,
         admission: &Admission,
         asked: Asked<'_>,
         view: &FleetView<'_>,
-    ) -> Option<Decision> {
+        is_better: impl Fn(&Decision) -> bool,
+    ) -> Option<(Decision, Vec<WorkerId>)> {
         let is_open = |id: &WorkerId| self.gate(admission, asked.now, *id) == Gate::Open;
-        let open: SmallVec<[WorkerId; 64]> =
-            view.workers().map(|(id, _)| id).filter(is_open).collect();
+        let (open, closed): (Vec<_>, Vec<_>) = view.workers().map(|(id, _)| id).partition(is_open);
         if open.is_empty() {
             return None;
         }
+        let before = view.notes.map(RefCell::take);
         let view = FleetView { eligible: &open, looked: Cell::new(view.looked.get()), ..*view };
         match self.rule.choose(asked.request, &view) {
-            Choice::Send(decision) => Some(decision),
-            Choice::Hold { .. } => None,
+            Choice::Send(decision) if is_better(&decision) => Some((decision, closed)),
+            Choice::Send(_) | Choice::Hold { .. } => {
+                if let (Some(notes), Some(before)) = (view.notes, before) {
+                    notes.replace(before);
+                }
+                None
+            }
         }
     }
 
     fn gate(&self, admission: &Admission, now: Instant, id: WorkerId) -> Gate {
         let Some(worker) = self.fleet.worker(id) else { return Gate::Open };
         let decoders = &self.eligible.decode;
-        let splits = worker.info.role == crate::event::Role::Prefill;
+        let splits = worker.info.role == Role::Prefill;
         match splits && !admission.has_open_decoder(now, &self.fleet, decoders) {
             true => Gate::Closed(now + admission::RECHECK),
             false => admission.gate(now, id, worker),

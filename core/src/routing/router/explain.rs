@@ -1,6 +1,7 @@
 //! What a router says of its decisions: those that it made, and those that it would make.
 
-use super::Router;
+use super::admit::Admitted;
+use super::{Asked, Router};
 use crate::id::RequestId;
 use crate::request::Request;
 use crate::routing::decision::{Choice, RejectReason};
@@ -42,6 +43,15 @@ impl Router {
             ..self.view(now, lookup)
         };
         let mut choice = self.rule.choose(request, &view);
+        let mut busy = Vec::new();
+        if let (Some(admission), Choice::Send(decision)) = (self.admits(request), &mut choice) {
+            let may_wait = self.queue.has_room_for(request);
+            let asked = Asked { now, waited: Duration::ZERO, request, may_wait };
+            match self.admit(admission, asked, decision, &view)? {
+                Admitted::Send(closed) => busy = closed,
+                Admitted::Wait(until) => choice = Choice::Hold { until },
+            }
+        }
         if let Choice::Send(decision) = &mut choice {
             let verdict = |hold: Hold| hold.judge(Duration::ZERO, request, decision, &view);
             match self.policy.hold().map(verdict) {
@@ -54,11 +64,11 @@ impl Router {
                 }
             }
         }
-        explain::fill(&mut notes.borrow_mut(), &view);
+        explain::fill(&mut notes.borrow_mut(), &view, &busy);
         let notes = notes.take();
         let about = self.about(now, Duration::ZERO, request);
         let tried = self.retries.tried(request.id);
-        let left_out = explain::left_out(&self.fleet, now, tried);
+        let left_out = explain::left_out(&self.fleet, now, tried, &busy);
         Ok(about.explanation(&choice, notes, left_out).sorted())
     }
 
