@@ -4,8 +4,9 @@ use crate::common::fake::Fake;
 use crate::common::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::Code;
+use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::raw;
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
@@ -152,4 +153,49 @@ async fn a_stream_of_a_stuck_worker_ends() {
     assert!(status.message().contains("lost after 1 tokens: no message for 2 s"), "{status}");
     within(stuck.is_told_to_abort()).await;
     router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;
+}
+
+/// Blocks of a long prompt.
+const LONG: u32 = 1_000;
+
+/// A router remembers nothing. `WARMPATH_SOAK=1` gives it a million blocks to learn, and prints how long it
+/// takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_comes_back_is_warm() {
+    let prompts = if std::env::var_os("WARMPATH_SOAK").is_some() { 1_000 } else { 30 };
+    let fast = |config: RouterConfig| RouterConfig { speedup: 5_000.0, ..config };
+    let workers = [TestWorker::start(WorkerConfig { speedup: 5_000.0, ..worker_config() })];
+    let start = async || {
+        let router = TestRouter::start(fast(router_config(&workers, PolicyConfig::KvAware))).await;
+        router.wait(|status| status.joined.len() == 1).await;
+        router
+    };
+    let mut first = start().await;
+    let long = |seed| request(prompt(seed, LONG * BLOCK + 1), 1);
+    for seed in 0..prompts {
+        ask(first.client(), long(seed)).await.unwrap();
+    }
+    let index = |router: &TestRouter| router.server.indexed(WorkerId(0)).1;
+    let held = within(async {
+        while index(&first).blocks < prompts * u64::from(LONG) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        index(&first)
+    })
+    .await;
+    first.stop();
+    first.stopped().await;
+    let begun = Instant::now();
+    let second = start().await;
+    let joined = begun.elapsed();
+    within(async {
+        while index(&second) != held {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    println!("{} blocks: serves after {joined:?}, warm after {:?}", held.blocks, begun.elapsed());
+    let (answer, _) = ask(second.client(), long(prompts - 1)).await.unwrap();
+    let cached = answer.finish.num_cached_tokens;
+    assert_eq!(cached, Some(LONG * BLOCK), "all of it is cached");
 }
