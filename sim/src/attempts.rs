@@ -33,6 +33,10 @@ pub struct Attempt {
     /// Whether the router has this attempt's first token.
     pub answers: bool,
     pub timer: Option<(Instant, Failure)>,
+    /// The answer tokens that the router has of it, while nothing gets through.
+    pub seen: Option<u32>,
+    /// Its connection broke, and the router does not know yet.
+    pub broken: bool,
 }
 
 /// A request as its client sees it.
@@ -82,7 +86,16 @@ impl Attempts {
         self.counts.again += u64::from(asked.attempts > 1);
         self.counts.resumed += u64::from(asked.delivered > 0);
         let (worker, number, limits) = (decision.worker, asked.attempts, decision.limits);
-        let attempt = Attempt { worker, number, limits, begun: now, answers: false, timer: None };
+        let attempt = Attempt {
+            worker,
+            number,
+            limits,
+            begun: now,
+            answers: false,
+            timer: None,
+            seen: None,
+            broken: false,
+        };
         let before = self.live.insert(id, attempt);
         assert!(before.is_none(), "{id} is sent while another attempt is under way");
         self.arm(id, |limits, begun| (begun + limits.headers, Failure::NoHeaders));

@@ -1,4 +1,4 @@
-//! What goes wrong in a world: faults of its pool, and of its workers.
+//! What goes wrong in a world: faults of its pool, of its workers, and of the feeds of workers.
 //!
 //! A fetch that fails is a miss: the request computes what it does not get, after a wait that the worker's
 //! profile bounds. What becomes of the requests of a failing worker is the router's matter
@@ -19,13 +19,14 @@ pub struct Fault {
     pub for_s: f64,
     /// What goes wrong.
     pub kind: FaultKind,
-    /// For the faults of workers: the number of the worker, from 0.
+    /// For the faults of workers and feeds: the number of the worker, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u32>,
     /// For `pool-slow` and `worker-slow`: how many times slower it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
-    /// For `pool-corrupt`: the share of fetches whose checksum is wrong.
+    /// For `pool-corrupt`: the share of fetches whose checksum is wrong. For `feed-lossy`, `feed-doubled` and
+    /// `feed-reordered`: the share of messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
 }
@@ -52,14 +53,55 @@ pub enum FaultKind {
     WorkerSlow,
     /// It takes each request and fails it at once. Requests that it had before go on.
     WorkerFailing,
+    /// It is told to end, as by SIGTERM: it takes no new requests, finishes those that it has, and leaves. When
+    /// the fault ends, what it has not finished breaks off, and it comes back empty.
+    WorkerDrain,
+    /// Nothing gets through between the router and the worker. What is sent meanwhile arrives when the fault
+    /// ends, as over TCP, unless the sender has closed the connection by then.
+    WorkerUnreachable,
+    /// Some messages of the worker's feed are lost.
+    FeedLossy,
+    /// Some messages of the worker's feed arrive twice.
+    FeedDoubled,
+    /// Some messages of the worker's feed are overtaken by later ones.
+    FeedReordered,
+    /// Nothing of the worker's feed gets through. Calls do.
+    FeedCut,
 }
 
 impl FaultKind {
-    /// Whether it befalls a worker, not the pool.
+    /// Whether it befalls a worker, not the pool and not only a feed.
     pub const fn is_of_worker(self) -> bool {
         matches!(
             self,
-            Self::WorkerGone | Self::WorkerFrozen | Self::WorkerSlow | Self::WorkerFailing
+            Self::WorkerGone
+                | Self::WorkerFrozen
+                | Self::WorkerSlow
+                | Self::WorkerFailing
+                | Self::WorkerDrain
+                | Self::WorkerUnreachable
+        )
+    }
+
+    /// Whether it befalls the messages of a worker's feed.
+    pub const fn is_of_feed(self) -> bool {
+        matches!(self, Self::FeedLossy | Self::FeedDoubled | Self::FeedReordered | Self::FeedCut)
+    }
+
+    /// Whether it befalls the pool.
+    pub const fn is_of_pool(self) -> bool {
+        !self.is_of_worker() && !self.is_of_feed()
+    }
+
+    /// Whether feeds are played message by message where it may happen.
+    pub const fn plays_feeds(self) -> bool {
+        self.is_of_feed() || matches!(self, Self::WorkerDrain | Self::WorkerUnreachable)
+    }
+
+    const fn has_share(self) -> bool {
+        matches!(
+            self,
+            Self::PoolCorrupt | Self::FeedLossy | Self::FeedDoubled | Self::FeedReordered
         )
     }
 }
@@ -86,13 +128,16 @@ pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
 
 impl Fault {
     fn check(&self, pool: bool) -> Result<(), (&'static str, String)> {
-        let of_worker = self.kind.is_of_worker();
+        let of_worker = !self.kind.is_of_pool();
         match self.worker {
             None if of_worker => {
                 return Err(("worker", "missing, expected the number of a worker, from 0".into()));
             }
             Some(_) if !of_worker => {
-                return Err(("worker", "set, expected only with the faults of workers".into()));
+                return Err((
+                    "worker",
+                    "set, expected only with the faults of workers and feeds".into(),
+                ));
             }
             _ => {}
         }
@@ -110,7 +155,6 @@ impl Fault {
             return Err(("for_s", why));
         }
         let slow = matches!(self.kind, FaultKind::PoolSlow | FaultKind::WorkerSlow);
-        let corrupt = self.kind == FaultKind::PoolCorrupt;
         match (slow, self.factor) {
             (true, Some(factor)) if (1.0..=1e6).contains(&factor) => {}
             (true, Some(factor)) => {
@@ -123,14 +167,18 @@ impl Fault {
                 return Err(("factor", why.into()));
             }
         }
-        match (corrupt, self.share) {
+        match (self.kind.has_share(), self.share) {
             (true, Some(share)) if share > 0.0 && share <= 1.0 => Ok(()),
             (true, Some(share)) => {
                 Err(("share", format!("{share}, expected more than 0, at most 1")))
             }
             (true, None) => Err(("share", "missing, expected more than 0, at most 1".into())),
             (false, None) => Ok(()),
-            (false, Some(_)) => Err(("share", "set, expected only with pool-corrupt".into())),
+            (false, Some(_)) => {
+                let why = "set, expected only with pool-corrupt, feed-lossy, feed-doubled and \
+                           feed-reordered";
+                Err(("share", why.into()))
+            }
         }
     }
 }
@@ -160,7 +208,7 @@ pub struct Faults {
 
 impl Faults {
     pub fn new(faults: &[Fault], seed: u64) -> Self {
-        let of_pool = faults.iter().copied().filter(|fault| !fault.kind.is_of_worker());
+        let of_pool = faults.iter().copied().filter(|fault| fault.kind.is_of_pool());
         let faults: Vec<Fault> = of_pool.collect();
         Self { changes: changes(&faults), faults, seed }
     }
@@ -181,10 +229,7 @@ impl Faults {
                 FaultKind::PoolCorrupt => {
                     condition.corrupt = condition.corrupt.max(fault.share.unwrap_or(0.0));
                 }
-                FaultKind::WorkerGone
-                | FaultKind::WorkerFrozen
-                | FaultKind::WorkerSlow
-                | FaultKind::WorkerFailing => {}
+                _ => {}
             }
         }
         Some((at, condition))
@@ -282,7 +327,9 @@ mod tests {
         let gone = fault(0.0, 0.0, FaultKind::PoolGone);
         assert!(why(gone, true).starts_with("fault 1: for_s: 0, expected more than 0"));
         let gone = Fault { share: Some(0.5), ..fault(0.0, 1.0, FaultKind::PoolGone) };
-        assert_eq!(why(gone, true), "fault 1: share: set, expected only with pool-corrupt");
+        assert!(
+            why(gone, true).starts_with("fault 1: share: set, expected only with pool-corrupt")
+        );
         let silent = fault(f64::NAN, 1.0, FaultKind::PoolSilent);
         assert!(why(silent, true).starts_with("fault 1: at_s: NaN"));
         let gone = fault(0.0, 1.0, FaultKind::PoolGone);
@@ -292,6 +339,9 @@ mod tests {
         assert!(why(frozen, false).starts_with("fault 1: worker: missing, expected the number"));
         let frozen = Fault { worker: Some(0), ..frozen };
         assert!(check_faults(&[frozen], false).is_ok());
+        let lossy = Fault { kind: FaultKind::FeedLossy, ..frozen };
+        assert_eq!(why(lossy, false), "fault 1: share: missing, expected more than 0, at most 1");
+        assert!(check_faults(&[Fault { share: Some(0.1), ..lossy }], false).is_ok());
         let slow = Fault { kind: FaultKind::WorkerSlow, ..frozen };
         assert_eq!(why(slow, false), "fault 1: factor: missing, expected 1 or more");
         let gone = Fault { worker: Some(0), ..gone };

@@ -8,7 +8,9 @@ mod attempts;
 mod checkers;
 mod devices;
 mod faults;
+mod feeds;
 mod fleet;
+mod lines;
 mod messages;
 mod observers;
 mod placement;
@@ -21,6 +23,7 @@ mod world;
 pub use attempts::AttemptCounts;
 pub use devices::DeviceOutcome;
 pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
+pub use feeds::FeedCounts;
 pub use fleet::{DeviceFleet, FleetError, Group, check_fleet};
 pub use observers::Observers;
 pub use placement::{Classes, Stays};
@@ -36,4 +39,18 @@ pub fn run(
     observers: Observers<'_>,
 ) -> Result<Outcome, RunError> {
     world::World::new(scenario, workload, observers)?.run()
+}
+
+/// The same with a router that never opens a feed again after a gap. Its index goes wrong, and the checkers must
+/// find that: a control for tests.
+pub fn run_without_resync(
+    scenario: &Scenario,
+    workload: Workload,
+    observers: Observers<'_>,
+) -> Result<Outcome, RunError> {
+    let mut world = world::World::new(scenario, workload, observers)?;
+    if let Some(feeds) = &mut world.feeds {
+        feeds.resyncs = false;
+    }
+    world.run()
 }

@@ -1,6 +1,7 @@
 //! Messages on the network of a world. They arrive in the order of their times, and at one instant in
 //! the order in which they were sent.
 
+use crate::feeds::FeedMessage;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use warmpath_core::block::BlockRun;
@@ -48,6 +49,10 @@ pub enum Message {
     WorkerGone(WorkerId),
     /// To the router: a worker is there again.
     WorkerBack(WorkerId),
+    /// Between the router and a worker, where feeds are played message by message.
+    Feed(FeedMessage),
+    /// Nothing gets through to or from a worker from now on, or all gets through again.
+    Link(WorkerId, Link, bool),
 }
 
 /// What a worker says of a request, with the number of the attempt: a router that has given up an attempt
@@ -57,6 +62,28 @@ pub struct Said {
     pub id: RequestId,
     pub worker: WorkerId,
     pub number: u32,
+}
+
+/// What goes between the router and a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    Calls,
+    Feed,
+}
+
+impl Message {
+    /// Between the router and which worker it goes, and as what.
+    pub fn link(&self) -> Option<(WorkerId, Link)> {
+        match self {
+            Self::Dispatched(_, decision) => Some((decision.worker, Link::Calls)),
+            Self::FirstToken(said) | Self::Answered(said, ..) | Self::Broke(said, ..) => {
+                Some((said.worker, Link::Calls))
+            }
+            Self::Abort(_, worker) => Some((*worker, Link::Calls)),
+            Self::Feed(message) => Some((message.worker, Link::Feed)),
+            _ => None,
+        }
+    }
 }
 
 /// A step of a KV transfer, from the prefill worker to the decode worker.

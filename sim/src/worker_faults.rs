@@ -15,10 +15,43 @@ pub struct WorkerCondition {
     pub frozen: bool,
     pub failing: bool,
     pub slowness: f64,
+    /// It was told to end.
+    pub draining: bool,
+    /// Nothing gets through between it and the router.
+    pub unreachable: bool,
+    pub feed: FeedCondition,
+}
+
+/// What is wrong with the messages of a worker's feed now.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct FeedCondition {
+    pub cut: bool,
+    /// Shares of messages.
+    pub lossy: f64,
+    pub doubled: f64,
+    pub reordered: f64,
 }
 
 impl WorkerCondition {
-    const SOUND: Self = Self { gone: false, frozen: false, failing: false, slowness: 1.0 };
+    pub const SOUND: Self = Self {
+        gone: false,
+        frozen: false,
+        failing: false,
+        slowness: 1.0,
+        draining: false,
+        unreachable: false,
+        feed: FeedCondition { cut: false, lossy: 0.0, doubled: 0.0, reordered: 0.0 },
+    };
+
+    /// Whether its router hears nothing of its answers.
+    pub const fn is_quiet(&self) -> bool {
+        self.frozen || self.unreachable
+    }
+
+    /// Whether nothing of its feed gets through.
+    pub const fn is_feed_cut(&self) -> bool {
+        self.unreachable || self.feed.cut
+    }
 }
 
 /// The time of an engine, as a function of the world's time.
@@ -65,26 +98,47 @@ pub struct WorkerFaults {
     changes: Vec<Instant>,
     conditions: Vec<WorkerCondition>,
     clocks: Vec<Clock>,
+    /// Workers that were told to end, have ended, and are not back yet.
+    left: Vec<bool>,
+    /// Whether any worker ever fails.
+    any: bool,
 }
 
 impl WorkerFaults {
     pub fn new(scenario: &Scenario) -> Result<Self, FaultError> {
         check(scenario)?;
-        let of_worker = scenario.faults.iter().copied().filter(|fault| fault.kind.is_of_worker());
+        let of_worker = scenario.faults.iter().copied().filter(|fault| !fault.kind.is_of_pool());
         let faults: Vec<Fault> = of_worker.collect();
         let workers = scenario.workers() as usize;
         let (world, own) = (Instant::START, Instant::START);
         Ok(Self {
             changes: changes(&faults),
+            any: faults.iter().any(|fault| fault.kind.is_of_worker()),
+            left: vec![false; workers],
             faults,
             conditions: vec![WorkerCondition::SOUND; workers],
             clocks: vec![Clock { world, own, slowness: 1.0 }; workers],
         })
     }
 
-    /// Whether any worker ever fails.
-    pub fn any(&self) -> bool {
-        !self.faults.is_empty()
+    /// Whether any worker ever fails. A fault of a feed is no failure of a worker.
+    pub const fn any(&self) -> bool {
+        self.any
+    }
+
+    /// Whether there is no process of this worker.
+    pub fn is_away(&self, worker: u32) -> bool {
+        self.of(worker).gone || self.left[worker as usize]
+    }
+
+    /// Whether a worker that was told to end has ended.
+    pub fn is_left(&self, worker: u32) -> bool {
+        self.left[worker as usize]
+    }
+
+    /// A worker that was told to end has ended, or is back. Returns whether it had ended before.
+    pub fn set_left(&mut self, worker: u32, left: bool) -> bool {
+        core::mem::replace(&mut self.left[worker as usize], left)
     }
 
     pub fn next_change(&self) -> Option<Instant> {
@@ -134,6 +188,12 @@ impl WorkerFaults {
                 FaultKind::WorkerFrozen => condition.frozen = true,
                 FaultKind::WorkerFailing => condition.failing = true,
                 FaultKind::WorkerSlow => condition.slowness *= fault.factor.unwrap_or(1.0),
+                FaultKind::WorkerDrain => condition.draining = true,
+                FaultKind::WorkerUnreachable => condition.unreachable = true,
+                FaultKind::FeedCut => condition.feed.cut = true,
+                FaultKind::FeedLossy => add(&mut condition.feed.lossy, fault),
+                FaultKind::FeedDoubled => add(&mut condition.feed.doubled, fault),
+                FaultKind::FeedReordered => add(&mut condition.feed.reordered, fault),
                 FaultKind::PoolGone
                 | FaultKind::PoolSilent
                 | FaultKind::PoolSlow
@@ -142,6 +202,11 @@ impl WorkerFaults {
         }
         condition
     }
+}
+
+/// Of two faults of one kind the larger share holds.
+fn add(share: &mut f64, fault: &Fault) {
+    *share = share.max(fault.share.unwrap_or(0.0));
 }
 
 /// Whether the scenario has these workers, and they are of a kind whose faults can be played.
@@ -154,7 +219,8 @@ fn check(scenario: &Scenario) -> Result<(), FaultError> {
         if worker >= count {
             return bad("worker", format!("{worker}, expected less than {count}, the workers"));
         }
-        if scenario.pool.is_some() || scenario.groups.iter().any(shares) {
+        let of_worker = fault.kind.is_of_worker();
+        if of_worker && (scenario.pool.is_some() || scenario.groups.iter().any(shares)) {
             let why = "a worker's, expected a fleet without pool, peers and roles";
             return bad("kind", why.to_owned());
         }

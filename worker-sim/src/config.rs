@@ -5,6 +5,7 @@ use warmpath_core::engine::profile::{Profile, ProfileError};
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_core::pool::PoolError;
+use warmpath_core::routing::feed::{DIGEST_MS, HEARTBEAT_MS};
 use warmpath_proto::pool::Agreement;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
 
@@ -78,11 +79,11 @@ const fn default_report_interval_ms() -> u64 {
 }
 
 pub(crate) const fn default_heartbeat_ms() -> u64 {
-    250
+    HEARTBEAT_MS
 }
 
 const fn default_digest_interval_ms() -> u64 {
-    1_000
+    DIGEST_MS
 }
 
 const fn default_drain_timeout_ms() -> u64 {

@@ -6,9 +6,11 @@
 
 mod check;
 mod claims;
+mod compare;
 mod digests;
 mod overlap;
 mod state;
 
+pub use compare::Mismatch;
 pub use overlap::{InOrder, Overlap, SourceOverlap};
 pub use state::{PrefixIndex, SequenceGap};

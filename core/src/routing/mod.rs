@@ -8,6 +8,7 @@ pub mod candidate;
 pub mod decision;
 mod decode;
 pub mod explain;
+pub mod feed;
 pub mod fleet;
 pub mod health;
 pub mod index;

@@ -264,7 +264,7 @@ impl Setup {
 
     /// A variant without the pool has no faults of it.
     fn faults_that_can_be(&self) -> Vec<Fault> {
-        let can_be = |fault: &&Fault| self.pool.is_some() || fault.kind.is_of_worker();
+        let can_be = |fault: &&Fault| self.pool.is_some() || !fault.kind.is_of_pool();
         self.faults.iter().filter(can_be).copied().collect()
     }
 

@@ -5,7 +5,6 @@
 //! - A feed that ends or falls silent means that its worker or pool is lost.
 //! - A source that does not match is refused and asked again each 5 s.
 
-use super::check::{check_digest, check_heartbeat};
 use crate::metrics;
 use crate::source::event::{Announcement, Event, EventSource, FeedEnd, Opened, unless_silent};
 use crate::state::RouterState;
@@ -17,9 +16,8 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use warmpath_core::event::LoadReport;
 use warmpath_core::id::SourceId;
+use warmpath_core::routing::feed::Backoff;
 
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
 const REFUSED_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Why a worker or a pool is not followed now.
@@ -57,7 +55,7 @@ pub trait Followed: Send + Sync {
 
 /// Follows for ever. When the task is dropped, what is known stays as it is.
 pub async fn follow(mut followed: impl Followed) {
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = Backoff::default();
     // The log says only once that it cannot be reached.
     let mut quiet = false;
     loop {
@@ -65,12 +63,13 @@ pub async fn follow(mut followed: impl Followed) {
         let before = followed.epoch();
         let Err(end) = read(&mut followed).await;
         if followed.epoch().is_some() && followed.epoch() != before {
-            (backoff, quiet) = (FIRST_BACKOFF, false);
+            backoff.reset();
+            quiet = false;
         }
         let wait = match end {
             FeedEnd::Resync { why, kind } => {
                 count_resync(&followed, &why, kind);
-                FIRST_BACKOFF
+                Duration::from_millis(Backoff::RESYNC_MS)
             }
             FeedEnd::Refused(why) => {
                 followed.forget(Gone::Refused(&why));
@@ -83,9 +82,7 @@ pub async fn follow(mut followed: impl Followed) {
             }
             FeedEnd::Lost(why) => {
                 lose(&mut followed, &why, &mut quiet);
-                let wait = backoff;
-                backoff = (backoff * 2).min(MAX_BACKOFF);
-                wait
+                Duration::from_millis(backoff.lost_ms())
             }
         };
         let mut served = followed.state().agreement.watch();
@@ -116,12 +113,14 @@ async fn read(followed: &mut impl Followed) -> Result<Infallible, FeedEnd> {
             }
             Event::Load(report) => {
                 if let Some(digest) = report.digest {
-                    check_digest(index, id, (report.epoch, report.seq), digest)?;
+                    index.read().check_digest(id, (report.epoch, report.seq), digest)?;
                 }
                 followed.load(report);
             }
-            Event::Digest { epoch, seq, digest } => check_digest(index, id, (epoch, seq), digest)?,
-            Event::Heartbeat { epoch, seq } => check_heartbeat(index, id, (epoch, seq))?,
+            Event::Digest { epoch, seq, digest } => {
+                index.read().check_digest(id, (epoch, seq), digest)?;
+            }
+            Event::Heartbeat { epoch, seq } => index.read().check_heartbeat(id, (epoch, seq))?,
             Event::Draining => followed.draining()?,
             Event::Alive => {}
         }

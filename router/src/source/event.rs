@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::Stream;
 use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
-use warmpath_core::routing::index::SequenceGap;
+use warmpath_core::routing::feed::SILENCE_MS;
+use warmpath_core::routing::index::{Mismatch, SequenceGap};
 
 /// A source that says nothing for this long counts as lost. Heartbeats come every 250 ms.
-pub const SILENCE: Duration = Duration::from_secs(2);
+pub const SILENCE: Duration = Duration::from_millis(SILENCE_MS);
 
 /// A feed of what one worker or pool holds and does.
 pub trait EventSource: Debug + Send + Sync {
@@ -87,6 +88,16 @@ pub enum FeedEnd {
 impl From<SequenceGap> for FeedEnd {
     fn from(error: SequenceGap) -> Self {
         Self::Resync { why: error.to_string(), kind: "gap" }
+    }
+}
+
+impl From<Mismatch> for FeedEnd {
+    fn from(mismatch: Mismatch) -> Self {
+        let kind = match mismatch {
+            Mismatch::Behind { .. } => "gap",
+            Mismatch::Differs { .. } => "digest",
+        };
+        Self::Resync { why: mismatch.to_string(), kind }
     }
 }
 

@@ -23,13 +23,18 @@ impl World<'_> {
     /// A request reaches a worker that may fail. False: the worker does not serve it.
     pub(super) fn reaches(&mut self, now: Instant, id: RequestId, worker: WorkerId) -> bool {
         let condition = self.worker_faults.of(worker.0);
-        let how = match (condition.gone, condition.failing) {
+        if self.attempts.live.get(&id).is_some_and(|a| a.worker == worker && a.broken) {
+            return false;
+        }
+        let none = self.worker_faults.is_away(worker.0) || condition.draining;
+        let how = match (none, condition.failing) {
             (true, _) => Failure::NotTaken,
             (false, true) => Failure::BeforeFirstToken,
             (false, false) => {
                 if !condition.frozen {
-                    let first = |limits: AttemptLimits, begun| {
-                        (begun + limits.first_token, Failure::NoFirstToken)
+                    // A request that waited on its way may be late already.
+                    let first = |limits: AttemptLimits, begun: Instant| {
+                        ((begun + limits.first_token).max(now), Failure::NoFirstToken)
                     };
                     self.attempts.arm(id, first);
                 }
@@ -81,14 +86,20 @@ impl World<'_> {
     /// A time limit of an attempt has passed. Its worker is told to end it.
     pub(super) fn time_out(&mut self, now: Instant) {
         let Some(&(_, id)) = self.attempts.timers.first() else { return };
+        let (_, how) = self.attempts.live[&id].timer.expect("a timer belongs to an attempt");
+        self.end_attempt(now, id, how);
+    }
+
+    /// The router does not wait for an attempt any more. Its worker is told to end it.
+    pub(super) fn end_attempt(&mut self, now: Instant, id: RequestId, how: Failure) {
         let attempt = &self.attempts.live[&id];
-        let (_, how) = attempt.timer.expect("a timer belongs to an attempt");
         let said = Said { id, worker: attempt.worker, number: attempt.number };
         // What the router has of the answer. The worker may have made more.
         let made = match attempt.answers {
             true => {
                 let own = self.worker_faults.own(said.worker.0, now);
-                self.engines[said.worker.0 as usize].made(own, id)
+                let made = || self.engines[said.worker.0 as usize].made(own, id);
+                attempt.seen.unwrap_or_else(made)
             }
             false => 0,
         };
@@ -110,6 +121,7 @@ impl World<'_> {
     pub(super) fn aborted(&mut self, now: Instant, id: RequestId, worker: WorkerId) {
         let own = self.worker_faults.own(worker.0, now);
         self.engines[worker.0 as usize].cancel(own, id);
+        self.leave_if_done(now, worker.0);
         self.refresh_wake(worker.0);
     }
 
@@ -122,7 +134,7 @@ impl World<'_> {
         if let Some(attempt) = self.attempts.live.get_mut(&id) {
             attempt.answers = true;
         }
-        if self.worker_faults.of(worker.0).frozen {
+        if self.worker_faults.of(worker.0).is_quiet() {
             self.attempts.arm(id, |limits, _| (now + limits.gap, Failure::Stalled));
         }
         let asked = self.attempts.asked.get_mut(&id).expect("a request that has not ended");
@@ -160,15 +172,45 @@ impl World<'_> {
     /// Faults of workers begin or end.
     pub(super) fn change_workers(&mut self, now: Instant) {
         for (i, before, after) in self.worker_faults.change(now) {
-            match (before.gone, after.gone) {
-                (false, true) => self.crash(now, i),
-                (true, false) => self.post(now + self.hop, Message::WorkerBack(WorkerId(i))),
-                _ => {}
+            let worker = WorkerId(i);
+            let ends_drain = before.draining && !after.draining;
+            let had_left = ends_drain && self.worker_faults.set_left(i, false);
+            // What a drain has not finished in time breaks off.
+            let killed = ends_drain && !had_left && !before.gone;
+            if killed || after.gone && !before.gone && !self.worker_faults.is_left(i) {
+                self.crash(now, i);
             }
-            if before.frozen != after.frozen {
-                self.freeze(now, WorkerId(i), after.frozen);
+            if before.gone && !after.gone && self.feeds.is_none() {
+                self.post(now + self.hop, Message::WorkerBack(worker));
             }
+            if before.is_quiet() != after.is_quiet() {
+                self.freeze(now, worker, after.is_quiet());
+            }
+            if !before.unreachable && after.unreachable {
+                self.note_seen(now, worker);
+            }
+            self.feed_changed(now, i, &before, &after);
+            self.leave_if_done(now, i);
             self.refresh_wake(i);
+        }
+    }
+
+    /// Nothing more gets through: the router has what was made by now.
+    fn note_seen(&mut self, now: Instant, worker: WorkerId) {
+        let own = self.worker_faults.own(worker.0, now);
+        for id in self.attempts.on_worker(worker) {
+            let made = self.engines[worker.0 as usize].made(own, id);
+            self.attempts.live.get_mut(&id).expect("it is live").seen = Some(made);
+        }
+    }
+
+    /// A worker that was told to end does so when it has nothing left to do.
+    pub(super) fn leave_if_done(&mut self, now: Instant, i: u32) {
+        let condition = self.worker_faults.of(i);
+        let done = condition.draining && !condition.frozen && !self.worker_faults.is_away(i);
+        if done && self.engines[i as usize].is_idle() {
+            self.worker_faults.set_left(i, true);
+            self.end_life(now, i);
         }
     }
 
@@ -190,18 +232,32 @@ impl World<'_> {
     /// A worker's process dies: its connections break, and its next life is empty.
     fn crash(&mut self, now: Instant, i: u32) {
         let (worker, own) = (WorkerId(i), self.worker_faults.own(i, now));
+        self.lines[i as usize].break_calls();
         for id in self.attempts.on_worker(worker) {
-            let made = self.engines[i as usize].made(own, id);
+            let attempt = self.attempts.live.get_mut(&id).expect("it is live");
+            attempt.broken = true;
+            let made = || self.engines[i as usize].made(own, id);
+            let made = attempt.seen.unwrap_or_else(made);
             let how = if made > 0 { Failure::MidStream } else { Failure::BeforeFirstToken };
             self.breaks(now, (id, worker), how, made);
         }
+        self.end_life(now, i);
+    }
+
+    /// There is no process of a worker any more. Its next life is empty.
+    fn end_life(&mut self, now: Instant, i: u32) {
+        let worker = WorkerId(i);
         let engine = &mut self.engines[i as usize];
-        let next = Engine::new(worker, engine.info().epoch + 1, engine.profile().clone());
+        let epoch = engine.info().epoch;
+        let next = Engine::new(worker, epoch + 1, engine.profile().clone());
         let dead = core::mem::replace(engine, next);
         self.lost_engines.push((worker, dead.stats()));
         self.reports.retain(|&(_, other)| other != i);
         self.reporting[i as usize] = false;
-        self.post(now + self.hop, Message::WorkerGone(worker));
+        match self.feeds {
+            Some(_) => self.feed_broke(now, i, epoch),
+            None => self.post(now + self.hop, Message::WorkerGone(worker)),
+        }
     }
 
     /// The router is connected to a worker's next life.

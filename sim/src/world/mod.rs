@@ -1,8 +1,10 @@
 //! A world: its state, and the parts that play it.
 
 mod attempts;
+mod feed;
 mod fetches;
 mod kv_transfer;
+mod links;
 mod outcome;
 mod play;
 mod split;

@@ -3,6 +3,7 @@
 use crate::attempts::AttemptCounts;
 use crate::devices::DeviceOutcome;
 use crate::faults::{FailedFetches, FaultError};
+use crate::feeds::FeedCounts;
 use crate::fleet::FleetError;
 use warmpath_core::engine::transfers::KvTransferStats;
 use warmpath_core::engine::{EngineStats, PeerSendStats};
@@ -39,6 +40,8 @@ pub struct Outcome {
     pub lost_engines: Vec<(WorkerId, EngineStats)>,
     /// Attempts at requests, in worlds whose workers may fail.
     pub attempts: AttemptCounts,
+    /// What became of the feeds, in worlds with faults of feeds, drains and partitions.
+    pub feeds: Option<FeedCounts>,
     /// KV transfers, by worker.
     pub kv_transfers: Vec<KvTransferStats>,
     /// What workers sent to their peers, by worker.

@@ -4,6 +4,7 @@ use super::outcome::{Outcome, RunError};
 use super::state::World;
 use crate::checkers;
 use crate::devices::Devices;
+use crate::feeds::Feeds;
 use crate::messages::Message;
 use crate::pool::POOL;
 use warmpath_core::engine::{Engine, SubmitError};
@@ -18,13 +19,17 @@ impl World<'_> {
             self.events += 1;
             self.now = now;
             if let Some(message) = self.messages.take(now) {
-                self.deliver(now, message);
+                if let Some(message) = self.through(message) {
+                    self.deliver(now, message);
+                }
             } else if let Some(&(at, i)) = self.wakes.first()
                 && at <= now
             {
                 self.step(now, i);
             } else if self.worker_faults.next_change().is_some_and(|at| at <= now) {
                 self.change_workers(now);
+            } else if self.next_feed_timer().is_some_and(|at| at <= now) {
+                self.feed_timer(now);
             } else if self.attempts.next_timer().is_some_and(|at| at <= now) {
                 self.time_out(now);
             } else if self.pool.next_wake().is_some_and(|at| at <= now) {
@@ -57,6 +62,9 @@ impl World<'_> {
         let Self { router, index, engines, recorder, .. } = &self;
         checkers::at_rest(router, index, engines, self.pool.now(), recorder);
         self.attempts.check_at_rest();
+        if let Some(feeds) = &self.feeds {
+            feeds.check_at_rest();
+        }
         let devices = self.devices.map(Devices::into_outcome);
         let elsewhere = devices.as_ref().map_or(0, |devices| devices.recorder.ended());
         checkers::all_sent(&self.workload, self.recorder.ended() + elsewhere);
@@ -66,6 +74,7 @@ impl World<'_> {
             engines: self.engines.iter().map(Engine::stats).collect(),
             lost_engines: self.lost_engines,
             attempts: self.attempts.counts,
+            feeds: self.feeds.map(|feeds| feeds.counts),
             kv_transfers: self.engines.iter().map(Engine::kv_transfer_stats).collect(),
             peer_sends: self.engines.iter().map(Engine::peer_send_stats).collect(),
             pool: self.pool.stats(),
@@ -85,7 +94,11 @@ impl World<'_> {
         let devices = self.devices.as_ref().and_then(Devices::next_wake);
         let (timer, change) = (self.attempts.next_timer(), self.worker_faults.next_change());
         let all = [message, engine, pool, devices, report, sends, self.router.next_wake()];
-        all.into_iter().chain([timer, change]).flatten().min()
+        all.into_iter().chain([timer, change, self.next_feed_timer()]).flatten().min()
+    }
+
+    fn next_feed_timer(&self) -> Option<Instant> {
+        self.feeds.as_ref().and_then(Feeds::next_timer)
     }
 
     fn send(&mut self, at: Instant, work: Work) {
@@ -104,7 +117,7 @@ impl World<'_> {
         self.post(at + self.hop, Message::Request(id));
     }
 
-    fn deliver(&mut self, now: Instant, message: Message) {
+    pub(super) fn deliver(&mut self, now: Instant, message: Message) {
         match message {
             Message::Request(id) => {
                 let request = self.works[&id].request.clone();
@@ -142,6 +155,8 @@ impl World<'_> {
                 self.tell_router(now, Input::Lost(worker.into()));
             }
             Message::WorkerBack(worker) => self.worker_back(now, worker),
+            Message::Feed(message) => self.on_feed(now, message),
+            Message::Link(worker, link, cut) => self.link_changed(now, worker, link, cut),
             Message::Ended(id) => self.workload.on_ended(now, id),
             Message::Fetch(worker, fetch) => self.fetch(now, worker, &fetch),
             Message::Fetched(worker, id, result) => {

@@ -6,7 +6,9 @@ use crate::attempts::Attempts;
 use crate::checkers;
 use crate::devices::Devices;
 use crate::faults::{FailedFetches, check_faults};
+use crate::feeds::Feeds;
 use crate::fleet::{Group, check_fleet};
+use crate::lines::Lines;
 use crate::messages::{Message, Messages};
 use crate::observers::Observers;
 use crate::pool::WorldPool;
@@ -54,6 +56,9 @@ pub struct World<'a> {
     /// Whether the router hears of failed attempts. Otherwise a request whose worker fails is over.
     pub tries_again: bool,
     pub worker_faults: WorkerFaults,
+    /// Where feeds are played message by message. None: their batches arrive, each a hop later.
+    pub feeds: Option<Feeds>,
+    pub lines: Vec<Lines>,
     pub lost_engines: Vec<(WorkerId, EngineStats)>,
     /// The instant that is played.
     pub now: Instant,
@@ -96,6 +101,7 @@ impl<'a> World<'a> {
         let tries_again = !scenario.reliability.is_off();
         let on = tries_again || worker_faults.any();
         let count = scenario.workers() as usize;
+        let plays_feeds = scenario.faults.iter().any(|fault| fault.kind.plays_feeds());
         let mut recorder = Recorder::default();
         if observers.rows {
             recorder.keep_rows();
@@ -112,7 +118,7 @@ impl<'a> World<'a> {
                 .with_queue_limits(scenario.queue)
                 .with_reliability(scenario.reliability)
                 .with_admission(scenario.admission.clone()),
-            index: PrefixIndex::default(),
+            index: if plays_feeds { PrefixIndex::with_digests() } else { PrefixIndex::default() },
             engines: scenario.each_worker().map(engine).collect(),
             workload,
             recorder,
@@ -127,6 +133,8 @@ impl<'a> World<'a> {
             attempts: Attempts::new(on),
             tries_again,
             worker_faults,
+            feeds: plays_feeds.then(|| Feeds::new(count, scenario.seed)),
+            lines: core::iter::repeat_with(Lines::default).take(count).collect(),
             lost_engines: Vec::new(),
             now: Instant::START,
             devices,
@@ -188,6 +196,7 @@ impl<'a> World<'a> {
                 Action::Dispatch { id, decision } => {
                     let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
+                    self.credit(id, &decision);
                     self.begin_attempt(now, id, &decision);
                     self.post(now + self.hop, Message::Dispatched(id, decision));
                 }

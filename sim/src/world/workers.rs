@@ -2,6 +2,7 @@
 
 use super::state::World;
 use crate::checkers;
+use crate::feeds::FeedItem;
 use crate::messages::{Message, Said, TransferMessage};
 use warmpath_core::engine::Output;
 use warmpath_core::id::{SourceId, WorkerId};
@@ -67,9 +68,7 @@ impl World<'_> {
                     self.post(at, Message::Transfer(pull));
                 }
                 Output::KvSent { at, id, to } => self.kv_sent(at, id, to),
-                Output::Kv { at, batch } => {
-                    self.post(self.at(i, at) + self.hop, Message::Kv(batch))
-                }
+                Output::Kv { at, batch } => self.announced(self.at(i, at), i, batch),
                 Output::Fetch { at, fetch } => self.post(at, Message::Fetch(worker, fetch)),
                 Output::Put { at, run, owner } => self.post(at, Message::Put(run, owner)),
                 Output::FetchServed { at, key } => {
@@ -81,6 +80,7 @@ impl World<'_> {
         if !core::mem::replace(&mut self.reporting[i as usize], true) {
             self.reports.insert((now + self.report_every, i));
         }
+        self.leave_if_done(now, i);
         self.refresh_wake(i);
     }
 
@@ -102,6 +102,10 @@ impl World<'_> {
         if !engine.is_idle() {
             self.reports.insert((now + self.report_every, i));
         }
-        self.post(now + self.hop, Message::Router(Input::Load(report)));
+        if self.feeds.is_some() {
+            self.say(now, i, FeedItem::Load(report));
+        } else {
+            self.post(now + self.hop, Message::Router(Input::Load(report)));
+        }
     }
 }

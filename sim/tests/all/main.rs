@@ -5,6 +5,8 @@
 mod common;
 
 mod blind_spots;
+mod broken_feeds;
+mod broken_worlds;
 mod devices;
 mod disaggregated;
 mod failing_workers;
