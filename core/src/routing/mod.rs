@@ -23,6 +23,7 @@ pub mod reliability;
 pub mod retry;
 pub mod rotation;
 mod router;
+pub mod siblings;
 pub mod view;
 mod worker_state;
 
@@ -30,3 +31,4 @@ pub use admission::AdmissionLimits;
 pub use queue::QueueLimits;
 pub use reliability::Reliability;
 pub use router::{Router, no_lookup};
+pub use siblings::Siblings;

@@ -18,3 +18,4 @@ mod pool_and_peers;
 mod quota;
 mod replay;
 mod seeds;
+mod several_routers;
