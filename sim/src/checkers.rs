@@ -1,5 +1,6 @@
 //! What must hold in every world. Cheap checks run at each event, the others when all is at rest.
 
+use crate::routers::Routers;
 use warmpath_core::engine::Engine;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::Pool;
@@ -24,7 +25,7 @@ pub fn after_input(router: &Router) {
 /// booking and no held request is left. A debug build also checks the index itself, which takes
 /// more than 1 % of a simulation's time.
 pub fn at_rest(
-    router: &Router,
+    routers: &Routers,
     index: &PrefixIndex,
     engines: &[Engine],
     pool: Option<&Pool>,
@@ -33,7 +34,7 @@ pub fn at_rest(
     if cfg!(debug_assertions) {
         index.check();
     }
-    router.check_at_rest();
+    routers.all().for_each(Router::check_at_rest);
     for engine in engines {
         engine.check_at_rest();
     }

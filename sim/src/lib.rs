@@ -1,4 +1,4 @@
-//! The world in virtual time: one router, many engines and a workload, with one clock and a network
+//! The world in virtual time: one router or several, many engines and a workload, with one clock and a network
 //! between them. Each of them is the same code that runs on the wire.
 //!
 //! [`run`] plays a [`Scenario`] to its end and says what happened. The checkers are always on: a
@@ -16,6 +16,7 @@ mod observers;
 mod placement;
 mod pool;
 mod reasons;
+mod routers;
 mod scenario;
 mod worker_faults;
 mod world;
@@ -27,7 +28,7 @@ pub use feeds::FeedCounts;
 pub use fleet::{DeviceFleet, FleetError, Group, check_fleet};
 pub use observers::Observers;
 pub use placement::{Classes, Stays};
-pub use scenario::{Network, Scenario};
+pub use scenario::{Network, Routing, Scenario, Sharing};
 pub use world::{Outcome, RunError};
 
 use warmpath_core::workload::Workload;

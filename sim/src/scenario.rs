@@ -7,7 +7,7 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability};
+use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability, Siblings};
 use warmpath_core::time::Duration;
 
 /// What a world is made of.
@@ -31,6 +31,8 @@ pub struct Scenario {
     /// The users' devices. None: all requests go to the workers.
     pub devices: Option<DeviceFleet>,
     pub network: Network,
+    /// How many routers stand before the fleet, and what they know of each other.
+    pub routers: Routing,
     /// For policies that choose at random. The workload has another seed.
     pub seed: u64,
 }
@@ -61,6 +63,69 @@ pub struct Network {
     pub hop_us: f64,
     /// How often a busy worker reports its load, in milliseconds of model time.
     pub report_every_ms: u64,
+}
+
+/// The routers before the fleet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// How many. Requests are dealt to them at random.
+    pub count: u32,
+    /// How each learns what the others send.
+    pub share: Sharing,
+}
+
+/// How a router learns what others send to its fleet.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// It believes that it is alone.
+    Nothing,
+    /// It takes what workers report beyond its own bookings for the work of others.
+    LoadReports,
+    /// The routers tell each other what they send and what has ended.
+    #[default]
+    Bookings,
+}
+
+impl Sharing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::LoadReports, Self::Bookings];
+
+    /// As it is spelled in files and flags.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::LoadReports => "load-reports",
+            Self::Bookings => "bookings",
+        }
+    }
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { count: 1, share: Sharing::default() }
+    }
+}
+
+impl Routing {
+    /// The most routers of a world.
+    pub const MOST: u32 = 64;
+
+    /// Whether there is one router, which has nothing to share.
+    pub const fn is_one(&self) -> bool {
+        self.count <= 1
+    }
+
+    /// What each router knows of the others. One router has none.
+    pub fn siblings(&self) -> Siblings {
+        match self.share {
+            _ if self.is_one() => Siblings::NONE,
+            Sharing::Nothing => Siblings::NONE,
+            Sharing::LoadReports => Siblings { read_reports: true, ..Siblings::NONE },
+            Sharing::Bookings => Siblings { tell: true, ..Siblings::NONE },
+        }
+    }
 }
 
 impl Default for Network {

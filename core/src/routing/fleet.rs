@@ -34,9 +34,18 @@ struct Booking {
     /// The decode worker, where that is another.
     decode: Option<WorkerId>,
     tokens: u32,
+    /// Whether this router sent it, and not a sibling.
+    own: bool,
     sent: Instant,
     /// The time to the first token that was expected. None: it is not judged.
     expected: Option<Duration>,
+}
+
+/// What a worker is judged by. None: it is not.
+#[derive(Default)]
+struct Judged {
+    expected: Option<Duration>,
+    due: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,6 +73,12 @@ pub struct Fleet {
     /// How often the rule reads load reports; None: each as it comes.
     poll: Option<Duration>,
     rotation: Rotation,
+    /// How many of `bookings` siblings made.
+    of_siblings: usize,
+    /// Whether reports are read for what siblings do.
+    compares: bool,
+    /// How many tokens the last requests had to compute, in the mean.
+    computes: f64,
 }
 
 impl Fleet {
@@ -92,6 +107,18 @@ impl Fleet {
         &self.rotation
     }
 
+    /// From now on load reports are read for what siblings do, or not.
+    pub(super) const fn compare_reports(&mut self, compares: bool) {
+        self.compares = compares;
+    }
+
+    /// Counts what is left of what siblings have queued on the workers.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if self.compares {
+            self.workers.values_mut().for_each(|worker| worker.settle(now));
+        }
+    }
+
     pub(super) const fn rotation_mut(&mut self) -> &mut Rotation {
         &mut self.rotation
     }
@@ -111,9 +138,10 @@ impl Fleet {
         self.bookings.get(&id).map(|booking| booking.tokens)
     }
 
-    /// Requests dispatched and not ended, over the whole fleet. Held requests do not count.
+    /// Requests dispatched and not ended, over the whole fleet. Held requests and those of siblings do
+    /// not count.
     pub fn in_flight(&self) -> usize {
-        self.bookings.len()
+        self.bookings.len() - self.of_siblings
     }
 
     /// When the next prompt stops to be pending.
@@ -183,6 +211,9 @@ impl Fleet {
 
     pub(super) fn report(&mut self, now: Instant, report: LoadReport) {
         if let Some(worker) = self.workers.get_mut(report.worker) {
+            if self.compares {
+                worker.compare(now, &report, self.computes);
+            }
             worker.load.take(self.poll, now, report);
         }
     }
@@ -236,17 +267,45 @@ impl Fleet {
         self.end(now, id, false);
     }
 
+    /// Books a request that this router sends.
     pub(super) fn book(&mut self, now: Instant, request: &Request, decision: &Decision) {
-        // An id may come again while the blocks of the request that had it are still pending.
-        self.forget_pending(request.id);
-        self.booked += 1;
-        let ordinal = self.booked;
         let judged = self.rotation.limits().is_some();
         let expected = judged.then(|| self.expected(now, request, decision)).flatten();
         let due = self.rotation.due(now, expected);
         for worker in [Some(decision.worker), decision.decode].into_iter().flatten() {
             self.rotation.sent(worker, request.id);
         }
+        self.book_as(now, request, decision, Judged { expected, due }, true);
+    }
+
+    /// Books a request that a sibling sent. False: a worker of it is not in this router's fleet.
+    pub(super) fn book_of_sibling(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        decision: &Decision,
+    ) -> bool {
+        let here = |id: &WorkerId| self.workers.get(*id).is_some();
+        let known = [Some(decision.worker), decision.decode].iter().flatten().all(here);
+        if known {
+            self.of_siblings += 1;
+            self.book_as(now, request, decision, Judged::default(), false);
+        }
+        known
+    }
+
+    fn book_as(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        decision: &Decision,
+        Judged { expected, due }: Judged,
+        own: bool,
+    ) {
+        // An id may come again while the blocks of the request that had it are still pending.
+        self.forget_pending(request.id);
+        self.booked += 1;
+        let ordinal = self.booked;
         let worker = self.workers.get_mut(decision.worker).expect("a decision names a worker");
         let tokens = request.prompt.tokens();
         let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
@@ -255,12 +314,16 @@ impl Fleet {
             worker.head_since = now;
         }
         let (request_id, queued) = (request.id, tokens - cached);
+        // The first one counts whole.
+        let weight = if self.booked == 1 { 1.0 } else { 1.0 / 32.0 };
+        self.computes += (f64::from(queued) - self.computes) * weight;
         worker.prefills.push_back(Prefill {
             ordinal,
             request: request_id,
             work,
             tokens: queued,
             due,
+            own,
         });
         worker.prefill_total += work;
         worker.queued_tokens += u64::from(tokens - cached);
@@ -269,7 +332,7 @@ impl Fleet {
         let (worker, decode) = (decision.worker, decision.decode);
         let (worker_of, prefilling, sent) = (Some(worker), true, now);
         let booking =
-            Booking { worker: worker_of, ordinal, prefilling, decode, tokens, sent, expected };
+            Booking { worker: worker_of, ordinal, prefilling, decode, tokens, own, sent, expected };
         self.bookings.insert(request.id, booking);
         self.pending.add(worker, &request.prompt);
         if let Some(decode) = decode {
@@ -289,7 +352,7 @@ impl Fleet {
     /// A first token came: its worker answers, and how fast.
     pub(super) fn first_token(&mut self, now: Instant, id: RequestId) {
         if self.rotation.limits().is_some()
-            && let Some(booking) = self.bookings.get(&id)
+            && let Some(booking) = self.bookings.get(&id).filter(|booking| booking.own)
         {
             let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
             match (booking.worker, booking.decode) {
@@ -326,8 +389,9 @@ impl Fleet {
         let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
         let tokens = u64::from(booking.tokens);
         let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
+        let own = booking.own;
         let from = booking.worker.take();
-        if let Some(worker) = from {
+        if let Some(worker) = from.filter(|_| own) {
             self.rotation.first_token(now, (worker, id), took);
         }
         if let Some(worker) = from.and_then(|id| self.workers.get_mut(id)) {
@@ -342,7 +406,7 @@ impl Fleet {
     /// `answered`: the prompt was computed, so its blocks are announced or about to be.
     pub(super) fn end(&mut self, now: Instant, id: RequestId, answered: bool) {
         if self.rotation.limits().is_some()
-            && let Some(&Booking { worker, decode, .. }) = self.bookings.get(&id)
+            && let Some(&Booking { worker, decode, own: true, .. }) = self.bookings.get(&id)
         {
             for worker in [worker, decode].into_iter().flatten() {
                 match answered {
@@ -360,6 +424,7 @@ impl Fleet {
 
     fn unbook(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.remove(&id) else { return };
+        self.of_siblings -= usize::from(!booking.own);
         if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
             worker.active -= 1;
             worker.booked_tokens -= u64::from(booking.tokens);

@@ -7,6 +7,7 @@ pub use crate::routing::attempt::{AttemptLimits, Failure};
 pub use crate::routing::decision::{Decision, Pull, RejectReason};
 use crate::routing::observed::Observed;
 use crate::routing::policy::PolicyConfig;
+pub use crate::routing::siblings::{News, RouterId};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,17 @@ pub enum Input {
     Load(LoadReport),
     /// Another rule decides from now on. It starts with an empty memory.
     SetPolicy(PolicyConfig),
+    /// Another router before the same fleet says what it does. Its news come in the order in which it
+    /// told them.
+    Sibling {
+        /// That router.
+        router: RouterId,
+        /// What it says.
+        news: News,
+    },
+    /// Another router is gone, or what it told is lost. What it has under way is forgotten. A shell that
+    /// hears from it again tells anew what that router has under way.
+    SiblingLost(RouterId),
     /// The instant that `next_wake` named has come.
     Tick,
 }
@@ -127,13 +139,17 @@ impl Input {
             Self::Undrained(id) => Observed::Undrained(*id),
             Self::Lost(source) => Observed::Lost(*source),
             Self::Load(report) => Observed::Load(report),
-            Self::SetPolicy(_) | Self::Tick => return None,
+            // What a rule sees of siblings has the ids of this router.
+            Self::Sibling { .. } | Self::SiblingLost(_) | Self::SetPolicy(_) | Self::Tick => {
+                return None;
+            }
         })
     }
 
     /// Whether it may change what is decided about requests that are held: room came free, or other
     /// workers may serve them.
     pub(super) const fn may_free_room(&self) -> bool {
-        !matches!(self, Self::Arrived(_) | Self::Tick)
+        let sent = matches!(self, Self::Sibling { news: News::Sent { .. }, .. });
+        !sent && !matches!(self, Self::Arrived(_) | Self::Tick)
     }
 }

@@ -24,6 +24,7 @@ pub mod reliability;
 pub mod retry;
 pub mod rotation;
 mod router;
+pub mod siblings;
 pub mod view;
 mod worker_state;
 
@@ -31,3 +32,4 @@ pub use admission::AdmissionLimits;
 pub use queue::QueueLimits;
 pub use reliability::Reliability;
 pub use router::{Router, no_lookup};
+pub use siblings::Siblings;

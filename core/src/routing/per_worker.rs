@@ -61,6 +61,11 @@ impl<T> PerWorker<T> {
     }
 
     /// The values, in ascending order of their workers.
+    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
+        self.values.iter_mut()
+    }
+
+    /// The values, in ascending order of their workers.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
         self.values.iter()
     }

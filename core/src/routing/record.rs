@@ -14,6 +14,7 @@ use crate::routing::policy::PolicyConfig;
 use crate::routing::queue::QueueLimits;
 use crate::routing::reliability::Reliability;
 use crate::routing::router::Router;
+use crate::routing::siblings::Siblings;
 use crate::routing::view::Lookup;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -43,13 +44,18 @@ pub struct Header {
     /// See [`Router::with_admission`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<AdmissionLimits>,
+    /// See [`Router::with_siblings`].
+    #[serde(default, skip_serializing_if = "Siblings::is_none")]
+    pub siblings: Siblings,
 }
 
 impl Header {
     /// Of a router with the default limits of its queue.
     pub fn new(policy: PolicyConfig, seed: u64) -> Self {
         let (queue, reliability) = (QueueLimits::default(), Reliability::default());
-        Self { schema: SCHEMA.to_owned(), policy, seed, queue, reliability, admission: None }
+        let siblings = Siblings::NONE;
+        let schema = SCHEMA.to_owned();
+        Self { schema, policy, seed, queue, reliability, admission: None, siblings }
     }
 
     /// Of a router with these limits.
@@ -68,6 +74,12 @@ impl Header {
     #[must_use]
     pub fn with_admission(self, admission: Option<AdmissionLimits>) -> Self {
         Self { admission, ..self }
+    }
+
+    /// Of a router with these siblings.
+    #[must_use]
+    pub fn with_siblings(self, siblings: Siblings) -> Self {
+        Self { siblings, ..self }
     }
 }
 
@@ -191,7 +203,8 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         .with_seed(header.seed)
         .with_queue_limits(header.queue)
         .with_reliability(header.reliability)
-        .with_admission(header.admission);
+        .with_admission(header.admission)
+        .with_siblings(header.siblings);
     let mut done = Replayed { inputs: 0, decisions: 0, complete: false };
     let mut actions = Vec::new();
     for (i, text) in lines {

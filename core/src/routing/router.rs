@@ -3,10 +3,12 @@
 //! - `admit`: whether a request is taken on, where there is admission.
 //! - `again`: further attempts at requests whose attempts failed.
 //! - `explain`: what it says of its decisions.
+//! - `siblings`: what other routers before the same fleet do.
 
 mod admit;
 mod again;
 mod explain;
+mod siblings;
 
 use super::admission::{self, Admission, AdmissionLimits};
 use super::attempt::TimeLimits;
@@ -22,6 +24,7 @@ use super::policy::{PolicyConfig, RunningRule};
 use super::queue::{Held, Queue, QueueLimits};
 use super::reliability::Reliability;
 use super::retry::Retries;
+use super::siblings::{News, SiblingRequests, Siblings};
 use super::view::{FleetView, Lookup};
 use crate::block::TokenBlocks;
 use crate::id::{RequestId, SourceId};
@@ -41,7 +44,12 @@ pub struct Router {
     policy: PolicyConfig,
     rule: RunningRule,
     seed: u64,
+    /// Requests that were sent, by this router or by siblings that tell.
     decided: u64,
+    siblings: Siblings,
+    sibling_requests: SiblingRequests,
+    /// What siblings are to be told.
+    news: Vec<News>,
     /// Reused from one decision to the next, so that deciding allocates nothing.
     eligible: Eligible,
     scratch: RefCell<Overlap>,
@@ -63,6 +71,9 @@ impl Router {
             rule: RunningRule::new(policy),
             seed: 0,
             decided: 0,
+            siblings: Siblings::NONE,
+            sibling_requests: SiblingRequests::default(),
+            news: Vec::new(),
             eligible: Eligible::default(),
             scratch: RefCell::default(),
             kept: Kept::default(),
@@ -99,6 +110,14 @@ impl Router {
         self
     }
 
+    /// What it knows of other routers before its fleet; at first it believes that there are none.
+    #[must_use]
+    pub fn with_siblings(mut self, siblings: Siblings) -> Self {
+        self.siblings = siblings;
+        self.fleet.compare_reports(siblings.read_reports);
+        self
+    }
+
     /// The workers and what is booked on them.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
@@ -114,6 +133,7 @@ impl Router {
         self.fleet.check_at_rest();
         self.queue.check_at_rest();
         self.retries.check_at_rest();
+        assert!(self.sibling_requests.is_empty(), "requests of siblings never ended");
         if let Some(admission) = &self.admission {
             admission.check_at_rest();
         }
@@ -161,11 +181,15 @@ impl Router {
             admission.learn(now, input, &self.fleet);
         }
         self.take_in(now, input);
+        self.fleet.settle(now);
         for worker in self.fleet.look_for_silence(now) {
             let waiting = self.fleet.worker(worker).into_iter().flat_map(WorkerState::waiting);
             out.extend(waiting.map(|id| Action::Abandon { id, worker }));
         }
         if let Some(what) = input.observed() {
+            if self.siblings.tell {
+                self.news.extend(News::of(&what));
+            }
             self.rule.observe(now, &what);
         }
         // A worker may be open by now: those that wait come before what arrives.
@@ -227,6 +251,8 @@ impl Router {
                 }
                 self.fleet.set_poll(policy.poll());
             }
+            Input::Sibling { router, news } => self.hear(now, *router, news),
+            Input::SiblingLost(router) => self.lose_sibling(now, *router),
             Input::Arrived(_) => self.retries.arrived(),
             Input::Lost(SourceId::Pool(_)) | Input::Tick => {}
         }
@@ -434,6 +460,10 @@ impl Router {
                     admission.sent((now, held), request, decision, &self.fleet);
                 }
                 self.fleet.book(now, request, decision);
+                if self.siblings.tell {
+                    let (request, decision) = (request.clone(), decision.clone());
+                    self.news.push(News::Sent { request, decision });
+                }
                 Observed::Dispatched { request, decision }
             }
             Action::Hold { until, .. } => Observed::Held { request, until: *until },

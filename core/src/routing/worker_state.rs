@@ -2,6 +2,7 @@
 
 use super::decision::Decision;
 use super::polled::Polled;
+use super::siblings::{Unbooked, Waiting};
 use crate::event::{LoadReport, WorkerInfo};
 use crate::id::RequestId;
 use crate::request::Request;
@@ -27,6 +28,10 @@ pub struct WorkerState {
     pub(super) active: u32,
     pub(super) booked_tokens: u64,
     pub(super) answering: Answering,
+    /// What siblings have queued there that do not tell.
+    pub(super) unbooked: Unbooked,
+    /// The same as of the last input.
+    pub(super) others: Waiting,
 }
 
 /// A prompt that is booked and not yet computed.
@@ -40,6 +45,8 @@ pub(super) struct Prefill {
     pub tokens: u32,
     /// When its first token is overdue. None: that is not judged.
     pub due: Option<Instant>,
+    /// Whether this router sent it, and not a sibling.
+    pub own: bool,
 }
 
 /// What a worker decodes, or will, of prompts that other workers compute.
@@ -65,18 +72,21 @@ impl WorkerState {
             active: 0,
             booked_tokens: 0,
             answering: Answering::default(),
+            unbooked: Unbooked::default(),
+            others: Waiting::default(),
         }
     }
 
     /// The predicted work before a prompt that is sent now can begin. The first prompt of the queue is
     /// assumed to be under way since it became the first, at the speed that was predicted.
     pub fn backlog(&self, now: Instant) -> Duration {
-        match self.prefills.front() {
+        let booked = match self.prefills.front() {
             Some(head) => {
                 self.prefill_total.saturating_sub(now.since(self.head_since).min(head.work))
             }
             None => Duration::ZERO,
-        }
+        };
+        booked + self.unbooked.work(now)
     }
 
     /// Prompt tokens that a decision does not believe cached here.
@@ -105,12 +115,12 @@ impl WorkerState {
     /// Prompt tokens of the requests booked and not yet computed, without those that the decisions
     /// believed cached.
     pub const fn queued_tokens(&self) -> u64 {
-        self.queued_tokens
+        self.queued_tokens + self.others.tokens
     }
 
     /// Requests booked whose prompts are not yet computed.
     pub fn queued_requests(&self) -> u32 {
-        self.prefills.len() as u32
+        self.prefills.len() as u32 + self.others.requests
     }
 
     /// Prompt tokens of the requests dispatched and not ended.
@@ -125,7 +135,7 @@ impl WorkerState {
 
     /// Requests dispatched and not ended.
     pub const fn active(&self) -> u32 {
-        self.active
+        self.active + self.others.requests
     }
 
     /// What it decodes of prompts that other workers compute.
@@ -139,25 +149,40 @@ impl WorkerState {
         let tokens = 2 * (self.booked_tokens + u64::from(tokens));
         let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.info;
         let fits = |blocks: u64| tokens <= blocks.saturating_mul(u64::from(block_size));
-        self.active < max_num_seqs && total_blocks.is_none_or(fits)
+        self.active() < max_num_seqs && total_blocks.is_none_or(fits)
     }
 
     /// Whether the `most` oldest requests that wait for their first token are overdue.
     pub(super) fn is_overdue(&self, now: Instant, most: u32) -> bool {
-        let oldest = self.prefills.iter().take(most as usize);
+        let own = self.prefills.iter().filter(|prefill| prefill.own);
+        let oldest = own.take(most as usize);
         let overdue = oldest.take_while(|prefill| prefill.due.is_some_and(|due| due <= now));
         overdue.count() == most as usize
     }
 
-    /// The requests that wait for their first token, in the order of dispatch.
+    /// This router's requests that wait for their first token, in the order of dispatch.
     pub(super) fn waiting(&self) -> impl Iterator<Item = RequestId> {
-        self.prefills.iter().map(|prefill| prefill.request)
+        self.prefills.iter().filter(|prefill| prefill.own).map(|prefill| prefill.request)
     }
 
     /// Whether this request waits for its first token, and is overdue.
     pub(super) fn is_request_overdue(&self, now: Instant, id: RequestId) -> bool {
         let mut waiting = self.prefills.iter().filter(|prefill| prefill.request == id);
         waiting.any(|prefill| prefill.due.is_some_and(|due| due <= now))
+    }
+
+    /// Takes a report for what siblings have there, beyond what is booked. `each`: the tokens that a request
+    /// usually has to compute.
+    pub(super) fn compare(&mut self, now: Instant, report: &LoadReport, each: f64) {
+        let (requests, tokens) = (self.prefills.len() as u32, self.queued_tokens);
+        let booked = Waiting { requests, tokens };
+        let work = |tokens| self.info.prefill.estimate(tokens, 0);
+        self.unbooked = Unbooked::new(now, report, booked, each, work);
+    }
+
+    /// Counts what is left of what siblings have queued there.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.others = self.unbooked.queue(now);
     }
 
     pub(super) fn prefills_no_more(&mut self, now: Instant, ordinal: u64) {

@@ -25,6 +25,7 @@ mod policies_as_data;
 mod policy_table;
 mod quota;
 mod roles;
+mod siblings;
 mod sticky_session;
 mod store_model;
 mod store_soak;

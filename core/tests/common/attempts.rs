@@ -34,7 +34,8 @@ impl Bench {
         let router = Router::new(header.policy)
             .with_queue_limits(header.queue)
             .with_reliability(header.reliability)
-            .with_admission(header.admission.clone());
+            .with_admission(header.admission.clone())
+            .with_siblings(header.siblings);
         let lines = vec![serde_json::to_string(&header).expect("JSON")];
         let mut bench = Self { router, ms: 0, next: 0, on: BTreeMap::new(), lines };
         for worker in 0..workers {

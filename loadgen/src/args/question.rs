@@ -57,6 +57,7 @@ impl Question {
             trace: self.trace.clone(),
             workload: self.workload.clone(),
             policies: None,
+            routers: None,
             workers: self.workers,
             profile: self.profile.clone(),
             hbm_tokens: None,

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use warmpath_core::sharing::Tenants;
+use warmpath_sim::{Routing, Sharing};
 
 /// The lowest and the highest speedup, as routers and workers take it.
 pub const SPEEDUPS: (f64, f64) = (1e-3, 1e4);
@@ -61,6 +62,22 @@ pub fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
 pub fn parse_tenants(text: &str) -> Result<u32, String> {
     let tenants = text.parse().ok().filter(|tenants| (1..=Tenants::MOST).contains(tenants));
     tenants.ok_or_else(|| format!("expected 1 to {}", Tenants::MOST))
+}
+
+/// A number of routers, and how each learns what the others send.
+pub fn parse_routers(text: &str) -> Result<Routing, String> {
+    let (count, share) = match text.split_once(':') {
+        Some((count, how)) => {
+            let share = Sharing::ALL.into_iter().find(|share| share.name() == how);
+            let expected =
+                || "expected nothing, load-reports or bookings after the number".to_owned();
+            (count, share.ok_or_else(expected)?)
+        }
+        None => (text, Sharing::default()),
+    };
+    let count = count.parse().ok().filter(|count| (1..=Routing::MOST).contains(count));
+    let count = count.ok_or_else(|| format!("expected 1 to {} routers", Routing::MOST))?;
+    Ok(Routing { count, share })
 }
 
 pub fn parse_seconds(text: &str) -> Result<f64, String> {

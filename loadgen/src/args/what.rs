@@ -2,10 +2,13 @@
 
 use super::prices::Prices;
 use super::trace::TraceArgs;
-use super::values::{HbmTokens, parse_scale, parse_tenants, parse_tokens, parse_whole};
+use super::values::{
+    HbmTokens, parse_routers, parse_scale, parse_tenants, parse_tokens, parse_whole,
+};
 use clap::Args;
 use std::path::PathBuf;
 use warmpath_core::sharing::SharingRule;
+use warmpath_sim::Routing;
 
 /// What `compare` and `sim` run. A flag overrides the scenario file.
 #[derive(Debug, Args)]
@@ -27,6 +30,10 @@ pub struct What {
     /// Number of workers, 1 to 65535 [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32>)]
     pub workers: Option<u32>,
+    /// Routers before the fleet in simulations, 1 to 64, and how each learns what the others send: nothing,
+    /// load-reports or bookings, as in 4:load-reports [default: the scenario's; bookings]
+    #[arg(long, value_name = "N[:HOW]", value_parser = parse_routers)]
+    pub routers: Option<Routing>,
     /// Worker profile: a name, or a profile file (TOML) [default: the scenario's]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,

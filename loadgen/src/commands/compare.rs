@@ -128,6 +128,7 @@ fn only_virtual(setup: &Setup) -> Option<&'static str> {
     let reasons = [
         (setup.devices.is_some(), "devices run in virtual time only"),
         (!setup.faults.is_empty(), "faults happen in virtual time only"),
+        (!setup.routers.is_one(), "several routers are played in virtual time only"),
     ];
     reasons.into_iter().find_map(|(holds, why)| holds.then_some(why))
 }

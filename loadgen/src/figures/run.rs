@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::NamedPolicy;
+use warmpath_sim::Routing;
 
 /// Which run it is: what it played, and how.
 #[derive(Clone, Debug)]
@@ -60,6 +61,7 @@ impl RunReport {
             engine: None,
             signs: Vec::new(),
             devices: None,
+            routers: None,
             classes: Vec::new(),
             stages: None,
             course: None,
@@ -164,6 +166,9 @@ pub struct RunReport {
     /// The devices and the workers apart. The figures above cover both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<DeviceReport>,
+    /// The routers of a simulation with several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routers: Option<Routing>,
     /// In virtual time, for a mixed workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassFigures>,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::path::Path;
 use warmpath_core::routing::policy::NamedPolicy;
 use warmpath_core::routing::record::{End, Entry, Header};
-use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability};
+use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability, Siblings};
 
 /// A record that is kept in memory until it is complete.
 pub struct Log {
@@ -22,12 +22,14 @@ impl Log {
         variant: Option<&str>,
         seed: u64,
         (queue, reliability, admission): (QueueLimits, Reliability, Option<AdmissionLimits>),
+        siblings: Siblings,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .map_err(|error| bad(format!("{}: {error}", folder.display())))?;
         let file = PendingFile::create(&folder.join(record_name(policy, variant)))?;
         let header = Header::new(policy.policy, seed).with_queue_limits(queue);
         let header = header.with_reliability(reliability).with_admission(admission);
+        let header = header.with_siblings(siblings);
         let mut text = serde_json::to_vec(&header)?;
         text.push(b'\n');
         Ok(Self { file, text, entries: 0 })

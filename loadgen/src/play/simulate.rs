@@ -39,7 +39,8 @@ pub fn simulate(
     let workload = prepared.workload(cell.pace(setup));
     let variant = options.variant.as_deref();
     let limits = (setup.queue_limits(), setup.reliability().limits(), setup.admission_limits());
-    let log = record.map(|folder| Log::create(folder, policy, variant, seed, limits));
+    let siblings = setup.routers.siblings();
+    let log = record.map(|folder| Log::create(folder, policy, variant, seed, limits, siblings));
     let mut log = log.transpose()?;
     let mut write = |entry: &Entry| {
         if let Some(log) = &mut log {
@@ -145,6 +146,7 @@ pub fn simulate(
         engine: Some(engine),
         signs,
         devices,
+        routers: (!setup.routers.is_one()).then_some(setup.routers),
         classes,
         stages,
         course: by_course,

@@ -20,7 +20,7 @@ use warmpath_core::sharing::SharingRule;
 use warmpath_launch::toml_file::Refused;
 use warmpath_router::admission::AdmissionConfig;
 use warmpath_router::config::ReliabilityConfig;
-use warmpath_sim::{Fault, Network};
+use warmpath_sim::{Fault, Network, Routing};
 
 /// A scenario, as its file gives it.
 #[derive(Debug, Deserialize)]
@@ -44,6 +44,9 @@ pub struct ScenarioFile {
     pub slo: Slo,
     #[serde(default)]
     pub network: Network,
+    /// The routers before the fleet, in simulations.
+    #[serde(default)]
+    pub routers: Routing,
     /// Limits for requests that the policy holds.
     pub queue: Option<QueueSetup>,
     /// What the router does about failing workers. None: all of it where workers fail, else nothing.
@@ -120,6 +123,10 @@ impl ScenarioFile {
         if !(1..=MOST_REPORT_MS).contains(&report_every_ms) {
             let why = format!("{report_every_ms}, expected 1 to {MOST_REPORT_MS}");
             err("network.report_every_ms", why);
+        }
+        if !(1..=Routing::MOST).contains(&self.routers.count) {
+            let why = format!("{}, expected 1 to {}", self.routers.count, Routing::MOST);
+            err("routers.count", why);
         }
         let Slo { ttft_s, tpot_s } = self.slo;
         for (field, seconds, most) in

@@ -24,7 +24,7 @@ use warmpath_core::routing::{AdmissionLimits, QueueLimits};
 use warmpath_core::sharing::SharingRule;
 use warmpath_router::admission::AdmissionConfig;
 use warmpath_router::config::ReliabilityConfig;
-use warmpath_sim::{Fault, Network, Scenario, check_faults};
+use warmpath_sim::{Fault, Network, Routing, Scenario, check_faults};
 
 /// A scenario with the flags applied.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +49,9 @@ pub struct Setup {
     pub live: Live,
     pub slo: Slo,
     pub network: Network,
+    /// The routers before the fleet, in simulations.
+    #[serde(skip_serializing_if = "Routing::is_one")]
+    pub routers: Routing,
     /// Limits for requests that the policy holds. None: the router's defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueSetup>,
@@ -200,6 +203,7 @@ impl Setup {
             live,
             slo: file.slo,
             network: file.network,
+            routers: what.routers.unwrap_or(file.routers),
             queue: file.queue,
             reliability: file.reliability,
             admission: file.admission,
@@ -295,6 +299,7 @@ impl Setup {
             kv_transfer: self.kv_transfer,
             devices: self.devices.as_ref().map(|devices| devices.fleet(&self.source)),
             network: self.network,
+            routers: self.routers,
             seed,
         }
     }

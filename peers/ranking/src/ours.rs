@@ -9,7 +9,7 @@ use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::Trace;
-use warmpath_sim::{Group, Network, Observers, Scenario, run};
+use warmpath_sim::{Group, Network, Observers, Routing, Scenario, run};
 
 /// Plays the trace. Messages take no time, as in theirs.
 pub fn play(trace: &Arc<Trace>, speed: f64, tokens: u64, rule: PolicyConfig) -> Result<Figures> {
@@ -20,9 +20,11 @@ pub fn play(trace: &Arc<Trace>, speed: f64, tokens: u64, rule: PolicyConfig) -> 
         pool: None,
         faults: Vec::new(),
         reliability: Reliability::default(),
+        admission: None,
         kv_transfer: None,
         devices: None,
         network: Network { hop_us: 0.0, ..Network::default() },
+        routers: Routing::default(),
         seed: 0,
     };
     let workload = Workload::Trace(replay(trace, speed));

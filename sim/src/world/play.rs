@@ -59,8 +59,8 @@ impl World<'_> {
                 progress(self.recorder.ended() + self.devices.as_ref().map_or(0, Devices::ended));
             }
         }
-        let Self { router, index, engines, recorder, .. } = &self;
-        checkers::at_rest(router, index, engines, self.pool.now(), recorder);
+        let Self { routers, index, engines, recorder, .. } = &self;
+        checkers::at_rest(routers, index, engines, self.pool.now(), recorder);
         self.attempts.check_at_rest();
         if let Some(feeds) = &self.feeds {
             feeds.check_at_rest();
@@ -93,7 +93,7 @@ impl World<'_> {
         let (pool, sends) = (self.pool.next_wake(), self.workload.next_send());
         let devices = self.devices.as_ref().and_then(Devices::next_wake);
         let (timer, change) = (self.attempts.next_timer(), self.worker_faults.next_change());
-        let all = [message, engine, pool, devices, report, sends, self.router.next_wake()];
+        let all = [message, engine, pool, devices, report, sends, self.routers.next_wake()];
         all.into_iter().chain([timer, change, self.next_feed_timer()]).flatten().min()
     }
 

@@ -13,6 +13,7 @@ use crate::messages::{Message, Messages};
 use crate::observers::Observers;
 use crate::pool::WorldPool;
 use crate::reasons::refusal;
+use crate::routers::Routers;
 use crate::scenario::Scenario;
 use crate::worker_faults::WorkerFaults;
 use std::collections::BTreeSet;
@@ -22,9 +23,8 @@ use warmpath_core::hash::Map;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::Recorder;
 use warmpath_core::request::Work;
-use warmpath_core::routing::Router;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::routing::input::{Action, Input};
+use warmpath_core::routing::input::{Action, Input, RouterId};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
 
@@ -34,7 +34,7 @@ pub struct World<'a> {
     pub hop: Duration,
     pub kv_transfer_latency: Duration,
     pub report_every: Duration,
-    pub router: Router,
+    pub routers: Routers,
     pub index: PrefixIndex,
     pub engines: Vec<Engine>,
     pub workload: Workload,
@@ -113,11 +113,7 @@ impl<'a> World<'a> {
             hop: scenario.network.hop(),
             kv_transfer_latency: scenario.kv_transfer_latency(),
             report_every: report_every(scenario),
-            router: Router::new(scenario.policy)
-                .with_seed(scenario.seed)
-                .with_queue_limits(scenario.queue)
-                .with_reliability(scenario.reliability)
-                .with_admission(scenario.admission.clone()),
+            routers: Routers::new(scenario),
             index: if plays_feeds { PrefixIndex::with_digests() } else { PrefixIndex::default() },
             engines: scenario.each_worker().map(engine).collect(),
             workload,
@@ -179,16 +175,36 @@ impl<'a> World<'a> {
         self.post(at, Message::Ended(id));
     }
 
-    /// The index is asked at every input, since requests that are held may be decided about at any.
+    /// Tells the routers that hear such an input.
     pub fn tell_router(&mut self, now: Instant, input: Input) {
+        if self.routers.count() == 1 {
+            return self.tell_one(now, 0, input);
+        }
+        let receivers = self.routers.receivers(&input);
+        for number in 0..self.routers.count() {
+            if self.routers.hears(now, receivers, number) {
+                self.tell_one(now, number, input.clone());
+            }
+        }
+    }
+
+    /// The index is asked at every input, since requests that are held may be decided about at any.
+    fn tell_one(&mut self, now: Instant, number: u32, input: Input) {
+        let router = self.routers.get_mut(number);
         let index = &self.index;
         let lookup = |prompt: &_, overlap: &mut Overlap| index.overlap(prompt, overlap);
         let mut actions = core::mem::take(&mut self.actions);
         match &mut self.observers.record {
-            Some(record) => {
-                record(&self.router.apply_recorded(now, input, &lookup, &mut actions));
+            // A record is that of one router.
+            Some(record) if number == 0 => {
+                record(&router.apply_recorded(now, input, &lookup, &mut actions));
             }
-            None => self.router.apply(now, &input, &lookup, &mut actions),
+            _ => router.apply(now, &input, &lookup, &mut actions),
+        }
+        checkers::after_input(router);
+        for news in router.take_news() {
+            let input = Input::Sibling { router: RouterId(number), news };
+            self.messages.send(now + self.hop, Message::Router(input));
         }
         let mut abandoned = Vec::new();
         for action in actions.drain(..) {
@@ -211,7 +227,6 @@ impl<'a> World<'a> {
             }
         }
         self.actions = actions;
-        checkers::after_input(&self.router);
         for (id, worker) in abandoned {
             self.abandon(now, id, worker);
         }

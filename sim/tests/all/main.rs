@@ -21,3 +21,4 @@ mod pool_and_peers;
 mod quota;
 mod replay;
 mod seeds;
+mod several_routers;

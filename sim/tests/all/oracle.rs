@@ -10,7 +10,7 @@ use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
-use warmpath_sim::{Group, Network, Observers, Outcome, Scenario};
+use warmpath_sim::{Group, Network, Observers, Outcome, Routing, Scenario};
 
 fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
     let scope = ScopePlan::new("", "", "", profile.block_size);
@@ -28,6 +28,7 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
         kv_transfer: None,
         devices: None,
         network,
+        routers: Routing::default(),
         seed: 0,
     };
     let workload = Workload::Trace(TimedReplay::new(trace, pace));

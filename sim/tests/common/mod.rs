@@ -10,7 +10,7 @@ use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
-use warmpath_sim::{Group, Network, Scenario};
+use warmpath_sim::{Group, Network, Routing, Scenario};
 
 pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
     Profile {
@@ -79,6 +79,7 @@ pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenari
         kv_transfer: None,
         devices: None,
         network: Network::default(),
+        routers: Routing::default(),
         seed: 0,
     }
 }
