@@ -30,7 +30,7 @@ use crate::block::TokenBlocks;
 use crate::id::{RequestId, SourceId};
 use crate::request::Request;
 use crate::time::{Duration, Instant};
-use admit::Admitted;
+use admit::{Admitted, Asked};
 use std::cell::{Cell, RefCell};
 
 /// Decides where requests go, and holds them while its rule says so.
@@ -497,16 +497,6 @@ impl Router {
             false => Ok(()),
         }
     }
-}
-
-/// A request that is asked about.
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    now: Instant,
-    waited: Duration,
-    request: &'a Request,
-    /// Whether the queue has room for it.
-    may_wait: bool,
 }
 
 /// What is to be done with a request now.

@@ -1,6 +1,6 @@
 //! Whether a request is taken on: sent to an open worker, held until one is open, or refused at once.
 
-use super::{Asked, Router};
+use super::Router;
 use crate::event::Role;
 use crate::id::WorkerId;
 use crate::request::Request;
@@ -11,6 +11,16 @@ use crate::routing::observed::Observed;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
 use std::cell::{Cell, RefCell};
+
+/// A request that is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub now: Instant,
+    pub waited: Duration,
+    pub request: &'a Request,
+    /// Whether the queue has room for it.
+    pub may_wait: bool,
+}
 
 /// What becomes of a request that is not refused.
 #[derive(PartialEq, Eq)]

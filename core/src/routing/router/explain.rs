@@ -1,7 +1,7 @@
 //! What a router says of its decisions: those that it made, and those that it would make.
 
-use super::admit::Admitted;
-use super::{Asked, Router};
+use super::Router;
+use super::admit::{Admitted, Asked};
 use crate::id::RequestId;
 use crate::request::Request;
 use crate::routing::decision::{Choice, RejectReason};
