@@ -211,8 +211,9 @@ fn all_errors_of_a_file_are_said_at_once_each_with_its_line() {
         [
             "error: s.toml:2: workers: 4294967295, expected 1 to 65535",
             "error: s.toml:6: sed: unknown field `sed`, perhaps you meant seed; known are name, \
-             workers, profile, group, workload, policies, policy, seed, live, slo, network, queue, \
-             reliability, admission, pool, fault, handover, kv_transfer, devices, sharing, variant",
+             workers, profile, group, workload, policies, policy, seed, live, slo, network, routers, \
+             queue, reliability, admission, pool, fault, handover, kv_transfer, devices, sharing, \
+             variant",
             "error: s.toml:8: slo.ttft_s: -1, expected seconds, more than 0 and at most 120",
             "error: s.toml:10: network.hop_us: \"fast\", expected a number",
         ]
