@@ -48,7 +48,10 @@ pub async fn ask(shared: Rc<Shared>, channel: Channel, i: usize, begun: Instant)
         Ok(End::Failed(status)) => {
             let late = question.deadline_ms.is_some_and(|ms| took >= Duration::from_millis(ms));
             let by_deadline = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
-            if late && by_deadline {
+            // The router refuses what it expects too late, at once.
+            let reason = status.metadata().get("x-warmpath-reason");
+            let expected_late = reason.is_some_and(|why| why == "expected later than its deadline");
+            if late && by_deadline || question.deadline_ms.is_some() && expected_late {
                 counts.late += 1;
             } else {
                 *counts.failed.entry(format!("{:?}", status.code())).or_default() += 1;
