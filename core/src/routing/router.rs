@@ -10,7 +10,7 @@ mod again;
 mod explain;
 mod siblings;
 
-use super::admission::{self, Admission, AdmissionLimits};
+use super::admission::{self, Admission, AdmissionLimits, Admitted, Asked};
 use super::attempt::TimeLimits;
 use super::decision::{Choice, Decision, RejectReason};
 use super::decode::{self, Eligible};
@@ -30,7 +30,6 @@ use crate::block::TokenBlocks;
 use crate::id::{RequestId, SourceId};
 use crate::request::Request;
 use crate::time::{Duration, Instant};
-use admit::{Admitted, Asked};
 use std::cell::{Cell, RefCell};
 
 /// Decides where requests go, and holds them while its rule says so.

@@ -55,6 +55,25 @@ pub(super) enum Gate {
     Closed(Instant),
 }
 
+/// A request that is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub now: Instant,
+    pub waited: Duration,
+    pub request: &'a Request,
+    /// Whether the queue has room for it.
+    pub may_wait: bool,
+}
+
+/// What becomes of a request that is not refused.
+#[derive(PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It is sent. These workers were left out because they have enough to do.
+    Send(Vec<WorkerId>),
+    /// It waits, until then at the latest.
+    Wait(Instant),
+}
+
 /// A request that was sent and has not ended.
 #[derive(Clone, Copy, Debug)]
 struct UnderWay {

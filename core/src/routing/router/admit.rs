@@ -4,32 +4,13 @@ use super::Router;
 use crate::event::Role;
 use crate::id::WorkerId;
 use crate::request::Request;
-use crate::routing::admission::{self, Admission, Gate};
+use crate::routing::admission::{self, Admission, Admitted, Asked, Gate};
 use crate::routing::decision::{Choice, Decision, RejectReason};
 use crate::routing::input::Action;
 use crate::routing::observed::Observed;
 use crate::routing::view::FleetView;
 use crate::time::{Duration, Instant};
 use std::cell::{Cell, RefCell};
-
-/// A request that is asked about.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub now: Instant,
-    pub waited: Duration,
-    pub request: &'a Request,
-    /// Whether the queue has room for it.
-    pub may_wait: bool,
-}
-
-/// What becomes of a request that is not refused.
-#[derive(PartialEq, Eq)]
-pub(super) enum Admitted {
-    /// It is sent. These workers were left out because they have enough to do.
-    Send(Vec<WorkerId>),
-    /// It waits, until then at the latest.
-    Wait(Instant),
-}
 
 impl Router {
     /// Admission, where this request is subject to it. What was taken on and failed on its worker is not

@@ -1,9 +1,9 @@
 //! What a router says of its decisions: those that it made, and those that it would make.
 
 use super::Router;
-use super::admit::{Admitted, Asked};
 use crate::id::RequestId;
 use crate::request::Request;
+use crate::routing::admission::{Admitted, Asked};
 use crate::routing::decision::{Choice, RejectReason};
 use crate::routing::decode::{self, Eligible};
 use crate::routing::explain::{self, About, Explanation};
