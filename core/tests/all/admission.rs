@@ -138,7 +138,7 @@ fn what_would_wait_too_long_is_refused_when_it_arrives() {
     let RejectReason::OverSlo { predicted, slo } = reason else { panic!("{reason:?}") };
     assert!(slo == Duration::from_millis(1_000) && predicted > Duration::from_millis(800));
     assert!(reason.retry_after() >= Some(Duration::from_millis(100)));
-    // None of those that wait is refused later.
+    // No request that waits is refused later.
     assert_eq!(bench.works_off(vec![1, 2, 3]).len(), 3 + held);
     // The load is gone, and so is its effect.
     assert!(is_sent(&bench.arrives(request(50))));

@@ -27,8 +27,8 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
     let failed: Vec<&RunReport> = runs.iter().filter(|run| run.figures.errors > 0).collect();
     notes.extend(failures(&failed));
     if runs.iter().any(|run| run.figures.refused > 0) {
-        let why = "Requests that could not be served in time were refused. Times are of those that were \
-                   answered, so compare what was good (in SLO, good req/s) rather than times.";
+        let why = "Requests that could not be served in time were refused. Times are of answered requests \
+                   only, so compare what was good (in SLO, good req/s) rather than times.";
         notes.push(why.to_owned());
     }
     notes

@@ -80,7 +80,7 @@ fn traces_are_refused_by_file_line_and_field() {
     assert_eq!(loadgen(here, &["sim", "--trace", "t.jsonl"]).status.code(), Some(0));
 }
 
-/// Faults of several files are said together, each once and at its line; that of a flag is said alone.
+/// Faults of several files are said together, each once and at its line; a flag's fault is said alone.
 #[test]
 fn errors_of_several_files_are_said_once_and_at_their_lines() {
     let folder = folder();
