@@ -30,28 +30,35 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
     // No vocabulary has 2^24 entries, so three bytes a token suffice: 16 tokens and the parent hash
     // then fill one BLAKE3 block. A block with a larger token id uses four bytes and another key.
     let size = scope.block_size() as usize;
-    let mut bytes = vec![0; 16 + size * 4 + 1];
+    let mut bytes = vec![0; 16 + size * 4];
     let mut parent = 0u128;
     let (public, own) = tokens.split_at(tokens.len().min(scope.public_tokens() as usize));
     let public = public.chunks_exact(size).map(|block| (scope.at(0).0, block));
     let own_keys = scope.at(scope.public_tokens()).0;
     let own = own.chunks_exact(size).map(|block| (own_keys, block));
     let hashes = public.chain(own).map(|(keys, block)| {
-        let wide = block.iter().any(|&token| token >= 1 << 24);
-        let (key_use, width) = if wide { (KeyUse::WideTokens, 4) } else { (KeyUse::Tokens, 3) };
         bytes[..16].copy_from_slice(&parent.to_le_bytes());
-        let mut end = 16;
-        for token in block {
-            // Always write four bytes; the next token overwrites the unused fourth one.
-            bytes[end..end + 4].copy_from_slice(&token.to_le_bytes());
-            end += width;
-        }
-        parent = keys.hash(key_use, &bytes[..end]);
+        // Without a branch a token, the compiler looks at several at once.
+        let wide = block.iter().fold(0, |all, &token| all | token) >= 1 << 24;
+        let key_use = if wide { KeyUse::WideTokens } else { KeyUse::Tokens };
+        let end = match wide {
+            false => pack::<3>(block, &mut bytes[16..]),
+            true => pack::<4>(block, &mut bytes[16..]),
+        };
+        parent = keys.hash(key_use, &bytes[..16 + end]);
         BlockHash::from_wire(parent)
     });
     let form = Form::Listed { base: 0, hashes: hashes.collect() };
     let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
     Chain { block_size: scope.block_size(), tokens, form }
+}
+
+/// Writes the low bytes of each token. Returns how many they are.
+fn pack<const WIDTH: usize>(tokens: &[u32], bytes: &mut [u8]) -> usize {
+    for (bytes, token) in bytes.as_chunks_mut::<WIDTH>().0.iter_mut().zip(tokens) {
+        bytes.copy_from_slice(&token.to_le_bytes()[..WIDTH]);
+    }
+    tokens.len() * WIDTH
 }
 
 /// Hashes the blocks of a text given as segments. Each segment costs one BLAKE3. Block hashes

@@ -89,7 +89,10 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
     if prompt.is_empty() {
         return Err(invalid("token_ids", "0 ids, expected at least 1"));
     }
-    if let Some((i, id)) = prompt.iter().enumerate().find(|&(_, &id)| id >= VOCABULARY) {
+    let largest = prompt.iter().fold(0, |largest, &id| id.max(largest));
+    if largest >= VOCABULARY
+        && let Some((i, id)) = prompt.iter().enumerate().find(|&(_, &id)| id >= VOCABULARY)
+    {
         return Err(invalid("token_ids", format!("id {i} is {id}, expected below {VOCABULARY}")));
     }
     let stopping = request.stopping.as_ref();

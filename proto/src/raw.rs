@@ -2,24 +2,23 @@
 //!
 //! - [`inference_server`], [`inference_client`]: the calls of [`crate::vllm`], generated with
 //!   [`RawCodec`]. A message is the bytes that were sent.
-//! - [`Peek`]: the few fields of an answer that a router reads.
-//! - [`Peek::without_ids`], [`Resumed`], [`complete`]: the few changes that a router makes to an answer.
+//! - [`Peek`]: the few fields of an answer that a router reads. [`Plain`]: the same of most messages, faster.
+//! - [`without_ids`], [`Resumed`], [`complete`]: the few changes that a router makes to an answer.
 //! - [`upstream`]: a request with new small fields and the prompt's bytes as they came.
 
 use crate::vllm::finish_info::FinishReason;
 use crate::vllm::generate_request::Prompt;
 use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
 pub use prost::DecodeError;
+use prost::Message;
+pub use prost::bytes::Bytes;
 use prost::bytes::{Buf, BufMut};
-pub use prost::bytes::{Bytes, BytesMut};
 use prost::encoding::{
     DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
     skip_field,
 };
-use prost::{Message, length_delimiter_len};
 use prost_types::Struct;
 use smallvec::SmallVec;
-use std::ops::Range;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -49,7 +48,7 @@ impl Encoder for RawCodec {
     type Error = Status;
 
     fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
+        buffer.put_slice(&message);
         Ok(())
     }
 }
@@ -70,21 +69,7 @@ pub struct Peek {
     num_tokens: u32,
     token_ids: Ids,
     has_text: bool,
-    finish: Option<Finish>,
-    place: Place,
-}
-
-/// Where the token ids of a part lie, in bytes.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct Place {
-    /// How many fields `outputs` and `token_ids` there are. The ranges are those of the last ones.
-    outputs: u32,
-    ids: u32,
-    /// All of `outputs`, and what is in it.
-    whole: Range<usize>,
-    inner: usize,
-    /// All of `token_ids`.
-    at: Range<usize>,
+    finish: Option<Box<Finish>>,
 }
 
 /// Token ids of one message: most have one.
@@ -118,36 +103,25 @@ impl Peek {
         let mut peek = Self::default();
         let mut rest = response;
         while !rest.is_empty() {
-            let start = response.len() - rest.len();
-            if let Field { number: OUTPUTS, wire: WireType::LengthDelimited, value, .. } =
-                Field::next(&mut rest)?
-            {
-                let end = response.len() - rest.len();
-                peek.place.outputs += 1;
-                peek.place.whole = start..end;
-                peek.place.inner = end - value.len();
-                peek.read_outputs(value)?;
+            let field = Field::next(&mut rest)?;
+            if field.number == OUTPUTS && field.wire == WireType::LengthDelimited {
+                peek.read_outputs(field.value)?;
             }
         }
         Ok(peek)
     }
 
-    fn read_outputs(&mut self, outputs: &[u8]) -> Result<(), DecodeError> {
-        let mut rest = outputs;
-        while !rest.is_empty() {
-            let start = outputs.len() - rest.len();
-            let Field { number, wire, mut value, .. } = Field::next(&mut rest)?;
+    fn read_outputs(&mut self, mut outputs: &[u8]) -> Result<(), DecodeError> {
+        while !outputs.is_empty() {
+            let Field { number, wire, mut value, .. } = Field::next(&mut outputs)?;
             match (number, wire) {
                 (TEXT, WireType::LengthDelimited) => self.has_text |= !value.is_empty(),
                 (NUM_TOKENS, WireType::Varint) => {
                     self.num_tokens = decode_varint(&mut value)? as u32;
                 }
                 (OUTPUT_IDS, WireType::Varint | WireType::LengthDelimited) => {
-                    let inner = self.place.inner;
-                    self.place.ids += 1;
-                    self.place.at = inner + start..inner + outputs.len() - rest.len();
                     while !value.is_empty() {
-                        self.token_ids.push(decode_varint(&mut value)? as u32);
+                        self.token_ids.push(take_id(&mut value)?);
                     }
                 }
                 (NUM_TOKENS, _) => check_wire_type(WireType::Varint, wire)?,
@@ -158,27 +132,6 @@ impl Peek {
             }
         }
         Ok(())
-    }
-
-    /// The part without the ids of its tokens: the router asked for them, and the client did not. `part`:
-    /// what this is a peek of. `room`: one for all parts of an answer, so that few of them allocate.
-    pub fn without_ids(&self, part: &Bytes, room: &mut BytesMut) -> Result<Bytes, DecodeError> {
-        let Place { outputs, ids, whole, inner, at } = &self.place;
-        match (outputs, ids) {
-            (_, 0) => return Ok(part.clone()),
-            (1, 1) => {}
-            _ => return without_scattered_ids(part),
-        }
-        let length = whole.end - inner - at.len();
-        // The key of field 2 has one byte.
-        let head = 1 + length_delimiter_len(length);
-        room.reserve(part.len() - (inner - whole.start) - at.len() + head);
-        room.extend_from_slice(&part[..whole.start]);
-        encode_key(OUTPUTS, WireType::LengthDelimited, room);
-        encode_varint(length as u64, room);
-        room.extend_from_slice(&part[*inner..at.start]);
-        room.extend_from_slice(&part[at.end..]);
-        Ok(room.split().freeze())
     }
 
     /// The tokens in this part of the answer.
@@ -200,7 +153,7 @@ impl Peek {
 
     /// The end of the answer, which only the last part has.
     pub fn finish(self) -> Option<Finish> {
-        self.finish
+        self.finish.map(|finish| *finish)
     }
 }
 
@@ -217,6 +170,25 @@ struct Field<'a> {
 impl<'a> Field<'a> {
     /// Takes the first field of `message`.
     fn next(message: &mut &'a [u8]) -> Result<Self, DecodeError> {
+        // Nearly all are of this kind: key and length, or key and number, have a byte each.
+        if let &[key @ 8..0x80, second @ 0..0x80, ref rest @ ..] = *message {
+            let length = if key & 7 == 2 { usize::from(second) } else { 0 };
+            if matches!(key & 7, 0 | 2)
+                && let Some((value, rest)) = rest.split_at_checked(length)
+            {
+                let whole = &message[..2 + length];
+                let number = u32::from(key >> 3);
+                *message = rest;
+                return Ok(match key & 7 {
+                    0 => Self { number, wire: WireType::Varint, value: &whole[1..], whole },
+                    _ => Self { number, wire: WireType::LengthDelimited, value, whole },
+                });
+            }
+        }
+        Self::any(message)
+    }
+
+    fn any(message: &mut &'a [u8]) -> Result<Self, DecodeError> {
         let whole = *message;
         let (number, wire) = decode_key(message)?;
         let before = *message;
@@ -245,8 +217,77 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A part without the ids of its tokens, which lie in several pieces.
-fn without_scattered_ids(part: &Bytes) -> Result<Bytes, DecodeError> {
+/// Takes the first token id of `bytes`.
+#[inline]
+fn take_id(bytes: &mut &[u8]) -> Result<u32, DecodeError> {
+    let low = |byte: u8| u32::from(byte & 0x7f);
+    let (id, length) = match **bytes {
+        [a @ 0..0x80, ..] => (low(a), 1),
+        [a, b @ 0..0x80, ..] => (low(a) | low(b) << 7, 2),
+        [a, b, c @ 0..0x80, ..] => (low(a) | low(b) << 7 | low(c) << 14, 3),
+        // No vocabulary has so large ids.
+        _ => return Ok(decode_varint(bytes)? as u32),
+    };
+    *bytes = &bytes[length..];
+    Ok(id)
+}
+
+/// A part of an answer that has tokens and their ids, and nothing else. Nearly all are of this kind, so
+/// it is read and changed without a loop over fields.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plain {
+    /// As [`Peek::num_tokens`] and [`Peek::all_ids`].
+    pub num_tokens: u32,
+    pub ids: Option<Ids>,
+}
+
+/// The keys of the fields of a plain part.
+const PLAIN: [u8; 3] = [
+    (OUTPUTS << 3) as u8 | WireType::LengthDelimited as u8,
+    (NUM_TOKENS << 3) as u8 | WireType::Varint as u8,
+    (OUTPUT_IDS << 3) as u8 | WireType::LengthDelimited as u8,
+];
+
+/// The plain part of so many tokens, without ids.
+static WITHOUT_IDS: [[u8; 4]; 128] = {
+    let mut parts = [[PLAIN[0], 2, PLAIN[1], 0]; 128];
+    let mut tokens = 0;
+    while tokens < parts.len() {
+        parts[tokens][3] = tokens as u8;
+        tokens += 1;
+    }
+    parts
+};
+
+impl Plain {
+    /// None: the part is of another kind, or broken.
+    #[inline]
+    pub fn of(part: &[u8]) -> Option<Self> {
+        let &[a, length @ 0..0x80, b, tokens @ 0..0x80, c, bytes @ 0..0x80, ref ids @ ..] = part
+        else {
+            return None;
+        };
+        let fits = usize::from(length) + 2 == part.len() && usize::from(bytes) == ids.len();
+        if [a, b, c] != PLAIN || !fits {
+            return None;
+        }
+        let mut rest = ids;
+        let mut ids = Ids::new();
+        while !rest.is_empty() {
+            ids.push(take_id(&mut rest).ok()?);
+        }
+        let all = ids.len() == usize::from(tokens);
+        Some(Self { num_tokens: tokens.into(), ids: all.then_some(ids) })
+    }
+
+    /// The part without the ids.
+    pub fn without_ids(&self) -> Bytes {
+        Bytes::from_static(&WITHOUT_IDS[self.num_tokens as usize])
+    }
+}
+
+/// A part without the ids of its tokens: the router asked for them, and the client did not.
+pub fn without_ids(part: &[u8]) -> Result<Bytes, DecodeError> {
     let mut out = Vec::with_capacity(part.len());
     let mut rest = &part[..];
     while !rest.is_empty() {
@@ -315,7 +356,7 @@ pub fn complete(num_output_tokens: u32) -> Bytes {
 /// one piece.
 pub fn upstream(request: &GenerateRequest, message: &Bytes, prompt: &[u32]) -> Bytes {
     debug_assert!(request.prompt.is_none(), "two prompts");
-    let Some(field) = token_ids_field(message) else {
+    let Some(Field { whole: field, .. }) = token_ids_field(message) else {
         let ids = Prompt::TokenIds(TokenIds { ids: prompt.to_vec() });
         let mut upstream = Vec::with_capacity(request.encoded_len() + ids.encoded_len());
         request.encode_raw(&mut upstream);
@@ -328,14 +369,14 @@ pub fn upstream(request: &GenerateRequest, message: &Bytes, prompt: &[u32]) -> B
     upstream.into()
 }
 
-/// The bytes of the field `token_ids`, with key and length. None unless there is exactly one.
-fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
+/// The field `token_ids`. None unless there is exactly one.
+fn token_ids_field(message: &[u8]) -> Option<Field<'_>> {
     const TOKEN_IDS: u32 = 4;
     let mut rest = message;
     let mut found = None;
     while !rest.is_empty() {
         let field = Field::next(&mut rest).ok()?;
-        if field.number == TOKEN_IDS && found.replace(field.whole).is_some() {
+        if field.number == TOKEN_IDS && found.replace(field).is_some() {
             return None;
         }
     }
@@ -345,7 +386,46 @@ fn token_ids_field(message: &[u8]) -> Option<&[u8]> {
 /// Decodes a whole request. The error is INVALID_ARGUMENT: the client sent what is no request.
 pub fn request(message: &Bytes) -> Result<GenerateRequest, Status> {
     let no_request = |error| Status::invalid_argument(format!("message: {error}"));
+    if let Some(request) = request_with_ids(message) {
+        return Ok(request);
+    }
     GenerateRequest::decode(message.clone()).map_err(no_request)
+}
+
+/// A request whose prompt is one list of ids, as nearly all are. The ids are most of the message, so a loop of
+/// their own reads them. None: the message is of another kind, or broken.
+fn request_with_ids(message: &[u8]) -> Option<GenerateRequest> {
+    const IDS: u32 = 1;
+    let field = token_ids_field(message)?;
+    let mut value = field.value;
+    let Field { number: IDS, wire: WireType::LengthDelimited, value: mut packed, .. } =
+        Field::next(&mut value).ok()?
+    else {
+        return None;
+    };
+    if field.wire != WireType::LengthDelimited || !value.is_empty() {
+        return None;
+    }
+    let mut ids = Vec::with_capacity(ids_in(packed));
+    while !packed.is_empty() {
+        ids.push(take_id(&mut packed).ok()?);
+    }
+    let start = field.whole.as_ptr().addr() - message.as_ptr().addr();
+    let others = [&message[..start], &message[start + field.whole.len()..]].concat();
+    let mut request = GenerateRequest::decode(&*others).ok()?;
+    // A text beside the ids: the later one counts.
+    let ids = Prompt::TokenIds(TokenIds { ids });
+    request.prompt.is_none().then(|| {
+        request.prompt = Some(ids);
+        request
+    })
+}
+
+/// How many ids a packed list has: each one ends with a byte below 128.
+pub fn ids_in(packed: &[u8]) -> usize {
+    // So few at a time that a byte can hold their number: then the compiler counts 16 at once.
+    let ends = |few: &[u8]| few.iter().fold(0, |sum: u8, byte| sum + u8::from(*byte < 0x80));
+    packed.chunks(255).map(|few| usize::from(ends(few))).sum()
 }
 
 /// Encodes a message.

@@ -2,17 +2,22 @@
 //!
 //! ```text
 //! cargo bench -p warmpath-router --bench hop -- OLD_ROUTER NEW_ROUTER
+//! cargo bench -p warmpath-router --bench hop -- --instructions OLD_ROUTER NEW_ROUTER
 //! ```
 //!
 //! Each round puts the same load on every router named (this build's, if none is), in turn, so that
 //! a busy machine slows all of them. The worker behind is a fake that costs nothing to speak of.
 //! Linux only: the time is read from `/proc`.
+//!
+//! With `--instructions`, valgrind counts the instructions that a router executes, the kernel's not included.
+//! They hardly depend on what else the machine does. The loads are smaller then.
 
 #[path = "../tests/common/fake.rs"]
 mod fake;
 
 use fake::Fake;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +34,7 @@ const ROUNDS: usize = 7;
 
 /// Streams at the same time, repetitions, and the sizes of prompts and answers.
 struct Load {
-    name: &'static str,
+    name: String,
     streams: usize,
     times: usize,
     prompt_tokens: u32,
@@ -74,10 +79,21 @@ struct Router {
 
 impl Router {
     fn start(binary: &str, worker: &str) -> Self {
+        Self::spawn(Command::new(binary), worker)
+    }
+
+    /// With valgrind, which writes what it counted to `counts`.
+    fn counted(binary: &str, worker: &str, counts: &Path) -> Self {
+        let mut command = Command::new("valgrind");
+        command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", counts.display()));
+        command.arg(binary);
+        Self::spawn(command, worker)
+    }
+
+    fn spawn(mut command: Command, worker: &str) -> Self {
         let args = ["--policy", "kv-aware", "--speedup", "1", "--worker", worker];
-        let mut command = Command::new(binary);
         command.args(args).env("RUST_LOG", "info").env("NO_COLOR", "1").stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{binary}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let url = loop {
             let line = lines.next().expect("a router that listens").expect("text");
@@ -88,6 +104,13 @@ impl Router {
         };
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, url }
+    }
+
+    /// Ends it as an operator does, so that it can write down what was counted.
+    fn end(mut self) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(kill.expect("kill").success());
+        self.child.wait().expect("its status");
     }
 
     /// Nanoseconds of processor time, over all threads.
@@ -135,26 +158,23 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-#[tokio::main]
-async fn main() {
-    // Cargo adds `--bench`.
-    let named: Vec<String> =
-        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    let own = vec![env!("CARGO_BIN_EXE_router").to_owned()];
-    let binaries = if named.is_empty() { own } else { named };
-    let paced = Duration::from_millis(5);
-    let loads = [
+/// The loads: whole, or so small that a router under valgrind keeps up with them.
+fn loads(small: bool) -> [Load; 3] {
+    let paced = Duration::from_millis(if small { 20 } else { 5 });
+    let (streams, messages) = if small { (8, 100) } else { (64, 300) };
+    let times = if small { 10 } else { 150 };
+    [
         Load {
-            name: "64 streams of 300 messages, one each 5 ms",
-            streams: 64,
+            name: format!("{streams} streams of {messages} messages, one each {paced:?}"),
+            streams,
             times: 1,
             prompt_tokens: 200,
-            answer: answer(300, paced),
+            answer: answer(messages, paced),
             per: "message",
-            units: 64.0 * 300.0,
+            units: f64::from(messages) * streams as f64,
         },
         Load {
-            name: "8 streams of 4,000 messages, as fast as they go",
+            name: "8 streams of 4,000 messages, as fast as they go".to_owned(),
             streams: 8,
             times: 1,
             prompt_tokens: 200,
@@ -163,16 +183,32 @@ async fn main() {
             units: 8.0 * 4_000.0,
         },
         Load {
-            name: "prompts of 16,000 tokens, two at a time",
+            name: "prompts of 16,000 tokens, two at a time".to_owned(),
             streams: 2,
-            times: 150,
+            times,
             prompt_tokens: 16_000,
             answer: answer(1, Duration::ZERO),
             per: "request",
-            units: 300.0,
+            units: 2.0 * times as f64,
         },
-    ];
-    for load in &loads {
+    ]
+}
+
+#[tokio::main]
+async fn main() {
+    // Cargo adds `--bench`.
+    let named: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let own = vec![env!("CARGO_BIN_EXE_router").to_owned()];
+    let binaries = if named.is_empty() { own } else { named };
+    match std::env::args().any(|arg| arg == "--instructions") {
+        true => instructions(&binaries).await,
+        false => times(&binaries).await,
+    }
+}
+
+async fn times(binaries: &[String]) {
+    for load in loads(false) {
         println!("{}", load.name);
         let worker = load.answer.serve(1.0).await;
         let routers: Vec<_> = binaries.iter().map(|path| Router::start(path, &worker)).collect();
@@ -181,7 +217,7 @@ async fn main() {
         // The first round warms up.
         for round in 0..=ROUNDS {
             for (spent, router) in rounds.iter_mut().zip(&routers) {
-                let ns = put(load, router).await;
+                let ns = put(&load, router).await;
                 if round > 0 {
                     spent.push(ns as f64 / load.units / 1e3);
                 }
@@ -196,4 +232,38 @@ async fn main() {
             println!("  {:8.2} µs a {}{against}  {path}", median(spent.clone()), load.per);
         }
     }
+}
+
+/// What a router executes for a load: what it executes for twice the load, without what it does for one.
+async fn instructions(binaries: &[String]) {
+    for load in loads(true) {
+        println!("{}", load.name);
+        let worker = load.answer.serve(1.0).await;
+        let mut first = None;
+        for path in binaries {
+            let once = count(&load, path, &worker, 1).await;
+            let twice = count(&load, path, &worker, 2).await;
+            let each = (twice - once) / load.units;
+            let first = *first.get_or_insert(each);
+            println!(
+                "  {each:8.0} instructions a {}, {:.2} of the first  {path}",
+                load.per,
+                each / first
+            );
+        }
+    }
+}
+
+async fn count(load: &Load, binary: &str, worker: &str, times: usize) -> f64 {
+    let counts = std::env::temp_dir().join(format!("hop-{}.counts", std::process::id()));
+    let router = Router::counted(binary, worker, &counts);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for _ in 0..times {
+        put(load, &router).await;
+    }
+    router.end();
+    let text = std::fs::read_to_string(&counts).expect("what valgrind counted");
+    std::fs::remove_file(&counts).expect("a file of this process");
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
+    total.and_then(|total| total.trim().parse().ok()).expect("a total")
 }

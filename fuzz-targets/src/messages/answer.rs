@@ -1,7 +1,7 @@
 //! A part of an answer, as a worker sends it.
 
 use prost::Message;
-use warmpath_proto::raw::{self, Bytes, BytesMut, Peek, Resumed};
+use warmpath_proto::raw::{self, Bytes, Peek, Plain, Resumed};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{FinishInfo, GenerateResponse, PromptInfo, SequenceOutput};
 use warmpath_proto::{tiers, transfer};
@@ -12,7 +12,7 @@ pub fn run(message: &Bytes) {
     let resumed = Resumed { before: 7, prompt: 100, wants_ids: false };
     let Ok(mut whole) = GenerateResponse::decode(message.clone()) else {
         if let Ok(peek) = Peek::of(message) {
-            let _ = peek.without_ids(message, &mut BytesMut::new());
+            let _ = raw::without_ids(message);
             peek.finish();
         }
         assert!(resumed.part(message.clone()).is_err(), "a part that cannot be decoded");
@@ -23,7 +23,12 @@ pub fn run(message: &Bytes) {
     assert_eq!(peek.num_tokens(), outputs.num_tokens);
     // A text that a later field replaces by none counts as one too: then the ids are not used.
     assert!(peek.has_text() || outputs.text.is_empty(), "a text was not seen");
-    let without = peek.without_ids(message, &mut BytesMut::new()).expect("a valid message");
+    let without = raw::without_ids(message).expect("a valid message");
+    if let Some(plain) = Plain::of(message) {
+        assert_eq!(plain.without_ids(), without);
+        assert_eq!(plain, Plain { num_tokens: peek.num_tokens(), ids: peek.clone().all_ids() });
+        assert_eq!(peek.clone().finish(), None);
+    }
     if let Some(ids) = peek.all_ids() {
         assert_eq!(ids[..], outputs.token_ids);
         assert_eq!(ids.len(), outputs.num_tokens as usize);

@@ -4,6 +4,7 @@
 //! so what is not prompt has few bytes, and a prompt few ids.
 
 use crate::generate::{MAX_MODEL_LEN, MAX_NAME_BYTES};
+use crate::raw::ids_in;
 use tonic::Status;
 
 const TOKEN_IDS: u32 = 4;
@@ -114,9 +115,9 @@ impl Fields {
         Ok(if length == 0 { State::Key } else { State::Skip(length) })
     }
 
-    /// Each id ends with a byte below 128. A few such bytes are no ids, so there is some room.
+    /// A few bytes that end an id belong to none, so there is some room.
     fn count_ids(&mut self, bytes: &[u8]) -> Result<(), Status> {
-        self.ids += bytes.iter().filter(|byte| **byte < 0x80).count() as u64;
+        self.ids += ids_in(bytes) as u64;
         if self.ids > u64::from(MAX_MODEL_LEN) + 1_024 {
             let why = format!("more than {MAX_MODEL_LEN} ids, expected at most {MAX_MODEL_LEN}");
             return Err(Status::invalid_argument(format!("token_ids: {why}")));

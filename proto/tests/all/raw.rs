@@ -5,8 +5,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use warmpath_proto::raw::{self, Bytes, BytesMut, Peek};
-use warmpath_proto::vllm::{GenerateRequest, GenerateResponse, TokenIds, generate_request::Prompt};
+use warmpath_proto::raw::{self, Bytes, Peek, Plain};
+use warmpath_proto::vllm::{
+    GenerateRequest, GenerateResponse, SequenceOutput, TokenIds, generate_request::Prompt,
+};
 
 type Encoded = BoxedStrategy<Vec<u8>>;
 
@@ -129,13 +131,30 @@ proptest! {
     #[test]
     fn without_its_ids_a_part_is_the_same(bytes in answer()) {
         let mut whole = GenerateResponse::decode(&*bytes).expect("an unusual but valid message");
-        let peek = Peek::of(&bytes).expect("a valid message");
-        let mut room = BytesMut::new();
-        let without = peek.without_ids(&Bytes::from(bytes), &mut room).expect("a valid message");
+        let without = raw::without_ids(&bytes).expect("a valid message");
         if let Some(outputs) = &mut whole.outputs {
             outputs.token_ids.clear();
         }
         prop_assert_eq!(GenerateResponse::decode(without).expect("a valid message"), whole);
+    }
+
+    /// A plain part is read and changed as any other one.
+    #[test]
+    fn a_plain_part_is_a_part_like_others(
+        num_tokens in 0..200u32, token_ids in vec(any::<u32>(), 0..40), more in answer(), mix in any::<bool>()
+    ) {
+        let outputs = SequenceOutput { num_tokens, token_ids, ..Default::default() };
+        let mut bytes = GenerateResponse { outputs: Some(outputs), ..Default::default() }.encode_to_vec();
+        if mix {
+            bytes.extend(more);
+        }
+        if let Some(plain) = Plain::of(&bytes) {
+            let mut peek = Peek::of(&bytes).expect("a valid message");
+            prop_assert_eq!(plain.num_tokens, peek.num_tokens());
+            prop_assert_eq!(plain.without_ids(), raw::without_ids(&bytes).expect("a valid message"));
+            prop_assert_eq!(plain.ids, peek.all_ids());
+            prop_assert_eq!(peek.finish(), None);
+        }
     }
 
     #[test]

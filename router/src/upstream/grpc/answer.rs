@@ -6,12 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
-use warmpath_proto::raw::{Bytes, BytesMut, DecodeError, Finish, Peek, Resumed};
+use warmpath_proto::raw::{self, Bytes, DecodeError, Finish, Peek, Plain, Resumed};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::{status, tiers, transfer};
-
-/// Bytes of the room for what remains of messages: some tens of them.
-const ROOM: usize = 1_024;
 
 /// The stream of one answer. A few fields of its messages are read. Their bytes stay as they are, unless
 /// an [`Edit`] says otherwise.
@@ -31,8 +28,8 @@ impl Answer {
 #[derive(Debug)]
 pub enum Edit {
     Nothing,
-    /// The router asked for token ids, and the client did not. The room for what remains of messages.
-    RemoveIds(BytesMut),
+    /// The router asked for token ids, and the client did not.
+    RemoveIds,
     /// They are the rest of an answer.
     Resumed(Resumed),
 }
@@ -41,7 +38,7 @@ impl Edit {
     pub fn of(call: &Call<'_>) -> Self {
         let RequestBody::Vllm(VllmRequest { wants_ids, .. }) = *call.body;
         match call.answered {
-            0 if call.ids && !wants_ids => Self::RemoveIds(BytesMut::with_capacity(ROOM)),
+            0 if call.ids && !wants_ids => Self::RemoveIds,
             0 => Self::Nothing,
             before => {
                 let prompt = call.prompt.len() as u32 - before;
@@ -50,18 +47,27 @@ impl Edit {
         }
     }
 
-    fn apply(&mut self, peek: &Peek, message: Bytes) -> Result<Bytes, DecodeError> {
+    fn apply(&self, message: Bytes) -> Result<Bytes, DecodeError> {
         match self {
             Self::Nothing => Ok(message),
-            Self::RemoveIds(room) => peek.without_ids(&message, room),
+            Self::RemoveIds => raw::without_ids(&message),
             Self::Resumed(resumed) => resumed.part(message),
+        }
+    }
+
+    /// What becomes of a plain message. None: it needs more than a plain change.
+    fn apply_plain(&self, plain: &Plain, message: &Bytes) -> Option<Bytes> {
+        match self {
+            Self::Nothing => Some(message.clone()),
+            Self::RemoveIds => Some(plain.without_ids()),
+            Self::Resumed(_) => None,
         }
     }
 
     /// Prompt tokens that were cached, of those that the client sent.
     fn cached(&self, tokens: u32) -> u32 {
         match self {
-            Self::Nothing | Self::RemoveIds(_) => tokens,
+            Self::Nothing | Self::RemoveIds => tokens,
             Self::Resumed(resumed) => tokens.min(resumed.prompt),
         }
     }
@@ -73,19 +79,25 @@ impl Stream for Answer {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let message = ready!(Pin::new(&mut self.messages).poll_next(cx));
         Poll::Ready(message.map(|message| match message {
-            Ok(message) => part(message, &mut self.edit),
+            Ok(message) => part(message, &self.edit),
             Err(status) => Err(failure(&status)),
         }))
     }
 }
 
 /// A message that cannot be read is as bad as a broken stream.
-fn part(message: Bytes, edit: &mut Edit) -> Result<AnswerPart, UpstreamError> {
+fn part(message: Bytes, edit: &Edit) -> Result<AnswerPart, UpstreamError> {
+    if let Some(plain) = Plain::of(&message)
+        && let Some(body) = edit.apply_plain(&plain, &message)
+    {
+        let Plain { num_tokens: tokens, ids } = plain;
+        return Ok(AnswerPart { body: AnswerBody::Vllm(body), tokens, ids, end: None });
+    }
     let undecodable = |error| {
         UpstreamError::unavailable(format!("cannot decode a message of its answer: {error}"))
     };
     let mut peek = Peek::of(&message).map_err(undecodable)?;
-    let message = edit.apply(&peek, message).map_err(undecodable)?;
+    let message = edit.apply(message).map_err(undecodable)?;
     let (tokens, ids) = (peek.num_tokens(), peek.all_ids());
     let end = peek.finish().map(|finish| end(finish, edit));
     Ok(AnswerPart { body: AnswerBody::Vllm(message), tokens, ids, end })
