@@ -1,0 +1,4 @@
+//! Each bound against an exhaustive search of small cases.
+
+mod hits;
+mod waiting;
