@@ -153,7 +153,7 @@ impl ListenerFiles {
     }
 }
 
-/// What a listener shows its clients, and whom it accepts: the files of [`ListenerFiles`], read and checked.
+/// What a listener shows its clients, and which of them it accepts: the files of [`ListenerFiles`], read and checked.
 #[derive(Clone, Debug)]
 pub struct Serving(Fresh<ServerConfig>);
 
