@@ -104,8 +104,11 @@ impl Churn {
         self.held.end += 1;
     }
 
-    fn drop_oldest(&mut self) {
-        self.apply(self.held.start, |run| KvEvent::Removed { tier: TierId::HBM, run });
+    /// Also the control's: an index that is not told that the prompt is gone.
+    fn drop_oldest(&mut self, is_told: bool) {
+        if is_told {
+            self.apply(self.held.start, |run| KvEvent::Removed { tier: TierId::HBM, run });
+        }
         self.held.start += 1;
     }
 
@@ -115,35 +118,76 @@ impl Churn {
     }
 }
 
+/// Bytes of an index while blocks come and go.
+struct Bytes {
+    filled: i64,
+    /// More, in each of two turns.
+    turns: [i64; 2],
+    /// In the end, when all blocks are gone.
+    left: i64,
+}
+
+impl Bytes {
+    /// A worker with `held` prompts stores four times as many, and drops as many, twice. One in `untold` is dropped
+    /// without an event.
+    fn measure(held: u64, untold: Option<u64>) -> Self {
+        let scope = ScopePlan::new("", "", "", 16);
+        let mut index = PrefixIndex::default();
+        let empty = Snapshot { source: Churn::SOURCE, epoch: 1, seq: 0, runs: Vec::new() };
+        index.replace(&empty).expect("an empty snapshot");
+        let mut churn = Churn { index, scope, seq: 0, held: 0..0 };
+        let drop_oldest = |churn: &mut Churn| {
+            let is_told = untold.is_none_or(|one_in| !churn.held.start.is_multiple_of(one_in));
+            churn.drop_oldest(is_told);
+        };
+        let filled = churn.adds(|churn| (0..held).for_each(|_| churn.store()));
+        let turn = |churn: &mut Churn| {
+            for _ in 0..4 * held {
+                churn.store();
+                drop_oldest(churn);
+            }
+        };
+        let turns = [churn.adds(turn), churn.adds(turn)];
+        let freed = churn.adds(|churn| (0..held).for_each(|_| drop_oldest(churn)));
+        Self { filled, turns, left: filled + turns[0] + turns[1] + freed }
+    }
+
+    fn live(&self) -> i64 {
+        self.filled + self.turns[0]
+    }
+
+    /// By more than a hundredth in the second turn.
+    fn grow(&self) -> bool {
+        self.turns[1].abs() * 100 > self.live()
+    }
+}
+
 #[test]
 fn an_index_does_not_grow_while_blocks_come_and_go() {
-    let scope = ScopePlan::new("", "", "", 16);
-    let mut index = PrefixIndex::default();
-    let empty = Snapshot { source: Churn::SOURCE, epoch: 1, seq: 0, runs: Vec::new() };
-    index.replace(&empty).expect("an empty snapshot");
-    let mut churn = Churn { index, scope, seq: 0, held: 0..0 };
-    let blocks = HELD as i64 * i64::from(RUN);
-    let filled = churn.adds(|churn| (0..HELD).for_each(|_| churn.store()));
-    assert!(filled <= 160 * blocks + (64 << 20), "{} bytes a block", filled / blocks);
-    // Four million blocks come and as many go, twice.
-    let turn = |churn: &mut Churn| {
-        for _ in 0..4 * HELD {
-            churn.store();
-            churn.drop_oldest();
-        }
-    };
-    let first = churn.adds(turn);
-    let second = churn.adds(turn);
-    let live = filled + first;
-    assert!(second.abs() * 100 <= live, "{second} bytes more on {live}");
-    let freed = churn.adds(|churn| (0..HELD).for_each(|_| churn.drop_oldest()));
-    let left = live + second + freed;
-    println!(
-        "{} bytes a block; {first} and {second} more in two turns; {left} left of {live}",
-        filled / blocks
-    );
+    let bytes = Bytes::measure(HELD, None);
+    let (blocks, live, left) = (HELD as i64 * i64::from(RUN), bytes.live(), bytes.left);
+    let each = bytes.filled / blocks;
+    println!("{each} bytes a block; {:?} more in two turns; {left} left of {live}", bytes.turns);
+    assert!(bytes.filled <= 160 * blocks + (64 << 20), "{each} bytes a block");
+    assert!(!bytes.grow(), "{:?} bytes more on {live}", bytes.turns);
     // Tables keep their room.
     assert!(left <= 4 << 20, "{left} bytes left of {live}");
+}
+
+/// The control: an index that does not hear of some of the blocks that go is found to grow, and not to end empty.
+#[test]
+fn an_index_that_is_not_told_what_goes_grows() {
+    for untold in [1, 16] {
+        let bytes = Bytes::measure(HELD / 4, Some(untold));
+        println!(
+            "one in {untold}: {:?} more on {}, {} left",
+            bytes.turns,
+            bytes.live(),
+            bytes.left
+        );
+        assert!(bytes.grow(), "one in {untold}: {:?} on {}", bytes.turns, bytes.live());
+        assert!(bytes.left > bytes.filled / 4, "{} left of {}", bytes.left, bytes.live());
+    }
 }
 
 #[test]

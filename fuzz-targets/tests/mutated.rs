@@ -3,6 +3,7 @@
 //! `WARMPATH_FUZZ_CASES` sets how many mutations each target gets, `WARMPATH_FUZZ_SEED` the seed, and
 //! `WARMPATH_FUZZ_ONLY` the number of the one case to run. `fuzz/` looks further with libFuzzer.
 
+use std::ops::Range;
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 use warmpath_fuzz_targets::{ALL, Target};
@@ -43,32 +44,103 @@ fn cli() {
 /// `usual`: enough cases for a few seconds.
 fn plays(name: &str, usual: u64) {
     let target = ALL.iter().find(|target| target.name == name).expect("a target");
-    let seeds = (target.seeds)();
-    for (i, seed) in seeds.iter().enumerate() {
-        play(target, &format!("seed {i}"), seed);
-    }
     let set = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = set("WARMPATH_FUZZ_SEED").unwrap_or(1);
     let numbers = match set("WARMPATH_FUZZ_ONLY") {
         Some(only) => only..only + 1,
         None => 0..set("WARMPATH_FUZZ_CASES").unwrap_or(usual),
     };
+    if let Some(wrong) = first_wrong(target, seed, numbers, LONGEST) {
+        panic!("{wrong}");
+    }
+}
+
+/// The first input that the target does not take: of its seeds, then of its mutations.
+fn first_wrong(
+    target: &Target,
+    seed: u64,
+    numbers: Range<u64>,
+    longest: Duration,
+) -> Option<String> {
+    let seeds = (target.seeds)();
+    for (i, bytes) in seeds.iter().enumerate() {
+        if let Err(wrong) = play(target, &format!("seed {i}"), bytes, longest) {
+            return Some(wrong);
+        }
+    }
     for number in numbers {
         let mut random = Random::new(seed, number);
         let mut bytes = random.of(&seeds).clone();
         for _ in 0..=random.below(4) {
             mutate(&mut bytes, &seeds, &mut random);
         }
-        play(target, &format!("case {number} of seed {seed}"), &bytes);
+        if let Err(wrong) = play(target, &format!("case {number} of seed {seed}"), &bytes, longest)
+        {
+            return Some(wrong);
+        }
+    }
+    None
+}
+
+fn play(target: &Target, called: &str, bytes: &[u8], longest: Duration) -> Result<(), String> {
+    let begun = Instant::now();
+    let played = catch_unwind(|| (target.run)(bytes));
+    let (took, input) = (begun.elapsed(), bytes.escape_ascii());
+    match played {
+        Err(_) => Err(format!("{}, {called} panicked: {input}", target.name)),
+        Ok(()) if took >= longest => {
+            Err(format!("{}, {called} took {took:?}: {input}", target.name))
+        }
+        Ok(()) => Ok(()),
     }
 }
 
-fn play(target: &Target, called: &str, bytes: &[u8]) {
-    let begun = Instant::now();
-    let played = catch_unwind(|| (target.run)(bytes));
-    let input = || format!("{}, {called}: {}", target.name, bytes.escape_ascii());
-    assert!(played.is_ok(), "{}", input());
-    assert!(begun.elapsed() < LONGEST, "{:?}: {}", begun.elapsed(), input());
+/// The controls: faults that are planted in a target are found, and only by mutations of its seed.
+mod planted {
+    use super::*;
+
+    fn seeds() -> Vec<Vec<u8>> {
+        vec![b"\x01name = 12\nlength = 3\n".to_vec()]
+    }
+
+    fn length(bytes: &[u8]) -> Option<&[u8]> {
+        bytes.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"length = "))
+    }
+
+    fn panics_at_a_large_number(bytes: &[u8]) {
+        let text = length(bytes).and_then(|value| std::str::from_utf8(value).ok());
+        let value = text.and_then(|text| text.parse::<u64>().ok());
+        assert!(value.is_none_or(|value| u32::try_from(value).is_ok()), "a planted panic");
+    }
+
+    fn hangs_without_a_length(bytes: &[u8]) {
+        if length(bytes).is_none() {
+            std::thread::sleep(Duration::from_millis(1_200));
+        }
+    }
+
+    fn found(run: fn(&[u8])) -> Option<String> {
+        let target = Target { name: "planted", run, seeds };
+        first_wrong(&target, 1, 0..1_000, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn a_panic_is_found() {
+        let wrong = found(panics_at_a_large_number).expect("a number above 32 bits");
+        assert!(wrong.contains("of seed 1 panicked: "), "{wrong}");
+    }
+
+    #[test]
+    fn a_slow_input_is_found() {
+        let wrong = found(hangs_without_a_length).expect("an input without its last line");
+        assert!(wrong.contains("of seed 1 took "), "{wrong}");
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_is_planted() {
+        let target = Target { name: "sound", run: |_| {}, seeds };
+        assert_eq!(first_wrong(&target, 1, 0..1_000, Duration::from_secs(8)), None);
+    }
 }
 
 /// Values at the edge of what a field takes, or of another kind.

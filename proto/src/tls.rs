@@ -1,17 +1,25 @@
-//! TLS from PEM files. Each process reads them once, when it starts. An error names the setting and the
-//! file.
+//! TLS from PEM files. A process reads them when it starts, and again when they change. An error names the setting
+//! and the file.
 
+mod fresh;
+
+use crate::sockets::Wire;
+use fresh::Fresh;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// The one protocol that is spoken.
+const H2: &[u8] = b"h2";
 
 /// `[tls]`: the certificate of a listener.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -69,34 +77,30 @@ fn read(field: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     }
 }
 
-/// The certificates of a file, and its text.
 fn certificates(
     field: &'static str,
     path: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, Vec<u8>), TlsError> {
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(field, path)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let all = all.map_err(|error| err(field, path, format!("{error}, expected PEM")))?;
     match all.is_empty() {
         true => Err(err(field, path, "no certificate, expected one in PEM")),
-        false => Ok((all, text)),
+        false => Ok(all),
     }
 }
 
-fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, Vec<u8>), TlsError> {
-    let text = read("key", path)?;
-    let key = PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|_| err("key", path, "no private key, expected one in PEM"))?;
-    Ok((key, text))
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read("key", path)?)
+        .map_err(|_| err("key", path, "no private key, expected one in PEM"))
 }
 
-fn roots(field: &'static str, path: &Path) -> Result<(RootCertStore, Vec<u8>), TlsError> {
-    let (certificates, text) = certificates(field, path)?;
+fn roots(field: &'static str, path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates {
+    for certificate in certificates(field, path)? {
         roots.add(certificate).map_err(|error| err(field, path, error))?;
     }
-    Ok((roots, text))
+    Ok(roots)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -120,18 +124,23 @@ impl ListenerFiles {
     }
 
     /// Reads the files.
-    pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let (certificates, _) = certificates("cert", &self.cert)?;
-        let (private, _) = key(&self.key)?;
+    pub fn load(&self) -> Result<Serving, TlsError> {
+        let paths = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
+        let paths = paths.into_iter().flatten().cloned().collect();
+        let files = self.clone();
+        Fresh::new(paths, Box::new(move || files.read())).map(Serving)
+    }
+
+    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let (certificates, private) = (certificates("cert", &self.cert)?, key(&self.key)?);
         let builder = ServerConfig::builder_with_provider(provider());
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| err("cert", &self.cert, error))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let (roots, _) = roots("client_ca", path)?;
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+                let roots = Arc::new(roots("client_ca", path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
                 let wrong = |error: VerifierBuilderError| err("client_ca", path, error);
                 builder.with_client_cert_verifier(verifier.build().map_err(wrong)?)
             }
@@ -139,19 +148,48 @@ impl ListenerFiles {
         let mut config = builder
             .with_single_cert(certificates, private)
             .map_err(|error| mismatch(&self.cert, &self.key, error))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![H2.to_vec()];
         Ok(Arc::new(config))
+    }
+}
+
+/// What a listener shows its clients, and which of them it accepts: the files of [`ListenerFiles`], read and checked.
+#[derive(Clone, Debug)]
+pub struct Serving(Fresh<ServerConfig>);
+
+impl Serving {
+    /// For a new connection. The files may have changed.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.0.current().into()
     }
 }
 
 /// How `https://` connections are made: the files of [`UpstreamFiles`], read and checked.
 #[derive(Clone, Debug)]
-pub struct Upstream(ClientTlsConfig);
+pub struct Upstream {
+    config: Fresh<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+}
 
 impl Upstream {
-    pub(crate) fn config(&self) -> ClientTlsConfig {
-        self.0.clone()
+    /// Makes a connection to this host a secure one. The files may have changed since the last one.
+    pub(crate) async fn secure<S: Wire>(&self, host: &str, socket: S) -> io::Result<TlsStream<S>> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => host_name(host.trim_matches(['[', ']'])).map_err(io::Error::other)?,
+        };
+        let connector = TlsConnector::from(self.config.current());
+        let stream = connector.connect(name, socket).await?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(H2) => Ok(stream),
+            _ => Err(io::Error::other("the server speaks no HTTP/2 over TLS")),
+        }
     }
+}
+
+fn host_name(name: &str) -> Result<ServerName<'static>, String> {
+    let wrong = |_| format!("'{name}', expected a host name or an IP address");
+    ServerName::try_from(name.to_owned()).map_err(wrong)
 }
 
 impl UpstreamFiles {
@@ -169,28 +207,26 @@ impl UpstreamFiles {
 
     /// Reads the files.
     pub fn load(&self) -> Result<Upstream, TlsError> {
-        let (roots, ca) = roots("ca", &self.ca)?;
-        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
-        if let Some(name) = &self.server_name {
-            if ServerName::try_from(name.as_str()).is_err() {
-                let why = format!("'{name}', expected a host name or an IP address");
-                return Err(TlsError { field: "server_name", why });
-            }
-            config = config.domain_name(name);
-        }
-        match (&self.cert, &self.key) {
-            (None, None) => {}
-            (Some(cert), Some(private)) => {
-                let (chain, cert_text) = certificates("cert", cert)?;
-                let (private_key, key_text) = key(private)?;
-                ClientConfig::builder_with_provider(provider())
-                    .with_safe_default_protocol_versions()
-                    .map_err(|error| err("cert", cert, error))?
-                    .with_root_certificates(roots)
-                    .with_client_auth_cert(chain, private_key)
-                    .map_err(|error| mismatch(cert, private, error))?;
-                config = config.identity(Identity::from_pem(cert_text, key_text));
-            }
+        let server_name = self.server_name.as_deref().map(host_name).transpose();
+        let server_name = server_name.map_err(|why| TlsError { field: "server_name", why })?;
+        let paths = [Some(&self.ca), self.cert.as_ref(), self.key.as_ref()];
+        let paths = paths.into_iter().flatten().cloned().collect();
+        let files = self.clone();
+        let config = Fresh::new(paths, Box::new(move || files.read()))?;
+        Ok(Upstream { config, server_name })
+    }
+
+    fn read(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let roots = roots("ca", &self.ca)?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| err("ca", &self.ca, error))?
+            .with_root_certificates(roots);
+        let mut config = match (&self.cert, &self.key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(cert), Some(private)) => builder
+                .with_client_auth_cert(certificates("cert", cert)?, key(private)?)
+                .map_err(|error| mismatch(cert, private, error))?,
             (Some(_), None) => {
                 let why = "missing, expected the key of cert".to_owned();
                 return Err(TlsError { field: "key", why });
@@ -199,7 +235,8 @@ impl UpstreamFiles {
                 let why = "missing, expected the certificate of key".to_owned();
                 return Err(TlsError { field: "cert", why });
             }
-        }
-        Ok(Upstream(config))
+        };
+        config.alpn_protocols = vec![H2.to_vec()];
+        Ok(Arc::new(config))
     }
 }

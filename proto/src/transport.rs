@@ -4,15 +4,15 @@
 //! So windows are wide.
 
 use crate::listening::Limits;
-use crate::sockets::{Dial, Dialler, Wire};
+use crate::sockets::{Dialler, Wire};
 use crate::tls::Upstream;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tonic::codegen::Service;
+use tonic::codegen::http::uri::Authority;
+use tonic::codegen::{Service, StdError as BoxError};
 use tonic::transport::{Channel, Endpoint, Error, Uri};
 
 /// The largest message a generate call may carry, in bytes: a prompt of 4 million tokens.
@@ -56,10 +56,13 @@ impl From<Option<Upstream>> for Dialling {
 /// the peer's host is gone. Whether a worker's process is stuck, its feed shows. `https://` URLs need
 /// `how.tls`, others do not use it. The error is an invalid URL.
 pub fn channel_with(url: &str, how: &Dialling) -> Result<Channel, Error> {
-    let mut endpoint = Endpoint::from_shared(url.to_owned())?;
-    if let Some(tls) = how.tls.as_ref().filter(|_| url.starts_with("https://")) {
-        endpoint = endpoint.tls_config(tls.config())?;
-    }
+    let endpoint = Endpoint::from_shared(url.to_owned())?;
+    let tls = how.tls.as_ref().filter(|_| url.starts_with("https://"));
+    // tonic would take the certificates as they are now. So it is told of plain text, and the connector adds TLS.
+    let endpoint = match tls {
+        None => endpoint,
+        Some(_) => in_plain_text(endpoint.uri())?.origin(endpoint.uri().clone()),
+    };
     let endpoint = endpoint
         .initial_connection_window_size(Limits::FLEET.connection_window)
         .initial_stream_window_size(Limits::FLEET.stream_window)
@@ -71,26 +74,61 @@ pub fn channel_with(url: &str, how: &Dialling) -> Result<Channel, Error> {
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(false);
-    Ok(match &how.dialler {
-        Dialler::Tcp => endpoint.connect_lazy(),
-        Dialler::Other(dial) => endpoint.connect_with_connector_lazy(Connector(Arc::clone(dial))),
+    Ok(match (&how.dialler, tls) {
+        (Dialler::Tcp, None) => endpoint.connect_lazy(),
+        (dialler, tls) => {
+            let connector = Connector { dialler: dialler.clone(), tls: tls.cloned() };
+            endpoint.connect_with_connector_lazy(connector)
+        }
     })
 }
 
-/// A [`Dial`] as tonic calls it.
-struct Connector(Arc<dyn Dial>);
+/// The same host and port, by `http://`.
+fn in_plain_text(url: &Uri) -> Result<Endpoint, Error> {
+    let authority = url.authority().map_or("", Authority::as_str);
+    let port = if url.port().is_some() { "" } else { ":443" };
+    Endpoint::from_shared(format!("http://{authority}{port}"))
+}
+
+/// Makes the connections that tonic does not make by itself.
+struct Connector {
+    dialler: Dialler,
+    tls: Option<Upstream>,
+}
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Box<dyn Wire>>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let dialled = self.0.dial(to);
-        Box::pin(async move { Ok(TokioIo::new(dialled.await?)) })
+        let (dialler, tls) = (self.dialler.clone(), self.tls.clone());
+        Box::pin(async move {
+            let host = to.host().unwrap_or_default().to_owned();
+            let socket: Box<dyn Wire> = match dialler {
+                Dialler::Tcp => Box::new(tcp().call(to).await?.into_inner()),
+                Dialler::Other(dial) => dial.dial(to).await?,
+            };
+            Ok(TokioIo::new(match tls {
+                None => socket,
+                Some(tls) => Box::new(tls.secure(&host, socket).await?),
+            }))
+        })
     }
+}
+
+/// As tonic makes TCP connections with the settings of [`channel_with`].
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(TCP_KEEPALIVE));
+    tcp.set_keepalive_interval(Some(TCP_KEEPALIVE));
+    tcp.set_keepalive_retries(Some(TCP_PROBES));
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp
 }

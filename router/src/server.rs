@@ -151,6 +151,7 @@ impl RouterServer {
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             instance: around.instance,
+            naming: blake3::derive_key("warmpath v1 request names", secret.as_bytes()),
             resyncs: AtomicU64::new(0),
             decided: DecidedNames::default(),
         };

@@ -46,6 +46,8 @@ pub struct RouterState {
     /// A part of each upstream request id. Other routers, and earlier runs of this one, have
     /// others.
     pub instance: u64,
+    /// For the other part: see [`RouterState::upstream_id`].
+    pub naming: [u8; 32],
     pub resyncs: AtomicU64,
     pub decided: DecidedNames,
 }
@@ -57,11 +59,16 @@ impl RouterState {
         self.agreement.terms().ok_or(RequestError::Rejected(none))
     }
 
-    /// The name of an attempt at a request, counted from 1, on its worker.
+    /// The name of an attempt at a request, counted from 1, on its worker. Clients see it too, so it is no number:
+    /// two numbers would tell a tenant how many requests the others have sent between its own.
     pub fn upstream_id(&self, id: RequestId, attempt: u32) -> Arc<str> {
+        // Another run gives the same number another name.
+        let number = (u128::from(self.instance) << 64) | u128::from(id.0);
+        let hash = blake3::keyed_hash(&self.naming, &number.to_le_bytes()).to_hex();
+        let name = format!("warmpath-{:x}-{}", self.instance, &hash[..16]);
         match attempt {
-            1 => format!("warmpath-{:x}-{}", self.instance, id.0).into(),
-            more => format!("warmpath-{:x}-{}-{more}", self.instance, id.0).into(),
+            1 => name.into(),
+            more => format!("{name}-{more}").into(),
         }
     }
 

@@ -59,15 +59,24 @@ fn an_answer_is_resumed_twice() {
     bench.first_token(id);
     assert_eq!(gave_up(&bench.fail(id, Failure::Stalled, true)), GiveUp::Resumes);
     bench.end();
+    // The control: with a higher limit the same answer is resumed a third time.
+    let retry = Some(RetryLimits { resumes: 3, ..RetryLimits::default() });
+    let mut bench = Bench::new(6, Reliability { retry, ..Reliability::on() });
+    let (id, _) = bench.send();
+    for _ in 0..3 {
+        bench.first_token(id);
+        dispatched(&bench.fail(id, Failure::MidStream, true));
+    }
+    bench.answer(id);
+    bench.end();
 }
 
-#[test]
-fn tries_have_a_budget() {
-    let budget = RetryBudget { share: 0.2, per_s: 10.0, most: 500.0, at_first: 10.0 };
+/// How many of 2,000 requests that fail within 10 s are tried again.
+fn tried_again(budget: RetryBudget) -> u32 {
     let retry = Some(RetryLimits { budget, ..RetryLimits::default() });
     let mut bench = Bench::new(4, Reliability { retry, ..Reliability::default() });
-    let (requests, mut again) = (2_000u32, 0);
-    for _ in 0..requests {
+    let mut again = 0;
+    for _ in 0..2_000 {
         let (id, _) = bench.send();
         match bench.fail(id, Failure::NotTaken, true)[..] {
             [Action::Dispatch { .. }] => {
@@ -79,9 +88,18 @@ fn tries_have_a_budget() {
         }
         bench.ms += 5;
     }
+    bench.end();
+    again
+}
+
+#[test]
+fn tries_have_a_budget() {
+    let budget = RetryBudget { share: 0.2, per_s: 10.0, most: 500.0, at_first: 10.0 };
+    let again = tried_again(budget);
     // 10 s, 20 % of 2,000 requests, and the second's worth that it begins with.
     assert!((500..=511).contains(&again), "{again}");
-    bench.end();
+    // The control: a budget that never ends.
+    assert_eq!(tried_again(RetryBudget { share: 1.0, ..budget }), 2_000);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod bans;
 mod crates;
+mod dependencies;
 mod files;
 mod modules;
 mod repeatable;

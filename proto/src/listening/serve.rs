@@ -9,6 +9,7 @@ use crate::clock::now;
 use crate::deadline::{DeadlineLayer, passed};
 use crate::sockets::{Accepted, Listener};
 use crate::status::of_undecodable;
+use crate::tls::Serving;
 use crate::watched::{Watched, Watcher};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -19,8 +20,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tonic::Status;
 use tonic::codegen::{Service, http};
 use tonic::service::Routes;
@@ -46,13 +45,13 @@ pub struct Listening {
     pub routes: Routes,
     pub limits: Limits,
     /// None: plain text.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Serving>,
     pub note: Note,
 }
 
 impl Listening {
     /// For processes of the fleet.
-    pub fn fleet(routes: Routes, tls: Option<Arc<ServerConfig>>) -> Self {
+    pub fn fleet(routes: Routes, tls: Option<Serving>) -> Self {
         Self { routes, limits: Limits::FLEET, tls, note: Arc::new(|_| ()) }
     }
 }
@@ -116,7 +115,7 @@ impl Connection {
         let socket = match &self.listening.tls {
             None => Socket::Plain(socket),
             Some(tls) => {
-                let accepted = TlsAcceptor::from(Arc::clone(tls)).accept(socket);
+                let accepted = tls.acceptor().accept(socket);
                 let limit = times.map_or(HANDSHAKE, |times| times.handshake);
                 match tokio::time::timeout(limit, accepted).await {
                     Ok(Ok(socket)) => Socket::Tls(Box::new(socket)),

@@ -4,7 +4,7 @@
 use super::flight::Failed;
 use crate::call::UpstreamError;
 use crate::fleet::worker::{Gone, Standing, WorkerLink};
-use crate::source::event::SILENCE;
+use crate::source::event::{SILENCE, SILENT};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub struct Limits {
 
 /// How many gaps pass before an answer ends that no other worker can go on with.
 const LAST_GAPS: u32 = 3;
+
+/// How often a worker whose feed fell silent is looked at again, until its answer has been silent for as long.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why an attempt is not waited for any more.
 #[derive(Clone, PartialEq, Debug)]
@@ -164,8 +167,11 @@ fn gone(
                 link.forget(id);
                 Some(Gone::Silent)
             }
-            lost @ Gone::Lost(_) => {
-                tokio::time::sleep(SILENCE).await;
+            Gone::Lost(why) => {
+                // A connection that broke may be back in a moment. A silent feed has had its time.
+                let moment = if why == SILENT { LOOK } else { SILENCE };
+                tokio::time::sleep(moment).await;
+                let lost = Gone::Lost(why);
                 (link.standing() != Standing::Joined || link.life() != life).then_some(lost)
             }
         }

@@ -11,6 +11,9 @@ use warmpath_core::routing::index::{Mismatch, SequenceGap};
 
 /// A source that says nothing for this long counts as lost. Heartbeats come every 250 ms.
 pub const SILENCE: Duration = Duration::from_millis(SILENCE_MS);
+/// Why such a source is lost.
+pub const SILENT: &str = "no message for 2 s";
+const _: () = assert!(SILENCE_MS == 2_000);
 
 /// A feed of what one worker or pool holds and does.
 pub trait EventSource: Debug + Send + Sync {
@@ -103,7 +106,5 @@ impl From<Mismatch> for FeedEnd {
 
 /// Waits for a source, at most for [`SILENCE`].
 pub async fn unless_silent<T>(work: impl Future<Output = T>) -> Result<T, FeedEnd> {
-    timeout(SILENCE, work)
-        .await
-        .map_err(|_| FeedEnd::Lost(format!("no message for {} s", SILENCE.as_secs())))
+    timeout(SILENCE, work).await.map_err(|_| FeedEnd::Lost(SILENT.to_owned()))
 }

@@ -190,8 +190,12 @@ impl Fleet {
         transport::channel_with(&url, &Some(of.reach(own).load().unwrap()).into()).unwrap()
     }
 
-    /// Calls that come to something else than what must come of them.
-    async fn wrong(&self, listener: Listener) -> Vec<String> {
+    /// Calls that come to something else than `expected` says.
+    async fn wrong(
+        &self,
+        listener: Listener,
+        expected: impl Fn(Listener, &str, Identity) -> Outcome,
+    ) -> Vec<String> {
         let mut wrong = Vec::new();
         for identity in ALL {
             let channel = self.channel(listener, identity);
@@ -217,7 +221,7 @@ async fn what_is_not_listed_is_denied() {
     assert!(calls().len() >= 40, "{:?}", calls());
     let fleet = Fleet::start(tenants()).await;
     for listener in [Listener::Router, Listener::Admin, Listener::Worker] {
-        let wrong = fleet.wrong(listener).await;
+        let wrong = fleet.wrong(listener, expected).await;
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
     // Calls that no service has.
@@ -226,13 +230,23 @@ async fn what_is_not_listed_is_denied() {
         assert_eq!(outcome(&channel, "/vllm.Inference/Other", identity).await, expected);
         assert_eq!(outcome(&channel, "/vllm.Other/Generate", identity).await, Absent);
     }
+    // The control of the table: one that allows an identity what it must not do is found to be wrong.
+    let allows = |listener, service: &str, identity| match (service, identity) {
+        ("vllm.Control", UnknownToken) => Reached,
+        _ => expected(listener, service, identity),
+    };
+    let wrong = fleet.wrong(Listener::Router, allows).await;
+    let control = calls().iter().filter(|(service, _)| service == "vllm.Control").count();
+    assert_eq!(wrong.len(), control, "{wrong:#?}");
+    let all = "by UnknownToken at Router: Refused, expected Reached";
+    assert!(wrong.iter().all(|line| line.ends_with(all)), "{wrong:#?}");
 }
 
 /// Without tenants no call needs a token: the same calls that were denied above are served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_tenants_the_same_calls_are_served() {
     let fleet = Fleet::start(Vec::new()).await;
-    let wrong = fleet.wrong(Listener::Router).await;
+    let wrong = fleet.wrong(Listener::Router, expected).await;
     let vllm = calls().iter().filter(|(service, _)| service.starts_with("vllm.")).count();
     assert_eq!(wrong.len(), vllm * 4, "{wrong:#?}");
     assert!(wrong.iter().all(|line| line.ends_with("Reached, expected Refused")), "{wrong:#?}");

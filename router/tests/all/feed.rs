@@ -4,9 +4,9 @@
 use crate::common::*;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -31,7 +31,7 @@ const EPOCH: u64 = 7;
 #[derive(Clone)]
 struct Script {
     watches: Arc<Mutex<Vec<Vec<Message>>>>,
-    beat: Option<Heartbeat>,
+    beat: Option<watch::Receiver<Heartbeat>>,
 }
 
 #[tonic::async_trait]
@@ -47,7 +47,7 @@ impl WorkerState for Script {
             watches.remove(0)
         };
         let (sender, receiver) = mpsc::channel(64);
-        let beat = self.beat;
+        let beat = self.beat.clone();
         tokio::spawn(async move {
             for message in script {
                 if sender.send(Ok(convert::response(message))).await.is_err() {
@@ -56,7 +56,7 @@ impl WorkerState for Script {
             }
             loop {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                let Some(beat) = beat else { continue };
+                let Some(beat) = beat.as_ref().map(|beat| *beat.borrow()) else { continue };
                 if sender.send(Ok(convert::response(Message::Heartbeat(beat)))).await.is_err() {
                     return;
                 }
@@ -67,6 +67,14 @@ impl WorkerState for Script {
 }
 
 async fn play(watches: Vec<Vec<Message>>, beat: Option<Heartbeat>) -> String {
+    play_beating(watches, beat.map(|beat| watch::channel(beat).1)).await
+}
+
+/// With heartbeats that change.
+async fn play_beating(
+    watches: Vec<Vec<Message>>,
+    beat: Option<watch::Receiver<Heartbeat>>,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let script = Script { watches: Arc::new(Mutex::new(watches)), beat };
@@ -76,10 +84,10 @@ async fn play(watches: Vec<Vec<Message>>, beat: Option<Heartbeat>) -> String {
     url
 }
 
-fn hello() -> Message {
-    let info = WorkerInfo {
+fn info(epoch: u64) -> WorkerInfo {
+    WorkerInfo {
         worker: W,
-        epoch: EPOCH,
+        epoch,
         block_size: BLOCK,
         total_blocks: None,
         constant_blocks: 0,
@@ -96,8 +104,11 @@ fn hello() -> Message {
         peers: None,
         role: Role::Both,
         decode: None,
-    };
-    Message::Hello(convert::hello_to_wire(&info, "m", SPEEDUP))
+    }
+}
+
+fn hello() -> Message {
+    Message::Hello(convert::hello_to_wire(&info(EPOCH), "m", SPEEDUP))
 }
 
 fn run(seed: u64) -> BlockRun {
@@ -209,4 +220,33 @@ async fn silence_is_a_loss() {
     router.wait_counts(|counts| counts.runs == 1).await;
     router.wait(|status| status.joined.is_empty()).await;
     assert_eq!(router.server.counts().runs, 0);
+}
+
+/// A worker's process is replaced behind a connection that stays, as behind a proxy. Its epoch alone says so. The
+/// control is a process that goes on with the epoch of the one before: then the index keeps what is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_epoch_ends_what_the_old_one_held() {
+    for (epoch, left) in [(EPOCH + 1, 0), (EPOCH, 2)] {
+        let first = vec![hello(), snapshot(0, &[]), batch(1, 1), batch(2, 2)];
+        let info = Message::Hello(convert::hello_to_wire(&info(epoch), "m", SPEEDUP));
+        let empty = Snapshot { source: W.into(), epoch, seq: 0, runs: Vec::new() };
+        let empty = Message::Snapshot(convert::snapshot_to_wire(&empty).remove(0));
+        let (sender, receiver) = watch::channel(beat(2));
+        let url = play_beating(vec![first, vec![info, empty]], Some(receiver)).await;
+        let router = follow(url.clone()).await;
+        router.wait_counts(|counts| counts.runs == 2).await;
+        // The new process has stored nothing. One that counts on as the old one did looks like it.
+        let seq = if epoch == EPOCH { 2 } else { 0 };
+        sender.send_replace(Heartbeat { epoch, seq });
+        let begun = Instant::now();
+        if left == 0 {
+            router.wait_counts(|counts| counts.runs == 0).await;
+            let took = begun.elapsed();
+            // The next heartbeat comes within 100 ms.
+            assert!(took < Duration::from_millis(300), "gone after {took:?}");
+            router.wait(|status| status.joined == [url.clone()]).await;
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(router.server.counts().runs, left, "epoch {epoch}");
+    }
 }

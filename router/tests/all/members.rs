@@ -1,16 +1,23 @@
 //! Who is in the fleet: one worker under two addresses, the majority, names, a worker that drains.
 
 use crate::common::fake::Fake;
+use crate::common::faulty::{Feed, Messages, Passing};
 use crate::common::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
 use tonic::Code;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_proto::listening;
 use warmpath_proto::raw;
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
-use warmpath_proto::v1::{DrainWorkerRequest, ListEventsRequest, ListWorkersRequest, Worker};
+use warmpath_proto::v1::watch_response::Message;
+use warmpath_proto::v1::{
+    DrainWorkerRequest, ListEventsRequest, ListWorkersRequest, WatchResponse, Worker,
+};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::{GenerateResponse, GetServerInfoRequest, SequenceOutput};
 use warmpath_proto::{admin::standing_name, transport};
@@ -198,4 +205,57 @@ async fn a_router_that_comes_back_is_warm() {
     let (answer, _) = ask(second.client(), long(prompts - 1)).await.unwrap();
     let cached = answer.finish.num_cached_tokens;
     assert_eq!(cached, Some(LONG * BLOCK), "all of it is cached");
+}
+
+/// A router over workers whose feeds pass through `feed`.
+async fn through(workers: &[TestWorker], feed: Feed) -> TestRouter {
+    let mut urls = Vec::new();
+    for worker in workers {
+        let channel = transport::channel(&worker.url()).unwrap();
+        let passing = Passing::new(channel, Arc::clone(&feed));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        urls.push(format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(listening::serve(listener, passing.listening(), std::future::pending()));
+    }
+    let config = RouterConfig::new(urls, PolicyConfig::KvAware);
+    let router = TestRouter::start(RouterConfig { speedup: SPEEDUP, ..config }).await;
+    router.wait(|status| status.joined.len() == workers.len()).await;
+    router
+}
+
+/// The same snapshots, with nothing in them, and no digest that would show it.
+fn empty_snapshots(feed: Messages<WatchResponse>) -> Messages<WatchResponse> {
+    Box::pin(feed.map(|response| {
+        let mut response = response?;
+        match &mut response.message {
+            Some(Message::Snapshot(snapshot)) => snapshot.runs.clear(),
+            Some(Message::Load(report)) => report.digest = None,
+            _ => {}
+        }
+        Ok(response)
+    }))
+}
+
+/// The last of four workers has all prompts. A router that was given its snapshot sends each prompt there. The
+/// control is a router whose snapshots are empty: it sends prompts to where they are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_makes_a_router_warm_is_the_snapshot() {
+    const PROMPTS: u64 = 20;
+    let text = |seed| request(prompt(seed, 10 * BLOCK + 1), 1);
+    for (feed, hits) in [((|feed| feed) as fn(_) -> _, true), (empty_snapshots, false)] {
+        let workers = [(); 4].map(|()| TestWorker::start(worker_config()));
+        // A router that knows the last one only.
+        let before = TestRouter::over(&workers[3..], PolicyConfig::KvAware).await;
+        for seed in 0..PROMPTS {
+            ask(before.client(), text(seed)).await.unwrap();
+        }
+        let router = through(&workers, Arc::new(feed)).await;
+        let mut found = 0;
+        for seed in 0..PROMPTS {
+            let (answer, _) = ask(router.client(), text(seed)).await.unwrap();
+            found += u64::from(answer.finish.num_cached_tokens == Some(10 * BLOCK));
+        }
+        println!("{found} of {PROMPTS} found, with snapshots: {hits}");
+        assert!(if hits { found == PROMPTS } else { found <= PROMPTS / 2 }, "{found}");
+    }
 }

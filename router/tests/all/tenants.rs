@@ -26,10 +26,10 @@ use warmpath_router::tenants::TenantConfig;
 use warmpath_worker_sim::WorkerConfig;
 
 /// Tokens of the operator's system prompt: four blocks and a part of one.
-const SYSTEM: u32 = 70;
-const PUBLIC: u32 = SYSTEM / BLOCK * BLOCK;
+pub(super) const SYSTEM: u32 = 70;
+pub(super) const PUBLIC: u32 = SYSTEM / BLOCK * BLOCK;
 
-fn token(name: &str) -> String {
+pub(super) fn token(name: &str) -> String {
     format!("the-token-of-{name}-is-long")
 }
 
@@ -44,7 +44,11 @@ fn tenants() -> Vec<TenantConfig> {
         .to_vec()
 }
 
-async fn start(workers: &[TestWorker], sharing: SharingScope, with_public: bool) -> TestRouter {
+pub(super) async fn start(
+    workers: &[TestWorker],
+    sharing: SharingScope,
+    with_public: bool,
+) -> TestRouter {
     let public = PublicPrefix { name: "system".to_owned(), ids: prompt(1, SYSTEM) };
     let config = RouterConfig {
         tenants: tenants(),
@@ -59,7 +63,7 @@ async fn start(workers: &[TestWorker], sharing: SharingScope, with_public: bool)
     router
 }
 
-fn with_token<T>(message: T, token: &str) -> Request<T> {
+pub(super) fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
     let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
     request.metadata_mut().insert("authorization", value);
@@ -74,7 +78,7 @@ async fn cached(client: &Client, tenant: &str, request: GenerateRequest) -> Resu
 }
 
 /// The system prompt and a text of 130 tokens: 12 whole blocks in all.
-fn words(text: u64) -> Vec<u32> {
+pub(super) fn words(text: u64) -> Vec<u32> {
     [prompt(1, SYSTEM), prompt(text, 130)].concat()
 }
 
@@ -148,7 +152,7 @@ async fn each_scope_shares_on_the_wire_as_it_says() {
 
 /// A request of an attacker that knows a victim's text, names and salts and how all of this works,
 /// but not the router's secret.
-fn attempt(kind: usize, text: u64, victims: &GenerateRequest) -> GenerateRequest {
+pub(super) fn attempt(kind: usize, text: u64, victims: &GenerateRequest) -> GenerateRequest {
     let whole = request(words(text), 2);
     let with_salt = |salt: String| GenerateRequest {
         kv: Some(KvCacheParameters { cache_salt: salt, ..KvCacheParameters::default() }),

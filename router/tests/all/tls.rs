@@ -189,3 +189,73 @@ fn a_file_that_cannot_be_used_is_one_line() {
         "metrics_listen: 0.0.0.0:0 is not a loopback address, expected one or --insecure-bind";
     assert_eq!(line, expected, "TLS opens the listener, not its metrics");
 }
+
+/// Files are looked at again for a new connection, at most once a second.
+const LOOK: Duration = Duration::from_millis(1_100);
+
+/// Certificates run out and are replaced while the processes run. Here a whole CA is replaced by another one, at the
+/// worker's listener, at the router's and in what the router shows the worker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_that_are_replaced_are_used_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Authority::new(folder.path(), "ca");
+    let listens = old.listener("worker", Some(&old));
+    let worker = TestWorker::start(WorkerConfig { tls: Some(listens), ..worker_config() });
+    let base = RouterConfig::new(vec![worker.tls_url()], PolicyConfig::KvAware);
+    let config = RouterConfig {
+        speedup: SPEEDUP,
+        tls: Some(old.listener("router", None)),
+        upstream_tls: Some(old.reach(Some((&old, "router-to-worker")))),
+        ..base
+    };
+    let first = TestRouter::start(config.clone()).await;
+    first.wait(|status| status.joined.len() == 1).await;
+    let asks = |router: &TestRouter, files: &UpstreamFiles| {
+        let channel = channel(&router.url.replace("http:", "https:"), files);
+        ask(InferenceClient::new(channel), request(prompt(1, 40), 3))
+    };
+    let of_old = folder.path().join("old-ca.pem");
+    std::fs::copy(&old.ca, &of_old).unwrap();
+    let trusts_old = UpstreamFiles { ca: of_old, ..old.reach(None) };
+    asks(&first, &trusts_old).await.unwrap();
+    // The same names of files, other contents.
+    let new = Authority::new(folder.path(), "ca");
+    for name in ["worker", "router", "router-to-worker"] {
+        new.issue(name);
+    }
+    tokio::time::sleep(LOOK).await;
+    asks(&first, &new.reach(None)).await.unwrap();
+    assert!(asks(&first, &trusts_old).await.is_err(), "the old certificate is shown no more");
+    // The connections that were open are open still. New ones to the worker are made with the new files, by a router
+    // that has read the old ones too: it finds the worker again after its death.
+    let mut worker = worker;
+    worker.kill();
+    first.wait(|status| status.joined.is_empty()).await;
+    let tls = Some(new.listener("worker", Some(&new)));
+    worker = TestWorker::start_at(worker.address, WorkerConfig { tls, ..worker_config() });
+    first.wait(|status| status.joined.len() == 1).await;
+    // A router that still has files of the old CA is refused.
+    let other = tempfile::tempdir().unwrap();
+    let stale = Authority::new(other.path(), "ca");
+    assert!(!joins(&worker.tls_url(), Some(stale.reach(Some((&stale, "r"))))).await);
+    assert!(joins(&worker.tls_url(), Some(new.reach(Some((&new, "r"))))).await);
+}
+
+/// A key without its certificate cannot be used: the listener goes on with what it has, until the other file is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_do_not_belong_together_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Authority::new(folder.path(), "fleet");
+    let tls = Some(fleet.listener("worker", None));
+    let worker = TestWorker::start(WorkerConfig { tls, ..worker_config() });
+    assert!(joins(&worker.tls_url(), Some(fleet.reach(None))).await);
+    let other = Authority::new(folder.path(), "other");
+    let (cert, key) = other.issue("next");
+    std::fs::copy(key, folder.path().join("worker.key")).unwrap();
+    tokio::time::sleep(LOOK).await;
+    assert!(joins(&worker.tls_url(), Some(fleet.reach(None))).await, "the old pair");
+    std::fs::copy(cert, folder.path().join("worker.pem")).unwrap();
+    tokio::time::sleep(LOOK).await;
+    assert!(joins(&worker.tls_url(), Some(other.reach(None))).await, "the new pair");
+    assert!(!joins(&worker.tls_url(), Some(fleet.reach(None))).await, "of another CA");
+}

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
 use warmpath_core::routing::attempt::TimeLimits;
 use warmpath_core::routing::policy::{LeastLoaded, PolicyConfig, Warmpath};
+use warmpath_core::routing::retry::{RetryBudget, RetryLimits};
 use warmpath_proto::listening;
 use warmpath_proto::raw;
 use warmpath_proto::transport;
@@ -315,19 +316,26 @@ async fn a_request_that_fails_everywhere_is_tried_twice() {
     assert!(calls.iter().all(|&calls| calls >= 10), "all are in rotation: {calls:?}");
 }
 
-/// All workers fail: retries must not multiply the load.
+/// All workers fail: retries must not multiply the load. Without a budget they do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn further_tries_have_a_budget() {
-    let workers = fleet(4).await;
-    workers.iter().for_each(|worker| worker.set(Trouble::Fails));
-    let router = over(config(&workers, LeastLoaded::DEFAULT.into())).await;
-    let begun = Instant::now();
-    let answers = ask_all(&router, 300, Duration::from_millis(3), 5).await;
-    assert_eq!(errors(&answers).len(), 300);
-    let calls: usize = workers.iter().map(Faulty::calls).sum();
-    // 20 % of the requests, and 10 a second of which one second was saved up.
-    let most = 300.0 * 1.2 + 10.0 * (begun.elapsed().as_secs_f64() + 1.0) + 1.0;
-    assert!((300..=most as usize).contains(&calls), "{calls} calls, at most {most}");
+    let without = RetryBudget { share: 1.0, per_s: 1e6, most: 1e6, at_first: 1e6 };
+    for (budget, is_kept) in [(RetryBudget::default(), true), (without, false)] {
+        let workers = fleet(4).await;
+        workers.iter().for_each(|worker| worker.set(Trouble::Fails));
+        let config = config(&workers, LeastLoaded::DEFAULT.into());
+        let retry = Part::With(RetryLimits { budget, ..RetryLimits::default() });
+        let reliability = ReliabilityConfig { retry, ..Default::default() };
+        let router = over(RouterConfig { reliability, ..config }).await;
+        let begun = Instant::now();
+        let answers = ask_all(&router, 300, Duration::from_millis(3), 5).await;
+        assert_eq!(errors(&answers).len(), 300);
+        let calls: usize = workers.iter().map(Faulty::calls).sum();
+        // 20 % of the requests, and 10 a second of which one second was saved up.
+        let most = 300.0 * 1.2 + 10.0 * (begun.elapsed().as_secs_f64() + 1.0) + 1.0;
+        assert!(calls >= 300, "{calls} calls");
+        assert_eq!(calls <= most as usize, is_kept, "{calls} calls, at most {most}");
+    }
 }
 
 /// The client reads nothing for a while. That is not its worker's fault.
@@ -341,65 +349,4 @@ async fn a_client_that_does_not_read_costs_its_worker_nothing() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(within(collect(stream)).await.unwrap().tokens, answer(&text, 2_000));
     assert_eq!(workers[0].calls(), 1);
-}
-
-/// Workers die without a word, one after the other, and come back empty. `WARMPATH_SOAK=1` makes it 30
-/// deaths in 60 s.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deaths_of_workers_lose_no_token() {
-    let soak = std::env::var_os("WARMPATH_SOAK").is_some();
-    let (deaths, every, requests) = if soak { (30, 2_000, 5_000) } else { (12, 500, 600) };
-    let mut workers: Vec<_> = (0..8).map(|_| TestWorker::start(worker_config())).collect();
-    let router = TestRouter::over(&workers, Warmpath::DEFAULT.into()).await;
-    let client = router.client();
-    let span = Duration::from_millis(deaths * every);
-    let questions = tokio::spawn(async move {
-        let mut asked = JoinSet::new();
-        for i in 0..requests {
-            let client = client.clone();
-            // One second each: 2,000 tokens of 10 ms at 20 times the speed.
-            asked.spawn(ask(client, request(prompt(i % 40, 300), 2_000)));
-            tokio::time::sleep(span / requests as u32).await;
-        }
-        asked.join_all().await
-    });
-    for death in 0..deaths as usize {
-        tokio::time::sleep(Duration::from_millis(every)).await;
-        // Each worker in turn, in an order that is not that of their numbers.
-        let worker = &mut workers[death * 3 % 8];
-        worker.kill();
-        let address = worker.address;
-        *worker = TestWorker::start_at(address, worker_config());
-    }
-    let answers = tokio::time::timeout(Duration::from_secs(60), questions).await.unwrap().unwrap();
-    let lost: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    assert_eq!(lost.len(), 0, "of {requests}: {:?}", lost.first());
-    assert_eq!(router.wait_counts(|counts| counts.in_flight == 0).await.booked, 0);
-}
-
-/// Each worker is told to stop, finishes what it has, and is started again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_costs_no_client_an_error() {
-    let mut workers: Vec<_> = (0..8).map(|_| TestWorker::start(worker_config())).collect();
-    let router = TestRouter::over(&workers, Warmpath::DEFAULT.into()).await;
-    let client = router.client();
-    let questions = tokio::spawn(async move {
-        let mut asked = JoinSet::new();
-        for i in 0..600 {
-            asked.spawn(ask(client.clone(), request(prompt(i % 40, 300), 200)));
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        asked.join_all().await
-    });
-    for worker in &mut workers {
-        worker.stop();
-        worker.stopped().await;
-        let address = worker.address;
-        worker.kill();
-        *worker = TestWorker::start_at(address, worker_config());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let answers = within(questions).await.unwrap();
-    let lost: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    assert_eq!(lost.len(), 0, "{:?}", lost.first());
 }

@@ -20,6 +20,9 @@ use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::tokens::{Segment, TokenStream, materialize};
 use warmpath_proto::transport;
+use warmpath_proto::v1::watch_response::Message;
+use warmpath_proto::v1::worker_state_client::WorkerStateClient;
+use warmpath_proto::v1::{LoadReport, WatchRequest};
 use warmpath_proto::vllm::inference_client::InferenceClient;
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, GenerateResponse, ResponseOptions, StoppingCriteria, TokenIds,
@@ -278,4 +281,33 @@ pub async fn ask(
     assert_eq!(all.prompt_tokens as usize, prompt.ids.len());
     assert_eq!(all.tokens, answer(&prompt.ids, tokens), "tokens were lost, doubled or moved");
     Ok((all, worker))
+}
+
+/// Waits until a worker's load report satisfies `until`.
+pub async fn wait_load(worker: &TestWorker, until: impl Fn(&LoadReport) -> bool) {
+    wait_load_at(&worker.url(), until).await;
+}
+
+async fn wait_load_at(url: &str, until: impl Fn(&LoadReport) -> bool) {
+    let mut state = WorkerStateClient::new(transport::channel(url).unwrap());
+    within(async {
+        let mut feed = state.watch(WatchRequest {}).await.unwrap().into_inner();
+        while let Some(response) = feed.message().await.unwrap() {
+            if let Some(Message::Load(report)) = response.message
+                && until(&report)
+            {
+                return;
+            }
+        }
+        panic!("the feed ended");
+    })
+    .await;
+}
+
+pub async fn wait_idle(worker: &TestWorker) {
+    wait_idle_at(&worker.url()).await;
+}
+
+pub async fn wait_idle_at(url: &str) {
+    wait_load_at(url, |report| report.running == 0 && report.waiting == 0).await;
 }

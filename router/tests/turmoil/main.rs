@@ -153,6 +153,17 @@ fn a_clock_that_is_set_changes_no_decision() {
     }
 }
 
+/// The control of the comparison: it shows a question that comes one millisecond later.
+#[test]
+fn a_question_that_comes_later_changes_the_run() {
+    for seed in 100..105 {
+        let plain = run(Plan::draw(seed), Setting::default());
+        let mut plan = Plan::draw(seed);
+        plan.questions.iter_mut().for_each(|question| question.at_ms += 1);
+        assert_ne!(plain.text, run(plan, Setting::default()).text, "seed {seed}");
+    }
+}
+
 /// The control of the whole: these requests need the router's help.
 #[test]
 fn without_the_mechanism_requests_are_lost() {

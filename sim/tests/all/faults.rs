@@ -83,27 +83,45 @@ fn a_pool_that_was_gone_comes_back_empty_and_fills_again() {
     assert!(faulty.outcome.failed_fetches.late == 0, "a refused worker does not wait");
 }
 
-/// One request at a time, so that no request waits for another.
-#[test]
-fn a_silent_pool_costs_no_request_more_than_the_timeout_and_its_prompt() {
+/// One request at a time, so that no request waits for another. The pool is silent half of the time, so that there is
+/// something to ask for. Gives how much longer each request waited for its first token than without a pool, in
+/// seconds, and how many fetches were given up.
+fn waits_for_a_silent_pool(timeout_s: f64) -> (Vec<f64>, u64) {
     let without = {
         let whole = world(PolicyConfig::RoundRobin, Loads::Always, &[]);
         play(&Scenario { pool: None, ..whole }, 1)
     };
-    // Half of the time, so that there is something to ask for.
     let silent: Vec<Fault> =
         (0..60).map(|i| fault(4.0 + 8.0 * f64::from(i), 4.0, FaultKind::PoolSilent)).collect();
-    let faulty = play(&world(PolicyConfig::RoundRobin, Loads::Always, &silent), 1);
-    assert!(faulty.outcome.failed_fetches.late > 20, "{:?}", faulty.outcome.failed_fetches);
-    let ttft = |row: &Row| row.ttft().expect("it was answered").as_secs_f64();
-    let mut waited = 0;
-    for (row, plain) in faulty.rows.iter().zip(&without.rows) {
-        assert_eq!(row.id, plain.id);
-        let more = ttft(row) - ttft(plain);
-        assert!(more < TIMEOUT_S + 0.01, "{} waited {more} s longer", row.id);
-        waited += u64::from(more > 0.5 * TIMEOUT_S);
+    let mut world = world(PolicyConfig::RoundRobin, Loads::Always, &silent);
+    for link in world.groups.iter_mut().filter_map(|group| group.profile.pool.as_mut()) {
+        link.timeout_ms = timeout_s * 1e3;
     }
-    assert_eq!(waited, faulty.outcome.failed_fetches.late, "each wait is a fetch given up");
+    let faulty = play(&world, 1);
+    let ttft = |row: &Row| row.ttft().expect("it was answered").as_secs_f64();
+    let more = faulty.rows.iter().zip(&without.rows).map(|(row, plain)| {
+        assert_eq!(row.id, plain.id);
+        ttft(row) - ttft(plain)
+    });
+    (more.collect(), faulty.outcome.failed_fetches.late)
+}
+
+#[test]
+fn a_silent_pool_costs_no_request_more_than_the_timeout_and_its_prompt() {
+    let (more, late) = waits_for_a_silent_pool(TIMEOUT_S);
+    assert!(late > 20, "{late} fetches were given up");
+    assert!(more.iter().all(|&more| more < TIMEOUT_S + 0.01), "{more:?}");
+    let waited = more.iter().filter(|&&more| more > 0.5 * TIMEOUT_S).count() as u64;
+    assert_eq!(waited, late, "each wait is a fetch given up");
+}
+
+/// The control: what a silent pool was asked for is never answered, so with a timeout of 600 s a request waits so long.
+#[test]
+fn without_a_timeout_a_silent_pool_is_waited_for() {
+    let (more, late) = waits_for_a_silent_pool(600.0);
+    let longest = more.iter().copied().fold(0.0, f64::max);
+    println!("{late} fetches given up, the longest wait is {longest} s");
+    assert!(longest > 2.0 * TIMEOUT_S, "{longest} s");
 }
 
 #[test]
