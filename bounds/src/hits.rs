@@ -56,7 +56,7 @@ pub fn pooled_lru(prefixes: &Prefixes, capacity: u64) -> Hits {
         let all = prefixes.answer(request).chain(prefixes.prompt(request));
         for node in all {
             // The smallest key stays: what was used last, and of that the start.
-            cache.put(node, (Reverse(request), prefixes.depth(node)));
+            cache.put(node, (Reverse(request), prefixes.range(node).end));
         }
         cache.evict();
     }

@@ -1,6 +1,7 @@
 //! Requests as paths in a tree of their common prefixes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use warmpath_core::block::{BlockHash, Chain, TokenBlocks};
 
@@ -20,13 +21,18 @@ pub type Node = u32;
 
 const ROOT: Node = 0;
 
-/// All requests of a run, in the order in which they are served.
-#[derive(Debug, Default)]
+/// All requests of a run, in some order.
+#[derive(Clone, Debug)]
 pub struct Prefixes {
+    tree: Arc<Tree>,
+    requests: Vec<Ends>,
+}
+
+#[derive(Debug, Default)]
+struct Tree {
     nodes: Vec<Stretch>,
     /// The node whose first block follows a node and has this name.
     children: HashMap<(Node, BlockHash), Node>,
-    requests: Vec<Ends>,
 }
 
 #[derive(Debug)]
@@ -47,11 +53,16 @@ struct Ends {
 
 impl Prefixes {
     pub fn new<'a>(requests: impl IntoIterator<Item = &'a Use>) -> Self {
-        let mut tree = Self::default();
-        for request in requests {
-            tree.add(request);
-        }
-        tree
+        let mut tree = Tree::default();
+        let requests = requests.into_iter().map(|request| tree.add(request)).collect();
+        Self { tree: Arc::new(tree), requests }
+    }
+
+    /// The same requests in another order, some of them perhaps left out.
+    #[must_use]
+    pub fn in_order(&self, order: impl IntoIterator<Item = usize>) -> Self {
+        let requests = order.into_iter().map(|request| self.requests[request]).collect();
+        Self { tree: Arc::clone(&self.tree), requests }
     }
 
     /// How many requests there are.
@@ -65,18 +76,19 @@ impl Prefixes {
 
     /// How many nodes there are. They are numbered from 0 on; the first one has no blocks.
     pub fn nodes(&self) -> usize {
-        self.nodes.len()
+        self.tree.nodes.len()
     }
 
     /// Blocks of a node.
     pub fn blocks(&self, node: Node) -> u32 {
-        let Stretch { start, end, .. } = self.nodes[node as usize];
+        let Range { start, end } = self.range(node);
         end - start
     }
 
-    /// Blocks from the start of a prompt to the end of a node.
-    pub fn depth(&self, node: Node) -> u32 {
-        self.nodes[node as usize].end
+    /// Its first block, counted from the start of a prompt, and the block behind its last one.
+    pub fn range(&self, node: Node) -> Range<u32> {
+        let Stretch { start, end, .. } = self.tree.nodes[node as usize];
+        start..end
     }
 
     /// The nodes of a request's prompt, the last one first.
@@ -103,16 +115,18 @@ impl Prefixes {
 
     /// The full blocks of a request's prompt.
     pub fn prompt_blocks(&self, request: usize) -> u32 {
-        self.depth(self.requests[request].prompt)
+        self.range(self.requests[request].prompt).end
     }
 
     /// The nodes from `node` up to the one below `until`.
     fn up(&self, node: Node, until: Node) -> impl Iterator<Item = Node> {
-        let next = move |node: &Node| Some(self.nodes[*node as usize].parent);
+        let next = move |node: &Node| Some(self.tree.nodes[*node as usize].parent);
         std::iter::successors(Some(node), next).take_while(move |node| *node != until)
     }
+}
 
-    fn add(&mut self, request: &Use) {
+impl Tree {
+    fn add(&mut self, request: &Use) -> Ends {
         let chain = request.sequence.chain();
         if self.nodes.is_empty() {
             self.nodes.push(Stretch { parent: ROOT, start: 0, end: 0, chain: Arc::clone(chain) });
@@ -123,7 +137,7 @@ impl Prefixes {
             self.walk(chain, (ROOT, 0), request.reusable_blocks.min(prompt_blocks));
         let (prompt, depth) = self.walk(chain, (reusable, depth), prompt_blocks);
         let (sequence, _) = self.walk(chain, (prompt, depth), blocks);
-        self.requests.push(Ends { reusable, prompt, sequence });
+        Ends { reusable, prompt, sequence }
     }
 
     /// Goes on from a node, which ends at this depth, along a chain. Ends at a node that ends at depth `to`.

@@ -147,9 +147,26 @@ proptest! {
         (requests, shuffled) in requests(8, true).prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle()))
     ) {
         let infinite = hits::infinite(&tree(&requests));
+        let turned = tree(&requests).in_order((0..requests.len()).rev());
+        prop_assert!(hits::optimal(&turned, 1_000).cached <= infinite.cached);
         prop_assert!(hits::optimal(&tree(&shuffled), 1_000).cached <= infinite.cached);
         prop_assert!(best(&shuffled, 32) <= infinite.cached);
     }
+}
+
+/// Tokens that are computed at least, in any order: those that are no hits of the infinite cache, and ends of prompts.
+#[test]
+fn the_least_work_is_what_no_cache_has() {
+    let request = |prompt: &[u32], whole| Plain { prompt: prompt.to_vec(), answer: vec![], whole };
+    let requests = [request(&[2, 4], false), request(&[2, 5], true), request(&[2, 4, 8], false)];
+    let least = warmpath_bounds::work::least(&tree(&requests), BLOCK, &[9, 8, 15]);
+    let sorted = |mut parts: Vec<std::ops::Range<u32>>| {
+        parts.retain(|part| !part.is_empty());
+        parts.sort_by_key(|part| part.start);
+        parts
+    };
+    let least: Vec<_> = least.into_iter().map(sorted).collect();
+    assert_eq!(least, [vec![0..4, 4..8, 8..9], vec![4..8], vec![8..12, 12..15]]);
 }
 
 #[test]

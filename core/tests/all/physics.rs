@@ -313,6 +313,42 @@ fn a_routers_estimate_is_within_15_percent_of_the_engines_prefill() {
     }
 }
 
+/// A bound on the work of a fleet adds up what each token takes at least.
+#[test]
+fn no_step_is_shorter_than_what_its_tokens_take_at_least() {
+    let models = [llama_8b(), llama_70b(), gpt_oss(), deepseek(), granite()];
+    let profiles: Vec<Profile> = models
+        .iter()
+        .map(|model| {
+            let (tp, precision) = match model.name.as_str() {
+                "deepseek-v3" => (8, Precision::Fp8Block),
+                "gpt-oss-120b" => (1, Precision::Mxfp4),
+                _ => (4, Precision::Bf16),
+            };
+            build(&h200(), model, &deployment(tp, precision, KvDtype::Bf16))
+        })
+        .collect();
+    for_seeds(0..300, |rng| {
+        for profile in &profiles {
+            let (floor, mut shape) = (profile.step.floor(), StepShape::default());
+            let mut least = 0.0;
+            for _ in 0..rng.below(4) {
+                let (new, before) = (1 + rng.below(1_900) as u32, rng.below(100_000) as u32);
+                shape.add_prompt(new, before, floor.window);
+                least += floor.prompt_ns(new, before);
+            }
+            for _ in 0..rng.below(40) + u64::from(shape.seqs == 0) {
+                let context = 1 + rng.below(50_000) as u32;
+                shape.add_decode(context, floor.window);
+                least += f64::from(context) * floor.per_context_token;
+            }
+            let ns = profile.step.ns(&shape);
+            assert!(floor.step > 1e3 && floor.per_token > 0.0, "{floor:?}");
+            assert!(ns >= least && ns >= floor.step, "{ns} of {shape:?} under {floor:?}");
+        }
+    });
+}
+
 const fn joins(prompt: u32) -> Joining {
     Joining { requests: 1, prompt_tokens: prompt as u64 }
 }

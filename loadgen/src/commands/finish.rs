@@ -20,7 +20,8 @@ pub fn each_variant(
     let setup = Setup::resolve(what)?;
     let files =
         OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())?;
-    let options = RunOptions { rows: what.parquet.is_some(), ..RunOptions::default() };
+    let options =
+        RunOptions { rows: what.parquet.is_some(), bounds: true, ..RunOptions::default() };
     let results = variants::each(&setup, &options, play)?;
     let about = About::of(&setup);
     finish(setup, results, &about, files, screen)

@@ -1,6 +1,7 @@
 //! The figures that runs report: data, and what is computed from the statistics of a run. Nothing in
 //! this folder plays or renders.
 
+mod bounds;
 mod capacity;
 mod classes;
 mod comparison;
@@ -19,6 +20,7 @@ mod stages;
 mod standing;
 mod stats;
 
+pub use bounds::Bounds;
 pub use capacity::{Capacity, ENOUGH, Found};
 pub use classes::{ClassFigures, class_figures};
 pub use comparison::{Comparison, compare_to};

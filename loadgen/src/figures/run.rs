@@ -1,5 +1,6 @@
 //! The figures of one run: one row of the main table, one object of the JSON.
 
+use super::bounds::Bounds;
 use super::classes::ClassFigures;
 use super::course::CourseFigures;
 use super::devices::DeviceReport;
@@ -59,6 +60,7 @@ impl RunReport {
             router_overhead_s: None,
             speedup: None,
             engine: None,
+            bounds: None,
             signs: Vec::new(),
             devices: None,
             routers: None,
@@ -160,6 +162,9 @@ pub struct RunReport {
     pub speedup: Option<f64>,
     /// In virtual time only.
     pub engine: Option<EngineFigures>,
+    /// What no rule could beat. In virtual time, if each request was answered by a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
     /// Signs of trouble.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signs: Vec<Sign>,

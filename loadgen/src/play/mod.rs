@@ -2,6 +2,7 @@
 
 mod agreement;
 mod all;
+mod bounds;
 pub mod capacity;
 pub mod drive;
 mod economics;

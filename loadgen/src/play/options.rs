@@ -15,6 +15,8 @@ pub struct RunOptions {
     pub warm_up: f64,
     /// Whether the report has a row for each interval of this length, in seconds.
     pub interval: Option<f64>,
+    /// Whether the report says what no rule could beat.
+    pub bounds: bool,
     /// Whether a run ends as soon as too few of its requests can meet the SLO.
     pub give_up: bool,
 }

@@ -1,5 +1,6 @@
 //! One run in virtual time.
 
+use super::bounds::Asked;
 use super::economics::economics;
 use super::engines::{kv_life_s, kv_transfer_figures, peer_figures, pool_figures, tier_figures};
 use super::log::Log;
@@ -7,18 +8,21 @@ use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
     CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId,
-    RunReport, Stages, Work, class_figures, signs,
+    RunReport, Stages, Work as Worked, class_figures, signs,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
 use anyhow::Result;
+use std::cell::RefCell;
 use std::path::Path;
-use std::time::Instant;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
+use warmpath_core::id::RequestId;
 use warmpath_core::report::Recorder;
+use warmpath_core::request::Work;
 use warmpath_core::routing::record::Entry;
 use warmpath_core::sharing::Scopes;
+use warmpath_core::time::Instant;
 use warmpath_sim::{DeviceOutcome, Observers, RunError};
 
 /// Who shares KV cache. All runs of a set-up have the same.
@@ -34,7 +38,7 @@ pub fn simulate(
     record: Option<&Path>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunReport> {
-    let started = Instant::now();
+    let started = std::time::Instant::now();
     let Cell { policy, rate_scale, seed, limit, options } = cell;
     let workload = prepared.workload(cell.pace(setup));
     let variant = options.variant.as_deref();
@@ -48,10 +52,15 @@ pub fn simulate(
         }
     };
     let mut hopeless = hopeless(setup, workload.total());
+    let asked = RefCell::new(Asked::default());
+    let mut sent = |at: Instant, work: &Work| asked.borrow_mut().sent(at, work);
+    let mut admitted = |id: RequestId| asked.borrow_mut().admitted(id);
     let observers = Observers {
         record: record.is_some().then_some(&mut write),
         progress: Some(progress),
         give_up: if options.give_up { Some(&mut hopeless) } else { None },
+        sent: if options.bounds { Some(&mut sent) } else { None },
+        admitted: if options.bounds { Some(&mut admitted) } else { None },
         rows: options.rows,
     };
     let scenario = setup.scenario(policy.policy, seed);
@@ -69,6 +78,8 @@ pub fn simulate(
     let profile = fleet.profile();
     let block_size = profile.block_size;
     let economics = economics(setup, &outcome);
+    let asked = Some(asked.into_inner()).filter(|_| options.bounds && outcome.devices.is_none());
+    let bounds = asked.and_then(|asked| asked.bounds(setup, rate_scale, &outcome.recorder));
     let own = outcome.devices.as_ref().map(|devices| &devices.recorder);
     let classes = class_figures(setup.source.classes(), &setup.slo, &outcome.recorder, own);
     let devices = setup.devices.as_ref().zip(outcome.devices.take());
@@ -128,8 +139,11 @@ pub fn simulate(
     let alone = setup.devices.as_ref().filter(|_| setup.is_device_only());
     let alone = alone.map(|devices| Fleet::alike(0, devices.profile.clone()));
     let served = alone.as_ref().unwrap_or(fleet);
-    let work =
-        Work { engines: &outcome.engines, kv_transfers: &outcome.kv_transfers, seconds: worked_s };
+    let work = Worked {
+        engines: &outcome.engines,
+        kv_transfers: &outcome.kv_transfers,
+        seconds: worked_s,
+    };
     let id = RunId {
         policy: Some(policy.clone()),
         variant: options.variant.clone(),
@@ -144,6 +158,7 @@ pub fn simulate(
         valid: invalid_because.is_none(),
         invalid_because,
         engine: Some(engine),
+        bounds,
         signs,
         devices,
         routers: (!setup.routers.is_one()).then_some(setup.routers),
@@ -158,7 +173,7 @@ pub fn simulate(
 }
 
 /// The profiles of a fleet. `work`: what its groups did, if that is known.
-pub fn profiles(fleet: &Fleet, work: Option<Work<'_>>) -> Profiles {
+pub fn profiles(fleet: &Fleet, work: Option<Worked<'_>>) -> Profiles {
     let groups = match fleet {
         Fleet::Alike { .. } => Vec::new(),
         Fleet::Mixed { groups, .. } => GroupFigures::of(groups, work),

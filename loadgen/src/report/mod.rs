@@ -1,6 +1,7 @@
 //! How figures are shown to people and to programs. Each table is a file that makes a sheet;
 //! [`page`] puts them together, and [`Screen`] draws them.
 
+mod bounds;
 mod capacities;
 mod classes;
 pub mod columns;

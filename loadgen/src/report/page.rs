@@ -1,8 +1,8 @@
 //! All that a person reads of a command's runs.
 
 use super::{
-    capacities, classes, course, devices, economics, footnotes, grid, groups, links, owners,
-    ranking, rooms, runs, signs, stages, tiers, verdicts,
+    bounds, capacities, classes, course, devices, economics, footnotes, grid, groups, links,
+    owners, ranking, rooms, runs, signs, stages, tiers, verdicts,
 };
 use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
@@ -29,6 +29,7 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
     let tables =
         [groups::sheet, tiers::sheet, links::sheet, devices::sheet, classes::sheet, stages::sheet];
     tables.into_iter().for_each(|sheet| page.sheet(sheet(all)));
+    page.sheet(bounds::sheet(all));
     course::sheets(all).into_iter().for_each(|sheet| page.sheet(sheet));
     page.sheet(economics::sheet(all));
     if results.by_owner {
@@ -60,6 +61,7 @@ pub fn blanks() -> Vec<Sheet> {
         runs::blank(),
         ranking::blank(),
         grid::blank(),
+        bounds::blank(),
         groups::blank(),
         tiers::blank(),
         links::blank(),

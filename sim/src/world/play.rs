@@ -108,6 +108,9 @@ impl World<'_> {
             }
             return;
         }
+        if let Some(sent) = &mut self.observers.sent {
+            sent(at, &work);
+        }
         let (id, session, tenant) = (work.request.id, work.request.session, work.request.tenant);
         self.recorder.sent(at, id, work.request.prompt.tokens(), work.output_tokens);
         self.recorder.described(at, id, session, tenant);

@@ -20,7 +20,11 @@ impl World<'_> {
         let worker = WorkerId(i);
         for output in outputs.drain(..) {
             match output {
-                Output::Admitted { .. } => {}
+                Output::Admitted { id, .. } => {
+                    if let Some(admitted) = &mut self.observers.admitted {
+                        admitted(id);
+                    }
+                }
                 Output::FirstToken { id, at } if self.attempts.on => {
                     if let Some(number) = self.attempts.number(id, worker) {
                         let heard = self.at(i, at) + self.hop;

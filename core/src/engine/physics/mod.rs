@@ -14,6 +14,7 @@ mod constants;
 mod deployment;
 mod device;
 mod error;
+mod floor;
 mod hardware;
 mod host;
 mod in_engine;
@@ -30,6 +31,7 @@ pub use constants::{AllReduce, Attention, Constants, Elementwise, Fitted, Gemm, 
 pub use deployment::Deployment;
 pub use device::{Device, Peaks, Purchase, Sustained, Validation};
 pub use error::BuildError;
+pub use floor::Floor;
 pub use hardware::Hardware;
 pub use host::{FrontEnd, FrontEndTimes, Host, Joining, Launch, Span};
 pub use in_engine::{InEngine, InEngineOf};

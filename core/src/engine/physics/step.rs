@@ -24,6 +24,7 @@ use super::balance::Tiles;
 use super::constants::Constants;
 use super::device::Device;
 use super::error::BuildError;
+use super::floor::Floor;
 use super::host::{Host, Joining, Launch, corner};
 use super::model::{Model, Product, Weights};
 use super::precision::{KvDtype, Precision};
@@ -250,6 +251,26 @@ impl Physics {
         let n = f64::from(tokens);
         let experts = self.experts.as_ref().map_or(0.0, |experts| experts.at(n));
         self.products(n) + experts + self.all_reduce.at(n) + self.elementwise.at(n)
+    }
+
+    /// What each token and pair takes at least. The least step is not set.
+    pub(super) fn floor(&self) -> Floor {
+        let products = self.products.iter();
+        let products: f64 = products
+            .map(|term| term.layers * (term.compute_per_token + term.conversion_per_token))
+            .sum();
+        let experts = self.experts.as_ref().map_or(0.0, |experts| {
+            experts.layers * (experts.compute_per_token + experts.copies_per_token)
+        });
+        let others = self.all_reduce.each + self.elementwise.each + self.edge_per_token;
+        Floor {
+            step: 0.0,
+            per_token: products + experts + others,
+            per_pair: self.per_pair,
+            per_window_pair: self.per_window_pair,
+            per_context_token: self.per_context_token,
+            window: self.window(),
+        }
     }
 
     /// The time of the output layer, for this number of sequences.

@@ -2,6 +2,7 @@
 
 use super::deployment::Deployment;
 use super::device::Validation;
+use super::floor::Floor;
 use super::hardware::Hardware;
 use super::host::{FrontEndTimes, Joining, Launch};
 use super::memory::MemoryPlan;
@@ -71,6 +72,14 @@ impl Calibrated {
     pub fn ns(&self, shape: &StepShape) -> f64 {
         let Inner { physics, tokens, output, .. } = &*self.0;
         physics.whole(tokens[shape.tokens as usize] + output[shape.seqs as usize], shape)
+    }
+
+    /// What tokens add to a step at least.
+    pub fn floor(&self) -> Floor {
+        let Inner { physics, tokens, .. } = &*self.0;
+        // A single token may have a cost of its own. Beyond two, more tokens never take less.
+        let few = tokens.iter().skip(1).take(2).copied();
+        Floor { step: few.fold(f64::INFINITY, f64::min), ..physics.floor() }
     }
 
     /// The host's part of a step, in which these requests run for the first time.

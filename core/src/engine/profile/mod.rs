@@ -6,7 +6,7 @@ mod hierarchy;
 mod row;
 mod step_time;
 
-pub use crate::engine::physics::StepShape;
+pub use crate::engine::physics::{Floor, StepShape};
 pub use crate::engine::tiers::{Fill, Loads, PeerLink, Pieces, PoolLink, TierSpec};
 pub use error::ProfileError;
 pub use row::Profile;

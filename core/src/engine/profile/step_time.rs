@@ -1,8 +1,8 @@
 //! The time of a step: given as a few made-up numbers, or computed from a device and a model.
 
 use super::error::ProfileError;
-use crate::engine::physics::Calibrated;
 use crate::engine::physics::StepShape;
+use crate::engine::physics::{Calibrated, Floor};
 use crate::engine::physics::{Joining, Launch};
 use crate::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -43,6 +43,14 @@ impl StepTime {
         match self {
             Self::Linear(linear) => linear.ns(shape),
             Self::Calibrated(calibrated) => calibrated.ns(shape),
+        }
+    }
+
+    /// What tokens add to a step at least.
+    pub fn floor(&self) -> Floor {
+        match self {
+            Self::Linear(linear) => linear.floor(),
+            Self::Calibrated(calibrated) => calibrated.floor(),
         }
     }
 
@@ -139,6 +147,17 @@ impl LinearStep {
             return Err(ProfileError { field: "step", why });
         }
         Ok(())
+    }
+
+    const fn floor(&self) -> Floor {
+        Floor {
+            step: self.base_ns + self.weights_ns,
+            per_token: self.ns_per_token,
+            per_pair: self.ns_per_pair,
+            per_window_pair: 0.0,
+            per_context_token: self.ns_per_context_token,
+            window: 0,
+        }
     }
 
     /// The time of a step, in nanoseconds.
