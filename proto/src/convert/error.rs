@@ -55,6 +55,16 @@ pub enum DecodeError {
         /// The number that was sent.
         got: usize,
     },
+    /// A list that has one length has another.
+    #[error("{field}: {got} numbers, expected {expected} or none")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// How many numbers were sent.
+        got: usize,
+        /// How many there should be.
+        expected: usize,
+    },
     /// A field is missing.
     #[error("{field}: missing, expected a value")]
     Missing {
