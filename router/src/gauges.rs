@@ -1,8 +1,8 @@
 //! The gauges, refreshed now and then from the router's state.
 
 use crate::metrics::{
-    ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS, SPEEDUP,
-    SIBLING_BOOKINGS, SIBLINGS, TAKES,
+    ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS,
+    SIBLING_BOOKINGS, SIBLINGS, SPEEDUP, TAKES,
 };
 use crate::state::RouterState;
 use metrics::gauge;

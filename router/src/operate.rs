@@ -16,8 +16,8 @@ use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ExplainRequest, GetPolicyRequest, ListEventsRequest,
-    ListSiblingsRequest, ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
-    WorkerStanding,
+    ListSiblingsRequest, ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest,
+    UndrainWorkerRequest, WorkerStanding,
 };
 use warmpath_proto::{status, transport};
 use warmpath_sheet::{Width, width};

@@ -244,8 +244,7 @@ mod tests {
     fn news_are_read_as_they_were_told() {
         let id = RequestId(9);
         let by_origin = Some([1, 2, 3, 4, 5, 6]);
-        let finished =
-            News::Finished { id, cached_tokens: 21, by_origin, output_tokens: Some(3) };
+        let finished = News::Finished { id, cached_tokens: 21, by_origin, output_tokens: Some(3) };
         let steps = [News::PrefillDone(id), News::FirstToken(id), News::Cancelled(id)];
         for news in [sent(3), finished].iter().chain(&steps) {
             assert_eq!(back(news, true), format!("{:?}", Heard::News(news.clone())));

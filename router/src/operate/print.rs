@@ -4,8 +4,8 @@ use crate::answers;
 use serde::Serialize;
 use warmpath_proto::v1::{
     AddWorkerResponse, DrainWorkerResponse, ExplainResponse, FleetEvent, GetPolicyResponse,
-    ListEventsResponse, ListSiblingsResponse, ListWorkersResponse, RemoveWorkerResponse, SetPolicyResponse,
-    UndrainWorkerResponse, Worker,
+    ListEventsResponse, ListSiblingsResponse, ListWorkersResponse, RemoveWorkerResponse,
+    SetPolicyResponse, UndrainWorkerResponse, Worker,
 };
 use warmpath_sheet::{Page, Width, legend, render};
 

@@ -23,8 +23,9 @@ use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
 use warmpath_proto::v1::{
     AddWorkerRequest, AddWorkerResponse, DrainWorkerRequest, DrainWorkerResponse, ExplainRequest,
     ExplainResponse, GetPolicyRequest, GetPolicyResponse, ListEventsRequest, ListEventsResponse,
-    ListSiblingsRequest, ListSiblingsResponse, ListWorkersRequest, ListWorkersResponse, RemoveWorkerRequest, RemoveWorkerResponse,
-    SetPolicyRequest, SetPolicyResponse, UndrainWorkerRequest, UndrainWorkerResponse, Worker,
+    ListSiblingsRequest, ListSiblingsResponse, ListWorkersRequest, ListWorkersResponse,
+    RemoveWorkerRequest, RemoveWorkerResponse, SetPolicyRequest, SetPolicyResponse,
+    UndrainWorkerRequest, UndrainWorkerResponse, Worker,
 };
 
 /// How often a removal looks whether the worker's requests have ended.

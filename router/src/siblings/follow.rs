@@ -55,9 +55,7 @@ pub async fn follow(state: Arc<RouterState>, id: RouterId, name: String, channel
             }
             FeedEnd::Refused(why) => (Standing::Refused(why), REFUSED_BACKOFF),
             FeedEnd::Same(why) => (Standing::Same(why), REFUSED_BACKOFF),
-            FeedEnd::Lost(why) => {
-                (Standing::Lost(why), Duration::from_millis(backoff.lost_ms()))
-            }
+            FeedEnd::Lost(why) => (Standing::Lost(why), Duration::from_millis(backoff.lost_ms())),
         };
         let was_followed = sibling.lose(standing.clone());
         let news = told.as_ref().map(|told| told.name().0) != Some(standing.name().0);

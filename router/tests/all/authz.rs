@@ -18,7 +18,8 @@ use warmpath_proto::raw::{Bytes, RawCodec};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
 use warmpath_proto::{
-    ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET, transport,
+    ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
+    transport,
 };
 use warmpath_router::RouterConfig;
 use warmpath_router::secret::Secret;
@@ -91,7 +92,9 @@ fn expected(listener: Listener, service: &str, identity: Identity) -> Outcome {
             _ => Absent,
         },
         Listener::Admin if identity != Operator => Closed,
-        Listener::Siblings | Listener::Worker | Listener::Pool if identity != FleetCertificate => Closed,
+        Listener::Siblings | Listener::Worker | Listener::Pool if identity != FleetCertificate => {
+            Closed
+        }
         _ if probe || listener.services().contains(&service) => Reached,
         _ => Absent,
     }
@@ -234,8 +237,7 @@ impl Fleet {
 async fn what_is_not_listed_is_denied() {
     assert_eq!(calls().len(), 44, "{:?}", calls());
     let fleet = Fleet::start(tenants()).await;
-    let listeners =
-        [Listener::Router, Listener::Admin, Listener::Siblings, Listener::Worker];
+    let listeners = [Listener::Router, Listener::Admin, Listener::Siblings, Listener::Worker];
     for listener in listeners {
         let wrong = fleet.wrong(listener, expected).await;
         assert!(wrong.is_empty(), "{wrong:#?}");

@@ -22,6 +22,7 @@ mod pools;
 mod raw;
 mod record;
 mod restarts;
+mod siblings;
 mod streams;
 mod tenants;
 mod tls;
