@@ -49,6 +49,14 @@ pub enum DecodeError {
         /// Tokens a block.
         block_size: u32,
     },
+    /// A prompt is longer than any.
+    #[error("prompt_tokens: {tokens}, expected at most {most}")]
+    PromptTooLong {
+        /// Its tokens.
+        tokens: u32,
+        /// How many it may have.
+        most: u32,
+    },
     /// A load report has a wrong number of tiers.
     #[error("blocks_by_tier: {got} tiers, expected {MAX_TIERS}")]
     Tiers {

@@ -15,6 +15,9 @@ use warmpath_core::rng::hash_words;
 use warmpath_core::routing::decision::{Decision, Pull};
 use warmpath_core::routing::siblings::News;
 
+/// Tokens of a prompt that a sibling may tell of. No generate request has more.
+const MOST_TOKENS: u32 = 4 << 20;
+
 /// The names of what a router has numbered.
 pub trait Names {
     /// A worker as all routers know it.
@@ -126,6 +129,9 @@ fn sent_from_wire(
     numbers: &impl Numbers,
 ) -> Result<Heard, DecodeError> {
     let tokens = sent.prompt_tokens;
+    if tokens > MOST_TOKENS {
+        return Err(DecodeError::PromptTooLong { tokens, most: MOST_TOKENS });
+    }
     let expected = u64::from(tokens / block_size.max(1));
     let names: Vec<BlockHash> = match sent.hashes.is_empty() {
         // Names that no other text has.
@@ -283,6 +289,8 @@ mod tests {
         };
         assert_eq!(refused(|_| ()), Ok(()));
         assert_eq!(refused(|s| s.hashes.truncate(80)), Err(DecodeError::Hashes { bytes: 80 }));
+        let long = DecodeError::PromptTooLong { tokens: (4 << 20) + 1, most: 4 << 20 };
+        assert_eq!(refused(|s| s.prompt_tokens = (4 << 20) + 1), Err(long));
         assert_eq!(refused(|s| s.worker = None), Err(DecodeError::Missing { field: "worker" }));
         let length = DecodeError::Length { field: "overlap_by_tier", got: 1, expected: 4 };
         assert_eq!(refused(|s| s.overlap_by_tier = vec![1]), Err(length));
