@@ -41,7 +41,7 @@ pub struct Told {
     pub cut: u64,
 }
 
-/// What is told, and to whom.
+/// What is told, and the queues of those who follow.
 #[derive(Default, Debug)]
 pub struct Teller(Mutex<Inner>);
 

@@ -23,6 +23,7 @@ mod raw;
 mod record;
 mod restarts;
 mod siblings;
+mod siblings_as_processes;
 mod streams;
 mod tenants;
 mod tls;
