@@ -94,6 +94,12 @@ pub fn run(messages: &Bytes) {
     let (_, booked, of_siblings) = tell(Input::SiblingLost(SIBLING));
     assert_eq!((booked, of_siblings), (1, 0));
     tell(Input::Cancelled(RequestId(1)));
+    // The blocks of requests that ended are pending for a moment more.
+    let mut at = Instant::from_nanos(now);
+    while let Some(wake) = router.next_wake() {
+        at = at.max(wake);
+        router.apply(at, &Input::Tick, &no_lookup, &mut Vec::new());
+    }
     router.check_at_rest();
 }
 
