@@ -1,6 +1,6 @@
 //! Compiles our services without `protoc`, and keeps their descriptors for reflection. The public
-//! listeners and the admin listener have separate descriptors, so that a public listener does not
-//! show the admin service. The crate `vllm-proto` exports no descriptors, so vLLM's are compiled from
+//! listeners, the admin listener and that for siblings have separate descriptors, so that a public listener
+//! does not show the other services. The crate `vllm-proto` exports no descriptors, so vLLM's are compiled from
 //! the protos in its package.
 
 use prost::Message;
@@ -12,6 +12,7 @@ use tonic_prost_build::manual::{Builder, Method, Service};
 const WORKER: &str = "warmpath/v1/worker.proto";
 const POOL: &str = "warmpath/v1/pool.proto";
 const KV_TRANSFER: &str = "warmpath/v1/kv_transfer.proto";
+const SIBLINGS: &str = "warmpath/v1/siblings.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -24,7 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("vllm_descriptor.bin"), vllm.encode_to_vec())?;
     let admin = protox::compile([WORKER, ADMIN], ["."])?;
     fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
-    let all = protox::compile([WORKER, POOL, KV_TRANSFER, ADMIN], ["."])?;
+    let siblings = protox::compile([SIBLINGS], ["."])?;
+    fs::write(out.join("siblings_descriptor.bin"), siblings.encode_to_vec())?;
+    let all = protox::compile([WORKER, POOL, KV_TRANSFER, SIBLINGS, ADMIN], ["."])?;
     tonic_prost_build::configure()
         // The command line prints these messages as JSON.
         .type_attribute(".warmpath.v1", "#[derive(serde::Serialize)]")

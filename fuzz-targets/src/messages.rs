@@ -5,6 +5,7 @@ mod admin;
 mod answer;
 mod pool;
 mod question;
+mod siblings;
 mod watch;
 
 use crate::seeds::tagged;
@@ -14,7 +15,7 @@ type Read = fn(&Bytes);
 type Kind = (Read, fn() -> Vec<Vec<u8>>);
 
 /// The kinds of messages, each with its examples.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     (answer::run, answer::seeds),
     (question::run, question::seeds),
     (watch::run, watch::seeds),
@@ -22,6 +23,7 @@ const KINDS: [Kind; 7] = [
     (admin::explanation, admin::explanations),
     (admin::lists, admin::list_seeds),
     (admin::questions, admin::question_seeds),
+    (siblings::run, siblings::seeds),
 ];
 
 /// The first byte says which kind of message it is. The rest is the message, or several.

@@ -7,6 +7,7 @@ mod digest;
 mod error;
 mod feed;
 mod hello;
+mod news;
 mod runs;
 
 pub use digest::{checksum, digest_from_wire, digest_to_wire};
@@ -16,6 +17,7 @@ pub use feed::{
     snapshot_to_wire,
 };
 pub use hello::{PoolInfo, check_block_size, hello_from_wire, hello_to_wire, pool_hello_to_wire};
+pub use news::{Heard, Names, Numbers, follow_response, news_from_wire, news_to_wire};
 pub use runs::{
     prompt_from_wire, prompt_to_wire, run_from_wire, run_to_wire, stretch_from_wire,
     stretch_to_wire,

@@ -1,10 +1,10 @@
 //! The gRPC messages of warmpath and vLLM, their conversion to core types, and what all processes
 //! need to serve and call them.
 //!
-//! - [`v1`]: `warmpath.v1`: the feed from a worker to a router, the pool, the KV transfer, and the
-//!   router's admin service.
+//! - [`v1`]: `warmpath.v1`: the feed from a worker to a router, the pool, the KV transfer, what routers
+//!   tell each other, and the router's admin service.
 //! - [`vllm`]: vLLM's gRPC, between clients and router and between router and workers.
-//! - [`convert`]: feed messages to and from core types.
+//! - [`convert`]: feed messages and news of siblings to and from core types.
 //! - [`generate`]: the fields of a `GenerateRequest` that are supported or rejected.
 //! - [`raw`]: the generate calls as bytes, for a router that passes them on.
 //! - [`control`]: vLLM's control calls, as far as a server without weights can answer them.
@@ -60,6 +60,10 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// The descriptors of the router's admin listener.
 pub const ADMIN_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
+
+/// The descriptors of the listener for a router's siblings.
+pub const SIBLINGS_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/siblings_descriptor.bin"));
 
 /// The name of the block hash. Two processes with different hashes cannot share blocks.
 pub const HASH_SCHEME: &str = "warmpath-blake3-v1";

@@ -1,6 +1,8 @@
 //! Health and reflection, which every listener serves.
 
-use crate::{ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET};
+use crate::{
+    ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
+};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
@@ -15,6 +17,8 @@ pub enum Listener {
     Router,
     /// A router's, for its operator.
     Admin,
+    /// A router's, for other routers before its fleet.
+    Siblings,
     /// A worker's.
     Worker,
     /// A pool's.
@@ -27,6 +31,7 @@ impl Listener {
         match self {
             Self::Router => VLLM.to_vec(),
             Self::Admin => vec!["warmpath.v1.RouterAdmin"],
+            Self::Siblings => vec!["warmpath.v1.Siblings"],
             Self::Worker => {
                 let own = ["warmpath.v1.WorkerState", "warmpath.v1.Pool", "warmpath.v1.KvTransfer"];
                 [&VLLM[..], &own].concat()
@@ -39,6 +44,7 @@ impl Listener {
         match self {
             Self::Router => vec![VLLM_DESCRIPTOR_SET],
             Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
+            Self::Siblings => vec![SIBLINGS_DESCRIPTOR_SET],
             Self::Worker => vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET],
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }

@@ -11,10 +11,12 @@
 //!     payload: { "public_salt": "<64 hex digits>", "public_blocks": 50, "tenant": 3 } } ] }
 //! ```
 
+use crate::HASH_SCHEME;
 use crate::vllm::{KvHintAction, KvHintsEnvelope};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use warmpath_core::block::ScopePlan;
+use warmpath_core::sharing::SharingScope;
 
 const SCOPE: &str = "warmpath.scope";
 const VERSION: &str = "1";
@@ -63,6 +65,18 @@ impl SharedBy<'_> {
         }
         hasher.finalize().to_hex().to_string()
     }
+}
+
+/// A fingerprint of how a router names blocks. Two routers with different ones have no name in common. It is
+/// as hard to turn into the secret as a salt is.
+pub fn naming(secret: &str, sharing: SharingScope) -> String {
+    let key = blake3::derive_key("warmpath v1 naming of a router", secret.as_bytes());
+    let mut hasher = blake3::Hasher::new_keyed(&key);
+    for field in [HASH_SCHEME, sharing.name()] {
+        hasher.update(&(field.len() as u64).to_le_bytes());
+        hasher.update(field.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// The part of a request's scope that the salt does not carry.
@@ -156,6 +170,14 @@ mod tests {
         // The salt of versions without scopes, so that caches filled by them hit.
         let before = "7b7ff15bcae5460e412fbb947fc30565a6447d583cdc1feb3b8ca3b9ee986749";
         assert_eq!(SharedBy::Tenant("default").salt("", ""), before);
+    }
+
+    #[test]
+    fn routers_name_alike_with_one_secret_and_one_scope() {
+        let one = naming("s", SharingScope::Tenant);
+        assert_eq!(naming("s", SharingScope::Tenant), one);
+        assert_ne!(naming("t", SharingScope::Tenant), one);
+        assert_ne!(naming("s", SharingScope::All), one);
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! So windows are wide.
 
 use crate::listening::Limits;
-use crate::sockets::{Dialler, Wire};
+use crate::sockets::{Dial, Dialler, Waiting, Wire};
 use crate::tls::Upstream;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tonic::codegen::http::uri::Authority;
 use tonic::codegen::{Service, StdError as BoxError};
 use tonic::transport::{Channel, Endpoint, Error, Uri};
@@ -81,6 +84,27 @@ pub fn channel_with(url: &str, how: &Dialling) -> Result<Channel, Error> {
             endpoint.connect_with_connector_lazy(connector)
         }
     })
+}
+
+/// The same, to one of the addresses behind the URL's host. The URL's host is still what the certificate must
+/// name.
+pub fn channel_at(url: &str, address: SocketAddr, how: &Dialling) -> Result<Channel, Error> {
+    let dialler = Dialler::Other(Arc::new(To(address)));
+    channel_with(url, &Dialling { tls: how.tls.clone(), dialler })
+}
+
+/// Goes to one address, whatever the URL says.
+struct To(SocketAddr);
+
+impl Dial for To {
+    fn dial(&self, _: Uri) -> Waiting<'static, Box<dyn Wire>> {
+        let address = self.0;
+        Box::pin(async move {
+            let socket = TcpStream::connect(address).await?;
+            let _ = socket.set_nodelay(true);
+            Ok(Box::new(socket) as Box<dyn Wire>)
+        })
+    }
 }
 
 /// The same host and port, by `http://`.

@@ -7,12 +7,14 @@ use crate::limits::ListenerConfig;
 use crate::operate::Admin;
 use crate::public::PrefixEntry;
 use crate::secret::Secret;
+use crate::share::{SiblingsConfig, parse_sharing};
 use crate::tenants::TenantEntry;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
+use warmpath_core::routing::siblings::Sharing;
 use warmpath_core::sharing::SharingScope;
 use warmpath_launch::listen::{ListenArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
@@ -42,7 +44,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Serve {
     /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `tls`,
+    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `siblings`, `tls`,
     /// `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -60,6 +62,18 @@ pub struct Serve {
     /// A pool that the workers share, `http://host:port`; repeat the flag for more
     #[arg(long = "pool", value_name = "URL")]
     pools: Vec<String>,
+    /// Another router before the fleet, where it listens for its siblings: `http://host:port`. Each address of
+    /// the host is a router; repeat the flag for more
+    #[arg(long = "sibling", value_name = "URL")]
+    siblings: Vec<String>,
+    /// The address at which other routers before the fleet learn what this one sends: loopback, or any with
+    /// [siblings.tls] or --insecure-bind; without it they learn nothing
+    #[arg(long, value_name = "ADDRESS")]
+    siblings_listen: Option<SocketAddr>,
+    /// How this router learns what others send to its fleet: nothing, load-reports or bookings [default:
+    /// bookings with --sibling or --siblings-listen, else nothing]
+    #[arg(long, value_name = "HOW", value_parser = parse_sharing)]
+    siblings_share: Option<Sharing>,
     /// The routing policy, required here or in the file: NAME or 'NAME(key=value,key=value)'.
     /// `loadgen policies` lists them
     #[arg(long, value_name = "POLICY")]
@@ -124,6 +138,8 @@ struct File {
     admission: Part<AdmissionConfig>,
     #[serde(default)]
     listener: ListenerConfig,
+    #[serde(default)]
+    siblings: SiblingsConfig,
     tls: Option<ListenerFiles>,
     admin_tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
@@ -172,6 +188,12 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.reliability = file.reliability;
     config.admission = file.admission;
     config.listener = file.listener;
+    config.siblings = file.siblings;
+    if !cli.siblings.is_empty() {
+        config.siblings.urls = cli.siblings;
+    }
+    config.siblings.listen = cli.siblings_listen.or(config.siblings.listen);
+    config.siblings.share = cli.siblings_share.or(config.siblings.share);
     set(&mut config.queue.requests, cli.queue_requests);
     set(&mut config.queue.prompt_tokens, cli.queue_prompt_tokens);
     set(&mut config.queue.longest_wait_s, cli.queue_longest_wait_s);
@@ -185,6 +207,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     let flags = flags.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
     config.tls = flags.or(file.tls.map(|files| files.in_folder(folder)));
     config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
+    config.siblings.tls = config.siblings.tls.map(|files| files.in_folder(folder));
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
     config.tenants =
         resolved(file.tenants, |i, entry| entry.resolve(i, folder)).map_err(explained)?;

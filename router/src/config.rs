@@ -5,6 +5,7 @@ pub use crate::config_error::ConfigError;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;
+use crate::share::SiblingsConfig;
 use crate::tenants::{self, TenantConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -47,7 +48,10 @@ pub struct RouterConfig {
     /// The certificate of the admin listener, which must then ask for one of its clients.
     #[serde(default)]
     pub admin_tls: Option<ListenerFiles>,
-    /// How `https://` workers and pools are reached.
+    /// The other routers before the fleet.
+    #[serde(default)]
+    pub siblings: SiblingsConfig,
+    /// How `https://` workers, pools and siblings are reached.
     #[serde(default)]
     pub upstream_tls: Option<UpstreamFiles>,
     /// For policies that choose at random.
@@ -124,6 +128,7 @@ impl RouterConfig {
             listener: ListenerConfig::default(),
             tls: None,
             admin_tls: None,
+            siblings: SiblingsConfig::default(),
             upstream_tls: None,
             seed: 0,
             speedup: default_speedup(),
@@ -163,7 +168,8 @@ impl RouterConfig {
         let err = |table: &'static str| {
             move |TlsError { field, why }| ConfigError { field: format!("{table}.{field}"), why }
         };
-        for (table, files) in [("tls", &self.tls), ("admin_tls", &self.admin_tls)] {
+        let siblings = ("siblings.tls", &self.siblings.tls);
+        for (table, files) in [("tls", &self.tls), ("admin_tls", &self.admin_tls), siblings] {
             files.as_ref().map(|files| files.load()).transpose().map_err(err(table))?;
         }
         let upstream = self.upstream_tls.as_ref().map(|files| files.load());
@@ -176,7 +182,8 @@ impl RouterConfig {
         if self.workers.is_empty() {
             return err("workers", "none, expected at least 1".to_owned());
         }
-        for (field, urls) in [("workers", &self.workers), ("pools", &self.pools)] {
+        let siblings = ("siblings.urls", &self.siblings.urls);
+        for (field, urls) in [("workers", &self.workers), ("pools", &self.pools), siblings] {
             let mut known = BTreeSet::new();
             for (i, url) in urls.iter().enumerate() {
                 let field = format!("{field}[{i}]");
@@ -210,6 +217,7 @@ impl RouterConfig {
             admission.check(&names)?;
         }
         self.listener.check()?;
+        self.siblings.check()?;
         if self.admin_tls.as_ref().is_some_and(|files| files.client_ca.is_none()) {
             let why = "missing, expected the CA of the operators' certificates";
             return err("admin_tls.client_ca", why.to_owned());
@@ -339,7 +347,7 @@ impl ReliabilityConfig {
     }
 }
 
-/// The URL of a worker or a pool in the one spelling that is compared: `http://host:port` or
+/// The URL of a worker, a pool or a sibling in the one spelling that is compared: `http://host:port` or
 /// `https://host:port`, the host in lower case. An error is what is wrong.
 pub(crate) fn normal_url(url: &str) -> Result<String, String> {
     let wrong = || format!("'{url}', expected http://host:port or https://host:port");

@@ -1,8 +1,8 @@
 //! The gauges, refreshed now and then from the router's state.
 
 use crate::metrics::{
-    ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS, SPEEDUP,
-    TAKES,
+    ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS,
+    SIBLING_BOOKINGS, SIBLINGS, SPEEDUP, TAKES,
 };
 use crate::state::RouterState;
 use metrics::gauge;
@@ -38,6 +38,9 @@ pub async fn refresh(state: &RouterState) {
                 gauge!(EJECTIONS, "worker" => name.clone()).set(f64::from(ejections));
             }
         });
+        gauge!(SIBLINGS).set(state.siblings.followed() as f64);
+        let of_siblings = state.router.fleet(|fleet| fleet.of_siblings());
+        gauge!(SIBLING_BOOKINGS).set(of_siblings as f64);
         let held = state.router.held();
         gauge!(HELD).set(held.requests as f64);
         gauge!(HELD_TOKENS).set(held.prompt_tokens as f64);

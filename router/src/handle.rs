@@ -5,6 +5,7 @@ use crate::fleet::roster::Roster;
 use crate::index::SharedIndex;
 use crate::policy::ActivePolicy;
 use crate::record::RecordSender;
+use crate::telling::Teller;
 use crate::waiting::{Held, Verdict, Waiting};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{oneshot, watch};
@@ -38,6 +39,8 @@ pub struct RouterHandle {
     wake: watch::Sender<Option<Instant>>,
     /// A copy of the policy that decides now: readers do not wait for a decision.
     policy: RwLock<ActivePolicy>,
+    /// What siblings are told.
+    teller: Teller,
 }
 
 #[derive(Debug)]
@@ -60,11 +63,17 @@ impl RouterHandle {
         let policy = RwLock::new(ActivePolicy::new(router.policy()));
         let (waiting, actions) = (Waiting::default(), Vec::new());
         let state = Mutex::new(State { router, record, waiting, actions });
-        Self { clock, index, roster, state, wake: watch::channel(None).0, policy }
+        let (wake, teller) = (watch::channel(None).0, Teller::default());
+        Self { clock, index, roster, state, wake, policy, teller }
     }
 
     pub const fn clock(&self) -> &ModelClock {
         &self.clock
+    }
+
+    /// What siblings are told. Only a router that shares its bookings has something to tell.
+    pub const fn teller(&self) -> &Teller {
+        &self.teller
     }
 
     /// A request arrived. Its blocks are hashed before this call, so the lock is held for the
@@ -215,6 +224,10 @@ impl RouterHandle {
                 record.send(entry);
             }
             None => router.apply(now, &input, &self.lookup(), actions),
+        }
+        // Under the router's lock, so that news come in the order of what happened.
+        for news in router.take_news() {
+            self.teller.tell(news);
         }
         if changes_policy {
             let policy = ActivePolicy::new(router.policy());

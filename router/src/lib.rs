@@ -16,12 +16,13 @@
 //! - `source`: where knowledge of workers and pools comes from.
 //! - `following`: that knowledge into the `index` and the core router, for as long as the router
 //!   serves.
-//! - `fleet`: the workers and pools as data.
+//! - `fleet`: the workers, pools and siblings as data.
+//! - `siblings`: what other routers before the fleet tell, and are told. `telling`: who is told what.
 //!
 //! Around them:
 //!
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
-//!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`public`]: prefixes that all
+//!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
 //!   tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
@@ -59,8 +60,11 @@ mod record;
 mod relay;
 pub mod secret;
 mod server;
+pub mod share;
+mod siblings;
 mod source;
 mod state;
+mod telling;
 pub mod tenants;
 mod upstream;
 mod waiting;

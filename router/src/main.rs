@@ -32,10 +32,21 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         let why = "is not a loopback address, expected one or [admin_tls]";
         return Err(format!("admin_listen: {address} {why}"));
     }
+    let siblings = config.siblings.listen;
+    if let Some(address) = siblings.filter(open).filter(|_| config.siblings.tls.is_none())
+        && !listen.insecure_bind
+    {
+        let why = "is not a loopback address, expected one, [siblings.tls] or --insecure-bind";
+        return Err(format!("siblings.listen: {address} {why}"));
+    }
     let tls = config.tls.is_some();
     let (listener, address) = listen.bind(tls, install_metrics).await?;
     let admin_listener = match admin_listen {
         Some(address) => Some(bind("admin_listen", address).await?),
+        None => None,
+    };
+    let siblings_listener = match siblings {
+        Some(address) => Some(bind("siblings.listen", address).await?),
         None => None,
     };
     let stopped = stop_signal();
@@ -63,6 +74,16 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         admin.spawn(async move {
             if let Err(error) = router.serve_admin(listener, std::future::pending()).await {
                 tracing::error!(%error, "the admin service stopped");
+            }
+        });
+    }
+    // The same: what is under way while the router drains still counts for the others.
+    if let Some((listener, address)) = siblings_listener {
+        tracing::info!(%address, "siblings");
+        let router = router.clone();
+        admin.spawn(async move {
+            if let Err(error) = router.serve_siblings(listener, std::future::pending()).await {
+                tracing::error!(%error, "siblings are not told any more");
             }
         });
     }

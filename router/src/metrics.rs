@@ -23,6 +23,10 @@ pub const RUNS: &str = "router_index_runs";
 pub const SPEEDUP: &str = "router_speedup";
 pub const HELD: &str = "router_requests_held";
 pub const HELD_TOKENS: &str = "router_held_prompt_tokens";
+pub const SIBLINGS: &str = "router_siblings";
+pub const SIBLING_BOOKINGS: &str = "router_sibling_bookings";
+const SIBLING_NEWS: &str = "router_sibling_news_total";
+const SIBLING_GAPS: &str = "router_sibling_gaps_total";
 const HOLD: &str = "router_hold_seconds";
 const CONNECTIONS_ENDED: &str = "router_connections_ended_total";
 const ATTEMPTS_FAILED: &str = "router_attempts_failed_total";
@@ -108,6 +112,10 @@ fn describe() {
         "Predicted prefill work booked on the worker and not done, in model seconds"
     );
     describe_gauge!(IN_FLIGHT, "Requests whose clients wait");
+    describe_gauge!(SIBLINGS, "Other routers before the fleet whose news come");
+    describe_gauge!(SIBLING_BOOKINGS, "Requests of other routers that are booked here");
+    describe_counter!(SIBLING_NEWS, "News of requests that routers told each other, by direction");
+    describe_counter!(SIBLING_GAPS, "How often another router was followed anew, by why");
     describe_gauge!(HELD, "Requests that are held until a worker has room");
     describe_gauge!(HELD_TOKENS, "Prompt tokens of the requests that are held");
     describe_histogram!(
@@ -252,6 +260,16 @@ pub fn kv_batch(worker: &str) {
 pub fn resync(worker: &str, why: &'static str) {
     counter!("router_kv_event_resyncs_total", "worker" => worker.to_owned(), "why" => why)
         .increment(1);
+}
+
+/// News that were told to one sibling (`sent`), or came from one (`received`).
+pub fn sibling_news(direction: &'static str, count: u64) {
+    counter!(SIBLING_NEWS, "direction" => direction).increment(count);
+}
+
+/// A sibling is followed anew. `why`: the error's kind.
+pub fn sibling_gap(why: &'static str) {
+    counter!(SIBLING_GAPS, "why" => why).increment(1);
 }
 
 pub fn fleet(status: &FleetStatus) {

@@ -16,8 +16,8 @@ use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ExplainRequest, GetPolicyRequest, ListEventsRequest,
-    ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest,
-    WorkerStanding,
+    ListSiblingsRequest, ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest,
+    UndrainWorkerRequest, WorkerStanding,
 };
 use warmpath_proto::{status, transport};
 use warmpath_sheet::{Width, width};
@@ -63,6 +63,8 @@ enum What {
     },
     /// Lists what happened to the fleet lately: joins, losses, drains, changes of the policy
     Events,
+    /// Lists the other routers before the fleet, and how much they tell each other
+    Siblings,
     /// Adds a worker; it gets requests when it has joined
     Add {
         /// The worker: http://HOST:PORT
@@ -197,6 +199,9 @@ async fn ask(
     Ok(match what {
         What::Events => {
             print(client.list_events(ListEventsRequest { after: 0 }).await?.get_ref(), style)
+        }
+        What::Siblings => {
+            print(client.list_siblings(ListSiblingsRequest {}).await?.get_ref(), style)
         }
         What::Workers { .. } => {
             print(client.list_workers(ListWorkersRequest {}).await?.get_ref(), style)

@@ -7,6 +7,7 @@ use crate::fleet::agreement::Agreement;
 use crate::fleet::connect::{self, Connecting};
 use crate::fleet::instances::Instances;
 use crate::fleet::roster::{AddError, Roster};
+use crate::fleet::siblings::Siblings;
 use crate::fleet::status::{Counts, FleetStatus};
 use crate::following::{self, Following};
 use crate::front::grpc::{FrontError, GrpcFront};
@@ -17,6 +18,7 @@ use crate::index::SharedIndex;
 use crate::operator::{self, Admin};
 use crate::public::PublicPrefixes;
 use crate::record::{self, RecordWriter};
+use crate::siblings;
 use crate::state::RouterState;
 use crate::tenants::Tenants;
 use std::path::PathBuf;
@@ -105,6 +107,7 @@ impl RouterServer {
                 let header = header.with_queue_limits(config.queue.limits());
                 let header = header.with_reliability(config.reliability_in_model_time());
                 let header = header.with_admission(config.admission_limits());
+                let header = header.with_siblings(config.siblings.sharing().siblings());
                 let started = record::start(path, &header);
                 let err = |cause| ServeError::Record { path: path.clone(), cause };
                 let (sender, writer) = started.map_err(err)?;
@@ -127,6 +130,7 @@ impl RouterServer {
         let reliability = config.reliability_in_model_time();
         let router = router.with_reliability(reliability);
         let router = router.with_admission(config.admission_limits());
+        let router = router.with_siblings(config.siblings.sharing().siblings());
         let (index, roster) = (Arc::new(SharedIndex::new()), Arc::<Roster>::default());
         let secret = config.secret().to_owned();
         let state = RouterState {
@@ -145,6 +149,7 @@ impl RouterServer {
             agreement: Agreement::new(config.model.clone(), config.block_size),
             config,
             instances: Instances::default(),
+            siblings: Siblings::default(),
             events: Events::default(),
             in_flight: InFlight::default(),
             status: watch::channel(FleetStatus::default()).0,
@@ -174,6 +179,7 @@ impl RouterServer {
             in_flight: state.in_flight.len(),
             booked: state.router.fleet(|fleet| fleet.in_flight()),
             held: state.router.held().requests,
+            of_siblings: state.router.fleet(|fleet| fleet.of_siblings()),
             resyncs: state.resyncs.load(Ordering::Relaxed),
             runs: state.index.read().runs(),
         }
@@ -201,6 +207,16 @@ impl RouterServer {
         Ok(operator::serve(self.admin(), listener, shutdown).await?)
     }
 
+    /// Serves the siblings of this router until `shutdown`. They need no token, so listen at a loopback
+    /// address, or with `[siblings.tls]`.
+    pub async fn serve_siblings(
+        &self,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        Ok(siblings::serve(Arc::clone(&self.state), listener, shutdown).await?)
+    }
+
     /// Serves until `shutdown`, then drains: new and held requests are refused, and streams may
     /// finish within the configured time. The record is complete when this returns.
     pub async fn serve(
@@ -221,6 +237,7 @@ impl RouterServer {
         let observed = Arc::clone(state);
         tasks.spawn(async move { gauges::refresh(&observed).await });
         tasks.spawn(health.clone().follow(self.status()));
+        tasks.spawn(siblings::follow_all(Arc::clone(state)));
 
         let (close, closed) = oneshot::channel::<()>();
         let server = front.serve(listener.into(), async {

@@ -9,6 +9,7 @@ use crate::fleet::connect::Connecting;
 use crate::fleet::instances::Instances;
 use crate::fleet::pool::PoolLink;
 use crate::fleet::roster::Roster;
+use crate::fleet::siblings::Siblings;
 use crate::fleet::status::{FleetStatus, FleetTerms};
 use crate::handle::RouterHandle;
 use crate::in_flight::InFlight;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::input::RejectReason;
+use warmpath_proto::scope;
 
 /// One router.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub struct RouterState {
     pub pools: Vec<PoolLink>,
     pub agreement: Agreement,
     pub instances: Instances,
+    pub siblings: Siblings,
     pub events: Events,
     pub tenants: Tenants,
     pub public: PublicPrefixes,
@@ -86,6 +89,11 @@ impl RouterState {
             change(status);
             metrics::fleet(status);
         });
+    }
+
+    /// A fingerprint of how this router names blocks.
+    pub fn naming(&self) -> String {
+        scope::naming(self.config.secret(), self.config.sharing)
     }
 
     /// Requests of a worker that have not ended: booked on it, or streaming from it.

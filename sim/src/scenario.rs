@@ -7,6 +7,7 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::id::WorkerId;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
+pub use warmpath_core::routing::siblings::Sharing;
 use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability, Siblings};
 use warmpath_core::time::Duration;
 
@@ -75,33 +76,6 @@ pub struct Routing {
     pub share: Sharing,
 }
 
-/// How a router learns what others send to its fleet.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sharing {
-    /// It believes that it is alone.
-    Nothing,
-    /// It takes what workers report beyond its own bookings for the work of others.
-    LoadReports,
-    /// The routers tell each other what they send and what has ended.
-    #[default]
-    Bookings,
-}
-
-impl Sharing {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nothing, Self::LoadReports, Self::Bookings];
-
-    /// As it is spelled in files and flags.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::LoadReports => "load-reports",
-            Self::Bookings => "bookings",
-        }
-    }
-}
-
 impl Default for Routing {
     fn default() -> Self {
         Self { count: 1, share: Sharing::default() }
@@ -119,12 +93,7 @@ impl Routing {
 
     /// What each router knows of the others. One router has none.
     pub fn siblings(&self) -> Siblings {
-        match self.share {
-            _ if self.is_one() => Siblings::NONE,
-            Sharing::Nothing => Siblings::NONE,
-            Sharing::LoadReports => Siblings { read_reports: true, ..Siblings::NONE },
-            Sharing::Bookings => Siblings { tell: true, ..Siblings::NONE },
-        }
+        if self.is_one() { Siblings::NONE } else { self.share.siblings() }
     }
 }
 

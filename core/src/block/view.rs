@@ -26,6 +26,16 @@ impl TokenBlocks {
         Self { chain: Arc::new(chain), tokens }
     }
 
+    /// The names of a text of so many tokens, as another process sent them. None: their number is not that of
+    /// the text's full blocks.
+    pub fn from_wire(block_size: u32, tokens: u32, hashes: Vec<BlockHash>) -> Option<Self> {
+        if block_size == 0 || hashes.len() as u64 != u64::from(tokens / block_size) {
+            return None;
+        }
+        let form = Form::Listed { base: 0, hashes: hashes.into() };
+        Some(Self::whole(Chain { block_size, tokens, form }))
+    }
+
     /// The chain that is viewed. It may be longer than the view.
     pub const fn chain(&self) -> &Arc<Chain> {
         &self.chain

@@ -138,6 +138,11 @@ impl Fleet {
         self.bookings.get(&id).map(|booking| booking.tokens)
     }
 
+    /// Requests of siblings that are booked here.
+    pub const fn of_siblings(&self) -> usize {
+        self.of_siblings
+    }
+
     /// Requests dispatched and not ended, over the whole fleet. Held requests and those of siblings do
     /// not count.
     pub fn in_flight(&self) -> usize {

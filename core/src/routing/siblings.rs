@@ -13,6 +13,51 @@ use crate::routing::observed::Observed;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
+/// How often a router that has no news says that it is there, in milliseconds. The live router takes this as
+/// wall time.
+pub const HEARTBEAT_MS: u64 = 1_000;
+/// A router counts as gone when so many heartbeats in a row are missed.
+pub const MISSED: u64 = 3;
+/// A router that says nothing for this long counts as gone, in milliseconds: half a heartbeat more than it
+/// may miss.
+pub const SILENCE_MS: u64 = HEARTBEAT_MS * MISSED + HEARTBEAT_MS / 2;
+
+/// How a router learns what others send to its fleet.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// It believes that it is alone.
+    Nothing,
+    /// It takes what workers report beyond its own bookings for the work of others.
+    LoadReports,
+    /// The routers tell each other what they send and what has ended.
+    #[default]
+    Bookings,
+}
+
+impl Sharing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::LoadReports, Self::Bookings];
+
+    /// As it is spelled in files and flags.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::LoadReports => "load-reports",
+            Self::Bookings => "bookings",
+        }
+    }
+
+    /// What a router knows of the others.
+    pub const fn siblings(self) -> Siblings {
+        match self {
+            Self::Nothing => Siblings::NONE,
+            Self::LoadReports => Siblings { read_reports: true, ..Siblings::NONE },
+            Self::Bookings => Siblings { tell: true, ..Siblings::NONE },
+        }
+    }
+}
+
 /// A router among those before one fleet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct RouterId(pub u32);

@@ -9,7 +9,7 @@ use crate::play::drive::{self, Options};
 use crate::play::identities::Identities;
 use crate::play::interrupt::interrupted;
 use crate::play::marks::Marks;
-use crate::play::target::{Target, target_of};
+use crate::play::target::{Target, targets_of};
 use crate::play::validity::{Late, REMEDY, too_few, too_late};
 use crate::play::{Progress, room};
 use crate::report::{self, OutputFiles, Screen};
@@ -32,9 +32,10 @@ use warmpath_core::workload::trace::Pace;
 #[command(after_help = "Example, 500 requests at twice the workload's rate:
   loadgen run --target http://127.0.0.1:50051 --workload chat --rate-scale 2 --requests 500")]
 pub struct Args {
-    /// Address of the router: http://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    pub target: String,
+    /// Address of the router: http://HOST:PORT; repeat the flag for several routers before one fleet,
+    /// which get the requests in turn
+    #[arg(long = "target", value_name = "URL", required = true)]
+    pub targets: Vec<String>,
     #[command(flatten)]
     pub what: RunWhat,
 }
@@ -142,7 +143,10 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
 
 fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunReport)> {
     let what = &args.what;
-    check_target(&args.target)?;
+    for target in &args.targets {
+        check_target(target)?;
+    }
+    let all_targets = args.targets.join(", ");
     let identities = match &what.tenants_file {
         Some(path) => Identities::read(path)?,
         None => Identities::default(),
@@ -167,10 +171,11 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         source.check_rate("--rate-scale")?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let Target { block_size, speedup } = runtime.block_on(target_of(&args.target, &identities))?;
+    let asking = targets_of(&args.targets, &identities);
+    let Target { block_size, speedup } = runtime.block_on(asking)?;
     let speedup = match (what.speedup, speedup) {
         (Some(given), Some(own)) if given != own => {
-            let why = format!("{given}, but the workers behind {} run at {own}", args.target);
+            let why = format!("{given}, but the workers behind {all_targets} run at {own}");
             return Err(bad(format!("--speedup: {why}, expected {own} or no flag")));
         }
         (given, own) => given.or(own).unwrap_or(1.0),
@@ -213,7 +218,7 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         true => bar.set((started.elapsed().as_secs_f64() * speedup) as u64),
         false => bar.set(ended),
     };
-    let drive = drive::drive(&args.target, workload, options, identities, interrupted(), progress);
+    let drive = drive::drive(&args.targets, workload, options, identities, interrupted(), progress);
     let mut driven = runtime.block_on(drive)?;
     let rows = driven.recorder.take_rows();
     let mut by_course =
@@ -253,7 +258,7 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     let report = report.with_live(driven.live, speedup, rows, invalid_because);
     let report = RunReport { nonce: Some(nonce), stages, course: by_course, ..report };
     let config = RunConfig {
-        target: args.target.clone(),
+        target: all_targets,
         source,
         rate_scale: what.rate_scale,
         tick_jitter: what.tick_jitter,

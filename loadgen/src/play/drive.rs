@@ -29,7 +29,7 @@ use warmpath_proto::vllm::{
 };
 use warmpath_proto::{status, tiers};
 
-/// Connections to the router. One is a bottleneck and a single point of failure. More than a few gain
+/// Connections to each router. One is a bottleneck and a single point of failure. More than a few gain
 /// nothing on loopback.
 const CONNECTIONS: usize = 4;
 const WINDOW: u32 = 64 << 20;
@@ -57,11 +57,11 @@ pub struct Driven {
     pub began: Instant,
 }
 
-/// Sends the whole workload and waits for every answer. When `interrupt` ends, nothing more is sent,
+/// Sends the whole workload and waits for every answer. Several routers get the requests in turn. When `interrupt` ends, nothing more is sent,
 /// and answers that have begun have [`DRAIN_LIMIT`] to end. `progress` gets the number of ended
 /// requests.
 pub async fn drive(
-    target: &str,
+    targets: &[String],
     workload: Workload,
     options: Options,
     identities: Identities,
@@ -69,8 +69,9 @@ pub async fn drive(
     progress: impl Fn(u64) + Send + 'static,
 ) -> Result<Driven> {
     let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let endpoint = Endpoint::from_shared(target.to_owned())
+    // One connection to each router after the other: so the requests go to them in turn.
+    for target in (0..CONNECTIONS).flat_map(|_| targets) {
+        let endpoint = Endpoint::from_shared(target.clone())
             .with_context(|| format!("--target: {target}"))?
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true)

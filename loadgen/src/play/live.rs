@@ -45,8 +45,15 @@ impl LiveLeg<'_> {
         };
         let never = std::future::pending();
         let identities = fleet.identities.clone();
-        let driven =
-            drive::drive(&fleet.target, workload, options, identities, never, progress).await;
+        let driven = drive::drive(
+            std::slice::from_ref(&fleet.target),
+            workload,
+            options,
+            identities,
+            never,
+            progress,
+        )
+        .await;
         let wall_s = started.elapsed().as_secs_f64();
         let (workers, pool) = fleet.lateness();
         fleet.stop().await?;

@@ -271,7 +271,14 @@ async fn run(outage: Option<Outage>) -> BTreeMap<RequestId, Answered> {
         rows: false,
     };
     let never = std::future::pending();
-    let driving = drive::drive(&target, workload(), options, Identities::default(), never, |_| {});
+    let driving = drive::drive(
+        std::slice::from_ref(&target),
+        workload(),
+        options,
+        Identities::default(),
+        never,
+        |_| {},
+    );
     let driven = tokio::select! {
         driven = driving => driven,
         driven = async { gone.await; std::future::pending().await } => driven,

@@ -1,6 +1,7 @@
 //! What the client must know about a running router before it sends requests.
 
 use super::identities::Identities;
+use crate::files::bad;
 use anyhow::{Context, Result, bail};
 use std::time::{Duration, Instant};
 use warmpath_core::id::TenantId;
@@ -12,7 +13,7 @@ use warmpath_proto::vllm::control_client::ControlClient;
 const START_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a running router reports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Target {
     /// Tokens in a KV block.
     pub block_size: u32,
@@ -20,8 +21,23 @@ pub struct Target {
     pub speedup: Option<f64>,
 }
 
-/// Asks the router. One that was just started has no workers yet, so it is asked for a while.
-pub async fn target_of(target: &str, identities: &Identities) -> Result<Target> {
+/// Asks all routers, which must say the same.
+pub async fn targets_of(targets: &[String], identities: &Identities) -> Result<Target> {
+    let mut found = None;
+    for target in targets {
+        let is = target_of(target, identities).await?;
+        if found.is_some_and(|before| before != is) {
+            let why = "another block size or speedup than the one before it";
+            let why = format!("{target} has {why}, expected routers before one fleet");
+            return Err(bad(format!("--target: {why}")));
+        }
+        found = Some(is);
+    }
+    found.ok_or_else(|| bad("--target: missing, expected http://HOST:PORT".to_owned()))
+}
+
+/// Asks a router. One that was just started has no workers yet, so it is asked for a while.
+async fn target_of(target: &str, identities: &Identities) -> Result<Target> {
     let begun = Instant::now();
     loop {
         match ask(target, identities).await {

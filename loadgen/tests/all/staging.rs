@@ -13,10 +13,11 @@ use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::siblings::Sharing;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
-    AddWorkerRequest, DrainWorkerRequest, ListWorkersRequest, RemoveWorkerRequest,
-    SetPolicyRequest, Worker, WorkerStanding,
+    AddWorkerRequest, DrainWorkerRequest, ListSiblingsRequest, ListWorkersRequest,
+    RemoveWorkerRequest, SetPolicyRequest, Worker, WorkerStanding,
 };
 use warmpath_router::secret::Secret;
 use warmpath_router::tenants::TenantConfig;
@@ -280,4 +281,21 @@ async fn each_tenants_requests_carry_its_token() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("authorization: expected one `Bearer TOKEN`"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_routers_get_the_requests_in_turn() {
+    let tells = |config: &mut RouterConfig| config.siblings.share = Some(Sharing::Bookings);
+    let mut routers = [Staging::start_with(1, tells).await, Staging::start_with(1, tells).await];
+    let second = routers[1].target.clone();
+    let run = routers[0].run(&["--target", &second, "--requests", "20", "--rate-scale", "2"]);
+    let said = ended(run).await;
+    let report = routers[0].report();
+    let targets = format!("{}, {second}", routers[0].target);
+    assert_eq!(report["config"]["target"], targets, "{said:?}");
+    assert_eq!(report["runs"][0]["requests"], 20);
+    for router in &mut routers {
+        let answer = router.admin.list_siblings(ListSiblingsRequest {}).await.expect("an answer");
+        assert_eq!(answer.get_ref().news_told, 30, "sent, first token and end of ten requests");
+    }
 }

@@ -49,11 +49,29 @@ pub enum DecodeError {
         /// Tokens a block.
         block_size: u32,
     },
+    /// A prompt is longer than any.
+    #[error("prompt_tokens: {tokens}, expected at most {most}")]
+    PromptTooLong {
+        /// Its tokens.
+        tokens: u32,
+        /// How many it may have.
+        most: u32,
+    },
     /// A load report has a wrong number of tiers.
     #[error("blocks_by_tier: {got} tiers, expected {MAX_TIERS}")]
     Tiers {
         /// The number that was sent.
         got: usize,
+    },
+    /// A list that has one length has another.
+    #[error("{field}: {got} numbers, expected {expected} or none")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// How many numbers were sent.
+        got: usize,
+        /// How many there should be.
+        expected: usize,
     },
     /// A field is missing.
     #[error("{field}: missing, expected a value")]

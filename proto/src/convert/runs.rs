@@ -25,11 +25,16 @@ fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chai
     if end * u64::from(block_size) > u64::from(u32::MAX) {
         return Err(DecodeError::TooLong { end, block_size });
     }
-    let named = hashes.chunks_exact(HASH_BYTES).map(|bytes| {
+    let named = hashes_from_wire(hashes).collect();
+    Ok(Arc::new(Chain::from_wire(block_size, base, named)))
+}
+
+/// The hashes of whole blocks.
+pub(super) fn hashes_from_wire(hashes: &[u8]) -> impl Iterator<Item = BlockHash> {
+    hashes.chunks_exact(HASH_BYTES).map(|bytes| {
         let bits = bytes.iter().rev().fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
         BlockHash::from_wire(bits)
-    });
-    Ok(Arc::new(Chain::from_wire(block_size, base, named.collect())))
+    })
 }
 
 /// Encodes a run. Its chain must have the hashes from the anchor above the run on, as the chains of a

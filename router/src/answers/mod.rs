@@ -2,8 +2,10 @@
 
 mod events;
 mod explanation;
+mod siblings;
 mod workers;
 
 pub use events::events;
 pub use explanation::{candidates_blank, explanation};
+pub use siblings::siblings;
 pub use workers::workers;

@@ -45,6 +45,12 @@ impl Instances {
         self.numbers().get(instance).copied()
     }
 
+    /// The process behind a number. None: it is not followed, or does not tell.
+    pub fn of(&self, worker: WorkerId) -> Option<String> {
+        let all = self.numbers();
+        all.iter().find(|(_, holder)| **holder == worker).map(|(instance, _)| instance.clone())
+    }
+
     /// Losses of numbers can be waited for.
     pub fn watch(&self) -> Watcher<()> {
         self.taken.watch()
@@ -77,6 +83,8 @@ mod tests {
         assert_eq!(instances.claim("q", b), Ok(()));
         assert_eq!(instances.claim("q", a), Ok(()), "the lower number takes it");
         assert_eq!(instances.holder("q"), Some(a));
+        assert_eq!(instances.of(a).as_deref(), Some("q"));
+        assert_eq!(instances.of(b), None);
         assert!(!instances.watch().has_changed());
         assert_eq!((instances.claim("", a), instances.claim("", b)), (Ok(()), Ok(())));
     }

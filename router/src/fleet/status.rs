@@ -21,6 +21,8 @@ pub struct Counts {
     pub booked: usize,
     /// Requests that are held for a worker now.
     pub held: usize,
+    /// Requests of siblings that are booked here now.
+    pub of_siblings: usize,
     /// Feeds that skipped a batch, or with a digest that differs from the index.
     pub resyncs: u64,
     /// Runs of blocks in the prefix index.

@@ -1,5 +1,6 @@
 //! A worker as an operator sees it.
 
+use crate::fleet::siblings;
 use crate::fleet::worker::{Standing, WorkerLink};
 use crate::state::RouterState;
 use std::sync::atomic::Ordering;
@@ -7,7 +8,7 @@ use warmpath_core::routing::fleet::WorkerState;
 use warmpath_core::routing::health::{Health, Standing as Rotation};
 use warmpath_core::time::Instant;
 use warmpath_proto::convert;
-use warmpath_proto::v1::{Worker, WorkerStanding};
+use warmpath_proto::v1::{ListSiblingsResponse, Sibling, Worker, WorkerStanding};
 
 /// A worker: its standing, and its load if it is in the fleet.
 pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
@@ -49,6 +50,32 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
         worker.why = why;
         worker
     })
+}
+
+/// The other routers before the fleet.
+pub fn siblings(state: &RouterState) -> ListSiblingsResponse {
+    let told = state.router.teller().told();
+    let sibling = |sibling: siblings::Sibling| {
+        let (standing, why) = sibling.standing.name();
+        Sibling {
+            standing: standing.to_owned(),
+            why: why.to_owned(),
+            epoch: sibling.epoch,
+            same_names: sibling.same_names,
+            under_way: sibling.under_way as u32,
+            elsewhere: sibling.elsewhere as u32,
+            news: sibling.news,
+            gaps: sibling.gaps,
+            url: sibling.url,
+            address: sibling.address,
+        }
+    };
+    ListSiblingsResponse {
+        share: state.config.siblings.sharing().name().to_owned(),
+        siblings: state.siblings.all().into_iter().map(sibling).collect(),
+        followers: told.followers as u32,
+        news_told: told.news,
+    }
 }
 
 /// None: it is in rotation.

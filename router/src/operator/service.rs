@@ -23,8 +23,9 @@ use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
 use warmpath_proto::v1::{
     AddWorkerRequest, AddWorkerResponse, DrainWorkerRequest, DrainWorkerResponse, ExplainRequest,
     ExplainResponse, GetPolicyRequest, GetPolicyResponse, ListEventsRequest, ListEventsResponse,
-    ListWorkersRequest, ListWorkersResponse, RemoveWorkerRequest, RemoveWorkerResponse,
-    SetPolicyRequest, SetPolicyResponse, UndrainWorkerRequest, UndrainWorkerResponse, Worker,
+    ListSiblingsRequest, ListSiblingsResponse, ListWorkersRequest, ListWorkersResponse,
+    RemoveWorkerRequest, RemoveWorkerResponse, SetPolicyRequest, SetPolicyResponse,
+    UndrainWorkerRequest, UndrainWorkerResponse, Worker,
 };
 
 /// How often a removal looks whether the worker's requests have ended.
@@ -199,6 +200,13 @@ impl RouterAdmin for Admin {
     ) -> Result<Response<ListEventsResponse>, Status> {
         let events = self.0.events.after(request.into_inner().after);
         Ok(Response::new(ListEventsResponse { events }))
+    }
+
+    async fn list_siblings(
+        &self,
+        _: Request<ListSiblingsRequest>,
+    ) -> Result<Response<ListSiblingsResponse>, Status> {
+        Ok(Response::new(describe::siblings(&self.0)))
     }
 
     async fn explain(

@@ -17,9 +17,13 @@ use warmpath_proto::probes::Listener;
 use warmpath_proto::raw::{Bytes, RawCodec};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
-use warmpath_proto::{ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET, transport};
+use warmpath_proto::{
+    ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
+    transport,
+};
 use warmpath_router::RouterConfig;
 use warmpath_router::secret::Secret;
+use warmpath_router::share::SiblingsConfig;
 use warmpath_router::tenants::TenantConfig;
 use warmpath_worker_sim::WorkerConfig;
 
@@ -29,6 +33,7 @@ fn calls() -> BTreeSet<(String, String)> {
         VLLM_DESCRIPTOR_SET,
         FILE_DESCRIPTOR_SET,
         ADMIN_DESCRIPTOR_SET,
+        SIBLINGS_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
@@ -87,7 +92,9 @@ fn expected(listener: Listener, service: &str, identity: Identity) -> Outcome {
             _ => Absent,
         },
         Listener::Admin if identity != Operator => Closed,
-        Listener::Worker | Listener::Pool if identity != FleetCertificate => Closed,
+        Listener::Siblings | Listener::Worker | Listener::Pool if identity != FleetCertificate => {
+            Closed
+        }
         _ if probe || listener.services().contains(&service) => Reached,
         _ => Absent,
     }
@@ -143,6 +150,7 @@ struct Fleet {
     router: TestRouter,
     worker: TestWorker,
     admin: String,
+    siblings: String,
     authorities: [Authority; 3],
     _folder: tempfile::TempDir,
 }
@@ -162,6 +170,10 @@ impl Fleet {
             secret,
             tls: Some(edge.listener("router", None)),
             admin_tls: Some(operators.listener("admin", Some(operators))),
+            siblings: SiblingsConfig {
+                tls: Some(fleet.listener("siblings", Some(fleet))),
+                ..SiblingsConfig::default()
+            },
             upstream_tls: Some(fleet.reach(Some((fleet, "router-to-worker")))),
             ..RouterConfig::new(vec![worker.tls_url()], PolicyConfig::LeastLoaded)
         };
@@ -171,7 +183,11 @@ impl Fleet {
         let admin = format!("https://{}", listener.local_addr().unwrap());
         let server = router.server.clone();
         tokio::spawn(async move { server.serve_admin(listener, std::future::pending()).await });
-        Self { router, worker, admin, authorities, _folder: folder }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let siblings = format!("https://{}", listener.local_addr().unwrap());
+        let server = router.server.clone();
+        tokio::spawn(async move { server.serve_siblings(listener, std::future::pending()).await });
+        Self { router, worker, admin, siblings, authorities, _folder: folder }
     }
 
     /// A connection to a listener with what the identity has.
@@ -180,6 +196,7 @@ impl Fleet {
         let (url, of) = match listener {
             Listener::Router => (self.router.url.replace("http:", "https:"), edge),
             Listener::Admin => (self.admin.clone(), operators),
+            Listener::Siblings => (self.siblings.clone(), fleet),
             Listener::Worker | Listener::Pool => (self.worker.tls_url(), fleet),
         };
         let own = match identity {
@@ -218,9 +235,10 @@ impl Fleet {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_listed_is_denied() {
-    assert!(calls().len() >= 40, "{:?}", calls());
+    assert_eq!(calls().len(), 44, "{:?}", calls());
     let fleet = Fleet::start(tenants()).await;
-    for listener in [Listener::Router, Listener::Admin, Listener::Worker] {
+    let listeners = [Listener::Router, Listener::Admin, Listener::Siblings, Listener::Worker];
+    for listener in listeners {
         let wrong = fleet.wrong(listener, expected).await;
         assert!(wrong.is_empty(), "{wrong:#?}");
     }

@@ -8,14 +8,14 @@ use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
 use warmpath_worker_sim::WorkerConfig;
 
-fn router(folder: &Path, args: &[&str]) -> Command {
+pub fn router(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_router"));
     command.current_dir(folder).args(args).env("RUST_LOG", "info").env("NO_COLOR", "1");
     command
 }
 
 /// The one line it ends with, and its exit status is 2.
-fn complaint(output: &Output) -> String {
+pub fn complaint(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     let line = text.lines().last().unwrap_or_default();
@@ -234,7 +234,7 @@ fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
 }
 
 /// The metrics, when they have come to `name`.
-fn page_with(address: &str, name: &str) -> String {
+pub fn page_with(address: &str, name: &str) -> String {
     let mut last = String::new();
     for _ in 0..100 {
         let mut scrape = std::net::TcpStream::connect(address).unwrap();
@@ -251,7 +251,7 @@ fn page_with(address: &str, name: &str) -> String {
 }
 
 /// Each metric has a HELP line and an entry in docs/metrics.md.
-fn documented(page: &str) {
+pub fn documented(page: &str) {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"));
     let docs = docs.unwrap();
     let mut names = 0;
@@ -264,14 +264,14 @@ fn documented(page: &str) {
     assert!(names >= 4, "{page}");
 }
 
-fn free_port() -> String {
+pub fn free_port() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A router that runs with an admin listener, and that listener's URL.
-struct Running {
+pub struct Running {
     child: std::process::Child,
-    admin: String,
+    pub admin: String,
 }
 
 impl Running {
@@ -279,7 +279,7 @@ impl Running {
         Self::over(folder, &["--worker", "http://127.0.0.1:1"])
     }
 
-    fn over(folder: &Path, more: &[&str]) -> Self {
+    pub fn over(folder: &Path, more: &[&str]) -> Self {
         let base = ["--policy", "kv-aware", "--admin-listen"];
         let address = free_port();
         let args = [&base[..], &[&address], more].concat();

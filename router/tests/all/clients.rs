@@ -167,6 +167,10 @@ async fn reflection_shows_what_the_listener_serves() {
     let admin_url = format!("http://{}", admin.local_addr().unwrap());
     let server = router.server.clone();
     tokio::spawn(async move { server.serve_admin(admin, std::future::pending()).await });
+    let siblings = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let siblings_url = format!("http://{}", siblings.local_addr().unwrap());
+    let server = router.server.clone();
+    tokio::spawn(async move { server.serve_siblings(siblings, std::future::pending()).await });
     let health = "grpc.health.v1.Health";
     let of_worker = [
         "vllm.Inference",
@@ -176,10 +180,11 @@ async fn reflection_shows_what_the_listener_serves() {
         "warmpath.v1.KvTransfer",
         health,
     ];
-    let cases: [(&str, &[&str]); 3] = [
+    let cases: [(&str, &[&str]); 4] = [
         (&router.url, &["vllm.Inference", "vllm.Control", health]),
         (&workers[0].url(), &of_worker),
         (&admin_url, &["warmpath.v1.RouterAdmin", health]),
+        (&siblings_url, &["warmpath.v1.Siblings", health]),
     ];
     for (url, services) in cases {
         let mut expected: Vec<&str> = services.to_vec();

@@ -22,6 +22,8 @@ mod pools;
 mod raw;
 mod record;
 mod restarts;
+mod siblings;
+mod siblings_as_processes;
 mod streams;
 mod tenants;
 mod tls;

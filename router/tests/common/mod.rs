@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod fake;
 pub mod faulty;
+pub mod sibling;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -28,6 +28,8 @@ pub enum FrontError {
     Tls(#[from] TlsError),
     #[error("admin_tls.{0}")]
     AdminTls(TlsError),
+    #[error("siblings.tls.{0}")]
+    SiblingsTls(TlsError),
 }
 
 /// vLLM's services for clients. Health and reflection need no tenant: probes use them.
