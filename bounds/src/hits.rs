@@ -25,22 +25,30 @@ impl Hits {
 /// A block is computed at least once. If that can be for an answer, or for the last token of a prompt, all prompts
 /// that can find it in a cache may; else all but one.
 pub fn infinite(prefixes: &Prefixes) -> Hits {
+    let mut hits = Hits::default();
+    for (request, cached) in infinite_of_each(prefixes).into_iter().enumerate() {
+        hits.add(prefixes, request, cached);
+    }
+    hits
+}
+
+/// The same, for each request.
+pub fn infinite_of_each(prefixes: &Prefixes) -> Vec<u64> {
     let mut known = vec![false; prefixes.nodes()];
     for request in 0..prefixes.len() {
         let free = prefixes.answer(request).chain(prefixes.computed(request));
         free.for_each(|node| known[node as usize] = true);
     }
-    let mut hits = Hits::default();
-    for request in 0..prefixes.len() {
+    let mut of = |request| {
         let mut cached = 0;
         for node in prefixes.reusable(request) {
             if std::mem::replace(&mut known[node as usize], true) {
                 cached += u64::from(prefixes.blocks(node));
             }
         }
-        hits.add(prefixes, request, cached);
-    }
-    hits
+        cached
+    };
+    (0..prefixes.len()).map(&mut of).collect()
 }
 
 /// One cache of `capacity` blocks for all requests, which evicts what was not used for longest. Of a prompt its

@@ -51,6 +51,17 @@ struct Ends {
     sequence: Node,
 }
 
+impl Use {
+    /// A prompt whose answer is not cached.
+    pub fn of_prompt(prompt: &TokenBlocks) -> Self {
+        Self {
+            sequence: prompt.clone(),
+            prompt_blocks: prompt.blocks(),
+            reusable_blocks: prompt.reusable_blocks(),
+        }
+    }
+}
+
 impl Prefixes {
     pub fn new<'a>(requests: impl IntoIterator<Item = &'a Use>) -> Self {
         let mut tree = Tree::default();
@@ -72,6 +83,11 @@ impl Prefixes {
 
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
+    }
+
+    /// How many different blocks there are.
+    pub fn different_blocks(&self) -> u64 {
+        self.tree.nodes.iter().map(|node| u64::from(node.end - node.start)).sum()
     }
 
     /// How many nodes there are. They are numbered from 0 on; the first one has no blocks.

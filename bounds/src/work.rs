@@ -17,7 +17,8 @@ pub fn least(prefixes: &Prefixes, block_size: u32, prompt_tokens: &[u32]) -> Vec
     let in_tokens = |blocks: Range<u32>| blocks.start * block_size..blocks.end * block_size;
     let least = |(request, tokens): (usize, &u32)| {
         let whole = prefixes.prompt_blocks(request) * block_size;
-        let mut parts = vec![whole.min(*tokens)..*tokens];
+        let mut parts = Vec::new();
+        parts.push(whole.min(*tokens)..*tokens);
         parts.extend(prefixes.computed(request).map(|node| prefixes.range(node)).map(in_tokens));
         for node in prefixes.reusable(request) {
             if !std::mem::replace(&mut known[node as usize], true) {

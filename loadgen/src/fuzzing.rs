@@ -26,7 +26,7 @@ pub fn trace(path: &Path, format: Option<Format>, may_be_cut: bool) -> Result<us
     };
     let tokens = prompts.into_iter().flatten().map(|text| u64::from(text.tokens())).sum::<u64>();
     if tokens <= FEW_TOKENS {
-        let holds = Holds::of(&files, None);
+        let holds = Holds::of(&files, None, &[]);
         assert_eq!(holds.requests, files.recording.requests(), "requests that are played");
         holds.remarks();
     }

@@ -289,7 +289,7 @@ impl Plain {
 /// A part without the ids of its tokens: the router asked for them, and the client did not.
 pub fn without_ids(part: &[u8]) -> Result<Bytes, DecodeError> {
     let mut out = Vec::with_capacity(part.len());
-    let mut rest = &part[..];
+    let mut rest = part;
     while !rest.is_empty() {
         let field = Field::next(&mut rest)?;
         if (field.number, field.wire) != (OUTPUTS, WireType::LengthDelimited) {

@@ -43,6 +43,9 @@ struct Check {
     /// Tokens per KV block, 1 to 65536 [default: the trace's, else 16]
     #[arg(long, value_name = "N", value_parser = parse_size)]
     block_size: Option<u32>,
+    /// Sizes of caches whose hit rates are shown, in tokens, separated by commas [default: 1 to 256 million]
+    #[arg(long, value_name = "TOKENS,...", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    memory: Vec<u64>,
     /// Writes JSON to this file, or without a file to standard output instead of the tables
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
@@ -96,7 +99,7 @@ fn run_check(check: &Check, screen: Screen) -> Result<()> {
     let to = check.json.as_ref().filter(|path| path.as_os_str() != "-");
     let json = to.map(|path| PendingFile::create(path)).transpose()?;
     let files = read(&check.files, &check.reading, check.block_size, true)?;
-    let holds = Holds::of(&files, check.block_size);
+    let holds = Holds::of(&files, check.block_size, &check.memory);
     let text = serde_json::to_string_pretty(&holds)? + "\n";
     match (&check.json, json) {
         (Some(_), None) => print(&text)?,

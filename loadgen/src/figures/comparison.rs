@@ -1,9 +1,10 @@
 //! Policies compared with a baseline and with the best, over seeds.
 
+use super::goal::{E2E, GOODPUT, Goal, TTFT};
 use super::policy::as_keys;
 use super::run::RunReport;
 use super::sample::Sample;
-use super::standing::{E2E, GOODPUT, Goal, Standing, TTFT, standings};
+use super::standing::{Standing, standings};
 use super::stats::Estimate;
 use serde::Serialize;
 use warmpath_core::routing::policy::NamedPolicy;
@@ -72,7 +73,7 @@ pub fn compare_to(
             policies.iter().zip(&samples).zip(standings)
         {
             let other = Some(&base).filter(|_| policy != baseline);
-            let change = |goal: Goal| own.change_percent(other?, goal.figure);
+            let change = |goal: Goal| own.change_percent(other?, goal);
             let (errors, offered) = own.failed();
             comparisons.push(Comparison {
                 errors,

@@ -8,8 +8,10 @@ mod comparison;
 mod course;
 mod devices;
 mod engine;
+mod goal;
 mod groups;
 mod names;
+mod parts;
 mod policy;
 mod results;
 mod room;
@@ -31,6 +33,7 @@ pub use engine::{
 };
 pub use groups::{GroupFigures, GroupWork, Work};
 pub use names::{label, record_name, wire_name};
+pub use parts::Part;
 pub use results::Results;
 pub use room::AtRoom;
 pub use run::{AgainstSim, LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};

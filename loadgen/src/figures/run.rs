@@ -7,6 +7,7 @@ use super::devices::DeviceReport;
 use super::engine::{EngineFigures, LiveKvTransfer};
 use super::groups::GroupFigures;
 use super::names::label;
+use super::parts::Part;
 use super::policy::as_keys_if_known;
 use super::sign::Sign;
 use super::stages::Stages;
@@ -77,6 +78,7 @@ impl RunReport {
             nonce: None,
             rate_scale,
             steady_requests_per_s: 0.0,
+            parts: Vec::new(),
             rows: Vec::new(),
         }
     }
@@ -203,6 +205,9 @@ pub struct RunReport {
     /// Requests per second during the steady part of the arrivals. 0: not computed.
     #[serde(skip)]
     pub steady_requests_per_s: f64,
+    /// The answers in parts, to say how sure one run is.
+    #[serde(skip)]
+    pub parts: Vec<Part>,
     /// One row per request, if a file of them is written.
     #[serde(skip)]
     pub rows: Vec<Row>,

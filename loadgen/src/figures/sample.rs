@@ -1,5 +1,7 @@
 //! The runs of one policy at one rate, a run for each seed.
 
+use super::goal::Goal;
+use super::parts;
 use super::run::RunReport;
 use super::stats::Estimate;
 use warmpath_core::report::Figures;
@@ -48,16 +50,20 @@ impl<'a> Sample<'a> {
         estimate.mean.is_finite().then_some(estimate)
     }
 
-    /// How much a figure differs from that of other runs, in percent of theirs, seed by seed.
-    pub fn change_percent(
-        &self,
-        other: &Self,
-        figure: fn(&Figures) -> Option<f64>,
-    ) -> Option<Estimate> {
-        self.paired(other, |own, other| {
-            let (own, other) = (figure(own)?, figure(other)?);
+    /// How much a figure differs from that of other runs, in percent of theirs, seed by seed. Of one run each, or of
+    /// the same run with every seed, part by part.
+    pub fn change_percent(&self, other: &Self, goal: Goal) -> Option<Estimate> {
+        let change = self.paired(other, |own, other| {
+            let (own, other) = ((goal.figure)(own)?, (goal.figure)(other)?);
             Some(if own == other { 0.0 } else { (own / other - 1.0) * 100.0 })
-        })
+        })?;
+        if change.n > 1 {
+            return Some(change);
+        }
+        let (own, other) = (self.runs.first()?, other.runs.first()?);
+        let of_parts = parts::change_percent(&own.parts, &other.parts, goal.part);
+        // The figures of the run stand; the parts say how sure they are.
+        Some(of_parts.map_or(change, |of_parts| of_parts.around(change.mean)))
     }
 
     /// Whether the latencies of every run stand for its requests.

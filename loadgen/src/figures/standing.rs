@@ -1,35 +1,17 @@
 //! Which policy is the best at a rate, and which are tied with it.
 
+use super::goal::Goal;
 use super::sample::Sample;
 use super::stats::Estimate;
 use serde::Serialize;
-use warmpath_core::report::Figures;
 
 /// A policy that is worse than the best by less than this counts as tied: the difference is too small
 /// to matter. Step times are modelled to a few per cent, and an operator would not change the rule of
 /// a fleet for less.
 pub const SMALLEST_PERCENT: f64 = 1.0;
 
-/// A figure that policies are ranked by.
-#[derive(Clone, Copy, Debug)]
-pub struct Goal {
-    /// None: the run has no such figure.
-    pub figure: fn(&Figures) -> Option<f64>,
-    /// Whether a lower figure is better.
-    pub lower: bool,
-    /// Whether it is a latency: then it covers answered requests only.
-    pub is_latency: bool,
-}
-
-pub const TTFT: Goal =
-    Goal { figure: |figures| Some(figures.ttft_s?.mean), lower: true, is_latency: true };
-pub const E2E: Goal =
-    Goal { figure: |figures| Some(figures.e2e_s?.mean), lower: true, is_latency: true };
-pub const GOODPUT: Goal = Goal {
-    figure: |figures| Some(figures.goodput_requests_per_s),
-    lower: false,
-    is_latency: false,
-};
+/// Whoever compares rules wants to see at least this.
+const TOLD_PERCENT: f64 = 5.0;
 
 /// Where a policy stands among all at one rate, by one figure.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -38,10 +20,13 @@ pub struct Standing {
     pub rank: Option<u32>,
     /// Label of the best policy. None: no policy is ranked.
     pub best: Option<String>,
-    /// Difference to the best, seed by seed. None for the best itself.
+    /// Difference to the best, seed by seed; of one run, part by part. The interval is corrected for the number of
+    /// policies. None for the best itself.
     pub change_percent: Option<Estimate>,
-    /// Whether the runs do not tell it from the best. None: one seed, or not ranked.
+    /// Whether the runs do not tell it from the best. None: there is no interval, or it is not ranked.
     pub tied_with_best: Option<bool>,
+    /// How many seeds would tell a difference of 5 % to the best in 19 of 20 comparisons.
+    pub seeds_for_5_percent: Option<u32>,
 }
 
 /// The standing of each policy, given its label and its runs.
@@ -55,16 +40,19 @@ pub fn standings(goal: Goal, policies: &[(&str, Sample<'_>)]) -> Vec<Standing> {
     let ranked = || costs.iter().copied().enumerate().filter_map(|(i, cost)| Some((i, cost?)));
     // Of equal means the first policy is the best.
     let best = ranked().min_by(|one, other| one.1.total_cmp(&other.1)).map(|(i, _)| i);
+    let rivals = ranked().count().saturating_sub(1);
     let standing = |(i, (_, sample)): (usize, &(&str, Sample<'_>))| {
         let rank = costs[i].map(|own| 1 + ranked().filter(|&(_, cost)| cost < own).count() as u32);
         let compared = best.filter(|_| rank.is_some());
-        let change =
-            compared.and_then(|best| sample.change_percent(&policies[best].1, goal.figure));
+        let change = compared.and_then(|best| sample.change_percent(&policies[best].1, goal));
+        let change = change.map(|change| change.among(rivals));
+        let seeds = change.filter(|_| best != Some(i));
         Standing {
             rank,
             best: best.map(|best| policies[best].0.to_owned()),
             tied_with_best: change.and_then(|change| is_tied(&change, goal.lower)),
             change_percent: change.filter(|_| best != Some(i)),
+            seeds_for_5_percent: seeds.and_then(|change| change.seeds_for(TOLD_PERCENT, rivals)),
         }
     };
     policies.iter().enumerate().map(standing).collect()

@@ -7,7 +7,7 @@ use super::log::Log;
 use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
-    CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Profiles, RunId,
+    CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Part, Profiles, RunId,
     RunReport, Stages, Work as Worked, class_figures, signs,
 };
 use crate::files::bad;
@@ -166,6 +166,7 @@ pub fn simulate(
         stages,
         course: by_course,
         economics,
+        parts: Part::of(outcome.recorder.answered(), &setup.slo),
         steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
         rows,
         ..RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64())

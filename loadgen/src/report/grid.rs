@@ -115,6 +115,16 @@ fn known(estimate: Option<&Estimate>) -> Value {
 fn how(comparisons: &[Comparison]) -> String {
     let baseline = comparisons.first().map_or("", |first| first.baseline.as_str());
     match comparisons.iter().map(|row| row.goodput_requests_per_s.n).max().unwrap_or(0) {
+        0 | 1
+            if comparisons
+                .iter()
+                .any(|row| row.ttft_change_percent.is_some_and(|c| c.over_parts)) =>
+        {
+            format!(
+                "One seed, or the same run with every seed. The last two columns are differences to {baseline}; that of \
+                 TTFT has a 95 % interval from parts of the run. \"?\": it holds 0, or there is none."
+            )
+        }
         0 | 1 => {
             format!(
                 "One seed, or the same run with every seed, so no intervals; the last two columns \

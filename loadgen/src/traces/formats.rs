@@ -175,7 +175,7 @@ mod tests {
                 };
                 let again = Files::read(&[path], &flags, false).unwrap();
                 let figures = |files: &Files| {
-                    let holds = Holds::of(files, Some(done.block_size));
+                    let holds = Holds::of(files, Some(done.block_size), &[]);
                     let lengths = (holds.prompt_tokens.total, holds.output_tokens.total);
                     (holds.requests, lengths, (holds.reuse.hit_rate * 1e9) as u64)
                 };

@@ -1,13 +1,16 @@
 //! What a trace holds.
 
 use super::files::Files;
-use super::lru::Lru;
 use super::played::{SESSIONS, each};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use warmpath_bounds::hits::{self, Hits};
+use warmpath_bounds::prefixes::{Prefixes, Use};
+use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::tokens::Segment;
 use warmpath_core::workload::trace::{Content, Format};
 
-/// Sizes of caches, in tokens.
+/// Sizes of caches, in tokens, if none are asked for.
 const MEMORY: [u64; 5] = [1_000_000, 4_000_000, 16_000_000, 64_000_000, 256_000_000];
 /// The block size for traces without blocks.
 const BLOCK: u32 = 16;
@@ -68,14 +71,22 @@ pub struct Reuse {
     pub across_sessions: f64,
     /// Tokens of different blocks: what such a cache would hold.
     pub unique_tokens: u64,
-    pub lru: Vec<AtMemory>,
+    /// Of all blocks, partial last ones counted as blocks: the highest hit rate, for comparisons with other tools.
+    pub block_hit_rate: f64,
+    pub memory: Vec<AtMemory>,
 }
 
-/// The hit rate of one LRU cache that all requests share.
+/// The hit rates of one cache that all requests share, in the order of their times.
 #[derive(Debug, Serialize)]
 pub struct AtMemory {
     pub memory_tokens: u64,
-    pub hit_rate: f64,
+    /// Of prompt tokens, in whole blocks.
+    pub lru_hit_rate: f64,
+    /// With the best choice of blocks to evict or not to cache (Belady).
+    pub optimal_hit_rate: f64,
+    /// Of blocks, partial last ones counted as blocks.
+    pub lru_block_hit_rate: f64,
+    pub optimal_block_hit_rate: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,18 +114,17 @@ pub struct Tails {
 }
 
 impl Holds {
-    /// `block_size`: the one that is asked for.
-    pub fn of(files: &Files, block_size: Option<u32>) -> Self {
+    /// `block_size`, `memory`: those that are asked for.
+    pub fn of(files: &Files, block_size: Option<u32>, memory: &[u64]) -> Self {
         let recording = &files.recording;
         let block = block_size.or(recording.own_block_size).unwrap_or(BLOCK);
         let requests = recording.requests();
-        let sizes = MEMORY.map(|tokens| tokens / u64::from(block)).to_vec();
-        let mut lru = Lru::new(sizes, requests);
+        let scope = ScopePlan::new("", "", "", block);
+        let (mut whole, mut padded, mut own_tokens) = (Vec::new(), Vec::new(), Vec::new());
         let (mut prompts, mut outputs) = (Vec::new(), Vec::new());
         let mut sessions = BTreeSet::new();
         let mut times: BTreeMap<u64, u64> = BTreeMap::new();
         let mut first: BTreeMap<u128, u64> = BTreeMap::new();
-        let (mut ever, mut own, mut within) = (0, 0, vec![0; MEMORY.len()]);
         let (mut tails, mut tail_tokens) = (0, 0);
         let mut last_s = 0.0_f64;
         each(recording, block, |sent| {
@@ -125,11 +135,9 @@ impl Holds {
             sessions.extend(sent.work.user);
             *times.entry(sent.at.as_nanos()).or_default() += 1;
             last_s = last_s.max(sent.at.as_secs_f64());
-            let found = lru.use_prompt(request);
-            let found_tokens = found.ever * u64::from(block);
-            ever += found_tokens;
-            own += found_tokens.min(u64::from(sent.work.known.own_tokens));
-            within.iter_mut().zip(&found.within).for_each(|(all, blocks)| *all += blocks);
+            whole.push(Use::of_prompt(prompt));
+            padded.push(with_whole_tail(sent.prompt, &scope));
+            own_tokens.push(u64::from(sent.work.known.own_tokens));
             if prompt.blocks() > 0 {
                 *first.entry(prompt.chain().hash(0).to_wire()).or_default() += 1;
             }
@@ -139,11 +147,27 @@ impl Holds {
         });
         let prompt_tokens = Lengths::of(prompts);
         let share = |tokens: u64| tokens as f64 / prompt_tokens.total.max(1) as f64;
-        let unique_tokens = lru.blocks() * u64::from(block);
+        let (whole, padded) = (Prefixes::new(&whole), Prefixes::new(&padded));
+        let ever_of_each = hits::infinite_of_each(&whole);
+        let ever = ever_of_each.iter().sum::<u64>() * u64::from(block);
+        let own = ever_of_each.iter().zip(own_tokens);
+        let own: u64 = own.map(|(blocks, own)| (blocks * u64::from(block)).min(own)).sum();
+        let unique_tokens = whole.different_blocks() * u64::from(block);
+        let in_tokens = |hits: Hits| share(hits.cached * u64::from(block));
+        let at = |&memory_tokens: &u64| {
+            let blocks = memory_tokens / u64::from(block);
+            AtMemory {
+                memory_tokens,
+                lru_hit_rate: in_tokens(hits::pooled_lru(&whole, blocks)),
+                optimal_hit_rate: in_tokens(hits::optimal(&whole, blocks)),
+                lru_block_hit_rate: hits::pooled_lru(&padded, blocks).rate(),
+                optimal_block_hit_rate: hits::optimal(&padded, blocks).rate(),
+            }
+        };
         // A cache that holds everything finds no more than a smaller one that does.
         let needed = MEMORY.iter().position(|&tokens| tokens >= unique_tokens);
         let shown = needed.map_or(MEMORY.len(), |last| last + 1);
-        let lru = MEMORY.iter().zip(&within).take(shown);
+        let sizes = if memory.is_empty() { &MEMORY[..shown] } else { memory };
         let recorded = matches!(recording.content, Content::Sessions(_));
         Self {
             format: files.format,
@@ -160,12 +184,8 @@ impl Holds {
                 within_sessions: share(own),
                 across_sessions: share(ever - own),
                 unique_tokens,
-                lru: lru
-                    .map(|(&memory_tokens, &blocks)| AtMemory {
-                        memory_tokens,
-                        hit_rate: share(blocks * u64::from(block)),
-                    })
-                    .collect(),
+                block_hit_rate: hits::infinite(&padded).rate(),
+                memory: sizes.iter().map(at).collect(),
             },
             ticks: recording.has_starts().then(|| Ticks::of(&times)),
             first_block: FirstBlock {
@@ -229,6 +249,20 @@ impl Holds {
         }
         remarks
     }
+}
+
+/// A prompt whose partial last block is one like the others: with equal ids they are equal.
+fn with_whole_tail(prompt: &[Segment], scope: &ScopePlan) -> Use {
+    let mut segments = prompt.to_vec();
+    let tokens: u32 = segments.iter().map(Segment::tokens).sum();
+    let missing = tokens.next_multiple_of(scope.block_size()) - tokens;
+    match segments.last_mut() {
+        Some(Segment::Text { tokens, .. } | Segment::Answer { tokens }) => *tokens += missing,
+        None => {}
+    }
+    let sequence = TokenBlocks::whole(hash_segments(scope, &segments));
+    let blocks = sequence.blocks();
+    Use { sequence, prompt_blocks: blocks, reusable_blocks: blocks }
 }
 
 impl Lengths {

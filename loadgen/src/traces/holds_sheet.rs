@@ -16,8 +16,8 @@ pub fn page(holds: &Holds, name: &str) -> Page {
     }
     page.sheet(sheet);
     let reuse = memory_form();
-    let mut sheet = reuse.sheet("Hit rate of one LRU cache for all requests");
-    holds.reuse.lru.iter().for_each(|row| sheet.push(reuse.row(row)));
+    let mut sheet = reuse.sheet("Hit rate of one cache for all requests");
+    holds.reuse.memory.iter().for_each(|row| sheet.push(reuse.row(row)));
     page.sheet(sheet);
     page.prose(facts(holds));
     page.prose(holds.remarks());
@@ -98,13 +98,32 @@ fn lengths_form<'a>() -> Form<'a, OfLengths<'a>> {
     ])
 }
 
+const LRU: &str = "Prompt tokens that a cache has which evicts what was not used for longest, divided by all of them; \
+                   only whole blocks count.";
+const BEST: &str =
+    "The same with the best choice of blocks to evict, by a cache that knows the future.";
+const BLOCKS: &str =
+    "The same of blocks, with partial last blocks counted as blocks, as other tools do.";
+
+fn share(
+    key: &'static str,
+    heading: &'static str,
+    group: &'static str,
+    meaning: &'static str,
+) -> Column {
+    Column::number(key, heading, "share", meaning).format(Format::percent(2)).under(group)
+}
+
 fn memory_form<'a>() -> Form<'a, AtMemory> {
     Form::new([
         Column::number("memory_tokens", "memory", "tokens", "The size of the cache.")
             .format(Format::of(Style::Si))
             .of(|at: &AtMemory| at.memory_tokens as f64),
-        Column::number("hit_rate", "hit", "share", "Cached prompt tokens divided by all of them.")
-            .format(Format::percent(2))
-            .of(|at: &AtMemory| at.hit_rate),
+        share("lru_hit_rate", "LRU", "hit %", LRU).of(|at: &AtMemory| at.lru_hit_rate),
+        share("optimal_hit_rate", "best", "hit %", BEST).of(|at: &AtMemory| at.optimal_hit_rate),
+        share("lru_block_hit_rate", "LRU", "% of blocks", BLOCKS)
+            .of(|at: &AtMemory| at.lru_block_hit_rate),
+        share("optimal_block_hit_rate", "best", "% of blocks", BLOCKS)
+            .of(|at: &AtMemory| at.optimal_block_hit_rate),
     ])
 }

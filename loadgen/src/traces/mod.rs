@@ -6,7 +6,6 @@ mod formats;
 mod holds;
 mod holds_sheet;
 mod lines;
-mod lru;
 mod played;
 mod text;
 

@@ -3,7 +3,7 @@ use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_sheet::render;
 
 fn estimate(mean: f64) -> Estimate {
-    Estimate { mean, half_width_95: Some(0.1), n: 3 }
+    Estimate::given(mean, 0.1, 3)
 }
 
 /// A policy at a rate, with its rank and its difference to the best by TTFT. By E2E and goodput it
@@ -12,12 +12,9 @@ fn row(policy: &str, rate_scale: f64, rank: u32, change: Option<(f64, f64)>) -> 
     let standing = Standing {
         rank: Some(rank),
         best: Some("random".to_owned()),
-        change_percent: change.map(|(mean, half)| Estimate {
-            mean,
-            half_width_95: Some(half),
-            n: 3,
-        }),
+        change_percent: change.map(|(mean, half)| Estimate::given(mean, half, 3)),
         tied_with_best: Some(change.is_none_or(|(mean, half)| mean <= half)),
+        seeds_for_5_percent: change.map(|(_, half)| half as u32 + 2),
     };
     Comparison {
         policy: policy.parse::<PolicyConfig>().expect("a policy").into(),
@@ -71,7 +68,8 @@ round-robin    3.0        +117 ±13        +24 ±5        +117 ±13       +24 ±
 ";
     assert!(text.contains(table), "{text}");
     assert!(text.contains("difference is below 1 %"), "{text}");
-    assert!(text.contains("without a correction for the number of policies"), "{text}");
+    assert!(text.contains("hold together for all policies of a rate (Bonferroni)"), "{text}");
+    assert!(text.contains("20 comparisons: 2 at 0.5x, 4 at 2x."), "{text}");
     // In less room it is several tables, each with the policies.
     let text = render::text(&sheet("", &comparisons()), 80);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -91,6 +89,19 @@ fn one_seed_ties_nothing_and_the_table_says_so() {
     let text = render::text(&sheet("", &all), 120);
     assert!(!text.contains("tied +") && !text.contains('±'), "{text}");
     assert!(text.contains("One seed") && text.contains("no policy can be called tied"), "{text}");
+}
+
+#[test]
+fn one_run_in_parts_has_intervals_and_the_table_says_of_what() {
+    let mut all = comparisons();
+    for row in &mut all {
+        row.goodput_requests_per_s.n = 1;
+        let parts =
+            row.by_ttft.change_percent.map(|change| Estimate::of_parts(change.mean, 0.5, 20));
+        row.by_ttft.change_percent = parts;
+    }
+    let text = render::text(&sheet("", &all), 120);
+    assert!(text.contains("from 20 parts of the one run") && text.contains('±'), "{text}");
 }
 
 #[test]
