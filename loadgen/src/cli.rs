@@ -2,7 +2,7 @@
 
 use crate::commands::{
     advise, columns, compare, explain, fidelity, fit, generations, init, list, manual, measure,
-    policies, rank, replay, run, sharing, sim, trace,
+    policies, rank, replay, run, sharing, sim, trace, tune,
 };
 use crate::files::bad;
 use crate::play::Progress;
@@ -85,6 +85,7 @@ pub enum Command {
     Sharing(sharing::Args),
     Advise(advise::Args),
     Generations(generations::Args),
+    Tune(tune::Args),
     Run(run::Args),
     Replay(replay::Args),
     Fidelity(fidelity::Args),
@@ -112,6 +113,7 @@ impl Cli {
             Command::Sharing(args) => sharing::run(&args, &progress, screen),
             Command::Advise(args) => advise::run(&args, &progress, screen),
             Command::Generations(args) => generations::run(&args, &progress, screen),
+            Command::Tune(args) => tune::run(&args, &progress, screen),
             Command::Run(args) => run::run(&args, &progress, screen),
             Command::Replay(args) => replay::run(&args),
             Command::Fidelity(args) => fidelity::run(&args, &progress, screen),

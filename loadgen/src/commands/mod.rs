@@ -19,3 +19,4 @@ pub mod run;
 pub mod sharing;
 pub mod sim;
 pub mod trace;
+pub mod tune;

@@ -3,6 +3,7 @@
 use super::capacity::Capacity;
 use super::comparison::Comparison;
 use super::run::RunReport;
+use super::tuning::Tuning;
 use serde::Serialize;
 
 /// The results of a command.
@@ -15,6 +16,9 @@ pub struct Results {
     /// With `--capacity`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub capacities: Vec<Capacity>,
+    /// With `tune`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tunings: Vec<Tuning>,
     /// Notes for the reader of the table.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -29,6 +33,7 @@ impl Results {
         self.runs.extend(other.runs);
         self.comparisons.extend(other.comparisons);
         self.capacities.extend(other.capacities);
+        self.tunings.extend(other.tunings);
         self.by_owner |= other.by_owner;
         let new = other.notes.into_iter().filter(|note| !self.notes.contains(note));
         let new: Vec<String> = new.collect();

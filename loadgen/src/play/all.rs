@@ -21,7 +21,7 @@ pub fn of_runs(
         Vec::new()
     };
     let (notes, by_owner) = (setup.notes(), setup.has_tenants());
-    Ok(Results { runs, comparisons: Vec::new(), capacities, notes, by_owner })
+    Ok(Results { runs, capacities, notes, by_owner, ..Results::default() })
 }
 
 /// Plays every policy at every rate with every seed, and compares them.

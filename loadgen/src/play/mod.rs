@@ -7,7 +7,7 @@ pub mod capacity;
 pub mod drive;
 mod economics;
 mod engines;
-mod grid;
+pub mod grid;
 pub mod identities;
 pub mod interrupt;
 pub mod kv_room;

@@ -8,6 +8,7 @@ mod measure;
 pub mod question;
 pub mod rank;
 pub mod sharing;
+pub mod tune;
 
 use warmpath_sheet::Sheet;
 

@@ -82,6 +82,18 @@ macro_rules! rules {
                 }
             }
 
+            /// The rule with one parameter changed, for a search: the values of each parameter that are near its
+            /// own, with smaller steps in each round.
+            pub fn near(self, round: u32) -> Vec<Vec<Self>> {
+                let hold = self.hold;
+                match self.rule {
+                    $(Chosen::$rule(rule) => spelling::near(&rule, round)
+                        .into_iter()
+                        .map(|of_one| of_one.into_iter().map(|rule| Self::from(rule).with_hold(hold)).collect())
+                        .collect(),)*
+                }
+            }
+
             /// The parameters that differ from the rule's defaults, with their values as text.
             pub fn changed(self) -> Vec<(&'static str, String)> {
                 match self.rule { $(Chosen::$rule(rule) => spelling::changed(&rule)),* }

@@ -18,6 +18,8 @@ pub struct Parameter<R> {
     pub get: fn(&R) -> String,
     /// Takes a value from text. False: the text is not such a value, and the rule is unchanged.
     pub set: fn(&mut R, &str) -> bool,
+    /// The rule with other values of the parameter, for a search ([`Value::near`]).
+    pub near: fn(&R, u32) -> Vec<R>,
 }
 
 /// A rule's parameters. [`parameters!`] implements it.
@@ -39,6 +41,25 @@ pub trait Value: Copy + PartialEq {
 
     /// What is allowed, in words.
     fn expected(allowed: &Self::Allowed) -> String;
+
+    /// Other allowed values, for a search that takes smaller steps in each round, from 0 on. A number is multiplied
+    /// and divided by 16, then by 4, 2 and the roots of 2.
+    fn near(self, allowed: &Self::Allowed, round: u32) -> Vec<Self>;
+}
+
+/// Numbers near this one, by the factor of a round. Three digits: more would say nothing.
+fn near(value: f64, round: u32) -> Vec<f64> {
+    let factor = libm::pow(16.0, 1.0 / f64::from(1_u32 << round.min(5)));
+    let digits = |value: f64| {
+        let scale = libm::pow(10.0, 2.0 - libm::floor(libm::log10(value.abs())));
+        libm::round(value * scale) / scale
+    };
+    match value == 0.0 {
+        // Nothing is near to nothing, so the scale is 1.
+        true => vec![digits(1.0 / factor), 1.0, factor],
+        false if round == 0 => vec![0.0, digits(value / factor), digits(value * factor)],
+        false => vec![digits(value / factor), digits(value * factor)],
+    }
 }
 
 impl Value for u32 {
@@ -54,6 +75,14 @@ impl Value for u32 {
 
     fn expected(allowed: &Self::Allowed) -> String {
         format!("a whole number from {} to {}", allowed.start(), allowed.end())
+    }
+
+    fn near(self, allowed: &Self::Allowed, round: u32) -> Vec<Self> {
+        let near = near(f64::from(self), round).into_iter().map(|value| libm::round(value) as Self);
+        let mut near: Vec<Self> =
+            near.filter(|value| *value != self && allowed.contains(value)).collect();
+        near.dedup();
+        near
     }
 }
 
@@ -71,6 +100,13 @@ impl Value for f64 {
     fn expected(allowed: &Self::Allowed) -> String {
         format!("a number from {} to {}", allowed.start(), allowed.end())
     }
+
+    fn near(self, allowed: &Self::Allowed, round: u32) -> Vec<Self> {
+        near(self, round)
+            .into_iter()
+            .filter(|value| *value != self && allowed.contains(value))
+            .collect()
+    }
 }
 
 impl Value for bool {
@@ -86,6 +122,10 @@ impl Value for bool {
 
     fn expected((): &()) -> String {
         "true or false".to_owned()
+    }
+
+    fn near(self, (): &(), _round: u32) -> Vec<Self> {
+        vec![!self]
     }
 }
 
@@ -144,6 +184,11 @@ macro_rules! parameters {
                         let read = $crate::routing::policy::parameter::Value::read;
                         read(text, &$allowed).map(|value| rule.$field = value).is_some()
                     },
+                    near: |rule, round| {
+                        let near = $crate::routing::policy::parameter::Value::near;
+                        let values: Vec<$type> = near(rule.$field, &$allowed, round);
+                        values.into_iter().map(|value| Self { $field: value, ..*rule }).collect()
+                    },
                 },
             )*];
         }
@@ -183,6 +228,10 @@ macro_rules! choices {
             fn expected((): &()) -> String {
                 format!("one of: {}", [$($name),+].join(", "))
             }
+
+            fn near(self, (): &(), _round: u32) -> Vec<Self> {
+                [$(Self::$value),+].into_iter().filter(|value| *value != self).collect()
+            }
         }
     };
 }
@@ -221,6 +270,25 @@ mod tests {
             what,
             may.to_owned()
         ))));
+    }
+
+    #[test]
+    fn values_for_a_search_are_other_allowed_ones() {
+        let near = |at: usize, round| -> Vec<String> {
+            let Parameter { get, near, .. } = &Each::LIST[at];
+            near(&Each::default(), round).iter().map(get).collect()
+        };
+        // 3 / 4 and 3 / 16 round to 1 and 0, and 12 and 48 are too many.
+        assert_eq!(
+            (near(0, 0), near(0, 1), near(0, 2)),
+            (vec![], vec!["1".into()], vec!["2".into(), "6".into()])
+        );
+        assert_eq!(
+            (near(1, 0), near(1, 1)),
+            (vec!["0".into(), "0.0313".into()], vec!["0.125".into(), "2".into()])
+        );
+        assert_eq!(near(1, 3), ["0.354", "0.707"]);
+        assert_eq!(near(2, 0), ["true"]);
     }
 
     #[test]

@@ -158,6 +158,11 @@ pub(super) fn build<R: Parameters>(
     Ok(rule)
 }
 
+/// The rule with one parameter changed, for each parameter.
+pub(super) fn near<R: Parameters>(rule: &R, round: u32) -> Vec<Vec<R>> {
+    R::LIST.iter().map(|parameter| (parameter.near)(rule, round)).collect()
+}
+
 /// The parameters that differ from the rule's defaults, with their values.
 pub(super) fn changed<R: Parameters>(rule: &R) -> Vec<(&'static str, String)> {
     let default = R::default();

@@ -56,6 +56,32 @@ impl Recording {
         }
     }
 
+    /// Its first `share` of requests by time, and the rest, which starts at its own first request. Recorded sessions
+    /// stay whole, in the order of the file. Either part may be empty.
+    pub fn split(&self, share: f64) -> (Self, Self) {
+        let (mut first, mut rest) = (self.clone(), self.clone());
+        let requests = (self.requests() as f64 * share) as u64;
+        first.limit(requests);
+        match (&first.content, &mut rest.content) {
+            (Content::Requests(taken), Content::Requests(all)) => {
+                all.sort_by_key(|request| request.at_ms);
+                all.drain(..taken.len());
+                let start = all.first().map_or(0, |request| request.at_ms);
+                all.iter_mut().for_each(|request| request.at_ms -= start);
+            }
+            (Content::Sessions(taken), Content::Sessions(all)) => {
+                all.drain(..taken.len());
+                let start = all.iter().filter_map(|session| session.start).min();
+                for session in all {
+                    session.start =
+                        session.start.map(|at| at.saturating_sub(start.unwrap_or_default()));
+                }
+            }
+            _ => unreachable!("a part of a trace is of its kind"),
+        }
+        (first, rest)
+    }
+
     /// Notes names of fields that are not used.
     pub(super) fn note<'a>(ignored: &mut BTreeSet<String>, names: impl Iterator<Item = &'a str>) {
         for name in names {
@@ -121,5 +147,19 @@ mod tests {
         assert!([1, 16, 64, 512].into_iter().all(|size| fits(Some(512), size)));
         assert!([0, 3, 48, 1024].into_iter().all(|size| !fits(Some(512), size)));
         assert!(fits(None, 48));
+    }
+
+    #[test]
+    fn a_split_keeps_every_request_once_and_the_rest_starts_at_zero() {
+        let at = |at_ms| TimedRequest { at_ms, prompt: Vec::new(), output_tokens: 1 };
+        let recording =
+            Recording::new(Content::Requests([40, 10, 30, 20, 50].map(at).to_vec()), None);
+        let (first, rest) = recording.split(0.5);
+        let times = |part: &Recording| match &part.content {
+            Content::Requests(all) => all.iter().map(|request| request.at_ms).collect::<Vec<_>>(),
+            Content::Sessions(_) => panic!("requests stay requests"),
+        };
+        assert_eq!((times(&first), times(&rest)), (vec![10, 20], vec![0, 10, 20]));
+        assert_eq!((first.requests(), rest.requests()), (2, 3));
     }
 }

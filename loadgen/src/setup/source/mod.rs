@@ -194,6 +194,21 @@ impl Source {
         }
     }
 
+    /// Whether a trace has no request, which no file has.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Trace(trace) if trace.recording.requests() == 0)
+    }
+
+    /// The first `share` of a trace, and the rest. None: the requests are drawn, so another seed has others.
+    pub fn split(&self, share: f64) -> Option<(Self, Self)> {
+        let Self::Trace(trace) = self else { return None };
+        let part = |recording| {
+            Self::Trace(TraceSource { recording: Arc::new(recording), ..trace.clone() })
+        };
+        let (first, rest) = trace.recording.split(share);
+        Some((part(first), part(rest)))
+    }
+
     /// Keeps the first `requests` requests. A recorded session stays whole.
     pub fn limit(&mut self, requests: u64) {
         match self {
