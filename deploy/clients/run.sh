@@ -57,7 +57,7 @@ for url in "http://$worker" "http://$router"; do
     [ "${CLIENTS:-all}" = openai ] && continue
     "$venv/bin/python" "$here/tokenizer.py" "$work/tokenizer"
     for endpoint in chat completions; do
-        HF_HUB_OFFLINE=1 "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" \
+        "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" \
             --url "$url" --endpoint-type $endpoint --streaming --concurrency 4 --request-count 20 \
             --isl 200 --osl 16 --use-server-token-count --ui none --artifact-dir "$work/$endpoint" \
             >"$work/aiperf.log" 2>&1 || { tail -50 "$work/aiperf.log" >&2; exit 1; }

@@ -7,7 +7,7 @@
 use crate::given::{Given, UpTo};
 use crate::messages::{self, MOST_MESSAGES, Message};
 use crate::problem::Problem;
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use warmpath_proto::generate::MAX_MODEL_LEN;
@@ -235,69 +235,77 @@ impl<'de> Visitor<'de> for AnyPrompt {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Prompt, A::Error> {
-        let mut ids = Vec::new();
-        let mut inner: Option<Prompt> = None;
-        while let Some(item) = seq.next_element()? {
-            match item {
-                Item::Id(id) if inner.is_none() => {
-                    if ids.len() == MAX_MODEL_LEN as usize {
-                        return Err(A::Error::custom(format!("more than {MAX_MODEL_LEN} ids")));
-                    }
-                    ids.push(id);
-                }
-                Item::Prompt(prompt) if ids.is_empty() => {
-                    inner = Some(inner.map_or(prompt, |_| Prompt::Several));
-                }
-                Item::Id(_) | Item::Prompt(_) => {
-                    return Err(A::Error::custom("token ids and prompts in one list"));
-                }
-            }
-        }
-        Ok(inner.unwrap_or(Prompt::Ids(ids)))
+        let mut list = List::default();
+        while seq.next_element_seed(Next(&mut list))?.is_some() {}
+        Ok(list.inner.unwrap_or(Prompt::Ids(list.ids)))
     }
 }
 
-/// What a list of prompts, or a prompt, has.
-enum Item {
-    Id(u32),
-    Prompt(Prompt),
+/// A list of ids or of prompts.
+#[derive(Default)]
+struct List {
+    ids: Vec<u32>,
+    inner: Option<Prompt>,
 }
 
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Item;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a token id or a prompt")
-            }
-
-            fn visit_u64<E: Error>(self, id: u64) -> Result<Item, E> {
-                let id = u32::try_from(id);
-                id.map(Item::Id).map_err(|_| E::custom("a token id above 4294967295"))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Item, E> {
-                Ok(Item::Prompt(Prompt::Text(text.to_owned())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Item, E> {
-                Ok(Item::Prompt(Prompt::Text(text)))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Item, A::Error> {
-                let mut ids = Vec::new();
-                while let Some(id) = seq.next_element()? {
-                    if ids.len() == MAX_MODEL_LEN as usize {
-                        return Err(A::Error::custom(format!("more than {MAX_MODEL_LEN} ids")));
-                    }
-                    ids.push(id);
-                }
-                Ok(Item::Prompt(Prompt::Ids(ids)))
-            }
+impl List {
+    fn add<E: Error>(&mut self, prompt: Prompt) -> Result<(), E> {
+        if !self.ids.is_empty() {
+            return Err(E::custom("token ids and prompts in one list"));
         }
-        deserializer.deserialize_any(Either)
+        self.inner = Some(self.inner.take().map_or(prompt, |_| Prompt::Several));
+        Ok(())
+    }
+}
+
+/// The next item of a list. Ids are many, so they go where they stay.
+struct Next<'a>(&'a mut List);
+
+impl<'de> DeserializeSeed<'de> for Next<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Next<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token id or a prompt")
+    }
+
+    fn visit_u64<E: Error>(self, id: u64) -> Result<(), E> {
+        let Self(list) = self;
+        let id = u32::try_from(id).map_err(|_| E::custom("a token id above 4294967295"))?;
+        if list.inner.is_some() {
+            return Err(E::custom("token ids and prompts in one list"));
+        }
+        if list.ids.len() == MAX_MODEL_LEN as usize {
+            return Err(E::custom(format!("more than {MAX_MODEL_LEN} ids")));
+        }
+        list.ids.push(id);
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.add(Prompt::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<(), E> {
+        self.0.add(Prompt::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut ids = Vec::new();
+        while let Some(id) = seq.next_element()? {
+            if ids.len() == MAX_MODEL_LEN as usize {
+                return Err(A::Error::custom(format!("more than {MAX_MODEL_LEN} ids")));
+            }
+            ids.push(id);
+        }
+        self.0.add(Prompt::Ids(ids))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Wording {
     prompt_ids: Vec<u32>,
     prompt_tokens: u32,
     begun: bool,
+    /// A plain part up to its text. All but the text is the same in most parts.
+    head: Vec<u8>,
 }
 
 #[derive(Serialize, Clone, Copy)]
@@ -126,7 +128,7 @@ impl Wording {
             Kind::Completion => "cmpl",
             Kind::Chat => "chatcmpl",
         };
-        Self {
+        let mut wording = Self {
             id: format!("{prefix}-{id}"),
             model,
             created: seconds(),
@@ -137,7 +139,40 @@ impl Wording {
             prompt_ids: std::mem::take(&mut ask.prompt_ids),
             prompt_tokens: ask.prompt_tokens,
             begun: false,
+            head: Vec::new(),
+        };
+        wording.head = wording.head_of_parts();
+        wording
+    }
+
+    fn head_of_parts(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(256);
+        let none: [TextChoice<'_>; 0] = [];
+        self.event(self.object_of_parts(), none, None, None, &mut head);
+        head.truncate(head.len() - b"]}\n\n".len());
+        head.extend_from_slice(match self.kind {
+            Kind::Completion => &br#"{"index":0,"text":"#[..],
+            Kind::Chat => &br#"{"index":0,"delta":{"content":"#[..],
+        });
+        head
+    }
+
+    const fn object_of_parts(&self) -> &'static str {
+        match self.kind {
+            Kind::Completion => "text_completion",
+            Kind::Chat => "chat.completion.chunk",
         }
+    }
+
+    /// A part that has nothing but its text.
+    fn plain(&self, text: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        // A vector takes everything.
+        let _ = serde_json::to_writer(&mut *out, text);
+        out.extend_from_slice(match self.kind {
+            Kind::Completion => &b",\"logprobs\":null,\"finish_reason\":null}]}\n\n"[..],
+            Kind::Chat => &b"},\"logprobs\":null,\"finish_reason\":null}]}\n\n"[..],
+        });
     }
 
     const fn usage(&self, tokens: u32, cached_tokens: u32) -> Usage {
@@ -194,6 +229,9 @@ impl Wording {
     /// A part of a stream, as events. The first part of a chat says the role before its text.
     pub fn part(&mut self, said: Said<'_>, out: &mut Vec<u8>) {
         let first = !std::mem::replace(&mut self.begun, true);
+        if !(first || self.return_ids || self.continuous) && said.reason.is_none() {
+            return self.plain(said.text, out);
+        }
         let prompt_ids = (first && self.return_ids).then_some(&self.prompt_ids[..]);
         let token_ids = self.return_ids.then_some(said.ids);
         let (logprobs, finish_reason) = (None, said.reason);
@@ -234,10 +272,7 @@ impl Wording {
     /// The usage at the end of a stream, if the client wants it.
     pub fn usage_at_end(&self, tokens: u32, cached_tokens: u32, out: &mut Vec<u8>) {
         if self.include_usage {
-            let object = match self.kind {
-                Kind::Completion => "text_completion",
-                Kind::Chat => "chat.completion.chunk",
-            };
+            let object = self.object_of_parts();
             let none: [TextChoice<'_>; 0] = [];
             self.event(object, none, Some(self.usage(tokens, cached_tokens)), None, out);
         }
@@ -281,4 +316,51 @@ pub fn seconds() -> u64 {
 
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Body;
+    use crate::tokenizer::Tokenizer;
+    use serde_json::Value;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    fn wording(json: &str, kind: Kind) -> Wording {
+        let tokenizer = Arc::<Tokenizer>::default();
+        let asking = pin!(Ask::new(Body::read(json.as_bytes()).unwrap(), kind, &tokenizer));
+        let Poll::Ready(asked) = asking.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("bytes are tokenized at once")
+        };
+        Wording::new(&mut asked.unwrap(), "a\"b", "the \"model\"".to_owned())
+    }
+
+    /// Most parts are written the short way. They are what serde writes.
+    #[test]
+    fn a_plain_part_is_as_any_other() {
+        let chat = r#"{"messages": [{"role": "user", "content": "x"}], "stream": true}"#;
+        let completion = r#"{"prompt": "x", "stream": true}"#;
+        for (json, kind) in [(chat, Kind::Chat), (completion, Kind::Completion)] {
+            let mut wording = wording(json, kind);
+            let said = Said {
+                text: "q\"\n\u{f0000}",
+                ids: &[1],
+                tokens: 1,
+                cached_tokens: 0,
+                reason: None,
+            };
+            let mut written = || {
+                let mut out = Vec::new();
+                wording.part(said, &mut out);
+                let text = String::from_utf8(out).unwrap();
+                let last = text.trim_end().rsplit("\n\n").next().unwrap();
+                serde_json::from_str::<Value>(last.strip_prefix("data: ").unwrap()).unwrap()
+            };
+            let (first, second) = (written(), written());
+            assert_eq!(first, second);
+            assert_eq!(first["id"].as_str().unwrap().split_once('-').unwrap().1, "a\"b");
+        }
+    }
 }

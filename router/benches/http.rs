@@ -38,12 +38,14 @@ struct Load {
     times: usize,
     prompt_tokens: u32,
     answer_tokens: u32,
+    /// Between two tokens.
+    pace: Duration,
     /// The prompt over HTTP is text, a byte for each token.
     text: bool,
 }
 
 /// A message for each of `tokens` tokens; the last one says the end.
-fn answer(tokens: u32) -> Fake {
+fn answer(tokens: u32, pace: Duration) -> Fake {
     let message = |i: u32| {
         let finish = FinishInfo {
             num_output_tokens: tokens,
@@ -61,12 +63,13 @@ fn answer(tokens: u32) -> Fake {
             ..Default::default()
         })
     };
-    Fake { messages: Arc::new((0..tokens).map(message).collect()), ..Fake::default() }
+    Fake { messages: Arc::new((0..tokens).map(message).collect()), pace, ..Fake::default() }
 }
 
-/// Every prompt its own, so that nothing is remembered. Ids are printable bytes.
+/// Every prompt its own from its first block on, so that nothing is remembered. Ids are printable bytes.
 fn ids(number: u32, tokens: u32) -> Vec<u32> {
-    (0..tokens).map(|i| 97 + (number * 7_919 + i * 31 + i / 26 * number) % 26).collect()
+    let digit = |place: u32| number / 26_u32.pow(place) % 26;
+    (0..tokens).map(|i| 97 + if i < 6 { digit(i) } else { i * 31 % 26 }).collect()
 }
 
 fn by_grpc(ids: Vec<u32>) -> Bytes {
@@ -195,16 +198,21 @@ async fn main() {
         times,
         prompt_tokens,
         answer_tokens,
+        pace: Duration::ZERO,
         text: false,
     };
     let loads = [
         load("200 ids, 1 token", 16, 100, 200, 1),
         load("200 ids, 64 tokens in 64 parts", 16, 20, 200, 64),
+        Load {
+            pace: Duration::from_millis(5),
+            ..load("64 streams of 200 tokens, one each 5 ms", 64, 1, 200, 200)
+        },
         load("4,000 ids, 64 tokens in 64 parts", 8, 20, 4_000, 64),
         Load { text: true, ..load("the same as text", 8, 20, 4_000, 64) },
     ];
     for load in &loads {
-        let worker = answer(load.answer_tokens).serve(1.0).await;
+        let worker = answer(load.answer_tokens, load.pace).serve(1.0).await;
         let router = Router::start(&worker);
         tokio::time::sleep(Duration::from_millis(500)).await;
         let requests = (load.streams * load.times) as f64;
@@ -222,7 +230,7 @@ async fn main() {
         let ratio = median(http.iter().zip(&grpc).map(|(http, grpc)| http / grpc).collect());
         let (grpc, http) = (median(grpc), median(http));
         println!(
-            "{:36} {grpc:8.1} µs a request by gRPC, {http:8.1} by HTTP: {ratio:.2} times",
+            "{:40} {grpc:8.1} µs a request by gRPC, {http:8.1} by HTTP: {ratio:.2} times",
             load.name
         );
     }

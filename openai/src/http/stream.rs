@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tonic::Status;
 
+/// Bytes of events in one piece.
+const MOST_AT_ONCE: usize = 8 << 10;
+
 /// The events of one answer, as a body. Dropping it cancels the request.
 pub struct Events<A, P> {
     answer: A,
@@ -78,12 +81,15 @@ where
                 return Poll::Ready(None);
             }
         }
-        let mut out = Vec::with_capacity(256);
-        while out.is_empty() {
-            match ready!(Pin::new(&mut this.answer).poll_next(cx)) {
-                Some(Ok(part)) => this.say(&part, &mut out),
-                Some(Err(status)) => this.fail(&Problem::of(&status), &mut out),
-                None => this.fail(&cut(), &mut out),
+        // Parts that are here already go out together.
+        let mut out = Vec::with_capacity(512);
+        while !this.ended && out.len() < MOST_AT_ONCE {
+            match Pin::new(&mut this.answer).poll_next(cx) {
+                Poll::Ready(Some(Ok(part))) => this.say(&part, &mut out),
+                Poll::Ready(Some(Err(status))) => this.fail(&Problem::of(&status), &mut out),
+                Poll::Ready(None) => this.fail(&cut(), &mut out),
+                Poll::Pending if out.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
         Poll::Ready(Some(Ok(Frame::data(out.into()))))
