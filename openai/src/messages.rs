@@ -16,6 +16,7 @@ const MOST_CALL_BYTES: usize = 64 << 10;
 
 /// One message. Other fields than these have no effect.
 #[derive(Clone, Deserialize, Debug)]
+#[cfg_attr(not(feature = "files"), allow(dead_code, reason = "only a template reads all of them"))]
 pub struct Message {
     pub role: String,
     #[serde(default)]

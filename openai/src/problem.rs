@@ -45,6 +45,11 @@ impl Problem {
         Self { param: Some(param.to_owned()), ..Self::new(400, message) }
     }
 
+    /// An answer that stopped without an end.
+    pub fn cut() -> Self {
+        Self::new(500, "the answer broke off")
+    }
+
     /// OpenAI's kind of error.
     const fn kind(&self) -> &'static str {
         match self.status {

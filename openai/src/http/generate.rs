@@ -94,7 +94,7 @@ async fn whole<S: Served>(shared: &Shared<S>, begun: Begun<S>) -> Result<Respons
         end = part.end.or(end);
     }
     text.push_str(&texts.end(tokenizer));
-    let End { reason, cached_tokens } = end.ok_or_else(cut)?;
+    let End { reason, cached_tokens } = end.ok_or_else(Problem::cut)?;
     let tokens = ids.len() as u32;
     let said = Said { text: &text, ids: &ids, tokens, cached_tokens, reason: Some(reason) };
     let mut response = reply::bytes(wording.whole(said));
@@ -102,11 +102,6 @@ async fn whole<S: Served>(shared: &Shared<S>, begun: Begun<S>) -> Result<Respons
         response.headers_mut().append(RESUMED, note);
     }
     Ok(response)
-}
-
-/// An answer that stopped without an end.
-pub fn cut() -> Problem {
-    Problem::new(500, "the answer broke off")
 }
 
 /// The text of a header. It must be text, and fit into the metadata of an answer.

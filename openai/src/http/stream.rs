@@ -1,6 +1,5 @@
 //! An answer as a stream of events.
 
-use super::generate::cut;
 use crate::problem::Problem;
 use crate::served::Part;
 use crate::tokenizer::{TextStream, Tokenizer};
@@ -87,7 +86,7 @@ where
             match Pin::new(&mut this.answer).poll_next(cx) {
                 Poll::Ready(Some(Ok(part))) => this.say(&part, &mut out),
                 Poll::Ready(Some(Err(status))) => this.fail(&Problem::of(&status), &mut out),
-                Poll::Ready(None) => this.fail(&cut(), &mut out),
+                Poll::Ready(None) => this.fail(&Problem::cut(), &mut out),
                 Poll::Pending if out.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
