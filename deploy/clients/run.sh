@@ -51,6 +51,7 @@ printf '[http]\nreset_by = ["default"]\n' >"$work/router.toml"
 router_pid=$!
 router=$(address "$work/router.log")
 
+salt=0
 for url in "http://$worker" "http://$router"; do
     echo "== $url"
     "$venv/bin/python" "$here/openai_client.py" "$url"
@@ -63,5 +64,17 @@ for url in "http://$worker" "http://$router"; do
             >"$work/aiperf.log" 2>&1 || { tail -50 "$work/aiperf.log" >&2; exit 1; }
         "$venv/bin/python" "$here/aiperf_report.py" "$work/$endpoint"
     done
+    # A trace on its own schedule, whose hit rate the worker counts too.
+    salt=$((salt + 1))
+    "$venv/bin/python" "$here/trace.py" "$work/trace.jsonl" $salt
+    before=$("$venv/bin/python" "$here/hit_rate.py" before "http://$worker")
+    "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" --url "$url" \
+        --endpoint-type completions --streaming --input-file "$work/trace.jsonl" \
+        --custom-dataset-type mooncake_trace --fixed-schedule --fixed-schedule-auto-offset \
+        --use-server-token-count --ui none --artifact-dir "$work/trace" \
+        >"$work/aiperf.log" 2>&1 || { tail -50 "$work/aiperf.log" >&2; exit 1; }
+    # shellcheck disable=SC2086
+    "$venv/bin/python" "$here/hit_rate.py" after "$work/trace" "http://$worker" $before
+    rm -rf "$work/trace" "$work/chat" "$work/completions"
 done
 echo "all clients did what they should"
