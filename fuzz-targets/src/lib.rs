@@ -4,6 +4,7 @@
 //! A target has the same result each time for the same bytes. Its input is small, so it ends in time and
 //! memory if the program does; the callers measure both.
 
+mod bodies;
 mod choices;
 mod cli;
 mod errors;
@@ -27,12 +28,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 6] = [
+pub const ALL: [Target; 7] = [
     Target { name: "traces", run: traces::run, seeds: traces::seeds },
     Target { name: "toml", run: toml::run, seeds: toml::seeds },
     Target { name: "messages", run: messages::run, seeds: messages::seeds },
     Target { name: "feed", run: feed::run, seeds: feed::seeds },
     Target { name: "records", run: records::run, seeds: records::seeds },
+    Target { name: "bodies", run: bodies::run, seeds: bodies::seeds },
     Target { name: "cli", run: cli::run, seeds: cli::seeds },
 ];
 

@@ -37,6 +37,11 @@ fn records() {
 }
 
 #[test]
+fn bodies() {
+    plays("bodies", 40_000);
+}
+
+#[test]
 fn cli() {
     plays("cli", 3_000);
 }

@@ -20,6 +20,18 @@ pub struct ListenArgs {
     pub insecure_bind: bool,
 }
 
+/// The flags for OpenAI's HTTP. A settings file has `http_listen`, and a table `[http]` with `tokenizer`.
+#[derive(clap::Args, Clone, Default, Debug)]
+pub struct HttpArgs {
+    /// The address for OpenAI's HTTP, by the same rules as --listen; no HTTP without it
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_listen: Option<SocketAddr>,
+    /// A folder with tokenizer.json and tokenizer_config.json, for text over HTTP [default: a
+    /// built-in tokenizer of bytes]
+    #[arg(long, value_name = "FOLDER")]
+    pub tokenizer: Option<PathBuf>,
+}
+
 /// The flags for a listener's TLS. Its settings file has a table `[tls]` with `cert`, `key` and
 /// `client_ca`.
 #[derive(clap::Args, Clone, Default, Debug)]
@@ -44,6 +56,16 @@ impl ListenArgs {
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
             insecure_bind: self.insecure_bind || file.insecure_bind,
         }
+    }
+
+    /// Listens at `address`, by the rules of --listen.
+    pub async fn bind_http(
+        &self,
+        tls: bool,
+        address: SocketAddr,
+    ) -> Result<(TcpListener, SocketAddr), String> {
+        may_bind("http_listen", &address, tls || self.insecure_bind)?;
+        bind("http_listen", address).await
     }
 
     /// Starts the metrics server if it has an address, then listens. Returns the listener and its
@@ -81,7 +103,7 @@ fn may_bind(setting: &str, address: &SocketAddr, allowed: bool) -> Result<(), St
         return Ok(());
     }
     let expected = match setting {
-        "listen" => "expected one, TLS or --insecure-bind",
+        "listen" | "http_listen" => "expected one, TLS or --insecure-bind",
         _ => "expected one or --insecure-bind",
     };
     Err(format!("{setting}: {address} is not a loopback address, {expected}"))

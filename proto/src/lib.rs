@@ -18,6 +18,7 @@
 //! - [`transport`]: the connections to others. [`listening`]: listeners, their limits, the accept loop.
 //! - [`sockets`]: what listeners accept from and connections are made with: TCP, unless a test says otherwise.
 //! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
+//! - [`measured`]: Prometheus' text, for a listener of its own and for others.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`watched`]: values whose changes can be waited for.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
@@ -30,6 +31,7 @@ pub mod deadline;
 pub mod generate;
 pub mod hints;
 pub mod listening;
+pub mod measured;
 pub mod pool;
 pub mod probes;
 pub mod raw;

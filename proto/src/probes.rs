@@ -33,7 +33,12 @@ impl Listener {
             Self::Admin => vec!["warmpath.v1.RouterAdmin"],
             Self::Siblings => vec!["warmpath.v1.Siblings"],
             Self::Worker => {
-                let own = ["warmpath.v1.WorkerState", "warmpath.v1.Pool", "warmpath.v1.KvTransfer"];
+                let own = [
+                    "warmpath.v1.WorkerState",
+                    "warmpath.v1.WorkerCache",
+                    "warmpath.v1.Pool",
+                    "warmpath.v1.KvTransfer",
+                ];
                 [&VLLM[..], &own].concat()
             }
             Self::Pool => vec!["warmpath.v1.Pool"],

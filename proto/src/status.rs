@@ -35,8 +35,12 @@ pub fn from_reject(reason: RejectReason) -> Status {
 
 /// The reason of a rejection, for counts: the router's name for it, or the code.
 pub fn reason(status: &Status) -> String {
-    let named = status.metadata().get(REASON).and_then(|name| name.to_str().ok());
-    named.map_or_else(|| format!("{:?}", status.code()), str::to_owned)
+    reason_name(status).map_or_else(|| format!("{:?}", status.code()), str::to_owned)
+}
+
+/// The router's own name for the reason of a rejection. None: the status is no rejection.
+pub fn reason_name(status: &Status) -> Option<&str> {
+    status.metadata().get(REASON)?.to_str().ok()
 }
 
 /// A request that a worker rejected. A retry does not help.
@@ -124,6 +128,12 @@ pub fn with_pushback(mut status: Status, wait: Duration) -> Status {
     let wait = (wait.as_millis() as u64).into();
     status.metadata_mut().insert(PUSHBACK, wait);
     status
+}
+
+/// When the call may be sent again, if the status says so.
+pub fn pushback(status: &Status) -> Option<Duration> {
+    let wait = status.metadata().get(PUSHBACK)?.to_str().ok()?;
+    wait.parse().ok().map(Duration::from_millis)
 }
 
 /// An answer as it is, but for a message that could not be decoded: tonic calls that INTERNAL, and it is

@@ -123,15 +123,24 @@ impl ListenerFiles {
         }
     }
 
-    /// Reads the files.
+    /// Reads the files, for a listener that speaks HTTP/2.
     pub fn load(&self) -> Result<Serving, TlsError> {
+        self.load_for(&[H2])
+    }
+
+    /// The same, for one that speaks HTTP/1.1 too.
+    pub fn load_for_http(&self) -> Result<Serving, TlsError> {
+        self.load_for(&[H2, b"http/1.1"])
+    }
+
+    fn load_for(&self, protocols: &'static [&'static [u8]]) -> Result<Serving, TlsError> {
         let paths = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
         let paths = paths.into_iter().flatten().cloned().collect();
         let files = self.clone();
-        Fresh::new(paths, Box::new(move || files.read())).map(Serving)
+        Fresh::new(paths, Box::new(move || files.read(protocols))).map(Serving)
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    fn read(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
         let (certificates, private) = (certificates("cert", &self.cert)?, key(&self.key)?);
         let builder = ServerConfig::builder_with_provider(provider());
         let builder = builder.with_safe_default_protocol_versions();
@@ -148,7 +157,7 @@ impl ListenerFiles {
         let mut config = builder
             .with_single_cert(certificates, private)
             .map_err(|error| mismatch(&self.cert, &self.key, error))?;
-        config.alpn_protocols = vec![H2.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
 }

@@ -3,6 +3,7 @@
 use crate::RouterConfig;
 use crate::admission::AdmissionConfig;
 use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
+use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::operate::Admin;
 use crate::public::PrefixEntry;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::routing::siblings::Sharing;
 use warmpath_core::sharing::SharingScope;
-use warmpath_launch::listen::{ListenArgs, TlsArgs};
+use warmpath_launch::listen::{HttpArgs, ListenArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::terminal::escaped;
@@ -44,12 +45,14 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Serve {
     /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `siblings`, `tls`,
-    /// `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
+    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
+    /// `tls`, `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
     /// The address of the admin service: loopback, or any with [admin_tls]; no admin service without it
@@ -123,6 +126,7 @@ struct File {
     listen: Option<SocketAddr>,
     metrics_listen: Option<SocketAddr>,
     admin_listen: Option<SocketAddr>,
+    http_listen: Option<SocketAddr>,
     #[serde(default)]
     insecure_bind: bool,
     #[serde(default)]
@@ -140,6 +144,8 @@ struct File {
     listener: ListenerConfig,
     #[serde(default)]
     siblings: SiblingsConfig,
+    #[serde(default)]
+    http: HttpConfig,
     tls: Option<ListenerFiles>,
     admin_tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
@@ -165,6 +171,7 @@ pub struct Settings {
     pub config: RouterConfig,
     pub listen: ListenArgs,
     pub admin_listen: Option<SocketAddr>,
+    pub http_listen: Option<SocketAddr>,
 }
 
 /// Merges flags and file. An error is one line; it names the file, the line and the field where it
@@ -206,6 +213,8 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     let client_ca = cli.tls.tls_client_ca;
     let flags = flags.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
     config.tls = flags.or(file.tls.map(|files| files.in_folder(folder)));
+    config.http = file.http.in_folder(folder);
+    config.http.tokenizer = cli.http.tokenizer.or(config.http.tokenizer);
     config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
     config.siblings.tls = config.siblings.tls.map(|files| files.in_folder(folder));
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
@@ -227,7 +236,9 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
     config.check().and_then(|()| config.check_files()).map_err(explained)?;
-    Ok(Settings { config, listen, admin_listen: cli.admin_listen.or(file.admin_listen) })
+    let admin_listen = cli.admin_listen.or(file.admin_listen);
+    let http_listen = cli.http.http_listen.or(file.http_listen);
+    Ok(Settings { config, listen, admin_listen, http_listen })
 }
 
 /// Resolves each entry of a list, with its place. The first error ends it.

@@ -2,6 +2,7 @@
 
 use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
+use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;
@@ -42,7 +43,10 @@ pub struct RouterConfig {
     /// What clients may do to the public listener.
     #[serde(default)]
     pub listener: ListenerConfig,
-    /// The certificate of the public listener. None: plain text.
+    /// The public listener for OpenAI's HTTP, if there is one.
+    #[serde(default)]
+    pub http: HttpConfig,
+    /// The certificate of the public listeners. None: plain text.
     #[serde(default)]
     pub tls: Option<ListenerFiles>,
     /// The certificate of the admin listener, which must then ask for one of its clients.
@@ -126,6 +130,7 @@ impl RouterConfig {
             reliability: ReliabilityConfig::default(),
             admission: Part::default(),
             listener: ListenerConfig::default(),
+            http: HttpConfig::default(),
             tls: None,
             admin_tls: None,
             siblings: SiblingsConfig::default(),
@@ -218,6 +223,9 @@ impl RouterConfig {
         }
         self.listener.check()?;
         self.siblings.check()?;
+        let names = self.tenants.iter().map(|tenant| tenant.name.as_str());
+        let alone = self.tenants.is_empty().then_some(self.tenant.as_str());
+        self.http.check(&names.chain(alone).collect::<Vec<_>>())?;
         if self.admin_tls.as_ref().is_some_and(|files| files.client_ca.is_none()) {
             let why = "missing, expected the CA of the operators' certificates";
             return err("admin_tls.client_ca", why.to_owned());

@@ -22,11 +22,12 @@
 //! Around them:
 //!
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
+//!   [`http_config`]: how OpenAI's HTTP is spoken.
 //!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
 //!   tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
-//!   names of the last decisions. `events`: what happened to the fleet lately.
+//!   names of the last decisions. `places`: how many calls a tenant has. `events`: what happened to the fleet lately.
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
@@ -46,6 +47,7 @@ mod following;
 mod front;
 mod gauges;
 mod handle;
+pub mod http_config;
 mod in_flight;
 mod incoming;
 mod index;
@@ -54,6 +56,7 @@ mod metrics;
 pub mod operate;
 mod operator;
 mod payload;
+mod places;
 mod policy;
 pub mod public;
 mod record;
@@ -74,4 +77,4 @@ pub use fleet::roster::AddError;
 pub use fleet::status::{Counts, FleetStatus};
 pub use metrics::install_metrics;
 pub use operator::Admin;
-pub use server::{RouterServer, ServeError, Surroundings, serve};
+pub use server::{Http, Listeners, RouterServer, ServeError, Surroundings, serve};

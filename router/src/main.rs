@@ -6,7 +6,7 @@ use warmpath_launch::command_line;
 use warmpath_launch::listen::bind;
 use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
 use warmpath_router::cli::{self, Cli, Command, Settings};
-use warmpath_router::{RouterServer, install_metrics, operate};
+use warmpath_router::{Http, Listeners, RouterServer, install_metrics, operate};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
 
 /// Serves with the settings. An error is one line.
 async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
-    let Settings { config, listen, admin_listen } = settings;
+    let Settings { config, listen, admin_listen, http_listen } = settings;
     // Without certificates anybody who reaches the admin service is an operator.
     let open = |address: &std::net::SocketAddr| !address.ip().is_loopback();
     if let Some(address) = admin_listen.filter(open).filter(|_| config.admin_tls.is_none()) {
@@ -40,7 +40,23 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         return Err(format!("siblings.listen: {address} {why}"));
     }
     let tls = config.tls.is_some();
-    let (listener, address) = listen.bind(tls, install_metrics).await?;
+    let http = match http_listen {
+        Some(address) => Some(listen.bind_http(tls, address).await?),
+        None => None,
+    };
+    let mut metrics = None;
+    let install = |address| install_metrics(Some(address)).map(|handle| metrics = Some(handle));
+    let (listener, address) = listen.bind(tls, install).await?;
+    let http = match http {
+        None => None,
+        Some((listener, address)) => {
+            tracing::info!(%address, tls, "HTTP");
+            if metrics.is_none() {
+                metrics = Some(install_metrics(None).map_err(|error| error.to_string())?);
+            }
+            Some(Http { listener, metrics })
+        }
+    };
     let admin_listener = match admin_listen {
         Some(address) => Some(bind("admin_listen", address).await?),
         None => None,
@@ -87,5 +103,6 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
             }
         });
     }
-    Ok(ended(router.serve(listener, stopped).await))
+    let listeners = Listeners { grpc: listener.into(), http };
+    Ok(ended(router.serve(listeners, stopped).await))
 }

@@ -6,7 +6,7 @@ use crate::policy::ActivePolicy;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,15 +42,15 @@ const OVERHEAD_SECONDS: &[f64] = &[
 const HOLD_SECONDS: &[f64] =
     &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0];
 
-/// Serves Prometheus metrics at this address. Call it once in a process, in a tokio runtime.
-pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
-    PrometheusBuilder::new()
-        .with_http_listener(address)
+/// Measures from now on. The handle has Prometheus' text, which is also served at `address`, if there is one.
+/// Call it once in a process, in a tokio runtime.
+pub fn install_metrics(address: Option<SocketAddr>) -> Result<PrometheusHandle, BuildError> {
+    let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(OVERHEAD.to_owned()), OVERHEAD_SECONDS)?
-        .set_buckets_for_metric(Matcher::Full(HOLD.to_owned()), HOLD_SECONDS)?
-        .install()?;
+        .set_buckets_for_metric(Matcher::Full(HOLD.to_owned()), HOLD_SECONDS)?;
+    let handle = warmpath_proto::measured::install(builder, address)?;
     describe();
-    Ok(())
+    Ok(handle)
 }
 
 /// HELP lines; docs/metrics.md says more.

@@ -11,21 +11,25 @@ use crate::fleet::siblings::Siblings;
 use crate::fleet::status::{Counts, FleetStatus};
 use crate::following::{self, Following};
 use crate::front::grpc::{FrontError, GrpcFront};
+use crate::front::http::HttpFront;
 use crate::gauges;
 use crate::handle::RouterHandle;
 use crate::in_flight::InFlight;
 use crate::index::SharedIndex;
 use crate::operator::{self, Admin};
+use crate::places::Places;
 use crate::public::PublicPrefixes;
 use crate::record::{self, RecordWriter};
 use crate::siblings;
 use crate::state::RouterState;
 use crate::tenants::Tenants;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use warmpath_core::event::Digest;
 use warmpath_core::id::{PoolId, WorkerId};
@@ -60,6 +64,32 @@ pub enum ServeError {
     ServedAlready,
 }
 
+/// The listener for OpenAI's HTTP.
+#[derive(Debug)]
+pub struct Http {
+    pub listener: TcpListener,
+    /// What `/metrics` says. None: this process measures nothing.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// The public listeners.
+pub struct Listeners {
+    pub grpc: Listener,
+    pub http: Option<Http>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(listener: TcpListener) -> Self {
+        Self { grpc: listener.into(), http: None }
+    }
+}
+
+impl From<Listener> for Listeners {
+    fn from(grpc: Listener) -> Self {
+        Self { grpc, http: None }
+    }
+}
+
 /// What is around a router. The default is a process of its own.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -85,7 +115,7 @@ pub struct RouterServer {
 
 /// Makes a router and serves until `shutdown`.
 pub async fn serve(
-    listener: impl Into<Listener>,
+    listener: impl Into<Listeners>,
     config: RouterConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -135,6 +165,7 @@ impl RouterServer {
         let secret = config.secret().to_owned();
         let state = RouterState {
             tenants: Tenants::new(&config.tenants, &config.tenant, &secret),
+            places: Places::new(config.listener.streams_per_tenant),
             public: PublicPrefixes::new(&config.public_prefixes),
             router: RouterHandle::new(
                 clock,
@@ -221,14 +252,17 @@ impl RouterServer {
     /// finish within the configured time. The record is complete when this returns.
     pub async fn serve(
         self,
-        listener: impl Into<Listener>,
+        listener: impl Into<Listeners>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         if self.served.swap(true, Ordering::AcqRel) {
             return Err(ServeError::ServedAlready);
         }
         let state = &self.state;
+        let Listeners { grpc, http } = listener.into();
         let front = GrpcFront::new(state)?;
+        let http = http.map(|http| Ok((HttpFront::new(state, http.metrics)?, http.listener)));
+        let http = http.transpose().map_err(|error: FrontError| error)?;
         let health = front.health();
         let following = Following::start(state);
         let mut tasks = JoinSet::new();
@@ -239,11 +273,19 @@ impl RouterServer {
         tasks.spawn(health.clone().follow(self.status()));
         tasks.spawn(siblings::follow_all(Arc::clone(state)));
 
-        let (close, closed) = oneshot::channel::<()>();
-        let server = front.serve(listener.into(), async {
-            // Sent or dropped: both mean that it is time to close.
-            let _ = closed.await;
-        });
+        let (close, closed) = watch::channel(());
+        // Changed or dropped: both mean that it is time to close.
+        let closing = |mut closed: watch::Receiver<()>| async move {
+            let _ = closed.changed().await;
+        };
+        let served = closing(closed.clone());
+        let server = async {
+            tokio::join!(front.serve(grpc, closing(closed)), async {
+                if let Some((front, listener)) = http {
+                    front.serve(listener.into(), served).await;
+                }
+            });
+        };
         let mut server = std::pin::pin!(server);
         tokio::select! {
             biased;
@@ -257,7 +299,7 @@ impl RouterServer {
                     () = &mut server => {}
                     () = self.drain() => {}
                 }
-                let _ = close.send(());
+                close.send_replace(());
                 if tokio::time::timeout(CLOSE_TIMEOUT, server).await.is_err() {
                     tracing::warn!("connections were cut off");
                 }

@@ -15,6 +15,7 @@ use crate::handle::RouterHandle;
 use crate::in_flight::InFlight;
 use crate::index::SharedIndex;
 use crate::metrics;
+use crate::places::Places;
 use crate::public::PublicPrefixes;
 use crate::tenants::Tenants;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub struct RouterState {
     pub siblings: Siblings,
     pub events: Events,
     pub tenants: Tenants,
+    pub places: Places,
     pub public: PublicPrefixes,
     pub in_flight: InFlight,
     pub status: watch::Sender<FleetStatus>,

@@ -152,6 +152,26 @@ impl Tenants {
         if self.by_token.is_empty() { self.all.first() } else { None }
     }
 
+    /// The tenant of a call with these values of `authorization`, of which one is expected: `Bearer TOKEN`.
+    /// An error about a token says only that no tenant has it.
+    pub fn authorized<'a>(
+        &self,
+        mut given: impl Iterator<Item = Option<&'a str>>,
+    ) -> Result<Arc<Tenant>, &'static str> {
+        if let Some(tenant) = self.without_tokens() {
+            return Ok(Arc::clone(tenant));
+        }
+        let (Some(value), None) = (given.next(), given.next()) else {
+            return Err("authorization: expected one `Bearer TOKEN`");
+        };
+        let token = value.and_then(|text| text.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, token)) = token else {
+            return Err("authorization: expected `Bearer TOKEN`");
+        };
+        self.with_token(token).cloned().ok_or("authorization: unknown token")
+    }
+
     /// The tenant with this token.
     pub fn with_token(&self, token: &str) -> Option<&Arc<Tenant>> {
         let hash = blake3::keyed_hash(&self.key, token.as_bytes());

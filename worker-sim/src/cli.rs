@@ -1,6 +1,7 @@
 //! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
 use crate::WorkerConfig;
+use crate::http_config::HttpConfig;
 use clap::{Args, Parser};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -12,7 +13,7 @@ use std::str::FromStr;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
-use warmpath_launch::listen::{ListenArgs, TlsArgs};
+use warmpath_launch::listen::{HttpArgs, ListenArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
@@ -36,6 +37,8 @@ pub struct Serve {
     config: Option<PathBuf>,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
     /// The worker's name in logs and metrics [default: worker]
@@ -95,8 +98,11 @@ impl FromStr for HbmTokens {
 struct File {
     listen: Option<SocketAddr>,
     metrics_listen: Option<SocketAddr>,
+    http_listen: Option<SocketAddr>,
     #[serde(default)]
     insecure_bind: bool,
+    #[serde(default)]
+    http: HttpConfig,
     tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
     name: Option<String>,
@@ -148,6 +154,7 @@ impl<'de> Deserialize<'de> for Source {
 pub struct Settings {
     pub config: WorkerConfig,
     pub listen: ListenArgs,
+    pub http_listen: Option<SocketAddr>,
 }
 
 /// Merges flags and file. An error is one line; it names the file, the line and the field where it
@@ -200,6 +207,8 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     let client_ca = cli.tls.tls_client_ca;
     let flags = flags.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
     config.tls = flags.or(file.tls.map(|files| files.in_folder(folder)));
+    config.http = file.http.in_folder(folder);
+    config.http.tokenizer = cli.http.tokenizer.or(config.http.tokenizer);
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
     config.check().and_then(|()| config.check_files()).map_err(|error| {
         let (field, why) = error.parts();
@@ -208,7 +217,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
             (_, _, config) => explain_given(config.as_deref(), &text, &field, why),
         }
     })?;
-    Ok(Settings { config, listen })
+    Ok(Settings { config, listen, http_listen: cli.http.http_listen.or(file.http_listen) })
 }
 
 /// The profile with this name, or in this file. `seen`: the file that was read.

@@ -36,11 +36,22 @@ pub enum Command {
     Release(String),
     /// The KV of a prompt that a prefill worker computed is here at that instant, or will not come.
     Handed { id: RequestId, came: Result<(Instant, Moved), FetchError> },
+    /// Drops the blocks that no request holds; with `external` in all tiers.
+    Reset { external: bool, reply: oneshot::Sender<Reset> },
     /// A watcher of what is held here.
     Watch(mpsc::Sender<FeedItem>),
     /// Take no more requests. Stop when all requests have ended and all transfers to other workers
     /// have left, or at this instant.
     Drain(WallInstant),
+}
+
+/// What a reset of the cache came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reset {
+    /// Copies of blocks that were dropped, in all tiers.
+    pub dropped: u64,
+    /// Blocks in HBM that requests hold.
+    pub held: u64,
 }
 
 /// How a request is served.

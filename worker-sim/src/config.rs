@@ -1,5 +1,6 @@
 //! What a worker is made of. As TOML, unknown fields are errors.
 
+use crate::http_config::HttpConfig;
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::{Profile, ProfileError};
 use warmpath_core::engine::transfers::KvTransferLink;
@@ -23,7 +24,10 @@ pub struct WorkerConfig {
     /// profile has a `[pool]`, and not allowed otherwise.
     #[serde(default)]
     pub pool: Option<String>,
-    /// The certificate of its listener. None: plain text.
+    /// Its listener for OpenAI's HTTP, if it has one.
+    #[serde(default)]
+    pub http: HttpConfig,
+    /// The certificate of its listeners. None: plain text.
     #[serde(default)]
     pub tls: Option<ListenerFiles>,
     /// How `https://` pools, peers and prefill workers are reached. None: with the files of `tls`, if
@@ -99,6 +103,7 @@ impl WorkerConfig {
             model: default_model(),
             profile,
             pool: None,
+            http: HttpConfig::default(),
             tls: None,
             upstream_tls: None,
             role: Role::Both,
@@ -139,6 +144,9 @@ impl WorkerConfig {
             if !(1..=3_600_000).contains(&span) {
                 return err(field, format!("{span}, expected 1 to 3600000 ms"));
             }
+        }
+        if let Err(why) = self.http.check() {
+            return err("http.session_headers", why);
         }
         self.profile.check()?;
         if let Some(link) = &self.kv_transfer {

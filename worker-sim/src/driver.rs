@@ -3,7 +3,7 @@
 //! A step begins when the step before was due, not when the thread woke up. So lateness does not
 //! add up.
 
-use crate::command::{Command, End, How, Progress};
+use crate::command::{Command, End, How, Progress, Reset};
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, Intervals};
 use crate::holding::Holding;
@@ -200,6 +200,12 @@ impl Timed for Driver {
             Command::Handed { id, came: Err(error) } => {
                 self.metrics.kv_transfers.ended(None);
                 self.engine.kv_transfer_ended(now, id, Err(error));
+            }
+            Command::Reset { external, reply } => {
+                let dropped = self.engine.reset_cache(external);
+                let held = self.engine.store().held_blocks();
+                // The caller may be gone.
+                let _ = reply.send(Reset { dropped, held });
             }
             Command::Watch(watcher) => {
                 self.engine.announce(now, &mut self.outputs);

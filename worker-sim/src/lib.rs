@@ -11,7 +11,8 @@
 //!   it remembers.
 //! - `feed`: what watchers are told.
 //! - [`pool`]: the pool, a process of its own.
-//! - [`cli`]: the command line and its file. [`config`]: what a worker is made of.
+//! - [`cli`]: the command line and its file. [`config`], [`http_config`]: what a worker is made
+//!   of.
 //! - `server`, `lifecycle`, `surroundings`, `serve_error`: the process: listening, draining, stopping.
 //! - `metrics`: vLLM's own metric names. `lateness`: how late the threads were.
 
@@ -23,6 +24,7 @@ mod driver;
 mod feed;
 mod front;
 mod holding;
+pub mod http_config;
 mod lateness;
 mod lifecycle;
 mod metrics;
@@ -42,6 +44,6 @@ pub use config::WorkerConfig;
 pub use lateness::Lateness;
 pub use metrics::install_metrics;
 pub use serve_error::ServeError;
-pub use server::{serve, serve_in};
+pub use server::{Http, Listeners, serve, serve_in};
 pub use surroundings::Surroundings;
 pub use turns::Place;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use warmpath_launch::command_line;
 use warmpath_launch::process::{ended, log_to_stderr, run, stop_signal};
 use warmpath_worker_sim::cli::{self, Cli, Settings};
-use warmpath_worker_sim::{install_metrics, serve};
+use warmpath_worker_sim::{Http, Listeners, install_metrics, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,8 +20,26 @@ async fn main() -> ExitCode {
 }
 
 /// Serves with the settings. An error is one line.
-async fn serve_by(Settings { config, listen }: Settings) -> Result<ExitCode, String> {
-    let (listener, address) = listen.bind(config.tls.is_some(), install_metrics).await?;
+async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
+    let Settings { config, listen, http_listen } = settings;
+    let tls = config.tls.is_some();
+    let http = match http_listen {
+        Some(address) => Some(listen.bind_http(tls, address).await?),
+        None => None,
+    };
+    let mut metrics = None;
+    let install = |address| install_metrics(Some(address)).map(|handle| metrics = Some(handle));
+    let (listener, address) = listen.bind(tls, install).await?;
+    let http = match http {
+        None => None,
+        Some((listener, address)) => {
+            tracing::info!(%address, tls, "HTTP");
+            if metrics.is_none() {
+                metrics = Some(install_metrics(None).map_err(|error| error.to_string())?);
+            }
+            Some(Http { listener, metrics })
+        }
+    };
     let profile = &config.profile;
     let stopped = stop_signal();
     tracing::info!(
@@ -35,5 +53,6 @@ async fn serve_by(Settings { config, listen }: Settings) -> Result<ExitCode, Str
         speedup = config.speedup,
         "listening"
     );
-    Ok(ended(serve(listener, config, stopped).await))
+    let listeners = Listeners { grpc: listener.into(), http };
+    Ok(ended(serve(listeners, config, stopped).await))
 }

@@ -11,7 +11,7 @@ use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as WallInstant};
@@ -46,12 +46,13 @@ const TOKEN_SECONDS: &[f64] = &[
 const LATENESS_SECONDS: &[f64] =
     &[1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 1.0];
 
-/// Serves Prometheus metrics at this address. Call it once in a process, in a tokio runtime, before
-/// its worker or pool starts.
-pub fn install_metrics(address: SocketAddr) -> Result<(), BuildError> {
-    with_buckets(PrometheusBuilder::new().with_http_listener(address))?.install()?;
+/// Measures from now on. The handle has Prometheus' text, which is also served at `address`, if there is one.
+/// Call it once in a process, in a tokio runtime, before its worker or pool starts.
+pub fn install_metrics(address: Option<SocketAddr>) -> Result<PrometheusHandle, BuildError> {
+    let builder = with_buckets(PrometheusBuilder::new())?;
+    let handle = warmpath_proto::measured::install(builder, address)?;
     describe();
-    Ok(())
+    Ok(handle)
 }
 
 fn with_buckets(mut builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {

@@ -1,7 +1,7 @@
 //! What all fronts of one worker share: its configuration, the way to the engine's thread, and the
 //! names of the requests under way.
 
-use crate::command::Command;
+use crate::command::{Command, Reset};
 use crate::config::WorkerConfig;
 use crate::refusal::Refusal;
 use crate::remote::{Puller, Remote};
@@ -88,6 +88,13 @@ impl WorkerState {
         let (reply, sent) = oneshot::channel();
         self.send(command(reply))?;
         Ok(sent.await.map_err(|_| Refusal::Stopped)??)
+    }
+
+    /// Drops the cached blocks that no request holds; with `external` in all tiers.
+    pub async fn reset(&self, external: bool) -> Result<Reset, Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.send(Command::Reset { external, reply })?;
+        done.await.map_err(|_| Refusal::Stopped)
     }
 
     /// New work is refused while the worker drains.

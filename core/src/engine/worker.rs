@@ -411,6 +411,12 @@ impl Engine {
         }
     }
 
+    /// Drops the blocks that no request holds: from HBM, or with `external` from all tiers. Returns how many
+    /// copies went. The driver must have stepped the engine up to now, and announces the change.
+    pub fn reset_cache(&mut self, external: bool) -> u64 {
+        self.store.reset(external)
+    }
+
     /// Reports the store's changes now, without waiting for the end of the step.
     pub fn announce(&mut self, at: Instant, out: &mut Vec<Output>) {
         let puts = self.store.take_puts().into_iter();

@@ -1,5 +1,5 @@
 //! The store under all conditions at once: any eviction rule, tiers that are too small or too slow,
-//! fetches that arrive or fail. No model says which blocks stay, but the store must stay sound.
+//! fetches that arrive or fail, resets at any time. No model says which blocks stay, but the store must stay sound.
 
 use crate::common::follower::Follower;
 use crate::common::{Behind, Form, Texts, between, chance, for_seeds, tiered};
@@ -68,6 +68,17 @@ fn any_rule_keeps_the_store_sound() {
             pair.store.release(lease);
             pair.store.check();
             pair.follower.follow(&mut pair.store);
+            if chance(rng, 8) {
+                let external = chance(rng, 50);
+                let before: u64 = pair.store.blocks_by_tier().iter().sum();
+                let dropped = pair.store.reset(external);
+                pair.store.check();
+                pair.follower.follow(&mut pair.store);
+                let left = pair.store.blocks_by_tier();
+                assert_eq!(before - dropped, left.iter().sum::<u64>());
+                assert_eq!(left[0], 0, "no lease holds a block");
+                assert!(!external || left.iter().all(|&blocks| blocks == 0), "{left:?}");
+            }
             pair.now = Instant::from_nanos(pair.now.as_nanos() + rng.below(200_000_000));
         }
         let room = core::iter::once(hbm).chain(behind.iter().map(|&(blocks, _)| blocks));
@@ -143,6 +154,11 @@ fn fetches_that_fail_leave_the_store_sound() {
                 (75..90, Some(user)) => {
                     let (lease, ..) = users.swap_remove(user);
                     pair.store.release(lease);
+                }
+                (90..93, _) => {
+                    let held = pair.store.held_blocks();
+                    pair.store.reset(chance(rng, 50));
+                    assert_eq!(pair.store.held_blocks(), held, "requests keep their blocks");
                 }
                 _ => {
                     pair.now = Instant::from_nanos(pair.now.as_nanos() + rng.below(300_000));

@@ -5,6 +5,7 @@ use super::body::Receiving;
 use super::limits::{Limits, Note, Times};
 use super::socket::{Guarded, Socket};
 use super::streams::{Answer, Calls, Runner};
+use super::upload::Upload;
 use crate::clock::now;
 use crate::deadline::{DeadlineLayer, passed};
 use crate::sockets::{Accepted, Listener};
@@ -12,9 +13,9 @@ use crate::status::of_undecodable;
 use crate::tls::Serving;
 use crate::watched::{Watched, Watcher};
 use hyper::body::Incoming;
-use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,12 +37,24 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(10);
 /// The call of probes, which is answered at once. It must not wait for others.
 const CHECK: &str = "/grpc.health.v1.Health/Check";
+/// The least room that hyper has for the head of a request by HTTP/1.1.
+const LEAST_HEAD: u32 = 8 << 10;
 /// After an accept that failed: the process has too many files open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a listener speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/2 only, with gRPC's frames.
+    Grpc,
+    /// HTTP/1.1 and HTTP/2.
+    Http,
+}
 
 /// What a listener serves, and how.
 #[derive(Clone)]
 pub struct Listening {
+    pub protocol: Protocol,
     pub routes: Routes,
     pub limits: Limits,
     /// None: plain text.
@@ -52,7 +65,8 @@ pub struct Listening {
 impl Listening {
     /// For processes of the fleet.
     pub fn fleet(routes: Routes, tls: Option<Serving>) -> Self {
-        Self { routes, limits: Limits::FLEET, tls, note: Arc::new(|_| ()) }
+        let (limits, note): (_, Note) = (Limits::FLEET, Arc::new(|_| ()));
+        Self { protocol: Protocol::Grpc, routes, limits, tls, note }
     }
 }
 
@@ -124,10 +138,12 @@ impl Connection {
                 }
             }
         };
-        let io = TokioIo::new(Guarded::new(socket, &self.listening.limits, &self.calls, &note));
+        let limits = (&self.listening.limits, self.listening.protocol == Protocol::Http);
+        let io = TokioIo::new(Guarded::new(socket, limits, &self.calls, &note));
         let age = times.map(|times| opened + spread(times.age, self.number));
         let calls = Arc::clone(&self.calls);
-        let mut served = pin!(self.builder().serve_connection(io, self.service()));
+        let builder = self.builder();
+        let mut served = pin!(builder.serve_connection(io, self.service()));
         let mut cut_at = None;
         loop {
             let next = cut_at.or_else(|| next_look(times, age, &calls));
@@ -160,7 +176,14 @@ impl Connection {
             note: Arc::clone(&self.listening.note),
         };
         let mut builder = Builder::new(runner);
+        if self.listening.protocol == Protocol::Grpc {
+            builder = builder.http2_only();
+        }
+        // How long a request may take to begin is watched where its bytes come in.
+        let head = limits.header_bytes.max(LEAST_HEAD) as usize;
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head);
         builder
+            .http2()
             .timer(TokioTimer::new())
             .initial_connection_window_size(limits.connection_window)
             .initial_stream_window_size(limits.stream_window)
@@ -187,18 +210,25 @@ impl Connection {
     > + use<> {
         let routes = DeadlineLayer.layer(self.listening.routes.clone());
         let (place, calls) = (Arc::clone(&self.place), Arc::clone(&self.calls));
-        let limits = self.listening.limits;
+        let (limits, protocol) = (self.listening.limits, self.listening.protocol);
         service_fn(move |request: http::Request<Incoming>| {
+            // By HTTP/2 the call's task counts it.
+            let under = (request.version() < http::Version::HTTP_2).then(|| calls.begin());
             let (head, body) = request.into_parts();
             // These are for everybody and may last, so there are not many of them.
             let path = head.uri.path();
-            let lasts = path.starts_with("/grpc.") && path != CHECK;
+            let is_grpc = protocol == Protocol::Grpc;
+            let lasts = is_grpc && path.starts_with("/grpc.") && path != CHECK;
             let probe = lasts.then(|| place.probe());
             let body = match limits.times {
                 None => tonic::body::Body::new(body),
                 Some(times) => {
                     let limits = (&limits, times.body);
-                    tonic::body::Body::new(Receiving::new(body, head.uri.path(), &place, limits))
+                    if is_grpc {
+                        tonic::body::Body::new(Receiving::new(body, path, &place, limits))
+                    } else {
+                        tonic::body::Body::new(Upload::new(body, &place, limits))
+                    }
                 }
             };
             let (mut routes, calls) = (routes.clone(), Arc::clone(&calls));
@@ -207,9 +237,12 @@ impl Connection {
                     let status = Status::resource_exhausted("too many calls without a token");
                     return Ok(status.into_http().map(|body| Answer::new(body, &calls, None)));
                 }
-                let answer = routes.call(http::Request::from_parts(head, body)).await?;
+                let mut answer = routes.call(http::Request::from_parts(head, body)).await?;
+                if is_grpc {
+                    answer = of_undecodable(answer);
+                }
                 let held = probe.flatten();
-                Ok(of_undecodable(answer).map(|body| Answer::new(body, &calls, held)))
+                Ok(answer.map(|body| Answer::new(body, &calls, held).under(under)))
             }
         })
     }

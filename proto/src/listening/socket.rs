@@ -1,8 +1,8 @@
 //! A connection's bytes, plain or TLS. A client that does not begin, does not end what it began, sends
 //! frames without end or does not read is an error here, which ends its connection.
 
-use super::frames::Frames;
 use super::limits::{Limits, Note};
+use super::spoken::Spoken;
 use super::streams::Calls;
 use crate::clock::now;
 use crate::sockets::Accepted;
@@ -44,7 +44,7 @@ pub struct Guarded {
 }
 
 struct Guard {
-    frames: Frames,
+    spoken: Spoken,
     calls: Arc<Calls>,
     answers: u64,
     stall: Duration,
@@ -55,9 +55,14 @@ struct Guard {
 
 impl Guarded {
     /// Without times in the limits it is not guarded.
-    pub fn new(socket: Socket, limits: &Limits, calls: &Arc<Calls>, note: &Note) -> Self {
+    pub fn new(
+        socket: Socket,
+        (limits, http1): (&Limits, bool),
+        calls: &Arc<Calls>,
+        note: &Note,
+    ) -> Self {
         let guard = limits.times.map(|times| Guard {
-            frames: Frames::new(times, limits.empty_frames_per_s, now()),
+            spoken: Spoken::new(times, limits.empty_frames_per_s, http1, now()),
             calls: Arc::clone(calls),
             answers: 0,
             stall: times.stall,
@@ -94,12 +99,13 @@ impl Guard {
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let answers = self.calls.answers();
         let new = answers - std::mem::replace(&mut self.answers, answers);
-        self.frames.read(bytes, new, now()).map_err(|why| self.cut(why))
+        let read = self.spoken.read(bytes, new, &self.calls, now());
+        read.map_err(|why| self.cut(why))
     }
 
     /// Nothing came. Ready: it should have.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some((due, why)) = self.frames.deadline() else {
+        let Some((due, why)) = self.spoken.deadline(&self.calls) else {
             self.reading = None;
             return Poll::Pending;
         };

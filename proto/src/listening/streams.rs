@@ -22,6 +22,8 @@ use tonic::Status;
 pub struct Calls {
     opened: Instant,
     under_way: AtomicUsize,
+    /// Calls since then.
+    begun: AtomicU64,
     /// When the last one ended, in milliseconds since the connection was opened.
     last_end: AtomicU64,
     /// Parts of answers that were sent.
@@ -33,6 +35,7 @@ impl Calls {
         Arc::new(Self {
             opened: clock::now(),
             under_way: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
             last_end: AtomicU64::new(0),
             answers: AtomicU64::new(0),
         })
@@ -44,8 +47,33 @@ impl Calls {
         (self.under_way.load(Ordering::Acquire) == 0).then_some(since)
     }
 
+    /// One more call. It ends when this is dropped.
+    pub fn begin(self: &Arc<Self>) -> Under {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        Under(Arc::clone(self))
+    }
+
+    /// How many calls there have been.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
+    }
+
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Under(Arc<Calls>);
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        let Self(calls) = self;
+        let end = clock::since(calls.opened).as_millis() as u64;
+        calls.last_end.store(end, Ordering::Relaxed);
+        calls.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -72,7 +100,7 @@ pub struct Runner {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Runner {
     fn execute(&self, call: F) {
-        self.calls.under_way.fetch_add(1, Ordering::AcqRel);
+        let under = self.calls.begin();
         let flow = Arc::<Flow>::default();
         let call = Call {
             call: Box::pin(call),
@@ -80,6 +108,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Runner {
             runner: self.clone(),
             seen: 0,
             time: None,
+            _under: under,
         };
         tokio::spawn(FLOW.scope(flow, call));
     }
@@ -92,6 +121,7 @@ struct Call<F> {
     runner: Runner,
     seen: u64,
     time: Option<Pin<Box<Sleep>>>,
+    _under: Under,
 }
 
 impl<F: Future<Output = ()>> Future for Call<F> {
@@ -120,21 +150,14 @@ impl<F: Future<Output = ()>> Future for Call<F> {
     }
 }
 
-impl<F> Drop for Call<F> {
-    fn drop(&mut self) {
-        let calls = &self.runner.calls;
-        let end = clock::since(calls.opened).as_millis() as u64;
-        calls.last_end.store(end, Ordering::Relaxed);
-        calls.under_way.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// An answer's body that notes when hyper takes a part of it.
 pub struct Answer {
     body: tonic::body::Body,
     calls: Arc<Calls>,
     flow: Option<Arc<Flow>>,
     _held: Option<OwnedSemaphorePermit>,
+    /// By HTTP/1.1 a call has no task of its own.
+    _under: Option<Under>,
 }
 
 impl Answer {
@@ -145,7 +168,12 @@ impl Answer {
         held: Option<OwnedSemaphorePermit>,
     ) -> Self {
         let flow = FLOW.try_with(Arc::clone).ok();
-        Self { body, calls: Arc::clone(calls), flow, _held: held }
+        Self { body, calls: Arc::clone(calls), flow, _held: held, _under: None }
+    }
+
+    /// The call ends when the answer does.
+    pub fn under(self, under: Option<Under>) -> Self {
+        Self { _under: under, ..self }
     }
 }
 

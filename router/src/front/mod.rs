@@ -4,5 +4,7 @@
 //! errors in its protocol's terms.
 //!
 //! - [`grpc`]: vLLM's gRPC.
+//! - [`http`]: OpenAI's HTTP, which becomes the same requests.
 
 pub mod grpc;
+pub mod http;

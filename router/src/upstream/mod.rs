@@ -35,6 +35,13 @@ impl Upstream {
         }
     }
 
+    /// Empties the worker's prefix cache. `external`: of the tiers behind HBM too.
+    pub async fn reset(&self, external: bool) -> Result<(), UpstreamError> {
+        match self {
+            Self::Grpc(connections) => connections.reset(external).await,
+        }
+    }
+
     /// Ends requests by the router's names for them. Unknown names are no error.
     pub async fn abort(&self, ids: Vec<String>) -> Result<(), UpstreamError> {
         match self {

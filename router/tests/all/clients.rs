@@ -176,6 +176,7 @@ async fn reflection_shows_what_the_listener_serves() {
         "vllm.Inference",
         "vllm.Control",
         "warmpath.v1.WorkerState",
+        "warmpath.v1.WorkerCache",
         "warmpath.v1.Pool",
         "warmpath.v1.KvTransfer",
         health,

@@ -14,6 +14,7 @@ mod feed;
 mod frozen;
 mod holding;
 mod hostile;
+mod http;
 mod interference;
 mod kv_transfer;
 mod members;

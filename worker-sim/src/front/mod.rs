@@ -4,5 +4,7 @@
 //! refusals in its protocol's terms. The engine's thread knows no front.
 //!
 //! - [`grpc`]: vLLM's gRPC, and warmpath's own services beside it.
+//! - [`http`]: OpenAI's HTTP.
 
 pub mod grpc;
+pub mod http;

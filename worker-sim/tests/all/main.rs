@@ -5,6 +5,7 @@
 mod common;
 
 mod binary;
+mod http;
 mod pool;
 mod quota;
 mod wire;

@@ -13,7 +13,7 @@
 //!
 //! `block_store` has the state. The files beside it are its work: `find` looks a prompt up and
 //! plans what to load, `leasing` is a lease's life, `loading` moves blocks to HBM, `room` evicts,
-//! `keep` serves a pool, `check` holds the invariants.
+//! `keep` serves a pool, `reset` empties it, `check` holds the invariants.
 //!
 //! [`Fill::Spill`]: crate::engine::profile::Fill::Spill
 //! [`Fill::WriteThrough`]: crate::engine::profile::Fill::WriteThrough
@@ -27,6 +27,7 @@ mod lease;
 mod leasing;
 mod loading;
 mod quota;
+mod reset;
 mod room;
 mod run;
 mod tier;

@@ -255,7 +255,7 @@ impl BlockStore {
     }
 
     /// Removes the end of an unpinned run whose only copy is in `tier`.
-    fn forget_end(&mut self, id: NodeId, from: u32, tier: usize) {
+    pub(super) fn forget_end(&mut self, id: NodeId, from: u32, tier: usize) {
         self.take_from_orders(id);
         let node = self.tree.get(id);
         let (start, end, parent) = (node.start, node.end, node.parent);

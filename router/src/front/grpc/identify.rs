@@ -31,22 +31,9 @@ pub fn sender(extensions: &Extensions) -> Result<&Arc<Tenant>, Status> {
     extensions.get().ok_or_else(|| Status::unauthenticated("the call has no tenant"))
 }
 
-/// An error about a token says only that no tenant has it.
 fn tenant_of(tenants: &Tenants, metadata: &MetadataMap) -> Result<Arc<Tenant>, Status> {
-    if let Some(tenant) = tenants.without_tokens() {
-        return Ok(Arc::clone(tenant));
-    }
-    let mut given = metadata.get_all("authorization").iter();
-    let (Some(value), None) = (given.next(), given.next()) else {
-        return Err(Status::unauthenticated("authorization: expected one `Bearer TOKEN`"));
-    };
-    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = token else {
-        return Err(Status::unauthenticated("authorization: expected `Bearer TOKEN`"));
-    };
-    let tenant = tenants.with_token(token).cloned();
-    tenant.ok_or_else(|| Status::unauthenticated("authorization: unknown token"))
+    let given = metadata.get_all("authorization").iter().map(|value| value.to_str().ok());
+    tenants.authorized(given).map_err(Status::unauthenticated)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Extensions, Request, Response, Status};
 use warmpath_proto::clock::now;
 use warmpath_proto::deadline;
 use warmpath_proto::raw::inference_server::Inference;
@@ -119,8 +119,12 @@ impl Stream for AnswerStream {
 }
 
 fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
-    let mut response = Response::new(message);
-    let metadata = response.metadata_mut();
+    Response::from_parts(metadata(started), message, Extensions::default())
+}
+
+/// What the response says of the request.
+pub fn metadata(started: &Started) -> MetadataMap {
+    let mut metadata = MetadataMap::new();
     if let Ok(worker) = MetadataValue::<Ascii>::try_from(started.link.name.as_str()) {
         metadata.insert(WORKER, worker);
     }
@@ -137,7 +141,7 @@ fn with_metadata<T>(started: &Started, message: T) -> Response<T> {
         metadata.insert(REQUEST, name);
     }
     metadata.insert(ROUTER_NS, MetadataValue::from(started.router_ns));
-    response
+    metadata
 }
 
 fn with_later(mut status: Status, later: &[Later]) -> Status {

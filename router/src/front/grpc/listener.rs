@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
-use warmpath_proto::listening::{self, Listening};
+use warmpath_proto::listening::{self, Listening, Protocol};
 use warmpath_proto::probes::{self, Listener};
 use warmpath_proto::raw::inference_server::InferenceServer;
 use warmpath_proto::sockets::Listener as Sockets;
@@ -30,6 +30,8 @@ pub enum FrontError {
     AdminTls(TlsError),
     #[error("siblings.tls.{0}")]
     SiblingsTls(TlsError),
+    #[error("http.{0}")]
+    Http(String),
 }
 
 /// vLLM's services for clients. Health and reflection need no tenant: probes use them.
@@ -51,6 +53,7 @@ impl GrpcFront {
         let inference = identified(state, placed(state, inference));
         let control = identified(state, control);
         let listening = Listening {
+            protocol: Protocol::Grpc,
             routes: routes.add_service(inference).add_service(control).prepare(),
             limits: config.listener.limits(),
             tls: config.tls.as_ref().map(|files| files.load()).transpose()?,

@@ -18,6 +18,8 @@ mod request;
 mod resume;
 mod status;
 
+pub use inference::metadata;
 pub use listener::{FrontError, GrpcFront};
+pub use places::place;
 pub use request::incoming;
 pub use status::of_error;

@@ -4,18 +4,16 @@ use super::status::refused;
 use crate::state::RouterState;
 use crate::tenants::Tenant;
 use http_body::{Frame, SizeHint};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
-use warmpath_core::id::TenantId;
 use warmpath_proto::raw::Bytes;
 use warmpath_proto::status::with_pushback;
 
@@ -27,25 +25,17 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Placed<S> {
     service: S,
     state: Arc<RouterState>,
-    places: Arc<Mutex<HashMap<TenantId, Arc<Semaphore>>>>,
 }
 
 /// A service that refuses a tenant's calls while it has too many.
 pub fn placed<S>(state: &Arc<RouterState>, service: S) -> Placed<S> {
-    Placed { service, state: Arc::clone(state), places: Arc::default() }
+    Placed { service, state: Arc::clone(state) }
 }
 
-impl<S> Placed<S> {
-    fn place(&self, tenant: &Tenant) -> Result<OwnedSemaphorePermit, Status> {
-        let most = self.state.config.listener.streams_per_tenant;
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_tenant = places.entry(tenant.id);
-        let of_tenant = of_tenant.or_insert_with(|| Arc::new(Semaphore::new(most as usize)));
-        Arc::clone(of_tenant).try_acquire_owned().map_err(|_| {
-            let why = format!("tenant '{}' has {most} calls under way", tenant.name);
-            with_pushback(Status::resource_exhausted(format!("{why}, expected fewer")), AGAIN)
-        })
-    }
+/// A place for a call of this tenant.
+pub fn place(state: &RouterState, tenant: &Tenant) -> Result<OwnedSemaphorePermit, Status> {
+    let place = state.places.take(tenant);
+    place.map_err(|why| with_pushback(Status::resource_exhausted(why), AGAIN))
 }
 
 type Answering =
@@ -67,7 +57,7 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Answering {
         let tenant = request.extensions().get::<Arc<Tenant>>();
         let none = || Err(Status::unauthenticated("the call has no tenant"));
-        match tenant.map_or_else(none, |tenant| self.place(tenant)) {
+        match tenant.map_or_else(none, |tenant| place(&self.state, tenant)) {
             Ok(place) => {
                 let answer = self.service.call(request);
                 Box::pin(async move {

@@ -12,6 +12,8 @@ use tonic::transport::Channel;
 use warmpath_proto::raw::inference_client::InferenceClient;
 use warmpath_proto::raw::{Bytes, Peek};
 use warmpath_proto::transport::MAX_GENERATE_BYTES;
+use warmpath_proto::v1::ResetRequest;
+use warmpath_proto::v1::worker_cache_client::WorkerCacheClient;
 use warmpath_proto::vllm::AbortRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
@@ -59,6 +61,12 @@ impl Connections {
         let mut control = ControlClient::new(self.control.clone());
         let aborted = control.abort(AbortRequest { request_ids }).await;
         aborted.map(drop).map_err(|status| failure(&status))
+    }
+
+    pub async fn reset(&self, external: bool) -> Result<(), UpstreamError> {
+        let mut cache = WorkerCacheClient::new(self.control.clone());
+        let done = cache.reset(ResetRequest { external }).await;
+        done.map(drop).map_err(|status| failure(&status))
     }
 
     /// A client on the next connection in turn.

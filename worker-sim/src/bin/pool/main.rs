@@ -21,7 +21,8 @@ async fn main() -> ExitCode {
 
 /// Serves with the settings. An error is one line.
 async fn serve_by(Settings { config, listen }: Settings) -> Result<ExitCode, String> {
-    let (listener, address) = listen.bind(config.tls.is_some(), install_metrics).await?;
+    let install = |address| install_metrics(Some(address)).map(drop);
+    let (listener, address) = listen.bind(config.tls.is_some(), install).await?;
     let stopped = stop_signal();
     tracing::info!(
         %address,

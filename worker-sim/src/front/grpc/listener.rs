@@ -1,5 +1,6 @@
 //! Services on a listener, with health and reflection.
 
+use super::cache::CacheService;
 use super::control::WorkerControl;
 use super::inference::InferenceService;
 use super::kv_transfer::KvTransferService;
@@ -19,6 +20,7 @@ use warmpath_proto::tls::{ListenerFiles, TlsError};
 use warmpath_proto::transport::MAX_GENERATE_BYTES;
 use warmpath_proto::v1::kv_transfer_server::KvTransferServer;
 use warmpath_proto::v1::pool_server::{Pool, PoolServer};
+use warmpath_proto::v1::worker_cache_server::WorkerCacheServer;
 use warmpath_proto::v1::worker_state_server::WorkerStateServer;
 use warmpath_proto::vllm::control_server::ControlServer;
 use warmpath_proto::vllm::inference_server::InferenceServer;
@@ -30,6 +32,8 @@ pub enum FrontError {
     Reflection(#[from] tonic_reflection::server::Error),
     #[error("tls.{0}")]
     Tls(#[from] TlsError),
+    #[error("http.{0}")]
+    Http(String),
 }
 
 /// The services of a worker or a pool.
@@ -52,6 +56,7 @@ impl GrpcFront {
             .add_service(inference)
             .add_service(ControlServer::new(ControlService(Arc::new(control))))
             .add_service(WorkerStateServer::new(WatchService(Arc::clone(worker))))
+            .add_service(WorkerCacheServer::new(CacheService(Arc::clone(worker))))
             .add_service(peer_fetch)
             .add_service(KvTransferServer::new(KvTransferService(Arc::clone(worker))));
         Ok(Self { routes, health })

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Drives a router and a worker with clients from PyPI, over OpenAI's HTTP: the openai package, and aiperf unless
+# `CLIENTS=openai` is set. It starts both processes itself and ends them.
+#
+#   cargo build -p warmpath-router -p warmpath-worker-sim
+#   deploy/clients/run.sh target/debug
+#
+# The packages go into VENV, by default a new temporary folder. Exit status 0: each client did what it should.
+set -eu
+
+binaries=${1:?"expected the folder of the programs, such as target/debug"}
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+venv=${VENV:-$work/venv}
+worker_pid= router_pid=
+finish() {
+    [ -z "$router_pid" ] || kill "$router_pid" 2>/dev/null || true
+    [ -z "$worker_pid" ] || kill "$worker_pid" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT INT TERM
+
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+packages=openai
+[ "${CLIENTS:-all}" = openai ] || packages="openai aiperf tokenizers"
+# shellcheck disable=SC2086
+"$venv/bin/pip" install --quiet $packages
+
+# The address that a process says it serves HTTP at.
+address() {
+    for _ in $(seq 100); do
+        found=$(sed -n 's/.*HTTP address=\([^ ]*\).*/\1/p' "$1")
+        if [ -n "$found" ]; then
+            echo "$found"
+            return
+        fi
+        sleep 0.1
+    done
+    cat "$1" >&2
+    exit 1
+}
+
+export RUST_LOG=info NO_COLOR=1
+"$binaries/worker-sim" --profile llama-8b-bf16-h100 --http-listen 127.0.0.1:0 2>"$work/worker.log" &
+worker_pid=$!
+worker=$(address "$work/worker.log")
+grpc=$(sed -n 's/.*listening address=\([^ ]*\).*/\1/p' "$work/worker.log")
+printf '[http]\nreset_by = ["default"]\n' >"$work/router.toml"
+"$binaries/router" --config "$work/router.toml" --policy kv-aware --worker "http://$grpc" \
+    --http-listen 127.0.0.1:0 2>"$work/router.log" &
+router_pid=$!
+router=$(address "$work/router.log")
+
+salt=0
+for url in "http://$worker" "http://$router"; do
+    echo "== $url"
+    "$venv/bin/python" "$here/openai_client.py" "$url"
+    [ "${CLIENTS:-all}" = openai ] && continue
+    "$venv/bin/python" "$here/tokenizer.py" "$work/tokenizer"
+    for endpoint in chat completions; do
+        "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" \
+            --url "$url" --endpoint-type $endpoint --streaming --concurrency 4 --request-count 20 \
+            --isl 200 --osl 16 --use-server-token-count --ui none --artifact-dir "$work/$endpoint" \
+            >"$work/aiperf.log" 2>&1 || { tail -50 "$work/aiperf.log" >&2; exit 1; }
+        "$venv/bin/python" "$here/aiperf_report.py" "$work/$endpoint"
+    done
+    # A trace on its own schedule, whose hit rate the worker counts too.
+    salt=$((salt + 1))
+    "$venv/bin/python" "$here/trace.py" "$work/trace.jsonl" $salt
+    before=$("$venv/bin/python" "$here/hit_rate.py" before "http://$worker")
+    "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" --url "$url" \
+        --endpoint-type completions --streaming --input-file "$work/trace.jsonl" \
+        --custom-dataset-type mooncake_trace --fixed-schedule --fixed-schedule-auto-offset \
+        --use-server-token-count --ui none --artifact-dir "$work/trace" \
+        >"$work/aiperf.log" 2>&1 || { tail -50 "$work/aiperf.log" >&2; exit 1; }
+    # shellcheck disable=SC2086
+    "$venv/bin/python" "$here/hit_rate.py" after "$work/trace" "http://$worker" $before
+    rm -rf "$work/trace" "$work/chat" "$work/completions"
+done
+echo "all clients did what they should"
