@@ -6,7 +6,7 @@ use std::ops::Range;
 /// For each request, in order of arrival: the tokens of its prompt that are computed for it at least, if each block is
 /// computed once, for the first request that has it. `prompt_tokens`: of each request.
 ///
-/// Whoever computes a block, that happens after the arrival of the first request that has it, and before the first
+/// Any worker may compute a block. That happens after the arrival of the first request that has it, and before the first
 /// token of any of them. So a bound on means may count it for that request.
 pub fn least(prefixes: &Prefixes, block_size: u32, prompt_tokens: &[u32]) -> Vec<Vec<Range<u32>>> {
     let mut known = vec![false; prefixes.nodes()];

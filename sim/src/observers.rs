@@ -6,6 +6,9 @@ use warmpath_core::request::Work;
 use warmpath_core::routing::record::Entry;
 use warmpath_core::time::Instant;
 
+/// Hears a request and when it is sent.
+pub type Sent<'a> = &'a mut dyn FnMut(Instant, &Work);
+
 /// All of it is optional.
 #[derive(Default)]
 pub struct Observers<'a> {
@@ -16,7 +19,7 @@ pub struct Observers<'a> {
     /// Asked now and then whether to stop early, with what the workers served so far.
     pub give_up: Option<&'a mut dyn FnMut(&Recorder) -> bool>,
     /// Hears each request when its client sends it, unless a device serves it.
-    pub sent: Option<&'a mut dyn FnMut(Instant, &Work)>,
+    pub sent: Option<Sent<'a>>,
     /// Hears each request when an engine admits it for the first time: then its hits are counted.
     pub admitted: Option<&'a mut dyn FnMut(RequestId)>,
     /// Whether the recorder keeps one row for each request.

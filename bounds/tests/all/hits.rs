@@ -163,10 +163,10 @@ fn the_least_work_is_what_no_cache_has() {
     let sorted = |mut parts: Vec<std::ops::Range<u32>>| {
         parts.retain(|part| !part.is_empty());
         parts.sort_by_key(|part| part.start);
-        parts
+        parts.into_iter().map(|part| (part.start, part.end)).collect::<Vec<_>>()
     };
     let least: Vec<_> = least.into_iter().map(sorted).collect();
-    assert_eq!(least, [vec![0..4, 4..8, 8..9], vec![4..8], vec![8..12, 12..15]]);
+    assert_eq!(least, [vec![(0, 4), (4, 8), (8, 9)], vec![(4, 8)], vec![(8, 12), (12, 15)]]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// a fleet for less.
 pub const SMALLEST_PERCENT: f64 = 1.0;
 
-/// Whoever compares rules wants to see at least this.
+/// The difference for which the report says how many seeds it takes.
 const TOLD_PERCENT: f64 = 5.0;
 
 /// Where a policy stands among all at one rate, by one figure.

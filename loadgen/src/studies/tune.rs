@@ -43,11 +43,15 @@ pub fn tune(
     search.play(&[policy.policy])?;
     let mut best = policy.policy;
     let mut round = 0;
+    // Parameters that change nothing with these requests and this fleet. They are tried once.
+    let mut idle = vec![false; best.near(0).len()];
     while round < ROUNDS && !search.is_over() {
         let before = best;
-        for parameter in 0..best.near(round).len() {
+        for (parameter, idle) in idle.iter_mut().enumerate().filter(|(_, idle)| !**idle) {
             let near = best.near(round).swap_remove(parameter);
             search.play(&near)?;
+            *idle =
+                !near.is_empty() && near.iter().all(|of| search.change(*of) == search.change(best));
             for candidate in near {
                 if search.change(candidate) < search.change(best) - LEAST_GAIN {
                     best = candidate;

@@ -187,7 +187,14 @@ macro_rules! parameters {
                     near: |rule, round| {
                         let near = $crate::routing::policy::parameter::Value::near;
                         let values: Vec<$type> = near(rule.$field, &$allowed, round);
-                        values.into_iter().map(|value| Self { $field: value, ..*rule }).collect()
+                        values
+                            .into_iter()
+                            .map(|value| {
+                                let mut other = *rule;
+                                other.$field = value;
+                                other
+                            })
+                            .collect()
                     },
                 },
             )*];
