@@ -57,11 +57,11 @@ impl Bounds {
     }
 
     /// Panics if the run is better than what cannot be beaten: then a bound or the simulation is wrong.
-    /// `ordered`: the hits were counted in the order that the bounds know.
-    pub fn check(&self, ordered: bool) {
+    /// `in_memory`: each block is in a memory at any time, and never on a link only.
+    pub fn check(&self, in_memory: bool) {
         let hits = [
             ("an infinite cache", self.infinite_hit_rate, true),
-            ("the optimal cache", self.optimal_hit_rate, ordered),
+            ("the optimal cache", self.optimal_hit_rate, in_memory),
         ];
         for (what, bound, holds) in hits {
             let reached = self.hit_rate;

@@ -59,19 +59,18 @@ impl Asked {
     }
 
     /// The bounds, checked against what the run reached. None where they are not known: if a request was not
-    /// answered, a device served some, or there are too many.
-    pub fn bounds(mut self, setup: &Setup, rate_scale: f64, recorder: &Recorder) -> Option<Bounds> {
+    /// answered, a device served some, there are too many, or faults let a request be tried again, which then finds
+    /// what it computed itself.
+    pub fn bounds(self, setup: &Setup, rate_scale: f64, recorder: &Recorder) -> Option<Bounds> {
         let answered = recorder.answered();
         let known = 1..=MOST_REQUESTS;
-        if answered.len() != self.requests.len() || !known.contains(&answered.len()) {
+        let all = answered.len() == self.requests.len() && answered.len() == self.served.len();
+        if !all || !known.contains(&answered.len()) || !setup.faults.is_empty() {
             return None;
         }
-        let all_served = self.served.len() == self.requests.len();
-        // With faults, hits are those of a request's last attempt.
-        let ordered = all_served && setup.faults.is_empty();
-        if !all_served {
-            self.served = (0..self.requests.len()).collect();
-        }
+        // What is on a link to a tier or a pool is in no memory, for a moment.
+        let tiers = setup.fleet.profiles().iter().any(|profile| !profile.tiers.is_empty());
+        let in_memory = !tiers && setup.pool.is_none();
         let fleet = &setup.fleet;
         let block_size = fleet.profile().block_size;
         let prefixes = Prefixes::new(self.requests.iter().map(|request| &request.uses));
@@ -122,7 +121,7 @@ impl Asked {
             latency_mean_s: seconds(|request| request.ended.since(request.sent).as_secs_f64()),
             least_latency_mean_s: least_ttft_mean_s + rest,
         };
-        bounds.check(ordered);
+        bounds.check(in_memory);
         Some(bounds)
     }
 
