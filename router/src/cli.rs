@@ -3,8 +3,8 @@
 use crate::RouterConfig;
 use crate::admission::AdmissionConfig;
 use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
-use crate::http_config::HttpConfig;
 use crate::engines::EngineEntry;
+use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::operate::Admin;
 use crate::public::PrefixEntry;

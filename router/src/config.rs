@@ -2,8 +2,8 @@
 
 use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
-use crate::http_config::HttpConfig;
 use crate::engines::{self, EngineConfig};
+use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use warmpath_core::event::Digest;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::sharing::SharingScope;
+use warmpath_kv_events::codec::{self, Form};
+use warmpath_kv_events::event::Event;
 use warmpath_proto::vllm::GetKvEventSourcesRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_router::RouterConfig;
@@ -169,4 +172,34 @@ async fn events_that_cannot_be_read_refuse_the_worker_in_one_line() {
     let router = TestRouter::start(over(&past.worker, Some((&stand_in, true)))).await;
     let status = router.wait(|status| !status.refused.is_empty()).await;
     assert_eq!(status.refused[0].1, "KV events 0: ts: expected a number");
+}
+
+/// As versions did that know no salts in their events.
+fn without_salts(recorded: &Recorded) -> Recorded {
+    let strip = |payload: &Vec<u8>| {
+        let (mut batch, _) = codec::decode(payload).unwrap();
+        for event in &mut batch.events {
+            if let Event::Stored(stored) = event {
+                stored.extra_keys = None;
+            }
+        }
+        codec::encode(&batch, Form::Array)
+    };
+    recorded.iter().map(|(&seq, payload)| (seq, strip(payload))).collect()
+}
+
+#[tokio::test]
+async fn an_engine_that_names_no_salt_is_followed_where_there_is_only_one() {
+    let past = past().await;
+    let stand_in = StandIn::start(None).await;
+    let old = without_salts(&past.recorded);
+    old.iter().for_each(|(&seq, payload)| stand_in.keep(seq, payload));
+    let config = over(&past.worker, Some((&stand_in, true)));
+    let router = TestRouter::start(config.clone()).await;
+    indexes(&router, past.end).await;
+    let apart = RouterConfig { sharing: SharingScope::Session, ..config };
+    let router = TestRouter::start(apart).await;
+    let status = router.wait(|status| !status.refused.is_empty()).await;
+    let why = &status.refused[0].1;
+    assert!(why.starts_with("its KV events do not say which cache_salt"), "{why}");
 }
