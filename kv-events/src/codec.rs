@@ -6,6 +6,7 @@
 
 mod write;
 
+pub use crate::error::DecodeError;
 pub use write::encode;
 
 use crate::event::{Batch, EngineHash, Event, ExtraKey, Removed, Stored};
@@ -24,27 +25,6 @@ pub enum Form {
 pub const MOST_HASH_BYTES: usize = 64;
 /// The longest text of a field that is kept, in bytes.
 pub const MOST_TEXT_BYTES: usize = 1_024;
-
-/// Why bytes are no batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DecodeError {
-    #[error("it is shorter than its lengths say")]
-    Short,
-    #[error("{0} bytes follow the batch")]
-    Trailing(usize),
-    #[error("it has a text that is not UTF-8")]
-    Text,
-    #[error("it has a byte that msgpack does not use")]
-    Marker,
-    #[error("it needs more than 64 MiB of memory")]
-    TooMuch,
-    #[error("{field}: expected {expected}")]
-    Field { field: &'static str, expected: &'static str },
-    #[error("an event has no name")]
-    NoType,
-    #[error("{event}: {field} is missing")]
-    Missing { event: &'static str, field: &'static str },
-}
 
 const fn wrong(field: &'static str, expected: &'static str) -> DecodeError {
     DecodeError::Field { field, expected }

@@ -1,7 +1,8 @@
 //! vLLM's KV events: which blocks an engine stored and removed, as msgpack over ZMQ.
 //!
 //! - [`event`]: batches and events as data.
-//! - [`codec`]: their msgpack, in both of vLLM's forms, both ways. `msgpack`: the parts of msgpack that it needs.
+//! - [`codec`]: their msgpack, in both of vLLM's forms, both ways. `msgpack`: the parts of msgpack
+//!   that it needs. `error`: why bytes are no batch.
 //! - [`frames`]: messages of the two sockets: numbered batches, and the replay of missed ones.
 //! - [`zmtp`]: ZeroMQ's wire protocol, as far as these sockets need it.
 //! - [`publish`]: an engine's side. [`follow`]: a router's side.
@@ -10,6 +11,7 @@
 //! broke, must bound what an engine can make it keep in memory, and runs on simulated sockets in tests.
 
 pub mod codec;
+mod error;
 pub mod event;
 pub mod follow;
 pub mod frames;

@@ -1,7 +1,7 @@
 //! The parts of msgpack that vLLM's events use. A reader never allocates by a length that it was told: a
 //! length is checked against the bytes that are left.
 
-use crate::codec::DecodeError;
+use crate::error::DecodeError;
 
 /// A msgpack value that begins here, without what is inside.
 #[derive(Clone, Copy, PartialEq, Debug)]

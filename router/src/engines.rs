@@ -1,7 +1,7 @@
 //! Workers that are real engines: `[[worker]]` tables. Their blocks are known from vLLM's KV events.
 
-use crate::config::normal_url;
 use crate::config_error::ConfigError;
+use crate::urls::normal_url;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use warmpath_core::engine::profile::Profile;

@@ -3,6 +3,7 @@
 
 use crate::fleet::status::FleetStatus;
 use crate::policy::ActivePolicy;
+use crate::source::vllm_events::DROPPED;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -30,7 +31,6 @@ const SIBLING_GAPS: &str = "router_sibling_gaps_total";
 const HOLD: &str = "router_hold_seconds";
 const CONNECTIONS_ENDED: &str = "router_connections_ended_total";
 const ATTEMPTS_FAILED: &str = "router_attempts_failed_total";
-const DROPPED: &str = "router_kv_event_blocks_dropped_total";
 const TRIED_AGAIN: &str = "router_tried_again_total";
 pub const IN_ROTATION: &str = "router_worker_in_rotation";
 pub const EJECTIONS: &str = "router_worker_ejections";
@@ -256,11 +256,6 @@ const fn kind(source: SourceId) -> &'static str {
 
 pub fn kv_batch(worker: &str) {
     counter!("router_kv_event_batches_total", "worker" => worker.to_owned()).increment(1);
-}
-
-/// Blocks of an engine's KV events that are not in the index, by reason.
-pub fn kv_events_dropped(worker: &str, why: &'static str, blocks: u64) {
-    counter!(DROPPED, "worker" => worker.to_owned(), "why" => why).increment(blocks);
 }
 
 /// A feed that is opened again. `why`: the error's kind.

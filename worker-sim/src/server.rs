@@ -69,7 +69,7 @@ pub async fn serve_in(
     let (done, stopped) = oneshot::channel();
     let (outbox, wanted) = remote::outbox(&config);
     let kv_events = match &config.kv_events {
-        Some(how) => Some(KvEvents::start(how, &config).await?),
+        Some(how) => Some(KvEvents::start(how, config.profile.block_size).await?),
         None => None,
     };
     let commands = driver::start(&config, &around, (outbox, kv_events.clone()), done)?;

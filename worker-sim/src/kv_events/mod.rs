@@ -4,7 +4,6 @@
 
 mod texts;
 
-use crate::config::WorkerConfig;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,7 +98,7 @@ pub struct KvEvents {
 
 impl KvEvents {
     /// Listens, and publishes from now on.
-    pub async fn start(config: &KvEventsConfig, worker: &WorkerConfig) -> std::io::Result<Self> {
+    pub async fn start(config: &KvEventsConfig, block_size: u32) -> std::io::Result<Self> {
         let publisher = Publisher::new(&config.topic);
         let addresses = config.addresses().map_err(|(_, why)| std::io::Error::other(why))?;
         let mut listeners = Vec::new();
@@ -121,7 +120,7 @@ impl KvEvents {
             tasks.spawn(async move { drop(publisher.serve_replay(listener).await) });
         }
         let (told, news) = unbounded_channel();
-        let texts = Texts::new(worker.profile.block_size, config.hashes);
+        let texts = Texts::new(block_size, config.hashes);
         let form = match config.format {
             EventForm::Map => Form::Map,
             EventForm::Array => Form::Array,

@@ -6,8 +6,8 @@
 
 use super::blocks::Blocks;
 use super::engine::link_lost;
-use crate::metrics;
 use crate::source::event::{Event, Events, FeedEnd};
+use metrics::counter;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,12 +16,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{MAX_TIERS, SourceId, WorkerId};
 use warmpath_kv_events::codec;
 use warmpath_kv_events::follow::{Replay, Subscription};
 use warmpath_kv_events::frames::{Numbered, Replayed};
+use warmpath_proto::clock::now;
 use warmpath_proto::sockets::Wire;
 
 /// A connection to an engine.
@@ -31,6 +32,8 @@ pub type Stream = Box<dyn Wire>;
 const BEAT: Duration = Duration::from_millis(500);
 /// An engine whose replay is silent for so many beats is lost.
 const SILENT_BEATS: u32 = 20;
+/// Counts blocks of events that are not in the index, by reason.
+pub const DROPPED: &str = "router_kv_event_blocks_dropped_total";
 /// Events that wait for the router.
 const QUEUE: usize = 64;
 
@@ -93,16 +96,16 @@ impl Follower {
             }
             self.next.get_or_insert(0);
         }
-        let mut beat = Instant::now();
+        let mut beat = now();
         loop {
             tokio::select! {
                 biased;
-                () = sleep_until(beat) => {
+                () = sleep_until(beat.into()) => {
                     if let Some(next) = self.next.filter(|_| self.replay.is_some()) {
                         self.catch_up(next).await?;
                     }
                     self.report().await?;
-                    beat = Instant::now() + BEAT;
+                    beat = now() + BEAT;
                 }
                 batch = self.subscription.next() => {
                     self.published(batch.map_err(|error| link_lost(&error))?).await?;
@@ -171,7 +174,7 @@ impl Follower {
         let events = self.blocks.apply(read).map_err(FeedEnd::Refused)?;
         let worker = self.id.to_string();
         for (why, count) in self.blocks.take_dropped() {
-            metrics::kv_events_dropped(&worker, why, count);
+            counter!(DROPPED, "worker" => worker.clone(), "why" => why).increment(count);
         }
         self.next = Some(batch.seq + 1);
         self.seq += 1;

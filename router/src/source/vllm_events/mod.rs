@@ -9,3 +9,4 @@ mod engine;
 mod follow;
 
 pub use engine::{EngineEvents, Salts};
+pub use follow::DROPPED;
