@@ -23,12 +23,10 @@ pub use view::{BlockRun, TokenBlocks};
 use crate::tokens::Segment;
 use chain::Form;
 use described::{Described, SegmentState};
-use scope::KeyUse;
+use scope::{KeyUse, Keys};
 
 /// Hashes every full block of a text given as token ids. Panics at 2^32 tokens or more.
 pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
-    // No vocabulary has 2^24 entries, so three bytes a token suffice: 16 tokens and the parent hash
-    // then fill one BLAKE3 block. A block with a larger token id uses four bytes and another key.
     let size = scope.block_size() as usize;
     let mut bytes = vec![0; 16 + size * 4];
     let mut parent = 0u128;
@@ -37,15 +35,7 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
     let own_keys = scope.at(scope.public_tokens()).0;
     let own = own.chunks_exact(size).map(|block| (own_keys, block));
     let hashes = public.chain(own).map(|(keys, block)| {
-        bytes[..16].copy_from_slice(&parent.to_le_bytes());
-        // Without a branch a token, the compiler looks at several at once.
-        let wide = block.iter().fold(0, |all, &token| all | token) >= 1 << 24;
-        let key_use = if wide { KeyUse::WideTokens } else { KeyUse::Tokens };
-        let end = match wide {
-            false => pack::<3>(block, &mut bytes[16..]),
-            true => pack::<4>(block, &mut bytes[16..]),
-        };
-        parent = keys.hash(key_use, &bytes[..16 + end]);
+        parent = hash_block(keys, parent, block, &mut bytes);
         BlockHash::from_wire(parent)
     });
     let form = Form::Listed { base: 0, hashes: hashes.collect() };
@@ -59,6 +49,27 @@ fn pack<const WIDTH: usize>(tokens: &[u32], bytes: &mut [u8]) -> usize {
         bytes.copy_from_slice(&token.to_le_bytes()[..WIDTH]);
     }
     tokens.len() * WIDTH
+}
+
+/// The hash of one block of token ids after `parent`, as [`hash_blocks`] gives it to a text without a public
+/// part. None: the block begins its text.
+pub fn hash_next(scope: &ScopePlan, parent: Option<BlockHash>, block: &[u32]) -> BlockHash {
+    let parent = parent.map_or(0, BlockHash::to_wire);
+    let mut bytes = vec![0; 16 + block.len() * 4];
+    BlockHash::from_wire(hash_block(scope.at(u32::MAX).0, parent, block, &mut bytes))
+}
+
+/// `bytes`: room for the parent and four bytes a token.
+fn hash_block(keys: &Keys, parent: u128, block: &[u32], bytes: &mut [u8]) -> u128 {
+    bytes[..16].copy_from_slice(&parent.to_le_bytes());
+    // Without a branch a token, the compiler looks at several at once.
+    let wide = block.iter().fold(0, |all, &token| all | token) >= 1 << 24;
+    let key_use = if wide { KeyUse::WideTokens } else { KeyUse::Tokens };
+    let end = match wide {
+        false => pack::<3>(block, &mut bytes[16..]),
+        true => pack::<4>(block, &mut bytes[16..]),
+    };
+    keys.hash(key_use, &bytes[..16 + end])
 }
 
 /// Hashes the blocks of a text given as segments. Each segment costs one BLAKE3. Block hashes
@@ -118,6 +129,19 @@ mod tests {
         assert_ne!(chain.hash(3), hash_blocks(&scope("a", 16), &wide).hash(3));
         let elsewhere = hash_blocks(&scope("b", 16), &tokens);
         assert!((0..4).all(|i| chain.hash(i) != elsewhere.hash(i)));
+    }
+
+    #[test]
+    fn blocks_that_are_hashed_one_by_one_have_the_same_hashes() {
+        let mut tokens: Vec<u32> = (0..64).collect();
+        tokens[40] = 1 << 25;
+        let plan = scope("a", 16);
+        let chain = hash_blocks(&plan, &tokens);
+        let mut parent = None;
+        for (i, block) in tokens.chunks(16).enumerate() {
+            parent = Some(hash_next(&plan, parent, block));
+            assert_eq!(parent, Some(chain.hash(i as u32)));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod choices;
 mod cli;
 mod errors;
 mod feed;
+mod kv_events;
 mod messages;
 mod records;
 mod scratch;
@@ -33,6 +34,7 @@ pub const ALL: [Target; 7] = [
     Target { name: "toml", run: toml::run, seeds: toml::seeds },
     Target { name: "messages", run: messages::run, seeds: messages::seeds },
     Target { name: "feed", run: feed::run, seeds: feed::seeds },
+    Target { name: "kv_events", run: kv_events::run, seeds: kv_events::seeds },
     Target { name: "records", run: records::run, seeds: records::seeds },
     Target { name: "bodies", run: bodies::run, seeds: bodies::seeds },
     Target { name: "cli", run: cli::run, seeds: cli::seeds },

@@ -32,6 +32,11 @@ fn feed() {
 }
 
 #[test]
+fn kv_events() {
+    plays("kv_events", 40_000);
+}
+
+#[test]
 fn records() {
     plays("records", 40_000);
 }

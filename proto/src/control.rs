@@ -16,6 +16,11 @@ pub trait Controlled: Send + Sync + 'static {
     /// The answer to `GetServerInfo`.
     fn server_info(&self) -> vllm::ServerInfo;
 
+    /// The answer to `GetKvEventSources`. Empty where only `warmpath.v1.WorkerState` has the KV events.
+    fn kv_event_sources(&self) -> Vec<vllm::KvEventSource> {
+        Vec::new()
+    }
+
     /// Model seconds a wall second.
     fn speedup(&self) -> f64;
 
@@ -67,12 +72,12 @@ macro_rules! control {
                 Ok(Response::new(vllm::AbortResponse {}))
             }
 
-            /// Empty: `warmpath.v1.WorkerState` has the KV events.
             async fn get_kv_event_sources(
                 &self,
                 _: Request<vllm::GetKvEventSourcesRequest>,
             ) -> Result<Response<vllm::GetKvEventSourcesResponse>, Status> {
-                Ok(Response::new(vllm::GetKvEventSourcesResponse::default()))
+                let sources = self.0.kv_event_sources();
+                Ok(Response::new(vllm::GetKvEventSourcesResponse { sources }))
             }
 
             $(async fn $call(

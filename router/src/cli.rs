@@ -3,6 +3,7 @@
 use crate::RouterConfig;
 use crate::admission::AdmissionConfig;
 use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
+use crate::engines::EngineEntry;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::operate::Admin;
@@ -132,6 +133,8 @@ struct File {
     #[serde(default)]
     workers: Vec<String>,
     #[serde(default)]
+    worker: Vec<EngineEntry>,
+    #[serde(default)]
     pools: Vec<String>,
     policy: Option<PolicyConfig>,
     #[serde(default)]
@@ -218,6 +221,8 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
     config.siblings.tls = config.siblings.tls.map(|files| files.in_folder(folder));
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    let engines = resolved(file.worker, |i, entry| entry.resolve(i, folder));
+    config.worker = engines.map_err(explained)?;
     config.tenants =
         resolved(file.tenants, |i, entry| entry.resolve(i, folder)).map_err(explained)?;
     let prefixes = resolved(file.public_prefixes, |i, entry| entry.resolve(i, folder));

@@ -2,16 +2,17 @@
 
 use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
+use crate::engines::{self, EngineConfig};
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
 use crate::secret::Secret;
 use crate::share::SiblingsConfig;
 use crate::tenants::{self, TenantConfig};
+pub(crate) use crate::urls::normal_url;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use tonic::transport::Uri;
 use warmpath_core::id::TenantId;
 use warmpath_core::routing::attempt::TimeLimits;
 use warmpath_core::routing::health::HealthLimits;
@@ -20,13 +21,18 @@ use warmpath_core::routing::retry::RetryLimits;
 use warmpath_core::routing::{AdmissionLimits, QueueLimits, Reliability};
 use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
+use warmpath_proto::scope::SharedBy;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouterConfig {
     /// URLs, `http://host:port`. A worker's number is its place in this list.
+    #[serde(default)]
     pub workers: Vec<String>,
+    /// Workers that are real engines. Their numbers come after those of `workers`.
+    #[serde(default)]
+    pub worker: Vec<EngineConfig>,
     /// URLs of the pools that the workers share. A pool's number is its place in this list.
     #[serde(default)]
     pub pools: Vec<String>,
@@ -124,6 +130,7 @@ impl RouterConfig {
     pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
         Self {
             workers,
+            worker: Vec::new(),
             pools: Vec::new(),
             policy,
             queue: QueueConfig::default(),
@@ -149,6 +156,28 @@ impl RouterConfig {
             drain_timeout_ms: default_drain_timeout_ms(),
             explain_last: default_explain_last(),
         }
+    }
+
+    /// The URLs of all workers, in the order of their numbers.
+    pub(crate) fn worker_urls(&self) -> Vec<String> {
+        let engines = self.worker.iter().map(|engine| &engine.url);
+        self.workers.iter().chain(engines).cloned().collect()
+    }
+
+    /// The salt that workers get for every request that names none, if all get the same.
+    pub(crate) fn only_salt(&self) -> Option<String> {
+        let tenant = match self.tenants.as_slice() {
+            [] => Some((&self.tenant, None)),
+            [one] => Some((&one.name, one.group.as_ref())),
+            _ => None,
+        };
+        let by = match (self.sharing, tenant) {
+            (SharingScope::All, _) => SharedBy::All,
+            (SharingScope::Group, Some((_, Some(group)))) => SharedBy::Group(group),
+            (SharingScope::Tenant | SharingScope::Group, Some((name, _))) => SharedBy::Tenant(name),
+            _ => return None,
+        };
+        Some(by.salt(self.secret(), ""))
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -184,11 +213,13 @@ impl RouterConfig {
     /// Checks all fields. Call it before a router is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
-        if self.workers.is_empty() {
+        if self.workers.is_empty() && self.worker.is_empty() {
             return err("workers", "none, expected at least 1".to_owned());
         }
+        engines::check(&self.worker, !self.public_prefixes.is_empty())?;
+        let workers = self.worker_urls();
         let siblings = ("siblings.urls", &self.siblings.urls);
-        for (field, urls) in [("workers", &self.workers), ("pools", &self.pools), siblings] {
+        for (field, urls) in [("workers", &workers), ("pools", &self.pools), siblings] {
             let mut known = BTreeSet::new();
             for (i, url) in urls.iter().enumerate() {
                 let field = format!("{field}[{i}]");
@@ -352,23 +383,6 @@ impl ReliabilityConfig {
             let (field, why) = line.split_once(": ").unwrap_or(("", &line));
             ConfigError { field: format!("reliability.{field}"), why: why.to_owned() }
         })
-    }
-}
-
-/// The URL of a worker, a pool or a sibling in the one spelling that is compared: `http://host:port` or
-/// `https://host:port`, the host in lower case. An error is what is wrong.
-pub(crate) fn normal_url(url: &str) -> Result<String, String> {
-    let wrong = || format!("'{url}', expected http://host:port or https://host:port");
-    let parsed: Uri = url.parse().map_err(|_| wrong())?;
-    let plain = parsed.path_and_query().is_none_or(|path| path.as_str() == "/");
-    let authority = parsed.authority().filter(|authority| !authority.as_str().contains('@'));
-    match (parsed.scheme_str(), authority.and_then(|a| Some((a.host(), a.port_u16()?)))) {
-        (Some(scheme @ ("http" | "https")), Some((host, port)))
-            if plain && port > 0 && !host.is_empty() =>
-        {
-            Ok(format!("{scheme}://{}:{port}", host.to_ascii_lowercase()))
-        }
-        _ => Err(wrong()),
     }
 }
 

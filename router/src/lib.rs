@@ -24,7 +24,8 @@
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
 //!   [`http_config`]: how OpenAI's HTTP is spoken.
 //!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
-//!   tenants share. [`secret`]: texts that no log shows. [`config_error`]: a setting that
+//!   tenants share. [`engines`]: workers that are real engines. [`secret`]: texts that no log
+//!   shows. `urls`: one spelling of them. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
 //!   names of the last decisions. `places`: how many calls a tenant has. `events`: what happened to the fleet lately.
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod config;
 pub mod config_error;
 mod decided;
+pub mod engines;
 mod error;
 mod events;
 mod fleet;
@@ -70,6 +72,7 @@ mod state;
 mod telling;
 pub mod tenants;
 mod upstream;
+mod urls;
 mod waiting;
 
 pub use config::RouterConfig;

@@ -3,6 +3,7 @@
 
 use crate::fleet::status::FleetStatus;
 use crate::policy::ActivePolicy;
+use crate::source::vllm_events::DROPPED;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -69,6 +70,7 @@ fn describe() {
         "Connections and answers that the public listener ended or did not accept, by limit"
     );
     describe_counter!(ATTEMPTS_FAILED, "Attempts that failed on a worker, by how they failed");
+    describe_counter!(DROPPED, "Blocks of vLLM's KV events that are not in the index, by reason");
     describe_counter!(TRIED_AGAIN, "Requests that were sent to a worker after a failed attempt");
     describe_gauge!(
         IN_ROTATION,

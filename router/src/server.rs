@@ -1,6 +1,6 @@
 //! Listening, draining, stopping.
 
-use crate::config::{ConfigError, RouterConfig};
+use crate::config::{self, ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
 use crate::events::Events;
 use crate::fleet::agreement::Agreement;
@@ -21,6 +21,7 @@ use crate::places::Places;
 use crate::public::PublicPrefixes;
 use crate::record::{self, RecordWriter};
 use crate::siblings;
+use crate::source::vllm_events::Salts;
 use crate::state::RouterState;
 use crate::tenants::Tenants;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -148,7 +149,16 @@ impl RouterServer {
         let tls = config.upstream_tls.as_ref().map(|files| files.load()).transpose();
         let tls = tls.map_err(ServeError::UpstreamTls)?;
         let dialling = Dialling { tls, dialler: around.dialler };
-        let connecting = Connecting { connections: config.connections_per_worker, dialling };
+        let engines = config
+            .worker
+            .iter()
+            .filter_map(|engine| Some((config::normal_url(&engine.url).ok()?, engine.clone())));
+        let connecting = Connecting {
+            connections: config.connections_per_worker,
+            dialling,
+            engines: engines.collect(),
+            salts: Salts { only: config.only_salt() },
+        };
         let pools = config.pools.iter().enumerate().map(|(i, url)| {
             let err = |why| ServeError::Pool { url: url.clone(), why };
             connect::pool(PoolId(i as u32), url, &connecting).map_err(err)
@@ -192,8 +202,8 @@ impl RouterServer {
             decided: DecidedNames::default(),
         };
         let state = Arc::new(state);
-        for url in &state.config.workers {
-            following::add_worker(&state, url)?;
+        for url in state.config.worker_urls() {
+            following::add_worker(&state, &url)?;
         }
         let writer = Arc::new(Mutex::new(writer));
         Ok(Self { state, writer, served: Arc::default() })

@@ -140,6 +140,9 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.worker.unregister(&self.name);
+        if let Some(events) = &self.worker.kv_events {
+            events.ended(self.id);
+        }
         // If the engine never asked for its KV.
         self.worker.puller.forget(self.id);
         if self.submitted {

@@ -1,7 +1,7 @@
 //! The configuration from flags and a file. A flag overrides the file, the file overrides defaults.
 
-use crate::WorkerConfig;
 use crate::http_config::HttpConfig;
+use crate::{EventForm, KvEventsConfig, WorkerConfig};
 use clap::{Args, Parser};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -65,6 +65,18 @@ pub struct Serve {
     /// [default: both]
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
+    /// Publishes vLLM's KV events at this address, tcp://address:port
+    #[arg(long, value_name = "ENDPOINT")]
+    kv_events: Option<String>,
+    /// Replays missed KV events at this address, tcp://address:port
+    #[arg(long, value_name = "ENDPOINT")]
+    kv_events_replay: Option<String>,
+    /// The form of the events: map, or array as older versions of vLLM have it [default: map]
+    #[arg(long, value_name = "FORM", value_parser = parse_form)]
+    kv_events_format: Option<EventForm>,
+    /// The topic of the events [default: none]
+    #[arg(long, value_name = "TOPIC")]
+    kv_events_topic: Option<String>,
     /// Model seconds per wall second, 0.001 to 10000 [default: 1]
     #[arg(long, value_name = "X")]
     speedup: Option<f64>,
@@ -74,6 +86,14 @@ fn parse_role(text: &str) -> Result<Role, String> {
     let all = [Role::Prefill, Role::Decode, Role::Both];
     let found = all.into_iter().find(|role| role.name() == text);
     found.ok_or_else(|| "expected prefill, decode or both".to_owned())
+}
+
+fn parse_form(text: &str) -> Result<EventForm, String> {
+    match text {
+        "map" => Ok(EventForm::Map),
+        "array" => Ok(EventForm::Array),
+        _ => Err("expected map or array".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +132,7 @@ struct File {
     role: Option<Role>,
     #[serde(alias = "handover")]
     kv_transfer: Option<KvTransferLink>,
+    kv_events: Option<KvEventsConfig>,
     speedup: Option<f64>,
     flush_ms: Option<u64>,
     report_interval_ms: Option<u64>,
@@ -161,6 +182,7 @@ pub struct Settings {
 /// can.
 pub fn settings(cli: Serve) -> Result<Settings, String> {
     let (file, text) = read_given::<File>(cli.config.as_deref())?;
+    let kv_events = kv_events(&cli, file.kv_events)?;
     let listen = cli.listen.or(ListenArgs {
         listen: file.listen,
         metrics_listen: file.metrics_listen,
@@ -196,6 +218,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.pool = cli.pool.or(file.pool);
     set(&mut config.role, cli.role.or(file.role));
     config.kv_transfer = file.kv_transfer;
+    config.kv_events = kv_events;
     set(&mut config.speedup, cli.speedup.or(file.speedup));
     set(&mut config.flush_ms, file.flush_ms);
     set(&mut config.report_interval_ms, file.report_interval_ms);
@@ -210,6 +233,13 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.http = file.http.in_folder(folder);
     config.http.tokenizer = cli.http.tokenizer.or(config.http.tokenizer);
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    let public = config.kv_events.iter().filter_map(|events| events.addresses().ok()).flatten();
+    for (field, address) in public {
+        if !address.ip().is_loopback() && !listen.insecure_bind {
+            let why = "is not a loopback address, expected one or --insecure-bind";
+            return Err(format!("{field}: {address} {why}"));
+        }
+    }
     config.check().and_then(|()| config.check_files()).map_err(|error| {
         let (field, why) = error.parts();
         match (field.strip_prefix("profile."), &profile_file, &cli.config) {
@@ -218,6 +248,28 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         }
     })?;
     Ok(Settings { config, listen, http_listen: cli.http.http_listen.or(file.http_listen) })
+}
+
+/// Where KV events are published: flags over the file's table.
+fn kv_events(cli: &Serve, file: Option<KvEventsConfig>) -> Result<Option<KvEventsConfig>, String> {
+    let mut events = match (&cli.kv_events, file) {
+        (Some(endpoint), Some(file)) => KvEventsConfig { endpoint: endpoint.clone(), ..file },
+        (Some(endpoint), None) => KvEventsConfig::new(endpoint),
+        (None, Some(file)) => file,
+        (None, None) => {
+            let others = cli.kv_events_replay.is_some() || cli.kv_events_topic.is_some();
+            return match others || cli.kv_events_format.is_some() {
+                true => {
+                    Err("kv_events: missing, expected --kv-events tcp://address:port".to_owned())
+                }
+                false => Ok(None),
+            };
+        }
+    };
+    events.replay = cli.kv_events_replay.clone().or(events.replay);
+    set(&mut events.format, cli.kv_events_format);
+    set(&mut events.topic, cli.kv_events_topic.clone());
+    Ok(Some(events))
 }
 
 /// The profile with this name, or in this file. `seen`: the file that was read.

@@ -1,6 +1,7 @@
 //! What a worker is made of. As TOML, unknown fields are errors.
 
 use crate::http_config::HttpConfig;
+use crate::kv_events::KvEventsConfig;
 use serde::{Deserialize, Serialize};
 use warmpath_core::engine::profile::{Profile, ProfileError};
 use warmpath_core::engine::transfers::KvTransferLink;
@@ -40,6 +41,9 @@ pub struct WorkerConfig {
     /// The link for KV transfers between prefill and decode workers.
     #[serde(default)]
     pub kv_transfer: Option<KvTransferLink>,
+    /// Where it publishes vLLM's KV events. None: nowhere.
+    #[serde(default)]
+    pub kv_events: Option<KvEventsConfig>,
     /// Model seconds per second of the wall clock. All processes of a run have the same.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
@@ -108,6 +112,7 @@ impl WorkerConfig {
             upstream_tls: None,
             role: Role::Both,
             kv_transfer: None,
+            kv_events: None,
             speedup: default_speedup(),
             flush_ms: default_flush_ms(),
             report_interval_ms: default_report_interval_ms(),
@@ -149,6 +154,9 @@ impl WorkerConfig {
             return err("http.session_headers", why);
         }
         self.profile.check()?;
+        if let Some(Err((field, why))) = self.kv_events.as_ref().map(KvEventsConfig::addresses) {
+            return err(field, why);
+        }
         if let Some(link) = &self.kv_transfer {
             link.check().map_err(ConfigError::KvTransfer)?;
         }

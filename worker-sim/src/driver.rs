@@ -7,6 +7,7 @@ use crate::command::{Command, End, How, Progress, Reset};
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, Intervals};
 use crate::holding::Holding;
+use crate::kv_events::KvEvents;
 use crate::lateness::Lateness;
 use crate::metrics::WorkerMetrics;
 use crate::remote::Outbox;
@@ -41,6 +42,7 @@ struct Driver {
     /// Present while any stream is past its first token.
     next_flush: Option<WallInstant>,
     feed: Feed,
+    kv_events: Option<KvEvents>,
     /// Takes what the engine wants from pools and other workers.
     outbox: Outbox,
     /// Blocks on their way here, by the instant they arrive.
@@ -60,7 +62,7 @@ struct Driver {
 pub fn start(
     config: &WorkerConfig,
     around: &Surroundings,
-    outbox: Outbox,
+    (outbox, kv_events): (Outbox, Option<KvEvents>),
     done: oneshot::Sender<()>,
 ) -> std::io::Result<Commands<Command>> {
     let clock = ModelClock::starting_now(config.speedup);
@@ -79,6 +81,7 @@ pub fn start(
         flush: Duration::from_millis(config.flush_ms),
         next_flush: None,
         feed: Feed::new(clock::now(), intervals),
+        kv_events,
         outbox,
         arriving: BTreeSet::new(),
         serving: Sending::default(),
@@ -276,7 +279,12 @@ impl Driver {
                         stream.progress.send_replace(Progress { made, end });
                     }
                 }
-                Output::Kv { batch, .. } => self.feed.batch(batch),
+                Output::Kv { batch, .. } => {
+                    if let Some(events) = &self.kv_events {
+                        events.batch(&batch);
+                    }
+                    self.feed.batch(batch);
+                }
                 Output::Admitted { .. } => {}
                 Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
                 Output::Put { run, owner, .. } => self.outbox.put(run, owner),

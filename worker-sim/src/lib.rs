@@ -9,7 +9,7 @@
 //!   request.
 //! - `remote`: what this worker gets from pools, peers and prefill workers. `recent`: the ones that
 //!   it remembers.
-//! - `feed`: what watchers are told.
+//! - `feed`: what watchers are told. `kv_events`: the same in vLLM's own terms, for other routers.
 //! - [`pool`]: the pool, a process of its own.
 //! - [`cli`]: the command line and its file. [`config`], [`http_config`]: what a worker is made
 //!   of.
@@ -25,6 +25,7 @@ mod feed;
 mod front;
 mod holding;
 pub mod http_config;
+mod kv_events;
 mod lateness;
 mod lifecycle;
 mod metrics;
@@ -41,6 +42,7 @@ mod turns;
 mod worker;
 
 pub use config::WorkerConfig;
+pub use kv_events::{EventForm, Hashes, KvEventsConfig};
 pub use lateness::Lateness;
 pub use metrics::install_metrics;
 pub use serve_error::ServeError;

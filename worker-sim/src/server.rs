@@ -5,6 +5,7 @@ use crate::config::{ConfigError, WorkerConfig};
 use crate::driver;
 use crate::front::grpc::listener::GrpcFront;
 use crate::front::http::HttpFront;
+use crate::kv_events::KvEvents;
 use crate::lifecycle::Lifecycle;
 use crate::remote::{self, Puller, Remote};
 use crate::serve_error::ServeError;
@@ -67,7 +68,11 @@ pub async fn serve_in(
     let (Listeners { grpc, http }, epoch) = (listener.into(), around.epoch);
     let (done, stopped) = oneshot::channel();
     let (outbox, wanted) = remote::outbox(&config);
-    let commands = driver::start(&config, &around, outbox, done)?;
+    let kv_events = match &config.kv_events {
+        Some(how) => Some(KvEvents::start(how, config.profile.block_size).await?),
+        None => None,
+    };
+    let commands = driver::start(&config, &around, (outbox, kv_events.clone()), done)?;
     let tls = config.upstream().map(|files| files.load()).transpose();
     let tls = tls.map_err(ConfigError::UpstreamTls)?;
     let dialling = Dialling { tls, dialler: around.dialler };
@@ -77,7 +82,8 @@ pub async fn serve_in(
     // Dropping the tasks ends them.
     let _calls = remote::serve((&remote, &puller), wanted, &commands);
     let address = Address::new(&config, epoch, grpc.local_addr()?);
-    let worker = WorkerState::new(config, epoch, commands, (remote, puller), address);
+    let worker = WorkerState::new(config, epoch, commands, (remote, puller), address)
+        .with_kv_events(kv_events);
     let worker = Arc::new(worker);
     let front = GrpcFront::worker(&worker).await?;
     let unhealthy = front.unhealthy();

@@ -3,6 +3,7 @@
 
 use crate::answer::{Answer, Guard};
 use crate::command::{Command, How, Progress};
+use crate::kv_events::Text;
 use crate::refusal::Refusal;
 use crate::worker::WorkerState;
 use std::sync::Arc;
@@ -81,6 +82,16 @@ fn work(worker: &WorkerState, id: RequestId, accepted: &Accepted, mut stream: To
     tokens.extend_from_slice(&accepted.prompt);
     tokens.extend((0..accepted.max_new_tokens).map(|_| stream.generate()));
     let sequence = TokenBlocks::whole(hash_blocks(&scope, &tokens));
+    if let Some(events) = &worker.kv_events {
+        let hint = &accepted.scope;
+        events.text(Text {
+            id,
+            tokens,
+            chain: Arc::clone(sequence.chain()),
+            salt: accepted.cache_salt.clone(),
+            public: (hint.public_salt.clone(), hint.public_blocks),
+        });
+    }
     let prompt = TokenBlocks::new(Arc::clone(sequence.chain()), accepted.prompt.len() as u32);
     let request = Request {
         id,

@@ -3,6 +3,7 @@
 
 use crate::command::{Command, Reset};
 use crate::config::WorkerConfig;
+use crate::kv_events::KvEvents;
 use crate::refusal::Refusal;
 use crate::remote::{Puller, Remote};
 use crate::sending::Reply;
@@ -43,6 +44,7 @@ pub struct WorkerState {
     pub remote: Arc<Remote>,
     pub puller: Arc<Puller>,
     pub address: Address,
+    pub kv_events: Option<KvEvents>,
     /// What another worker must have in common with this one to exchange blocks.
     pub agreement: Agreement,
     /// The worker shuts down and takes no new requests.
@@ -68,10 +70,18 @@ impl WorkerState {
             remote,
             puller,
             address,
+            kv_events: None,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             names: Mutex::default(),
         }
+    }
+
+    /// It publishes KV events.
+    #[must_use]
+    pub fn with_kv_events(mut self, kv_events: Option<KvEvents>) -> Self {
+        self.kv_events = kv_events;
+        self
     }
 
     /// Sends a command to the engine's thread.

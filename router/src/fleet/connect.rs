@@ -2,11 +2,15 @@
 //! worker with another engine contract, or another feed, is made here. An error says what is wrong
 //! with the URL.
 
+use crate::engines::EngineConfig;
 use crate::fleet::pool::PoolLink;
 use crate::fleet::worker::WorkerLink;
+use crate::source::event::EventSource;
+use crate::source::vllm_events::{EngineEvents, Salts};
 use crate::source::watch::{PoolWatch, WorkerWatch};
 use crate::upstream;
 use crate::upstream::grpc::Connections;
+use std::collections::BTreeMap;
 use tonic::transport::Channel;
 use warmpath_core::id::{PoolId, WorkerId};
 use warmpath_proto::transport::{self, Dialling};
@@ -17,13 +21,23 @@ pub struct Connecting {
     /// Connections to each worker for requests.
     pub connections: usize,
     pub dialling: Dialling,
+    /// Workers that are real engines, by their URLs in one spelling.
+    pub engines: BTreeMap<String, EngineConfig>,
+    pub salts: Salts,
 }
 
 /// A worker. Nothing connects before the first use.
 pub fn worker(id: WorkerId, url: &str, how: &Connecting) -> Result<WorkerLink, String> {
     let channels = Connections::new(url, how.connections, || channel(url, how))?;
-    let source = WorkerWatch::new(id, channels.control());
-    Ok(WorkerLink::new(id, url, upstream::Upstream::Grpc(channels), Box::new(source)))
+    let source: Box<dyn EventSource> = match how.engines.get(url) {
+        None => Box::new(WorkerWatch::new(id, channels.control())),
+        Some(engine) => {
+            let (dialler, salts) = (how.dialling.dialler.clone(), how.salts.clone());
+            let control = channels.control();
+            Box::new(EngineEvents::new(id, engine.clone(), control, dialler, salts))
+        }
+    };
+    Ok(WorkerLink::new(id, url, upstream::Upstream::Grpc(channels), source))
 }
 
 /// A pool. Nothing connects before it is followed.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use warmpath_core::event::LoadReport;
-use warmpath_core::id::SourceId;
+use warmpath_core::id::{MAX_TIERS, SourceId};
 use warmpath_core::routing::feed::Backoff;
 
 const REFUSED_BACKOFF: Duration = Duration::from_secs(5);
@@ -48,6 +48,8 @@ pub trait Followed: Send + Sync {
     /// or a lower number is the same worker.
     fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static;
     fn load(&self, report: LoadReport);
+    /// Takes what is booked on it for a report of its load.
+    fn booked(&self, of: (u64, u64), blocks_by_tier: [u64; MAX_TIERS]);
     fn draining(&self) -> Result<(), FeedEnd>;
     /// Removes everything known of it, whether or not it was followed.
     fn forget(&mut self, why: Gone<'_>);
@@ -121,6 +123,9 @@ async fn read(followed: &mut impl Followed) -> Result<Infallible, FeedEnd> {
                 index.read().check_digest(id, (epoch, seq), digest)?;
             }
             Event::Heartbeat { epoch, seq } => index.read().check_heartbeat(id, (epoch, seq))?,
+            Event::Booked { epoch, seq, blocks_by_tier } => {
+                followed.booked((epoch, seq), blocks_by_tier)
+            }
             Event::Draining => followed.draining()?,
             Event::Alive => {}
         }

@@ -9,7 +9,7 @@ use crate::source::event::{Announcement, EventSource, FeedEnd};
 use crate::state::RouterState;
 use std::sync::Arc;
 use warmpath_core::event::LoadReport;
-use warmpath_core::id::SourceId;
+use warmpath_core::id::{MAX_TIERS, SourceId};
 use warmpath_core::routing::input::Input;
 
 /// Follows the pool at this place of the configuration, for ever.
@@ -84,6 +84,8 @@ impl Followed for FollowedPool {
 
     /// No policy asks how busy a pool is.
     fn load(&self, _: LoadReport) {}
+
+    fn booked(&self, _: (u64, u64), _: [u64; MAX_TIERS]) {}
 
     fn draining(&self) -> Result<(), FeedEnd> {
         Err(FeedEnd::Lost("it is draining".to_owned()))

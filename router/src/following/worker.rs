@@ -10,7 +10,7 @@ use crate::state::RouterState;
 use std::sync::Arc;
 use std::time::Duration;
 use warmpath_core::event::LoadReport;
-use warmpath_core::id::{SourceId, WorkerId};
+use warmpath_core::id::{MAX_TIERS, SourceId, WorkerId};
 use warmpath_core::routing::input::Input;
 
 /// How often a worker that drains is looked at.
@@ -99,6 +99,27 @@ impl Followed for FollowedWorker {
 
     fn load(&self, report: LoadReport) {
         self.state.router.tell(Input::Load(report));
+    }
+
+    fn booked(&self, (epoch, seq): (u64, u64), blocks_by_tier: [u64; MAX_TIERS]) {
+        let worker = self.link.id;
+        let booked = self.state.router.fleet(|fleet| {
+            let state = fleet.worker(worker)?;
+            let waiting = state.queued_requests();
+            let size = u64::from(state.info.block_size.max(1));
+            Some(LoadReport {
+                worker,
+                epoch,
+                seq,
+                waiting,
+                running: state.active().saturating_sub(waiting),
+                queued_prefill_tokens: state.queued_tokens(),
+                blocks_by_tier,
+                blocks_in_use: state.booked_tokens().div_ceil(size),
+                digest: None,
+            })
+        });
+        booked.into_iter().for_each(|report| self.load(report));
     }
 
     fn draining(&self) -> Result<(), FeedEnd> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::Stream;
 use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
+use warmpath_core::id::MAX_TIERS;
 use warmpath_core::routing::feed::SILENCE_MS;
 use warmpath_core::routing::index::{Mismatch, SequenceGap};
 
@@ -65,6 +66,8 @@ pub enum Event {
     Digest { epoch: u64, seq: u64, digest: Digest },
     /// The last batch that was sent.
     Heartbeat { epoch: u64, seq: u64 },
+    /// The source reports no load. What the router booked stands for it.
+    Booked { epoch: u64, seq: u64, blocks_by_tier: [u64; MAX_TIERS] },
     /// It takes no new requests.
     Draining,
     /// A message without news, as a part of a snapshot. It shows that the source is alive.

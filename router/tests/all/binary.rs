@@ -48,7 +48,7 @@ fn a_bad_configuration_is_one_line() {
         ),
         (
             "wrokers = []\n",
-            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers; known are",
+            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers or worker; known are",
         ),
         (
             "policy = \"kv-aware\"\nsharing = \"world\"\n",
@@ -76,6 +76,22 @@ fn a_bad_configuration_is_one_line() {
             "policy = \"kv-aware\"\n[[public_prefixes]]\nname = \"s\"\nfile = \"r.toml\"\n\
              tokens = 4\n",
             "r.toml:4: public_prefixes[0].file: r.toml: expected value at line 1 column 1, expected a",
+        ),
+        (
+            "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"h:2\"\n\
+             profile = \"llama-70b-fp8-2xh100\"\n",
+            "r.toml:4: worker[0].kv_events: 'h:2', expected tcp://host:port or \"auto\"",
+        ),
+        (
+            "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"auto\"\n\
+             profile = \"llama-7b\"\n",
+            "r.toml:5: worker[0].profile: ",
+        ),
+        (
+            "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"auto\"\n\
+             profile = \"llama-70b-fp8-2xh100\"\n[[public_prefixes]]\nname = \"s\"\n\
+             file = \"ids.json\"\n",
+            "r.toml:6: public_prefixes: given with [[worker]], expected only one of the two",
         ),
     ];
     let reliability = "policy = \"kv-aware\"\nworkers = [\"http://h:1\"]\n[reliability]\n";

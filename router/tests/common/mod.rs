@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses its part of this.
 
 pub mod certificates;
+pub mod engine;
 pub mod fake;
 pub mod faulty;
 pub mod sibling;

@@ -54,6 +54,14 @@ fn a_bad_configuration_is_one_line() {
     let cases = [
         ("profile = \"tiny.toml\"\nsped = 1.0\n", "w.toml:2: sped: unknown field `sped`"),
         (
+            "profile = \"tiny.toml\"\n[kv_events]\nendpoint = \"h\"\n",
+            "w.toml:3: kv_events.endpoint: 'h', expected tcp://address:port",
+        ),
+        (
+            "profile = \"tiny.toml\"\n[kv_events]\nendpoint = \"tcp://*:5557\"\n",
+            "kv_events.endpoint: 0.0.0.0:5557 is not a loopback address, expected one or --insecure-bind",
+        ),
+        (
             "profile = \"tiny.toml\"\nspeedup = \"x\"\n",
             "w.toml:2: speedup: \"x\", expected a number",
         ),

@@ -1,6 +1,7 @@
 //! vLLM's control calls.
 
 use super::status::of_refusal;
+use crate::kv_events::KvEvents;
 use crate::worker::WorkerState;
 use std::sync::Arc;
 use tonic::{Extensions, Status};
@@ -38,6 +39,10 @@ impl Controlled for WorkerControl {
             effective_attention_block_size: Some(u64::from(profile.block_size)),
             ..Default::default()
         }
+    }
+
+    fn kv_event_sources(&self) -> Vec<vllm::KvEventSource> {
+        self.0.kv_events.iter().map(KvEvents::source).collect()
     }
 
     fn speedup(&self) -> f64 {

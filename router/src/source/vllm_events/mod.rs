@@ -1,0 +1,12 @@
+//! The feed of an engine that only publishes vLLM's KV events, over ZMQ.
+//!
+//! - `engine`: what is known of the engine, from its configuration and from `vllm.Control`.
+//! - `follow`: its batches in order: gaps are replayed, a restart begins a new epoch.
+//! - `blocks`: the engine's names of blocks, mapped to this router's names.
+
+mod blocks;
+mod engine;
+mod follow;
+
+pub use engine::{EngineEvents, Salts};
+pub use follow::DROPPED;
