@@ -8,7 +8,7 @@ use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
     CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Part, Profiles, RunId,
-    RunReport, Stages, Work as Worked, class_figures, signs,
+    RunReport, Sketch, Stages, Work as Worked, class_figures, signs,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
@@ -61,7 +61,7 @@ pub fn simulate(
         give_up: if options.give_up { Some(&mut hopeless) } else { None },
         sent: if options.bounds { Some(&mut sent) } else { None },
         admitted: if options.bounds { Some(&mut admitted) } else { None },
-        rows: options.rows,
+        rows: options.rows || options.sketch,
     };
     let scenario = setup.scenario(policy.policy, seed);
     let outcome = warmpath_sim::run(&scenario, workload, observers);
@@ -99,7 +99,7 @@ pub fn simulate(
     let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     // Engines worked in every stage, counted or not.
     let worked_s = outcome.recorder.span().as_secs_f64();
-    let rows = outcome.recorder.take_rows();
+    let mut rows = outcome.recorder.take_rows();
     let mut stages = None;
     if let Some(plan) = prepared.stages(rate_scale) {
         let recorder = &outcome.recorder;
@@ -107,6 +107,10 @@ pub fn simulate(
         (stages, outcome.recorder) = (Some(all), counted);
     }
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
+    let sketch = options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), balanced));
+    if !options.rows {
+        rows = Vec::new();
+    }
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = worked_s * f64::from(workers);
     let evicted_blocks = sum(|stats| stats.evicted_blocks);
@@ -169,6 +173,7 @@ pub fn simulate(
         parts: Part::of(outcome.recorder.answered(), &setup.slo),
         steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
         rows,
+        sketch,
         ..RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64())
     })
 }

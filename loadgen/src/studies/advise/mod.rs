@@ -76,7 +76,7 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let mut setup = question::resolve(asked.question)?;
-    let files = question::files(asked.question)?;
+    let files = question::files(asked.question, screen)?;
     if let Some(name) = asked.device_profile {
         let profile = crate::setup::load_profile(name, Path::new(""))?;
         let block_size = setup.fleet.profile().block_size;

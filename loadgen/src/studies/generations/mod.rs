@@ -54,7 +54,7 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let whole = question::resolve(asked.question)?;
-    let files = question::files(asked.question)?;
+    let files = question::files(asked.question, screen)?;
     let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
         return Err(bad(
             "--profile: a made-up profile, expected a profile with a device and a model",

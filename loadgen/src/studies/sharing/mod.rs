@@ -49,7 +49,7 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let setup = question::resolve(asked.question)?;
-    let files = question::files(asked.question)?;
+    let files = question::files(asked.question, screen)?;
     if asked.sweep {
         if asked.question.trace.is_some() || asked.question.workload.is_some() {
             return Err(bad("--sweep: makes its own workloads, expected no --workload or --trace"));
