@@ -49,6 +49,8 @@ pub struct Fact {
 pub struct Section {
     /// Its heading.
     pub title: String,
+    /// What its plots have in common, in a sentence; may be empty.
+    pub note: String,
     /// In order.
     pub plots: Vec<Plot>,
 }
@@ -66,10 +68,15 @@ impl Fact {
 
 impl Document {
     /// Adds a section, unless it has no plot with data.
-    pub fn section(&mut self, title: impl Into<String>, plots: impl IntoIterator<Item = Plot>) {
+    pub fn section(
+        &mut self,
+        title: impl Into<String>,
+        note: impl Into<String>,
+        plots: impl IntoIterator<Item = Plot>,
+    ) {
         let plots: Vec<Plot> = plots.into_iter().filter(|plot| !plot.is_empty()).collect();
         if !plots.is_empty() {
-            self.sections.push(Section { title: title.into(), plots });
+            self.sections.push(Section { title: title.into(), note: note.into(), plots });
         }
     }
 }

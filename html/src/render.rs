@@ -80,8 +80,9 @@ fn plots(document: &Document) -> String {
     let mut number = 0;
     for section in &document.sections {
         html.push_str(&format!(
-            "<section><h2>{}</h2><div class=\"plots\">\n",
-            escape(&section.title)
+            "<section><h2>{}</h2>{}<div class=\"plots\">\n",
+            escape(&section.title),
+            noted(&section.note)
         ));
         for plot in &section.plots {
             number += 1;
@@ -90,6 +91,10 @@ fn plots(document: &Document) -> String {
         html.push_str("</div></section>\n");
     }
     html
+}
+
+fn noted(note: &str) -> String {
+    if note.is_empty() { String::new() } else { format!("<p class=\"note\">{}</p>", escape(note)) }
 }
 
 fn tables(document: &Document) -> String {

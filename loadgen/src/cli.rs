@@ -1,7 +1,7 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, init, list, manual, measure,
+    advise, columns, compare, diff, explain, fidelity, fit, generations, init, list, manual, measure,
     policies, rank, replay, run, sharing, sim, trace, tune,
 };
 use crate::files::bad;
@@ -101,6 +101,7 @@ pub enum Command {
     Init(init::Args),
     Policies(policies::Args),
     Rank(rank::Args),
+    Diff(diff::Args),
     Columns(columns::Args),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -155,6 +156,7 @@ impl Command {
             Self::Init(args) => init::run(&args),
             Self::Policies(args) => policies::run(&args, screen),
             Self::Rank(args) => rank::run(&args, screen),
+            Self::Diff(args) => diff::run(&args, screen),
             Self::Columns(args) => columns::run(&args, screen),
             Self::Completions(args) => manual::completions(&args, Cli::command()),
             Self::Man(args) => manual::man(&args, Cli::command()),

@@ -26,6 +26,7 @@ pub fn draw(plot: &Bars, label: &str) -> String {
     svg.push_str(&write::x_axis(area, &plot.axis, &x));
     let above = Area { top: TOP, ..area };
     svg.push_str(&write::marks(above, &plot.marks, &x, &x));
+    svg.push_str(&write::names(above, &plot.marks, &x, &x));
     for (row, bar) in plot.bars.iter().enumerate() {
         let y = top + ROW * row as f64;
         svg.push_str(&write::text(area.left, y + 13.0, "t n o", &bar.name));

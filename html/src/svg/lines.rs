@@ -3,12 +3,14 @@
 use super::place::Place;
 use super::write::{self, Area, px};
 use crate::escape::escape;
-use crate::plot::{Line, Lines, Shape};
+use crate::plot::{Line, Lines, Mark, Shape};
 use warmpath_sheet::amount;
 
 const HEIGHT: f64 = 300.0;
 const AREA: Area =
     Area { left: 52.0, right: super::WIDTH - 14.0, top: 26.0, bottom: HEIGHT - 48.0 };
+/// The height of a name.
+const NAME: f64 = 15.0;
 /// A longer series has markers at some of its points only.
 const MARKED: usize = 12;
 
@@ -27,6 +29,13 @@ pub fn draw(plot: &Lines, label: &str) -> String {
     for (series, line) in plot.lines.iter().enumerate() {
         svg.push_str(&series_of(plot, series, line, &x, &y));
     }
+    // Series mostly begin or end at the top, so the names of upright marks stand at the bottom.
+    let upright = plot.marks.iter().filter(|mark| !mark.across).count() as f64;
+    let low = Area { top: AREA.bottom - 8.0 - NAME * upright, ..AREA };
+    let (flat, upright): (Vec<Mark>, Vec<Mark>) =
+        plot.marks.iter().cloned().partition(|mark| mark.across);
+    svg.push_str(&write::names(AREA, &flat, &y, &x));
+    svg.push_str(&write::names(low, &upright, &y, &x));
     svg + "</svg>"
 }
 

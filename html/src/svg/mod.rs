@@ -9,7 +9,7 @@ mod write;
 
 use crate::plot::Chart;
 
-pub use write::{MARKERS, PATTERNS, swatch_of_line, swatch_of_part};
+pub use write::{swatch_of_line, swatch_of_part};
 
 /// The width of every chart, in its own units; a unit is about a pixel on a telephone.
 const WIDTH: f64 = 440.0;

@@ -7,7 +7,7 @@ use crate::plot::{Axis, Mark};
 
 /// How many shapes markers have, dashes and patterns. No two of the numbers and the number of colours have a
 /// common factor, so that many series look different.
-pub const MARKERS: usize = 7;
+const MARKERS: usize = 7;
 const DASHES: [&str; 5] = ["", "7 3", "2 3", "9 3 2 3", "4 2"];
 /// How many patterns segments are filled with.
 pub const PATTERNS: usize = SERIES;
@@ -72,28 +72,37 @@ pub fn line(class: &str, x1: f64, y1: f64, x2: f64, y2: f64) -> String {
     format!("<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>")
 }
 
-/// Lines across the chart with their names. Names that would cover each other are moved apart.
+/// Lines across the chart.
 pub fn marks(area: Area, marks: &[Mark], across: &Place, upright: &Place) -> String {
+    let mut svg = String::new();
+    for mark in marks {
+        if mark.across && across.shows(mark.at) {
+            let y = across.at(mark.at);
+            svg.push_str(&line("k", area.left, y, area.right, y));
+        } else if !mark.across && upright.shows(mark.at) {
+            let x = upright.at(mark.at);
+            svg.push_str(&line("k", x, area.top, x, area.bottom));
+        }
+    }
+    svg
+}
+
+/// The names of these lines. Those that would cover each other are moved apart.
+pub fn names(area: Area, marks: &[Mark], across: &Place, upright: &Place) -> String {
     const APART: f64 = 15.0;
     let mut svg = String::new();
-    let shown = |mark: &&Mark| match mark.across {
-        true => across.shows(mark.at),
-        false => upright.shows(mark.at),
-    };
-    let mut flat: Vec<&Mark> = marks.iter().filter(|mark| mark.across).filter(shown).collect();
+    let flat = marks.iter().filter(|mark| mark.across && across.shows(mark.at));
+    let mut flat: Vec<&Mark> = flat.collect();
     flat.sort_by(|a, b| b.at.total_cmp(&a.at));
     let mut lowest = area.top - APART + 11.0;
     for mark in flat {
-        let y = across.at(mark.at);
-        svg.push_str(&line("k", area.left, y, area.right, y));
-        let beside = (y - 4.0).max(lowest + APART);
+        let beside = (across.at(mark.at) - 4.0).max(lowest + APART);
         lowest = beside;
         svg.push_str(&text(area.right - 3.0, beside, "t e o", &mark.label));
     }
     let mut row = area.top + 11.0;
-    for mark in marks.iter().filter(|mark| !mark.across).filter(shown) {
+    for mark in marks.iter().filter(|mark| !mark.across && upright.shows(mark.at)) {
         let x = upright.at(mark.at);
-        svg.push_str(&line("k", x, area.top, x, area.bottom));
         // On the side that has more room.
         let (beside, class) = match x > f64::midpoint(area.left, area.right) {
             true => (x - 4.0, "t e o"),

@@ -3,7 +3,7 @@
 use crate::args::What;
 use crate::figures::Results;
 use crate::play::{RunOptions, variants};
-use crate::report::{self, OutputFiles, Report, SCHEMA, Screen};
+use crate::report::{self, OutputFiles, Report, SCHEMA, Screen, print};
 use crate::setup::Setup;
 use anyhow::Result;
 use serde::Serialize;
@@ -70,6 +70,9 @@ pub fn finish(
     screen.show_with(&page, |document| {
         report::html::add_runs(document, title, &results, slo, baseline.as_ref());
     })?;
+    if let Some(width) = screen.blocks() {
+        print(&report::blocks(&results, baseline.as_ref(), width))?;
+    }
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(report::csv(&results.runs).as_bytes())?;

@@ -41,7 +41,7 @@ pub use room::AtRoom;
 pub use run::{AgainstSim, LiveFigures, Mode, Profiles, RunId, RunReport, Slowest};
 pub use sample::covers;
 pub use sign::{Sign, signs};
-pub use sketch::{Part, Sketch, Slow};
+pub use sketch::{Moment, Sketch, Slow};
 pub use stages::{StageFigures, StageMeans, Stages};
 pub use standing::{SMALLEST_PERCENT, Standing};
 pub use stats::Estimate;

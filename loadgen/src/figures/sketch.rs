@@ -25,7 +25,7 @@ pub struct Sketch {
     /// When the first request was due and when the last one ended.
     pub span_s: (f64, f64),
     /// Equal parts of that time.
-    pub parts: Vec<Part>,
+    pub moments: Vec<Moment>,
     /// The mean number of requests that each worker has in each part: waiting or being answered.
     pub on_worker: Vec<Vec<f64>>,
     /// The answers with the longest time to first token, the longest first.
@@ -34,7 +34,7 @@ pub struct Sketch {
 
 /// A part of a run's time.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
-pub struct Part {
+pub struct Moment {
     /// Its middle.
     pub at_s: f64,
     /// The mean number of requests without a first token.
@@ -78,15 +78,10 @@ impl Sketch {
             ttft_s: percentiles(ttfts.collect()),
             tpot_s: percentiles(answered().filter_map(Row::tpot_s).collect()),
             span_s,
-            parts: parts(rows, span_s),
+            moments: moments(rows, span_s),
             on_worker: on_worker(rows, workers, span_s),
             slowest: slowest(rows),
         }
-    }
-
-    /// The value of a percentile of [`PERCENTS`].
-    pub fn ttft_at(&self, percent: f64) -> Option<f64> {
-        self.ttft_s.iter().find(|(own, _)| *own == percent).map(|(_, seconds)| *seconds)
     }
 }
 
@@ -118,15 +113,15 @@ fn spread(parts: &mut [f64], (begin, end): (f64, f64), from: f64, to: f64) {
     }
 }
 
-fn parts(rows: &[Row], span: (f64, f64)) -> Vec<Part> {
+fn moments(rows: &[Row], span: (f64, f64)) -> Vec<Moment> {
     let width = (span.1 - span.0) / PARTS as f64;
     if width <= 0.0 {
         return Vec::new();
     }
     let (mut waiting, mut answering) = (vec![0.0; PARTS], vec![0.0; PARTS]);
     let middle = |place: usize| span.0 + width * (place as f64 + 0.5);
-    let mut parts: Vec<Part> =
-        (0..PARTS).map(|place| Part { at_s: middle(place), ..Part::default() }).collect();
+    let mut parts: Vec<Moment> =
+        (0..PARTS).map(|place| Moment { at_s: middle(place), ..Moment::default() }).collect();
     for row in rows {
         let (due, ended) = (row.intended.as_secs_f64(), row.ended.as_secs_f64());
         let first = row.first_token.map_or(ended, |at| at.as_secs_f64());
@@ -218,19 +213,20 @@ mod tests {
         let halves = |worker: usize| sketch.on_worker[worker].split_at(24);
         let of = |worker: usize| (sum(halves(worker).0).round(), sum(halves(worker).1).round());
         assert_eq!([of(0), of(1), of(2)], [(24.0, 0.0), (0.0, 24.0), (0.0, 0.0)]);
-        let waiting: f64 = sketch.parts.iter().map(|part| part.waiting).sum();
-        let answering: f64 = sketch.parts.iter().map(|part| part.answering).sum();
+        let waiting: f64 = sketch.moments.iter().map(|part| part.waiting).sum();
+        let answering: f64 = sketch.moments.iter().map(|part| part.answering).sum();
         assert!((waiting - 13.0).abs() < 1e-6 && (answering - 35.0).abs() < 1e-6);
-        assert_eq!(sketch.parts[0].cached[0], 40.0, "tiers are not reported, so HBM has it");
+        assert_eq!(sketch.moments[0].cached[0], 40.0, "tiers are not reported, so HBM has it");
         assert_eq!(sketch.slowest[0].id, RequestId(1));
-        assert_eq!((sketch.ttft_at(50.0), sketch.ttft_at(99.0)), (Some(1.0), Some(12.0)));
+        let of = |percent| sketch.ttft_s.iter().find(|(own, _)| *own == percent).map(|(_, s)| *s);
+        assert_eq!((of(50.0), of(99.0)), (Some(1.0), Some(12.0)));
         assert_eq!(sketch.tpot_s.last(), Some(&(100.0, 11.5)));
     }
 
     #[test]
     fn a_run_without_requests_has_no_shape() {
         let sketch = Sketch::of(&[], None);
-        assert!(sketch.ttft_s.is_empty() && sketch.parts.is_empty() && sketch.slowest.is_empty());
+        assert!(sketch.ttft_s.is_empty() && sketch.moments.is_empty() && sketch.slowest.is_empty());
     }
 
     #[test]

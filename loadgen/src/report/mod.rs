@@ -1,6 +1,7 @@
 //! How figures are shown to people and to programs. Each table is a file that makes a sheet;
 //! [`page`] puts them together, and [`Screen`] draws them.
 
+mod blocks;
 mod bounds;
 mod capacities;
 mod classes;
@@ -8,6 +9,7 @@ pub mod columns;
 mod course;
 mod devices;
 mod economics;
+mod entries;
 mod footnotes;
 mod grid;
 mod groups;
@@ -29,6 +31,7 @@ mod stages;
 mod tiers;
 mod verdicts;
 
+pub use blocks::blocks;
 pub use course::series as series_of;
 pub use json::{Report, SCHEMA};
 pub use output::OutputFiles;

@@ -1,7 +1,7 @@
 //! The answer in words: which rule leads, by how much, how sure that is, and how far from the limit.
 
-use super::entries::{Entry, focus, ranked};
 use crate::figures::{Bounds, Mode, Results};
+use crate::report::entries::{Entry, ranked};
 use crate::report::over_seeds::known_mean;
 use std::collections::BTreeMap;
 use warmpath_core::report::Slo;
@@ -165,13 +165,14 @@ fn lead(ranked: &[(&Entry, f64)], baseline: Option<&NamedPolicy>) -> Fact {
 fn sure(ranked: &[(&Entry, f64)]) -> Fact {
     let (best, second) = (ranked[0].0, ranked[1].0);
     let seeds = best.runs.len();
-    let change = second.compared.and_then(|compared| compared.by_ttft.change_percent);
-    let Some((change, half)) = change.and_then(|one| Some((one.mean, one.half_width_95?))) else {
-        let (value, note) = match seeds {
-            1 => ("one seed", "One seed has no interval. --seeds 5 shows how far seeds differ."),
-            _ => ("the same", "Every seed gave the same figures, so they count as one."),
+    let standing = second.compared.map(|compared| &compared.by_ttft);
+    let change = standing.and_then(|standing| standing.change_percent);
+    let Some((change, half)) = change.and_then(|one| Some((one, one.half_width_95?))) else {
+        let note = match seeds {
+            1 => "One seed has no interval. --seeds 5 shows how far seeds differ.",
+            _ => "Every seed gave the same figures, so they count as one.",
         };
-        return Fact::new("How sure", value, note);
+        return Fact::new("How sure", "not known", note);
     };
     let tied = tied(ranked);
     let value = match tied.len() {
@@ -179,10 +180,15 @@ fn sure(ranked: &[(&Entry, f64)]) -> Fact {
         1 => format!("tied with {}", tied[0]),
         more => format!("tied with {more} others"),
     };
-    let note = format!(
-        "{}: {change:+.1} ±{half:.1} % against {}, over {seeds} seeds, seed by seed.",
-        second.label, best.label
-    );
+    let basis = match change.over_parts {
+        true => format!("by {} parts of this one run; other arrivals may differ more", change.n),
+        false => format!("over {seeds} seeds"),
+    };
+    let needed = standing.and_then(|standing| standing.seeds_for_5_percent);
+    let needed = needed.filter(|&needed| needed as usize > seeds && !tied.is_empty());
+    let needed = needed.map_or_else(String::new, |seeds| format!(" {seeds} seeds would tell 5 %."));
+    let mean = change.mean;
+    let note = format!("{}: {mean:+.1} ±{half:.1} %, {basis}.{needed}", second.label);
     Fact::new("How sure", value, note)
 }
 
@@ -309,7 +315,7 @@ fn warnings(results: &Results) -> Vec<String> {
     }
     let unvalidated =
         results.runs.iter().any(|run| run.profile.is_some() && !run.profile_validated);
-    if unvalidated && focus(&super::entries::entries(results)).is_some() {
+    if unvalidated {
         warnings.push(
             "Step times of a profile are unvalidated: compare policies with each other, not with a real fleet."
                 .to_owned(),

@@ -1,13 +1,13 @@
 //! Shares and costs by rule.
 
-use super::entries::Entry;
 use crate::figures::Bounds;
+use crate::report::entries::Entry;
 use crate::report::over_seeds::known_mean;
 use warmpath_core::id::{MAX_TIERS, ORIGINS};
 use warmpath_html::{Axis, Bar, Bars, Chart, Mark, Plot, Segment};
 
-pub fn plots(shown: &[&Entry], of: &str) -> Vec<Plot> {
-    vec![distance(shown), by_origin(shown, of)]
+pub fn plots(shown: &[&Entry]) -> Vec<Plot> {
+    vec![distance(shown), by_origin(shown)]
 }
 
 /// Where the tokens go that were not cached.
@@ -57,7 +57,7 @@ pub fn origin_name(tiers: &[String], origin: usize) -> String {
 }
 
 /// From which tier hits came. Only where there are several.
-fn by_origin(shown: &[&Entry], of: &str) -> Plot {
+fn by_origin(shown: &[&Entry]) -> Plot {
     let share = |entry: &Entry, origin: usize| {
         entry.mean(|figures| Some(figures.hit_rate_by_tier?[origin] * 100.0)).unwrap_or(0.0)
     };
@@ -68,7 +68,7 @@ fn by_origin(shown: &[&Entry], of: &str) -> Plot {
     let tiers = shown.first().map_or(&[][..], |entry| &entry.runs[0].tiers);
     let bar = |entry: &&Entry| Bar::stacked(&entry.label, used.iter().map(|&at| share(entry, at)));
     Plot {
-        title: format!("Hit rate by tier, {of}"),
+        title: "Hit rate by tier".to_owned(),
         about: "Where cached prompt tokens lay when the request was admitted.".to_owned(),
         chart: Chart::Bars(Bars {
             axis: Axis::linear("hit rate, % of prompt tokens"),
@@ -81,7 +81,7 @@ fn by_origin(shown: &[&Entry], of: &str) -> Plot {
 }
 
 /// The cost of tokens by rule, where prices are given.
-pub fn costs(shown: &[&Entry]) -> Vec<Plot> {
+pub fn costs(shown: &[&Entry]) -> Plot {
     let bar = |entry: &&Entry| {
         let usd = known_mean(&entry.runs, |run| run.economics.as_ref()?.usd_per_m.served)?;
         Some(Bar {
@@ -90,7 +90,7 @@ pub fn costs(shown: &[&Entry]) -> Vec<Plot> {
         })
     };
     let bars: Vec<Bar> = shown.iter().filter_map(bar).collect();
-    vec![Plot {
+    Plot {
         title: "Cost of a million tokens served".to_owned(),
         about: "Prompt and answer tokens, by the time that GPUs were rented. Shorter is better."
             .to_owned(),
@@ -101,5 +101,5 @@ pub fn costs(shown: &[&Entry]) -> Vec<Plot> {
             bars,
             marks: Vec::<Mark>::new(),
         }),
-    }]
+    }
 }

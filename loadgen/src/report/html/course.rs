@@ -1,8 +1,8 @@
 //! The course of runs: queues, hits, load of each worker, and what was asked by phases and intervals.
 
 use super::bars::origin_name;
-use super::entries::Entry;
-use crate::figures::{CourseFigures, Sketch, SpanFigures};
+use crate::figures::{CourseFigures, Moment, Sketch, SpanFigures};
+use crate::report::entries::Entry;
 use warmpath_core::id::ORIGINS;
 use warmpath_html::{Axis, Chart, Heat, Line, Lines, Mark, Plot};
 
@@ -23,12 +23,12 @@ fn over_time(title: String, about: &str, y: Axis, lines: Vec<Line>, marks: Vec<M
     Plot { title, about: about.to_owned(), chart }
 }
 
-pub fn plots(shown: &[&Entry], of: &str) -> Vec<Plot> {
-    let mut plots = vec![waiting(shown, of)];
-    plots.extend(intervals(shown, of));
-    plots.push(hits(shown, of));
-    plots.extend(by_tier(shown, of));
-    plots.extend(workers(shown, of));
+pub fn plots(shown: &[&Entry]) -> Vec<Plot> {
+    let mut plots = vec![waiting(shown)];
+    plots.extend(intervals(shown));
+    plots.push(hits(shown));
+    plots.extend(by_tier(shown));
+    plots.extend(workers(shown));
     plots
 }
 
@@ -36,11 +36,11 @@ fn line(entry: &Entry, of: impl Fn(&Sketch) -> Vec<(f64, f64)>) -> Option<Line> 
     Some(Line::new(&entry.label, of(entry.sketch()?)))
 }
 
-fn waiting(shown: &[&Entry], of: &str) -> Plot {
+fn waiting(shown: &[&Entry]) -> Plot {
     let points =
-        |sketch: &Sketch| sketch.parts.iter().map(|part| (part.at_s, part.waiting)).collect();
+        |sketch: &Sketch| sketch.moments.iter().map(|part| (part.at_s, part.waiting)).collect();
     over_time(
-        format!("Requests that wait for their first token, {of}"),
+        "Requests that wait for their first token".to_owned(),
         "Queued or in prefill, in the whole system. A line that keeps rising says that the fleet does not keep up.",
         Axis::linear("requests without a first token"),
         shown.iter().filter_map(|entry| line(entry, points)).collect(),
@@ -48,16 +48,16 @@ fn waiting(shown: &[&Entry], of: &str) -> Plot {
     )
 }
 
-fn hits(shown: &[&Entry], of: &str) -> Plot {
+fn hits(shown: &[&Entry]) -> Plot {
     let points = |sketch: &Sketch| {
-        let share = |part: &crate::figures::Part| {
+        let share = |part: &Moment| {
             let share = part.cached.iter().sum::<f64>() / part.prompt_tokens * 100.0;
             (part.at_s, share)
         };
-        sketch.parts.iter().map(share).collect()
+        sketch.moments.iter().map(share).collect()
     };
     over_time(
-        format!("Hit rate over time, {of}"),
+        "Hit rate over time".to_owned(),
         "Cached prompt tokens of the requests that were due in a part of the run. A drop says that caches lose what \
          is asked for again.",
         Axis::linear("hit rate, % of prompt tokens"),
@@ -67,23 +67,21 @@ fn hits(shown: &[&Entry], of: &str) -> Plot {
 }
 
 /// Where the hits of the first rule lay over time, where there are several tiers.
-fn by_tier(shown: &[&Entry], of: &str) -> Option<Plot> {
+fn by_tier(shown: &[&Entry]) -> Option<Plot> {
     let entry = shown.last()?;
     let sketch = entry.sketch()?;
-    let total = |origin: usize| sketch.parts.iter().map(|part| part.cached[origin]).sum::<f64>();
+    let total = |origin: usize| sketch.moments.iter().map(|part| part.cached[origin]).sum::<f64>();
     let used: Vec<usize> = (0..ORIGINS).filter(|&origin| total(origin) > 0.0).collect();
     if used.len() < 2 {
         return None;
     }
     let line = |&origin: &usize| {
-        let share = |part: &crate::figures::Part| {
-            (part.at_s, part.cached[origin] / part.prompt_tokens * 100.0)
-        };
+        let share = |part: &Moment| (part.at_s, part.cached[origin] / part.prompt_tokens * 100.0);
         let name = origin_name(&entry.runs[0].tiers, origin);
-        Line::new(name, sketch.parts.iter().map(share).collect())
+        Line::new(name, sketch.moments.iter().map(share).collect())
     };
     Some(Plot {
-        title: format!("Hits by tier over time: {}, {of}", entry.label),
+        title: format!("Hits by tier over time: {}", entry.label),
         about: "Where cached prompt tokens lay. A tier that takes over says that the one before it is full.".to_owned(),
         chart: Chart::Lines(Lines {
             x: time(),
@@ -104,7 +102,7 @@ fn marks(shown: &[&Entry]) -> Vec<Mark> {
 }
 
 /// Rates and latencies by interval, or by phase.
-fn intervals(shown: &[&Entry], of: &str) -> Vec<Plot> {
+fn intervals(shown: &[&Entry]) -> Vec<Plot> {
     let spans = |course: &CourseFigures| -> Vec<SpanFigures> {
         if course.intervals.is_empty() { course.phases.clone() } else { course.intervals.clone() }
     };
@@ -125,14 +123,14 @@ fn intervals(shown: &[&Entry], of: &str) -> Vec<Plot> {
     }
     vec![
         over_time(
-            format!("Goodput by interval, {of}"),
+            "Goodput by interval".to_owned(),
             "Requests that kept the SLO, by when they were due, beside those that were sent.",
             Axis::linear("requests, 1/s"),
             good,
             marks(shown),
         ),
         over_time(
-            format!("99th percentile of TTFT by interval, {of}"),
+            "99th percentile of TTFT by interval".to_owned(),
             "Of the requests that were due in an interval.",
             Axis::log("p99 of time to first token, s"),
             lines(&|span| span.figures.ttft_s.map(|ttft| ttft.p99)),
@@ -142,7 +140,7 @@ fn intervals(shown: &[&Entry], of: &str) -> Vec<Plot> {
 }
 
 /// The load of each worker: one plot for each rule, with the same shades.
-fn workers(shown: &[&Entry], of: &str) -> Vec<Plot> {
+fn workers(shown: &[&Entry]) -> Vec<Plot> {
     // Devices number their requests' workers by themselves.
     let simple = shown.iter().filter(|entry| entry.runs[0].devices.is_none());
     let sketches: Vec<(&str, &Sketch)> = simple
@@ -163,10 +161,10 @@ fn workers(shown: &[&Entry], of: &str) -> Vec<Plot> {
     let mut highs: Vec<f64> = sketches.iter().map(|(_, sketch)| high(sketch)).collect();
     highs.sort_unstable_by(f64::total_cmp);
     let most = highs.get(highs.len() / 2).copied().unwrap_or(0.0).max(1.0);
-    sketches.iter().map(|(label, sketch)| heat(label, sketch, most, of)).collect()
+    sketches.iter().map(|(label, sketch)| heat(label, sketch, most)).collect()
 }
 
-fn heat(label: &str, sketch: &Sketch, most: f64, of: &str) -> Plot {
+fn heat(label: &str, sketch: &Sketch, most: f64) -> Plot {
     let count = sketch.on_worker.len();
     let every = count.div_ceil(MOST_WORKERS);
     let shown: Vec<usize> = (0..count).step_by(every).collect();
@@ -175,7 +173,7 @@ fn heat(label: &str, sketch: &Sketch, most: f64, of: &str) -> Plot {
         every => format!(" One of {every} workers is shown."),
     };
     Plot {
-        title: format!("Load of each worker: {label}, {of}"),
+        title: format!("Load of each worker: {label}"),
         about: format!(
             "The mean number of requests that a worker has, waiting or being answered. Dark rows beside pale ones: \
              the policy packs.{about}"

@@ -1,7 +1,7 @@
 //! Figures against load, and capacities.
 
-use super::entries::{Entry, ranked};
 use crate::figures::{AtRoom, Results, label};
+use crate::report::entries::{Entry, ranked};
 use crate::report::over_seeds::known_mean;
 use warmpath_core::routing::policy::NamedPolicy;
 use warmpath_html::{Axis, Bar, Bars, Chart, Line, Lines, Mark, Plot, Segment};

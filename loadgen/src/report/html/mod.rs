@@ -4,12 +4,12 @@ mod answer;
 mod bars;
 mod course;
 mod distributions;
-mod entries;
 mod loads;
 mod slowest;
 
+use super::entries::{Entry, chosen, compared, entries, focus, main_mode};
 use crate::figures::{Results, RunReport};
-use entries::{Entry, focus, main_mode};
+pub use loads::rooms_of;
 use std::collections::BTreeSet;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::NamedPolicy;
@@ -25,6 +25,11 @@ pub fn of_page(page: &Page) -> Document {
     });
     let title = first.filter(|title| !title.is_empty()).unwrap_or("loadgen").to_owned();
     Document { title, page: page.clone(), ..Document::default() }
+}
+
+/// The SLO in one sentence.
+pub fn facts_of_slo(slo: &Slo) -> String {
+    format!("SLO: TTFT up to {} s, TPOT up to {} ms.", slo.ttft_s, slo.tpot_s * 1e3)
 }
 
 /// What made a report: the command line, and the program.
@@ -53,22 +58,38 @@ pub fn add_runs(
     slo: &Slo,
     baseline: Option<&NamedPolicy>,
 ) {
-    let all = entries::entries(results);
+    let own = compared(results, baseline);
+    let all = entries(results, &own);
     let Some(rate) = focus(&all) else { return };
     let at_focus: Vec<&Entry> = all.iter().filter(|entry| entry.rate == rate).collect();
     document.title = title.to_owned();
     document.asked = answer::asked(results, &all, rate, slo);
     document.answer = answer::answer(results, &all, &at_focus, baseline);
-    let shown = entries::chosen(&at_focus, baseline);
-    let seed = shown.first().map_or(0, |entry| entry.runs[0].seed);
-    let of = format!("at {rate}x, seed {seed}, {}", main_mode(results).name());
-    document.section("Latency", distributions::plots(&shown, slo, &of, results));
-    document.section("Load and capacity", loads::plots(results, &all, baseline));
-    document.section("Cache hits, and how far they are from the limit", bars::plots(&shown, &of));
-    document.section("Over time", course::plots(&shown, &of));
-    document.section("Slowest requests", slowest::plots(&shown, baseline, &of));
-    document.section("Costs", bars::costs(&shown));
+    let shown = chosen(&at_focus, baseline);
+    let note = note(results, &shown, rate, at_focus.len());
+    let mut first = distributions::plots(&shown, slo, results);
+    first.extend(bars::plots(&shown));
+    document.section("Latency and cache hits", &note, first);
+    let mut loads = loads::plots(results, &all, baseline);
+    loads.push(bars::costs(&shown));
+    document.section("Load, capacity and cost", "", loads);
+    document.section("Over time", &note, course::plots(&shown));
+    document.section("Slowest requests", &note, slowest::plots(&shown, baseline));
     document.made.extend(rests_on(&results.runs, slo));
+}
+
+/// Which runs plots show.
+fn note(results: &Results, shown: &[&Entry], rate: f64, all: usize) -> String {
+    let seed = shown.first().map_or(0, |entry| entry.runs[0].seed);
+    let mode = main_mode(results).name();
+    let which = match all - shown.len() {
+        0 => String::new(),
+        _ => format!(
+            " The {} of {all} policies with the lowest mean TTFT, and the baseline.",
+            shown.len()
+        ),
+    };
+    format!("Runs: {mode}, {rate} times the workload's arrival rate, seed {seed}.{which}")
 }
 
 /// The profiles and seeds of the runs.

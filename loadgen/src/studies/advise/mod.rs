@@ -8,6 +8,7 @@ mod facts;
 mod figures;
 mod option_sheet;
 mod options;
+mod plots;
 mod same_model;
 mod sensitivity;
 mod simulated;
@@ -123,7 +124,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
         users_given: asked.users.is_some(),
     };
     let (page, figures) = text::write(&facts_of_text).finish();
-    screen.show(&page)?;
+    screen.show_with(&page, |document| plots::add(document, &facts_of_text))?;
     if let Some(file) = files.csv {
         file.finish(render::csv(&option_sheet::data(&decision)).as_bytes())?;
     }

@@ -1,7 +1,7 @@
 //! The runs of a command as a reader compares them: one entry for each rule and rate, over its seeds.
 
-use crate::figures::{Comparison, Mode, Results, RunReport, Sketch, covers, label};
-use crate::report::over_seeds::{Alike, known_mean, over_seeds};
+use super::over_seeds::{Alike, known_mean, over_seeds};
+use crate::figures::{Comparison, Mode, Results, RunReport, Sketch, compare_to, covers, label};
 use warmpath_core::report::Figures;
 use warmpath_core::routing::policy::NamedPolicy;
 
@@ -45,13 +45,27 @@ pub fn main_mode(results: &Results) -> Mode {
     if has(Mode::Sim) || !has(Mode::Live) { Mode::Sim } else { Mode::Live }
 }
 
-/// All entries of the main mode, in the order of the runs.
-pub fn entries(results: &Results) -> Vec<Entry<'_>> {
+/// How the policies compare at one rate with one seed, of which a grid has no table. Empty for a grid, for one
+/// policy and for several variants.
+pub fn compared(results: &Results, baseline: Option<&NamedPolicy>) -> Vec<Comparison> {
+    let mode = main_mode(results);
+    let first = results.runs.iter().position(|run| run.mode == mode).unwrap_or(0);
+    let runs = &results.runs[first..];
+    let one_set = runs.iter().all(|run| run.mode == mode && run.variant.is_none());
+    let policies: Vec<NamedPolicy> = runs.iter().filter_map(|run| run.policy.clone()).collect();
+    match (baseline, results.comparisons.is_empty() && one_set && policies.len() > 1) {
+        (Some(base), true) => compare_to(base, &policies, &[runs[0].rate_scale], None, runs),
+        _ => Vec::new(),
+    }
+}
+
+/// All entries of the main mode, in the order of the runs. `own`: of [`compared`].
+pub fn entries<'a>(results: &'a Results, own: &'a [Comparison]) -> Vec<Entry<'a>> {
     let mode = main_mode(results);
     let runs = results.runs.iter().filter(|run| run.mode == mode);
     let entry = |runs: Alike<'_>| -> (String, f64) { (runs[0].label(), runs[0].rate_scale) };
     let compared = |name: &str, rate: f64| {
-        results.comparisons.iter().find(|one| {
+        results.comparisons.iter().chain(own).find(|one| {
             one.rate_scale == rate && label(Some(&one.policy), one.variant.as_deref()) == name
         })
     };
