@@ -29,7 +29,9 @@ fn legend(chart: &Chart) -> String {
         }
         Chart::Bars(plot) if plot.parts.len() > 1 => {
             let of = |(i, part): (usize, &String)| (svg::swatch_of_part(i), part.clone());
-            plot.parts.iter().enumerate().map(of).collect()
+            let segments = || plot.bars.iter().flat_map(|bar| &bar.segments);
+            let is_seen = |part: usize| segments().any(|one| one.part == part && one.to > one.from);
+            plot.parts.iter().enumerate().filter(|(part, _)| is_seen(*part)).map(of).collect()
         }
         Chart::Bars(_) => Vec::new(),
         Chart::Heat(plot) => {

@@ -64,6 +64,8 @@ pub struct Axis {
     pub label: String,
     /// Where a value stands on it.
     pub scale: Scale,
+    /// Where it begins, if neither 0 nor the data say that.
+    pub from: Option<f64>,
     /// Where it ends, if that does not follow from the data.
     pub to: Option<f64>,
 }
@@ -147,12 +149,17 @@ pub struct Heat {
 impl Axis {
     /// An axis whose values stand in proportion.
     pub fn linear(label: impl Into<String>) -> Self {
-        Self { label: label.into(), scale: Scale::Linear, to: None }
+        Self { label: label.into(), scale: Scale::Linear, from: None, to: None }
     }
 
     /// An axis of values over several powers of ten.
     pub fn log(label: impl Into<String>) -> Self {
-        Self { label: label.into(), scale: Scale::Log, to: None }
+        Self { label: label.into(), scale: Scale::Log, from: None, to: None }
+    }
+
+    /// Sets where it begins.
+    pub fn starting_at(self, from: f64) -> Self {
+        Self { from: Some(from), ..self }
     }
 
     /// Sets where it ends.
@@ -162,7 +169,9 @@ impl Axis {
 
     /// Whether it can show a value.
     pub fn shows(&self, value: f64) -> bool {
-        value.is_finite() && (self.scale == Scale::Linear || value > 0.0)
+        value.is_finite()
+            && self.from.is_none_or(|from| value >= from)
+            && (self.scale == Scale::Linear || value > 0.0)
     }
 }
 

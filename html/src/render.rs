@@ -53,10 +53,15 @@ fn style() -> String {
     )
 }
 
+/// Text in which no line ends before a percent sign.
+fn held(text: &str) -> String {
+    escape(text).replace(" %", "\u{a0}%")
+}
+
 fn answer(answer: &Answer) -> String {
     let mut html = String::from("<section id=\"answer\" aria-label=\"Answer\">");
     if !answer.headline.is_empty() {
-        html.push_str(&format!("<p class=\"headline\">{}</p>", escape(&answer.headline)));
+        html.push_str(&format!("<p class=\"headline\">{}</p>", held(&answer.headline)));
     }
     for warning in &answer.warnings {
         html.push_str(&format!("<p class=\"warning\">{}</p>", escape(warning)));
@@ -65,7 +70,7 @@ fn answer(answer: &Answer) -> String {
         html.push_str("<dl class=\"facts\">");
         for fact in &answer.facts {
             let [label, value, note] =
-                [&fact.label, &fact.value, &fact.note].map(|text| escape(text));
+                [&fact.label, &fact.value, &fact.note].map(|text| held(text));
             html.push_str(&format!(
                 "<div><dt>{label}</dt><dd><b>{value}</b><span>{note}</span></dd></div>"
             ));

@@ -31,7 +31,9 @@ pub fn draw(plot: &Bars, label: &str) -> String {
         let y = top + ROW * row as f64;
         svg.push_str(&write::text(area.left, y + 13.0, "t n o", &bar.name));
         for part in &bar.segments {
-            let is_shown = plot.axis.shows(part.to) && part.to > part.from;
+            // A range of one value is a thin line; a part that is nothing is not seen.
+            let has_length = part.to > part.from || bar.segments.len() == 1 && part.from > 0.0;
+            let is_shown = plot.axis.shows(part.to) && has_length;
             if !is_shown {
                 continue;
             }

@@ -30,7 +30,8 @@ impl Place {
             (Scale::Linear, None) => (0.0, 1.0),
             (Scale::Log, None) => (low, high),
         };
-        Self { scale: axis.scale, low, high, ends }
+        let low = axis.from.unwrap_or(low);
+        Self { scale: axis.scale, low, high: high.max(low + f64::MIN_POSITIVE), ends }
     }
 
     /// Where a value stands; at an end if it lies beyond it.

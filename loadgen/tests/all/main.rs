@@ -13,6 +13,7 @@ mod economics;
 mod fidelity;
 mod groups;
 mod limits;
+mod html;
 mod measure;
 mod mixed_capacity;
 mod object_store;

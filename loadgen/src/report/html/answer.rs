@@ -69,6 +69,7 @@ pub fn answer(
     facts.extend(limits(best, ttft));
     facts.push(good(at_focus, best));
     facts.extend(capacity(results));
+    facts.extend(stable(best));
     answer.facts = facts;
     answer.more = other_figures(at_focus, best);
     answer
@@ -226,14 +227,13 @@ fn limits(best: &Entry, ttft: f64) -> Vec<Fact> {
             ),
         ));
     }
-    if let Some(stable) = of(&|b| b.stable_below_rate_scale) {
-        facts.push(Fact::new(
-            "Stable below",
-            format!("{stable:.2}x"),
-            format!("Beyond this arrival rate no policy keeps up. This is {}x.", best.rate),
-        ));
-    }
     facts
+}
+
+fn stable(best: &Entry) -> Option<Fact> {
+    let stable = known_mean(&best.runs, |run| run.bounds.as_ref()?.stable_below_rate_scale)?;
+    let note = format!("Beyond this arrival rate no policy keeps up. This is {}x.", best.rate);
+    Some(Fact::new("Stable below", format!("{stable:.2}x"), note))
 }
 
 fn good(at_focus: &[&Entry], best: &Entry) -> Fact {

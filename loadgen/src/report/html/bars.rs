@@ -25,17 +25,11 @@ fn distance(shown: &[&Entry]) -> Plot {
         let eviction = eviction + routing.min(0.0);
         Some(Bar::stacked(&entry.label, [hit, routing.max(0.0), eviction, memory, cold]))
     };
-    let parts = [
-        "cached",
-        "lost to routing (one LRU for all workers would have it)",
-        "lost to eviction (the best eviction would have it)",
-        "lost to memory (a cache without a limit would have it)",
-        "cold (no cache can have it)",
-    ];
+    let parts = ["cached", "lost to routing", "lost to eviction", "lost to memory", "cold"];
     Plot {
         title: "Where prompt tokens were found, or lost".to_owned(),
-        about: "All prompt tokens of the run. The parts from left to right: what the policy had, and what \
-                better routing, eviction and memory would add."
+        about: "Lost to routing: one LRU of the fleet's whole memory would have it. To eviction: the best eviction \
+                would. To memory: a cache without a limit would. Cold: no cache can."
             .to_owned(),
         chart: Chart::Bars(Bars {
             axis: Axis::linear("prompt tokens, %").up_to(100.0),

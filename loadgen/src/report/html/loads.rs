@@ -212,7 +212,7 @@ pub fn rooms_of<'a>(
         title: format!("Hit rate with other room for KV, {load}"),
         about: "The load stays the same. A steep line says that the fleet is near the edge of its memory.".to_owned(),
         chart: Chart::Lines(Lines {
-            x: Axis::linear("room for KV, % of the workers' own"),
+            x: Axis::linear("room for KV, % of the workers' own").starting_at(85.0).up_to(115.0),
             y: Axis::linear("hit rate, % of prompt tokens"),
             of: of.to_owned(),
             lines: rows.into_iter().filter(|(_, rooms)| !rooms.is_empty()).take(MOST).map(line).collect(),

@@ -33,15 +33,29 @@ pub fn add(document: &mut Document, asked: &Asked<'_>) {
     answer.headline = match chosen.and_then(|option| Some((option, cost(option)?))) {
         None => "No option that was looked at keeps the SLO.".to_owned(),
         Some((option, month)) => {
-            format!("{}: {} a month.", sentence(option.choice.name()), usd(month))
+            let what = match option.choice {
+                Choice::Devices => "Use the users' devices".to_owned(),
+                Choice::SplitByLength | Choice::SplitByClass => {
+                    format!("Use a {}", option.choice.name())
+                }
+                _ => format!("Use the {}", option.choice.name()),
+            };
+            format!("{what}: {} a month.", usd(month))
         }
     };
     let others = decision.options.iter().filter(|o| o.keeps_slo && o.choice != decision.choice);
     let next = others.filter_map(|option| Some((option, cost(option)?)));
     let next = next.min_by(|one, other| one.1.total_cmp(&other.1));
     answer.facts.extend(next.map(|(option, month)| {
-        let note = format!("{}: the next that keeps the SLO, a month.", option.choice.name());
-        Fact::new("Next", usd(month), note)
+        let smaller = match option.choice {
+            Choice::ClusterSameModel => {
+                " It runs a smaller model, so it counts only where devices keep the SLO."
+            }
+            _ => "",
+        };
+        let note =
+            format!("A month of {}, which keeps the SLO too.{smaller}", option.choice.name());
+        Fact::new("The cheapest other option", usd(month), note)
     }));
     if let Some(band) = chosen.and_then(|option| option.usd_per_month) {
         let (value, note) = match band.low == band.high {
@@ -70,11 +84,6 @@ pub fn add(document: &mut Document, asked: &Asked<'_>) {
     answer.facts.push(Fact::new("What changes the choice", value, note));
     document.section("Costs", "", [options(asked), volumes(asked), break_even(asked)]);
     document.section("What the answer depends on", "", [sensitivity(asked.sensitivity, chosen)]);
-}
-
-fn sentence(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn options(asked: &Asked<'_>) -> Plot {

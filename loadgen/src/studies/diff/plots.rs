@@ -24,7 +24,7 @@ pub fn add(document: &mut Document, before: &Side, after: &Side, pairs: &[Pair<'
             format!("B has the same mean TTFT as A in all {} rows.", pairs.len())
         }
         Some(((_, least), (_, most))) => format!(
-            "B has {:+.1} to {:+.1} % of A's mean TTFT, over {} rows.",
+            "Mean TTFT from A to B: {:+.1} % to {:+.1} %, over {} rows.",
             least.mean,
             most.mean,
             pairs.len()
@@ -48,7 +48,7 @@ pub fn add(document: &mut Document, before: &Side, after: &Side, pairs: &[Pair<'
             let (before, after) = pair.means(of);
             let bar = |part: usize, side: &str, value: Option<f64>| {
                 let segments = vec![Segment { part, from: 0.0, to: value? * factor }];
-                Some(Bar { name: format!("{} {side}", name(pair)), segments })
+                Some(Bar { name: format!("{side}: {}", name(pair)), segments })
             };
             [bar(0, "A", before), bar(1, "B", after)]
         });

@@ -125,7 +125,7 @@ fn form<'a>() -> Form<'static, Pair<'a>> {
 fn change(estimate: Option<Estimate>) -> Value {
     // A difference of exactly nothing is told.
     estimate.map_or(Value::Absent, |one| match one.mean {
-        0.0 => Value::interval(0.0, Some(0.0)),
+        0.0 => 0.0.into(),
         mean => Value::interval(mean, one.half_width_95),
     })
 }

@@ -49,7 +49,9 @@ pub fn add_ladder(document: &mut Document, setup: &Setup, rungs: &[Measured], ra
             )
         }
     };
-    let cheapest = rungs.iter().filter_map(|rung| Some((rung, rung.usd_per_m_served?)));
+    // Users' devices run another model.
+    let workers = rungs.iter().filter(|rung| rung.at_slo.is_some());
+    let cheapest = workers.filter_map(|rung| Some((rung, rung.usd_per_m_served?)));
     let cheapest = cheapest.min_by(|one, other| one.1.total_cmp(&other.1));
     document.answer.facts.extend(cheapest.map(|(rung, usd)| {
         let note = format!("\"{}\": the least cost of a million tokens served.", rung.name);
