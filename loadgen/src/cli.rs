@@ -1,8 +1,8 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, diff, explain, fidelity, fit, generations, init, list, manual, measure,
-    policies, rank, replay, run, sharing, sim, trace, tune,
+    advise, columns, compare, diff, explain, fidelity, fit, generations, init, list, manual,
+    measure, policies, rank, replay, run, sharing, sim, trace, tune,
 };
 use crate::files::bad;
 use crate::play::Progress;

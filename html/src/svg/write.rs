@@ -94,7 +94,8 @@ pub fn names(area: Area, marks: &[Mark], across: &Place, upright: &Place) -> Str
     let flat = marks.iter().filter(|mark| mark.across && across.shows(mark.at));
     let mut flat: Vec<&Mark> = flat.collect();
     flat.sort_by(|a, b| b.at.total_cmp(&a.at));
-    let mut lowest = area.top - APART + 11.0;
+    // There is room for one name above the chart.
+    let mut lowest = area.top - APART - 4.0;
     for mark in flat {
         let beside = (across.at(mark.at) - 4.0).max(lowest + APART);
         lowest = beside;

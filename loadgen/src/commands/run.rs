@@ -18,6 +18,7 @@ use crate::report::{self, OutputFiles, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
@@ -261,7 +262,8 @@ fn drive_target(
     // The profiles are those of the target's engines, which it does not report.
     let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
     let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
-    let sketch = screen.draws().then(|| Sketch::of_run(&rows, stages.as_ref(), None));
+    let sketch =
+        screen.draws().then(|| Sketch::of_run(&rows, stages.as_ref(), None, &HashMap::new()));
     let rows = if what.parquet.is_some() { rows } else { Vec::new() };
     let report = report.with_live(driven.live, speedup, rows, invalid_because);
     let report = RunReport { nonce: Some(nonce), stages, course: by_course, sketch, ..report };

@@ -2,8 +2,10 @@
 //! the requests and is small, so that rows need not be kept.
 
 use super::stages::Stages;
+use std::collections::HashMap;
 use warmpath_core::id::{ORIGINS, RequestId};
 use warmpath_core::report::Row;
+use warmpath_core::time::Instant;
 
 /// The percentiles of a distribution.
 pub const PERCENTS: [f64; 28] = [
@@ -53,22 +55,34 @@ pub struct Slow {
     pub worker: Option<u32>,
     pub prompt_tokens: u32,
     pub cached_tokens: u32,
-    /// Seconds since it was due: sent, first token, last token.
+    /// Seconds since it was due: sent, admitted, first token, last token.
     pub sent_s: f64,
+    /// When an engine first admitted it. None: not known.
+    pub admitted_s: Option<f64>,
     pub first_token_s: f64,
     pub ended_s: f64,
 }
 
 impl Sketch {
     /// The shape of a run by the stages that its figures contain.
-    pub fn of_run(rows: &[Row], stages: Option<&Stages>, workers: Option<u32>) -> Self {
-        let Some(stages) = stages else { return Self::of(rows, workers) };
+    /// `admissions`: when engines first admitted requests, if that is known.
+    pub fn of_run(
+        rows: &[Row],
+        stages: Option<&Stages>,
+        workers: Option<u32>,
+        admissions: &HashMap<RequestId, Instant>,
+    ) -> Self {
+        let Some(stages) = stages else { return Self::of(rows, workers, admissions) };
         let counted = rows.iter().filter(|row| stages.counts(row.id)).cloned();
-        Self::of(&counted.collect::<Vec<Row>>(), workers)
+        Self::of(&counted.collect::<Vec<Row>>(), workers, admissions)
     }
 
     /// The shape of the run that has these rows. `workers`: how many the fleet has, if that is known.
-    pub fn of(rows: &[Row], workers: Option<u32>) -> Self {
+    pub fn of(
+        rows: &[Row],
+        workers: Option<u32>,
+        admissions: &HashMap<RequestId, Instant>,
+    ) -> Self {
         let first = rows.iter().map(|row| row.intended.as_secs_f64()).fold(f64::INFINITY, f64::min);
         let last = rows.iter().map(|row| row.ended.as_secs_f64()).fold(0.0, f64::max);
         let span_s = if rows.is_empty() { (0.0, 0.0) } else { (first, last) };
@@ -80,7 +94,7 @@ impl Sketch {
             span_s,
             moments: moments(rows, span_s),
             on_worker: on_worker(rows, workers, span_s),
-            slowest: slowest(rows),
+            slowest: slowest(rows, admissions),
         }
     }
 }
@@ -159,7 +173,7 @@ fn on_worker(rows: &[Row], workers: Option<u32>, span: (f64, f64)) -> Vec<Vec<f6
     all
 }
 
-fn slowest(rows: &[Row]) -> Vec<Slow> {
+fn slowest(rows: &[Row], admissions: &HashMap<RequestId, Instant>) -> Vec<Slow> {
     let mut answered: Vec<&Row> =
         rows.iter().filter(|row| row.failed.is_none() && row.first_token.is_some()).collect();
     answered.sort_by_key(|row| (std::cmp::Reverse(row.ttft()), row.id));
@@ -169,6 +183,10 @@ fn slowest(rows: &[Row]) -> Vec<Slow> {
         prompt_tokens: row.prompt_tokens,
         cached_tokens: row.cached.map_or(0, |cached| cached.tokens),
         sent_s: row.sent.since(row.intended).as_secs_f64(),
+        admitted_s: admissions
+            .get(&row.id)
+            .map(|at| at.as_secs_f64() - row.intended.as_secs_f64())
+            .filter(|at| *at >= 0.0),
         first_token_s: row.ttft().map_or(0.0, |ttft| ttft.as_secs_f64()),
         ended_s: row.ended.since(row.intended).as_secs_f64(),
     };
@@ -180,7 +198,7 @@ mod tests {
     use super::*;
     use warmpath_core::id::{TenantId, WorkerId};
     use warmpath_core::report::Cached;
-    use warmpath_core::time::{Duration, Instant};
+    use warmpath_core::time::Duration;
 
     fn at(seconds: f64) -> Instant {
         Instant::START + Duration::from_secs_f64(seconds)
@@ -207,7 +225,7 @@ mod tests {
     #[test]
     fn the_course_has_the_time_of_each_request() {
         let rows = [row(1, 0, [0.0, 12.0, 24.0]), row(2, 1, [24.0, 25.0, 48.0])];
-        let sketch = Sketch::of(&rows, Some(3));
+        let sketch = Sketch::of(&rows, Some(3), &HashMap::from([(RequestId(1), at(9.0))]));
         assert_eq!(sketch.span_s, (0.0, 48.0));
         let sum = |cells: &[f64]| cells.iter().sum::<f64>();
         let halves = |worker: usize| sketch.on_worker[worker].split_at(24);
@@ -218,6 +236,8 @@ mod tests {
         assert!((waiting - 13.0).abs() < 1e-6 && (answering - 35.0).abs() < 1e-6);
         assert_eq!(sketch.moments[0].cached[0], 40.0, "tiers are not reported, so HBM has it");
         assert_eq!(sketch.slowest[0].id, RequestId(1));
+        assert_eq!(sketch.slowest[0].admitted_s, Some(9.0));
+        assert_eq!(sketch.slowest[1].admitted_s, None, "it is not known");
         let of = |percent| sketch.ttft_s.iter().find(|(own, _)| *own == percent).map(|(_, s)| *s);
         assert_eq!((of(50.0), of(99.0)), (Some(1.0), Some(12.0)));
         assert_eq!(sketch.tpot_s.last(), Some(&(100.0, 11.5)));
@@ -225,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_run_without_requests_has_no_shape() {
-        let sketch = Sketch::of(&[], None);
+        let sketch = Sketch::of(&[], None, &HashMap::new());
         assert!(sketch.ttft_s.is_empty() && sketch.moments.is_empty() && sketch.slowest.is_empty());
     }
 

@@ -8,6 +8,7 @@ use super::validity::too_few;
 use crate::figures::{Mode, RunId, RunReport, Sketch, Stages, record_name};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use warmpath_core::routing::policy::NamedPolicy;
@@ -88,7 +89,10 @@ impl LiveLeg<'_> {
         };
         let mut profiles = profiles(fleet, None);
         profiles.tiers.clone_from(&driven.live.tier_names);
-        let sketch = self.options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), workers));
+        let sketch = self
+            .options
+            .sketch
+            .then(|| Sketch::of_run(&rows, stages.as_ref(), workers, &HashMap::new()));
         let rows = if self.options.rows { rows } else { Vec::new() };
         let run = RunReport { stages, sketch, ..RunReport::new(id, profiles, figures, wall_s) };
         run.with_live(driven.live, self.speedup, rows, invalid_because)

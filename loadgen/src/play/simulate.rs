@@ -14,6 +14,7 @@ use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
 use anyhow::Result;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
@@ -54,13 +55,21 @@ pub fn simulate(
     let mut hopeless = hopeless(setup, workload.total());
     let asked = RefCell::new(Asked::default());
     let mut sent = |at: Instant, work: &Work| asked.borrow_mut().sent(at, work);
-    let mut admitted = |id: RequestId| asked.borrow_mut().admitted(id);
+    let mut admissions = HashMap::new();
+    let mut admitted = |at: Instant, id: RequestId| {
+        if options.bounds {
+            asked.borrow_mut().admitted(id);
+        }
+        if options.sketch {
+            admissions.entry(id).or_insert(at);
+        }
+    };
     let observers = Observers {
         record: record.is_some().then_some(&mut write),
         progress: Some(progress),
         give_up: if options.give_up { Some(&mut hopeless) } else { None },
         sent: if options.bounds { Some(&mut sent) } else { None },
-        admitted: if options.bounds { Some(&mut admitted) } else { None },
+        admitted: if options.bounds || options.sketch { Some(&mut admitted) } else { None },
         rows: options.rows || options.sketch,
     };
     let scenario = setup.scenario(policy.policy, seed);
@@ -107,7 +116,8 @@ pub fn simulate(
         (stages, outcome.recorder) = (Some(all), counted);
     }
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
-    let sketch = options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), balanced));
+    let sketch =
+        options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), balanced, &admissions));
     if !options.rows {
         rows = Vec::new();
     }

@@ -46,11 +46,11 @@ pub fn add(document: &mut Document, holds: &Holds) {
         ),
     ];
     document.answer.more = holds.remarks();
-    document.section("What caches can have", "", [memory(holds)]);
     document.section(
-        "Lengths",
+        "Caches and lengths",
         "",
         [
+            memory(holds),
             lengths("Lengths of prompts", &holds.prompt_tokens),
             lengths("Lengths of answers", &holds.output_tokens),
         ],

@@ -27,7 +27,7 @@ fn parsed(html: &str) -> Document<'_> {
     Document::parse_with_options(html, options).expect("well-formed")
 }
 
-fn with_class<'a>(document: &'a Document<'_>, class: &str) -> Vec<String> {
+fn with_class(document: &Document<'_>, class: &str) -> Vec<String> {
     let is_of = |node: &Node<'_, '_>| node.attribute("class") == Some(class);
     document.descendants().filter(is_of).map(|node| text(&node)).collect()
 }
@@ -72,6 +72,9 @@ fn a_default_run_answers_first_and_is_small() {
         assert!(plots.iter().any(|plot| plot == title), "{title} among {plots:?}");
     }
     assert!(html.contains("loadgen sim --html out.html"), "the command");
+    for phase in ["waits for an engine", "prefill", "further tokens"] {
+        assert!(html.contains(&format!(", {phase}: ")), "{phase} of a slow request");
+    }
 }
 
 #[test]

@@ -17,10 +17,19 @@ pub fn plots(shown: &[&Entry], baseline: Option<&NamedPolicy>) -> Vec<Plot> {
 fn waterfall(entry: &Entry) -> Option<Plot> {
     let sketch = entry.sketch()?;
     let nonce = entry.runs[0].nonce;
+    let split = sketch.slowest.iter().all(|slow| slow.admitted_s.is_some());
+    let parts: &[&str] = match split {
+        true => &["sent late by the client", "waits for an engine", "prefill", "further tokens"],
+        false => &["sent late by the client", "until the first token", "further tokens"],
+    };
     let bar = |slow: &Slow| {
         let worker = slow.worker.map_or_else(String::new, |worker| format!(", w{worker}"));
-        let ends = [0.0, slow.sent_s, slow.first_token_s, slow.ended_s];
-        let segment = |part: usize| Segment { part, from: ends[part], to: ends[part + 1] };
+        // What is tried again on another worker was admitted before it was sent there.
+        let admitted = slow.admitted_s.filter(|_| split);
+        let admitted = admitted.map(|at| at.clamp(slow.sent_s, slow.first_token_s));
+        let ends = [Some(0.0), Some(slow.sent_s), admitted, Some(slow.first_token_s)];
+        let ends: Vec<f64> = ends.into_iter().flatten().chain([slow.ended_s]).collect();
+        let segment = |(part, ends): (usize, &[f64])| Segment { part, from: ends[0], to: ends[1] };
         Bar {
             name: format!(
                 "{}{worker}: prompt of {} tokens, {} cached",
@@ -28,18 +37,22 @@ fn waterfall(entry: &Entry) -> Option<Plot> {
                 slow.prompt_tokens,
                 slow.cached_tokens
             ),
-            segments: (0..3).map(segment).collect(),
+            segments: ends.windows(2).enumerate().map(segment).collect(),
         }
     };
-    let parts =
-        ["sent late by the client", "until the first token: queue and prefill", "further tokens"];
+    let about = match split {
+        true => "Prefill: from when an engine admitted the request, with loads from other tiers.",
+        false => {
+            "Live engines do not report when a prefill begins, so it is one bar with the queue."
+        }
+    };
     Some(Plot {
         title: format!("Slowest requests: {}", entry.label),
-        about: "Those with the longest time to first token. Reports do not tell queue and prefill apart.".to_owned(),
+        about: format!("Those with the longest time to first token. {about}"),
         chart: Chart::Bars(Bars {
             axis: Axis::linear("model time since the request was due, s"),
             of: "request".to_owned(),
-            parts: parts.map(str::to_owned).into(),
+            parts: parts.iter().map(|&part| part.to_owned()).collect(),
             bars: sketch.slowest.iter().map(bar).collect(),
             marks: Vec::new(),
         }),

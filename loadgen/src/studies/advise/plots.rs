@@ -77,13 +77,13 @@ pub fn add(document: &mut Document, asked: &Asked<'_>) {
         .collect();
     let (value, note) = match flips.as_slice() {
         [] => {
-            ("nothing tried".to_owned(), "No input that was varied changes the choice.".to_owned())
+            ("no input".to_owned(), "None of those that were varied changes the choice.".to_owned())
         }
         flips => (format!("{} inputs", flips.len()), format!("{}.", flips.join(", "))),
     };
     answer.facts.push(Fact::new("What changes the choice", value, note));
-    document.section("Costs", "", [options(asked), volumes(asked), break_even(asked)]);
-    document.section("What the answer depends on", "", [sensitivity(asked.sensitivity, chosen)]);
+    let depends = sensitivity(asked.sensitivity, chosen);
+    document.section("Costs", "", [options(asked), volumes(asked), break_even(asked), depends]);
 }
 
 fn options(asked: &Asked<'_>) -> Plot {

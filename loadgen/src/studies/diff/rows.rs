@@ -103,14 +103,15 @@ pub fn alone(side: &Side, pairs: &[Pair<'_>]) -> Vec<String> {
 
 /// Why differences are not those of what was changed alone: other requests, other engines, other seeds.
 pub fn not_comparable(before: &Side, after: &Side) -> Vec<String> {
-    let set = |side: &Side, of: &dyn Fn(&Run) -> String| -> BTreeSet<String> {
+    let set = |side: &Side, of: fn(&Run) -> String| -> BTreeSet<String> {
         side.runs.iter().map(of).collect()
     };
     let list = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>().join(", ");
-    let kinds: [(&str, &dyn Fn(&Run) -> String); 3] = [
-        ("workload", &|run| run.workload.clone()),
-        ("profile", &|run| run.profile.clone().unwrap_or_else(|| "not known".to_owned())),
-        ("seed", &|run| run.seed.to_string()),
+    type Of = fn(&Run) -> String;
+    let kinds: [(&str, Of); 3] = [
+        ("workload", |run| run.workload.clone()),
+        ("profile", |run| run.profile.clone().unwrap_or_else(|| "not known".to_owned())),
+        ("seed", |run| run.seed.to_string()),
     ];
     let mut why: Vec<String> = kinds
         .into_iter()
