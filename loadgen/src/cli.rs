@@ -1,17 +1,18 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, explain, fidelity, fit, generations, init, list, manual, measure,
-    policies, rank, replay, run, sharing, sim, trace, tune,
+    advise, columns, compare, diff, explain, fidelity, fit, generations, init, list, manual,
+    measure, policies, rank, replay, run, sharing, sim, trace, tune,
 };
 use crate::files::bad;
 use crate::play::Progress;
-use crate::report::Screen;
+use crate::report::{HtmlFile, Screen};
 use crate::setup::Setup;
 use anyhow::anyhow;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use warmpath_launch::command_line;
 use warmpath_launch::version::VERSION;
@@ -29,6 +30,9 @@ pub struct Cli {
     /// Shows no progress
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Writes the report as one HTML file, with plots: of commands that print tables
+    #[arg(long, global = true, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl Cli {
@@ -97,6 +101,7 @@ pub enum Command {
     Init(init::Args),
     Policies(policies::Args),
     Rank(rank::Args),
+    Diff(diff::Args),
     Columns(columns::Args),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -106,28 +111,55 @@ impl Cli {
     /// Runs the command. The exit status says how it ended; an error that is bad input is status 2.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let progress = Progress::new(self.quiet);
-        let screen = Screen::new(self.width);
-        match self.command {
-            Command::Compare(args) => compare::run(&args, &progress, screen),
-            Command::Sim(args) => sim::run(&args, &progress, screen),
-            Command::Sharing(args) => sharing::run(&args, &progress, screen),
-            Command::Advise(args) => advise::run(&args, &progress, screen),
-            Command::Generations(args) => generations::run(&args, &progress, screen),
-            Command::Tune(args) => tune::run(&args, &progress, screen),
-            Command::Run(args) => run::run(&args, &progress, screen),
-            Command::Replay(args) => replay::run(&args),
-            Command::Fidelity(args) => fidelity::run(&args, &progress, screen),
-            Command::Fit(args) => fit::run(&args),
-            Command::Measure(args) => measure::run(args),
-            Command::Explain(args) => explain::run(args, screen),
-            Command::Trace(args) => trace::run(&args, screen),
-            Command::List(args) => list::run(&args, screen),
-            Command::Init(args) => init::run(&args),
-            Command::Policies(args) => policies::run(&args, screen),
-            Command::Rank(args) => rank::run(&args, screen),
-            Command::Columns(args) => columns::run(&args, screen),
-            Command::Completions(args) => manual::completions(&args, Self::command()),
-            Command::Man(args) => manual::man(&args, Self::command()),
+        let html = self.html.as_deref().map(HtmlFile::at).transpose()?;
+        if html.is_some() && !self.command.prints_tables() {
+            return Err(bad("--html: this command prints no table"));
+        }
+        let code =
+            self.command.run(&progress, Screen::new(self.width, self.quiet, html.as_ref()))?;
+        if html.is_some_and(|html| !html.is_written()) {
+            return Err(bad("--html: no table was printed with these flags"));
+        }
+        Ok(code)
+    }
+}
+
+impl Command {
+    const fn prints_tables(&self) -> bool {
+        !matches!(
+            self,
+            Self::Replay(_)
+                | Self::Fit(_)
+                | Self::Measure(_)
+                | Self::Init(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+        )
+    }
+
+    fn run(self, progress: &Progress, screen: Screen) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Compare(args) => compare::run(&args, progress, screen),
+            Self::Sim(args) => sim::run(&args, progress, screen),
+            Self::Sharing(args) => sharing::run(&args, progress, screen),
+            Self::Advise(args) => advise::run(&args, progress, screen),
+            Self::Generations(args) => generations::run(&args, progress, screen),
+            Self::Tune(args) => tune::run(&args, progress, screen),
+            Self::Run(args) => run::run(&args, progress, screen),
+            Self::Replay(args) => replay::run(&args),
+            Self::Fidelity(args) => fidelity::run(&args, progress, screen),
+            Self::Fit(args) => fit::run(&args),
+            Self::Measure(args) => measure::run(args),
+            Self::Explain(args) => explain::run(args, screen),
+            Self::Trace(args) => trace::run(&args, screen),
+            Self::List(args) => list::run(&args, screen),
+            Self::Init(args) => init::run(&args),
+            Self::Policies(args) => policies::run(&args, screen),
+            Self::Rank(args) => rank::run(&args, screen),
+            Self::Diff(args) => diff::run(&args, screen),
+            Self::Columns(args) => columns::run(&args, screen),
+            Self::Completions(args) => manual::completions(&args, Cli::command()),
+            Self::Man(args) => manual::man(&args, Cli::command()),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Checks on public traces and published measurements, which are not in the repository. A test without
 //! its data counts as ignored, never as passed.
 //!
-//! The data are in `../shared` beside the checkout.
+//! The data are in `../shared` beside the checkout. The test of reports needs Chromium.
 
 mod common;
 
 use common::blind_spots::loses_to_none;
+use common::browser::{browser, open};
 use common::ladder::{climbs, hits, ladder, sim};
 use common::object_store::{finds_as_much_and_gives_less, play};
 use common::{loadgen, number, run};
@@ -33,6 +34,11 @@ fn main() -> ExitCode {
         test("the_house_rule_keeps_what_fits", CONVERSATION, keeps_what_fits),
         test("the_house_rule_keeps_coding_agents_in_place", AGENTS, keeps_agents_in_place),
         test("the_engine_times_hold_against_measurements", REFERENCE, fidelity_gates),
+        Trial::test("a_report_works_in_a_browser", || {
+            works_in_a_browser();
+            Ok(())
+        })
+        .with_ignored_flag(browser().is_none()),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
@@ -143,4 +149,41 @@ fn fidelity_gates() {
             number(&errors["median_percent"]) <= median && number(&errors["p95_percent"]) <= p95;
         assert!(is_met, "{column}: {errors}");
     }
+}
+
+/// At the width of a telephone and of a desk, in both schemes: no error, no request, a click sorts, and the page is
+/// not wider than its window.
+fn works_in_a_browser() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let output = loadgen(folder.path(), &["sim", "--html", "out.html"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let html = std::fs::read_to_string(folder.path().join("out.html")).expect("a file");
+    for (width, is_dark) in [(390, false), (390, true), (1400, false), (1400, true)] {
+        let found = open(folder.path(), &html, width, is_dark);
+        let none: [String; 0] = [];
+        assert_eq!(found["wrong"], serde_json::json!(none), "no error");
+        assert_eq!(found["requests"], serde_json::json!(none), "no request");
+        let numbers = |key: &str| -> Vec<f64> {
+            found[key].as_array().expect("numbers").iter().map(number).collect()
+        };
+        let mut sorted = numbers("before");
+        sorted.sort_by(f64::total_cmp);
+        assert_ne!(numbers("before"), sorted, "the table was in another order");
+        assert_eq!(numbers("up"), sorted);
+        sorted.reverse();
+        assert_eq!(numbers("down"), sorted);
+        assert_eq!((&found["state"], &found["focused"]), (&"ascending".into(), &true.into()));
+        assert!(number(&found["figures"]) > 9.0, "{found}");
+        assert_eq!(found["figures"], found["drawn"], "each plot is drawn");
+        assert!(number(&found["tables"]) > 100.0, "the data of plots: {found}");
+        assert!(
+            found["tip"].as_str().is_some_and(|tip| tip.contains("time to first token")),
+            "{found}"
+        );
+        assert!(number(&found["wide"]) <= 0.0, "no wider than the window: {found}");
+    }
+    // The control: a page that asks for a file and has an error.
+    let broken = html.replacen("</main>", "</main><img src=\"http://warmpath.invalid/x.png\"/>", 1);
+    let caught = std::panic::catch_unwind(|| open(folder.path(), &broken, 390, false));
+    assert!(caught.is_err(), "a request is seen");
 }

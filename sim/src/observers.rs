@@ -21,7 +21,7 @@ pub struct Observers<'a> {
     /// Hears each request when its client sends it, unless a device serves it.
     pub sent: Option<Sent<'a>>,
     /// Hears each request when an engine admits it for the first time: then its hits are counted.
-    pub admitted: Option<&'a mut dyn FnMut(RequestId)>,
+    pub admitted: Option<&'a mut dyn FnMut(Instant, RequestId)>,
     /// Whether the recorder keeps one row for each request.
     pub rows: bool,
 }

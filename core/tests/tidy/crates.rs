@@ -36,6 +36,7 @@ fn crates_depend_only_downwards() {
             &[&shells[..], &["tonic", "prost", "warmpath-proto", "warmpath-sim"]].concat(),
         ),
         ("sheet", &every, &[&all[..], &["warmpath-core", "warmpath-sim"]].concat()),
+        ("html", &every, &[&all[..], &["warmpath-core", "warmpath-sim"]].concat()),
         ("router", &built, &["warmpath-worker-sim", "warmpath-sim", "warmpath-loadgen"]),
         ("worker-sim", &built, &["warmpath-router", "warmpath-sim", "warmpath-loadgen"]),
         ("loadgen", &built, &["rand"]),

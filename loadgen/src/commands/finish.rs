@@ -3,7 +3,7 @@
 use crate::args::What;
 use crate::figures::Results;
 use crate::play::{RunOptions, variants};
-use crate::report::{self, OutputFiles, Report, SCHEMA, Screen};
+use crate::report::{self, OutputFiles, Report, SCHEMA, Screen, print};
 use crate::setup::Setup;
 use anyhow::Result;
 use serde::Serialize;
@@ -18,10 +18,18 @@ pub fn each_variant(
     play: impl Fn(&Setup, &RunOptions) -> Result<Results>,
 ) -> Result<ExitCode> {
     let setup = Setup::resolve(what)?;
-    let files =
-        OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), what.parquet.as_deref())?;
-    let options =
-        RunOptions { rows: what.parquet.is_some(), bounds: true, ..RunOptions::default() };
+    let files = OutputFiles::at(
+        what.json.as_deref(),
+        what.csv.as_deref(),
+        what.parquet.as_deref(),
+        screen,
+    )?;
+    let options = RunOptions {
+        rows: what.parquet.is_some(),
+        sketch: screen.draws(),
+        bounds: true,
+        ..RunOptions::default()
+    };
     let results = variants::each(&setup, &options, play)?;
     let about = About::of(&setup);
     finish(setup, results, &about, files, screen)
@@ -58,7 +66,13 @@ pub fn finish(
     screen: Screen,
 ) -> Result<ExitCode> {
     let About { title, slo, baseline } = about;
-    screen.show(&report::page(title, &results, slo, baseline.as_ref()))?;
+    let page = report::page(title, &results, slo, baseline.as_ref());
+    screen.show_with(&page, |document| {
+        report::html::add_runs(document, title, &results, slo, baseline.as_ref());
+    })?;
+    if let Some(width) = screen.blocks() {
+        print(&report::blocks(&results, baseline.as_ref(), width))?;
+    }
     let valid = results.runs.iter().all(|run| run.valid && run.figures.requests > 0);
     if let Some(file) = files.csv {
         file.finish(report::csv(&results.runs).as_bytes())?;

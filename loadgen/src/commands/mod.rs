@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod columns;
 pub mod compare;
+pub mod diff;
 pub mod explain;
 pub mod fidelity;
 mod finish;

@@ -3,7 +3,9 @@
 use super::finish::{self, About};
 use crate::args::values::{parse_count, parse_scale, parse_speedup, parse_whole};
 use crate::args::{CourseArgs, TraceArgs, parse_time};
-use crate::figures::{CourseFigures, Mode, Profiles, Results, RunId, RunReport, Slowest, Stages};
+use crate::figures::{
+    CourseFigures, Mode, Profiles, Results, RunId, RunReport, Sketch, Slowest, Stages,
+};
 use crate::files::{PendingFile, bad, check_target, check_url};
 use crate::play::drive::{self, Options};
 use crate::play::identities::Identities;
@@ -16,6 +18,7 @@ use crate::report::{self, OutputFiles, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
@@ -116,11 +119,11 @@ pub struct RunConfig {
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
-    let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref())?;
+    let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref(), screen)?;
     let series =
         what.series.as_deref().map(|path| PendingFile::create(path).map(|file| (file, path)));
     let series = series.transpose()?;
-    let (config, run) = drive_target(args, progress)?;
+    let (config, run) = drive_target(args, progress, screen)?;
     if let (Some((file, path)), Some(course)) = (series, &run.course) {
         report::write_series(file, path, &report::series_of(course))?;
     }
@@ -141,7 +144,11 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
     finish::finish(config, results, &about, files, screen)
 }
 
-fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunReport)> {
+fn drive_target(
+    args: &Args,
+    progress: &Progress,
+    screen: Screen<'_>,
+) -> Result<(RunConfig, RunReport)> {
     let what = &args.what;
     for target in &args.targets {
         check_target(target)?;
@@ -203,9 +210,9 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
         check_tokens: what.check_tokens,
         timeout: REQUEST_LIMIT,
         nonce: Some(nonce),
-        rows: what.parquet.is_some(),
+        rows: what.parquet.is_some() || screen.draws(),
     };
-    if options.rows && course.is_none() {
+    if what.parquet.is_some() && course.is_none() {
         room::check_count(total)?;
     }
     let started = Instant::now();
@@ -255,8 +262,11 @@ fn drive_target(args: &Args, progress: &Progress) -> Result<(RunConfig, RunRepor
     // The profiles are those of the target's engines, which it does not report.
     let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
     let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
+    let sketch =
+        screen.draws().then(|| Sketch::of_run(&rows, stages.as_ref(), None, &HashMap::new()));
+    let rows = if what.parquet.is_some() { rows } else { Vec::new() };
     let report = report.with_live(driven.live, speedup, rows, invalid_because);
-    let report = RunReport { nonce: Some(nonce), stages, course: by_course, ..report };
+    let report = RunReport { nonce: Some(nonce), stages, course: by_course, sketch, ..report };
     let config = RunConfig {
         target: all_targets,
         source,

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use warmpath_core::workload::trace::parse_size;
+use warmpath_sheet::Page;
 
 /// Lists trace formats, says what a trace holds, or converts a trace
 #[derive(Debug, clap::Args)]
@@ -75,7 +76,7 @@ pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
     match &args.what {
         What::Formats => screen.show(&traces::formats())?,
         What::Check(check) => run_check(check, screen)?,
-        What::Convert(convert) => run_convert(convert)?,
+        What::Convert(convert) => run_convert(convert, screen)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -102,17 +103,29 @@ fn run_check(check: &Check, screen: Screen) -> Result<()> {
     let holds = Holds::of(&files, check.block_size, &check.memory);
     let text = serde_json::to_string_pretty(&holds)? + "\n";
     match (&check.json, json) {
-        (Some(_), None) => print(&text)?,
+        (Some(_), None) => {
+            print(&text)?;
+            let page = page(check, &holds);
+            screen.write(&page, |document| traces::add_plots(document, &holds))?;
+        }
         (_, json) => {
-            let names: Vec<_> = check.files.iter().map(|file| file.display().to_string()).collect();
-            screen.show(&traces::page(&holds, &names.join(", ")))?;
+            let page = page(check, &holds);
+            screen.show_with(&page, |document| traces::add_plots(document, &holds))?;
             json.map_or(Ok(()), |file| file.finish(text.as_bytes()))?;
         }
     }
     Ok(())
 }
 
-fn run_convert(convert: &Convert) -> Result<()> {
+fn page(check: &Check, holds: &Holds) -> Page {
+    let names: Vec<_> = check.files.iter().map(|file| file.display().to_string()).collect();
+    traces::page(holds, &names.join(", "))
+}
+
+fn run_convert(convert: &Convert, screen: Screen) -> Result<()> {
+    if screen.html().is_some() {
+        return Err(bad("--html: this command prints no table"));
+    }
     let out = PendingFile::create(&convert.out)?;
     let files = read(&convert.files, &convert.reading, convert.block_size, false)?;
     let mut written = None;

@@ -90,7 +90,8 @@ pub fn run(
         routing,
         unknown,
     };
-    screen.show(&render::page(&report))?;
+    let page = render::page(&report);
+    screen.show_with(&page, |document| document.answer.headline = render::headline(&page))?;
     if let Some(file) = json {
         let mut bytes = serde_json::to_vec_pretty(&report)?;
         bytes.push(b'\n');

@@ -58,6 +58,20 @@ pub fn page(report: &Report) -> Page {
     page
 }
 
+/// How many of the limits that errors are held to are kept.
+pub fn headline(page: &Page) -> String {
+    let verdicts = page.sheets().flat_map(|sheet| {
+        let place = sheet.columns().iter().position(|column| column.key == "verdict");
+        place.into_iter().flat_map(|place| sheet.rows().map(move |row| &row[place]))
+    });
+    let verdicts: Vec<bool> = verdicts.map(|verdict| *verdict == "met".into()).collect();
+    let met = verdicts.iter().filter(|met| **met).count();
+    format!(
+        "{met} of {} limits are kept: the most that errors of the timing model may be.",
+        verdicts.len()
+    )
+}
+
 /// Every table without rows, with all the columns that it can have.
 pub fn blanks() -> Vec<Sheet> {
     let [steps, left_out] = whole_sheet::blanks();

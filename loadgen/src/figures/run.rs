@@ -10,6 +10,7 @@ use super::names::label;
 use super::parts::Part;
 use super::policy::as_keys_if_known;
 use super::sign::Sign;
+use super::sketch::Sketch;
 use super::stages::Stages;
 use crate::economics::Economics;
 use serde::Serialize;
@@ -80,6 +81,7 @@ impl RunReport {
             steady_requests_per_s: 0.0,
             parts: Vec::new(),
             rows: Vec::new(),
+            sketch: None,
         }
     }
 
@@ -211,6 +213,9 @@ pub struct RunReport {
     /// One row per request, if a file of them is written.
     #[serde(skip)]
     pub rows: Vec<Row>,
+    /// Its shape, if plots are drawn of it.
+    #[serde(skip)]
+    pub sketch: Option<Sketch>,
 }
 
 /// Figures that only a live run has.

@@ -68,6 +68,11 @@ impl Stages {
         (Self { mean: StageMeans::of(&each), each, plan }, counted)
     }
 
+    /// Whether the figures of the run contain a request.
+    pub fn counts(&self, id: RequestId) -> bool {
+        self.plan.stages().nth(self.plan.stage_of(id)).is_none_or(|stage| stage.counted)
+    }
+
     /// The name of a request's stage.
     pub fn name_of(&self, id: RequestId) -> Option<String> {
         self.plan.stages().nth(self.plan.stage_of(id)).map(Stage::label)

@@ -28,7 +28,7 @@ pub fn find(
     options: &RunOptions,
     progress: &Progress,
 ) -> Result<Vec<Capacity>> {
-    let options = RunOptions { rows: false, bounds: false, ..options.clone() };
+    let options = RunOptions { rows: false, sketch: false, bounds: false, ..options.clone() };
     let seeds = || setup.seed..setup.seed + setup.seeds;
     let pairs: Vec<(&NamedPolicy, u64)> =
         setup.policies.iter().flat_map(|policy| seeds().map(move |seed| (policy, seed))).collect();

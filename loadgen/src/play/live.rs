@@ -5,9 +5,10 @@ use super::local_fleet::LocalFleet;
 use super::options::{Cell, RunOptions};
 use super::simulate::profiles;
 use super::validity::too_few;
-use crate::figures::{Mode, RunId, RunReport, Stages, record_name};
+use crate::figures::{Mode, RunId, RunReport, Sketch, Stages, record_name};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use warmpath_core::routing::policy::NamedPolicy;
@@ -41,7 +42,7 @@ impl LiveLeg<'_> {
             check_tokens: true,
             timeout: REQUEST_LIMIT,
             nonce: None,
-            rows: self.options.rows,
+            rows: self.options.rows || self.options.sketch,
         };
         let never = std::future::pending();
         let identities = fleet.identities.clone();
@@ -88,7 +89,12 @@ impl LiveLeg<'_> {
         };
         let mut profiles = profiles(fleet, None);
         profiles.tiers.clone_from(&driven.live.tier_names);
-        let run = RunReport { stages, ..RunReport::new(id, profiles, figures, wall_s) };
+        let sketch = self
+            .options
+            .sketch
+            .then(|| Sketch::of_run(&rows, stages.as_ref(), workers, &HashMap::new()));
+        let rows = if self.options.rows { rows } else { Vec::new() };
+        let run = RunReport { stages, sketch, ..RunReport::new(id, profiles, figures, wall_s) };
         run.with_live(driven.live, self.speedup, rows, invalid_because)
     }
 }

@@ -11,6 +11,8 @@ pub struct RunOptions {
     pub variant: Option<String>,
     /// Whether to keep one row per request.
     pub rows: bool,
+    /// Whether the report has the shape of each run, for plots.
+    pub sketch: bool,
     /// Share of the requests, from the first one, that are played and not counted.
     pub warm_up: f64,
     /// Whether the report has a row for each interval of this length, in seconds.

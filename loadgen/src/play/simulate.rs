@@ -8,12 +8,13 @@ use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
     CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Part, Profiles, RunId,
-    RunReport, Stages, Work as Worked, class_figures, signs,
+    RunReport, Sketch, Stages, Work as Worked, class_figures, signs,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
 use anyhow::Result;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::EngineStats;
@@ -54,14 +55,22 @@ pub fn simulate(
     let mut hopeless = hopeless(setup, workload.total());
     let asked = RefCell::new(Asked::default());
     let mut sent = |at: Instant, work: &Work| asked.borrow_mut().sent(at, work);
-    let mut admitted = |id: RequestId| asked.borrow_mut().admitted(id);
+    let mut admissions = HashMap::new();
+    let mut admitted = |at: Instant, id: RequestId| {
+        if options.bounds {
+            asked.borrow_mut().admitted(id);
+        }
+        if options.sketch {
+            admissions.entry(id).or_insert(at);
+        }
+    };
     let observers = Observers {
         record: record.is_some().then_some(&mut write),
         progress: Some(progress),
         give_up: if options.give_up { Some(&mut hopeless) } else { None },
         sent: if options.bounds { Some(&mut sent) } else { None },
-        admitted: if options.bounds { Some(&mut admitted) } else { None },
-        rows: options.rows,
+        admitted: if options.bounds || options.sketch { Some(&mut admitted) } else { None },
+        rows: options.rows || options.sketch,
     };
     let scenario = setup.scenario(policy.policy, seed);
     let outcome = warmpath_sim::run(&scenario, workload, observers);
@@ -99,7 +108,7 @@ pub fn simulate(
     let balanced = fleet.comparable_workers().filter(|_| devices.is_none()).map(|_| workers);
     // Engines worked in every stage, counted or not.
     let worked_s = outcome.recorder.span().as_secs_f64();
-    let rows = outcome.recorder.take_rows();
+    let mut rows = outcome.recorder.take_rows();
     let mut stages = None;
     if let Some(plan) = prepared.stages(rate_scale) {
         let recorder = &outcome.recorder;
@@ -107,6 +116,11 @@ pub fn simulate(
         (stages, outcome.recorder) = (Some(all), counted);
     }
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
+    let sketch =
+        options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), balanced, &admissions));
+    if !options.rows {
+        rows = Vec::new();
+    }
     let busy: f64 = outcome.engines.iter().map(|stats| stats.busy.as_secs_f64()).sum();
     let offered_s = worked_s * f64::from(workers);
     let evicted_blocks = sum(|stats| stats.evicted_blocks);
@@ -169,6 +183,7 @@ pub fn simulate(
         parts: Part::of(outcome.recorder.answered(), &setup.slo),
         steady_requests_per_s: outcome.recorder.steady_requests_per_s(),
         rows,
+        sketch,
         ..RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64())
     })
 }

@@ -1,6 +1,7 @@
 //! How figures are shown to people and to programs. Each table is a file that makes a sheet;
 //! [`page`] puts them together, and [`Screen`] draws them.
 
+mod blocks;
 mod bounds;
 mod capacities;
 mod classes;
@@ -8,9 +9,11 @@ pub mod columns;
 mod course;
 mod devices;
 mod economics;
+mod entries;
 mod footnotes;
 mod grid;
 mod groups;
+pub mod html;
 mod json;
 mod links;
 mod output;
@@ -28,11 +31,12 @@ mod stages;
 mod tiers;
 mod verdicts;
 
+pub use blocks::blocks;
 pub use course::series as series_of;
 pub use json::{Report, SCHEMA};
 pub use output::OutputFiles;
 pub use page::{blanks, page};
 pub use requests::{Origin, write as write_requests};
 pub use runs::csv;
-pub use screen::{Screen, print};
+pub use screen::{HtmlFile, Screen, print};
 pub use series::write as write_series;

@@ -1,5 +1,6 @@
 //! The files that a command writes.
 
+use super::screen::Screen;
 use crate::files::{PendingFile, bad};
 use anyhow::Result;
 use std::path::Path;
@@ -13,11 +14,18 @@ pub struct OutputFiles {
 }
 
 impl OutputFiles {
-    pub fn at(json: Option<&Path>, csv: Option<&Path>, parquet: Option<&Path>) -> Result<Self> {
-        for (flag, path, before) in
-            [("--csv", csv, [json, None]), ("--parquet", parquet, [json, csv])]
-        {
-            if let Some(path) = path.filter(|&path| before.contains(&Some(path))) {
+    /// `screen` has one more file, which must be none of these.
+    pub fn at(
+        json: Option<&Path>,
+        csv: Option<&Path>,
+        parquet: Option<&Path>,
+        screen: Screen,
+    ) -> Result<Self> {
+        let html = screen.html();
+        let all = [("--html", html), ("--json", json), ("--csv", csv), ("--parquet", parquet)];
+        for (place, (flag, path)) in all.iter().enumerate() {
+            let before = &all[..place];
+            if let Some(path) = path.filter(|&path| before.iter().any(|two| two.1 == Some(path))) {
                 let why = "used by another flag, expected a different file";
                 return Err(bad(format!("{flag}: {} is {why}", path.display())));
             }

@@ -1,8 +1,9 @@
 //! Questions that take many runs: what sharing is worth, cluster or devices, which generation of
-//! chips, which policy over many reports.
+//! chips, which policy over many reports; and two reports side by side.
 
 pub mod advise;
 mod deploy;
+pub mod diff;
 pub mod generations;
 mod measure;
 pub mod question;
@@ -14,5 +15,12 @@ use warmpath_sheet::Sheet;
 
 /// Every table without rows, with all the columns that it can have.
 pub fn blanks() -> Vec<Sheet> {
-    [sharing::blanks(), advise::blanks(), generations::blanks(), rank::blanks().to_vec()].concat()
+    [
+        sharing::blanks(),
+        advise::blanks(),
+        generations::blanks(),
+        rank::blanks().to_vec(),
+        diff::blanks(),
+    ]
+    .concat()
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Question;
 use crate::files::bad;
-use crate::report::OutputFiles;
+use crate::report::{OutputFiles, Screen};
 use crate::setup::Setup;
 use anyhow::Result;
 
@@ -32,6 +32,6 @@ pub fn resolve(question: &Question) -> Result<Setup> {
 }
 
 /// The output files that the flags name.
-pub fn files(question: &Question) -> Result<OutputFiles> {
-    OutputFiles::at(question.json.as_deref(), question.csv.as_deref(), None)
+pub fn files(question: &Question, screen: Screen) -> Result<OutputFiles> {
+    OutputFiles::at(question.json.as_deref(), question.csv.as_deref(), None, screen)
 }

@@ -7,6 +7,7 @@ mod holds;
 mod holds_sheet;
 mod lines;
 mod played;
+mod plots;
 mod text;
 
 pub use convert::{Target, write};
@@ -14,4 +15,5 @@ pub use files::Files;
 pub use formats::{examples, named, page as formats};
 pub use holds::Holds;
 pub use holds_sheet::page;
+pub use plots::add as add_plots;
 pub use text::Text;

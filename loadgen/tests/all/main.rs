@@ -12,6 +12,7 @@ mod classes;
 mod economics;
 mod fidelity;
 mod groups;
+mod html;
 mod limits;
 mod measure;
 mod mixed_capacity;

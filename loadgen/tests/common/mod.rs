@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod blind_spots;
+pub mod browser;
 pub mod ladder;
 pub mod object_store;
 

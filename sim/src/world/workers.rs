@@ -22,7 +22,7 @@ impl World<'_> {
             match output {
                 Output::Admitted { id, .. } => {
                     if let Some(admitted) = &mut self.observers.admitted {
-                        admitted(id);
+                        admitted(now, id);
                     }
                 }
                 Output::FirstToken { id, at } if self.attempts.on => {

@@ -8,6 +8,7 @@ mod facts;
 mod figures;
 mod option_sheet;
 mod options;
+mod plots;
 mod same_model;
 mod sensitivity;
 mod simulated;
@@ -76,7 +77,7 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let mut setup = question::resolve(asked.question)?;
-    let files = question::files(asked.question)?;
+    let files = question::files(asked.question, screen)?;
     if let Some(name) = asked.device_profile {
         let profile = crate::setup::load_profile(name, Path::new(""))?;
         let block_size = setup.fleet.profile().block_size;
@@ -123,7 +124,7 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
         users_given: asked.users.is_some(),
     };
     let (page, figures) = text::write(&facts_of_text).finish();
-    screen.show(&page)?;
+    screen.show_with(&page, |document| plots::add(document, &facts_of_text))?;
     if let Some(file) = files.csv {
         file.finish(render::csv(&option_sheet::data(&decision)).as_bytes())?;
     }

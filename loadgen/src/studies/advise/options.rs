@@ -2,7 +2,7 @@
 
 use super::band::Band;
 use super::choice::Choice;
-use super::facts::{Facts, Rates};
+use super::facts::{Cluster, Facts, Rates};
 use crate::economics::Api;
 use serde::Serialize;
 
@@ -230,16 +230,18 @@ pub enum BreakEven {
     Unknown,
 }
 
-pub fn break_even_share(facts: &Facts, rates: &Rates, inputs: &Inputs, usd: f64) -> BreakEven {
+/// What a request costs on clusters that share more and more, by the share of prompt tokens that they reuse.
+pub fn cluster_costs(facts: &Facts, rates: &Rates, inputs: &Inputs) -> Vec<(f64, f64)> {
     let cost =
         |rate: f64| worker_usd(rates, inputs) * inputs.peak / (rate * inputs.gpu_speed * 3600.0);
-    let points: Vec<(f64, f64)> = facts
-        .clusters
-        .iter()
-        .filter_map(|cluster| {
-            Some((cluster.reused_share?, cost(cluster.requests_per_s_per_worker?.mean)))
-        })
-        .collect();
+    let point = |cluster: &Cluster| {
+        Some((cluster.reused_share?, cost(cluster.requests_per_s_per_worker?.mean)))
+    };
+    facts.clusters.iter().filter_map(point).collect()
+}
+
+pub fn break_even_share(facts: &Facts, rates: &Rates, inputs: &Inputs, usd: f64) -> BreakEven {
+    let points = cluster_costs(facts, rates, inputs);
     for pair in points.windows(2) {
         let [(low, dear), (high, cheap)] = [pair[0], pair[1]];
         if (cheap..=dear).contains(&usd) && dear > cheap {

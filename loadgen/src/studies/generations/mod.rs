@@ -2,6 +2,7 @@
 //! tokens per second and cost. A device without measurements is a band: from a share of its maker's
 //! peaks (`--realization`) to all of them.
 
+mod plots;
 mod row;
 mod sheet;
 
@@ -54,7 +55,7 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let whole = question::resolve(asked.question)?;
-    let files = question::files(asked.question)?;
+    let files = question::files(asked.question, screen)?;
     let Some(calibrated) = whole.fleet.profile().step.calibrated() else {
         return Err(bad(
             "--profile: a made-up profile, expected a profile with a device and a model",
@@ -99,7 +100,8 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     let base_usd = base[1].usd_per_m;
     let rows: Vec<Row> =
         cases.iter().enumerate().map(|(i, case)| row(&whole, case, ends(i), base_usd)).collect();
-    screen.show(&sheet::page(&whole, &rows, asked.realization))?;
+    let page = sheet::page(&whole, &rows, asked.realization);
+    screen.show_with(&page, |document| plots::add(document, &whole, &rows))?;
     if let Some(file) = files.csv {
         file.finish(render::csv(&sheet::data(&rows)).as_bytes())?;
     }

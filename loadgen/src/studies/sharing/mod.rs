@@ -4,6 +4,7 @@
 mod ladder;
 mod ladder_sheet;
 mod measured;
+mod plots;
 mod ratios;
 mod sweep;
 mod sweep_sheet;
@@ -49,13 +50,15 @@ pub struct Params<'a> {
 
 pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let setup = question::resolve(asked.question)?;
-    let files = question::files(asked.question)?;
+    let files = question::files(asked.question, screen)?;
     if asked.sweep {
         if asked.question.trace.is_some() || asked.question.workload.is_some() {
             return Err(bad("--sweep: makes its own workloads, expected no --workload or --trace"));
         }
         let points = sweep::play(&setup, progress)?;
-        screen.show(&sweep_sheet::page(&points))?;
+        screen.show_with(&sweep_sheet::page(&points), |document| {
+            plots::add_sweep(document, &points)
+        })?;
         let csv = render::csv(&sweep_sheet::data(&points));
         let report = Report { sweep: points, ..Report::of(&setup) };
         return write(files, &csv, &report);
@@ -71,7 +74,9 @@ pub fn run(asked: &Params<'_>, progress: &Progress, screen: Screen) -> Result<Ex
     drop(bar);
     let measured = measured.into_iter().collect::<Result<Vec<_>>>()?;
     let ratios = ratios(&measured);
-    screen.show(&ladder_sheet::page(&setup, &measured, &ratios))?;
+    screen.show_with(&ladder_sheet::page(&setup, &measured, &ratios), |document| {
+        plots::add_ladder(document, &setup, &measured, &ratios);
+    })?;
     let csv = render::csv(&ladder_sheet::data(&measured));
     write(files, &csv, &Report { rungs: measured, ratios, ..Report::of(&setup) })
 }
