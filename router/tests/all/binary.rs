@@ -90,7 +90,7 @@ fn a_bad_configuration_is_one_line() {
         (
             "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"auto\"\n\
              profile = \"llama-70b-fp8-2xh100\"\n[[public_prefixes]]\nname = \"s\"\n\
-             file = \"ids.json\"\n",
+             file = \"ids.json\"\ntokens = 3\n",
             "r.toml:6: public_prefixes: given with [[worker]], expected only one of the two",
         ),
     ];
