@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; 8] = [
     Target { name: "traces", run: traces::run, seeds: traces::seeds },
     Target { name: "toml", run: toml::run, seeds: toml::seeds },
     Target { name: "messages", run: messages::run, seeds: messages::seeds },
