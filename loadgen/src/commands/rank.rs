@@ -53,7 +53,7 @@ pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
             "{report} is left out: no two of its policies answered at least 99 % of their requests."
         )
     }));
-    page.sheet(standing);
+    page.sheet(standing.clone());
     if let Some(policy) = &args.policy {
         let known = |cell: &rank::Cell| cell.policies.iter().any(|(name, _)| name == policy);
         if !cells.iter().any(known) {
@@ -61,6 +61,6 @@ pub fn run(args: &Args, screen: Screen) -> Result<ExitCode> {
         }
         page.sheet(rank::behind(&cells, policy, args.within));
     }
-    screen.show(&page)?;
+    screen.show_with(&page, |document| rank::add(document, &standing, args.reports.len()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -41,6 +41,14 @@ fn ratios_are_geometric_means_over_the_reports() {
     assert_eq!(rows.len(), 5, "{behind}");
     assert!(rows[0].contains("rival") && rows[0].ends_with("+33.3 %"), "{behind}");
     assert!(!behind.contains("\na "), "{behind}");
+    let output = loadgen(path, &["rank", "a.json", "b.json", "--html", "r.html"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let html = std::fs::read_to_string(path.join("r.html")).expect("a file");
+    assert!(
+        html.contains("warmpath is nearest to the best: its mean TTFT is 1.414 times"),
+        "{html}"
+    );
+    assert!(html.contains("Mean TTFT over the best of each cell"), "its plot");
 }
 
 #[test]

@@ -6,7 +6,9 @@
 //! another because its times are longer.
 
 mod cells;
+mod plots;
 mod sheets;
 
 pub use cells::{Cell, read};
+pub use plots::add;
 pub use sheets::{behind, blanks, standing};
