@@ -1,22 +1,24 @@
 //! What no rule can beat, how sure one run is, and the search for parameters.
 
-use crate::common::{number, run};
+use crate::common::{loadgen, number, run};
 use serde_json::Value;
 
-/// Two hundred prompts of four conversations and one system prompt, one each 100 ms. Blocks of 16 tokens.
+/// Prompts of 21 conversations, which take turns in no simple order, behind one system prompt: one each 100 ms.
+/// Blocks of 16 tokens.
 fn trace() -> String {
-    let line = |i: usize| {
-        let (conversation, turn) = (i % 8, i / 8 + 1);
-        let own = (0..turn * 4).map(|block| 1_000 * (conversation + 1) + block);
+    let mut turns = [0; 23];
+    let mut line = |i: usize| {
+        let conversation = (i * i * 7 + i / 3 * 5) % 23;
+        turns[conversation] += 1;
+        let own = (0..40 + turns[conversation] * 8).map(|block| 1_000 * (conversation + 1) + block);
         let ids: Vec<String> = (0..20).chain(own).map(|id| id.to_string()).collect();
         let tokens = ids.len() * 16;
-        let ids = ids.join(",");
+        let (at, ids) = (i * 100, ids.join(","));
         format!(
-            r#"{{"timestamp":{},"input_length":{tokens},"output_length":30,"hash_ids":[{ids}]}}"#,
-            i * 100
+            r#"{{"timestamp":{at},"input_length":{tokens},"output_length":30,"hash_ids":[{ids}]}}"#
         )
     };
-    (0..600).map(line).collect::<Vec<_>>().join("\n")
+    (0..600).map(&mut line).collect::<Vec<_>>().join("\n")
 }
 
 fn played(command: &str, flags: &[&str]) -> (String, Value) {
@@ -54,9 +56,16 @@ fn every_rule_is_within_the_bounds_and_the_table_says_how_far() {
 
 #[test]
 fn a_run_with_failed_requests_has_no_bounds() {
-    let (table, report) = played("sim", &["--policies", "round-robin", "--hbm-tokens", "1600"]);
-    assert!(number(&report["runs"][0]["errors"]) > 0.0);
+    let folder = tempfile::tempdir().expect("a folder for files");
+    std::fs::write(folder.path().join("t.jsonl"), trace()).expect("a file can be written");
+    let flags = ["sim", "--trace", "t.jsonl", "--trace-block-size", "16", "--workers", "4"];
+    let few = ["--policies", "round-robin", "--hbm-tokens", "4800", "--json", "out.json"];
+    let output = loadgen(folder.path(), &[&flags[..], &few].concat());
+    let json = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("a report is JSON");
+    assert!(number(&report["runs"][0]["errors"]) > 0.0, "{}", report["runs"][0]);
     assert_eq!(report["runs"][0]["bounds"], Value::Null);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!table.contains("Distance from the limit"), "{table}");
 }
 
