@@ -25,7 +25,7 @@ fn crates_depend_only_downwards() {
     let wire = ["tokio", "tonic", "prost", "vllm-proto", "warmpath-proto"];
     let shells = ["warmpath-router", "warmpath-worker-sim", "warmpath-loadgen"];
     let all = [&wire[..], &shells[..]].concat();
-    let rules: [(&str, &[&str], &[&str]); 9] = [
+    let rules: [(&str, &[&str], &[&str]); 10] = [
         ("core", &every, &[&all[..], &["warmpath-sim"]].concat()),
         ("sim", &every, &all),
         ("proto", &built, &[&shells[..], &["warmpath-openai", "warmpath-sim"]].concat()),
