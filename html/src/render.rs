@@ -12,8 +12,7 @@ use warmpath_sheet::{Part, Sheet};
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 /// The page may load nothing: not even a script of its own that is not in the file.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+const POLICY: &str = include_str!("policy.txt");
 
 /// The document as one HTML file, which is well-formed XML too. Equal documents give equal bytes.
 pub fn render(document: &Document) -> String {
@@ -26,7 +25,7 @@ pub fn render(document: &Document) -> String {
          <meta name=\"color-scheme\" content=\"light dark\"/>\
          <link rel=\"icon\" href=\"data:,\"/><title>{title}</title><style>{style}</style></head>\n<body>\
          <a class=\"skip\" href=\"#tables\">To the tables</a>{}\n<header><h1>{title}</h1>",
-        escape(POLICY),
+        escape(POLICY.trim_end()),
         svg::patterns()
     );
     if !document.asked.is_empty() {

@@ -17,7 +17,7 @@ const LEAST: f64 = 1.2;
 pub fn draw(plot: &Bars, label: &str) -> String {
     let top = TOP + MARK * plot.marks.len() as f64;
     let bottom = top + ROW * plot.bars.len() as f64 + 4.0;
-    let area = Area { left: 8.0, right: super::WIDTH - 16.0, top, bottom };
+    let area = Area { left: 8.0, right: write::WIDTH - 16.0, top, bottom };
     let segments = || plot.bars.iter().flat_map(|bar| &bar.segments);
     let ends = segments().flat_map(|part| [part.from, part.to]);
     let ends = ends.chain(plot.marks.iter().map(|mark| mark.at));

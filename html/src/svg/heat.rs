@@ -18,7 +18,7 @@ pub fn draw(plot: &Heat, label: &str) -> String {
     let rows = plot.rows.len().max(1) as f64;
     let row = (HEIGHT / rows).clamp(ROW.1, ROW.0);
     let top = 26.0;
-    let area = Area { left: 52.0, right: super::WIDTH - 14.0, top, bottom: top + row * rows };
+    let area = Area { left: 52.0, right: write::WIDTH - 14.0, top, bottom: top + row * rows };
     let x = Place::of(&plot.x, [plot.from, plot.to], (area.left, area.right));
     let mut svg = write::open(area.bottom + 48.0, label);
     svg.push_str(&write::text(2.0, 14.0, "t", &format!("{} from top to bottom", plot.of)));

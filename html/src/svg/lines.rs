@@ -8,7 +8,7 @@ use warmpath_sheet::amount;
 
 const HEIGHT: f64 = 300.0;
 const AREA: Area =
-    Area { left: 52.0, right: super::WIDTH - 14.0, top: 34.0, bottom: HEIGHT - 48.0 };
+    Area { left: 52.0, right: write::WIDTH - 14.0, top: 34.0, bottom: HEIGHT - 48.0 };
 /// The height of a name.
 const NAME: f64 = 15.0;
 /// A longer series has markers at some of its points only.

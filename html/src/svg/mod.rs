@@ -11,9 +11,6 @@ use crate::plot::Chart;
 
 pub use write::{swatch_of_line, swatch_of_part};
 
-/// The width of every chart, in its own units; a unit is about a pixel on a telephone.
-const WIDTH: f64 = 440.0;
-
 /// The chart as an `svg` element. `label` is the id of the element that names it.
 pub fn draw(chart: &Chart, label: &str) -> String {
     match chart {

@@ -5,6 +5,9 @@ use crate::escape::escape;
 use crate::palette::SERIES;
 use crate::plot::{Axis, Mark};
 
+/// The width of every chart, in its own units; a unit is about a pixel on a telephone.
+pub const WIDTH: f64 = 440.0;
+
 /// How many shapes markers have, dashes and patterns. No two of the numbers and the number of colours have a
 /// common factor, so that many series look different.
 const MARKERS: usize = 7;
@@ -31,7 +34,7 @@ pub struct Area {
 pub fn open(height: f64, label: &str) -> String {
     format!(
         "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-labelledby=\"{label}\">",
-        px(super::WIDTH),
+        px(WIDTH),
         px(height)
     )
 }
