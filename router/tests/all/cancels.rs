@@ -59,8 +59,14 @@ async fn bursts_of_cancels_harm_no_bystander() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_few_resets_may_wait_a_burst_ends_the_bystanders() {
-    let bystanders = burst(20, 1_000, 1_000).await;
-    let lost = bystanders.iter().filter(|answer| answer.is_err()).count();
-    println!("{lost} of {} bystanders are lost", bystanders.len());
-    assert!(lost > 0, "of {}", bystanders.len());
+    // A router that keeps up has none waiting, so it may take more than one burst.
+    for _ in 0..20 {
+        let bystanders = burst(1, 1_000, 1_000).await;
+        let lost = bystanders.iter().filter(|answer| answer.is_err()).count();
+        println!("{lost} of {} bystanders are lost", bystanders.len());
+        if lost > 0 {
+            return;
+        }
+    }
+    panic!("no bystander was lost");
 }
