@@ -40,8 +40,8 @@ impl Part {
     }
 }
 
-/// How much a sum over all parts differs from that of another run with the same requests, in percent of it. The interval
-/// is that of a ratio of two sums (Cochran 1977), with parts that resemble the one before them counted for less.
+/// How much a sum over all parts differs from the sum of another run with the same requests, in percent. The interval
+/// is computed for a ratio of two sums (Cochran 1977). Parts that resemble the one before them count for less.
 pub fn change_percent(own: &[Part], other: &[Part], of: fn(&Part) -> f64) -> Option<Estimate> {
     if own.is_empty()
         || own.len() != other.len()

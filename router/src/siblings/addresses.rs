@@ -1,5 +1,5 @@
 //! Where there are siblings: the addresses behind the configured URLs. A name may have several addresses, as
-//! that of a headless service, and they may come and go.
+//! a headless service has, and they may come and go.
 
 use super::follow::follow;
 use crate::state::RouterState;
