@@ -28,6 +28,11 @@ pub const SIBLINGS: &str = "router_siblings";
 pub const SIBLING_BOOKINGS: &str = "router_sibling_bookings";
 const SIBLING_NEWS: &str = "router_sibling_news_total";
 const SIBLING_GAPS: &str = "router_sibling_gaps_total";
+pub const SHADOW_REQUESTS: &str = "router_shadow_requests_total";
+pub const SHADOW_TOKENS: &str = "router_shadow_prompt_tokens_total";
+pub const SHADOW_HITS: &str = "router_shadow_hit_tokens_total";
+pub const SHADOW_TTFT: &str = "router_shadow_expected_ttft_seconds";
+const CAPTURED: &str = "router_captured_total";
 const HOLD: &str = "router_hold_seconds";
 const CONNECTIONS_ENDED: &str = "router_connections_ended_total";
 const ATTEMPTS_FAILED: &str = "router_attempts_failed_total";
@@ -129,6 +134,24 @@ fn describe() {
         "router_unclaimed_actions_total",
         "Decisions that no task waited for; above 0 is a fault of the router"
     );
+    describe_counter!(
+        SHADOW_REQUESTS,
+        "Requests that a rule beside the policy was asked about, by its choice: same worker, other or held"
+    );
+    describe_counter!(SHADOW_TOKENS, "Prompt tokens of the requests that it would have sent");
+    describe_counter!(
+        SHADOW_HITS,
+        "Those of them that the worker held: the one that got the request, or the rule's"
+    );
+    describe_gauge!(
+        SHADOW_TTFT,
+        Unit::Seconds,
+        "The sum of the expected times to the first token of these requests, in model seconds"
+    );
+    describe_counter!(
+        CAPTURED,
+        "Requests over while traffic is captured, by outcome: written or lost"
+    );
     describe_gauge!(RUNS, "Runs of blocks in the prefix index");
     describe_gauge!(SPEEDUP, "Model seconds in a second of the wall clock; rate() is by wall time");
 }
@@ -171,6 +194,21 @@ impl Stage {
             Self::Total => "total",
         }
     }
+}
+
+/// What became of the row of a request that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Row {
+    Written,
+    Lost,
+}
+
+pub fn captured(row: Row) {
+    let outcome = match row {
+        Row::Written => "written",
+        Row::Lost => "lost",
+    };
+    counter!(CAPTURED, "outcome" => outcome).increment(1);
 }
 
 pub fn overhead(stage: Stage, span: Duration) {
