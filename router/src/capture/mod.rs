@@ -10,7 +10,6 @@ mod row;
 
 use crate::call::Ids;
 use crate::metrics::{self, Row as Outcome};
-use crate::relay::naming::Named;
 use row::{Rows, Salt};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -122,8 +121,8 @@ pub struct Arrived<'a> {
 }
 
 impl Capture {
-    /// A request arrived. `named`: its blocks; `plan`: how more of them are named.
-    pub fn begin(&self, arrived: &Arrived<'_>, named: &Named, plan: ScopePlan) -> Capturing {
+    /// A request arrived. `blocks`: of its prompt; `plan`: how more of them are named.
+    pub fn begin(&self, arrived: &Arrived<'_>, blocks: TokenBlocks, plan: ScopePlan) -> Capturing {
         let at = self.clock.at(arrived.at);
         let over = Over {
             arrived: at,
@@ -131,7 +130,7 @@ impl Capture {
             session: arrived.session,
             priority: arrived.priority,
             prompt: arrived.prompt.to_vec(),
-            blocks: named.prompt.clone(),
+            blocks,
             plan,
             answer: Vec::new(),
             answer_tokens: 0,

@@ -47,7 +47,7 @@ impl Job {
                 prompt: &incoming.prompt,
                 asked: incoming.max_new_tokens,
             };
-            capture.begin(&arrived, &named, plan)
+            capture.begin(&arrived, named.prompt.clone(), plan)
         });
         Self { terms, incoming, named, answered: 0, since: Vec::new(), resumable, capturing }
     }

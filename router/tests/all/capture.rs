@@ -58,7 +58,7 @@ async fn traffic_becomes_a_trace_without_texts() {
     assert_eq!(tokens(2, 0), 100);
     assert_eq!(sessions[2].requests[0].output_tokens, 7);
     assert_eq!(sessions[3].requests[0].output_tokens, 40);
-    // All begin with the same six blocks, and the partial one after them is nobody else's.
+    // All begin with the same six blocks, and the partial one after them is in no other row.
     let begins = |session: usize| &sessions[session].requests[0].prompt;
     assert_eq!(begins(0)[..6], begins(1)[..6]);
     assert_eq!(begins(0)[..6], begins(2)[..6]);
