@@ -32,7 +32,7 @@
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
-//! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
+//! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted. `quality`: what a decision gave away.
 
 pub mod admission;
 pub mod answers;
@@ -61,6 +61,7 @@ mod payload;
 mod places;
 mod policy;
 pub mod public;
+mod quality;
 mod record;
 mod relay;
 pub mod secret;

@@ -25,6 +25,7 @@ mod raw;
 mod record;
 mod recorded;
 mod restarts;
+mod served;
 mod siblings;
 mod siblings_as_processes;
 mod streams;
