@@ -48,7 +48,7 @@ fn a_bad_configuration_is_one_line() {
         ),
         (
             "wrokers = []\n",
-            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers or worker; known are",
+            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers or worker or workers_at; known are",
         ),
         (
             "policy = \"kv-aware\"\nsharing = \"world\"\n",

@@ -13,6 +13,7 @@ mod engines;
 mod failures;
 mod feed;
 mod frozen;
+mod health;
 mod holding;
 mod hostile;
 mod http;
