@@ -4,11 +4,19 @@ use crate::{
     ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
 };
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
 
 /// vLLM's services.
 pub const VLLM: [&str; 2] = ["vllm.Inference", "vllm.Control"];
+
+/// The name under which probes ask whether the process lives. It always serves: a process without work to do must
+/// not be restarted.
+pub const LIVENESS: &str = "liveness";
+
+/// The name under which probes ask whether requests may come. The empty name means the same.
+pub const READINESS: &str = "readiness";
 
 /// What a listener serves besides health and reflection. Reflection shows these services only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +61,15 @@ impl Listener {
             Self::Worker => vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET],
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }
+    }
+}
+
+/// What the probes of a listener hear from now on: it lives, and requests may come or not.
+pub async fn set_ready(reporter: &HealthReporter, listener: Listener, ready: bool) {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
+    for name in ["", READINESS].into_iter().chain(listener.services()) {
+        reporter.set_service_status(name, status).await;
     }
 }
 

@@ -45,8 +45,8 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
+    /// A TOML file. Its fields have the names of the flags; `workers`, `workers_at`, `pools`, `tenants`
+    /// and `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
     /// `tls`, `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -63,6 +63,10 @@ pub struct Serve {
     /// repeat the flag for more
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
+    /// Workers that are found by a name: each address of the host is one, looked up each 5 s;
+    /// `http://host:port`; repeat the flag for more
+    #[arg(long = "workers-at", value_name = "URL")]
+    workers_at: Vec<String>,
     /// A pool that the workers share, `http://host:port`; repeat the flag for more
     #[arg(long = "pool", value_name = "URL")]
     pools: Vec<String>,
@@ -140,6 +144,8 @@ struct File {
     #[serde(default)]
     workers: Vec<String>,
     #[serde(default)]
+    workers_at: Vec<String>,
+    #[serde(default)]
     worker: Vec<EngineEntry>,
     #[serde(default)]
     pools: Vec<String>,
@@ -211,6 +217,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         true => file.shadow,
         false => cli.shadows.iter().map(shadow).collect::<Result<_, _>>()?,
     };
+    config.workers_at = if cli.workers_at.is_empty() { file.workers_at } else { cli.workers_at };
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     config.queue = file.queue;
     config.reliability = file.reliability;

@@ -30,6 +30,9 @@ pub struct RouterConfig {
     /// URLs, `http://host:port`. A worker's number is its place in this list.
     #[serde(default)]
     pub workers: Vec<String>,
+    /// URLs of names: each address of a name is a worker, and they may come and go.
+    #[serde(default)]
+    pub workers_at: Vec<String>,
     /// Workers that are real engines. Their numbers come after those of `workers`.
     #[serde(default)]
     pub worker: Vec<EngineConfig>,
@@ -136,6 +139,7 @@ impl RouterConfig {
     pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
         Self {
             workers,
+            workers_at: Vec::new(),
             worker: Vec::new(),
             pools: Vec::new(),
             policy,
@@ -221,13 +225,14 @@ impl RouterConfig {
     /// Checks all fields. Call it before a router is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
-        if self.workers.is_empty() && self.worker.is_empty() {
+        if self.workers.is_empty() && self.workers_at.is_empty() && self.worker.is_empty() {
             return err("workers", "none, expected at least 1".to_owned());
         }
         engines::check(&self.worker, !self.public_prefixes.is_empty())?;
         let workers = self.worker_urls();
-        let siblings = ("siblings.urls", &self.siblings.urls);
-        for (field, urls) in [("workers", &workers), ("pools", &self.pools), siblings] {
+        let (names, siblings) =
+            (("workers_at", &self.workers_at), ("siblings.urls", &self.siblings.urls));
+        for (field, urls) in [("workers", &workers), names, ("pools", &self.pools), siblings] {
             let mut known = BTreeSet::new();
             for (i, url) in urls.iter().enumerate() {
                 let field = format!("{field}[{i}]");

@@ -3,7 +3,7 @@
 use crate::metrics::{
     ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS,
     SHADOW_HITS, SHADOW_REQUESTS, SHADOW_TOKENS, SHADOW_TTFT, SIBLING_BOOKINGS, SIBLINGS, SPEEDUP,
-    TAKES,
+    TAKES, zero,
 };
 use crate::state::RouterState;
 use metrics::{counter, gauge};
@@ -19,9 +19,14 @@ pub async fn refresh(state: &RouterState) {
     let mut known = BTreeSet::new();
     let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
     gauge!(SPEEDUP).set(state.config.speedup);
+    zero::router(&state.router.policy());
     loop {
         let now = state.router.clock().now();
-        known.extend(state.roster.links().iter().map(|link| (link.id, link.name.clone())));
+        for link in state.roster.links().iter() {
+            if known.insert((link.id, link.name.clone())) {
+                zero::worker(&link.name, &state.router.policy());
+            }
+        }
         name_workers(state, &mut named);
         state.router.fleet(|fleet| {
             for (id, name) in &known {

@@ -25,7 +25,7 @@
 //!   [`http_config`]: how OpenAI's HTTP is spoken.
 //!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
 //!   tenants share. [`engines`]: workers that are real engines. [`secret`]: texts that no log
-//!   shows. `urls`: one spelling of them. [`config_error`]: a setting that
+//!   shows. `urls`: one spelling of them. `lookup`: the addresses behind them. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
 //!   names of the last decisions. `places`: how many calls a tenant has. `events`: what happened to the fleet lately.
@@ -33,7 +33,7 @@
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
 //! - `record`: the run in a file, for replay. `capture`: the traffic in a file, as a trace. `metrics`, `gauges`: what
-//!   is counted.
+//!   is counted. `quality`: what a decision gave away.
 
 pub mod admission;
 pub mod answers;
@@ -56,6 +56,7 @@ mod in_flight;
 mod incoming;
 mod index;
 pub mod limits;
+mod lookup;
 mod metrics;
 pub mod operate;
 mod operator;
@@ -63,6 +64,7 @@ mod payload;
 mod places;
 mod policy;
 pub mod public;
+mod quality;
 mod record;
 mod relay;
 pub mod secret;

@@ -250,6 +250,11 @@ impl RouterServer {
         (index.position(worker.into()), index.digest(worker.into()))
     }
 
+    #[cfg(test)]
+    pub(crate) const fn state(&self) -> &Arc<RouterState> {
+        &self.state
+    }
+
     /// The operator's calls, for callers in this process. From now on decisions can be explained.
     pub fn admin(&self) -> Admin {
         Admin::new(&self.state)
@@ -299,6 +304,7 @@ impl RouterServer {
         tasks.spawn(async move { gauges::refresh(&observed).await });
         tasks.spawn(health.clone().follow(self.status()));
         tasks.spawn(siblings::follow_all(Arc::clone(state)));
+        tasks.spawn(following::discover_all(Arc::clone(state)));
 
         let (close, closed) = watch::channel(());
         // Changed or dropped: both mean that it is time to close.
@@ -320,7 +326,7 @@ impl RouterServer {
             () = shutdown => {
                 state.draining.store(true, Ordering::Release);
                 state.router.stop_holding();
-                health.stop().await;
+                health.stop();
                 tokio::select! {
                     biased;
                     () = &mut server => {}

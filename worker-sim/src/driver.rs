@@ -195,6 +195,7 @@ impl Timed for Driver {
             }
             Command::Handed { id, came: Ok((due, moved)) } => {
                 self.metrics.kv_transfers.ended(Some(moved));
+                self.metrics.handed(id, moved.tokens);
                 if self.streams.contains_key(&id) {
                     self.moved.insert(id, moved);
                     self.landing.insert((due.max(now), id));
@@ -263,7 +264,7 @@ impl Driver {
             self.feed.touch();
         }
         for output in outputs.drain(..) {
-            self.metrics.output(&output);
+            self.metrics.output(&output, |id| self.engine.hit(id));
             match output {
                 Output::FirstToken { id, .. } => {
                     if let Some(stream) = self.streams.get_mut(&id) {

@@ -72,7 +72,7 @@ impl Streaming {
     fn observe(&mut self, part: &mut AnswerPart, tokens: &mut u32) {
         if part.tokens > 0 {
             if !std::mem::replace(&mut self.has_token, true) {
-                self.flight.first_token();
+                self.flight.first_token(*tokens == 0);
                 self.job.answers();
             }
             *tokens = tokens.saturating_add(part.tokens);

@@ -4,6 +4,7 @@
 //! table, no booking, no place among the held requests, and no work on a worker that no client
 //! waits for.
 
+use super::measure::Measure;
 use crate::call::{AnswerEnd, FailureKind, UpstreamError};
 use crate::error::RequestError;
 use crate::fleet::worker::{Standing, WorkerLink};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use warmpath_core::block::TokenBlocks;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Decision, Failure, Input, RejectReason};
@@ -78,6 +80,7 @@ pub struct Flight {
     computed: Option<Arc<WorkerLink>>,
     /// The policy that chose the worker.
     policy: ActivePolicy,
+    measure: Measure,
 }
 
 impl Flight {
@@ -98,7 +101,8 @@ impl Flight {
         let (policy, state) = (state.router.policy(), Arc::clone(state));
         let (holds, computed, stage) = (None, None, Stage::Registered);
         let attempts = 0;
-        Ok(Self { state, id, key, upstream_id, attempts, stage, holds, computed, policy })
+        let measure = Measure::new(incoming.received, state.config.speedup);
+        Ok(Self { state, id, key, upstream_id, attempts, stage, holds, computed, policy, measure })
     }
 
     /// Gets a decision, and waits for it while the core router holds the request.
@@ -107,11 +111,12 @@ impl Flight {
         request: Request,
         deadline: Option<Instant>,
     ) -> Result<Dispatched, RequestError> {
+        let prompt = request.prompt.clone();
         let arrival = self.state.router.arrive(request);
         let (verdict, held_for) = self.verdict(arrival, deadline).await?;
         match verdict {
             Verdict::Reject(reason) => Err(self.rejected(reason)),
-            verdict => self.dispatched(verdict, held_for),
+            verdict => self.dispatched(verdict, &prompt, held_for),
         }
     }
 
@@ -131,9 +136,10 @@ impl Flight {
         if at_work {
             self.abort(Arc::clone(&link));
         }
+        let prompt = again.as_ref().map(|request| request.prompt.clone());
         let arrival = self.state.router.fail((self.id, link.id), how, again);
         link.forget(self.id);
-        let Some(arrival) = arrival else {
+        let (Some(arrival), Some(prompt)) = (arrival, prompt) else {
             metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
             return Err(self.failure(&link, cause));
         };
@@ -148,7 +154,7 @@ impl Flight {
         let (verdict, held_for) = self.verdict(arrival, deadline).await?;
         let reason = match verdict {
             Verdict::Reject(reason) => reason,
-            verdict => return self.dispatched(verdict, held_for),
+            verdict => return self.dispatched(verdict, &prompt, held_for),
         };
         metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
         Err(match reason {
@@ -193,6 +199,7 @@ impl Flight {
     fn dispatched(
         &mut self,
         verdict: Verdict,
+        prompt: &TokenBlocks,
         held_for: Duration,
     ) -> Result<Dispatched, RequestError> {
         let decision = match verdict {
@@ -208,9 +215,7 @@ impl Flight {
             self.state.router.tell(Input::Cancelled(self.id));
             return Err(RequestError::WorkerRemoved(decision.worker));
         };
-        if let Some(overlap) = decision.overlap {
-            metrics::overlap(&link.name, overlap.iter().sum());
-        }
+        self.measure.decided((&self.state, &self.policy), prompt, &link.name, &decision);
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
         }
@@ -281,9 +286,12 @@ impl Flight {
         Ok(link)
     }
 
-    /// The worker of the attempt under way sent its first token.
-    pub fn first_token(&mut self) {
+    /// The worker of the attempt under way sent its first token. `of_answer`: the client has none yet.
+    pub fn first_token(&mut self, of_answer: bool) {
         self.state.router.tell(Input::FirstToken(self.id));
+        if of_answer {
+            self.measure.first_token(&self.policy);
+        }
     }
 
     /// A request that is too large for the workers that have joined may fit one that has not: then the
@@ -363,7 +371,7 @@ impl Flight {
         if let Some(link) = self.end(Outcome::Finished) {
             // The hit is the prefill worker's, as was the prediction.
             let found_by = &self.computed.as_ref().unwrap_or(&link).name;
-            metrics::hit(found_by, cached_tokens / block_size);
+            self.measure.answered(&self.policy, found_by, cached_tokens / block_size);
             if let Some(found) = by_origin {
                 metrics::pulled(found_by, &found.map(|tokens| tokens / block_size));
             }

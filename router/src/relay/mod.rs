@@ -8,6 +8,7 @@
 //!   decision.
 //! - `kv_transfer`: a prompt that one worker computes and another answers.
 //! - `answer`: the stream of the answer.
+//! - `measure`: what is measured of it.
 //! - `patience`: how long an answer is waited for.
 //! - `abort`: ending a request by its name.
 
@@ -17,6 +18,7 @@ mod attempt;
 mod flight;
 mod job;
 mod kv_transfer;
+mod measure;
 pub mod naming;
 mod patience;
 mod start;

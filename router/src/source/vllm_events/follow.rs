@@ -33,7 +33,7 @@ const BEAT: Duration = Duration::from_millis(500);
 /// An engine whose replay is silent for so many beats is lost.
 const SILENT_BEATS: u32 = 20;
 /// Counts blocks of events that are not in the index, by reason.
-pub const DROPPED: &str = "router_kv_event_blocks_dropped_total";
+pub const DROPPED: &str = "warmpath_router_kv_event_blocks_dropped_total";
 /// Events that wait for the router.
 const QUEUE: usize = 64;
 
