@@ -73,6 +73,7 @@ impl Streaming {
         if part.tokens > 0 {
             if !std::mem::replace(&mut self.has_token, true) {
                 self.flight.first_token(*tokens == 0);
+                self.flight.computed(&self.job.named.prompt);
                 self.job.answers();
             }
             *tokens = tokens.saturating_add(part.tokens);

@@ -294,6 +294,13 @@ impl Flight {
         }
     }
 
+    /// The worker of the attempt under way has computed a prompt.
+    pub fn computed(&self, prompt: &TokenBlocks) {
+        if let Stage::Sent(link) = &self.stage {
+            link.source.served(prompt);
+        }
+    }
+
     /// A request that is too large for the workers that have joined may fit one that has not: then the
     /// client may try again.
     fn rejected(&self, reason: RejectReason) -> RequestError {

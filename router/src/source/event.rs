@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::Stream;
+use warmpath_core::block::TokenBlocks;
 use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
 use warmpath_core::id::MAX_TIERS;
 use warmpath_core::routing::feed::SILENCE_MS;
@@ -21,6 +22,9 @@ pub trait EventSource: Debug + Send + Sync {
     /// Opens the feed. The first events are a whole snapshot; each [`Event::Batch`] continues it.
     /// An error says why there is no feed.
     fn open(&self) -> Opening<'_>;
+
+    /// The worker computed a prompt. A source that hears of its blocks otherwise does not need it.
+    fn served(&self, _prompt: &TokenBlocks) {}
 }
 
 /// A feed that is being opened.

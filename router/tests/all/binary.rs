@@ -80,7 +80,7 @@ fn a_bad_configuration_is_one_line() {
         (
             "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"h:2\"\n\
              profile = \"llama-70b-fp8-2xh100\"\n",
-            "r.toml:4: worker[0].kv_events: 'h:2', expected tcp://host:port or \"auto\"",
+            "r.toml:4: worker[0].kv_events: 'h:2', expected tcp://host:port, \"auto\" or \"none\"",
         ),
         (
             "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"auto\"\n\
