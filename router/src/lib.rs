@@ -14,8 +14,8 @@
 //! - `handle`: the core router behind a lock, its record and clock. `waiting`: the requests it
 //!   holds.
 //! - `source`: where knowledge of workers and pools comes from.
-//! - `following`: that knowledge into the `index` and the core router, for as long as the router
-//!   serves.
+//! - `discovery`: workers that are found by a name.
+//! - `following`: that knowledge into the `index` and the core router, for as long as the router serves.
 //! - `fleet`: the workers, pools and siblings as data.
 //! - `siblings`: what other routers before the fleet tell, and are told. `telling`: who is told what.
 //!
@@ -41,6 +41,7 @@ pub mod cli;
 pub mod config;
 pub mod config_error;
 mod decided;
+mod discovery;
 pub mod engines;
 mod error;
 mod events;

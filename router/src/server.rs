@@ -2,6 +2,7 @@
 
 use crate::config::{self, ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
+use crate::discovery::discover_all;
 use crate::events::Events;
 use crate::fleet::agreement::Agreement;
 use crate::fleet::connect::{self, Connecting};
@@ -287,7 +288,7 @@ impl RouterServer {
         tasks.spawn(async move { gauges::refresh(&observed).await });
         tasks.spawn(health.clone().follow(self.status()));
         tasks.spawn(siblings::follow_all(Arc::clone(state)));
-        tasks.spawn(following::discover_all(Arc::clone(state)));
+        tasks.spawn(discover_all(Arc::clone(state)));
 
         let (close, closed) = watch::channel(());
         // Changed or dropped: both mean that it is time to close.
