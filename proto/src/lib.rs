@@ -20,6 +20,7 @@
 //! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
 //! - [`measured`]: Prometheus' text, for a listener of its own and for others.
 //! - [`probes`]: health and reflection, which every listener has.
+//! - [`traces`]: a request's life, sent to a collector. [`trace_context`]: which trace it belongs to.
 //! - [`watched`]: values whose changes can be waited for.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 
@@ -40,6 +41,8 @@ pub mod sockets;
 pub mod status;
 pub mod tiers;
 pub mod tls;
+pub mod trace_context;
+pub mod traces;
 pub mod transfer;
 pub mod transport;
 pub mod watched;

@@ -23,6 +23,7 @@ use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
 use warmpath_proto::scope::SharedBy;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +68,9 @@ pub struct RouterConfig {
     /// How `https://` workers, pools and siblings are reached.
     #[serde(default)]
     pub upstream_tls: Option<UpstreamFiles>,
+    /// Where traces go. None: nowhere.
+    #[serde(default)]
+    pub otlp: Option<OtlpConfig>,
     /// For policies that choose at random.
     #[serde(default)]
     pub seed: u64,
@@ -146,6 +150,7 @@ impl RouterConfig {
             admin_tls: None,
             siblings: SiblingsConfig::default(),
             upstream_tls: None,
+            otlp: None,
             seed: 0,
             speedup: default_speedup(),
             block_size: None,
@@ -241,6 +246,9 @@ impl RouterConfig {
                     }
                 }
             }
+        }
+        if let Err((field, why)) = self.otlp.as_ref().map_or(Ok(()), OtlpConfig::check) {
+            return err(field, why);
         }
         tenants::check(&self.tenants)?;
         public::check(&self.public_prefixes)?;

@@ -40,10 +40,13 @@ use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::{self, ModelClock};
 use warmpath_proto::sockets::{Dialler, Listener};
 use warmpath_proto::tls::TlsError;
+use warmpath_proto::traces::Tracer;
 use warmpath_proto::transport::Dialling;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Its name in traces.
+const SERVICE: &str = "warmpath-router";
 /// How often a drain looks whether all streams have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -165,6 +168,10 @@ impl RouterServer {
             connect::pool(PoolId(i as u32), url, &connecting).map_err(err)
         });
         let pools = pools.collect::<Result<_, _>>()?;
+        let instance = format!("{:x}", around.instance);
+        let tracer = config.otlp.as_ref().map(|how| Tracer::start(how, SERVICE, &instance));
+        let otlp = |why| ConfigError { field: "otlp.endpoint".to_owned(), why };
+        let tracer = tracer.transpose().map_err(otlp)?.unwrap_or_default();
         let clock = ModelClock::starting_now(config.speedup);
         let router = Router::new(config.policy).with_seed(config.seed);
         let router = router.with_queue_limits(config.queue.limits());
@@ -201,6 +208,7 @@ impl RouterServer {
             naming: blake3::derive_key("warmpath v1 request names", secret.as_bytes()),
             resyncs: AtomicU64::new(0),
             decided: DecidedNames::default(),
+            tracer,
         };
         let state = Arc::new(state);
         for url in state.config.worker_urls() {
@@ -324,6 +332,7 @@ impl RouterServer {
         }
         following.end().await;
         tasks.shutdown().await;
+        self.state.tracer.finish().await;
         self.finish_record().await
     }
 

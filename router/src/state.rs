@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::input::RejectReason;
 use warmpath_proto::scope;
+use warmpath_proto::traces::Tracer;
 
 /// One router.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub struct RouterState {
     pub naming: [u8; 32],
     pub resyncs: AtomicU64,
     pub decided: DecidedNames,
+    pub tracer: Tracer,
 }
 
 impl RouterState {

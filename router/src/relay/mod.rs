@@ -10,6 +10,7 @@
 //! - `answer`: the stream of the answer.
 //! - `measure`: what is measured of it.
 //! - `patience`: how long an answer is waited for.
+//! - `traced`: the request in traces.
 //! - `abort`: ending a request by its name.
 
 mod abort;
@@ -22,6 +23,7 @@ mod measure;
 pub mod naming;
 mod patience;
 mod start;
+mod traced;
 
 pub use abort::abort;
 pub use answer::{Answer, Later};

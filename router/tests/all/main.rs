@@ -32,4 +32,5 @@ mod siblings_as_processes;
 mod streams;
 mod tenants;
 mod tls;
+mod traces;
 mod trouble;
