@@ -4,6 +4,7 @@ use crate::RouterConfig;
 use crate::admission::AdmissionConfig;
 use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
 use crate::engines::EngineEntry;
+use crate::ext_proc_config::ExtProcConfig;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::operate::Admin;
@@ -48,7 +49,7 @@ pub enum Command {
 pub struct Serve {
     /// A TOML file. Its fields have the names of the flags; `workers`, `workers_at`, `pools`, `tenants`
     /// and `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
-    /// `tls`, `admin_tls`, `upstream_tls` and `otlp` are tables (docs/reference/router.md)
+    /// `tls`, `admin_tls`, `upstream_tls`, `otlp` and `ext_proc` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -59,6 +60,13 @@ pub struct Serve {
     tls: TlsArgs,
     #[command(flatten)]
     otlp: OtlpArgs,
+    /// Serves Envoy as an endpoint picker (ext_proc) at this address: loopback, or any with --insecure-bind; no picker
+    /// without it
+    #[arg(long, value_name = "ADDRESS")]
+    ext_proc_listen: Option<SocketAddr>,
+    /// The port at which workers serve OpenAI's HTTP, for Envoy [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    ext_proc_port: Option<u16>,
     /// The address of the admin service: loopback, or any with [admin_tls]; no admin service without it
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
@@ -162,6 +170,7 @@ struct File {
     admin_tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
     otlp: Option<OtlpConfig>,
+    ext_proc: Option<ExtProcConfig>,
     seed: Option<u64>,
     speedup: Option<f64>,
     block_size: Option<u32>,
@@ -232,6 +241,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
     config.siblings.tls = config.siblings.tls.map(|files| files.in_folder(folder));
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    config.ext_proc = ExtProcConfig::merged(cli.ext_proc_listen, cli.ext_proc_port, file.ext_proc)?;
     config.otlp = OtlpConfig::merged(cli.otlp.otlp, cli.otlp.otlp_ratio, file.otlp)?;
     let engines = resolved(file.worker, |i, entry| entry.resolve(i, folder));
     config.worker = engines.map_err(explained)?;

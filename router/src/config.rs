@@ -3,6 +3,7 @@
 use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
 use crate::engines::{self, EngineConfig};
+use crate::ext_proc_config::ExtProcConfig;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
@@ -68,6 +69,9 @@ pub struct RouterConfig {
     /// How `https://` workers, pools and siblings are reached.
     #[serde(default)]
     pub upstream_tls: Option<UpstreamFiles>,
+    /// Where Envoy asks this router for endpoints. None: nowhere.
+    #[serde(default)]
+    pub ext_proc: Option<ExtProcConfig>,
     /// Where traces go. None: nowhere.
     #[serde(default)]
     pub otlp: Option<OtlpConfig>,
@@ -150,6 +154,7 @@ impl RouterConfig {
             admin_tls: None,
             siblings: SiblingsConfig::default(),
             upstream_tls: None,
+            ext_proc: None,
             otlp: None,
             seed: 0,
             speedup: default_speedup(),

@@ -22,7 +22,7 @@
 //! Around them:
 //!
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
-//!   [`http_config`]: how OpenAI's HTTP is spoken.
+//!   [`http_config`]: how OpenAI's HTTP is spoken. [`ext_proc_config`]: how Envoy is.
 //!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
 //!   tenants share. [`engines`]: workers that are real engines. [`secret`]: texts that no log
 //!   shows. `urls`: one spelling of them. `lookup`: the addresses behind them. [`config_error`]: a setting that
@@ -45,6 +45,7 @@ mod discovery;
 pub mod engines;
 mod error;
 mod events;
+pub mod ext_proc_config;
 mod fleet;
 mod following;
 mod front;

@@ -4,6 +4,7 @@ use crate::config::{self, ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
 use crate::discovery::discover_all;
 use crate::events::Events;
+use crate::ext_proc_config::ExtProcConfig;
 use crate::fleet::agreement::Agreement;
 use crate::fleet::connect::{self, Connecting};
 use crate::fleet::instances::Instances;
@@ -13,6 +14,7 @@ use crate::fleet::status::{Counts, FleetStatus};
 use crate::following::{self, Following};
 use crate::front::grpc::{FrontError, GrpcFront};
 use crate::front::http::HttpFront;
+use crate::front::picker;
 use crate::gauges;
 use crate::handle::RouterHandle;
 use crate::in_flight::InFlight;
@@ -270,6 +272,17 @@ impl RouterServer {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         Ok(siblings::serve(Arc::clone(&self.state), listener, shutdown).await?)
+    }
+
+    /// Serves Envoy as its endpoint picker until `shutdown`. It needs no certificate, so listen at a loopback address
+    /// or inside the fleet's network.
+    pub async fn serve_picker(
+        &self,
+        config: ExtProcConfig,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        Ok(picker::serve(&self.state, config, listener, shutdown).await?)
     }
 
     /// Serves until `shutdown`, then drains: new and held requests are refused, and streams may

@@ -21,6 +21,7 @@ mod interference;
 mod kv_transfer;
 mod members;
 mod overload;
+mod picker;
 mod pools;
 mod raw;
 mod record;
