@@ -97,6 +97,10 @@ pub struct Serve {
     /// `loadgen policies` lists them
     #[arg(long, value_name = "POLICY")]
     policy: Option<String>,
+    /// A rule to ask about each request beside the policy, spelled like it; repeat the flag for more.
+    /// `router admin shadows` says how they differ
+    #[arg(long = "shadow", value_name = "POLICY")]
+    shadows: Vec<String>,
     /// How many requests may wait for a worker with room, 0 to 1000000 [default: 1024]
     #[arg(long, value_name = "N")]
     queue_requests: Option<u32>,
@@ -134,6 +138,9 @@ pub struct Serve {
     /// Writes inputs and decisions to this file (JSONL), for `loadgen replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Writes the traffic to this file as a trace without texts (JSONL), for `loadgen --trace`
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default, Debug)]
@@ -154,6 +161,8 @@ struct File {
     #[serde(default)]
     pools: Vec<String>,
     policy: Option<PolicyConfig>,
+    #[serde(default)]
+    shadow: Vec<PolicyConfig>,
     #[serde(default)]
     queue: QueueConfig,
     #[serde(default)]
@@ -183,6 +192,7 @@ struct File {
     public_prefixes: Vec<PrefixEntry>,
     secret: Option<Secret>,
     record: Option<PathBuf>,
+    capture: Option<PathBuf>,
     connections_per_worker: Option<usize>,
     drain_timeout_ms: Option<u64>,
     explain_last: Option<usize>,
@@ -212,6 +222,14 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
     };
     let mut config = RouterConfig::new(workers, policy);
+    let shadow = |given: &String| {
+        let rule = given.parse::<PolicyConfig>();
+        rule.map_err(|error| escaped(&format!("--shadow: {error}")))
+    };
+    config.shadows = match cli.shadows.is_empty() {
+        true => file.shadow,
+        false => cli.shadows.iter().map(shadow).collect::<Result<_, _>>()?,
+    };
     config.workers_at = if cli.workers_at.is_empty() { file.workers_at } else { cli.workers_at };
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     config.queue = file.queue;
@@ -262,6 +280,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
+    config.capture = cli.capture.or(file.capture);
     config.check().and_then(|()| config.check_files()).map_err(explained)?;
     let admin_listen = cli.admin_listen.or(file.admin_listen);
     let http_listen = cli.http.http_listen.or(file.http_listen);

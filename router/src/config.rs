@@ -103,9 +103,15 @@ pub struct RouterConfig {
     /// All routers without a secret share the same key.
     #[serde(default, skip_serializing)]
     pub secret: Option<Secret>,
+    /// Rules that are asked beside the policy, and not obeyed.
+    #[serde(default, rename = "shadow")]
+    pub shadows: Vec<PolicyConfig>,
     /// The file for a record of the run, for replay.
     #[serde(default)]
     pub record: Option<PathBuf>,
+    /// The file for a trace of the traffic.
+    #[serde(default)]
+    pub capture: Option<PathBuf>,
     #[serde(default = "default_connections_per_worker")]
     pub connections_per_worker: usize,
     /// How long streams may finish when the router shuts down, in milliseconds of the wall clock.
@@ -165,7 +171,9 @@ impl RouterConfig {
             sharing: SharingScope::default(),
             public_prefixes: Vec::new(),
             secret: None,
+            shadows: Vec::new(),
             record: None,
+            capture: None,
             connections_per_worker: default_connections_per_worker(),
             drain_timeout_ms: default_drain_timeout_ms(),
             explain_last: default_explain_last(),

@@ -32,11 +32,13 @@
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
-//! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted. `quality`: what a decision gave away.
+//! - `record`: the run in a file, for replay. `capture`: the traffic in a file, as a trace. `metrics`, `gauges`: what
+//!   is counted. `quality`: what a decision gave away.
 
 pub mod admission;
 pub mod answers;
 mod call;
+mod capture;
 pub mod cli;
 pub mod config;
 pub mod config_error;

@@ -43,6 +43,11 @@ const ATTEMPTS_FAILED: &str = "warmpath_router_attempts_failed_total";
 const TRIED_AGAIN: &str = "warmpath_router_tried_again_total";
 pub const IN_ROTATION: &str = "warmpath_router_worker_in_rotation";
 pub const EJECTIONS: &str = "warmpath_router_worker_ejections";
+pub const SHADOW_REQUESTS: &str = "warmpath_router_shadow_requests_total";
+pub const SHADOW_TOKENS: &str = "warmpath_router_shadow_prompt_tokens_total";
+pub const SHADOW_HITS: &str = "warmpath_router_shadow_hit_tokens_total";
+pub const SHADOW_TTFT: &str = "warmpath_router_shadow_expected_ttft_seconds";
+const CAPTURED: &str = "warmpath_router_captured_total";
 
 const OVERHEAD_SECONDS: &[f64] = &[
     1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3,
@@ -129,6 +134,24 @@ fn describe() {
         UNCLAIMED,
         "Decisions that no task waited for; above 0 is a fault of the router"
     );
+    describe_counter!(
+        SHADOW_REQUESTS,
+        "Requests that a rule beside the policy was asked about, by its choice: same worker, other or held"
+    );
+    describe_counter!(SHADOW_TOKENS, "Prompt tokens of the requests that it would have sent");
+    describe_counter!(
+        SHADOW_HITS,
+        "Those of them that the worker held: the one that got the request, or the rule's"
+    );
+    describe_gauge!(
+        SHADOW_TTFT,
+        Unit::Seconds,
+        "The sum of the expected times to the first token of these requests, in model seconds"
+    );
+    describe_counter!(
+        CAPTURED,
+        "Requests over while traffic is captured, by outcome: written or lost"
+    );
     served::describe();
     describe_gauge!(RUNS, "Runs of blocks in the prefix index");
     describe_gauge!(SPEEDUP, "Model seconds in a second of the wall clock; rate() is by wall time");
@@ -172,6 +195,21 @@ impl Stage {
             Self::Total => "total",
         }
     }
+}
+
+/// What became of the row of a request that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Row {
+    Written,
+    Lost,
+}
+
+pub fn captured(row: Row) {
+    let outcome = match row {
+        Row::Written => "written",
+        Row::Lost => "lost",
+    };
+    counter!(CAPTURED, "outcome" => outcome).increment(1);
 }
 
 pub fn overhead(stage: Stage, span: Duration) {

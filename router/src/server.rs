@@ -1,5 +1,6 @@
 //! Listening, draining, stopping.
 
+use crate::capture::{self, CaptureWriter};
 use crate::config::{self, ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
 use crate::discovery::discover_all;
@@ -65,6 +66,8 @@ pub enum ServeError {
     Pool { url: String, why: String },
     #[error("record: '{}': {cause}", path.display())]
     Record { path: PathBuf, cause: std::io::Error },
+    #[error("capture: '{}': {cause}", path.display())]
+    Capture { path: PathBuf, cause: std::io::Error },
     #[error(transparent)]
     Front(#[from] FrontError),
     #[error("a router serves once")]
@@ -116,8 +119,15 @@ impl Default for Surroundings {
 #[derive(Clone, Debug)]
 pub struct RouterServer {
     state: Arc<RouterState>,
-    writer: Arc<Mutex<Option<RecordWriter>>>,
+    files: Arc<Mutex<Files>>,
     served: Arc<AtomicBool>,
+}
+
+/// The threads that write files.
+#[derive(Default, Debug)]
+struct Files {
+    record: Option<RecordWriter>,
+    capture: Option<CaptureWriter>,
 }
 
 /// Makes a router and serves until `shutdown`.
@@ -175,12 +185,18 @@ impl RouterServer {
         let otlp = |why| ConfigError { field: "otlp.endpoint".to_owned(), why };
         let tracer = tracer.transpose().map_err(otlp)?.unwrap_or_default();
         let clock = ModelClock::starting_now(config.speedup);
+        let captured = config.capture.as_ref().map(|path| {
+            let err = |cause| ServeError::Capture { path: path.clone(), cause };
+            capture::start(path, clock).map_err(err)
+        });
+        let (capture, capture_writer) = captured.transpose()?.unzip();
         let router = Router::new(config.policy).with_seed(config.seed);
         let router = router.with_queue_limits(config.queue.limits());
         let reliability = config.reliability_in_model_time();
         let router = router.with_reliability(reliability);
         let router = router.with_admission(config.admission_limits());
         let router = router.with_siblings(config.siblings.sharing().siblings());
+        let router = router.with_shadows(&config.shadows);
         let (index, roster) = (Arc::new(SharedIndex::new()), Arc::<Roster>::default());
         let secret = config.secret().to_owned();
         let state = RouterState {
@@ -209,6 +225,7 @@ impl RouterServer {
             instance: around.instance,
             naming: blake3::derive_key("warmpath v1 request names", secret.as_bytes()),
             resyncs: AtomicU64::new(0),
+            capture,
             decided: DecidedNames::default(),
             tracer,
         };
@@ -216,8 +233,8 @@ impl RouterServer {
         for url in state.config.worker_urls() {
             following::add_worker(&state, &url)?;
         }
-        let writer = Arc::new(Mutex::new(writer));
-        Ok(Self { state, writer, served: Arc::default() })
+        let files = Arc::new(Mutex::new(Files { record: writer, capture: capture_writer }));
+        Ok(Self { state, files, served: Arc::default() })
     }
 
     /// The members of the fleet. A change can be waited for.
@@ -286,7 +303,7 @@ impl RouterServer {
     }
 
     /// Serves until `shutdown`, then drains: new and held requests are refused, and streams may
-    /// finish within the configured time. The record is complete when this returns.
+    /// finish within the configured time. Record and capture are complete when this returns.
     pub async fn serve(
         self,
         listener: impl Into<Listeners>,
@@ -346,7 +363,7 @@ impl RouterServer {
         following.end().await;
         tasks.shutdown().await;
         self.state.tracer.finish().await;
-        self.finish_record().await
+        self.finish_files().await
     }
 
     /// Waits for the streams. A stream that takes too long is aborted.
@@ -366,20 +383,33 @@ impl RouterServer {
         }
     }
 
-    async fn finish_record(&self) -> Result<(), ServeError> {
-        self.state.router.close_record();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(writer), Some(path)) = (writer, self.state.config.record.clone()) else {
-            return Ok(());
+    async fn finish_files(&self) -> Result<(), ServeError> {
+        let state = &self.state;
+        state.router.close_record();
+        let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
+        let blocking = |work: Box<dyn FnOnce() -> std::io::Result<u64> + Send>| async {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(std::io::Error::other).flatten()
         };
-        let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
-        let finished = finished.map_err(std::io::Error::other).flatten();
-        match finished {
-            Ok(entries) => {
-                tracing::info!(entries, path = %path.display(), "record written");
-                Ok(())
+        // Both are tried: an error of one does not spoil the other.
+        let mut errors = Vec::new();
+        if let (Some(writer), Some(path)) = (files.record, state.config.record.clone()) {
+            match blocking(Box::new(move || writer.finish())).await {
+                Ok(entries) => tracing::info!(entries, path = %path.display(), "record written"),
+                Err(cause) => errors.push(ServeError::Record { path, cause }),
             }
-            Err(cause) => Err(ServeError::Record { path, cause }),
+        }
+        if let (Some(writer), Some(path)) = (files.capture, state.config.capture.clone())
+            && let Some(capture) = state.capture.clone()
+        {
+            match blocking(Box::new(move || writer.finish(&capture))).await {
+                Ok(rows) => tracing::info!(rows, path = %path.display(), "capture written"),
+                Err(cause) => errors.push(ServeError::Capture { path, cause }),
+            }
+        }
+        match errors.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(error),
         }
     }
 }

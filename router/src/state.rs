@@ -1,5 +1,6 @@
 //! What all parts of one router share.
 
+use crate::capture::Capture;
 use crate::config::RouterConfig;
 use crate::decided::DecidedNames;
 use crate::error::RequestError;
@@ -55,6 +56,8 @@ pub struct RouterState {
     /// For the other part: see [`RouterState::upstream_id`].
     pub naming: [u8; 32],
     pub resyncs: AtomicU64,
+    /// Where traffic is captured, if it is.
+    pub capture: Option<Capture>,
     pub decided: DecidedNames,
     pub tracer: Tracer,
 }

@@ -1,12 +1,15 @@
 //! `loadgen compare`: each policy on a live fleet, then the same requests in virtual time, then the
-//! whole workload in virtual time.
+//! whole workload in virtual time. With `--target`: routers that run elsewhere, before one fleet.
 
 use super::finish;
-use crate::args::What;
+use super::fresh::fresh_nonce;
 use crate::args::values::{parse_speedup, parse_whole};
+use crate::args::{TargetArgs, What};
 use crate::figures::Results;
 use crate::files::bad;
+use crate::play::behind::Behind;
 use crate::play::live::LiveLeg;
+use crate::play::targets::TargetLeg;
 use crate::play::{Cell, Progress, RunOptions, judge, of_grid, of_runs, room, scope, simulate};
 use crate::report::Screen;
 use crate::setup::Setup;
@@ -26,7 +29,11 @@ The table has three modes: live (real sockets), sim-slice (the same requests in 
 (the whole workload in virtual time). A live row is valid if its mean TTFT is within 10 % of its
 sim-slice and its hit rate within 2 points, no process was late for more than 5 % of the TTFT, and
 both order the policies alike. Else it has a ! and a line below says why: lower --speedup, or use a
-quieter machine.")]
+quieter machine.
+
+Routers that run elsewhere, of any make, before eight workers (docs/routers.md):
+  loadgen compare --target ours=grpc://127.0.0.1:7000 --target vllm-router=http://127.0.0.1:30000 \\
+    --worker-http http://127.0.0.1:8001 .. --workload chat --policies kv-aware --live-requests 500")]
 pub struct Args {
     #[command(flatten)]
     pub what: What,
@@ -41,11 +48,15 @@ pub struct Args {
     /// Writes the record of each live router to DIR/LABEL.jsonl, for `loadgen replay`
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    #[command(flatten)]
+    pub routers: TargetArgs,
 }
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
-    finish::each_variant(&args.what, screen, |setup, options| {
-        compare(args, setup, options, progress)
+    let elsewhere = args.routers.are_given()?;
+    finish::each_variant(&args.what, screen, |setup, options| match elsewhere {
+        false => compare(args, setup, options, progress),
+        true => compare_targets(args, setup, options, progress),
     })
 }
 
@@ -121,6 +132,99 @@ fn compare(
         runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
     }
     of_runs(runs, setup, &prepared, options, progress)
+}
+
+/// Plays the same requests at each router that runs elsewhere, then under each policy in virtual time.
+fn compare_targets(
+    args: &Args,
+    setup: &Setup,
+    options: &RunOptions,
+    progress: &Progress,
+) -> Result<Results> {
+    let routers = &args.routers;
+    check_targets(args, setup, options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let behind = runtime.block_on(Behind::look(&routers.worker_http))?;
+    check_alike(args, setup, &behind)?;
+    let prepared = setup.source.prepare(&scope(setup));
+    let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
+    let total = prepared.workload(pace).total();
+    let within = || prepared.arrivals_within(LIVE_SECONDS * behind.facts.speedup, pace);
+    let asked = args.live_requests.or(setup.live.requests);
+    let requests = asked.or_else(|| within().map(|n| n.max(1))).unwrap_or(total).min(total);
+    room::check(setup, options, 0, requests)?;
+    let nonce = fresh_nonce();
+    let mut runs = Vec::new();
+    for router in &routers.targets {
+        let bar = progress.start(requests, &format!("{} live", router.name), "requests");
+        let behind = &behind;
+        let leg =
+            TargetLeg { setup, prepared: &prepared, options, behind, router, requests, nonce };
+        runs.push(runtime.block_on(leg.run(move |ended| bar.set(ended)))?);
+    }
+    for policy in &setup.policies {
+        let cell = Cell::first(setup, policy, Some(requests), options);
+        let bar = progress.start(requests, &format!("{} sim-slice", policy.label), "requests");
+        runs.push(simulate(setup, &prepared, cell, None, &mut |n| bar.set(n))?);
+    }
+    let mut results = of_runs(runs, setup, &prepared, options, progress)?;
+    results.notes.push(format!(
+        "Each router had the same {requests} requests at speedup {}, with nonce {nonce} in their texts, and began \
+         with empty caches.",
+        behind.facts.speedup
+    ));
+    Ok(results)
+}
+
+/// Checks flags that running routers do not go with.
+fn check_targets(args: &Args, setup: &Setup, options: &RunOptions) -> Result<()> {
+    let reasons = [
+        (setup.is_grid(), "several seeds or rates, expected one of each"),
+        (options.variant.is_some(), "the scenario has variants, expected one without"),
+        (setup.source.tenants().count() > 1, "several tenants, expected requests of one"),
+        (args.record.is_some(), "--record is for routers in this process"),
+        (args.live_requests == Some(0), "--live-requests 0 sends nothing"),
+        (setup.capacity, "--capacity is for simulations"),
+    ];
+    let found = reasons.into_iter().find_map(|(holds, why)| holds.then_some(why));
+    match found.or_else(|| only_virtual(setup)) {
+        Some(why) => Err(bad(format!("--target: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Checks that the simulated fleet is the one behind the routers, as far as the workers say.
+fn check_alike(args: &Args, setup: &Setup, behind: &Behind) -> Result<()> {
+    let facts = &behind.facts;
+    let profile = setup.fleet.profile();
+    let given = args.routers.worker_http.len();
+    let workers = setup.fleet.workers() as usize;
+    if workers != given {
+        let why = format!("{given} workers, but the simulated fleet has {workers}");
+        return Err(bad(format!("--worker-http: {why}, expected --workers {given}")));
+    }
+    let (own, theirs) = (profile.block_size, facts.block_size);
+    if own != theirs {
+        let why = format!("blocks of {theirs} tokens, but the simulated fleet has {own}");
+        return Err(bad(format!("--worker-http: {why}, expected --block-size {theirs}")));
+    }
+    let of = |blocks: Option<u64>| match blocks {
+        Some(blocks) => (blocks * u64::from(theirs)).to_string(),
+        None => "unlimited".to_owned(),
+    };
+    let (own, theirs) = (of(profile.hbm_blocks()), of(facts.blocks));
+    if own != theirs {
+        let why = format!("room for {theirs} tokens, but the simulated fleet has {own}");
+        return Err(bad(format!("--worker-http: {why}, expected --hbm-tokens {theirs}")));
+    }
+    match args.speedup {
+        Some(given) if given != facts.speedup => {
+            let own = facts.speedup;
+            let why = format!("{given}, but the workers run at {own}, expected {own} or no flag");
+            Err(bad(format!("--speedup: {why}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why a set-up has no live leg. None: it may have one.

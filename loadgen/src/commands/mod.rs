@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fidelity;
 mod finish;
 pub mod fit;
+mod fresh;
 pub mod generations;
 pub mod init;
 pub mod list;

@@ -1,6 +1,7 @@
 //! `loadgen run`: sends requests to a router that is already running.
 
 use super::finish::{self, About};
+use super::fresh::fresh_nonce;
 use crate::args::values::{parse_count, parse_scale, parse_speedup, parse_whole};
 use crate::args::{CourseArgs, TraceArgs, parse_time};
 use crate::figures::{
@@ -13,14 +14,12 @@ use crate::play::interrupt::interrupted;
 use crate::play::marks::Marks;
 use crate::play::target::{Target, targets_of};
 use crate::play::validity::{Late, REMEDY, too_few, too_late};
-use crate::play::{Progress, room};
+use crate::play::{Address, Progress, room};
 use crate::report::{self, OutputFiles, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -225,7 +224,8 @@ fn drive_target(
         true => bar.set((started.elapsed().as_secs_f64() * speedup) as u64),
         false => bar.set(ended),
     };
-    let drive = drive::drive(&args.targets, workload, options, identities, interrupted(), progress);
+    let targets: Vec<Address> = args.targets.iter().cloned().map(Address::Grpc).collect();
+    let drive = drive::drive(&targets, workload, options, identities, interrupted(), progress);
     let mut driven = runtime.block_on(drive)?;
     let rows = driven.recorder.take_rows();
     let mut by_course =
@@ -328,10 +328,4 @@ pub fn notes(config: &RunConfig, run: &RunReport) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// A number that differs from run to run and is short enough to type.
-fn fresh_nonce() -> u32 {
-    // The standard library seeds its hashers with randomness from the system.
-    RandomState::new().hash_one("nonce") as u32
 }

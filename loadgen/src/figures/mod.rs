@@ -22,6 +22,7 @@ mod sketch;
 mod stages;
 mod standing;
 mod stats;
+mod target;
 mod tuning;
 
 pub use bounds::Bounds;
@@ -45,4 +46,5 @@ pub use sketch::{Moment, Sketch, Slow};
 pub use stages::{StageFigures, StageMeans, Stages};
 pub use standing::{SMALLEST_PERCENT, Standing};
 pub use stats::Estimate;
+pub use target::TargetFigures;
 pub use tuning::{Tried, Tuning};

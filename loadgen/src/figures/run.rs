@@ -12,6 +12,7 @@ use super::policy::as_keys_if_known;
 use super::sign::Sign;
 use super::sketch::Sketch;
 use super::stages::Stages;
+use super::target::TargetFigures;
 use crate::economics::Economics;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -74,6 +75,7 @@ impl RunReport {
             invalid_because: None,
             live: None,
             against_sim: None,
+            target: None,
             wall_s,
             seed,
             nonce: None,
@@ -106,7 +108,10 @@ impl RunReport {
     }
 
     pub fn label(&self) -> String {
-        label(self.policy.as_ref(), self.variant.as_deref())
+        match &self.target {
+            Some(target) => target.name.clone(),
+            None => label(self.policy.as_ref(), self.variant.as_deref()),
+        }
     }
 }
 
@@ -197,6 +202,9 @@ pub struct RunReport {
     /// How far a live run is from the simulation of the same requests, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_sim: Option<AgainstSim>,
+    /// The router that ran elsewhere, in a comparison of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetFigures>,
     pub wall_s: f64,
     pub seed: u64,
     /// The number that was mixed into its texts.

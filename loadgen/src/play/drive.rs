@@ -1,38 +1,30 @@
-//! The live client: sends a workload to a router over gRPC and records the answers.
+//! The live client: sends a workload to a router and records the answers.
 //!
 //! The schedule has its own thread, since a speedup multiplies every error of the wall clock and
 //! tokio's timers tick in milliseconds. Latency counts from the time at which a request was due, not
 //! from the time at which it was sent.
 
+use super::client::{Address, Ask, Connection, Ended, Heard};
 use crate::figures::{LiveFigures, LiveKvTransfer, Slowest, wire_name};
-use crate::generate;
 use crate::play::identities::Identities;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
-use warmpath_core::id::{ORIGINS, RequestId, WorkerId};
-use warmpath_core::report::{Cached, Recorder, Spread};
+use warmpath_core::id::{RequestId, WorkerId};
+use warmpath_core::report::{Recorder, Spread};
 use warmpath_core::request::{Request, Work};
 use warmpath_core::time::Instant as ModelInstant;
-use warmpath_core::tokens::TokenStream;
 use warmpath_core::workload::Workload;
 use warmpath_proto::clock::ModelClock;
-use warmpath_proto::transfer::{self, Moved};
-use warmpath_proto::vllm::inference_client::InferenceClient;
-use warmpath_proto::vllm::{
-    FinishInfo, GenerateRequest, TokenIds, finish_info::FinishReason, generate_request::Prompt,
-};
-use warmpath_proto::{status, tiers};
+use warmpath_proto::status;
 
-/// Connections to each router. One is a bottleneck and a single point of failure. More than a few gain
-/// nothing on loopback.
+/// Connections to each router over gRPC. One is a bottleneck and a single point of failure. More than a
+/// few gain nothing on loopback. Over HTTP each request under way has its own.
 const CONNECTIONS: usize = 4;
-const WINDOW: u32 = 64 << 20;
 /// Wall time that an interrupted run waits for answers that have begun.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -61,24 +53,17 @@ pub struct Driven {
 /// and answers that have begun have [`DRAIN_LIMIT`] to end. `progress` gets the number of ended
 /// requests.
 pub async fn drive(
-    targets: &[String],
+    targets: &[Address],
     workload: Workload,
     options: Options,
     identities: Identities,
     interrupt: impl Future<Output = ()> + Send + 'static,
     progress: impl Fn(u64) + Send + 'static,
 ) -> Result<Driven> {
-    let mut channels = Vec::new();
+    let mut connections = Vec::new();
     // One connection to each router after the other: so the requests go to them in turn.
     for target in (0..CONNECTIONS).flat_map(|_| targets) {
-        let endpoint = Endpoint::from_shared(target.clone())
-            .with_context(|| format!("--target: {target}"))?
-            .connect_timeout(Duration::from_secs(5))
-            .tcp_nodelay(true)
-            .initial_connection_window_size(WINDOW)
-            .initial_stream_window_size(WINDOW / 8);
-        let channel = endpoint.connect().await;
-        channels.push(channel.with_context(|| format!("cannot reach the router at {target}"))?);
+        connections.push(Connection::open(target).await?);
     }
     let runtime = tokio::runtime::Handle::current();
     let mut shared = Shared::default();
@@ -88,7 +73,7 @@ pub async fn drive(
     let shared = Arc::new(Mutex::new(shared));
     let (give_up, given_up) = watch::channel(false);
     let shares = Arc::clone(&shared);
-    let context = Client { channels, options, identities, given_up, shared: shares };
+    let context = Client { connections, options, identities, given_up, shared: shares };
     let (events, heard) = mpsc::channel();
     let interrupted = events.clone();
     let listening = tokio::spawn(async move {
@@ -149,7 +134,7 @@ impl Shared {
 
 #[derive(Clone)]
 struct Client {
-    channels: Vec<Channel>,
+    connections: Vec<Connection>,
     options: Options,
     identities: Identities,
     /// Becomes true when the run stops waiting for answers.
@@ -225,11 +210,12 @@ impl Schedule {
     }
 
     fn spawn(&self, turn: usize, clock: ModelClock, at: ModelInstant, work: Work) {
-        let channel = self.context.channels[turn % self.context.channels.len()].clone();
+        let connections = &self.context.connections;
+        let connection = connections[turn % connections.len()].clone();
         let (context, events) = (self.context.clone(), self.events.clone());
         self.runtime.spawn(async move {
             let _end = EndOf { id: work.request.id, events };
-            one_request(context, channel, &clock, at, work).await;
+            one_request(context, connection, &clock, at, work).await;
         });
     }
 }
@@ -258,7 +244,7 @@ fn due(
 
 async fn one_request(
     context: Client,
-    channel: Channel,
+    connection: Connection,
     clock: &ModelClock,
     at: ModelInstant,
     mut work: Work,
@@ -268,14 +254,10 @@ async fn one_request(
     if let Some(nonce) = nonce {
         work.text = work.text.salted(u64::from(nonce));
     }
-    let request = to_wire(&work, nonce);
-    let expected = context.options.check_tokens.then(|| {
-        let mut stream = TokenStream::default();
-        if let Some(Prompt::TokenIds(TokenIds { ids })) = &request.prompt {
-            stream.extend(ids);
-        }
-        stream
-    });
+    let name = wire_name(nonce, id);
+    let Client { identities, options, .. } = &context;
+    let check_tokens = options.check_tokens;
+    let prepared = connection.prepare(&Ask { work: &work, name: &name, identities, check_tokens });
     let late = Instant::now().saturating_duration_since(clock.wall(at));
     {
         let mut shared = context.lock();
@@ -286,7 +268,8 @@ async fn one_request(
         shared.recorder.set_tenant(id, tenant, work.known);
     }
     let mut given_up = context.given_up.clone();
-    let exchange = stream(&context, channel, clock, &work, request, expected);
+    let following = Following { context: &context, clock, id };
+    let exchange = prepared.send(&following);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(context.options.timeout, exchange) => match outcome {
             Ok(outcome) => outcome.map_err(|status| (status::reason(&status), status)),
@@ -311,14 +294,13 @@ async fn one_request(
                 all.tokens += moved.tokens;
                 all.bytes += moved.bytes;
             }
-            shared.recorder.finished(now, id, worker, cached);
+            shared.recorder.finished(now, id, worker.unwrap_or(WorkerId(0)), cached);
             if shared.tier_names.len() < tier_names.len() {
                 shared.tier_names = tier_names;
             }
         }
         Err((reason, status)) => {
-            let named =
-                || format!("{}: {}: {}", wire_name(nonce, id), status.code(), status.message());
+            let named = || format!("{name}: {}: {}", status.code(), status.message());
             if shared.failures.len() < 5 {
                 shared.failures.push(named());
             }
@@ -334,104 +316,22 @@ impl Client {
     }
 }
 
-struct Ended {
-    worker: WorkerId,
-    cached: Cached,
-    /// Names of the tiers that the worker reports.
-    tier_names: Vec<String>,
-    /// KV that a prefill worker transferred for it.
-    moved: Option<Moved>,
+/// Records an answer while it comes.
+struct Following<'a> {
+    context: &'a Client,
+    clock: &'a ModelClock,
+    id: RequestId,
 }
 
-async fn stream(
-    context: &Client,
-    channel: Channel,
-    clock: &ModelClock,
-    work: &Work,
-    request: GenerateRequest,
-    mut expected: Option<TokenStream>,
-) -> Result<Ended, Status> {
-    let mut client = InferenceClient::new(channel);
-    let request = context.identities.sign(work.request.tenant, request);
-    let response = client.generate_stream(request).await?;
-    let header = |name| response.metadata().get(name)?.to_str().ok();
-    let worker = header("x-warmpath-worker")
-        .and_then(|text| text.trim_start_matches('w').parse().ok())
-        .map(WorkerId);
-    if let Some(worker) = worker {
-        context.lock().recorder.placed(work.request.id, worker);
+impl Heard for Following<'_> {
+    fn placed(&self, worker: WorkerId) {
+        self.context.lock().recorder.placed(self.id, worker);
     }
-    let overhead_ns = header("x-warmpath-router-ns").and_then(|text| text.parse::<u64>().ok());
-    let mut stream = response.into_inner();
-    let mut tokens = 0;
-    while let Some(message) = stream.message().await? {
-        let Some(output) = message.outputs else { continue };
-        if tokens == 0 && output.num_tokens > 0 {
-            let now = clock.now();
-            let mut shared = context.lock();
-            shared.recorder.first_token(now, work.request.id);
-            shared.overhead_s.extend(overhead_ns.map(|ns| ns as f64 * 1e-9));
-        }
-        tokens += output.num_tokens;
-        if let Some(expected) = &mut expected {
-            check_tokens(expected, output.num_tokens, &output.token_ids)?;
-        }
-        let Some(finish) = output.finish_info else { continue };
-        if finish.finish_reason() == FinishReason::Aborted {
-            return Err(Status::aborted("the engine aborted the request"));
-        }
-        if tokens != finish.num_output_tokens || tokens == 0 {
-            return Err(Status::data_loss(format!(
-                "{tokens} tokens arrived, expected {} as the engine counts",
-                finish.num_output_tokens
-            )));
-        }
-        if tokens != work.output_tokens {
-            return Err(Status::data_loss(format!(
-                "{tokens} tokens arrived, expected {} as requested",
-                work.output_tokens
-            )));
-        }
-        let (cached, tier_names) = found(&finish);
-        let moved = finish.kv_transfer_params.as_ref().and_then(transfer::moved_of);
-        return Ok(Ended { worker: worker.unwrap_or(WorkerId(0)), cached, tier_names, moved });
-    }
-    Err(Status::data_loss(format!("the stream ended after {tokens} tokens without a finish")))
-}
 
-/// The cached tokens and the names of the tiers that the worker reports.
-fn found(finish: &FinishInfo) -> (Cached, Vec<String>) {
-    let tokens = finish.num_cached_tokens.unwrap_or(0);
-    let mut cached = Cached { tokens, by_tier: [0; ORIGINS] };
-    let found = finish.kv_transfer_params.as_ref().and_then(tiers::from_wire);
-    if let Some(found) = &found {
-        cached.by_tier = found.by_origin;
-    }
-    (cached, found.map_or_else(Vec::new, |found| found.tiers))
-}
-
-fn check_tokens(expected: &mut TokenStream, count: u32, ids: &[u32]) -> Result<(), Status> {
-    if ids.len() != count as usize {
-        return Err(Status::data_loss(format!(
-            "{} token ids arrived, expected {count} as announced",
-            ids.len()
-        )));
-    }
-    for &id in ids {
-        let token = expected.generate();
-        if id != token {
-            return Err(Status::data_loss(format!("token {id} arrived, expected {token}")));
-        }
-    }
-    Ok(())
-}
-
-fn to_wire(work: &Work, nonce: Option<u32>) -> GenerateRequest {
-    let ids = work.text.token_ids(work.request.prompt.tokens());
-    GenerateRequest {
-        request_id: wire_name(nonce, work.request.id),
-        session_id: work.request.session.map(|session| session.to_string()),
-        priority: work.request.priority,
-        ..generate::exactly(ids, work.output_tokens)
+    fn first_token(&self, overhead_ns: Option<u64>) {
+        let now = self.clock.now();
+        let mut shared = self.context.lock();
+        shared.recorder.first_token(now, self.id);
+        shared.overhead_s.extend(overhead_ns.map(|ns| ns as f64 * 1e-9));
     }
 }

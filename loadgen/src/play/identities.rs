@@ -59,6 +59,11 @@ impl Identities {
         self.0.len()
     }
 
+    /// The value of the `authorization` header of a tenant's requests, if there is one.
+    pub fn token(&self, tenant: TenantId) -> Option<&str> {
+        self.0.get(tenant.0 as usize)?.to_str().ok()
+    }
+
     /// The message as a request of the tenant.
     pub fn sign<T>(&self, tenant: TenantId, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);

@@ -1,11 +1,12 @@
 //! The live run of a comparison: one policy on a fleet in this process.
 
+use super::client::Address;
 use super::drive::{self, Driven, Options};
 use super::local_fleet::LocalFleet;
 use super::options::{Cell, RunOptions};
 use super::simulate::profiles;
 use super::validity::too_few;
-use crate::figures::{Mode, RunId, RunReport, Sketch, Stages, record_name};
+use crate::figures::{Mode, Profiles, RunId, RunReport, Sketch, Stages, record_name};
 use crate::setup::{Prepared, Setup};
 use anyhow::Result;
 use std::collections::HashMap;
@@ -47,7 +48,7 @@ impl LiveLeg<'_> {
         let never = std::future::pending();
         let identities = fleet.identities.clone();
         let driven = drive::drive(
-            std::slice::from_ref(&fleet.target),
+            &[Address::Grpc(fleet.target.clone())],
             workload,
             options,
             identities,
@@ -61,40 +62,52 @@ impl LiveLeg<'_> {
         let mut driven = driven?;
         driven.live.worker_lateness_s = workers.map(|late| late.as_secs_f64());
         driven.live.pool_lateness_s = pool.map(|late| late.as_secs_f64());
-        Ok(self.report(driven, wall_s))
+        let Self { setup, prepared, options, policy, speedup, .. } = *self;
+        let leg = Leg { setup, prepared, options, speedup, policy: Some(policy) };
+        Ok(report(&leg, driven, wall_s))
     }
+}
 
-    fn report(&self, mut driven: Driven, wall_s: f64) -> RunReport {
-        let setup = self.setup;
-        let fleet = &setup.fleet;
-        let block_size = fleet.profile().block_size;
-        let rows = driven.recorder.take_rows();
-        let workers = fleet.comparable_workers();
-        let mut stages = None;
-        if let Some(plan) = self.prepared.stages(setup.rates[0]) {
-            let recorder = &driven.recorder;
-            let (all, counted) = Stages::of(plan, recorder, block_size, workers, &setup.slo);
-            (stages, driven.recorder) = (Some(all), counted);
-        }
-        let figures = driven.recorder.figures(block_size, workers, &setup.slo);
-        // Whether it agrees with its simulation is judged when that has been played.
-        let invalid_because = too_few(&figures);
-        let id = RunId {
-            policy: Some(self.policy.clone()),
-            variant: self.options.variant.clone(),
-            mode: Mode::Live,
-            workload: self.prepared.name(),
-            seed: setup.seed,
-            rate_scale: setup.rates[0],
-        };
-        let mut profiles = profiles(fleet, None);
-        profiles.tiers.clone_from(&driven.live.tier_names);
-        let sketch = self
-            .options
-            .sketch
-            .then(|| Sketch::of_run(&rows, stages.as_ref(), workers, &HashMap::new()));
-        let rows = if self.options.rows { rows } else { Vec::new() };
-        let run = RunReport { stages, sketch, ..RunReport::new(id, profiles, figures, wall_s) };
-        run.with_live(driven.live, self.speedup, rows, invalid_because)
+/// What a live run played.
+pub struct Leg<'a> {
+    pub setup: &'a Setup,
+    pub prepared: &'a Prepared<'a>,
+    pub options: &'a RunOptions,
+    pub speedup: f64,
+    /// None: a router that runs elsewhere, before a fleet that is not ours.
+    pub policy: Option<&'a NamedPolicy>,
+}
+
+/// The report of a live run.
+pub fn report(leg: &Leg<'_>, mut driven: Driven, wall_s: f64) -> RunReport {
+    let Leg { setup, prepared, options, speedup, policy } = *leg;
+    let fleet = &setup.fleet;
+    let block_size = fleet.profile().block_size;
+    let rows = driven.recorder.take_rows();
+    let workers = fleet.comparable_workers();
+    let mut stages = None;
+    if let Some(plan) = prepared.stages(setup.rates[0]) {
+        let recorder = &driven.recorder;
+        let (all, counted) = Stages::of(plan, recorder, block_size, workers, &setup.slo);
+        (stages, driven.recorder) = (Some(all), counted);
     }
+    let figures = driven.recorder.figures(block_size, workers, &setup.slo);
+    // Whether it agrees with its simulation is judged when that has been played.
+    let invalid_because = too_few(&figures);
+    let id = RunId {
+        policy: policy.cloned(),
+        variant: options.variant.clone(),
+        mode: Mode::Live,
+        workload: prepared.name(),
+        seed: setup.seed,
+        rate_scale: setup.rates[0],
+    };
+    // The profiles of engines elsewhere are theirs.
+    let mut profiles = policy.map_or_else(Profiles::default, |_| profiles(fleet, None));
+    profiles.tiers.clone_from(&driven.live.tier_names);
+    let sketch =
+        options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), workers, &HashMap::new()));
+    let rows = if options.rows { rows } else { Vec::new() };
+    let run = RunReport { stages, sketch, ..RunReport::new(id, profiles, figures, wall_s) };
+    run.with_live(driven.live, speedup, rows, invalid_because)
 }

@@ -2,12 +2,15 @@
 
 mod agreement;
 mod all;
+pub mod behind;
 mod bounds;
 pub mod capacity;
+mod client;
 pub mod drive;
 mod economics;
 mod engines;
 pub mod grid;
+mod http;
 pub mod identities;
 pub mod interrupt;
 pub mod kv_room;
@@ -23,11 +26,13 @@ mod progress;
 pub mod room;
 mod simulate;
 pub mod target;
+pub mod targets;
 pub mod validity;
 pub mod variants;
 
 pub use agreement::judge;
 pub use all::{of_grid, of_runs};
+pub use client::Address;
 pub use options::{Cell, RunOptions};
 pub use progress::Progress;
 pub use simulate::{GivenUp, scope, simulate};

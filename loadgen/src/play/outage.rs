@@ -2,6 +2,7 @@
 //! without a pool by more than the transfer timeout plus the time to compute the prompt.
 
 use crate::args::TraceArgs;
+use crate::play::Address;
 use crate::play::drive::{self, Driven, Options};
 use crate::play::identities::Identities;
 use crate::setup::Source;
@@ -271,14 +272,8 @@ async fn run(outage: Option<Outage>) -> BTreeMap<RequestId, Answered> {
         rows: false,
     };
     let never = std::future::pending();
-    let driving = drive::drive(
-        std::slice::from_ref(&target),
-        workload(),
-        options,
-        Identities::default(),
-        never,
-        |_| {},
-    );
+    let target = [Address::Grpc(target)];
+    let driving = drive::drive(&target, workload(), options, Identities::default(), never, |_| {});
     let driven = tokio::select! {
         driven = driving => driven,
         driven = async { gone.await; std::future::pending().await } => driven,

@@ -37,7 +37,7 @@ pub fn footnotes(runs: &[RunReport]) -> Vec<String> {
 /// Why runs that differ in their seed are not valid: the reason of the first, and how many there are.
 fn not_valid(runs: &Alike<'_>) -> String {
     let first = runs[0];
-    let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
+    let who = who(first);
     let why = first.invalid_because.as_deref().unwrap_or("unknown");
     let mode = first.mode.name();
     match runs.len() {
@@ -49,6 +49,12 @@ fn not_valid(runs: &Alike<'_>) -> String {
     }
 }
 
+/// The name of a run, where there may be several.
+fn who(run: &RunReport) -> String {
+    let is_named = run.policy.is_some() || run.target.is_some();
+    if is_named { format!("{} ", run.label()) } else { String::new() }
+}
+
 /// A line for each reason why requests failed, with how many of each policy, mode and rate.
 fn failures(runs: &[&RunReport]) -> Vec<String> {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -58,7 +64,7 @@ fn failures(runs: &[&RunReport]) -> Vec<String> {
             *counts.entry(reason).or_default() += count;
         }
         let first = alike[0];
-        let who = first.policy.as_ref().map_or_else(String::new, |_| format!("{} ", first.label()));
+        let who = who(first);
         let at = match alike.len() {
             1 => String::new(),
             seeds => format!(" at {}x, {seeds} seeds", first.rate_scale),

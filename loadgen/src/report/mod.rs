@@ -28,6 +28,7 @@ mod screen;
 mod series;
 mod signs;
 mod stages;
+mod targets;
 mod tiers;
 mod verdicts;
 

@@ -2,7 +2,7 @@
 
 use super::{
     bounds, capacities, classes, course, devices, economics, footnotes, grid, groups, links,
-    owners, ranking, rooms, runs, signs, stages, tiers, verdicts,
+    owners, ranking, rooms, runs, signs, stages, targets, tiers, verdicts,
 };
 use crate::figures::{Mode, Results, RunReport};
 use warmpath_core::report::Slo;
@@ -26,6 +26,7 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
         let above = if is_ranked { "Each policy at each rate" } else { above };
         page.sheet(grid::sheet(above, &results.comparisons));
     }
+    page.sheet(targets::sheet(all));
     let tables =
         [groups::sheet, tiers::sheet, links::sheet, devices::sheet, classes::sheet, stages::sheet];
     tables.into_iter().for_each(|sheet| page.sheet(sheet(all)));
@@ -59,6 +60,7 @@ pub fn page(title: &str, results: &Results, slo: &Slo, baseline: Option<&NamedPo
 pub fn blanks() -> Vec<Sheet> {
     let mut blanks = vec![
         runs::blank(),
+        targets::blank(),
         ranking::blank(),
         grid::blank(),
         bounds::blank(),

@@ -5,6 +5,19 @@ use warmpath_core::routing::policy::NamedPolicy;
 
 /// Each policy against the first one in the mode that ran the most, in a line each.
 pub fn verdicts(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> Vec<String> {
+    let mut lines = of_targets(runs);
+    lines.extend(of_policies(runs, baseline));
+    lines
+}
+
+/// Each router that ran elsewhere against the first of them.
+fn of_targets(runs: &[RunReport]) -> Vec<String> {
+    let mut all = runs.iter().filter(|run| run.target.is_some());
+    let Some(first) = all.next() else { return Vec::new() };
+    all.map(|run| verdict(first, run)).collect()
+}
+
+fn of_policies(runs: &[RunReport], baseline: Option<&NamedPolicy>) -> Vec<String> {
     let Some(mode) = runs.last().map(|run| run.mode) else { return Vec::new() };
     let rows = || runs.iter().filter(move |run| run.mode == mode);
     let Some(base) = rows().find(|run| run.policy.as_ref() == baseline) else {

@@ -23,9 +23,9 @@ use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
 use warmpath_proto::v1::{
     AddWorkerRequest, AddWorkerResponse, DrainWorkerRequest, DrainWorkerResponse, ExplainRequest,
     ExplainResponse, GetPolicyRequest, GetPolicyResponse, ListEventsRequest, ListEventsResponse,
-    ListSiblingsRequest, ListSiblingsResponse, ListWorkersRequest, ListWorkersResponse,
-    RemoveWorkerRequest, RemoveWorkerResponse, SetPolicyRequest, SetPolicyResponse,
-    UndrainWorkerRequest, UndrainWorkerResponse, Worker,
+    ListShadowsRequest, ListShadowsResponse, ListSiblingsRequest, ListSiblingsResponse,
+    ListWorkersRequest, ListWorkersResponse, RemoveWorkerRequest, RemoveWorkerResponse,
+    SetPolicyRequest, SetPolicyResponse, UndrainWorkerRequest, UndrainWorkerResponse, Worker,
 };
 
 /// The longest wait of a removal. An `Instant` can hold it.
@@ -194,6 +194,13 @@ impl RouterAdmin for Admin {
         _: Request<ListSiblingsRequest>,
     ) -> Result<Response<ListSiblingsResponse>, Status> {
         Ok(Response::new(describe::siblings(&self.0)))
+    }
+
+    async fn list_shadows(
+        &self,
+        _: Request<ListShadowsRequest>,
+    ) -> Result<Response<ListShadowsResponse>, Status> {
+        Ok(Response::new(describe::shadows(&self.0)))
     }
 
     async fn explain(

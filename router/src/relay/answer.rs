@@ -76,7 +76,7 @@ impl Streaming {
                 self.job.answers();
             }
             *tokens = tokens.saturating_add(part.tokens);
-            self.job.hand_out(part.ids.take());
+            self.job.hand_out(part);
         }
         self.patience.hear(self.has_token);
         if let Some(end) = part.end {

@@ -13,8 +13,8 @@ use warmpath_core::routing::index::{Mismatch, SequenceGap};
 /// A source that says nothing for this long counts as lost. Heartbeats come every 250 ms.
 pub const SILENCE: Duration = Duration::from_millis(SILENCE_MS);
 /// Why such a source is lost.
-pub const SILENT: &str = "no message for 2 s";
-const _: () = assert!(SILENCE_MS == 2_000);
+pub const SILENT: &str = "no message for 1.75 s";
+const _: () = assert!(SILENCE_MS == 1_750);
 
 /// A feed of what one worker or pool holds and does.
 pub trait EventSource: Debug + Send + Sync {

@@ -8,6 +8,7 @@ mod admin;
 mod authz;
 mod binary;
 mod cancels;
+mod capture;
 mod clients;
 mod engines;
 mod failures;

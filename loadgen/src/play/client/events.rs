@@ -1,0 +1,124 @@
+//! A stream of server-sent events.
+
+use crate::play::http::in_full;
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use std::error::Error;
+
+/// The longest event. One of a completion has some hundred bytes.
+const LONGEST: usize = 1 << 20;
+
+/// The data of the events in a body, one after the other.
+#[derive(Debug)]
+pub struct Events<B> {
+    body: B,
+    lines: Lines,
+}
+
+impl<B> Events<B>
+where
+    B: Body<Data: AsRef<[u8]>, Error: Error + 'static> + Unpin,
+{
+    pub fn new(body: B) -> Self {
+        Self { body, lines: Lines::default() }
+    }
+
+    /// The data of the next event. None: the body has ended.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        loop {
+            while let Some(line) = self.lines.next() {
+                if let Some(data) = data_of(line) {
+                    return Ok(Some(data.to_vec()));
+                }
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(in_full(&error)),
+                Some(Ok(frame)) => {
+                    if let Ok(part) = frame.into_data() {
+                        self.lines.extend(part.as_ref())?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The data of a line, if it has any. Comments and other fields have none.
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    let data = line.strip_prefix(b"data:")?;
+    Some(data.strip_prefix(b" ").unwrap_or(data))
+}
+
+/// Lines of bytes that come in parts.
+#[derive(Debug, Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl Lines {
+    fn extend(&mut self, part: &[u8]) -> Result<(), String> {
+        self.bytes.drain(..self.read);
+        self.read = 0;
+        if self.bytes.len() + part.len() > LONGEST {
+            return Err(format!("an event of more than {LONGEST} bytes"));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// The next whole line, without its end.
+    fn next(&mut self) -> Option<&[u8]> {
+        let rest = &self.bytes[self.read..];
+        let length = rest.iter().position(|&byte| byte == b'\n')?;
+        let line = &rest[..length];
+        self.read += length + 1;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// A body that comes in these parts.
+    struct Parts(VecDeque<&'static [u8]>);
+
+    impl Body for Parts {
+        type Data = &'static [u8];
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|part| Ok(hyper::body::Frame::data(part))))
+        }
+    }
+
+    #[tokio::test]
+    async fn events_are_read_wherever_the_parts_end() {
+        let text = b": hello\r\n\r\ndata: {\"a\":1}\r\n\r\nid: 3\ndata:two\n\ndata: [DONE]\n\n";
+        for size in 1..text.len() {
+            let mut events = Events::new(Parts(text.chunks(size).collect()));
+            let mut all = Vec::new();
+            while let Some(data) = events.next().await.unwrap() {
+                all.push(String::from_utf8(data).unwrap());
+            }
+            assert_eq!(all, ["{\"a\":1}", "two", "[DONE]"], "parts of {size} bytes");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_without_end_is_an_error() {
+        let part: &[u8] = &[b'x'; 4_096];
+        let mut events = Events::new(Parts(std::iter::repeat_n(part, 1_000).collect()));
+        let error = events.next().await.unwrap_err();
+        assert_eq!(error, "an event of more than 1048576 bytes");
+    }
+}
