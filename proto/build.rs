@@ -13,10 +13,14 @@ const WORKER: &str = "warmpath/v1/worker.proto";
 const POOL: &str = "warmpath/v1/pool.proto";
 const KV_TRANSFER: &str = "warmpath/v1/kv_transfer.proto";
 const SIBLINGS: &str = "warmpath/v1/siblings.proto";
+const EXT_PROC: &str = "envoy/ext_proc.proto";
+const TRACES: &str = "otlp/traces.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
+    println!("cargo:rerun-if-changed=otlp");
+    println!("cargo:rerun-if-changed=envoy");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
@@ -36,6 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             "#[serde(serialize_with = \"crate::admin::write_standing\")]",
         )
         .compile_fds(all)?;
+    let ext_proc = protox::compile([EXT_PROC], ["."])?;
+    fs::write(out.join("ext_proc_descriptor.bin"), ext_proc.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(ext_proc)?;
+    tonic_prost_build::configure().compile_fds(protox::compile([TRACES], ["."])?)?;
     generate_raw();
     Ok(())
 }

@@ -118,9 +118,9 @@ fn run_alone() {
         std::fs::copy(&path, &inside).expect("copied");
     }
     let alone = |args: &[&str]| {
-        succeeds(
-            Command::new("chroot").arg(root.path()).args(args).env_clear().env("NO_COLOR", "1"),
-        )
+        let mut command = Command::new("chroot");
+        command.arg(root.path()).args(args).env_clear();
+        succeeds(command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("NO_COLOR", "1"))
     };
     for name in PROGRAMS {
         assert!(alone(&[&format!("/usr/local/bin/{name}"), "--version"]).starts_with(name));

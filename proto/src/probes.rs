@@ -1,7 +1,8 @@
 //! Health and reflection, which every listener serves.
 
 use crate::{
-    ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
+    ADMIN_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET,
+    VLLM_DESCRIPTOR_SET,
 };
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -27,6 +28,8 @@ pub enum Listener {
     Admin,
     /// A router's, for other routers before its fleet.
     Siblings,
+    /// A router's, for Envoy.
+    Picker,
     /// A worker's.
     Worker,
     /// A pool's.
@@ -40,6 +43,7 @@ impl Listener {
             Self::Router => VLLM.to_vec(),
             Self::Admin => vec!["warmpath.v1.RouterAdmin"],
             Self::Siblings => vec!["warmpath.v1.Siblings"],
+            Self::Picker => vec!["envoy.service.ext_proc.v3.ExternalProcessor"],
             Self::Worker => {
                 let own = [
                     "warmpath.v1.WorkerState",
@@ -58,6 +62,7 @@ impl Listener {
             Self::Router => vec![VLLM_DESCRIPTOR_SET],
             Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
             Self::Siblings => vec![SIBLINGS_DESCRIPTOR_SET],
+            Self::Picker => vec![EXT_PROC_DESCRIPTOR_SET],
             Self::Worker => vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET],
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }

@@ -4,6 +4,7 @@ use crate::RouterConfig;
 use crate::admission::AdmissionConfig;
 use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
 use crate::engines::EngineEntry;
+use crate::ext_proc_config::ExtProcConfig;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::operate::Admin;
@@ -18,12 +19,13 @@ use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::routing::siblings::Sharing;
 use warmpath_core::sharing::SharingScope;
-use warmpath_launch::listen::{HttpArgs, ListenArgs, TlsArgs};
+use warmpath_launch::listen::{HttpArgs, ListenArgs, OtlpArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::terminal::escaped;
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
@@ -47,7 +49,7 @@ pub enum Command {
 pub struct Serve {
     /// A TOML file. Its fields have the names of the flags; `workers`, `workers_at`, `pools`, `tenants`
     /// and `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
-    /// `tls`, `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
+    /// `tls`, `admin_tls`, `upstream_tls`, `otlp` and `ext_proc` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -56,6 +58,15 @@ pub struct Serve {
     http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    otlp: OtlpArgs,
+    /// Serves Envoy as an endpoint picker (ext_proc) at this address: loopback, or any with --insecure-bind; no picker
+    /// without it
+    #[arg(long, value_name = "ADDRESS")]
+    ext_proc_listen: Option<SocketAddr>,
+    /// The port at which workers serve OpenAI's HTTP, for Envoy [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    ext_proc_port: Option<u16>,
     /// The address of the admin service: loopback, or any with [admin_tls]; no admin service without it
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
@@ -167,6 +178,8 @@ struct File {
     tls: Option<ListenerFiles>,
     admin_tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
+    otlp: Option<OtlpConfig>,
+    ext_proc: Option<ExtProcConfig>,
     seed: Option<u64>,
     speedup: Option<f64>,
     block_size: Option<u32>,
@@ -246,6 +259,8 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
     config.siblings.tls = config.siblings.tls.map(|files| files.in_folder(folder));
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    config.ext_proc = ExtProcConfig::merged(cli.ext_proc_listen, cli.ext_proc_port, file.ext_proc)?;
+    config.otlp = OtlpConfig::merged(cli.otlp.otlp, cli.otlp.otlp_ratio, file.otlp)?;
     let engines = resolved(file.worker, |i, entry| entry.resolve(i, folder));
     config.worker = engines.map_err(explained)?;
     config.tenants =

@@ -3,6 +3,7 @@
 use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
 use crate::engines::{self, EngineConfig};
+use crate::ext_proc_config::ExtProcConfig;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
@@ -23,6 +24,7 @@ use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
 use warmpath_proto::scope::SharedBy;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +69,12 @@ pub struct RouterConfig {
     /// How `https://` workers, pools and siblings are reached.
     #[serde(default)]
     pub upstream_tls: Option<UpstreamFiles>,
+    /// Where Envoy asks this router for endpoints. None: nowhere.
+    #[serde(default)]
+    pub ext_proc: Option<ExtProcConfig>,
+    /// Where traces go. None: nowhere.
+    #[serde(default)]
+    pub otlp: Option<OtlpConfig>,
     /// For policies that choose at random.
     #[serde(default)]
     pub seed: u64,
@@ -152,6 +160,8 @@ impl RouterConfig {
             admin_tls: None,
             siblings: SiblingsConfig::default(),
             upstream_tls: None,
+            ext_proc: None,
+            otlp: None,
             seed: 0,
             speedup: default_speedup(),
             block_size: None,
@@ -249,6 +259,9 @@ impl RouterConfig {
                     }
                 }
             }
+        }
+        if let Err((field, why)) = self.otlp.as_ref().map_or(Ok(()), OtlpConfig::check) {
+            return err(field, why);
         }
         tenants::check(&self.tenants)?;
         public::check(&self.public_prefixes)?;

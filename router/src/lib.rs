@@ -14,15 +14,15 @@
 //! - `handle`: the core router behind a lock, its record and clock. `waiting`: the requests it
 //!   holds.
 //! - `source`: where knowledge of workers and pools comes from.
-//! - `following`: that knowledge into the `index` and the core router, for as long as the router
-//!   serves.
+//! - `discovery`: workers that are found by a name.
+//! - `following`: that knowledge into the `index` and the core router, for as long as the router serves.
 //! - `fleet`: the workers, pools and siblings as data.
 //! - `siblings`: what other routers before the fleet tell, and are told. `telling`: who is told what.
 //!
 //! Around them:
 //!
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
-//!   [`http_config`]: how OpenAI's HTTP is spoken.
+//!   [`http_config`]: how OpenAI's HTTP is spoken. [`ext_proc_config`]: how Envoy is.
 //!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
 //!   tenants share. [`engines`]: workers that are real engines. [`secret`]: texts that no log
 //!   shows. `urls`: one spelling of them. `lookup`: the addresses behind them. [`config_error`]: a setting that
@@ -43,9 +43,11 @@ pub mod cli;
 pub mod config;
 pub mod config_error;
 mod decided;
+mod discovery;
 pub mod engines;
 mod error;
 mod events;
+pub mod ext_proc_config;
 mod fleet;
 mod following;
 mod front;

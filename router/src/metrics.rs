@@ -168,7 +168,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Finished => "finished",
             Self::Aborted => "aborted",

@@ -3,7 +3,9 @@
 use crate::capture::{self, CaptureWriter};
 use crate::config::{self, ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
+use crate::discovery::discover_all;
 use crate::events::Events;
+use crate::ext_proc_config::ExtProcConfig;
 use crate::fleet::agreement::Agreement;
 use crate::fleet::connect::{self, Connecting};
 use crate::fleet::instances::Instances;
@@ -13,6 +15,7 @@ use crate::fleet::status::{Counts, FleetStatus};
 use crate::following::{self, Following};
 use crate::front::grpc::{FrontError, GrpcFront};
 use crate::front::http::HttpFront;
+use crate::front::picker;
 use crate::gauges;
 use crate::handle::RouterHandle;
 use crate::in_flight::InFlight;
@@ -40,10 +43,13 @@ use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::{self, ModelClock};
 use warmpath_proto::sockets::{Dialler, Listener};
 use warmpath_proto::tls::TlsError;
+use warmpath_proto::traces::Tracer;
 use warmpath_proto::transport::Dialling;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Its name in traces.
+const SERVICE: &str = "warmpath-router";
 /// How often a drain looks whether all streams have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -174,6 +180,10 @@ impl RouterServer {
             connect::pool(PoolId(i as u32), url, &connecting).map_err(err)
         });
         let pools = pools.collect::<Result<_, _>>()?;
+        let instance = format!("{:x}", around.instance);
+        let tracer = config.otlp.as_ref().map(|how| Tracer::start(how, SERVICE, &instance));
+        let otlp = |why| ConfigError { field: "otlp.endpoint".to_owned(), why };
+        let tracer = tracer.transpose().map_err(otlp)?.unwrap_or_default();
         let clock = ModelClock::starting_now(config.speedup);
         let captured = config.capture.as_ref().map(|path| {
             let err = |cause| ServeError::Capture { path: path.clone(), cause };
@@ -217,6 +227,7 @@ impl RouterServer {
             resyncs: AtomicU64::new(0),
             capture,
             decided: DecidedNames::default(),
+            tracer,
         };
         let state = Arc::new(state);
         for url in state.config.worker_urls() {
@@ -280,6 +291,17 @@ impl RouterServer {
         Ok(siblings::serve(Arc::clone(&self.state), listener, shutdown).await?)
     }
 
+    /// Serves Envoy as its endpoint picker until `shutdown`. It needs no certificate, so listen at a loopback address
+    /// or inside the fleet's network.
+    pub async fn serve_picker(
+        &self,
+        config: ExtProcConfig,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        Ok(picker::serve(&self.state, config, listener, shutdown).await?)
+    }
+
     /// Serves until `shutdown`, then drains: new and held requests are refused, and streams may
     /// finish within the configured time. Record and capture are complete when this returns.
     pub async fn serve(
@@ -304,7 +326,7 @@ impl RouterServer {
         tasks.spawn(async move { gauges::refresh(&observed).await });
         tasks.spawn(health.clone().follow(self.status()));
         tasks.spawn(siblings::follow_all(Arc::clone(state)));
-        tasks.spawn(following::discover_all(Arc::clone(state)));
+        tasks.spawn(discover_all(Arc::clone(state)));
 
         let (close, closed) = watch::channel(());
         // Changed or dropped: both mean that it is time to close.
@@ -340,6 +362,7 @@ impl RouterServer {
         }
         following.end().await;
         tasks.shutdown().await;
+        self.state.tracer.finish().await;
         self.finish_files().await
     }
 

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::input::RejectReason;
 use warmpath_proto::scope;
+use warmpath_proto::traces::Tracer;
 
 /// One router.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub struct RouterState {
     /// Where traffic is captured, if it is.
     pub capture: Option<Capture>,
     pub decided: DecidedNames,
+    pub tracer: Tracer,
 }
 
 impl RouterState {

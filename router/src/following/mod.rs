@@ -3,11 +3,9 @@
 //!
 //! - `follow`: the loop that all followers share.
 //! - `worker`, `pool`: what is special about each.
-//! - `discovery`: workers that are found by a name.
 //! - `check`: whether a source matches this router, and the index matches a source.
 
 mod check;
-mod discovery;
 mod follow;
 mod pool;
 mod worker;
@@ -21,8 +19,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::Input;
 use warmpath_proto::clock::now;
-
-pub use discovery::discover_all;
 
 /// How often a removal looks whether the worker's requests have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);

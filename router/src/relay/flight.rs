@@ -5,6 +5,7 @@
 //! waits for.
 
 use super::measure::Measure;
+use super::traced::Traced;
 use crate::call::{AnswerEnd, FailureKind, UpstreamError};
 use crate::error::RequestError;
 use crate::fleet::worker::{Standing, WorkerLink};
@@ -81,6 +82,7 @@ pub struct Flight {
     /// The policy that chose the worker.
     policy: ActivePolicy,
     measure: Measure,
+    pub traced: Traced,
 }
 
 impl Flight {
@@ -102,7 +104,20 @@ impl Flight {
         let (holds, computed, stage) = (None, None, Stage::Registered);
         let attempts = 0;
         let measure = Measure::new(incoming.received, state.config.speedup);
-        Ok(Self { state, id, key, upstream_id, attempts, stage, holds, computed, policy, measure })
+        let traced = Traced::new(&state.tracer, incoming, &key.1);
+        Ok(Self {
+            state,
+            id,
+            key,
+            upstream_id,
+            attempts,
+            stage,
+            holds,
+            computed,
+            policy,
+            measure,
+            traced,
+        })
     }
 
     /// Gets a decision, and waits for it while the core router holds the request.
@@ -113,15 +128,32 @@ impl Flight {
     ) -> Result<Dispatched, RequestError> {
         let prompt = request.prompt.clone();
         let arrival = self.state.router.arrive(request);
-        let (verdict, held_for) = self.verdict(arrival, deadline).await?;
-        match verdict {
-            Verdict::Reject(reason) => Err(self.rejected(reason)),
-            verdict => self.dispatched(verdict, &prompt, held_for),
+        let decided = match self.verdict(arrival, deadline).await {
+            Ok((Verdict::Reject(reason), _)) => Err(self.rejected(reason)),
+            Ok((verdict, held_for)) => self.dispatched(verdict, &prompt, held_for),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &decided {
+            self.traced.failed("refused", &error.to_string());
         }
+        decided
     }
 
     /// An attempt failed. Gets a decision about the next one, if `again` has the request for it.
     pub async fn again(
+        &mut self,
+        failed: Failed,
+        again: Option<Request>,
+        deadline: Option<Instant>,
+    ) -> Result<Dispatched, RequestError> {
+        let next = self.next(failed, again, deadline).await;
+        if let Err(error) = &next {
+            self.traced.failed(Outcome::WorkerFailed.name(), &error.to_string());
+        }
+        next
+    }
+
+    async fn next(
         &mut self,
         Failed { how, cause, at_work }: Failed,
         again: Option<Request>,
@@ -133,6 +165,7 @@ impl Flight {
         let Some(link) = self.leave() else { return Err(RequestError::EndedTwice) };
         self.computed = None;
         metrics::attempt_failed(&link.name, how);
+        self.traced.attempt_failed(how.name(), &cause.why);
         if at_work {
             self.abort(Arc::clone(&link));
         }
@@ -216,6 +249,7 @@ impl Flight {
             return Err(RequestError::WorkerRemoved(decision.worker));
         };
         self.measure.decided((&self.state, &self.policy), prompt, &link.name, &decision);
+        self.traced.decided(&self.policy.label, &link, &decision, held_for);
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
         }
@@ -290,6 +324,7 @@ impl Flight {
     pub fn first_token(&mut self, of_answer: bool) {
         self.state.router.tell(Input::FirstToken(self.id));
         if of_answer {
+            self.traced.first_token();
             self.measure.first_token(&self.policy);
         }
     }
@@ -375,6 +410,7 @@ impl Flight {
             // The worker that held the KV has released it. Otherwise `end`, below, tells it to.
             self.holds = None;
         }
+        self.traced.answered(tokens, cached_tokens);
         if let Some(link) = self.end(Outcome::Finished) {
             // The hit is the prefill worker's, as was the prediction.
             let found_by = &self.computed.as_ref().unwrap_or(&link).name;
@@ -425,6 +461,7 @@ impl Flight {
     fn end(&mut self, outcome: Outcome) -> Option<Arc<WorkerLink>> {
         let link = self.leave()?;
         metrics::ended(&link.name, &self.policy, outcome);
+        self.traced.ended(outcome);
         Some(link)
     }
 

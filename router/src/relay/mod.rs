@@ -10,6 +10,8 @@
 //! - `answer`: the stream of the answer.
 //! - `measure`: what is measured of it.
 //! - `patience`: how long an answer is waited for.
+//! - `traced`: the request in traces.
+//! - `pick`: a request that Envoy sends.
 //! - `abort`: ending a request by its name.
 
 mod abort;
@@ -21,8 +23,11 @@ mod kv_transfer;
 mod measure;
 pub mod naming;
 mod patience;
+mod pick;
 mod start;
+mod traced;
 
 pub use abort::abort;
 pub use answer::{Answer, Later};
+pub use pick::{Picked, pick};
 pub use start::{Started, start};

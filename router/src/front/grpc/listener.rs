@@ -63,7 +63,7 @@ impl GrpcFront {
 
     /// The health that probes ask for.
     pub fn health(&self) -> Health {
-        Health { reporter: self.health.clone(), stopping: watch::channel(false).0 }
+        Health::new(self.health.clone(), Listener::Router)
     }
 
     /// Serves until `closed`. Then waits for the open connections.
@@ -76,17 +76,22 @@ impl GrpcFront {
 #[derive(Clone, Debug)]
 pub struct Health {
     reporter: HealthReporter,
+    listener: Listener,
     stopping: watch::Sender<bool>,
 }
 
 impl Health {
+    pub fn new(reporter: HealthReporter, listener: Listener) -> Self {
+        Self { reporter, listener, stopping: watch::channel(false).0 }
+    }
+
     /// A router is healthy while it has a worker. Runs as long as the router lives.
     pub async fn follow(self, mut status: watch::Receiver<FleetStatus>) {
         let mut stopping = self.stopping.subscribe();
         loop {
             let has_worker = !status.borrow_and_update().joined.is_empty();
             let ready = has_worker && !*stopping.borrow_and_update();
-            probes::set_ready(&self.reporter, Listener::Router, ready).await;
+            probes::set_ready(&self.reporter, self.listener, ready).await;
             let changed = tokio::select! {
                 biased;
                 changed = stopping.changed() => changed,

@@ -1,8 +1,8 @@
 //! Workers that are found by a name: each address of `workers_at` is a worker. One that comes is added. One that
 //! has left the name drains and is removed.
 
-use super::{add_worker, remove_worker};
 use crate::fleet::roster::AddError;
+use crate::following::{add_worker, remove_worker};
 use crate::lookup::{REFRESH, addresses};
 use crate::state::RouterState;
 use std::collections::{BTreeMap, BTreeSet};
