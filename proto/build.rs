@@ -14,9 +14,11 @@ const POOL: &str = "warmpath/v1/pool.proto";
 const KV_TRANSFER: &str = "warmpath/v1/kv_transfer.proto";
 const SIBLINGS: &str = "warmpath/v1/siblings.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
+const SMG: [&str; 2] = ["smg/common.proto", "smg/vllm_engine.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
+    println!("cargo:rerun-if-changed=smg");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
@@ -36,6 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "#[serde(serialize_with = \"crate::admin::write_standing\")]",
         )
         .compile_fds(all)?;
+    let smg = protox::compile(SMG, ["."])?;
+    fs::write(out.join("smg_descriptor.bin"), smg.encode_to_vec())?;
+    tonic_prost_build::configure().include_file("smg.rs").compile_fds(smg)?;
     generate_raw();
     Ok(())
 }

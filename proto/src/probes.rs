@@ -1,7 +1,8 @@
 //! Health and reflection, which every listener serves.
 
 use crate::{
-    ADMIN_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
+    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET,
+    VLLM_DESCRIPTOR_SET,
 };
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -9,6 +10,9 @@ use tonic_reflection::server::{Builder, Error};
 
 /// vLLM's services.
 pub const VLLM: [&str; 2] = ["vllm.Inference", "vllm.Control"];
+
+/// SMG's contract with an engine.
+pub const ENGINE: &str = "vllm.grpc.engine.VllmEngine";
 
 /// What a listener serves besides health and reflection. Reflection shows these services only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +42,7 @@ impl Listener {
                     "warmpath.v1.WorkerCache",
                     "warmpath.v1.Pool",
                     "warmpath.v1.KvTransfer",
+                    ENGINE,
                 ];
                 [&VLLM[..], &own].concat()
             }
@@ -50,7 +55,9 @@ impl Listener {
             Self::Router => vec![VLLM_DESCRIPTOR_SET],
             Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
             Self::Siblings => vec![SIBLINGS_DESCRIPTOR_SET],
-            Self::Worker => vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET],
+            Self::Worker => {
+                vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET]
+            }
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }
     }
