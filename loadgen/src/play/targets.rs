@@ -22,6 +22,7 @@ fn address_of(router: &Router, model: &str) -> Address {
     match router.speaks {
         Speaks::Grpc => Address::Grpc(url),
         Speaks::OpenAi => Address::OpenAi { url, model: model.to_owned() },
+        Speaks::Sglang => Address::Sglang { url, model: model.to_owned() },
     }
 }
 
