@@ -164,7 +164,10 @@ fn of_stored(stored: &Stored) -> KvBlocksStored {
         token_ids: tokens.to_vec(),
         block_size: stored.block_size as i32,
         cache_level: Some(level),
-        extra_keys: keys.get(place).and_then(Option::as_ref).map_or_else(Vec::new, texts_of),
+        extra_keys: keys
+            .get(place)
+            .and_then(Option::as_ref)
+            .map_or_else(Vec::new, |keys| texts_of(keys)),
     };
     KvBlocksStored {
         blocks: stored.hashes.iter().zip(tokens).enumerate().map(block).collect(),
@@ -175,7 +178,7 @@ fn of_stored(stored: &Stored) -> KvBlocksStored {
 }
 
 /// A salt of a block. The empty salt is none.
-fn texts_of(keys: &Vec<ExtraKey>) -> Vec<KvBlockExtraKey> {
+fn texts_of(keys: &[ExtraKey]) -> Vec<KvBlockExtraKey> {
     let text = |key: &ExtraKey| match key {
         ExtraKey::Text(text) if !text.is_empty() => {
             Some(KvBlockExtraKey { key: Some(Key::Text(text.clone())) })
