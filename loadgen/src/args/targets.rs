@@ -8,10 +8,10 @@ use std::str::FromStr;
 /// Routers that run, and the workers behind them.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
-    /// Router that is running, before the workers of --worker-http; repeat the flag for each router. NAME is for the
-    /// report; the address is grpc://HOST:PORT for vLLM's gRPC, http://HOST:PORT for OpenAI's HTTP, or sglang://HOST:PORT for
-    /// SGLang's /generate over HTTP, which SMG serves. The routers
-    /// get the same requests one after the other, and the policies of the set-up are simulated beside them
+    /// Router that is running, before the workers of --worker-http; repeat the flag for each router. NAME is for
+    /// the report; the address is grpc://HOST:PORT for vLLM's gRPC, http://HOST:PORT for OpenAI's HTTP, or
+    /// sglang://HOST:PORT for SGLang's /generate over HTTP, which SMG serves. The routers get the same requests one
+    /// after the other, and the policies of the set-up are simulated beside them
     #[arg(long = "target", value_name = "NAME=ADDRESS")]
     pub targets: Vec<Router>,
     /// HTTP address of a worker behind the targets, http://HOST:PORT; repeat the flag for all workers. Their caches are

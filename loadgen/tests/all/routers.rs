@@ -144,6 +144,13 @@ async fn running_routers_get_the_same_requests_and_their_workers_agree_about_the
         assert!(error.contains(why), "{error}");
     }
 
+    let closed = listen().await.1;
+    let absent = format!("absent=http://{closed}");
+    let (code, _, error) =
+        compare(folder.path(), with(&["--workers", "3", "--target", &absent])).await;
+    assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("absent: cannot reach the router at"), "{error}");
+
     let (_, table, error) = compare(folder.path(), with(&["--workers", "3"])).await;
     let report =
         std::fs::read(folder.path().join("run.json")).unwrap_or_else(|_| panic!("{error}"));

@@ -75,7 +75,7 @@ impl Followers {
         }
     }
 
-    /// Tells all of a change. Whoever is too far behind hears nothing more: a gap would be wrong.
+    /// Tells all of a change. A follower that is too far behind hears nothing more: a gap would be wrong.
     pub fn tell(&mut self, ts: f64, events: Vec<Event>) {
         self.last += 1;
         if self.all.is_empty() {

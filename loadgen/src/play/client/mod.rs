@@ -38,10 +38,10 @@ impl Connection {
         Ok(match address {
             Address::Grpc(url) => Self::Grpc(grpc::connect(url).await?),
             Address::OpenAi { url, model } => {
-                Self::OpenAi { site: Site::new(url), model: model.clone() }
+                Self::OpenAi { site: Site::open(url).await?, model: model.clone() }
             }
             Address::Sglang { url, model } => {
-                Self::Sglang { site: Site::new(url), model: model.clone() }
+                Self::Sglang { site: Site::open(url).await?, model: model.clone() }
             }
         })
     }
