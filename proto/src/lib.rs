@@ -4,6 +4,7 @@
 //! - [`v1`]: `warmpath.v1`: the feed from a worker to a router, the pool, the KV transfer, what routers
 //!   tell each other, and the router's admin service.
 //! - [`vllm`]: vLLM's gRPC, between clients and router and between router and workers.
+//! - [`engine`]: SMG's contract with a vLLM engine, between SMG and workers.
 //! - [`convert`]: feed messages and news of siblings to and from core types.
 //! - [`generate`]: the fields of a `GenerateRequest` that are supported or rejected.
 //! - [`raw`]: the generate calls as bytes, for a router that passes them on.
@@ -56,6 +57,21 @@ pub use vllm_proto as vllm;
 pub mod v1 {
     tonic::include_proto!("warmpath.v1");
 }
+
+/// SMG's contract with a vLLM engine, generated: `vllm.grpc.engine` and `smg.grpc.common`.
+pub mod engine {
+    /// The packages, nested as their names are.
+    mod packages {
+        include!(concat!(env!("OUT_DIR"), "/smg.rs"));
+    }
+
+    pub use packages::smg::grpc::common;
+    pub use packages::vllm::grpc::engine::*;
+}
+
+/// The descriptors of [`engine`], for reflection.
+pub const ENGINE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/smg_descriptor.bin"));
 
 /// The descriptors of vLLM's services, for reflection.
 pub const VLLM_DESCRIPTOR_SET: &[u8] =

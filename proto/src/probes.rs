@@ -1,8 +1,8 @@
 //! Health and reflection, which every listener serves.
 
 use crate::{
-    ADMIN_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET,
-    VLLM_DESCRIPTOR_SET,
+    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+    SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
 };
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -18,6 +18,9 @@ pub const LIVENESS: &str = "liveness";
 
 /// The name under which probes ask whether requests may come. The empty name means the same.
 pub const READINESS: &str = "readiness";
+
+/// SMG's contract with an engine.
+pub const ENGINE: &str = "vllm.grpc.engine.VllmEngine";
 
 /// What a listener serves besides health and reflection. Reflection shows these services only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +53,7 @@ impl Listener {
                     "warmpath.v1.WorkerCache",
                     "warmpath.v1.Pool",
                     "warmpath.v1.KvTransfer",
+                    ENGINE,
                 ];
                 [&VLLM[..], &own].concat()
             }
@@ -63,7 +67,9 @@ impl Listener {
             Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
             Self::Siblings => vec![SIBLINGS_DESCRIPTOR_SET],
             Self::Picker => vec![EXT_PROC_DESCRIPTOR_SET],
-            Self::Worker => vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET],
+            Self::Worker => {
+                vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET]
+            }
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use warmpath_core::block::BlockRun;
 use warmpath_core::engine::store::{Hit, Offer};
 use warmpath_core::engine::{FetchError, SubmitError};
+use warmpath_core::event::LoadReport;
 use warmpath_core::id::{RequestId, TransferId};
 use warmpath_core::request::Work;
 use warmpath_core::time::Instant;
@@ -38,6 +39,8 @@ pub enum Command {
     Handed { id: RequestId, came: Result<(Instant, Moved), FetchError> },
     /// Drops the blocks that no request holds; with `external` in all tiers.
     Reset { external: bool, reply: oneshot::Sender<Reset> },
+    /// How much there is to do.
+    Load(oneshot::Sender<LoadReport>),
     /// A watcher of what is held here.
     Watch(mpsc::Sender<FeedItem>),
     /// Take no more requests. Stop when all requests have ended and all transfers to other workers

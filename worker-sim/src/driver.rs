@@ -212,6 +212,10 @@ impl Timed for Driver {
                 // The caller may be gone.
                 let _ = reply.send(Reset { dropped, held });
             }
+            Command::Load(reply) => {
+                // The caller may be gone.
+                let _ = reply.send(self.engine.load_report());
+            }
             Command::Watch(watcher) => {
                 self.engine.announce(now, &mut self.outputs);
                 self.pass_on(clock::now());

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
+use warmpath_core::event::LoadReport;
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::pool::Agreement;
@@ -115,6 +116,13 @@ impl WorkerState {
         let (reply, done) = oneshot::channel();
         self.send(Command::Reset { external, reply })?;
         done.await.map_err(|_| Refusal::Stopped)
+    }
+
+    /// How much there is to do.
+    pub async fn load(&self) -> Result<LoadReport, Refusal> {
+        let (reply, load) = oneshot::channel();
+        self.send(Command::Load(reply))?;
+        load.await.map_err(|_| Refusal::Stopped)
     }
 
     /// New work is refused while the worker drains.

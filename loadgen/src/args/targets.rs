@@ -8,9 +8,10 @@ use std::str::FromStr;
 /// Routers that run, and the workers behind them.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
-    /// Router that is running, before the workers of --worker-http; repeat the flag for each router. NAME is for the
-    /// report; the address is grpc://HOST:PORT for vLLM's gRPC, or http://HOST:PORT for OpenAI's HTTP. The routers
-    /// get the same requests one after the other, and the policies of the set-up are simulated beside them
+    /// Router that is running, before the workers of --worker-http; repeat the flag for each router. NAME is for
+    /// the report; the address is grpc://HOST:PORT for vLLM's gRPC, http://HOST:PORT for OpenAI's HTTP, or
+    /// sglang://HOST:PORT for SGLang's /generate over HTTP, which SMG serves. The routers get the same requests one
+    /// after the other, and the policies of the set-up are simulated beside them
     #[arg(long = "target", value_name = "NAME=ADDRESS")]
     pub targets: Vec<Router>,
     /// HTTP address of a worker behind the targets, http://HOST:PORT; repeat the flag for all workers. Their caches are
@@ -33,13 +34,14 @@ pub struct Router {
 pub enum Speaks {
     Grpc,
     OpenAi,
+    Sglang,
 }
 
 impl FromStr for Router {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = "expected NAME=grpc://HOST:PORT or NAME=http://HOST:PORT";
+        let expected = "expected NAME=grpc://HOST:PORT, NAME=http://.. or NAME=sglang://..";
         let (name, address) = text.split_once('=').ok_or(expected)?;
         if name.trim().is_empty() {
             return Err(expected.to_owned());
@@ -47,6 +49,7 @@ impl FromStr for Router {
         let (speaks, rest) = match address.split_once("://") {
             Some(("grpc", rest)) => (Speaks::Grpc, rest),
             Some(("http", rest)) => (Speaks::OpenAi, rest),
+            Some(("sglang", rest)) => (Speaks::Sglang, rest),
             _ => return Err(expected.to_owned()),
         };
         let url = format!("http://{}", rest.trim_end_matches('/'));
@@ -99,6 +102,7 @@ mod tests {
         assert_eq!(router, Router { name: "a".to_owned(), speaks: Speaks::Grpc, url });
         let router: Router = "vllm-router=http://127.0.0.1:30000".parse().unwrap();
         assert_eq!((router.name.as_str(), router.speaks), ("vllm-router", Speaks::OpenAi));
+        assert_eq!("s=sglang://h:1".parse::<Router>().unwrap().speaks, Speaks::Sglang);
         for bad in ["", "x", "=http://h:1", "x=h:1", "x=https://h:1", "x=http://h", "x=http://h:0"]
         {
             let error = bad.parse::<Router>().unwrap_err();

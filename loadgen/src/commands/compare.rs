@@ -9,7 +9,7 @@ use crate::figures::Results;
 use crate::files::bad;
 use crate::play::behind::Behind;
 use crate::play::live::LiveLeg;
-use crate::play::targets::TargetLeg;
+use crate::play::targets::{TargetLeg, reach};
 use crate::play::{Cell, Progress, RunOptions, judge, of_grid, of_runs, room, scope, simulate};
 use crate::report::Screen;
 use crate::setup::Setup;
@@ -146,6 +146,9 @@ fn compare_targets(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let behind = runtime.block_on(Behind::look(&routers.worker_http))?;
     check_alike(args, setup, &behind)?;
+    for router in &routers.targets {
+        runtime.block_on(reach(router, &behind))?;
+    }
     let prepared = setup.source.prepare(&scope(setup));
     let pace = Cell::first(setup, &setup.baseline, None, options).pace(setup);
     let total = prepared.workload(pace).total();

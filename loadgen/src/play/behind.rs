@@ -29,7 +29,7 @@ pub struct Behind {
 }
 
 /// What all workers of a fleet have in common.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Facts {
     /// The name of the served model.
     pub model: String,
@@ -38,6 +38,21 @@ pub struct Facts {
     pub blocks: Option<u64>,
     /// Model seconds a wall second.
     pub speedup: f64,
+}
+
+impl Facts {
+    /// What is not as in another worker: here, there.
+    fn differs(&self, other: &Self) -> Option<String> {
+        let blocks = |facts: &Self| facts.blocks.map_or("unlimited".to_owned(), |n| n.to_string());
+        let all = [
+            ("model", self.model.clone(), other.model.clone()),
+            ("block size", self.block_size.to_string(), other.block_size.to_string()),
+            ("number of blocks", blocks(self), blocks(other)),
+            ("speedup", self.speedup.to_string(), other.speedup.to_string()),
+        ];
+        let other = all.into_iter().find(|(_, here, there)| here != there);
+        other.map(|(what, here, there)| format!("{what} {here}, not {there} as"))
+    }
 }
 
 /// What a worker has counted.
@@ -82,16 +97,11 @@ impl Behind {
         let mut facts: Option<Facts> = None;
         for worker in &workers {
             let is = facts_of(worker).await?;
-            match &facts {
-                Some(first) if *first != is => {
-                    bail!(
-                        "--worker-http: {} has {is:?}, but {} has {first:?}, expected workers that are alike",
-                        worker.url(),
-                        workers[0].url()
-                    );
-                }
-                _ => facts = Some(is),
+            if let Some(why) = facts.as_ref().and_then(|first| is.differs(first)) {
+                let (url, first) = (worker.url(), workers[0].url());
+                bail!("--worker-http: {url} has {why} at {first}, expected workers that are alike");
             }
+            facts = Some(is);
         }
         let facts = facts.ok_or_else(|| anyhow!("--worker-http: missing"))?;
         Ok(Self { workers, facts })
@@ -233,6 +243,14 @@ impl<'a> Page<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_that_differs_is_told_by_what() {
+        let one = Facts { model: "m".to_owned(), block_size: 16, blocks: Some(10), speedup: 1.0 };
+        let other = Facts { blocks: None, ..one.clone() };
+        assert_eq!(one.differs(&one), None);
+        assert_eq!(other.differs(&one).unwrap(), "number of blocks unlimited, not 10 as");
+    }
 
     #[test]
     fn series_are_read_by_name_and_summed() {

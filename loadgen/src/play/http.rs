@@ -9,6 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::error::Error;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// A small answer that does not come in this time is not waited for.
@@ -31,6 +32,15 @@ impl Site {
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Self { client, url: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// The same, if something listens there.
+    pub async fn open(url: &str) -> Result<Self> {
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+        let what = || format!("cannot reach the router at {url}");
+        connected.with_context(what)?.with_context(what)?;
+        Ok(Self::new(url))
     }
 
     pub fn url(&self) -> &str {

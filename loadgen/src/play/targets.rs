@@ -2,7 +2,7 @@
 //! others.
 
 use super::behind::{Behind, Counts, lateness_s};
-use super::client::Address;
+use super::client::{Address, Connection};
 use super::drive::{self, Options};
 use super::identities::Identities;
 use super::live::{Leg, report};
@@ -22,7 +22,14 @@ fn address_of(router: &Router, model: &str) -> Address {
     match router.speaks {
         Speaks::Grpc => Address::Grpc(url),
         Speaks::OpenAi => Address::OpenAi { url, model: model.to_owned() },
+        Speaks::Sglang => Address::Sglang { url, model: model.to_owned() },
     }
+}
+
+/// Fails if a router cannot be reached.
+pub async fn reach(router: &Router, behind: &Behind) -> Result<()> {
+    let opened = Connection::open(&address_of(router, &behind.facts.model)).await;
+    opened.map(drop).with_context(|| router.name.clone())
 }
 
 /// One of several routers, at the first requests of a workload.

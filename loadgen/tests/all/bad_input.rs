@@ -184,7 +184,7 @@ fn flags_are_refused_by_name() {
     write(here, "t.jsonl", GOOD);
     write(here, "a.jsonl", AGENTS);
     let scale = "expected a number from 0.000001 to 1000000";
-    let cases: [(&str, &[&str]); 51] = [
+    let cases: [(&str, &[&str]); 57] = [
         ("sim --hbm-tokens 0", &["--hbm-tokens", "'0'", "above 0 or \"unlimited\""]),
         ("sim --hbm-tokens 99999999999999999999", &["--hbm-tokens", "whole number"]),
         ("sim --hbm-tokens 5", &["hbm_tokens: 5", "one block of 16"]),
@@ -234,6 +234,21 @@ fn flags_are_refused_by_name() {
         ("compare --live-requests -3", &["--live-requests", "'-3'", "whole number"]),
         ("compare --live-requests 1 --record t.jsonl", &["t.jsonl", "exists"]),
         ("compare --live-requests 0 --speedup 3", &["--speedup: there is no live leg"]),
+        ("compare --target x=http://h", &["--target", "NAME=grpc://HOST:PORT", "'x=http://h'"]),
+        ("compare --target x=http://h:1", &["--target: ", "expected --worker-http"]),
+        ("compare --worker-http http://h:1", &["--worker-http: ", "expected --target"]),
+        (
+            "compare --target x=http://h:1 --target x=grpc://h:2 --worker-http http://h:3",
+            &["--target: two are called x"],
+        ),
+        (
+            "compare --target x=http://h:1 --worker-http h:3",
+            &["--worker-http: 'h:3'", "http://HOST:PORT"],
+        ),
+        (
+            "compare --target x=http://h:1 --worker-http http://h:3 --worker-http http://h:3",
+            &["--worker-http: http://h:3 is given twice"],
+        ),
         ("sim --json -", &["-: expected a file's path"]),
         ("run", &["required", "--target <URL>"]),
         ("run --target http://", &["--target: 'http://'", "http://HOST:PORT"]),

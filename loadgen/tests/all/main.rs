@@ -20,6 +20,7 @@ mod object_store;
 mod policies;
 mod rank;
 mod report;
+mod routers;
 mod rows;
 mod sharing;
 mod stages;

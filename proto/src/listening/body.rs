@@ -57,7 +57,8 @@ struct Kind {
 
 impl Kind {
     fn of(path: &str, limits: &Limits) -> Self {
-        let generates = path.starts_with("/vllm.Inference/");
+        let generates =
+            path.starts_with("/vllm.Inference/") || path == "/vllm.grpc.engine.VllmEngine/Generate";
         let most = if generates { limits.generate_bytes } else { limits.message_bytes };
         let streams = path.starts_with("/grpc.reflection.");
         Self { generates, streams, most, small: limits.stream_window as usize }

@@ -18,8 +18,8 @@ use warmpath_proto::raw::{Bytes, RawCodec};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
 use warmpath_proto::{
-    ADMIN_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET,
-    VLLM_DESCRIPTOR_SET, transport,
+    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+    SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET, transport,
 };
 use warmpath_router::RouterConfig;
 use warmpath_router::ext_proc_config::ExtProcConfig;
@@ -32,6 +32,7 @@ use warmpath_worker_sim::WorkerConfig;
 fn calls() -> BTreeSet<(String, String)> {
     let sets = [
         VLLM_DESCRIPTOR_SET,
+        ENGINE_DESCRIPTOR_SET,
         FILE_DESCRIPTOR_SET,
         ADMIN_DESCRIPTOR_SET,
         SIBLINGS_DESCRIPTOR_SET,

@@ -1,16 +1,22 @@
 //! vLLM's KV events: what this worker's store holds, published for routers that were written for vLLM.
 //!
+//! - `followers`: who follows them inside this process, to pass them on by other protocols.
 //! - `texts`: which tokens the blocks of the store have, and batches of the store in vLLM's terms.
 
+mod followers;
 mod texts;
 
+pub use followers::{Numbered, Part};
+
+use followers::Followers;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use texts::Texts;
 pub use texts::{Hashes, Text};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{channel, unbounded_channel};
 use tokio::task::JoinSet;
 use warmpath_core::event::KvBatch;
 use warmpath_core::id::RequestId;
@@ -86,6 +92,7 @@ enum Told {
     Text(Box<Text>),
     Ended(RequestId),
     Batch(KvBatch),
+    Follow(Sender<Arc<Numbered>>),
 }
 
 /// The way to the publisher. Dropping all clones ends it.
@@ -160,6 +167,13 @@ impl KvEvents {
         self.tell(Told::Batch(batch.clone()));
     }
 
+    /// What is held, in parts, and then each change. A follower that reads too slowly is dropped.
+    pub fn follow(&self) -> Receiver<Arc<Numbered>> {
+        let (sender, receiver) = channel(followers::QUEUE);
+        self.tell(Told::Follow(sender));
+        receiver
+    }
+
     /// Fails only when the publisher has ended, and then the worker ends too.
     fn tell(&self, told: Told) {
         let _ = self.told.send(told);
@@ -172,9 +186,13 @@ async fn publish(
     form: Form,
     publisher: Publisher,
 ) {
+    let mut followers = Followers::default();
     while let Some(told) = news.recv().await {
         match told {
             Told::Text(text) => texts.add(*text),
+            Told::Follow(follower) => {
+                followers.add(follower, clock::life() as f64 / 1e9, texts.held());
+            }
             Told::Ended(id) => texts.ended(id),
             Told::Batch(batch) => {
                 let events = texts.events(&batch);
@@ -182,6 +200,7 @@ async fn publish(
                     let ts = clock::life() as f64 / 1e9;
                     let batch = Batch { ts, events, data_parallel_rank: Some(0) };
                     publisher.publish(codec::encode(&batch, form));
+                    followers.tell(ts, batch.events);
                 }
             }
         }

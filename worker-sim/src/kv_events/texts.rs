@@ -2,7 +2,7 @@
 //! the tokens.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use warmpath_core::block::{BlockRun, Chain};
 use warmpath_core::event::{KvBatch, KvEvent};
@@ -152,6 +152,64 @@ impl Texts {
         events
     }
 
+    /// What the store holds, as events that would put it there: a block comes after the one before it.
+    pub fn held(&self) -> Vec<Event> {
+        let is_held = |name: &u128| self.blocks.get(name).is_some_and(|block| block.tiers != 0);
+        let mut behind: BTreeMap<Option<u128>, Vec<u128>> = BTreeMap::new();
+        for (&name, block) in self.blocks.iter().filter(|(_, block)| block.tiers != 0) {
+            behind.entry(block.parent.filter(is_held)).or_default().push(name);
+        }
+        behind.values_mut().for_each(|names| names.sort_unstable());
+        let mut order = Vec::new();
+        let mut next = behind.get(&None).cloned().unwrap_or_default();
+        while let Some(name) = next.pop() {
+            order.push(name);
+            next.extend(behind.get(&Some(name)).into_iter().flatten());
+        }
+        let media = [TierId(0), TierId(1), TierId(2)];
+        media.into_iter().flat_map(|tier| self.held_in(tier, &order)).collect()
+    }
+
+    /// The blocks of `order` that a tier's medium has. One event for each stretch of one text.
+    fn held_in(&self, tier: TierId, order: &[u128]) -> Vec<Event> {
+        let (medium, same) = place(tier);
+        let mut events = Vec::new();
+        let mut open: Option<(u128, Stored)> = None;
+        for &name in order {
+            let block = &self.blocks[&name];
+            if block.tiers & same == 0 {
+                continue;
+            }
+            let follows = open.as_ref().is_some_and(|(last, _)| block.parent == Some(*last));
+            if !follows {
+                events.extend(open.take().map(|(_, stored)| Event::Stored(stored)));
+            }
+            let (last, stored) = open.get_or_insert_with(|| (name, self.begin(block, medium)));
+            *last = name;
+            self.append(stored, name, block);
+        }
+        events.extend(open.map(|(_, stored)| Event::Stored(stored)));
+        events
+    }
+
+    /// An event to which a block is appended next.
+    fn begin(&self, block: &Block, medium: &str) -> Stored {
+        Stored {
+            parent: block.parent.map(|parent| published(self.hashes, parent)),
+            block_size: self.block_size,
+            medium: Some(medium.to_owned()),
+            extra_keys: Some(Vec::new()),
+            ..Stored::default()
+        }
+    }
+
+    fn append(&self, event: &mut Stored, name: u128, block: &Block) {
+        event.hashes.push(published(self.hashes, name));
+        event.token_ids.extend(&block.tokens);
+        let key = block.salt.as_ref().map(|salt| vec![ExtraKey::Text(salt.to_string())]);
+        event.extra_keys.get_or_insert_default().push(key);
+    }
+
     /// A tier has a run. One event for each stretch that its medium did not have.
     fn stored(&mut self, tier: TierId, run: &BlockRun, events: &mut Vec<Event>) {
         let (medium, same) = place(tier);
@@ -169,17 +227,9 @@ impl Texts {
                 events.extend(open.take().map(Event::Stored));
                 continue;
             }
-            let event = open.get_or_insert_with(|| Stored {
-                parent: block.parent.map(|parent| published(self.hashes, parent)),
-                block_size: self.block_size,
-                medium: Some(medium.to_owned()),
-                extra_keys: Some(Vec::new()),
-                ..Stored::default()
-            });
-            event.hashes.push(published(self.hashes, name));
-            event.token_ids.extend(&block.tokens);
-            let key = block.salt.as_ref().map(|salt| vec![ExtraKey::Text(salt.to_string())]);
-            event.extra_keys.get_or_insert_default().push(key);
+            let block = &self.blocks[&name];
+            let event = open.get_or_insert_with(|| self.begin(block, medium));
+            self.append(event, name, block);
         }
         events.extend(open.map(Event::Stored));
     }
@@ -260,6 +310,35 @@ mod tests {
         let gone = texts.events(&batch(vec![removed(3, 0, 1), removed(0, 1, 3), removed(0, 1, 3)]));
         let Event::Removed(last) = &gone[1] else { panic!("{gone:?}") };
         assert_eq!((gone.len(), last.hashes.as_slice()), (2, &[name(2), name(1)][..]));
+    }
+
+    #[test]
+    fn what_is_held_can_be_told_again() {
+        let mut texts = Texts::new(2, Hashes::Int);
+        let (one, other) = (text(1, &[1, 2, 3, 4, 5, 6]), text(2, &[1, 2, 7, 8]));
+        let run = |text: &Text, start, end| BlockRun { chain: Arc::clone(&text.chain), start, end };
+        let stored = |tier, run| KvEvent::Stored { tier: TierId(tier), run };
+        let (first, second) = (run(&one, 0, 3), run(&other, 0, 2));
+        let in_host = run(&one, 1, 2);
+        texts.add(one);
+        texts.add(other);
+        texts.events(&batch(vec![stored(0, first), stored(0, second), stored(1, in_host)]));
+        let mut seen = Vec::new();
+        let mut tokens = Vec::new();
+        for event in texts.held() {
+            let Event::Stored(stored) = event else { panic!("{event:?}") };
+            let (parent, medium) = (stored.parent, stored.medium.unwrap());
+            assert!(parent.is_none_or(|parent| seen.contains(&parent)), "its parent came before");
+            assert_eq!(stored.token_ids.len(), 2 * stored.hashes.len());
+            tokens.push((medium, stored.token_ids));
+            seen.extend(stored.hashes);
+        }
+        tokens.sort();
+        let all: Vec<u32> = tokens.iter().flat_map(|(_, tokens)| tokens.clone()).collect();
+        assert_eq!(tokens[0], ("CPU".to_owned(), vec![3, 4]));
+        assert_eq!((seen.len(), all.len()), (5, 10), "{tokens:?}");
+        texts.events(&batch(vec![KvEvent::Cleared]));
+        assert!(texts.held().is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod common;
 
 mod binary;
+mod engine;
 mod http;
 mod pool;
 mod quota;

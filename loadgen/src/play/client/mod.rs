@@ -1,9 +1,11 @@
-//! One request at a router that runs, over vLLM's gRPC or OpenAI's HTTP.
+//! One request at a router that runs, over vLLM's gRPC, OpenAI's HTTP or SGLang's.
 
 mod ask;
 mod events;
 mod grpc;
 mod openai;
+mod sglang;
+mod web;
 
 pub use ask::{Ask, Ended, Heard};
 
@@ -19,6 +21,8 @@ pub enum Address {
     Grpc(String),
     /// `http://HOST:PORT` of OpenAI's HTTP, and the name of the model that it serves.
     OpenAi { url: String, model: String },
+    /// The same of SGLang's `/generate`.
+    Sglang { url: String, model: String },
 }
 
 /// A way to a router.
@@ -26,6 +30,7 @@ pub enum Address {
 pub enum Connection {
     Grpc(Channel),
     OpenAi { site: Site, model: String },
+    Sglang { site: Site, model: String },
 }
 
 impl Connection {
@@ -33,7 +38,10 @@ impl Connection {
         Ok(match address {
             Address::Grpc(url) => Self::Grpc(grpc::connect(url).await?),
             Address::OpenAi { url, model } => {
-                Self::OpenAi { site: Site::new(url), model: model.clone() }
+                Self::OpenAi { site: Site::open(url).await?, model: model.clone() }
+            }
+            Address::Sglang { url, model } => {
+                Self::Sglang { site: Site::open(url).await?, model: model.clone() }
             }
         })
     }
@@ -47,6 +55,9 @@ impl Connection {
             Self::OpenAi { site, model } => {
                 Prepared::OpenAi(site.clone(), Box::new(openai::Prepared::new(site, model, ask)))
             }
+            Self::Sglang { site, model } => {
+                Prepared::Sglang(site.clone(), Box::new(sglang::Prepared::new(site, model, ask)))
+            }
         }
     }
 }
@@ -55,6 +66,7 @@ impl Connection {
 pub enum Prepared {
     Grpc(Channel, Box<grpc::Prepared>),
     OpenAi(Site, Box<openai::Prepared>),
+    Sglang(Site, Box<sglang::Prepared>),
 }
 
 impl Prepared {
@@ -63,6 +75,7 @@ impl Prepared {
         match self {
             Self::Grpc(channel, prepared) => prepared.send(channel, heard).await,
             Self::OpenAi(site, prepared) => prepared.send(&site, heard).await,
+            Self::Sglang(site, prepared) => prepared.send(&site, heard).await,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::control::WorkerControl;
 use super::inference::InferenceService;
 use super::kv_transfer::KvTransferService;
 use super::peer_fetch::PeerFetchService;
+use super::smg::EngineService;
 use super::watch::WatchService;
 use crate::worker::WorkerState;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
+use warmpath_proto::engine::vllm_engine_server::VllmEngineServer;
 use warmpath_proto::listening::{self, Listening};
 use warmpath_proto::probes::{self, Listener};
 use warmpath_proto::sockets::Listener as Sockets;
@@ -50,10 +52,13 @@ impl GrpcFront {
         let control = WorkerControl(Arc::clone(worker));
         let peer_fetch = PoolServer::new(PeerFetchService(Arc::clone(worker)))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
+        let engine = VllmEngineServer::new(EngineService::new(worker))
+            .max_decoding_message_size(MAX_GENERATE_BYTES);
         let (health, routes) = probes::routes(Listener::Worker)?;
         probes::set_ready(&health, Listener::Worker, true).await;
         let routes = routes
             .add_service(inference)
+            .add_service(engine)
             .add_service(ControlServer::new(ControlService(Arc::new(control))))
             .add_service(WorkerStateServer::new(WatchService(Arc::clone(worker))))
             .add_service(WorkerCacheServer::new(CacheService(Arc::clone(worker))))
