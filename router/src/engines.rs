@@ -4,6 +4,7 @@ use crate::config_error::ConfigError;
 use crate::urls::normal_url;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use tonic::codegen::http::Uri;
 use warmpath_core::engine::profile::Profile;
 use warmpath_kv_events::endpoint_address;
 use warmpath_launch::{names, profiles};
@@ -30,6 +31,9 @@ pub struct EngineConfig {
     /// Only events of topics that begin so.
     #[serde(default)]
     pub kv_events_topic: String,
+    /// `http://host:port/path` of its Prometheus metrics. None: its load is what this router has booked.
+    #[serde(default)]
+    pub metrics: Option<String>,
     /// None: the engine says it.
     #[serde(default)]
     pub model: Option<String>,
@@ -55,6 +59,7 @@ impl EngineConfig {
             kv_events: AUTO.to_owned(),
             kv_events_replay: None,
             kv_events_topic: String::new(),
+            metrics: None,
             model: None,
             block_size: None,
             blocks: None,
@@ -77,6 +82,13 @@ impl EngineConfig {
         }
         if let Some(replay) = &self.kv_events_replay {
             endpoint_address(replay).map_err(|why| ("kv_events_replay", why))?;
+        }
+        if let Some(url) = &self.metrics {
+            let uri: Option<Uri> = url.parse().ok();
+            let is_http = |uri: &Uri| uri.scheme_str() == Some("http") && uri.authority().is_some();
+            if !uri.as_ref().is_some_and(is_http) {
+                return Err(("metrics", format!("'{url}', expected http://host:port/metrics")));
+            }
         }
         if let Some(size) = self.block_size.filter(|size| !(1..=65_536).contains(size)) {
             return Err(("block_size", format!("{size}, expected 1 to 65536 tokens")));
@@ -117,6 +129,7 @@ pub struct EngineEntry {
     kv_events_replay: Option<String>,
     #[serde(default)]
     kv_events_topic: String,
+    metrics: Option<String>,
     model: Option<String>,
     block_size: Option<u32>,
     blocks: Option<u64>,
@@ -141,6 +154,7 @@ impl EngineEntry {
             kv_events: self.kv_events,
             kv_events_replay: self.kv_events_replay,
             kv_events_topic: self.kv_events_topic,
+            metrics: self.metrics,
             model: self.model,
             block_size: self.block_size,
             blocks: self.blocks,

@@ -6,7 +6,9 @@
 //! - A source that does not match is refused and asked again each 5 s.
 
 use crate::metrics;
-use crate::source::event::{Announcement, Event, EventSource, FeedEnd, Opened, unless_silent};
+use crate::source::event::{
+    Announcement, Event, EventSource, FeedEnd, Opened, Told, unless_silent,
+};
 use crate::state::RouterState;
 use std::convert::Infallible;
 use std::pin::pin;
@@ -48,8 +50,8 @@ pub trait Followed: Send + Sync {
     /// or a lower number is the same worker.
     fn misfit(&self) -> impl Future<Output = FeedEnd> + Send + 'static;
     fn load(&self, report: LoadReport);
-    /// Takes what is booked on it for a report of its load.
-    fn booked(&self, of: (u64, u64), blocks_by_tier: [u64; MAX_TIERS]);
+    /// Takes what is booked on it for a report of its load, and of its requests what it says itself.
+    fn booked(&self, of: (u64, u64), blocks_by_tier: [u64; MAX_TIERS], told: Option<Told>);
     fn draining(&self) -> Result<(), FeedEnd>;
     /// Removes everything known of it, whether or not it was followed.
     fn forget(&mut self, why: Gone<'_>);
@@ -123,8 +125,8 @@ async fn read(followed: &mut impl Followed) -> Result<Infallible, FeedEnd> {
                 index.read().check_digest(id, (epoch, seq), digest)?;
             }
             Event::Heartbeat { epoch, seq } => index.read().check_heartbeat(id, (epoch, seq))?,
-            Event::Booked { epoch, seq, blocks_by_tier } => {
-                followed.booked((epoch, seq), blocks_by_tier)
+            Event::Booked { epoch, seq, blocks_by_tier, told } => {
+                followed.booked((epoch, seq), blocks_by_tier, told);
             }
             Event::Draining => followed.draining()?,
             Event::Alive => {}

@@ -5,7 +5,7 @@ use super::check;
 use super::follow::{self, Followed, Gone};
 use crate::fleet::pool::PoolLink;
 use crate::fleet::status::FleetTerms;
-use crate::source::event::{Announcement, EventSource, FeedEnd};
+use crate::source::event::{Announcement, EventSource, FeedEnd, Told};
 use crate::state::RouterState;
 use std::sync::Arc;
 use warmpath_core::event::LoadReport;
@@ -85,7 +85,7 @@ impl Followed for FollowedPool {
     /// No policy asks how busy a pool is.
     fn load(&self, _: LoadReport) {}
 
-    fn booked(&self, _: (u64, u64), _: [u64; MAX_TIERS]) {}
+    fn booked(&self, _: (u64, u64), _: [u64; MAX_TIERS], _: Option<Told>) {}
 
     fn draining(&self) -> Result<(), FeedEnd> {
         Err(FeedEnd::Lost("it is draining".to_owned()))

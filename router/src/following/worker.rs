@@ -5,7 +5,7 @@ use super::check;
 use super::follow::{self, Followed, Gone};
 use crate::fleet::status::FleetTerms;
 use crate::fleet::worker::{LEFT, Standing, WorkerLink};
-use crate::source::event::{Announcement, EventSource, FeedEnd};
+use crate::source::event::{Announcement, EventSource, FeedEnd, Told};
 use crate::state::RouterState;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,21 +101,28 @@ impl Followed for FollowedWorker {
         self.state.router.tell(Input::Load(report));
     }
 
-    fn booked(&self, (epoch, seq): (u64, u64), blocks_by_tier: [u64; MAX_TIERS]) {
+    fn booked(
+        &self,
+        (epoch, seq): (u64, u64),
+        blocks_by_tier: [u64; MAX_TIERS],
+        told: Option<Told>,
+    ) {
         let worker = self.link.id;
         let booked = self.state.router.fleet(|fleet| {
             let state = fleet.worker(worker)?;
             let waiting = state.queued_requests();
             let size = u64::from(state.info.block_size.max(1));
+            let booked = state.booked_tokens().div_ceil(size);
+            let total = state.info.total_blocks.unwrap_or(0) as f64;
             Some(LoadReport {
                 worker,
                 epoch,
                 seq,
-                waiting,
-                running: state.active().saturating_sub(waiting),
+                waiting: told.map_or(waiting, |told| told.waiting),
+                running: told.map_or(state.active().saturating_sub(waiting), |told| told.running),
                 queued_prefill_tokens: state.queued_tokens(),
                 blocks_by_tier,
-                blocks_in_use: state.booked_tokens().div_ceil(size),
+                blocks_in_use: told.map_or(booked, |told| (told.used * total) as u64),
                 digest: None,
             })
         });

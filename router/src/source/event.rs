@@ -27,6 +27,15 @@ pub trait EventSource: Debug + Send + Sync {
     fn served(&self, _prompt: &TokenBlocks) {}
 }
 
+/// What an engine says of all its requests, whoever sent them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Told {
+    pub waiting: u32,
+    pub running: u32,
+    /// The share of its blocks that requests use, 0 to 1.
+    pub used: f64,
+}
+
 /// A feed that is being opened.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, FeedEnd>> + Send + 'a>>;
 
@@ -70,8 +79,9 @@ pub enum Event {
     Digest { epoch: u64, seq: u64, digest: Digest },
     /// The last batch that was sent.
     Heartbeat { epoch: u64, seq: u64 },
-    /// The source reports no load. What the router booked stands for it.
-    Booked { epoch: u64, seq: u64, blocks_by_tier: [u64; MAX_TIERS] },
+    /// The source reports no load in this form. What the router booked stands for it, but for what the engine says
+    /// of its requests.
+    Booked { epoch: u64, seq: u64, blocks_by_tier: [u64; MAX_TIERS], told: Option<Told> },
     /// It takes no new requests.
     Draining,
     /// A message without news, as a part of a snapshot. It shows that the source is alive.

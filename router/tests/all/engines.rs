@@ -5,12 +5,16 @@ use crate::common::{
     within, worker_config,
 };
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tonic::Request;
 use warmpath_core::engine::profile::{Fill, Loads, TierSpec};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::event::Digest;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::sharing::SharingScope;
+use warmpath_proto::v1::ListWorkersRequest;
+use warmpath_proto::v1::router_admin_server::RouterAdmin;
 use warmpath_router::RouterConfig;
 use warmpath_router::engines::EngineConfig;
 use warmpath_worker_sim::{EventForm, KvEventsConfig, WorkerConfig};
@@ -244,4 +248,44 @@ async fn of_an_engine_that_restarts_nothing_is_believed() {
     })
     .await;
     drop(worker);
+}
+
+/// A page that says the same for ever.
+async fn page(text: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut read = [0; 1_024];
+            let _ = stream.read(&mut read).await;
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}", text.len());
+            let _ = stream.write_all(format!("{head}\r\n\r\n{text}").as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn the_load_is_what_the_engine_says_where_it_says_it() {
+    let worker = TestWorker::start(worker_config());
+    let told = "vllm:num_requests_waiting{engine=\"0\"} 7.0\n\
+                vllm:num_requests_running{engine=\"0\"} 3.0\n\
+                vllm:kv_cache_usage_perc{engine=\"0\"} 0.5\n";
+    let metrics = Some(page(told).await);
+    let engines = vec![EngineConfig { metrics, ..silent(&worker) }];
+    let router = TestRouter::start(over(Vec::new(), engines)).await;
+    router.wait(|status| status.joined.len() == 1).await;
+    let admin = router.server.admin();
+    let load = within(async {
+        loop {
+            let answer = admin.list_workers(Request::new(ListWorkersRequest {})).await.unwrap();
+            if let Some(load) = &answer.get_ref().workers[0].load {
+                return load.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!((load.waiting, load.running, load.blocks_in_use), (7, 3, 500));
 }

@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::follow::{Follower, Stream};
 use super::guess::{Guess, SERVED};
+use super::load::Gauges;
 use crate::engines::{AUTO, EngineConfig, NONE};
 use crate::source::event::{
     Announcement, EventSource, Events, FeedEnd, Opened, Opening, unless_silent,
@@ -211,7 +212,8 @@ impl EngineEvents {
             }
         };
         let epoch = Arc::clone(&self.epoch);
-        Ok(Follower::new(self.id, epoch, blocks, subscription, replay).start())
+        let gauges = self.gauges();
+        Ok(Follower::new(self.id, epoch, blocks, subscription, replay, gauges).start())
     }
 
     fn guess(&self, instance: String, total: Option<u64>) -> Result<Events, FeedEnd> {
@@ -222,7 +224,13 @@ impl EngineEvents {
         let (sender, served) = mpsc::channel(SERVED);
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let (epoch, channel) = (Arc::clone(&self.epoch), self.channel.clone());
-        Ok(Guess { id: self.id, epoch, channel, instance, room, served }.start())
+        let (id, gauges) = (self.id, self.gauges());
+        Ok(Guess { id, epoch, channel, instance, room, gauges, served }.start())
+    }
+
+    fn gauges(&self) -> Option<Gauges> {
+        let url = self.config.metrics.as_deref()?.parse().ok()?;
+        Some(Gauges::new(url))
     }
 }
 

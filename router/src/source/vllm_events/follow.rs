@@ -6,6 +6,7 @@
 
 use super::blocks::Blocks;
 use super::engine::link_lost;
+use super::load::Gauges;
 use crate::source::event::{Event, Events, FeedEnd};
 use metrics::counter;
 use std::convert::Infallible;
@@ -44,6 +45,7 @@ pub struct Follower {
     blocks: Blocks,
     subscription: Subscription<Stream>,
     replay: Option<Replay<Stream>>,
+    gauges: Option<Gauges>,
     /// The engine's number of its next batch. None: not known yet.
     next: Option<u64>,
     /// The number of the last batch that was published, not replayed.
@@ -60,9 +62,10 @@ impl Follower {
         blocks: Blocks,
         subscription: Subscription<Stream>,
         replay: Option<Replay<Stream>>,
+        gauges: Option<Gauges>,
     ) -> Self {
         let (next, live, seq, out) = (None, None, 0, None);
-        Self { id, epoch, blocks, subscription, replay, next, live, seq, out }
+        Self { id, epoch, blocks, subscription, replay, gauges, next, live, seq, out }
     }
 
     /// Follows in a task that ends with the stream.
@@ -179,7 +182,7 @@ impl Follower {
         self.tell(Event::Batch(KvBatch { source, epoch, seq: self.seq, events })).await
     }
 
-    /// Engines report no load here, so the router's own bookings stand for it.
+    /// Engines publish no load, so the router's own bookings stand for it, and the engine's gauges where they are read.
     async fn report(&mut self) -> Result<(), FeedEnd> {
         let epoch = self.epoch.load(Ordering::Acquire);
         let mut blocks_by_tier = [0; MAX_TIERS];
@@ -187,7 +190,11 @@ impl Follower {
             *to = from;
         }
         self.tell(Event::Heartbeat { epoch, seq: self.seq }).await?;
-        self.tell(Event::Booked { epoch, seq: self.seq, blocks_by_tier }).await
+        let told = match &self.gauges {
+            None => None,
+            Some(gauges) => gauges.read().await,
+        };
+        self.tell(Event::Booked { epoch, seq: self.seq, blocks_by_tier, told }).await
     }
 
     async fn tell(&mut self, event: Event) -> Result<(), FeedEnd> {

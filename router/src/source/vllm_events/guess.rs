@@ -5,6 +5,7 @@
 //! whether it is there; one that has another instance id is another life.
 
 use super::follow::Feed;
+use super::load::Gauges;
 use crate::source::event::{Event, Events, FeedEnd, unless_silent};
 use lru::LruCache;
 use std::convert::Infallible;
@@ -81,6 +82,7 @@ pub struct Guess {
     pub instance: String,
     /// Blocks of its GPU memory.
     pub room: u64,
+    pub gauges: Option<Gauges>,
     /// Prompts that it has computed.
     pub served: mpsc::Receiver<TokenBlocks>,
 }
@@ -117,7 +119,11 @@ impl Guess {
                     let mut blocks_by_tier = [0; MAX_TIERS];
                     blocks_by_tier[0] = believed.blocks.len() as u64;
                     tell(Event::Heartbeat { epoch, seq }).await?;
-                    tell(Event::Booked { epoch, seq, blocks_by_tier }).await?;
+                    let told = match &self.gauges {
+                        None => None,
+                        Some(gauges) => gauges.read().await,
+                    };
+                    tell(Event::Booked { epoch, seq, blocks_by_tier, told }).await?;
                     beat = now() + BEAT;
                 }
                 prompt = self.served.recv() => {
