@@ -184,7 +184,7 @@ fn flags_are_refused_by_name() {
     write(here, "t.jsonl", GOOD);
     write(here, "a.jsonl", AGENTS);
     let scale = "expected a number from 0.000001 to 1000000";
-    let cases: [(&str, &[&str]); 51] = [
+    let cases: [(&str, &[&str]); 57] = [
         ("sim --hbm-tokens 0", &["--hbm-tokens", "'0'", "above 0 or \"unlimited\""]),
         ("sim --hbm-tokens 99999999999999999999", &["--hbm-tokens", "whole number"]),
         ("sim --hbm-tokens 5", &["hbm_tokens: 5", "one block of 16"]),
