@@ -13,12 +13,16 @@ const WORKER: &str = "warmpath/v1/worker.proto";
 const POOL: &str = "warmpath/v1/pool.proto";
 const KV_TRANSFER: &str = "warmpath/v1/kv_transfer.proto";
 const SIBLINGS: &str = "warmpath/v1/siblings.proto";
+const EXT_PROC: &str = "envoy/ext_proc.proto";
+const TRACES: &str = "otlp/traces.proto";
 const ADMIN: &str = "warmpath/v1/admin.proto";
 const SMG: [&str; 2] = ["smg/common.proto", "smg/vllm_engine.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
     println!("cargo:rerun-if-changed=smg");
+    println!("cargo:rerun-if-changed=otlp");
+    println!("cargo:rerun-if-changed=envoy");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
@@ -41,6 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let smg = protox::compile(SMG, ["."])?;
     fs::write(out.join("smg_descriptor.bin"), smg.encode_to_vec())?;
     tonic_prost_build::configure().include_file("smg.rs").compile_fds(smg)?;
+    let ext_proc = protox::compile([EXT_PROC], ["."])?;
+    fs::write(out.join("ext_proc_descriptor.bin"), ext_proc.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(ext_proc)?;
+    tonic_prost_build::configure().compile_fds(protox::compile([TRACES], ["."])?)?;
     generate_raw();
     Ok(())
 }

@@ -33,6 +33,7 @@ const PIECES: &[(&str, fn())] = &[
     ("lookup", lookup),
     ("update", update),
     ("decision-64", decision),
+    ("shadow-64", decision_with_a_shadow),
     ("step", step),
 ];
 
@@ -63,7 +64,17 @@ fn update() {
 }
 
 fn decision() {
+    decisions(Deciding::new(64, PolicyConfig::KvAware));
+}
+
+/// The same with another rule that is asked beside it.
+fn decision_with_a_shadow() {
     let mut deciding = Deciding::new(64, PolicyConfig::KvAware);
+    deciding.router = deciding.router.with_shadows(&[PolicyConfig::Warmpath]);
+    decisions(deciding);
+}
+
+fn decisions(mut deciding: Deciding) {
     let decide = |deciding: &mut Deciding| {
         deciding.settle();
         let request = deciding.request();

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Drives a router and a worker with clients from PyPI, over OpenAI's HTTP: the openai package, and aiperf unless
-# `CLIENTS=openai` is set. It starts both processes itself and ends them.
+# Drives a router and a worker with clients from PyPI, over OpenAI's HTTP: openai, aiperf and inference-perf, or those that
+# CLIENTS names (`CLIENTS=openai`). It starts both processes itself and ends them.
 #
 #   cargo build -p warmpath-router -p warmpath-worker-sim
 #   deploy/clients/run.sh target/debug
 #
-# The packages go into VENV, by default a new temporary folder. Exit status 0: each client did what it should.
+# The packages go into VENV, by default a new temporary folder. Exit status 0: each client did what it should; 3: a
+# package could not be installed, and nothing was tested.
 set -eu
 
 binaries=${1:?"expected the folder of the programs, such as target/debug"}
@@ -20,16 +21,36 @@ finish() {
 }
 trap finish EXIT INT TERM
 
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-packages=openai
-[ "${CLIENTS:-all}" = openai ] || packages="openai aiperf tokenizers"
-# shellcheck disable=SC2086
-"$venv/bin/pip" install --quiet $packages
+clients=${CLIENTS:-openai aiperf inference-perf}
+has() {
+    case " $clients " in *" $1 "*) ;; *) return 1 ;; esac
+}
+# Packages into a folder of their own.
+install() {
+    folder=$1
+    shift
+    [ -x "$folder/bin/python" ] || python3 -m venv "$folder" || exit 3
+    "$folder/bin/pip" install --quiet "$@" || { echo "not installed: $*" >&2; exit 3; }
+}
+install "$venv" openai==3.57.0
+! has aiperf || install "$venv" aiperf==0.13.0 tokenizers
+# It needs other versions than aiperf of what both need.
+perf=$venv.perf
+if has inference-perf; then
+    install "$perf" tokenizers
+    if ! "$perf/bin/pip" install --quiet inference-perf==0.7.0 2>/dev/null; then
+        # It asks for Python 3.12, and runs on 3.11 with what it needs there.
+        install "$perf" aiohttp 'pydantic>=2.10.6' 'numpy>=2.2.2,<2.4' datasets transformers==5.13.0 jinja2 \
+            google-cloud-storage pyyaml boto3 uvloop tqdm 'aiofiles>=25.1.0' tiktoken rich 'av>=13' pillow \
+            prometheus-client
+        install "$perf" --no-deps --ignore-requires-python inference-perf==0.7.0
+    fi
+fi
 
 # The address that a process says it serves HTTP at.
 address() {
     for _ in $(seq 100); do
-        found=$(sed -n 's/.*HTTP address=\([^ ]*\).*/\1/p' "$1")
+        found=$(sed -n 's/.*HTTP address=\([^ ]*\).*/\1/p' "$1" 2>/dev/null || true)
         if [ -n "$found" ]; then
             echo "$found"
             return
@@ -55,7 +76,19 @@ salt=0
 for url in "http://$worker" "http://$router"; do
     echo "== $url"
     "$venv/bin/python" "$here/openai_client.py" "$url"
-    [ "${CLIENTS:-all}" = openai ] && continue
+    salt=$((salt + 1))
+    if has inference-perf; then
+        "$perf/bin/python" "$here/tokenizer.py" "$work/ascii" ascii
+        "$venv/bin/python" "$here/inference_perf.py" config "$work/perf" "$url" "$work/ascii" $salt \
+            >"$work/perf.yml"
+        before=$("$venv/bin/python" "$here/hit_rate.py" before "http://$worker")
+        HF_HUB_OFFLINE=1 "$perf/bin/inference-perf" -c "$work/perf.yml" >"$work/perf.log" 2>&1 ||
+            { tail -50 "$work/perf.log" >&2; exit 1; }
+        # shellcheck disable=SC2086
+        "$venv/bin/python" "$here/inference_perf.py" report "$work/perf" "http://$worker" $before
+        rm -rf "$work/perf"
+    fi
+    has aiperf || continue
     "$venv/bin/python" "$here/tokenizer.py" "$work/tokenizer"
     for endpoint in chat completions; do
         "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" \
@@ -65,7 +98,6 @@ for url in "http://$worker" "http://$router"; do
         "$venv/bin/python" "$here/aiperf_report.py" "$work/$endpoint"
     done
     # A trace on its own schedule, whose hit rate the worker counts too.
-    salt=$((salt + 1))
     "$venv/bin/python" "$here/trace.py" "$work/trace.jsonl" $salt
     before=$("$venv/bin/python" "$here/hit_rate.py" before "http://$worker")
     "$venv/bin/aiperf" profile --model simulated --tokenizer "$work/tokenizer" --url "$url" \

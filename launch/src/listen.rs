@@ -47,6 +47,17 @@ pub struct TlsArgs {
     pub tls_client_ca: Option<PathBuf>,
 }
 
+/// The flags for traces. A settings file has a table `[otlp]` with `endpoint` and `ratio`.
+#[derive(clap::Args, Clone, Default, Debug)]
+pub struct OtlpArgs {
+    /// Sends traces to this collector: OTLP over gRPC, http://host:port; no traces without it
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// The share of the traces that begin here that is recorded, 0 to 1 [default: 1]
+    #[arg(long, value_name = "X")]
+    pub otlp_ratio: Option<f64>,
+}
+
 impl ListenArgs {
     /// These flags, with the values of `file` where a flag is missing.
     #[must_use]

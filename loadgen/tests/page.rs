@@ -1,9 +1,13 @@
 //! The scripts of `docs/first-hour.md` and `docs/staging.md`, run as they are printed: a reader with the
 //! binaries and no checkout. Only the ports differ, since a machine may use them, and a failed command ends it.
 
+#[path = "common/binaries.rs"]
+mod binaries;
+
+use binaries::binaries;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -52,22 +56,6 @@ fn on_free_ports(script: &str) -> String {
     }
     assert!(ports.len() > 4, "{ports:?}");
     out + rest
-}
-
-/// The folder of the binaries. Those of the other crates are built if they are not there.
-fn binaries() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_loadgen")).parent().expect("a folder");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--offline", "-p", "warmpath-router", "-p", "warmpath-worker-sim"]);
-    build.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    let is_there = |name: &str| folder.join(name).is_file();
-    if !["router", "worker-sim"].into_iter().all(is_there) {
-        assert!(build.status().expect("cargo starts").success(), "the binaries are built");
-    }
-    folder.to_owned()
 }
 
 /// Runs a script in a folder of its own.

@@ -5,6 +5,7 @@ use futures_core::Stream;
 use smallvec::SmallVec;
 use std::time::Instant;
 use tonic::{Code, Status};
+use warmpath_proto::traces::TraceContext;
 use warmpath_proto::vllm::GenerateRequest;
 
 /// Headers that name a session, unless the operator names others.
@@ -54,6 +55,8 @@ pub struct Asked {
     pub deadline: Option<Instant>,
     /// When the request came.
     pub received: Instant,
+    /// The trace that it belongs to, if its client says one.
+    pub trace: Option<TraceContext>,
 }
 
 /// A server. Its errors are gRPC statuses, so that both fronts have the same ones.

@@ -18,6 +18,7 @@
 
 use crate::hints::{self, PullHint};
 use crate::scope::ScopeHint;
+use crate::trace_context::TraceContext;
 use crate::transfer::{self, Transfer};
 use crate::vllm::{GenerateRequest, decoding_parameters::StructuredOutput, generate_request};
 use tonic::Status;
@@ -62,6 +63,8 @@ pub struct Accepted {
     pub scope: ScopeHint,
     /// The part of the request for this worker, if two workers share it. A router must reject it.
     pub transfer: Option<Transfer>,
+    /// The trace that it belongs to. A message does not say it: the front that reads the call's metadata does.
+    pub trace: Option<TraceContext>,
 }
 
 impl Accepted {
@@ -130,6 +133,7 @@ pub fn accept(request: &mut GenerateRequest, model: &str) -> Result<Accepted, St
         pull: request.kv_hints.as_ref().and_then(hints::from_wire),
         scope: request.kv_hints.as_ref().and_then(ScopeHint::from_wire).unwrap_or_default(),
         transfer,
+        trace: None,
     })
 }
 

@@ -20,7 +20,9 @@
 //! - [`sockets`]: what listeners accept from and connections are made with: TCP, unless a test says otherwise.
 //! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
 //! - [`measured`]: Prometheus' text, for a listener of its own and for others.
+//! - [`ext_proc`]: Envoy's external processing.
 //! - [`probes`]: health and reflection, which every listener has.
+//! - [`traces`]: a request's life, sent to a collector. [`trace_context`]: which trace it belongs to.
 //! - [`watched`]: values whose changes can be waited for.
 //! - [`pool`]: what who sends blocks and who asks for them must agree about.
 
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod control;
 pub mod convert;
 pub mod deadline;
+pub mod ext_proc;
 pub mod generate;
 pub mod hints;
 pub mod listening;
@@ -41,6 +44,8 @@ pub mod sockets;
 pub mod status;
 pub mod tiers;
 pub mod tls;
+pub mod trace_context;
+pub mod traces;
 pub mod transfer;
 pub mod transport;
 pub mod watched;
@@ -82,6 +87,10 @@ pub const ADMIN_DESCRIPTOR_SET: &[u8] =
 /// The descriptors of the listener for a router's siblings.
 pub const SIBLINGS_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/siblings_descriptor.bin"));
+
+/// The descriptors of the listener for Envoy.
+pub const EXT_PROC_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/ext_proc_descriptor.bin"));
 
 /// The name of the block hash. Two processes with different hashes cannot share blocks.
 pub const HASH_SCHEME: &str = "warmpath-blake3-v1";

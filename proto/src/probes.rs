@@ -1,10 +1,12 @@
 //! Health and reflection, which every listener serves.
 
 use crate::{
-    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET,
+    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+    SIBLINGS_DESCRIPTOR_SET,
     VLLM_DESCRIPTOR_SET,
 };
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::{Builder, Error};
 
@@ -13,6 +15,13 @@ pub const VLLM: [&str; 2] = ["vllm.Inference", "vllm.Control"];
 
 /// SMG's contract with an engine.
 pub const ENGINE: &str = "vllm.grpc.engine.VllmEngine";
+
+/// The name under which probes ask whether the process lives. It always serves: a process without work to do must
+/// not be restarted.
+pub const LIVENESS: &str = "liveness";
+
+/// The name under which probes ask whether requests may come. The empty name means the same.
+pub const READINESS: &str = "readiness";
 
 /// What a listener serves besides health and reflection. Reflection shows these services only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +32,8 @@ pub enum Listener {
     Admin,
     /// A router's, for other routers before its fleet.
     Siblings,
+    /// A router's, for Envoy.
+    Picker,
     /// A worker's.
     Worker,
     /// A pool's.
@@ -36,6 +47,7 @@ impl Listener {
             Self::Router => VLLM.to_vec(),
             Self::Admin => vec!["warmpath.v1.RouterAdmin"],
             Self::Siblings => vec!["warmpath.v1.Siblings"],
+            Self::Picker => vec!["envoy.service.ext_proc.v3.ExternalProcessor"],
             Self::Worker => {
                 let own = [
                     "warmpath.v1.WorkerState",
@@ -55,11 +67,19 @@ impl Listener {
             Self::Router => vec![VLLM_DESCRIPTOR_SET],
             Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
             Self::Siblings => vec![SIBLINGS_DESCRIPTOR_SET],
-            Self::Worker => {
-                vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET]
-            }
+    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+    SIBLINGS_DESCRIPTOR_SET,
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }
+    }
+}
+
+/// What the probes of a listener hear from now on: it lives, and requests may come or not.
+pub async fn set_ready(reporter: &HealthReporter, listener: Listener, ready: bool) {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
+    for name in ["", READINESS].into_iter().chain(listener.services()) {
+        reporter.set_service_status(name, status).await;
     }
 }
 

@@ -6,6 +6,7 @@ use warmpath_core::id::ORIGINS;
 use warmpath_proto::hints::PullHint;
 pub use warmpath_proto::raw::Ids;
 use warmpath_proto::scope::ScopeHint;
+use warmpath_proto::traces::TraceContext;
 
 /// One request as a worker gets it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Call<'a> {
     /// client asked for them too.
     pub ids: bool,
     pub deadline: Option<Instant>,
+    /// The trace that the worker's part belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// One message of an answer: its bytes, and the facts the router needs from it.

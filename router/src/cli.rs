@@ -4,6 +4,7 @@ use crate::RouterConfig;
 use crate::admission::AdmissionConfig;
 use crate::config::{ConfigError, Part, QueueConfig, ReliabilityConfig};
 use crate::engines::EngineEntry;
+use crate::ext_proc_config::ExtProcConfig;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::operate::Admin;
@@ -18,12 +19,13 @@ use std::path::{Path, PathBuf};
 use warmpath_core::routing::policy::{PolicyConfig, PolicyError};
 use warmpath_core::routing::siblings::Sharing;
 use warmpath_core::sharing::SharingScope;
-use warmpath_launch::listen::{HttpArgs, ListenArgs, TlsArgs};
+use warmpath_launch::listen::{HttpArgs, ListenArgs, OtlpArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_given, read_given, set};
 use warmpath_launch::terminal::escaped;
 use warmpath_launch::version::VERSION;
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 /// A gRPC router that sends each request to the worker whose KV cache serves it soonest.
 #[derive(Parser, Debug)]
@@ -45,9 +47,9 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// A TOML file. Its fields have the names of the flags; `workers`, `pools`, `tenants` and
-    /// `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
-    /// `tls`, `admin_tls` and `upstream_tls` are tables (docs/reference/router.md)
+    /// A TOML file. Its fields have the names of the flags; `workers`, `workers_at`, `pools`, `tenants`
+    /// and `public_prefixes` are lists, `queue`, `reliability`, `admission`, `listener`, `http`, `siblings`,
+    /// `tls`, `admin_tls`, `upstream_tls`, `otlp` and `ext_proc` are tables (docs/reference/router.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -56,6 +58,15 @@ pub struct Serve {
     http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    otlp: OtlpArgs,
+    /// Serves Envoy as an endpoint picker (ext_proc) at this address: loopback, or any with --insecure-bind; no picker
+    /// without it
+    #[arg(long, value_name = "ADDRESS")]
+    ext_proc_listen: Option<SocketAddr>,
+    /// The port at which workers serve OpenAI's HTTP, for Envoy [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    ext_proc_port: Option<u16>,
     /// The address of the admin service: loopback, or any with [admin_tls]; no admin service without it
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
@@ -63,6 +74,10 @@ pub struct Serve {
     /// repeat the flag for more
     #[arg(long = "worker", value_name = "URL")]
     workers: Vec<String>,
+    /// Workers that are found by a name: each address of the host is one, looked up each 5 s;
+    /// `http://host:port`; repeat the flag for more
+    #[arg(long = "workers-at", value_name = "URL")]
+    workers_at: Vec<String>,
     /// A pool that the workers share, `http://host:port`; repeat the flag for more
     #[arg(long = "pool", value_name = "URL")]
     pools: Vec<String>,
@@ -82,6 +97,10 @@ pub struct Serve {
     /// `loadgen policies` lists them
     #[arg(long, value_name = "POLICY")]
     policy: Option<String>,
+    /// A rule to ask about each request beside the policy, spelled like it; repeat the flag for more.
+    /// `router admin shadows` says how they differ
+    #[arg(long = "shadow", value_name = "POLICY")]
+    shadows: Vec<String>,
     /// How many requests may wait for a worker with room, 0 to 1000000 [default: 1024]
     #[arg(long, value_name = "N")]
     queue_requests: Option<u32>,
@@ -119,6 +138,9 @@ pub struct Serve {
     /// Writes inputs and decisions to this file (JSONL), for `loadgen replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Writes the traffic to this file as a trace without texts (JSONL), for `loadgen --trace`
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default, Debug)]
@@ -133,10 +155,14 @@ struct File {
     #[serde(default)]
     workers: Vec<String>,
     #[serde(default)]
+    workers_at: Vec<String>,
+    #[serde(default)]
     worker: Vec<EngineEntry>,
     #[serde(default)]
     pools: Vec<String>,
     policy: Option<PolicyConfig>,
+    #[serde(default)]
+    shadow: Vec<PolicyConfig>,
     #[serde(default)]
     queue: QueueConfig,
     #[serde(default)]
@@ -152,6 +178,8 @@ struct File {
     tls: Option<ListenerFiles>,
     admin_tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
+    otlp: Option<OtlpConfig>,
+    ext_proc: Option<ExtProcConfig>,
     seed: Option<u64>,
     speedup: Option<f64>,
     block_size: Option<u32>,
@@ -164,6 +192,7 @@ struct File {
     public_prefixes: Vec<PrefixEntry>,
     secret: Option<Secret>,
     record: Option<PathBuf>,
+    capture: Option<PathBuf>,
     connections_per_worker: Option<usize>,
     drain_timeout_ms: Option<u64>,
     explain_last: Option<usize>,
@@ -193,6 +222,15 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
         return Err("policy: missing, expected --policy NAME or one in --config".to_owned());
     };
     let mut config = RouterConfig::new(workers, policy);
+    let shadow = |given: &String| {
+        let rule = given.parse::<PolicyConfig>();
+        rule.map_err(|error| escaped(&format!("--shadow: {error}")))
+    };
+    config.shadows = match cli.shadows.is_empty() {
+        true => file.shadow,
+        false => cli.shadows.iter().map(shadow).collect::<Result<_, _>>()?,
+    };
+    config.workers_at = if cli.workers_at.is_empty() { file.workers_at } else { cli.workers_at };
     config.pools = if cli.pools.is_empty() { file.pools } else { cli.pools };
     config.queue = file.queue;
     config.reliability = file.reliability;
@@ -221,6 +259,8 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.admin_tls = file.admin_tls.map(|files| files.in_folder(folder));
     config.siblings.tls = config.siblings.tls.map(|files| files.in_folder(folder));
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    config.ext_proc = ExtProcConfig::merged(cli.ext_proc_listen, cli.ext_proc_port, file.ext_proc)?;
+    config.otlp = OtlpConfig::merged(cli.otlp.otlp, cli.otlp.otlp_ratio, file.otlp)?;
     let engines = resolved(file.worker, |i, entry| entry.resolve(i, folder));
     config.worker = engines.map_err(explained)?;
     config.tenants =
@@ -240,6 +280,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.model = cli.model.or(file.model);
     config.secret = cli.secret.or(file.secret);
     config.record = cli.record.or(file.record);
+    config.capture = cli.capture.or(file.capture);
     config.check().and_then(|()| config.check_files()).map_err(explained)?;
     let admin_listen = cli.admin_listen.or(file.admin_listen);
     let http_listen = cli.http.http_listen.or(file.http_listen);

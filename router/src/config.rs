@@ -3,6 +3,7 @@
 use crate::admission::AdmissionConfig;
 pub use crate::config_error::ConfigError;
 use crate::engines::{self, EngineConfig};
+use crate::ext_proc_config::ExtProcConfig;
 use crate::http_config::HttpConfig;
 use crate::limits::ListenerConfig;
 use crate::public::{self, PublicPrefix};
@@ -23,6 +24,7 @@ use warmpath_core::sharing::SharingScope;
 use warmpath_core::time::Duration;
 use warmpath_proto::scope::SharedBy;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,9 @@ pub struct RouterConfig {
     /// URLs, `http://host:port`. A worker's number is its place in this list.
     #[serde(default)]
     pub workers: Vec<String>,
+    /// URLs of names: each address of a name is a worker, and they may come and go.
+    #[serde(default)]
+    pub workers_at: Vec<String>,
     /// Workers that are real engines. Their numbers come after those of `workers`.
     #[serde(default)]
     pub worker: Vec<EngineConfig>,
@@ -64,6 +69,12 @@ pub struct RouterConfig {
     /// How `https://` workers, pools and siblings are reached.
     #[serde(default)]
     pub upstream_tls: Option<UpstreamFiles>,
+    /// Where Envoy asks this router for endpoints. None: nowhere.
+    #[serde(default)]
+    pub ext_proc: Option<ExtProcConfig>,
+    /// Where traces go. None: nowhere.
+    #[serde(default)]
+    pub otlp: Option<OtlpConfig>,
     /// For policies that choose at random.
     #[serde(default)]
     pub seed: u64,
@@ -92,9 +103,15 @@ pub struct RouterConfig {
     /// All routers without a secret share the same key.
     #[serde(default, skip_serializing)]
     pub secret: Option<Secret>,
+    /// Rules that are asked beside the policy, and not obeyed.
+    #[serde(default, rename = "shadow")]
+    pub shadows: Vec<PolicyConfig>,
     /// The file for a record of the run, for replay.
     #[serde(default)]
     pub record: Option<PathBuf>,
+    /// The file for a trace of the traffic.
+    #[serde(default)]
+    pub capture: Option<PathBuf>,
     #[serde(default = "default_connections_per_worker")]
     pub connections_per_worker: usize,
     /// How long streams may finish when the router shuts down, in milliseconds of the wall clock.
@@ -130,6 +147,7 @@ impl RouterConfig {
     pub fn new(workers: Vec<String>, policy: PolicyConfig) -> Self {
         Self {
             workers,
+            workers_at: Vec::new(),
             worker: Vec::new(),
             pools: Vec::new(),
             policy,
@@ -142,6 +160,8 @@ impl RouterConfig {
             admin_tls: None,
             siblings: SiblingsConfig::default(),
             upstream_tls: None,
+            ext_proc: None,
+            otlp: None,
             seed: 0,
             speedup: default_speedup(),
             block_size: None,
@@ -151,7 +171,9 @@ impl RouterConfig {
             sharing: SharingScope::default(),
             public_prefixes: Vec::new(),
             secret: None,
+            shadows: Vec::new(),
             record: None,
+            capture: None,
             connections_per_worker: default_connections_per_worker(),
             drain_timeout_ms: default_drain_timeout_ms(),
             explain_last: default_explain_last(),
@@ -213,13 +235,14 @@ impl RouterConfig {
     /// Checks all fields. Call it before a router is made. The error names the first bad field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let err = |field: &str, why| Err(ConfigError { field: field.to_owned(), why });
-        if self.workers.is_empty() && self.worker.is_empty() {
+        if self.workers.is_empty() && self.workers_at.is_empty() && self.worker.is_empty() {
             return err("workers", "none, expected at least 1".to_owned());
         }
         engines::check(&self.worker, !self.public_prefixes.is_empty())?;
         let workers = self.worker_urls();
-        let siblings = ("siblings.urls", &self.siblings.urls);
-        for (field, urls) in [("workers", &workers), ("pools", &self.pools), siblings] {
+        let (names, siblings) =
+            (("workers_at", &self.workers_at), ("siblings.urls", &self.siblings.urls));
+        for (field, urls) in [("workers", &workers), names, ("pools", &self.pools), siblings] {
             let mut known = BTreeSet::new();
             for (i, url) in urls.iter().enumerate() {
                 let field = format!("{field}[{i}]");
@@ -236,6 +259,9 @@ impl RouterConfig {
                     }
                 }
             }
+        }
+        if let Err((field, why)) = self.otlp.as_ref().map_or(Ok(()), OtlpConfig::check) {
+            return err(field, why);
         }
         tenants::check(&self.tenants)?;
         public::check(&self.public_prefixes)?;

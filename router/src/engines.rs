@@ -10,6 +10,8 @@ use warmpath_launch::{names, profiles};
 
 /// The endpoints are those that the engine names itself.
 pub const AUTO: &str = "auto";
+/// The engine publishes no events: it is believed to hold what it was sent.
+pub const NONE: &str = "none";
 
 /// One engine.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -20,7 +22,7 @@ pub struct EngineConfig {
     /// Its name in logs and tables. Empty: none.
     #[serde(default)]
     pub name: String,
-    /// `tcp://host:port` of its KV events, or "auto".
+    /// `tcp://host:port` of its KV events, "auto" or "none".
     pub kv_events: String,
     /// `tcp://host:port` of their replay. None: a gap empties what is known of it.
     #[serde(default)]
@@ -63,15 +65,15 @@ impl EngineConfig {
 
     fn check(&self) -> Result<(), (&'static str, String)> {
         normal_url(&self.url).map_err(|why| ("url", why))?;
-        if self.kv_events == AUTO {
+        if self.kv_events == AUTO || self.kv_events == NONE {
             let given = self.kv_events_replay.is_some() || !self.kv_events_topic.is_empty();
             if given {
-                let why =
-                    "\"auto\" with kv_events_replay or kv_events_topic, expected tcp://host:port";
-                return Err(("kv_events", why.to_owned()));
+                let with = "with kv_events_replay or kv_events_topic, expected tcp://host:port";
+                return Err(("kv_events", format!("{:?} {with}", self.kv_events)));
             }
         } else {
-            endpoint_address(&self.kv_events).map_err(|why| ("kv_events", why + " or \"auto\""))?;
+            let others = ", \"auto\" or \"none\"";
+            endpoint_address(&self.kv_events).map_err(|why| ("kv_events", why + others))?;
         }
         if let Some(replay) = &self.kv_events_replay {
             endpoint_address(replay).map_err(|why| ("kv_events_replay", why))?;

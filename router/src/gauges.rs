@@ -2,10 +2,11 @@
 
 use crate::metrics::{
     ACTIVE, BACKLOG, EJECTIONS, HELD, HELD_TOKENS, IN_FLIGHT, IN_ROTATION, NAMED, RUNS,
-    SIBLING_BOOKINGS, SIBLINGS, SPEEDUP, TAKES,
+    SHADOW_HITS, SHADOW_REQUESTS, SHADOW_TOKENS, SHADOW_TTFT, SIBLING_BOOKINGS, SIBLINGS, SPEEDUP,
+    TAKES, zero,
 };
 use crate::state::RouterState;
-use metrics::gauge;
+use metrics::{counter, gauge};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use warmpath_core::routing::health::Health;
@@ -18,9 +19,14 @@ pub async fn refresh(state: &RouterState) {
     let mut known = BTreeSet::new();
     let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
     gauge!(SPEEDUP).set(state.config.speedup);
+    zero::router(&state.router.policy());
     loop {
         let now = state.router.clock().now();
-        known.extend(state.roster.links().iter().map(|link| (link.id, link.name.clone())));
+        for link in state.roster.links().iter() {
+            if known.insert((link.id, link.name.clone())) {
+                zero::worker(&link.name, &state.router.policy());
+            }
+        }
         name_workers(state, &mut named);
         state.router.fleet(|fleet| {
             for (id, name) in &known {
@@ -41,12 +47,33 @@ pub async fn refresh(state: &RouterState) {
         gauge!(SIBLINGS).set(state.siblings.followed() as f64);
         let of_siblings = state.router.fleet(|fleet| fleet.of_siblings());
         gauge!(SIBLING_BOOKINGS).set(of_siblings as f64);
+        shadows(state);
         let held = state.router.held();
         gauge!(HELD).set(held.requests as f64);
         gauge!(HELD_TOKENS).set(held.prompt_tokens as f64);
         gauge!(IN_FLIGHT).set(state.in_flight.len() as f64);
         gauge!(RUNS).set(state.index.read().runs() as f64);
         tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// What the rules beside the policy would have done.
+fn shadows(state: &RouterState) {
+    for (policy, counts) in state.router.shadows() {
+        let rule = policy.to_string();
+        let count = |name: &'static str, label: &'static str, value: &'static str, count| {
+            counter!(name, "rule" => rule.clone(), label => value).absolute(count);
+        };
+        let other = counts.asked - counts.held - counts.same;
+        for (choice, many) in [("same", counts.same), ("other", other), ("held", counts.held)] {
+            count(SHADOW_REQUESTS, "choice", choice, many);
+        }
+        counter!(SHADOW_TOKENS, "rule" => rule.clone()).absolute(counts.prompt_tokens);
+        for (by, weighed) in [("live", counts.live), ("shadow", counts.shadow)] {
+            count(SHADOW_HITS, "by", by, weighed.hit_tokens);
+            let ttft = weighed.ttft.as_secs_f64();
+            gauge!(SHADOW_TTFT, "rule" => rule.clone(), "by" => by).set(ttft);
+        }
     }
 }
 

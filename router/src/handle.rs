@@ -17,6 +17,8 @@ use warmpath_core::routing::explain::Explanation;
 use warmpath_core::routing::fleet::Fleet;
 use warmpath_core::routing::index::Overlap;
 use warmpath_core::routing::input::{Action, Failure, Input, RejectReason};
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::shadow::ShadowCounts;
 use warmpath_core::time::Instant;
 use warmpath_proto::clock::ModelClock;
 
@@ -169,6 +171,11 @@ impl RouterHandle {
     /// The policy that decides now. Metrics are labelled with it.
     pub fn policy(&self) -> ActivePolicy {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the rules beside the one that decides would have done.
+    pub fn shadows(&self) -> Vec<(PolicyConfig, ShadowCounts)> {
+        self.lock().router.shadows()
     }
 
     /// Keeps the explanations of the last `last` decisions from now on.

@@ -4,6 +4,7 @@ use crate::payload::RequestBody;
 use crate::tenants::Tenant;
 use std::sync::Arc;
 use std::time::Instant;
+use warmpath_proto::traces::TraceContext;
 
 /// A request that a front has read and checked.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Incoming {
     pub resumable: bool,
     /// When the client gives up.
     pub deadline: Option<Instant>,
+    /// The trace that it belongs to, if its client says one.
+    pub trace: Option<TraceContext>,
     /// The request to pass on.
     pub body: RequestBody,
 }

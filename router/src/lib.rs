@@ -14,36 +14,40 @@
 //! - `handle`: the core router behind a lock, its record and clock. `waiting`: the requests it
 //!   holds.
 //! - `source`: where knowledge of workers and pools comes from.
-//! - `following`: that knowledge into the `index` and the core router, for as long as the router
-//!   serves.
+//! - `discovery`: workers that are found by a name.
+//! - `following`: that knowledge into the `index` and the core router, for as long as the router serves.
 //! - `fleet`: the workers, pools and siblings as data.
 //! - `siblings`: what other routers before the fleet tell, and are told. `telling`: who is told what.
 //!
 //! Around them:
 //!
 //! - [`config`]: what a router is made of. [`limits`]: what clients may do to its listener.
-//!   [`http_config`]: how OpenAI's HTTP is spoken.
+//!   [`http_config`]: how OpenAI's HTTP is spoken. [`ext_proc_config`]: how Envoy is.
 //!   [`admission`]: what it takes on. [`tenants`]: bearer tokens. [`share`]: siblings. [`public`]: prefixes that all
 //!   tenants share. [`engines`]: workers that are real engines. [`secret`]: texts that no log
-//!   shows. `urls`: one spelling of them. [`config_error`]: a setting that
+//!   shows. `urls`: one spelling of them. `lookup`: the addresses behind them. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
 //!   names of the last decisions. `places`: how many calls a tenant has. `events`: what happened to the fleet lately.
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
-//! - `record`: the run in a file, for replay. `metrics`, `gauges`: what is counted.
+//! - `record`: the run in a file, for replay. `capture`: the traffic in a file, as a trace. `metrics`, `gauges`: what
+//!   is counted. `quality`: what a decision gave away.
 
 pub mod admission;
 pub mod answers;
 mod call;
+mod capture;
 pub mod cli;
 pub mod config;
 pub mod config_error;
 mod decided;
+mod discovery;
 pub mod engines;
 mod error;
 mod events;
+pub mod ext_proc_config;
 mod fleet;
 mod following;
 mod front;
@@ -54,6 +58,7 @@ mod in_flight;
 mod incoming;
 mod index;
 pub mod limits;
+mod lookup;
 mod metrics;
 pub mod operate;
 mod operator;
@@ -61,6 +66,7 @@ mod payload;
 mod places;
 mod policy;
 pub mod public;
+mod quality;
 mod record;
 mod relay;
 pub mod secret;

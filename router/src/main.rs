@@ -39,6 +39,13 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         let why = "is not a loopback address, expected one, [siblings.tls] or --insecure-bind";
         return Err(format!("siblings.listen: {address} {why}"));
     }
+    let picker = config.ext_proc;
+    if let Some(address) = picker.map(|picker| picker.listen).filter(open)
+        && !listen.insecure_bind
+    {
+        let why = "is not a loopback address, expected one or --insecure-bind";
+        return Err(format!("ext_proc.listen: {address} {why}"));
+    }
     let tls = config.tls.is_some();
     let http = match http_listen {
         Some(address) => Some(listen.bind_http(tls, address).await?),
@@ -63,6 +70,10 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
     };
     let siblings_listener = match siblings {
         Some(address) => Some(bind("siblings.listen", address).await?),
+        None => None,
+    };
+    let picker_listener = match picker {
+        Some(config) => Some((config, bind("ext_proc.listen", config.listen).await?)),
         None => None,
     };
     let stopped = stop_signal();
@@ -100,6 +111,16 @@ async fn serve_by(settings: Settings) -> Result<ExitCode, String> {
         admin.spawn(async move {
             if let Err(error) = router.serve_siblings(listener, std::future::pending()).await {
                 tracing::error!(%error, "siblings are not told any more");
+            }
+        });
+    }
+    if let Some((config, (listener, address))) = picker_listener {
+        tracing::info!(%address, "endpoint picker");
+        let router = router.clone();
+        admin.spawn(async move {
+            let served = router.serve_picker(config, listener, std::future::pending()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "Envoy is not served any more");
             }
         });
     }

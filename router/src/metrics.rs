@@ -1,6 +1,9 @@
 //! The metrics. The buckets for overhead begin at 1 µs: a hop takes microseconds, and the usual
 //! buckets of a serving engine are too coarse for it.
 
+pub mod served;
+pub mod zero;
+
 use crate::fleet::status::FleetStatus;
 use crate::policy::ActivePolicy;
 use crate::source::vllm_events::DROPPED;
@@ -14,26 +17,37 @@ use std::time::Duration;
 use warmpath_core::id::{ORIGINS, PoolId, SourceId, WorkerId};
 use warmpath_core::routing::input::{Failure, Pull};
 
-const OVERHEAD: &str = "router_overhead_seconds";
-pub const TAKES: &str = "router_worker_takes_requests";
-pub const NAMED: &str = "router_worker_info";
-pub const ACTIVE: &str = "router_worker_active_requests";
-pub const BACKLOG: &str = "router_worker_backlog_seconds";
-pub const IN_FLIGHT: &str = "router_requests_in_flight";
-pub const RUNS: &str = "router_index_runs";
-pub const SPEEDUP: &str = "router_speedup";
-pub const HELD: &str = "router_requests_held";
-pub const HELD_TOKENS: &str = "router_held_prompt_tokens";
-pub const SIBLINGS: &str = "router_siblings";
-pub const SIBLING_BOOKINGS: &str = "router_sibling_bookings";
-const SIBLING_NEWS: &str = "router_sibling_news_total";
-const SIBLING_GAPS: &str = "router_sibling_gaps_total";
-const HOLD: &str = "router_hold_seconds";
-const CONNECTIONS_ENDED: &str = "router_connections_ended_total";
-const ATTEMPTS_FAILED: &str = "router_attempts_failed_total";
-const TRIED_AGAIN: &str = "router_tried_again_total";
-pub const IN_ROTATION: &str = "router_worker_in_rotation";
-pub const EJECTIONS: &str = "router_worker_ejections";
+const OVERHEAD: &str = "warmpath_router_overhead_seconds";
+pub const TAKES: &str = "warmpath_router_worker_takes_requests";
+pub const NAMED: &str = "warmpath_router_worker_info";
+pub const ACTIVE: &str = "warmpath_router_worker_active_requests";
+pub const BACKLOG: &str = "warmpath_router_worker_backlog_seconds";
+pub const IN_FLIGHT: &str = "warmpath_router_requests_in_flight";
+pub const RUNS: &str = "warmpath_router_index_runs";
+pub const SPEEDUP: &str = "warmpath_router_speedup";
+pub const HELD: &str = "warmpath_router_requests_held";
+pub const HELD_TOKENS: &str = "warmpath_router_held_prompt_tokens";
+pub const SIBLINGS: &str = "warmpath_router_siblings";
+pub const SIBLING_BOOKINGS: &str = "warmpath_router_sibling_bookings";
+const SIBLING_NEWS: &str = "warmpath_router_sibling_news_total";
+const SIBLING_GAPS: &str = "warmpath_router_sibling_gaps_total";
+const REQUESTS: &str = "warmpath_router_requests_total";
+const REFUSED: &str = "warmpath_router_requests_refused_total";
+const EXPECTED: &str = "warmpath_router_overlap_blocks_total";
+const FOUND: &str = "warmpath_router_hit_blocks_total";
+const RESYNCS: &str = "warmpath_router_kv_event_resyncs_total";
+const UNCLAIMED: &str = "warmpath_router_unclaimed_actions_total";
+const HOLD: &str = "warmpath_router_hold_seconds";
+const CONNECTIONS_ENDED: &str = "warmpath_router_connections_ended_total";
+const ATTEMPTS_FAILED: &str = "warmpath_router_attempts_failed_total";
+const TRIED_AGAIN: &str = "warmpath_router_tried_again_total";
+pub const IN_ROTATION: &str = "warmpath_router_worker_in_rotation";
+pub const EJECTIONS: &str = "warmpath_router_worker_ejections";
+pub const SHADOW_REQUESTS: &str = "warmpath_router_shadow_requests_total";
+pub const SHADOW_TOKENS: &str = "warmpath_router_shadow_prompt_tokens_total";
+pub const SHADOW_HITS: &str = "warmpath_router_shadow_hit_tokens_total";
+pub const SHADOW_TTFT: &str = "warmpath_router_shadow_expected_ttft_seconds";
+const CAPTURED: &str = "warmpath_router_captured_total";
 
 const OVERHEAD_SECONDS: &[f64] = &[
     1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3,
@@ -46,7 +60,7 @@ const HOLD_SECONDS: &[f64] =
 /// Measures from now on. The handle has Prometheus' text, which is also served at `address`, if there is one.
 /// Call it once in a process, in a tokio runtime.
 pub fn install_metrics(address: Option<SocketAddr>) -> Result<PrometheusHandle, BuildError> {
-    let builder = PrometheusBuilder::new()
+    let builder = served::with_buckets(PrometheusBuilder::new())?
         .set_buckets_for_metric(Matcher::Full(OVERHEAD.to_owned()), OVERHEAD_SECONDS)?
         .set_buckets_for_metric(Matcher::Full(HOLD.to_owned()), HOLD_SECONDS)?;
     let handle = warmpath_proto::measured::install(builder, address)?;
@@ -61,10 +75,7 @@ fn describe() {
         Unit::Seconds,
         "The router's own time per request, by stage, in wall seconds"
     );
-    describe_counter!(
-        "router_requests_total",
-        "Requests that were sent to a worker, by how they ended"
-    );
+    describe_counter!(REQUESTS, "Requests that were sent to a worker, by how they ended");
     describe_counter!(
         CONNECTIONS_ENDED,
         "Connections and answers that the public listener ended or did not accept, by limit"
@@ -77,32 +88,26 @@ fn describe() {
         "0 while the router keeps requests away because calls fail, else 1"
     );
     describe_gauge!(EJECTIONS, "How often in a row the worker left rotation");
+    describe_counter!(REFUSED, "Requests without an answer stream, by gRPC code");
+    describe_counter!(EXPECTED, "Blocks that the router predicted the worker would find");
+    describe_counter!(FOUND, "Blocks that the worker reported as found");
     describe_counter!(
-        "router_requests_refused_total",
-        "Requests without an answer stream, by gRPC code"
-    );
-    describe_counter!(
-        "router_overlap_blocks_total",
-        "Blocks that the router predicted the worker would find"
-    );
-    describe_counter!("router_hit_blocks_total", "Blocks that the worker reported as found");
-    describe_counter!(
-        "router_kv_event_batches_total",
+        "warmpath_router_kv_event_batches_total",
         "Batches of store changes applied to the prefix index"
     );
-    describe_counter!(
-        "router_kv_event_resyncs_total",
-        "New snapshots: after a gap, or a digest that differed"
+    describe_counter!(RESYNCS, "New snapshots: after a gap, or a digest that differed");
+    describe_gauge!("warmpath_router_workers_joined", "Workers in the fleet");
+    describe_gauge!(
+        "warmpath_router_workers_refused",
+        "Workers and pools that do not match this router"
     );
-    describe_gauge!("router_workers_joined", "Workers in the fleet");
-    describe_gauge!("router_workers_refused", "Workers and pools that do not match this router");
-    describe_gauge!("router_pools_followed", "Pools whose blocks are in the prefix index");
+    describe_gauge!("warmpath_router_pools_followed", "Pools whose blocks are in the prefix index");
     describe_counter!(
-        "router_pull_blocks_total",
+        "warmpath_router_pull_blocks_total",
         "Blocks that a worker was told to fetch from a pool or a peer"
     );
     describe_counter!(
-        "router_pulled_blocks_total",
+        "warmpath_router_pulled_blocks_total",
         "Blocks that a worker reported as fetched from there"
     );
     describe_gauge!(TAKES, "1 if new requests may go there, else 0");
@@ -126,9 +131,28 @@ fn describe() {
         "How long a request was held, by how that ended, in wall seconds"
     );
     describe_counter!(
-        "router_unclaimed_actions_total",
+        UNCLAIMED,
         "Decisions that no task waited for; above 0 is a fault of the router"
     );
+    describe_counter!(
+        SHADOW_REQUESTS,
+        "Requests that a rule beside the policy was asked about, by its choice: same worker, other or held"
+    );
+    describe_counter!(SHADOW_TOKENS, "Prompt tokens of the requests that it would have sent");
+    describe_counter!(
+        SHADOW_HITS,
+        "Those of them that the worker held: the one that got the request, or the rule's"
+    );
+    describe_gauge!(
+        SHADOW_TTFT,
+        Unit::Seconds,
+        "The sum of the expected times to the first token of these requests, in model seconds"
+    );
+    describe_counter!(
+        CAPTURED,
+        "Requests over while traffic is captured, by outcome: written or lost"
+    );
+    served::describe();
     describe_gauge!(RUNS, "Runs of blocks in the prefix index");
     describe_gauge!(SPEEDUP, "Model seconds in a second of the wall clock; rate() is by wall time");
 }
@@ -144,7 +168,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Finished => "finished",
             Self::Aborted => "aborted",
@@ -173,13 +197,28 @@ impl Stage {
     }
 }
 
+/// What became of the row of a request that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Row {
+    Written,
+    Lost,
+}
+
+pub fn captured(row: Row) {
+    let outcome = match row {
+        Row::Written => "written",
+        Row::Lost => "lost",
+    };
+    counter!(CAPTURED, "outcome" => outcome).increment(1);
+}
+
 pub fn overhead(stage: Stage, span: Duration) {
     histogram!(OVERHEAD, "stage" => stage.name()).record(span.as_secs_f64());
 }
 
 pub fn ended(worker: &str, policy: &ActivePolicy, outcome: Outcome) {
     counter!(
-        "router_requests_total",
+        REQUESTS,
         "worker" => worker.to_owned(), "policy" => Arc::clone(&policy.label), "outcome" => outcome.name()
     )
     .increment(1);
@@ -197,8 +236,7 @@ pub fn tried_again(worker: &str) {
 
 /// A request without an answer stream, by the status code its client got.
 pub fn refused(policy: &ActivePolicy, code: String) {
-    counter!("router_requests_refused_total", "policy" => Arc::clone(&policy.label), "code" => code)
-        .increment(1);
+    counter!(REFUSED, "policy" => Arc::clone(&policy.label), "code" => code).increment(1);
 }
 
 /// The public listener ended a connection or an answer, or did not accept it. `why`: the limit.
@@ -213,24 +251,23 @@ pub fn hold_ended(outcome: &'static str, span: Duration) {
 
 /// The core router decided about a request that no task waits for.
 pub fn unclaimed_action() {
-    counter!("router_unclaimed_actions_total").increment(1);
+    counter!(UNCLAIMED).increment(1);
 }
 
 /// What the router predicts, in blocks.
 pub fn overlap(worker: &str, blocks: u32) {
-    counter!("router_overlap_blocks_total", "worker" => worker.to_owned())
-        .increment(u64::from(blocks));
+    counter!(EXPECTED, "worker" => worker.to_owned()).increment(u64::from(blocks));
 }
 
 /// What the worker found, in blocks.
 pub fn hit(worker: &str, blocks: u32) {
-    counter!("router_hit_blocks_total", "worker" => worker.to_owned()).increment(u64::from(blocks));
+    counter!(FOUND, "worker" => worker.to_owned()).increment(u64::from(blocks));
 }
 
 /// A pull that was decided, in blocks.
 pub fn pull(worker: &str, pull: Pull) {
     counter!(
-        "router_pull_blocks_total", "worker" => worker.to_owned(), "from" => kind(pull.from)
+        "warmpath_router_pull_blocks_total", "worker" => worker.to_owned(), "from" => kind(pull.from)
     )
     .increment(u64::from(pull.blocks));
 }
@@ -241,7 +278,7 @@ pub fn pulled(worker: &str, by_origin: &[u32; ORIGINS]) {
         let blocks = by_origin[from.origin()];
         if blocks > 0 {
             let worker = worker.to_owned();
-            counter!("router_pulled_blocks_total", "worker" => worker, "from" => kind(from))
+            counter!("warmpath_router_pulled_blocks_total", "worker" => worker, "from" => kind(from))
                 .increment(u64::from(blocks));
         }
     }
@@ -255,13 +292,12 @@ const fn kind(source: SourceId) -> &'static str {
 }
 
 pub fn kv_batch(worker: &str) {
-    counter!("router_kv_event_batches_total", "worker" => worker.to_owned()).increment(1);
+    counter!("warmpath_router_kv_event_batches_total", "worker" => worker.to_owned()).increment(1);
 }
 
 /// A feed that is opened again. `why`: the error's kind.
 pub fn resync(worker: &str, why: &'static str) {
-    counter!("router_kv_event_resyncs_total", "worker" => worker.to_owned(), "why" => why)
-        .increment(1);
+    counter!(RESYNCS, "worker" => worker.to_owned(), "why" => why).increment(1);
 }
 
 /// News that were told to one sibling (`sent`), or came from one (`received`).
@@ -275,7 +311,7 @@ pub fn sibling_gap(why: &'static str) {
 }
 
 pub fn fleet(status: &FleetStatus) {
-    gauge!("router_workers_joined").set(status.joined.len() as f64);
-    gauge!("router_pools_followed").set(status.pools.len() as f64);
-    gauge!("router_workers_refused").set(status.refused.len() as f64);
+    gauge!("warmpath_router_workers_joined").set(status.joined.len() as f64);
+    gauge!("warmpath_router_pools_followed").set(status.pools.len() as f64);
+    gauge!("warmpath_router_workers_refused").set(status.refused.len() as f64);
 }

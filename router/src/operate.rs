@@ -16,8 +16,8 @@ use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ExplainRequest, GetPolicyRequest, ListEventsRequest,
-    ListSiblingsRequest, ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest,
-    UndrainWorkerRequest, WorkerStanding,
+    ListShadowsRequest, ListSiblingsRequest, ListWorkersRequest, RemoveWorkerRequest,
+    SetPolicyRequest, UndrainWorkerRequest, WorkerStanding,
 };
 use warmpath_proto::{status, transport};
 use warmpath_sheet::{Width, width};
@@ -65,6 +65,8 @@ enum What {
     Events,
     /// Lists the other routers before the fleet, and how much they tell each other
     Siblings,
+    /// Lists the rules that are asked beside the routing policy, and how they would have decided
+    Shadows,
     /// Adds a worker; it gets requests when it has joined
     Add {
         /// The worker: http://HOST:PORT
@@ -203,6 +205,7 @@ async fn ask(
         What::Siblings => {
             print(client.list_siblings(ListSiblingsRequest {}).await?.get_ref(), style)
         }
+        What::Shadows => print(client.list_shadows(ListShadowsRequest {}).await?.get_ref(), style),
         What::Workers { .. } => {
             print(client.list_workers(ListWorkersRequest {}).await?.get_ref(), style)
         }

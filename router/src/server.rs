@@ -1,8 +1,11 @@
 //! Listening, draining, stopping.
 
+use crate::capture::{self, CaptureWriter};
 use crate::config::{self, ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
+use crate::discovery::discover_all;
 use crate::events::Events;
+use crate::ext_proc_config::ExtProcConfig;
 use crate::fleet::agreement::Agreement;
 use crate::fleet::connect::{self, Connecting};
 use crate::fleet::instances::Instances;
@@ -12,6 +15,7 @@ use crate::fleet::status::{Counts, FleetStatus};
 use crate::following::{self, Following};
 use crate::front::grpc::{FrontError, GrpcFront};
 use crate::front::http::HttpFront;
+use crate::front::picker;
 use crate::gauges;
 use crate::handle::RouterHandle;
 use crate::in_flight::InFlight;
@@ -39,10 +43,13 @@ use warmpath_core::routing::record::Header;
 use warmpath_proto::clock::{self, ModelClock};
 use warmpath_proto::sockets::{Dialler, Listener};
 use warmpath_proto::tls::TlsError;
+use warmpath_proto::traces::Tracer;
 use warmpath_proto::transport::Dialling;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Its name in traces.
+const SERVICE: &str = "warmpath-router";
 /// How often a drain looks whether all streams have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -59,6 +66,8 @@ pub enum ServeError {
     Pool { url: String, why: String },
     #[error("record: '{}': {cause}", path.display())]
     Record { path: PathBuf, cause: std::io::Error },
+    #[error("capture: '{}': {cause}", path.display())]
+    Capture { path: PathBuf, cause: std::io::Error },
     #[error(transparent)]
     Front(#[from] FrontError),
     #[error("a router serves once")]
@@ -110,8 +119,15 @@ impl Default for Surroundings {
 #[derive(Clone, Debug)]
 pub struct RouterServer {
     state: Arc<RouterState>,
-    writer: Arc<Mutex<Option<RecordWriter>>>,
+    files: Arc<Mutex<Files>>,
     served: Arc<AtomicBool>,
+}
+
+/// The threads that write files.
+#[derive(Default, Debug)]
+struct Files {
+    record: Option<RecordWriter>,
+    capture: Option<CaptureWriter>,
 }
 
 /// Makes a router and serves until `shutdown`.
@@ -164,13 +180,23 @@ impl RouterServer {
             connect::pool(PoolId(i as u32), url, &connecting).map_err(err)
         });
         let pools = pools.collect::<Result<_, _>>()?;
+        let instance = format!("{:x}", around.instance);
+        let tracer = config.otlp.as_ref().map(|how| Tracer::start(how, SERVICE, &instance));
+        let otlp = |why| ConfigError { field: "otlp.endpoint".to_owned(), why };
+        let tracer = tracer.transpose().map_err(otlp)?.unwrap_or_default();
         let clock = ModelClock::starting_now(config.speedup);
+        let captured = config.capture.as_ref().map(|path| {
+            let err = |cause| ServeError::Capture { path: path.clone(), cause };
+            capture::start(path, clock).map_err(err)
+        });
+        let (capture, capture_writer) = captured.transpose()?.unzip();
         let router = Router::new(config.policy).with_seed(config.seed);
         let router = router.with_queue_limits(config.queue.limits());
         let reliability = config.reliability_in_model_time();
         let router = router.with_reliability(reliability);
         let router = router.with_admission(config.admission_limits());
         let router = router.with_siblings(config.siblings.sharing().siblings());
+        let router = router.with_shadows(&config.shadows);
         let (index, roster) = (Arc::new(SharedIndex::new()), Arc::<Roster>::default());
         let secret = config.secret().to_owned();
         let state = RouterState {
@@ -199,14 +225,16 @@ impl RouterServer {
             instance: around.instance,
             naming: blake3::derive_key("warmpath v1 request names", secret.as_bytes()),
             resyncs: AtomicU64::new(0),
+            capture,
             decided: DecidedNames::default(),
+            tracer,
         };
         let state = Arc::new(state);
         for url in state.config.worker_urls() {
             following::add_worker(&state, &url)?;
         }
-        let writer = Arc::new(Mutex::new(writer));
-        Ok(Self { state, writer, served: Arc::default() })
+        let files = Arc::new(Mutex::new(Files { record: writer, capture: capture_writer }));
+        Ok(Self { state, files, served: Arc::default() })
     }
 
     /// The members of the fleet. A change can be waited for.
@@ -231,6 +259,11 @@ impl RouterServer {
     pub fn indexed(&self, worker: WorkerId) -> (Option<(u64, u64)>, Digest) {
         let index = self.state.index.read();
         (index.position(worker.into()), index.digest(worker.into()))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn state(&self) -> &Arc<RouterState> {
+        &self.state
     }
 
     /// The operator's calls, for callers in this process. From now on decisions can be explained.
@@ -258,8 +291,19 @@ impl RouterServer {
         Ok(siblings::serve(Arc::clone(&self.state), listener, shutdown).await?)
     }
 
+    /// Serves Envoy as its endpoint picker until `shutdown`. It needs no certificate, so listen at a loopback address
+    /// or inside the fleet's network.
+    pub async fn serve_picker(
+        &self,
+        config: ExtProcConfig,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        Ok(picker::serve(&self.state, config, listener, shutdown).await?)
+    }
+
     /// Serves until `shutdown`, then drains: new and held requests are refused, and streams may
-    /// finish within the configured time. The record is complete when this returns.
+    /// finish within the configured time. Record and capture are complete when this returns.
     pub async fn serve(
         self,
         listener: impl Into<Listeners>,
@@ -282,6 +326,7 @@ impl RouterServer {
         tasks.spawn(async move { gauges::refresh(&observed).await });
         tasks.spawn(health.clone().follow(self.status()));
         tasks.spawn(siblings::follow_all(Arc::clone(state)));
+        tasks.spawn(discover_all(Arc::clone(state)));
 
         let (close, closed) = watch::channel(());
         // Changed or dropped: both mean that it is time to close.
@@ -303,7 +348,7 @@ impl RouterServer {
             () = shutdown => {
                 state.draining.store(true, Ordering::Release);
                 state.router.stop_holding();
-                health.stop().await;
+                health.stop();
                 tokio::select! {
                     biased;
                     () = &mut server => {}
@@ -317,7 +362,8 @@ impl RouterServer {
         }
         following.end().await;
         tasks.shutdown().await;
-        self.finish_record().await
+        self.state.tracer.finish().await;
+        self.finish_files().await
     }
 
     /// Waits for the streams. A stream that takes too long is aborted.
@@ -337,20 +383,33 @@ impl RouterServer {
         }
     }
 
-    async fn finish_record(&self) -> Result<(), ServeError> {
-        self.state.router.close_record();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(writer), Some(path)) = (writer, self.state.config.record.clone()) else {
-            return Ok(());
+    async fn finish_files(&self) -> Result<(), ServeError> {
+        let state = &self.state;
+        state.router.close_record();
+        let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
+        let blocking = |work: Box<dyn FnOnce() -> std::io::Result<u64> + Send>| async {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(std::io::Error::other).flatten()
         };
-        let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
-        let finished = finished.map_err(std::io::Error::other).flatten();
-        match finished {
-            Ok(entries) => {
-                tracing::info!(entries, path = %path.display(), "record written");
-                Ok(())
+        // Both are tried: an error of one does not spoil the other.
+        let mut errors = Vec::new();
+        if let (Some(writer), Some(path)) = (files.record, state.config.record.clone()) {
+            match blocking(Box::new(move || writer.finish())).await {
+                Ok(entries) => tracing::info!(entries, path = %path.display(), "record written"),
+                Err(cause) => errors.push(ServeError::Record { path, cause }),
             }
-            Err(cause) => Err(ServeError::Record { path, cause }),
+        }
+        if let (Some(writer), Some(path)) = (files.capture, state.config.capture.clone())
+            && let Some(capture) = state.capture.clone()
+        {
+            match blocking(Box::new(move || writer.finish(&capture))).await {
+                Ok(rows) => tracing::info!(rows, path = %path.display(), "capture written"),
+                Err(cause) => errors.push(ServeError::Capture { path, cause }),
+            }
+        }
+        match errors.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What all parts of one router share.
 
+use crate::capture::Capture;
 use crate::config::RouterConfig;
 use crate::decided::DecidedNames;
 use crate::error::RequestError;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::routing::input::RejectReason;
 use warmpath_proto::scope;
+use warmpath_proto::traces::Tracer;
 
 /// One router.
 #[derive(Debug)]
@@ -54,7 +56,10 @@ pub struct RouterState {
     /// For the other part: see [`RouterState::upstream_id`].
     pub naming: [u8; 32],
     pub resyncs: AtomicU64,
+    /// Where traffic is captured, if it is.
+    pub capture: Option<Capture>,
     pub decided: DecidedNames,
+    pub tracer: Tracer,
 }
 
 impl RouterState {

@@ -5,6 +5,7 @@
 
 use crate::command::{Command, End, Progress};
 use crate::refusal::Refusal;
+use crate::traced::Traced;
 use crate::worker::WorkerState;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub struct Answer {
     want_output_ids: bool,
     ended: bool,
     guard: Guard,
+    traced: Traced,
 }
 
 impl Answer {
@@ -56,7 +58,7 @@ impl Answer {
         accepted: Accepted,
         tokens: TokenStream,
         progress: watch::Receiver<Progress>,
-        guard: Guard,
+        (guard, traced): (Guard, Traced),
     ) -> Self {
         let prompt_tokens = accepted.prompt.len() as u32;
         let token_ids = if accepted.want_prompt_ids { accepted.prompt } else { Vec::new() };
@@ -68,6 +70,7 @@ impl Answer {
             want_output_ids: accepted.want_output_ids,
             ended: false,
             guard,
+            traced,
         }
     }
 
@@ -91,7 +94,8 @@ impl Answer {
         } else {
             Vec::new()
         };
-        if progress.end.is_some() {
+        if let Some(end) = &progress.end {
+            self.traced.ended(end, progress.made, progress.times);
             self.ended = true;
             self.guard.submitted = false;
         }
@@ -112,6 +116,7 @@ impl Stream for Answer {
             Some(progress) => Ok(this.part(progress)),
             None => {
                 this.ended = true;
+                this.traced.cut("the engine stopped");
                 Err(Refusal::Torn { sent: this.sent })
             }
         };

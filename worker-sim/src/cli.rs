@@ -13,12 +13,13 @@ use std::str::FromStr;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::transfers::KvTransferLink;
 use warmpath_core::event::Role;
-use warmpath_launch::listen::{HttpArgs, ListenArgs, TlsArgs};
+use warmpath_launch::listen::{HttpArgs, ListenArgs, OtlpArgs, TlsArgs};
 use warmpath_launch::manual::Manual;
 use warmpath_launch::settings::{explain_field, explain_given, read_given, set};
 use warmpath_launch::version::VERSION;
 use warmpath_launch::{names, profiles};
 use warmpath_proto::tls::{ListenerFiles, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 /// A simulated GPU worker that speaks vLLM's gRPC.
 #[derive(Parser, Debug)]
@@ -41,6 +42,8 @@ pub struct Serve {
     http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    otlp: OtlpArgs,
     /// The worker's name in logs and metrics [default: worker]
     #[arg(long)]
     name: Option<String>,
@@ -125,6 +128,7 @@ struct File {
     http: HttpConfig,
     tls: Option<ListenerFiles>,
     upstream_tls: Option<UpstreamFiles>,
+    otlp: Option<OtlpConfig>,
     name: Option<String>,
     model: Option<String>,
     profile: Option<Source>,
@@ -233,6 +237,7 @@ pub fn settings(cli: Serve) -> Result<Settings, String> {
     config.http = file.http.in_folder(folder);
     config.http.tokenizer = cli.http.tokenizer.or(config.http.tokenizer);
     config.upstream_tls = file.upstream_tls.map(|files| files.in_folder(folder));
+    config.otlp = OtlpConfig::merged(cli.otlp.otlp, cli.otlp.otlp_ratio, file.otlp)?;
     let public = config.kv_events.iter().filter_map(|events| events.addresses().ok()).flatten();
     for (field, address) in public {
         if !address.ip().is_loopback() && !listen.insecure_bind {

@@ -74,6 +74,15 @@ pub struct Progress {
     /// Answer tokens made so far.
     pub made: u32,
     pub end: Option<End>,
+    pub times: Times,
+}
+
+/// When the engine did what, by the wall clock.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Times {
+    pub admitted: Option<WallInstant>,
+    pub first_token: Option<WallInstant>,
+    pub ended: Option<WallInstant>,
 }
 
 /// How an answer ended.

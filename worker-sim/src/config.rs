@@ -10,6 +10,7 @@ use warmpath_core::pool::PoolError;
 use warmpath_core::routing::feed::{DIGEST_MS, HEARTBEAT_MS};
 use warmpath_proto::pool::Agreement;
 use warmpath_proto::tls::{ListenerFiles, TlsError, UpstreamFiles};
+use warmpath_proto::traces::OtlpConfig;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +45,9 @@ pub struct WorkerConfig {
     /// Where it publishes vLLM's KV events. None: nowhere.
     #[serde(default)]
     pub kv_events: Option<KvEventsConfig>,
+    /// Where traces go. None: nowhere.
+    #[serde(default)]
+    pub otlp: Option<OtlpConfig>,
     /// Model seconds per second of the wall clock. All processes of a run have the same.
     #[serde(default = "default_speedup")]
     pub speedup: f64,
@@ -113,6 +117,7 @@ impl WorkerConfig {
             role: Role::Both,
             kv_transfer: None,
             kv_events: None,
+            otlp: None,
             speedup: default_speedup(),
             flush_ms: default_flush_ms(),
             report_interval_ms: default_report_interval_ms(),
@@ -152,6 +157,9 @@ impl WorkerConfig {
         }
         if let Err(why) = self.http.check() {
             return err("http.session_headers", why);
+        }
+        if let Err((field, why)) = self.otlp.as_ref().map_or(Ok(()), OtlpConfig::check) {
+            return err(field, why);
         }
         self.profile.check()?;
         if let Some(Err((field, why))) = self.kv_events.as_ref().map(KvEventsConfig::addresses) {

@@ -3,7 +3,7 @@
 //! A step begins when the step before was due, not when the thread woke up. So lateness does not
 //! add up.
 
-use crate::command::{Command, End, How, Progress, Reset};
+use crate::command::{Command, End, How, Progress, Reset, Times};
 use crate::config::WorkerConfig;
 use crate::feed::{Feed, Intervals};
 use crate::holding::Holding;
@@ -29,6 +29,7 @@ struct Stream {
     progress: watch::Sender<Progress>,
     output_tokens: u32,
     sent: u32,
+    times: Times,
 }
 
 struct Driver {
@@ -151,7 +152,8 @@ impl Timed for Driver {
                 let result = self.submit(now, *work, how);
                 if result.is_ok() {
                     self.metrics.submitted(id, now, prompt_tokens, output_tokens);
-                    self.streams.insert(id, Stream { progress, output_tokens, sent: 0 });
+                    let times = Times::default();
+                    self.streams.insert(id, Stream { progress, output_tokens, sent: 0, times });
                 }
                 // The client may be gone. Then a cancel follows.
                 let _ = reply.send(result);
@@ -166,8 +168,7 @@ impl Timed for Driver {
                 self.cancel(now, id);
                 if let Some(stream) = self.streams.remove(&id) {
                     self.metrics.aborted(id);
-                    let end = Some(End::Aborted);
-                    stream.progress.send_replace(Progress { made: stream.sent, end });
+                    stream.end(stream.sent, End::Aborted, None);
                 }
             }
             Command::Fetched { id, due: Ok(due) } => {
@@ -195,6 +196,7 @@ impl Timed for Driver {
             }
             Command::Handed { id, came: Ok((due, moved)) } => {
                 self.metrics.kv_transfers.ended(Some(moved));
+                self.metrics.handed(id, moved.tokens);
                 if self.streams.contains_key(&id) {
                     self.moved.insert(id, moved);
                     self.landing.insert((due.max(now), id));
@@ -267,20 +269,20 @@ impl Driver {
             self.feed.touch();
         }
         for output in outputs.drain(..) {
-            self.metrics.output(&output);
+            self.metrics.output(&output, |id| self.engine.hit(id));
             match output {
-                Output::FirstToken { id, .. } => {
+                Output::FirstToken { id, at } => {
                     if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.times.first_token = Some(self.clock.wall(at));
                         stream.send(1);
                         self.next_flush.get_or_insert(wall + self.flush);
                     }
                 }
-                Output::Finished { id, cached_tokens, hit, .. } => {
+                Output::Finished { id, at, cached_tokens, hit, .. } => {
                     if let Some(stream) = self.streams.remove(&id) {
                         let moved = self.moved.remove(&id);
-                        let end = Some(End::Finished { cached_tokens, hit, moved });
-                        let made = stream.output_tokens;
-                        stream.progress.send_replace(Progress { made, end });
+                        let end = End::Finished { cached_tokens, hit, moved };
+                        stream.end(stream.output_tokens, end, Some(self.clock.wall(at)));
                     }
                 }
                 Output::Kv { batch, .. } => {
@@ -289,15 +291,19 @@ impl Driver {
                     }
                     self.feed.batch(batch);
                 }
-                Output::Admitted { .. } => {}
+                Output::Admitted { id, at, .. } => {
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.times.admitted = Some(self.clock.wall(at));
+                    }
+                }
                 Output::Fetch { at, fetch } => self.outbox.fetch(at, fetch),
                 Output::Put { run, owner, .. } => self.outbox.put(run, owner),
                 Output::FetchServed { at, key } => self.serving.end(at, key),
-                Output::Prefilled { id, cached_tokens, hit, .. } => {
+                Output::Prefilled { id, at, cached_tokens, hit } => {
                     self.holding.computed(id, &self.engine);
                     if let Some(stream) = self.streams.remove(&id) {
-                        let end = Some(End::Held { cached_tokens, hit });
-                        stream.progress.send_replace(Progress { made: 1, end });
+                        let end = End::Held { cached_tokens, hit };
+                        stream.end(1, end, Some(self.clock.wall(at)));
                     }
                 }
                 Output::Pull { at, id, tokens, .. } => self.outbox.pull(at, id, tokens),
@@ -336,7 +342,13 @@ impl Stream {
     fn send(&mut self, made: u32) {
         if made > self.sent {
             self.sent = made;
-            self.progress.send_replace(Progress { made, end: None });
+            self.progress.send_replace(Progress { made, end: None, times: self.times });
         }
+    }
+
+    /// `at`: when the engine was done. None: it was told to stop.
+    fn end(&self, made: u32, end: End, at: Option<WallInstant>) {
+        let times = Times { ended: at, ..self.times };
+        self.progress.send_replace(Progress { made, end: Some(end), times });
     }
 }

@@ -14,6 +14,7 @@
 //! - [`cli`]: the command line and its file. [`config`], [`http_config`]: what a worker is made
 //!   of.
 //! - `server`, `lifecycle`, `surroundings`, `serve_error`: the process: listening, draining, stopping.
+//! - `traced`: requests in traces.
 //! - `metrics`: vLLM's own metric names. `lateness`: how late the threads were.
 
 mod answer;
@@ -38,6 +39,7 @@ mod serve_error;
 mod server;
 mod submit;
 mod surroundings;
+mod traced;
 mod turns;
 mod worker;
 

@@ -2,7 +2,9 @@
 //! simulated worker. Times are in model seconds; only the driver's lateness is in wall seconds.
 
 mod kv_transfer;
+mod requests;
 mod shared;
+mod sources;
 
 use crate::config::WorkerConfig;
 use crate::feed::Feed;
@@ -12,9 +14,12 @@ use metrics::{
     gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use requests::{Ended, Requests};
+use sources::{PromptTokens, Sources};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as WallInstant};
+use warmpath_core::engine::store::Hit;
 use warmpath_core::engine::{Engine, EngineStats, Output};
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Instant;
@@ -30,8 +35,18 @@ const ITL: &str = "vllm:inter_token_latency_seconds";
 /// The name of `ITL` before vLLM 0.11. Dashboards still use it.
 const OLD_ITL: &str = "vllm:time_per_output_token_seconds";
 const TPOT: &str = "vllm:request_time_per_output_token_seconds";
-const E2E: &str = "vllm:e2e_request_latency_seconds";
-const QUEUE: &str = "vllm:request_queue_time_seconds";
+const WAITING: &str = "vllm:num_requests_waiting";
+const WAITING_BY_REASON: &str = "vllm:num_requests_waiting_by_reason";
+const RUNNING: &str = "vllm:num_requests_running";
+const USAGE: &str = "vllm:kv_cache_usage_perc";
+const QUERIES: &str = "vllm:prefix_cache_queries_total";
+const HITS: &str = "vllm:prefix_cache_hits_total";
+const EXTERNAL_QUERIES: &str = "vllm:external_prefix_cache_queries_total";
+const EXTERNAL_HITS: &str = "vllm:external_prefix_cache_hits_total";
+/// Names before vLLM 0.9.
+const OLD_USAGE: &str = "vllm:gpu_cache_usage_perc";
+const OLD_QUERIES: &str = "vllm:gpu_prefix_cache_queries_total";
+const OLD_HITS: &str = "vllm:gpu_prefix_cache_hits_total";
 const LATENESS: &str = "warmpath_worker_lateness_seconds";
 const SPEEDUP: &str = "warmpath_worker_speedup";
 
@@ -55,10 +70,9 @@ pub fn install_metrics(address: Option<SocketAddr>) -> Result<PrometheusHandle, 
     Ok(handle)
 }
 
-fn with_buckets(mut builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
-    for name in [TTFT, E2E, QUEUE] {
-        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), SECONDS)?;
-    }
+fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
+    let mut builder = requests::with_buckets(builder)?;
+    builder = builder.set_buckets_for_metric(Matcher::Full(TTFT.to_owned()), SECONDS)?;
     for name in [ITL, OLD_ITL, TPOT] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), TOKEN_SECONDS)?;
     }
@@ -71,14 +85,18 @@ fn with_buckets(mut builder: PrometheusBuilder) -> Result<PrometheusBuilder, Bui
 
 /// HELP lines; docs/metrics.md says more.
 fn describe() {
-    describe_gauge!("vllm:num_requests_waiting", "Requests that wait to be admitted");
-    describe_gauge!("vllm:num_requests_running", "Requests in the running batch");
-    describe_gauge!("vllm:kv_cache_usage_perc", "Share of KV blocks that requests hold; 1 is all");
+    describe_gauge!(WAITING, "Requests that wait to be admitted");
+    describe_gauge!(WAITING_BY_REASON, "Requests that wait for room, or for blocks from elsewhere");
+    describe_gauge!(RUNNING, "Requests in the running batch");
+    describe_gauge!(USAGE, "Share of KV blocks that requests hold; 1 is all");
+    describe_gauge!(OLD_USAGE, "The older name of vllm:kv_cache_usage_perc");
     describe_gauge!("vllm:cache_config_info", "Settings of the KV cache");
-    describe_counter!("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache");
-    describe_counter!("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache");
-    describe_counter!("vllm:prompt_tokens_total", "Prompt tokens of prefilled requests");
-    describe_counter!("vllm:prompt_tokens_cached_total", "Prompt tokens that were cached");
+    describe_counter!(QUERIES, "Tokens looked up in the HBM's prefix cache");
+    describe_counter!(HITS, "Tokens found in the HBM's prefix cache");
+    describe_counter!(OLD_QUERIES, "The older name of vllm:prefix_cache_queries_total");
+    describe_counter!(OLD_HITS, "The older name of vllm:prefix_cache_hits_total");
+    describe_counter!(EXTERNAL_QUERIES, "Tokens looked up behind HBM: in tiers, pool and peers");
+    describe_counter!(EXTERNAL_HITS, "Tokens found behind HBM: in tiers, pool and peers");
     describe_counter!("vllm:generation_tokens_total", "Answer tokens");
     describe_counter!("vllm:num_preemptions_total", "Preempted sequences");
     describe_counter!("vllm:request_success_total", "Ended requests, by reason");
@@ -86,8 +104,6 @@ fn describe() {
     describe_histogram!(ITL, "Between two answer tokens, in model seconds");
     describe_histogram!(OLD_ITL, "The older name of vllm:inter_token_latency_seconds");
     describe_histogram!(TPOT, "Mean time per token after the first, one value per request");
-    describe_histogram!(E2E, "Arrival to the end of the answer, in model seconds");
-    describe_histogram!(QUEUE, "Arrival to first admission, in model seconds");
     describe_histogram!(LATENESS, "Engine turns behind their due instant, in wall seconds");
     describe_gauge!(SPEEDUP, "Model seconds in a second of the wall clock; rate() is by wall time");
     describe_counter!("warmpath_worker_kv_batches_total", "Batches of store changes announced");
@@ -95,12 +111,19 @@ fn describe() {
     describe_counter!("warmpath_worker_watchers_dropped_total", "Feeds whose reader fell behind");
     shared::describe();
     kv_transfer::describe();
+    requests::describe();
+    sources::describe();
 }
 
 struct Begun {
     at: Instant,
+    admitted: Option<Instant>,
     prompt_tokens: u32,
     output_tokens: u32,
+    /// Tokens whose KV came from a prefill worker.
+    handed: u64,
+    /// Where the prompt came from, once it is counted.
+    prompt: Option<PromptTokens>,
     /// Present from the first token on.
     decoding: Option<Decoding>,
 }
@@ -120,12 +143,15 @@ pub struct WorkerMetrics {
     lagged: u64,
     refreshed: WallInstant,
     waiting: Gauge,
+    /// For room; for blocks from elsewhere.
+    waiting_for: [Gauge; 2],
     running: Gauge,
-    usage: Gauge,
-    queries: Counter,
-    hits: Counter,
-    prompt_tokens: Counter,
-    cached_tokens: Counter,
+    usage: [Gauge; 2],
+    queries: [Counter; 2],
+    hits: [Counter; 2],
+    external: Option<(Counter, Counter)>,
+    sources: Sources,
+    ended: Requests,
     generation_tokens: Counter,
     preemptions: Counter,
     finished: Counter,
@@ -133,8 +159,6 @@ pub struct WorkerMetrics {
     ttft: Histogram,
     itl: [Histogram; 2],
     tpot: Histogram,
-    e2e: Histogram,
-    queue: Histogram,
     lateness: Histogram,
     batches: Counter,
     events: Counter,
@@ -160,6 +184,15 @@ impl WorkerMetrics {
             labels.push(("finished_reason", reason.to_owned()));
             counter!("vllm:request_success_total", &labels)
         };
+        // Behind HBM there may be tiers, a pool, peers, or prefill workers.
+        let has_more = config.profile.tier_names().len() > 1
+            || config.profile.pool_cost().is_some()
+            || config.profile.peer_cost().is_some();
+        let waiting_for = |reason: &'static str| {
+            let mut labels = labels.to_vec();
+            labels.push(("reason", reason.to_owned()));
+            gauge!(WAITING_BY_REASON, &labels)
+        };
         let blocks = config.profile.hbm_blocks().unwrap_or(0).to_string();
         let mut cache = labels.to_vec();
         cache.push(("block_size", config.profile.block_size.to_string()));
@@ -172,13 +205,15 @@ impl WorkerMetrics {
             counted: EngineStats::default(),
             lagged: 0,
             refreshed: now(),
-            waiting: gauge!("vllm:num_requests_waiting", &labels),
-            running: gauge!("vllm:num_requests_running", &labels),
-            usage: gauge!("vllm:kv_cache_usage_perc", &labels),
-            queries: counted("vllm:prefix_cache_queries_total"),
-            hits: counted("vllm:prefix_cache_hits_total"),
-            prompt_tokens: counted("vllm:prompt_tokens_total"),
-            cached_tokens: counted("vllm:prompt_tokens_cached_total"),
+            waiting: gauge!(WAITING, &labels),
+            waiting_for: ["capacity", "deferred"].map(waiting_for),
+            running: gauge!(RUNNING, &labels),
+            usage: [USAGE, OLD_USAGE].map(|name| gauge!(name, &labels)),
+            queries: [QUERIES, OLD_QUERIES].map(counted),
+            hits: [HITS, OLD_HITS].map(counted),
+            external: has_more.then(|| (counted(EXTERNAL_QUERIES), counted(EXTERNAL_HITS))),
+            sources: Sources::new(&labels),
+            ended: Requests::new(&labels),
             generation_tokens: counted("vllm:generation_tokens_total"),
             preemptions: counted("vllm:num_preemptions_total"),
             finished: ended("length"),
@@ -186,8 +221,6 @@ impl WorkerMetrics {
             ttft: measured(TTFT),
             itl: [measured(ITL), measured(OLD_ITL)],
             tpot: measured(TPOT),
-            e2e: measured(E2E),
-            queue: measured(QUEUE),
             lateness: measured(LATENESS),
             batches: counted("warmpath_worker_kv_batches_total"),
             events: counted("warmpath_worker_kv_events_total"),
@@ -204,8 +237,23 @@ impl WorkerMetrics {
         prompt_tokens: u32,
         output_tokens: u32,
     ) {
-        let begun = Begun { at, prompt_tokens, output_tokens, decoding: None };
+        let begun = Begun {
+            at,
+            admitted: None,
+            prompt_tokens,
+            output_tokens,
+            handed: 0,
+            prompt: None,
+            decoding: None,
+        };
         self.requests.insert(id, begun);
+    }
+
+    /// The KV of so many prompt tokens came from a prefill worker.
+    pub fn handed(&mut self, id: RequestId, tokens: u64) {
+        if let Some(begun) = self.requests.get_mut(&id) {
+            begun.handed = tokens;
+        }
     }
 
     /// The answer has `made` tokens now. The tokens since the last call count as evenly spaced.
@@ -236,39 +284,24 @@ impl WorkerMetrics {
         self.lateness.record(late.as_secs_f64());
     }
 
-    pub fn output(&mut self, output: &Output) {
+    /// `hit`: what the engine found of the prompt of a request that it still has.
+    pub fn output(&mut self, output: &Output, hit: impl Fn(RequestId) -> Option<Hit>) {
         match output {
-            Output::Admitted { id, at, hit } => {
-                let Some(begun) = self.requests.get(id) else { return };
-                self.queue.record(at.since(begun.at).as_secs_f64());
-                self.queries.increment(u64::from(begun.prompt_tokens));
-                let blocks = hit.iter().map(|&blocks| u64::from(blocks)).sum::<u64>();
-                self.hits.increment(blocks * self.block_size);
-            }
+            Output::Admitted { id, at, hit } => self.admitted(*id, *at, hit),
             Output::FirstToken { id, at } => {
                 let Some(begun) = self.requests.get_mut(id) else { return };
                 begun.decoding = Some(Decoding { first: *at, made: 1, at: *at });
                 self.ttft.record(at.since(begun.at).as_secs_f64());
-                self.prompt_tokens.increment(u64::from(begun.prompt_tokens));
+                // An answer of one token is no more in the engine: its end follows.
+                if let Some(hit) = hit(*id) {
+                    prefilled(&self.sources, self.block_size, begun, &hit);
+                }
             }
-            Output::Prefilled { id, at, cached_tokens, .. } => {
-                let Some(begun) = self.requests.remove(id) else { return };
-                self.prompt_tokens.increment(u64::from(begun.prompt_tokens));
-                self.e2e.record(at.since(begun.at).as_secs_f64());
-                self.cached_tokens.increment(u64::from(*cached_tokens));
-                self.finished.increment(1);
-            }
-            Output::Finished { id, at, cached_tokens, .. } => {
+            Output::Prefilled { id, at, hit, .. } => self.finished(*id, *at, hit),
+            Output::Finished { id, at, hit, .. } => {
                 let answer = self.requests.get(id).map(|begun| begun.output_tokens);
                 self.progress(*id, *at, answer.unwrap_or(0));
-                let Some(begun) = self.requests.remove(id) else { return };
-                self.e2e.record(at.since(begun.at).as_secs_f64());
-                if let Some(decoding) = begun.decoding.filter(|_| begun.output_tokens > 1) {
-                    let span = at.since(decoding.first).as_secs_f64();
-                    self.tpot.record(span / f64::from(begun.output_tokens - 1));
-                }
-                self.cached_tokens.increment(u64::from(*cached_tokens));
-                self.finished.increment(1);
+                self.finished(*id, *at, hit);
             }
             // Counted in other places.
             Output::Fetch { .. }
@@ -281,6 +314,41 @@ impl WorkerMetrics {
                 self.events.increment(batch.events.len() as u64);
             }
         }
+    }
+
+    fn admitted(&mut self, id: RequestId, at: Instant, hit: &Hit) {
+        let Some(begun) = self.requests.get_mut(&id) else { return };
+        begun.admitted = Some(at);
+        let tokens = PromptTokens::new(begun.prompt_tokens, self.block_size, hit, 0);
+        for (queries, hits) in self.queries.iter().zip(&self.hits) {
+            queries.increment(tokens.prompt);
+            hits.increment(tokens.on_device());
+        }
+        if let Some((queries, hits)) = &self.external {
+            queries.increment(tokens.prompt - tokens.on_device());
+            hits.increment(tokens.external());
+        }
+    }
+
+    /// The end of an answer, or of a prompt whose answer a decode worker makes.
+    fn finished(&mut self, id: RequestId, at: Instant, hit: &Hit) {
+        let Some(mut begun) = self.requests.remove(&id) else { return };
+        let prompt = prefilled(&self.sources, self.block_size, &mut begun, hit);
+        let first_token = begun.decoding.map_or(at, |decoding| decoding.first);
+        if begun.output_tokens > 1 {
+            let span = at.since(first_token).as_secs_f64();
+            self.tpot.record(span / f64::from(begun.output_tokens - 1));
+        }
+        self.ended.ended(&Ended {
+            arrived: begun.at,
+            admitted: begun.admitted.unwrap_or(first_token),
+            first_token,
+            ended: at,
+            prompt_tokens: prompt.prompt,
+            computed_tokens: prompt.computed(),
+            answer_tokens: begun.output_tokens,
+        });
+        self.finished.increment(1);
     }
 
     /// Refreshes the gauges, at most each 100 ms.
@@ -297,78 +365,30 @@ impl WorkerMetrics {
         self.refreshed = now;
         let report = engine.load_report();
         self.waiting.set(f64::from(report.waiting));
+        let deferred = engine.loading().min(report.waiting);
+        let reasons = [report.waiting - deferred, deferred];
+        for (gauge, waiting) in self.waiting_for.iter().zip(reasons) {
+            gauge.set(f64::from(waiting));
+        }
         self.running.set(f64::from(report.running));
         let capacity = engine.profile().hbm_blocks();
         // As vLLM counts: cached blocks that no request holds are free.
         let held = engine.store().held_blocks() as f64;
         let usage = capacity.map_or(0.0, |most| held / most as f64);
-        self.usage.set(usage);
+        for gauge in &self.usage {
+            gauge.set(usage);
+        }
     }
+}
+
+/// Counts where the tokens of a prompt came from, once.
+fn prefilled(sources: &Sources, block_size: u64, begun: &mut Begun, hit: &Hit) -> PromptTokens {
+    *begun.prompt.get_or_insert_with(|| {
+        let tokens = PromptTokens::new(begun.prompt_tokens, block_size, hit, begun.handed);
+        sources.prefilled(&tokens);
+        tokens
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::tests::profile;
-    use warmpath_core::time::Duration as ModelDuration;
-
-    #[test]
-    fn an_answer_is_counted_by_vllms_names() {
-        let recorder = with_buckets(PrometheusBuilder::new()).unwrap().build_recorder();
-        metrics::with_local_recorder(&recorder, || {
-            describe();
-            let config = WorkerConfig { speedup: 20.0, ..WorkerConfig::new(profile()) };
-            let mut metrics = WorkerMetrics::new(&config);
-            let at = |seconds: u64| Instant::START + ModelDuration::from_millis(1_000 * seconds);
-            let id = RequestId(1);
-            metrics.submitted(id, at(0), 10, 5);
-            metrics.output(&Output::FirstToken { id, at: at(1) });
-            // Two tokens in one second, none in the next one, two in the two seconds after it.
-            metrics.progress(id, at(2), 3);
-            metrics.progress(id, at(3), 3);
-            let (hit, output_tokens) = ([0; 6], 1);
-            metrics.output(&Output::Finished {
-                id,
-                at: at(4),
-                cached_tokens: 0,
-                hit,
-                output_tokens,
-            });
-            // An answer with one token has no time per token.
-            let short = RequestId(2);
-            metrics.submitted(short, at(4), 10, 1);
-            metrics.output(&Output::FirstToken { id: short, at: at(5) });
-            metrics.output(&Output::Finished {
-                output_tokens,
-                id: short,
-                at: at(5),
-                cached_tokens: 0,
-                hit: [0; 6],
-            });
-        });
-        let page = recorder.handle().render();
-        let value = |name: &str| {
-            let line = page.lines().find(|line| line.starts_with(&format!("{name}{{")));
-            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        };
-        for name in [ITL, OLD_ITL] {
-            assert_eq!(value(&format!("{name}_sum")), Some(3.0), "{page}");
-            assert_eq!(value(&format!("{name}_count")), Some(4.0), "{page}");
-        }
-        assert!(
-            page.contains(&format!("{ITL}_bucket{{model_name=\"simulated\",engine=")),
-            "{page}"
-        );
-        assert!(page.contains("le=\"0.5\"} 2\n"), "{page}");
-        assert_eq!(value(SPEEDUP), Some(20.0), "{page}");
-        assert_eq!(value(&format!("{TPOT}_sum")), Some(0.75));
-        assert_eq!(value(&format!("{TPOT}_count")), Some(1.0));
-        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-        let docs = std::fs::read_to_string(docs).unwrap();
-        for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
-            let name = name.split(' ').next().unwrap();
-            assert!(page.contains(&format!("# HELP {name} ")), "no HELP for {name}");
-            assert!(docs.contains(&format!("`{name}`")), "docs/metrics.md lacks {name}");
-        }
-    }
-}
+mod tests;

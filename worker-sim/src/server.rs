@@ -18,7 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use warmpath_proto::clock::now;
 use warmpath_proto::sockets::Listener;
+use warmpath_proto::traces::Tracer;
 use warmpath_proto::transport::Dialling;
+
+/// Its name in traces.
+const SERVICE: &str = "warmpath-worker";
 
 /// The listener for OpenAI's HTTP.
 #[derive(Debug)]
@@ -73,6 +77,9 @@ pub async fn serve_in(
         None => None,
     };
     let commands = driver::start(&config, &around, (outbox, kv_events.clone()), done)?;
+    let otlp = config.otlp.as_ref().map(|how| Tracer::start(how, SERVICE, &config.name));
+    let otlp = otlp.transpose().map_err(|why| ConfigError::Field { field: "otlp.endpoint", why });
+    let tracer = otlp?.unwrap_or_default();
     let tls = config.upstream().map(|files| files.load()).transpose();
     let tls = tls.map_err(ConfigError::UpstreamTls)?;
     let dialling = Dialling { tls, dialler: around.dialler };
@@ -83,7 +90,8 @@ pub async fn serve_in(
     let _calls = remote::serve((&remote, &puller), wanted, &commands);
     let address = Address::new(&config, epoch, grpc.local_addr()?);
     let worker = WorkerState::new(config, epoch, commands, (remote, puller), address)
-        .with_kv_events(kv_events);
+        .with_kv_events(kv_events)
+        .with_tracer(tracer.clone());
     let worker = Arc::new(worker);
     let front = GrpcFront::worker(&worker).await?;
     let unhealthy = front.unhealthy();
@@ -114,5 +122,7 @@ pub async fn serve_in(
         let _ = worker.send(Command::Drain(now() + drain_timeout));
     };
     let lifecycle = Lifecycle { name: &worker.config.name, draining: &worker.draining };
-    lifecycle.run((server, close), unhealthy, (shutdown, stopped), drain).await?.ok()
+    let ended = lifecycle.run((server, close), unhealthy, (shutdown, stopped), drain).await;
+    tracer.finish().await;
+    ended?.ok()
 }

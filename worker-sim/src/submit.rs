@@ -5,6 +5,7 @@ use crate::answer::{Answer, Guard};
 use crate::command::{Command, How, Progress};
 use crate::kv_events::Text;
 use crate::refusal::Refusal;
+use crate::traced::Traced;
 use crate::worker::WorkerState;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -19,6 +20,28 @@ use warmpath_proto::transfer::Transfer;
 /// Submits a request that a front has read and checked. Returns its answer when the engine has
 /// taken it.
 pub async fn submit(worker: &Arc<WorkerState>, accepted: Accepted) -> Result<Answer, Refusal> {
+    let mut traced = Traced::new(&worker.tracer, &worker.config, &accepted);
+    match taken(worker, accepted).await {
+        Ok(Taken { accepted, tokens, progress, guard }) => {
+            Ok(Answer::new(accepted, tokens, progress, (guard, traced)))
+        }
+        Err(refusal) => {
+            traced.refused(&refusal.to_string());
+            Err(refusal)
+        }
+    }
+}
+
+/// A request that the engine has taken.
+struct Taken {
+    accepted: Accepted,
+    /// A stream that has seen the prompt.
+    tokens: TokenStream,
+    progress: watch::Receiver<Progress>,
+    guard: Guard,
+}
+
+async fn taken(worker: &Arc<WorkerState>, accepted: Accepted) -> Result<Taken, Refusal> {
     let profile = &worker.config.profile;
     let needed = u64::from(accepted.total_tokens()).div_ceil(u64::from(profile.block_size));
     if let Some(capacity) = profile.hbm_blocks()
@@ -33,12 +56,12 @@ pub async fn submit(worker: &Arc<WorkerState>, accepted: Accepted) -> Result<Ans
     stream.extend(&accepted.prompt);
     let work = Box::new(work(worker, id, &accepted, stream));
     let how = how(worker, id, &work, &accepted).await;
-    let (progress, receiver) = watch::channel(Progress::default());
+    let (sender, progress) = watch::channel(Progress::default());
     let (reply, submitted) = oneshot::channel();
-    worker.send(Command::Submit { work, how, progress, reply })?;
+    worker.send(Command::Submit { work, how, progress: sender, reply })?;
     guard.submitted = true;
     match submitted.await {
-        Ok(Ok(())) => Ok(Answer::new(accepted, stream, receiver, guard)),
+        Ok(Ok(())) => Ok(Taken { accepted, tokens: stream, progress, guard }),
         Ok(Err(error)) => {
             guard.submitted = false;
             Err(error.into())

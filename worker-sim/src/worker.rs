@@ -17,6 +17,7 @@ use warmpath_core::event::LoadReport;
 use warmpath_core::id::RequestId;
 use warmpath_core::time::Duration as ModelDuration;
 use warmpath_proto::pool::Agreement;
+use warmpath_proto::traces::Tracer;
 
 /// How decode workers find this worker.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub struct WorkerState {
     pub puller: Arc<Puller>,
     pub address: Address,
     pub kv_events: Option<KvEvents>,
+    pub tracer: Tracer,
     /// What another worker must have in common with this one to exchange blocks.
     pub agreement: Agreement,
     /// The worker shuts down and takes no new requests.
@@ -72,6 +74,7 @@ impl WorkerState {
             puller,
             address,
             kv_events: None,
+            tracer: Tracer::default(),
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             names: Mutex::default(),
@@ -82,6 +85,13 @@ impl WorkerState {
     #[must_use]
     pub fn with_kv_events(mut self, kv_events: Option<KvEvents>) -> Self {
         self.kv_events = kv_events;
+        self
+    }
+
+    /// It records what its requests do.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
         self
     }
 

@@ -1,8 +1,10 @@
 //! What a worker reports to routers: its costs, its load, its cache.
 
 use super::gauges::Gauges;
+use super::store::Hit;
 use super::worker::Engine;
 use crate::event::{Digest, LoadReport, Snapshot, WorkerInfo};
+use crate::id::RequestId;
 
 impl Engine {
     /// A step was planned. `runs`: it has work to do.
@@ -45,6 +47,17 @@ impl Engine {
             blocks_in_use,
             digest: None,
         }
+    }
+
+    /// Requests that wait for loads, fetches or a KV transfer.
+    pub const fn loading(&self) -> u32 {
+        self.scheduler.loading()
+    }
+
+    /// What was found of a request's prompt when it was admitted, by origin. None: it is not in the engine.
+    pub fn hit(&self, id: RequestId) -> Option<Hit> {
+        let &key = self.ids.get(&id)?;
+        Some(self.scheduler.hit(key))
     }
 
     /// A digest of the cache as of `seq` in [`Engine::load_report`]; None while changes wait to be

@@ -1,8 +1,9 @@
 //! How long a router waits for a feed, and until it opens one again. The live router takes these as wall time,
 //! a simulated one as model time.
 
-/// A source that says nothing for this long counts as lost, in milliseconds.
-pub const SILENCE_MS: u64 = 2_000;
+/// A source that says nothing for this long counts as lost, in milliseconds: six heartbeats are missing. With
+/// what it takes to send a request elsewhere, it stays below two seconds.
+pub const SILENCE_MS: u64 = 1_750;
 /// How often a source that has nothing to say sends a heartbeat, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 250;
 /// How often a source at most sends the digest of its blocks, in milliseconds.

@@ -22,6 +22,7 @@ use super::index::Overlap;
 use super::input::{Action, Input};
 use super::observed::Observed;
 use super::policy::hold::{Verdict, in_order};
+use super::policy::shadow::{ShadowCounts, Shadows};
 use super::policy::{PolicyConfig, RunningRule};
 use super::queue::{Queue, QueueLimits};
 use super::reliability::Reliability;
@@ -44,6 +45,7 @@ pub struct Router {
     admission: Option<Box<Admission>>,
     policy: PolicyConfig,
     rule: RunningRule,
+    shadows: RefCell<Shadows>,
     seed: u64,
     /// Requests that were sent, by this router or by siblings that tell.
     decided: u64,
@@ -70,6 +72,7 @@ impl Router {
             admission: None,
             policy,
             rule: RunningRule::new(policy),
+            shadows: RefCell::default(),
             seed: 0,
             decided: 0,
             siblings: Siblings::NONE,
@@ -117,6 +120,18 @@ impl Router {
         self.siblings = siblings;
         self.fleet.compare_reports(siblings.read_reports);
         self
+    }
+
+    /// Rules that are asked beside the one that decides; at first none.
+    #[must_use]
+    pub fn with_shadows(mut self, policies: &[PolicyConfig]) -> Self {
+        self.shadows = Shadows::new(policies).into();
+        self
+    }
+
+    /// What the rules beside the one that decides would have done.
+    pub fn shadows(&self) -> Vec<(PolicyConfig, ShadowCounts)> {
+        self.shadows.borrow().counts().collect()
     }
 
     /// The workers and what is booked on them.
@@ -192,6 +207,7 @@ impl Router {
                 self.news.extend(News::of(&what));
             }
             self.rule.observe(now, &what);
+            self.shadows.get_mut().observe(now, &what);
         }
         // A worker may be open by now: those that wait come before what arrives.
         let all = input.may_free_room() || self.admission.is_some();
@@ -372,6 +388,11 @@ impl Router {
             let expected = self.fleet.expected(now, request, decision);
             time.of(expected.map(|expected| self.fleet.rotation().usual(expected)))
         });
+        if waited == Duration::ZERO && self.retries.tried(request.id).is_empty() {
+            let looked = view.looked.clone();
+            let view = FleetView { notes: None, looked, ..self.view(now, lookup) };
+            self.shadows.borrow_mut().ask(request, decision, &view);
+        }
         if let Some(notes) = self.kept.notes() {
             fill(&mut notes.borrow_mut(), &view, &busy);
             let tried = self.retries.tried(request.id);
@@ -415,6 +436,7 @@ impl Router {
             Action::Abandon { .. } => unreachable!("no decision about a request abandons it"),
         };
         self.rule.observe(now, &what);
+        self.shadows.get_mut().observe(now, &what);
         out.push(action);
     }
 

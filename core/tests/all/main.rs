@@ -25,6 +25,7 @@ mod policies_as_data;
 mod policy_table;
 mod quota;
 mod roles;
+mod shadows;
 mod siblings;
 mod sticky_session;
 mod store_model;

@@ -299,3 +299,41 @@ async fn several_routers_get_the_requests_in_turn() {
         assert_eq!(answer.get_ref().news_told, 30, "sent, first token and end of ten requests");
     }
 }
+
+/// Capture, replay: the trace of a live run meets the same caches in a simulated one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_captured_replays_to_the_same_hit_rate() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_owned();
+    let staging = Staging::start_with(2, |config| config.capture = Some(path.clone())).await;
+    let flags = ["--rate-scale", "4", "--requests", "400", "--nonce", "7"];
+    // The run need not be on time for what is compared here.
+    let output = ended(staging.run(&flags)).await;
+    let live = staging.report();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(live["runs"][0]["errors"], 0, "{said}");
+    let written = async {
+        while std::fs::read_to_string(&path).expect("a trace").lines().count() < 400 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, written).await.expect("the rows are written in a second");
+    let replayed = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .current_dir(staging.folder.path())
+        .args(["sim", "--profile", "lab-tp2", "--workers", "2", "--policies", "kv-aware"])
+        .args(["--json", "replay.json", "--trace"])
+        .arg(&path)
+        .output()
+        .expect("loadgen starts");
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success(), "{said}");
+    let text = std::fs::read(staging.folder.path().join("replay.json")).expect("a report");
+    let replay: Value = serde_json::from_slice(&text).expect("a report is JSON");
+    let hit = |report: &Value| report["runs"][0]["hit_rate"].as_f64().expect("a hit rate") * 100.0;
+    let tokens = |report: &Value| report["runs"][0]["prompt_tokens"].clone();
+    let (live_hit, replay_hit) = (hit(&live), hit(&replay));
+    println!("live {live_hit:.2} %, replayed {replay_hit:.2} %");
+    assert_eq!(tokens(&live), tokens(&replay), "the same prompts");
+    assert!(live_hit > 20.0, "there is something to hit: {live_hit}");
+    assert!((live_hit - replay_hit).abs() < 1.0, "live {live_hit} %, replayed {replay_hit} %");
+}

@@ -17,6 +17,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use warmpath_proto::traces::TraceContext;
 
 /// How long the client waits for the whole answer, in milliseconds from when the request came.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-warmpath-timeout-ms");
@@ -73,7 +74,8 @@ async fn begin<S: Served>(
     let session = session(&headers, shared.served.session_headers())?.map(str::to_owned);
     request.session_id = session.or(ask.cache_key.take()).filter(|id| !id.is_empty());
     let model = shared.served.model().map_err(|status| Problem::of(&status))?;
-    let asked = Asked { request, deadline, received };
+    let trace = TraceContext::of_headers(&headers);
+    let asked = Asked { request, deadline, received, trace };
     let started = shared.served.generate(caller, asked).await;
     let Started { answer, headers } = started.map_err(|status| Problem::of(&status))?;
     let wording = Wording::new(&mut ask, &id, model);

@@ -160,6 +160,7 @@ fn supported_fields_are_read() {
         pull: None,
         scope: warmpath_proto::scope::ScopeHint::default(),
         transfer: None,
+        trace: None,
     };
     assert_eq!(accept(&full, "m").unwrap(), expected);
     let other = accept(&full, "n").unwrap_err();

@@ -2,10 +2,12 @@
 
 mod events;
 mod explanation;
+mod shadows;
 mod siblings;
 mod workers;
 
 pub use events::events;
 pub use explanation::{candidates_blank, explanation};
+pub use shadows::shadows;
 pub use siblings::siblings;
 pub use workers::workers;

@@ -14,14 +14,31 @@ use crate::fleet::roster::AddError;
 use crate::fleet::worker::WorkerLink;
 use crate::state::RouterState;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
 use warmpath_core::id::WorkerId;
+use warmpath_core::routing::input::Input;
+use warmpath_proto::clock::now;
 
-pub use worker::strike_out;
+/// How often a removal looks whether the worker's requests have ended.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// Adds a worker. It is followed from now on, or from when the router begins to serve.
 pub fn add_worker(state: &Arc<RouterState>, url: &str) -> Result<WorkerId, AddError> {
     state.roster.add(url, &state.connecting, |link| follow_worker(state, link))
+}
+
+/// Drains a worker, waits for its requests at most until `until`, and removes it. Returns how many
+/// requests had not ended.
+pub async fn remove_worker(state: &RouterState, link: &WorkerLink, until: Instant) -> u32 {
+    state.router.tell(Input::Drained(link.id));
+    while state.busy_with(link.id) > 0 && now() < until {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    let left = state.busy_with(link.id);
+    state.roster.remove(link.id).await;
+    worker::strike_out(state, link);
+    left
 }
 
 fn follow_worker(state: &Arc<RouterState>, link: &Arc<WorkerLink>) -> JoinHandle<()> {

@@ -5,6 +5,8 @@
 //!
 //! - [`grpc`]: vLLM's gRPC.
 //! - [`http`]: OpenAI's HTTP, which becomes the same requests.
+//! - [`picker`]: Envoy, which sends the requests itself and asks where.
 
 pub mod grpc;
 pub mod http;
+pub mod picker;

@@ -4,8 +4,8 @@ use crate::answers;
 use serde::Serialize;
 use warmpath_proto::v1::{
     AddWorkerResponse, DrainWorkerResponse, ExplainResponse, FleetEvent, GetPolicyResponse,
-    ListEventsResponse, ListSiblingsResponse, ListWorkersResponse, RemoveWorkerResponse,
-    SetPolicyResponse, UndrainWorkerResponse, Worker,
+    ListEventsResponse, ListShadowsResponse, ListSiblingsResponse, ListWorkersResponse,
+    RemoveWorkerResponse, SetPolicyResponse, UndrainWorkerResponse, Worker,
 };
 use warmpath_sheet::{Page, Width, legend, render};
 
@@ -65,6 +65,7 @@ answers! {
     SetPolicyResponse => |answer, _| line(format!("set; {} before", answer.before));
     ExplainResponse => |answer, _| answers::explanation(answer);
     ListEventsResponse => |answer, _| events(&answer.events);
+    ListShadowsResponse => |answer, _| answers::shadows(answer);
     ListSiblingsResponse => |answer, _| answers::siblings(answer);
 }
 

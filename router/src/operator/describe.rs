@@ -6,9 +6,13 @@ use crate::state::RouterState;
 use std::sync::atomic::Ordering;
 use warmpath_core::routing::fleet::WorkerState;
 use warmpath_core::routing::health::{Health, Standing as Rotation};
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::shadow::ShadowCounts;
 use warmpath_core::time::Instant;
 use warmpath_proto::convert;
-use warmpath_proto::v1::{ListSiblingsResponse, Sibling, Worker, WorkerStanding};
+use warmpath_proto::v1::{
+    ListShadowsResponse, ListSiblingsResponse, Shadow, Sibling, Worker, WorkerStanding,
+};
 
 /// A worker: its standing, and its load if it is in the fleet.
 pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
@@ -50,6 +54,23 @@ pub fn worker(router: &RouterState, link: &WorkerLink) -> Worker {
         worker.why = why;
         worker
     })
+}
+
+/// The rules that are asked beside the one that decides.
+pub fn shadows(state: &RouterState) -> ListShadowsResponse {
+    let shadow = |(policy, counts): (PolicyConfig, ShadowCounts)| Shadow {
+        policy: policy.to_string(),
+        asked: counts.asked,
+        held: counts.held,
+        same: counts.same,
+        prompt_tokens: counts.prompt_tokens,
+        live_hit_tokens: counts.live.hit_tokens,
+        shadow_hit_tokens: counts.shadow.hit_tokens,
+        live_ttft_s: counts.live.ttft.as_secs_f64(),
+        shadow_ttft_s: counts.shadow.ttft.as_secs_f64(),
+    };
+    let shadows = state.router.shadows().into_iter().map(shadow).collect();
+    ListShadowsResponse { policy: state.router.policy().label.to_string(), shadows }
 }
 
 /// The other routers before the fleet.

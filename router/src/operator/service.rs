@@ -8,7 +8,7 @@ use crate::front::grpc::FrontError;
 use crate::state::RouterState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::input::Input;
@@ -23,13 +23,11 @@ use warmpath_proto::v1::router_admin_server::{RouterAdmin, RouterAdminServer};
 use warmpath_proto::v1::{
     AddWorkerRequest, AddWorkerResponse, DrainWorkerRequest, DrainWorkerResponse, ExplainRequest,
     ExplainResponse, GetPolicyRequest, GetPolicyResponse, ListEventsRequest, ListEventsResponse,
-    ListSiblingsRequest, ListSiblingsResponse, ListWorkersRequest, ListWorkersResponse,
-    RemoveWorkerRequest, RemoveWorkerResponse, SetPolicyRequest, SetPolicyResponse,
-    UndrainWorkerRequest, UndrainWorkerResponse, Worker,
+    ListShadowsRequest, ListShadowsResponse, ListSiblingsRequest, ListSiblingsResponse,
+    ListWorkersRequest, ListWorkersResponse, RemoveWorkerRequest, RemoveWorkerResponse,
+    SetPolicyRequest, SetPolicyResponse, UndrainWorkerRequest, UndrainWorkerResponse, Worker,
 };
 
-/// How often a removal looks whether the worker's requests have ended.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// The longest wait of a removal. An `Instant` can hold it.
 const LONGEST_WAIT_MS: u64 = 24 * 3_600 * 1_000;
 
@@ -94,19 +92,6 @@ impl Admin {
     }
 }
 
-/// Drains a worker, waits for its requests at most until `until`, and removes it. Returns how many
-/// requests had not ended.
-async fn remove(state: Arc<RouterState>, link: Arc<WorkerLink>, until: Instant) -> u32 {
-    state.router.tell(Input::Drained(link.id));
-    while state.busy_with(link.id) > 0 && now() < until {
-        tokio::time::sleep(DRAIN_POLL).await;
-    }
-    let left = state.busy_with(link.id);
-    state.roster.remove(link.id).await;
-    following::strike_out(&state, &link);
-    left
-}
-
 #[tonic::async_trait]
 impl RouterAdmin for Admin {
     async fn list_workers(
@@ -147,7 +132,9 @@ impl RouterAdmin for Admin {
         }
         let wait = timeout_ms.unwrap_or(self.0.config.drain_timeout_ms).min(LONGEST_WAIT_MS);
         let until = now() + Duration::from_millis(wait);
-        let removed = tokio::spawn(remove(Arc::clone(&self.0), link, until)).await;
+        let state = Arc::clone(&self.0);
+        let removing = async move { following::remove_worker(&state, &link, until).await };
+        let removed = tokio::spawn(removing).await;
         let left = removed.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(RemoveWorkerResponse { left }))
     }
@@ -207,6 +194,13 @@ impl RouterAdmin for Admin {
         _: Request<ListSiblingsRequest>,
     ) -> Result<Response<ListSiblingsResponse>, Status> {
         Ok(Response::new(describe::siblings(&self.0)))
+    }
+
+    async fn list_shadows(
+        &self,
+        _: Request<ListShadowsRequest>,
+    ) -> Result<Response<ListShadowsResponse>, Status> {
+        Ok(Response::new(describe::shadows(&self.0)))
     }
 
     async fn explain(

@@ -72,11 +72,12 @@ impl Streaming {
     fn observe(&mut self, part: &mut AnswerPart, tokens: &mut u32) {
         if part.tokens > 0 {
             if !std::mem::replace(&mut self.has_token, true) {
-                self.flight.first_token();
+                self.flight.first_token(*tokens == 0);
+                self.flight.computed(&self.job.named.prompt);
                 self.job.answers();
             }
             *tokens = tokens.saturating_add(part.tokens);
-            self.job.hand_out(part.ids.take());
+            self.job.hand_out(part);
         }
         self.patience.hear(self.has_token);
         if let Some(end) = part.end {

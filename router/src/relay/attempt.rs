@@ -65,6 +65,7 @@ pub async fn send(
         answered: job.answered,
         ids: job.resumable,
         deadline,
+        trace: flight.traced.context(),
     };
     let (link, elsewhere) = match decision.decode {
         None => (link, Duration::ZERO),

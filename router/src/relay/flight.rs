@@ -4,6 +4,8 @@
 //! table, no booking, no place among the held requests, and no work on a worker that no client
 //! waits for.
 
+use super::measure::Measure;
+use super::traced::Traced;
 use crate::call::{AnswerEnd, FailureKind, UpstreamError};
 use crate::error::RequestError;
 use crate::fleet::worker::{Standing, WorkerLink};
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use warmpath_core::block::TokenBlocks;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::request::Request;
 use warmpath_core::routing::input::{Decision, Failure, Input, RejectReason};
@@ -78,6 +81,8 @@ pub struct Flight {
     computed: Option<Arc<WorkerLink>>,
     /// The policy that chose the worker.
     policy: ActivePolicy,
+    measure: Measure,
+    pub traced: Traced,
 }
 
 impl Flight {
@@ -98,7 +103,21 @@ impl Flight {
         let (policy, state) = (state.router.policy(), Arc::clone(state));
         let (holds, computed, stage) = (None, None, Stage::Registered);
         let attempts = 0;
-        Ok(Self { state, id, key, upstream_id, attempts, stage, holds, computed, policy })
+        let measure = Measure::new(incoming.received, state.config.speedup);
+        let traced = Traced::new(&state.tracer, incoming, &key.1);
+        Ok(Self {
+            state,
+            id,
+            key,
+            upstream_id,
+            attempts,
+            stage,
+            holds,
+            computed,
+            policy,
+            measure,
+            traced,
+        })
     }
 
     /// Gets a decision, and waits for it while the core router holds the request.
@@ -107,16 +126,34 @@ impl Flight {
         request: Request,
         deadline: Option<Instant>,
     ) -> Result<Dispatched, RequestError> {
+        let prompt = request.prompt.clone();
         let arrival = self.state.router.arrive(request);
-        let (verdict, held_for) = self.verdict(arrival, deadline).await?;
-        match verdict {
-            Verdict::Reject(reason) => Err(self.rejected(reason)),
-            verdict => self.dispatched(verdict, held_for),
+        let decided = match self.verdict(arrival, deadline).await {
+            Ok((Verdict::Reject(reason), _)) => Err(self.rejected(reason)),
+            Ok((verdict, held_for)) => self.dispatched(verdict, &prompt, held_for),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &decided {
+            self.traced.failed("refused", &error.to_string());
         }
+        decided
     }
 
     /// An attempt failed. Gets a decision about the next one, if `again` has the request for it.
     pub async fn again(
+        &mut self,
+        failed: Failed,
+        again: Option<Request>,
+        deadline: Option<Instant>,
+    ) -> Result<Dispatched, RequestError> {
+        let next = self.next(failed, again, deadline).await;
+        if let Err(error) = &next {
+            self.traced.failed(Outcome::WorkerFailed.name(), &error.to_string());
+        }
+        next
+    }
+
+    async fn next(
         &mut self,
         Failed { how, cause, at_work }: Failed,
         again: Option<Request>,
@@ -128,12 +165,14 @@ impl Flight {
         let Some(link) = self.leave() else { return Err(RequestError::EndedTwice) };
         self.computed = None;
         metrics::attempt_failed(&link.name, how);
+        self.traced.attempt_failed(how.name(), &cause.why);
         if at_work {
             self.abort(Arc::clone(&link));
         }
+        let prompt = again.as_ref().map(|request| request.prompt.clone());
         let arrival = self.state.router.fail((self.id, link.id), how, again);
         link.forget(self.id);
-        let Some(arrival) = arrival else {
+        let (Some(arrival), Some(prompt)) = (arrival, prompt) else {
             metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
             return Err(self.failure(&link, cause));
         };
@@ -148,7 +187,7 @@ impl Flight {
         let (verdict, held_for) = self.verdict(arrival, deadline).await?;
         let reason = match verdict {
             Verdict::Reject(reason) => reason,
-            verdict => return self.dispatched(verdict, held_for),
+            verdict => return self.dispatched(verdict, &prompt, held_for),
         };
         metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
         Err(match reason {
@@ -193,6 +232,7 @@ impl Flight {
     fn dispatched(
         &mut self,
         verdict: Verdict,
+        prompt: &TokenBlocks,
         held_for: Duration,
     ) -> Result<Dispatched, RequestError> {
         let decision = match verdict {
@@ -208,9 +248,8 @@ impl Flight {
             self.state.router.tell(Input::Cancelled(self.id));
             return Err(RequestError::WorkerRemoved(decision.worker));
         };
-        if let Some(overlap) = decision.overlap {
-            metrics::overlap(&link.name, overlap.iter().sum());
-        }
+        self.measure.decided((&self.state, &self.policy), prompt, &link.name, &decision);
+        self.traced.decided(&self.policy.label, &link, &decision, held_for);
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
         }
@@ -281,9 +320,20 @@ impl Flight {
         Ok(link)
     }
 
-    /// The worker of the attempt under way sent its first token.
-    pub fn first_token(&mut self) {
+    /// The worker of the attempt under way sent its first token. `of_answer`: the client has none yet.
+    pub fn first_token(&mut self, of_answer: bool) {
         self.state.router.tell(Input::FirstToken(self.id));
+        if of_answer {
+            self.traced.first_token();
+            self.measure.first_token(&self.policy);
+        }
+    }
+
+    /// The worker of the attempt under way has computed a prompt.
+    pub fn computed(&self, prompt: &TokenBlocks) {
+        if let Stage::Sent(link) = &self.stage {
+            link.source.served(prompt);
+        }
     }
 
     /// A request that is too large for the workers that have joined may fit one that has not: then the
@@ -360,10 +410,11 @@ impl Flight {
             // The worker that held the KV has released it. Otherwise `end`, below, tells it to.
             self.holds = None;
         }
+        self.traced.answered(tokens, cached_tokens);
         if let Some(link) = self.end(Outcome::Finished) {
             // The hit is the prefill worker's, as was the prediction.
             let found_by = &self.computed.as_ref().unwrap_or(&link).name;
-            metrics::hit(found_by, cached_tokens / block_size);
+            self.measure.answered(&self.policy, found_by, cached_tokens / block_size);
             if let Some(found) = by_origin {
                 metrics::pulled(found_by, &found.map(|tokens| tokens / block_size));
             }
@@ -410,6 +461,7 @@ impl Flight {
     fn end(&mut self, outcome: Outcome) -> Option<Arc<WorkerLink>> {
         let link = self.leave()?;
         metrics::ended(&link.name, &self.policy, outcome);
+        self.traced.ended(outcome);
         Some(link)
     }
 

@@ -1,7 +1,8 @@
 //! A request, and what it takes to send it: once, or again after a failure.
 
 use super::naming::{self, Named};
-use crate::call::Ids;
+use crate::call::{AnswerPart, Ids};
+use crate::capture::{Arrived, Capturing};
 use crate::fleet::status::FleetTerms;
 use crate::incoming::Incoming;
 use crate::state::RouterState;
@@ -22,6 +23,8 @@ pub struct Job {
     since: Vec<u32>,
     /// Whether the answer may still be resumed.
     pub resumable: bool,
+    /// Where traffic is captured.
+    capturing: Option<Capturing>,
 }
 
 impl Job {
@@ -35,11 +38,26 @@ impl Job {
         let named = naming::name(state, terms, &incoming, upstream_id);
         let resumable = incoming.resumable && state.config.reliability.resumes();
         let terms = Arc::clone(terms);
-        Self { terms, incoming, named, answered: 0, since: Vec::new(), resumable }
+        let capturing = state.capture.as_ref().map(|capture| {
+            let plan = named.scope.plan(&named.salt, &terms.model, terms.block_size);
+            let arrived = Arrived {
+                at: incoming.received,
+                session: naming::session(&incoming).map(|session| session.0),
+                priority: incoming.priority,
+                prompt: &incoming.prompt,
+                asked: incoming.max_new_tokens,
+            };
+            capture.begin(&arrived, named.prompt.clone(), plan)
+        });
+        Self { terms, incoming, named, answered: 0, since: Vec::new(), resumable, capturing }
     }
 
-    /// A part of the answer goes to the client. `ids`: None where they are not known.
-    pub fn hand_out(&mut self, ids: Option<Ids>) {
+    /// A part of the answer goes to the client.
+    pub fn hand_out(&mut self, part: &mut AnswerPart) {
+        let ids: Option<Ids> = part.ids.take();
+        if let Some(capturing) = &mut self.capturing {
+            capturing.hand_out(part.tokens, ids.as_ref());
+        }
         match ids {
             Some(ids) if self.resumable => self.since.extend_from_slice(&ids),
             Some(_) => {}

@@ -8,7 +8,10 @@
 //!   decision.
 //! - `kv_transfer`: a prompt that one worker computes and another answers.
 //! - `answer`: the stream of the answer.
+//! - `measure`: what is measured of it.
 //! - `patience`: how long an answer is waited for.
+//! - `traced`: the request in traces.
+//! - `pick`: a request that Envoy sends.
 //! - `abort`: ending a request by its name.
 
 mod abort;
@@ -17,10 +20,14 @@ mod attempt;
 mod flight;
 mod job;
 mod kv_transfer;
+mod measure;
 pub mod naming;
 mod patience;
+mod pick;
 mod start;
+mod traced;
 
 pub use abort::abort;
 pub use answer::{Answer, Later};
+pub use pick::{Picked, pick};
 pub use start::{Started, start};

@@ -60,6 +60,12 @@ pub fn name(
     Named { salt, scope, prompt }
 }
 
+/// The client's session, as the core router knows it.
+pub fn session(incoming: &Incoming) -> Option<SessionId> {
+    let number = |name: &String| generate::session_number(&incoming.tenant.name, name);
+    incoming.session.as_ref().map(number).map(SessionId)
+}
+
 /// The request as the core router sees it.
 pub fn describe(
     state: &RouterState,
@@ -67,12 +73,10 @@ pub fn describe(
     incoming: &Incoming,
     prompt: TokenBlocks,
 ) -> Request {
-    let tenant = &incoming.tenant;
-    let number = |name: &String| generate::session_number(&tenant.name, name);
     Request {
         id,
-        session: incoming.session.as_ref().map(number).map(SessionId),
-        tenant: tenant.id,
+        session: session(incoming),
+        tenant: incoming.tenant.id,
         prompt,
         priority: incoming.priority,
         deadline: incoming.deadline.map(|at| state.router.clock().at(at)),

@@ -40,6 +40,7 @@ pub async fn start(
     let mut job = Job::new(state, terms, incoming, &upstream_id);
     let hashed = now();
     let request = job.request(state, flight.id);
+    flight.traced.model(&terms.model);
     let dispatched = flight.dispatch(request, job.incoming.deadline).await?;
     let (accepted, failed_at) = match attempt::send(state, &mut flight, &mut job, dispatched).await
     {

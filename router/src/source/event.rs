@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::Stream;
+use warmpath_core::block::TokenBlocks;
 use warmpath_core::event::{Digest, KvBatch, LoadReport, Snapshot, WorkerInfo};
 use warmpath_core::id::MAX_TIERS;
 use warmpath_core::routing::feed::SILENCE_MS;
@@ -13,14 +14,17 @@ use warmpath_core::routing::index::{Mismatch, SequenceGap};
 /// A source that says nothing for this long counts as lost. Heartbeats come every 250 ms.
 pub const SILENCE: Duration = Duration::from_millis(SILENCE_MS);
 /// Why such a source is lost.
-pub const SILENT: &str = "no message for 2 s";
-const _: () = assert!(SILENCE_MS == 2_000);
+pub const SILENT: &str = "no message for 1.75 s";
+const _: () = assert!(SILENCE_MS == 1_750);
 
 /// A feed of what one worker or pool holds and does.
 pub trait EventSource: Debug + Send + Sync {
     /// Opens the feed. The first events are a whole snapshot; each [`Event::Batch`] continues it.
     /// An error says why there is no feed.
     fn open(&self) -> Opening<'_>;
+
+    /// The worker computed a prompt. A source that hears of its blocks otherwise does not need it.
+    fn served(&self, _prompt: &TokenBlocks) {}
 }
 
 /// A feed that is being opened.

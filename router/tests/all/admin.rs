@@ -17,8 +17,8 @@ use warmpath_proto::v1::explain_request::About;
 use warmpath_proto::v1::router_admin_client::RouterAdminClient;
 use warmpath_proto::v1::{
     AddWorkerRequest, DrainWorkerRequest, ExplainRequest, ExplainResponse, GetPolicyRequest,
-    ListWorkersRequest, RemoveWorkerRequest, SetPolicyRequest, UndrainWorkerRequest, Worker,
-    WorkerStanding,
+    ListShadowsRequest, ListShadowsResponse, ListWorkersRequest, RemoveWorkerRequest,
+    SetPolicyRequest, UndrainWorkerRequest, Worker, WorkerStanding,
 };
 use warmpath_proto::{admin, transport};
 use warmpath_router::RouterConfig;
@@ -366,4 +366,24 @@ async fn unknown_names_are_errors_and_the_public_listener_has_no_admin_service()
     let mut public = RouterAdminClient::new(transport::channel(&fleet.router.url).unwrap());
     let status = public.list_workers(ListWorkersRequest {}).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_beside_the_policy_are_asked_and_not_obeyed() {
+    let workers = [(); 2].map(|()| TestWorker::start(worker_config()));
+    let mut config = router_config(&workers, PolicyConfig::RoundRobin);
+    config.shadows = vec![PolicyConfig::KvAware, PolicyConfig::RoundRobin];
+    let mut fleet = Fleet::start(config).await;
+    for _ in 0..6 {
+        ask(fleet.router.client(), request(prompt(1, 200), 3)).await.unwrap();
+    }
+    let answer = fleet.admin.list_shadows(ListShadowsRequest {}).await.unwrap();
+    let ListShadowsResponse { policy, shadows } = answer.into_inner();
+    assert_eq!(policy, "round-robin");
+    let [aware, same] = &shadows[..] else { panic!("{shadows:?}") };
+    assert_eq!((aware.policy.as_str(), aware.asked, aware.held), ("kv-aware", 6, 0));
+    assert_eq!((same.policy.as_str(), same.same), ("round-robin", 6));
+    assert_eq!(same.live_hit_tokens, same.shadow_hit_tokens);
+    assert!(aware.shadow_hit_tokens > aware.live_hit_tokens, "{aware:?}");
+    assert_eq!(aware.prompt_tokens, 1_200);
 }

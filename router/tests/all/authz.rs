@@ -18,10 +18,11 @@ use warmpath_proto::raw::{Bytes, RawCodec};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::{AbortRequest, GenerateRequest};
 use warmpath_proto::{
-    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, SIBLINGS_DESCRIPTOR_SET,
-    VLLM_DESCRIPTOR_SET, transport,
+    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+    SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET, transport,
 };
 use warmpath_router::RouterConfig;
+use warmpath_router::ext_proc_config::ExtProcConfig;
 use warmpath_router::secret::Secret;
 use warmpath_router::share::SiblingsConfig;
 use warmpath_router::tenants::TenantConfig;
@@ -35,6 +36,7 @@ fn calls() -> BTreeSet<(String, String)> {
         FILE_DESCRIPTOR_SET,
         ADMIN_DESCRIPTOR_SET,
         SIBLINGS_DESCRIPTOR_SET,
+        EXT_PROC_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
@@ -152,6 +154,7 @@ struct Fleet {
     worker: TestWorker,
     admin: String,
     siblings: String,
+    picker: String,
     authorities: [Authority; 3],
     _folder: tempfile::TempDir,
 }
@@ -188,7 +191,15 @@ impl Fleet {
         let siblings = format!("https://{}", listener.local_addr().unwrap());
         let server = router.server.clone();
         tokio::spawn(async move { server.serve_siblings(listener, std::future::pending()).await });
-        Self { router, worker, admin, siblings, authorities, _folder: folder }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listen = listener.local_addr().unwrap();
+        let server = router.server.clone();
+        tokio::spawn(async move {
+            let config = ExtProcConfig { listen, port: 8_000 };
+            server.serve_picker(config, listener, std::future::pending()).await
+        });
+        let picker = format!("http://{listen}");
+        Self { router, worker, admin, siblings, picker, authorities, _folder: folder }
     }
 
     /// A connection to a listener with what the identity has.
@@ -198,6 +209,8 @@ impl Fleet {
             Listener::Router => (self.router.url.replace("http:", "https:"), edge),
             Listener::Admin => (self.admin.clone(), operators),
             Listener::Siblings => (self.siblings.clone(), fleet),
+            // Plain text: Envoy has no certificate of its own.
+            Listener::Picker => (self.picker.clone(), fleet),
             Listener::Worker | Listener::Pool => (self.worker.tls_url(), fleet),
         };
         let own = match identity {
@@ -236,9 +249,10 @@ impl Fleet {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_listed_is_denied() {
-    assert_eq!(calls().len(), 45, "{:?}", calls());
+    assert_eq!(calls().len(), 46, "{:?}", calls());
     let fleet = Fleet::start(tenants()).await;
-    let listeners = [Listener::Router, Listener::Admin, Listener::Siblings, Listener::Worker];
+    let listeners =
+        [Listener::Router, Listener::Admin, Listener::Siblings, Listener::Picker, Listener::Worker];
     for listener in listeners {
         let wrong = fleet.wrong(listener, expected).await;
         assert!(wrong.is_empty(), "{wrong:#?}");

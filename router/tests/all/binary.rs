@@ -48,7 +48,7 @@ fn a_bad_configuration_is_one_line() {
         ),
         (
             "wrokers = []\n",
-            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers or worker; known are",
+            "r.toml:1: wrokers: unknown field `wrokers`, perhaps you meant workers or worker or workers_at; known are",
         ),
         (
             "policy = \"kv-aware\"\nsharing = \"world\"\n",
@@ -80,7 +80,7 @@ fn a_bad_configuration_is_one_line() {
         (
             "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"h:2\"\n\
              profile = \"llama-70b-fp8-2xh100\"\n",
-            "r.toml:4: worker[0].kv_events: 'h:2', expected tcp://host:port or \"auto\"",
+            "r.toml:4: worker[0].kv_events: 'h:2', expected tcp://host:port, \"auto\" or \"none\"",
         ),
         (
             "policy = \"kv-aware\"\n[[worker]]\nurl = \"http://h:1\"\nkv_events = \"auto\"\n\
@@ -192,11 +192,11 @@ fn it_serves_until_it_is_told_to_stop() {
         assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it listened");
     }
     assert!(line.contains("tenant=\"default\""), "{line}");
-    let page = page_with(&metrics, "router_index_runs");
-    assert!(page.contains("router_speedup "), "{page}");
+    let page = page_with(&metrics, "warmpath_router_index_runs");
+    assert!(page.contains("warmpath_router_speedup "), "{page}");
     assert!(page.starts_with("HTTP/1.0 200"), "{page}");
-    assert!(page.contains("\nrouter_worker_takes_requests{worker=\"w0\"} 0\n"), "{page}");
-    assert!(page.contains("\nrouter_worker_active_requests{worker=\"w0\"} 0\n"), "{page}");
+    assert!(page.contains("\nwarmpath_router_worker_takes_requests{worker=\"w0\"} 0\n"), "{page}");
+    assert!(page.contains("\nwarmpath_router_worker_active_requests{worker=\"w0\"} 0\n"), "{page}");
     documented(&page);
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -234,7 +234,10 @@ fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
     ];
     let _running = Running::over(folder.path(), &more);
     for worker in ["w0", "w1"] {
-        page_with(&metrics, &format!("router_worker_takes_requests{{worker=\"{worker}\"}} 1\n"));
+        page_with(
+            &metrics,
+            &format!("warmpath_router_worker_takes_requests{{worker=\"{worker}\"}} 1\n"),
+        );
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -244,9 +247,9 @@ fn overlap_and_hit_are_counted_where_the_prompt_is_computed() {
         }
     });
     // Twenty blocks of 16 in the second prompt.
-    let page = page_with(&metrics, "router_hit_blocks_total{worker=\"w0\"} 20\n");
-    assert!(page.contains("\nrouter_overlap_blocks_total{worker=\"w0\"} 20\n"), "{page}");
-    assert!(!page.contains("router_hit_blocks_total{worker=\"w1\"}"), "{page}");
+    let page = page_with(&metrics, "warmpath_router_hit_blocks_total{worker=\"w0\"} 20\n");
+    assert!(page.contains("\nwarmpath_router_overlap_blocks_total{worker=\"w0\"} 20\n"), "{page}");
+    assert!(page.contains("\nwarmpath_router_hit_blocks_total{worker=\"w1\"} 0\n"), "{page}");
 }
 
 /// The metrics, when they have come to `name`.
@@ -296,7 +299,11 @@ impl Running {
     }
 
     pub fn over(folder: &Path, more: &[&str]) -> Self {
-        let base = ["--policy", "kv-aware", "--admin-listen"];
+        Self::with(folder, "kv-aware", more)
+    }
+
+    pub fn with(folder: &Path, policy: &str, more: &[&str]) -> Self {
+        let base = ["--policy", policy, "--admin-listen"];
         let address = free_port();
         let args = [&base[..], &[&address], more].concat();
         let mut child = router(folder, &args).stderr(Stdio::piped()).spawn().unwrap();
@@ -399,23 +406,26 @@ fn held_requests_are_counted() {
     let waits = ["admin", "--target", &running.admin, "policy", "wait-for-room(max_active=1)"];
     let set = router(folder.path(), &waits).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&set.stdout), "set; kv-aware before\n", "{set:?}");
-    page_with(&metrics, "router_worker_takes_requests{worker=\"w0\"} 1\n");
+    page_with(&metrics, "warmpath_router_worker_takes_requests{worker=\"w0\"} 1\n");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
     let url = format!("http://{listen}");
     let mut first = client(&url);
     let endless = runtime.block_on(first.generate_stream(request(prompt(1, 40), 60_000))).unwrap();
     let second = runtime.spawn(ask(client(&url), request(prompt(2, 70), 3)));
-    let page = page_with(&metrics, "router_requests_held 1\n");
-    assert!(page.contains("router_held_prompt_tokens 70\n"), "{page}");
+    let page = page_with(&metrics, "warmpath_router_requests_held 1\n");
+    assert!(page.contains("warmpath_router_held_prompt_tokens 70\n"), "{page}");
     let refused = runtime.block_on(ask(client(&url), request(prompt(3, 10), 3))).unwrap_err();
     assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
     drop(endless);
     assert_eq!(runtime.block_on(second).unwrap().unwrap().1, "w0");
-    let page = page_with(&metrics, "router_requests_held 0\n");
-    assert!(page.contains("router_held_prompt_tokens 0\n"), "{page}");
-    assert!(page.contains("router_hold_seconds_count{outcome=\"dispatched\"} 1\n"), "{page}");
-    let refused = "router_requests_refused_total{policy=\"wait-for-room(max_active=1)\",\
+    let page = page_with(&metrics, "warmpath_router_requests_held 0\n");
+    assert!(page.contains("warmpath_router_held_prompt_tokens 0\n"), "{page}");
+    assert!(
+        page.contains("warmpath_router_hold_seconds_count{outcome=\"dispatched\"} 1\n"),
+        "{page}"
+    );
+    let refused = "warmpath_router_requests_refused_total{policy=\"wait-for-room(max_active=1)\",\
                    code=\"ResourceExhausted\"} 1\n";
     assert!(page.contains(refused), "{page}");
     documented(&page);

@@ -184,3 +184,64 @@ async fn tenants_are_told_apart_by_the_salt_of_the_events() {
     }
     agrees(&router, 0, &worker).await;
 }
+
+#[tokio::test]
+async fn an_engine_without_events_must_have_a_number_of_blocks() {
+    let worker = TestWorker::start(worker_config());
+    let router = over(Vec::new(), vec![EngineConfig { blocks: None, ..silent(&worker) }]);
+    let router = TestRouter::start(router).await;
+    let status = router.wait(|status| !status.refused.is_empty()).await;
+    let why = "it does not say how many blocks it has, expected blocks in its [[worker]]";
+    assert_eq!(status.refused[0].1, why);
+}
+
+/// An engine without events, on a worker that publishes none.
+fn silent(worker: &TestWorker) -> EngineConfig {
+    EngineConfig { kv_events: "none".to_owned(), blocks: Some(1_000), ..engine(worker) }
+}
+
+#[tokio::test]
+async fn an_engine_without_events_is_believed_to_hold_what_it_was_sent() {
+    let workers = [(); 3].map(|()| TestWorker::start(worker_config()));
+    let engines = workers.iter().map(silent).collect();
+    let router = TestRouter::start(over(Vec::new(), engines)).await;
+    router.wait(|status| status.joined.len() == 3).await;
+    // Each text goes back to where it was computed first.
+    let mut places = Vec::new();
+    for turn in 0..3 {
+        for seed in 0..6 {
+            let (all, place) = ask(router.client(), request(prompt(seed, 200), 5)).await.unwrap();
+            if turn == 0 {
+                places.push(place);
+            } else {
+                assert_eq!(place, places[seed as usize]);
+                assert_eq!(all.finish.num_cached_tokens, Some(199 / BLOCK * BLOCK));
+            }
+        }
+    }
+    let held = |number| router.server.indexed(WorkerId(number)).1.blocks;
+    let all: u64 = (0..3).map(held).sum();
+    assert_eq!(all, 6 * u64::from(200 / BLOCK));
+}
+
+#[tokio::test]
+async fn of_an_engine_that_restarts_nothing_is_believed() {
+    let mut worker = TestWorker::start(worker_config());
+    let router = TestRouter::start(over(Vec::new(), vec![silent(&worker)])).await;
+    router.wait(|status| status.joined.len() == 1).await;
+    ask(router.client(), request(prompt(1, 200), 5)).await.unwrap();
+    assert!(router.server.indexed(WorkerId(0)).1.blocks > 0);
+    worker.kill();
+    router.wait(|status| status.joined.is_empty()).await;
+    worker = TestWorker::start_at(worker.address, worker_config());
+    router.wait(|status| status.joined.len() == 1).await;
+    assert_eq!(router.server.indexed(WorkerId(0)).1.blocks, 0);
+    ask(router.client(), request(prompt(1, 200), 5)).await.unwrap();
+    within(async {
+        while router.server.indexed(WorkerId(0)).1.blocks == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    drop(worker);
+}

@@ -65,7 +65,7 @@ async fn a_worker_that_is_lost_before_it_accepts_is_waited_for_no_longer() {
     let status = within(asked).await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     let expected = format!(
-        "worker w0 ({url}): lost before it took the request: no message for 2 s; given up after 1 try: no other worker can serve it"
+        "worker w0 ({url}): lost before it took the request: no message for 1.75 s; given up after 1 try: no other worker can serve it"
     );
     assert_eq!(status.message(), expected);
     within(stuck.is_told_to_abort()).await;

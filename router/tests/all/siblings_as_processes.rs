@@ -44,8 +44,8 @@ fn two_processes_follow_each_other_and_say_so() {
     let text = says(&two, &wide, |text| text.contains("routers that follow this one: 1;"));
     assert!(text.starts_with("shares bookings; "), "{text}");
     assert!(text.contains(" followed ") && text.contains(&first_url), "{text}");
-    let page = page_with(&metrics, "\nrouter_siblings 1\n");
-    assert!(page.contains("\nrouter_sibling_bookings 0\n"), "{page}");
+    let page = page_with(&metrics, "\nwarmpath_router_siblings 1\n");
+    assert!(page.contains("\nwarmpath_router_sibling_bookings 0\n"), "{page}");
     documented(&page);
     // The other one is gone.
     drop(two);

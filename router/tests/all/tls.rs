@@ -87,6 +87,45 @@ async fn router_and_worker_know_each_other() {
     assert!(joins(&open.url(), Some(fleet.reach(None))).await, "http:// stays plain text");
 }
 
+/// Blocks get into the index by a feed alone, and a router reads a feed only of who proves to be a worker. The last case
+/// is the control: the same blocks, by a worker that does prove it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_impostor_announces_is_not_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [fleet, other] = ["fleet", "other"].map(|name| Authority::new(folder.path(), name));
+    let cases = [
+        ("a certificate of another CA", Some(other.listener("forged", None)), 0),
+        ("plain text", None, 0),
+        ("a certificate of the fleet's CA", Some(fleet.listener("worker", None)), 1),
+    ];
+    for (what, tls, joined) in cases {
+        let (scheme, files) = match &tls {
+            None => ("http", None),
+            Some(_) if joined == 1 => ("https", Some(fleet.reach(None))),
+            Some(_) => ("https", Some(other.reach(None))),
+        };
+        let worker = TestWorker::start(WorkerConfig { tls, ..worker_config() });
+        let direct = format!("{scheme}://{}", worker.address);
+        let direct = match files {
+            None => transport::channel(&direct).unwrap(),
+            Some(files) => channel(&direct, &files),
+        };
+        ask(InferenceClient::new(direct), request(prompt(1, 100), 3)).await.unwrap();
+        let base = RouterConfig::new(vec![worker.tls_url()], PolicyConfig::KvAware);
+        let upstream_tls = Some(fleet.reach(None));
+        let router =
+            TestRouter::start(RouterConfig { speedup: SPEEDUP, upstream_tls, ..base }).await;
+        let mut status = router.server.status();
+        let comes = status.wait_for(|status| !status.joined.is_empty());
+        let came = tokio::time::timeout(Duration::from_millis(1_000), comes).await.is_ok();
+        assert_eq!(usize::from(came), joined, "{what}");
+        if joined == 1 {
+            router.wait_counts(|counts| counts.runs > 0).await;
+        }
+        assert_eq!(router.server.counts().runs > 0, joined == 1, "{what}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_admin_listener_knows_its_operators() {
     let folder = tempfile::tempdir().unwrap();

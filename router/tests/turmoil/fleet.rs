@@ -133,12 +133,22 @@ pub struct WorkerHost {
     pub front: Rc<RefCell<Option<Passing>>>,
 }
 
+/// What the wall clocks of the processes show.
+#[derive(Clone, Copy, Debug)]
+pub enum Clocks {
+    /// The right time.
+    Right,
+    /// They are set back or forth by an hour while processes are down.
+    Set,
+    /// Each goes wrong by up to 5 %, for an hour before the run and in the run.
+    Drift,
+}
+
 /// What a run may have otherwise than it should be.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub reliability: ReliabilityConfig,
-    /// Wall clocks are set back or forth by an hour while processes are down.
-    pub clocks_are_set: bool,
+    pub clocks: Clocks,
     /// The router is never told the digest of a worker's blocks.
     pub without_digests: bool,
 }
@@ -146,18 +156,24 @@ pub struct Setting {
 impl Default for Setting {
     fn default() -> Self {
         let reliability = ReliabilityConfig::default();
-        Self { reliability, clocks_are_set: false, without_digests: false }
+        Self { reliability, clocks: Clocks::Right, without_digests: false }
     }
 }
 
 /// A process's number of one life by its wall clock, in nanoseconds.
 fn life(plan: &Plan, setting: Setting, process: u64, life: u64) -> u64 {
     let second = 1_000_000_000;
-    let hours = match setting.clocks_are_set {
-        true => Rng::named(plan.seed, &[3, process, life]).below(3),
-        false => 1,
+    let hour = 3_600 * second;
+    let in_the_run = turmoil::sim_elapsed().map_or(0, |elapsed| elapsed.as_nanos() as u64);
+    let shown = match setting.clocks {
+        Clocks::Right => hour,
+        Clocks::Set => hour * Rng::named(plan.seed, &[3, process, life]).below(3),
+        Clocks::Drift => {
+            let percent = 95 + Rng::named(plan.seed, &[3, process]).below(11);
+            (hour + in_the_run) / 100 * percent
+        }
     };
-    (EPOCH_S + 3_600 * hours + life) * second
+    (EPOCH_S + life) * second + shown
 }
 
 /// Runs a plan to its end.

@@ -14,7 +14,7 @@ mod plan;
 mod settled;
 
 use common::faulty::Trouble;
-use fleet::{Counts, Outcome, Setting, run};
+use fleet::{Clocks, Counts, Outcome, Setting, run};
 use plan::{Fault, Kind, Plan};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,15 +142,24 @@ fn a_seed_replays_byte_for_byte() {
     assert_eq!(different.len(), 40, "each seed is another run");
 }
 
-/// No decision reads a date. Processes number their lives by it, and an hour back is another number too.
+/// No decision reads a date. Processes number their lives by it, and another time is another number.
+fn changes_no_decision(clocks: Clocks) {
+    let wrong = Setting { clocks, ..Setting::default() };
+    for seed in 100..120 {
+        let [right, wrong] = [Setting::default(), wrong].map(|how| run(Plan::draw(seed), how));
+        assert_eq!(right.text, wrong.text, "seed {seed}");
+        assert_ne!(right.digest, wrong.digest, "the numbers are in the messages");
+    }
+}
+
 #[test]
 fn a_clock_that_is_set_changes_no_decision() {
-    let set = Setting { clocks_are_set: true, ..Setting::default() };
-    for seed in 100..120 {
-        let [plain, set] = [Setting::default(), set].map(|how| run(Plan::draw(seed), how));
-        assert_eq!(plain.text, set.text, "seed {seed}");
-        assert_ne!(plain.digest, set.digest, "the numbers are in the messages");
-    }
+    changes_no_decision(Clocks::Set);
+}
+
+#[test]
+fn a_clock_that_drifts_changes_no_decision() {
+    changes_no_decision(Clocks::Drift);
 }
 
 /// The control of the comparison: it shows a question that comes one millisecond later.

@@ -62,6 +62,17 @@ impl RemoteMetrics {
     /// Install a recorder before, or nothing is counted.
     pub fn new(worker: &str) -> Self {
         let engine = worker.to_owned();
+        for from in ["pool", "peer"] {
+            // At 0 before the first fetch, so that a rate sees it.
+            for outcome in ["fetched", "missing", "gone", "late", "corrupt"] {
+                let labels = [("engine", worker), ("from", from), ("outcome", outcome)];
+                let labels = labels.map(|(key, value)| (key, value.to_owned()));
+                counter!("warmpath_worker_fetches_total", &labels).increment(0);
+            }
+            let labels = [("engine", worker), ("from", from)];
+            let labels = labels.map(|(key, value)| (key, value.to_owned()));
+            counter!("warmpath_worker_fetched_blocks_total", &labels).increment(0);
+        }
         Self {
             put: counter!("warmpath_worker_pool_put_blocks_total", "engine" => engine.clone()),
             dropped: dropped_puts(worker),

@@ -40,7 +40,7 @@ pub async fn serve_in(
         commands: driver::start(&config, &around, done)?,
         draining: Arc::new(AtomicBool::new(false)),
     };
-    let front = GrpcFront::pool(service.clone())?;
+    let front = GrpcFront::pool(service.clone()).await?;
     let unhealthy = front.unhealthy();
     let (close, closed) = oneshot::channel();
     let server = front.serve(listener.into(), config.tls.as_ref(), closed);

@@ -227,7 +227,7 @@ async fn health_and_reflection_answer() {
     use tonic_reflection::pb::{v1, v1alpha};
     let worker = Worker::start(config(1.0)).await;
     let mut health = HealthClient::new(worker.channel.clone());
-    for service in ["", "vllm.Inference"] {
+    for service in ["", "liveness", "readiness", "vllm.Inference", "warmpath.v1.Pool"] {
         let asked = HealthCheckRequest { service: service.to_owned() };
         let answer = within(health.check(asked)).await.unwrap().into_inner();
         assert_eq!(answer.status, 1, "'{service}' is serving");

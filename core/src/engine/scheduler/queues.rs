@@ -1,7 +1,7 @@
 //! The queues of the scheduler, and the sequences in them.
 
 use crate::engine::sequence::{SeqKey, Sequence, State};
-use crate::engine::store::Lease;
+use crate::engine::store::{Hit, Lease};
 use crate::id::{RequestId, TransferId, WorkerId};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,6 +136,16 @@ impl Scheduler {
     pub fn counts(&self) -> (u32, u32) {
         let waiting = self.waiting.len() + self.ready.len() + self.loading_count;
         (waiting as u32, self.running.len() as u32)
+    }
+
+    /// Admitted sequences that wait for a transfer.
+    pub const fn loading(&self) -> u32 {
+        self.loading_count as u32
+    }
+
+    /// What was found of the prompt of a sequence.
+    pub fn hit(&self, key: SeqKey) -> Hit {
+        self.get(key).hit
     }
 
     /// Prompt tokens that are not computed yet.

@@ -302,7 +302,8 @@ impl PrefixIndex {
 }
 
 fn holds(holders: &Holders, slot: u16, tier: TierId) -> bool {
-    holders.iter().any(|holder| holder.slot == slot && holder.tiers & 1 << tier.0 != 0)
+    let place = holders.binary_search_by_key(&slot, |holder| holder.slot);
+    place.is_ok_and(|i| holders[i].tiers & 1 << tier.0 != 0)
 }
 
 /// Moves the claim of a source that is one of the holders.

@@ -95,8 +95,18 @@ impl Overlap {
 
     /// The entry of a source. None: it holds no block.
     pub fn get(&self, source: SourceId) -> Option<&SourceOverlap> {
-        let place = self.entries.binary_search_by_key(&source, |entry| entry.source);
-        place.ok().map(|i| &self.entries[i])
+        self.place(source).ok().map(|i| &self.entries[i])
+    }
+
+    /// The place of a source; an error says where it would be. Workers are numbered from 0, so an entry stands at its
+    /// worker's number as long as all workers before it have one too.
+    fn place(&self, source: SourceId) -> Result<usize, usize> {
+        if let SourceId::Worker(WorkerId(number)) = source
+            && self.entries.get(number as usize).is_some_and(|entry| entry.source == source)
+        {
+            return Ok(number as usize);
+        }
+        self.entries.binary_search_by_key(&source, |entry| entry.source)
     }
 
     /// The entries, for a reader that asks for workers in ascending order.
@@ -115,14 +125,14 @@ impl Overlap {
     pub fn raise_stored(&mut self, source: SourceId, blocks: u32) {
         let pending = self.get(source).map_or(0, |entry| entry.pending);
         self.raise(source, blocks);
-        if let Ok(i) = self.entries.binary_search_by_key(&source, |entry| entry.source) {
+        if let Ok(i) = self.place(source) {
             self.entries[i].pending = pending;
         }
     }
 
     /// Adds pending HBM blocks until `source` has at least `blocks` in all.
     pub fn raise(&mut self, source: SourceId, blocks: u32) {
-        match self.entries.binary_search_by_key(&source, |entry| entry.source) {
+        match self.place(source) {
             Ok(i) => {
                 let more = blocks.saturating_sub(self.entries[i].blocks());
                 self.entries[i].by_tier[0] += more;

@@ -189,21 +189,28 @@ impl PrefixIndex {
             if depth == 0 {
                 for holder in &node.value {
                     let source = self.slots[holder.slot as usize].expect("a holder is a source");
+                    let mut by_tier = [0; MAX_TIERS];
+                    by_tier[holder.tiers.trailing_zeros() as usize] = covered;
                     going.push((holder.slot, entries.len() as u16));
-                    entries.push(SourceOverlap { source, by_tier: [0; MAX_TIERS], pending: 0 });
+                    entries.push(SourceOverlap { source, by_tier, pending: 0 });
                 }
+            } else {
+                // Both lists are in the order of slots.
+                let mut holders = &node.value[..];
+                going.retain(|&(slot, entry)| {
+                    while let [holder, rest @ ..] = holders
+                        && holder.slot <= slot
+                    {
+                        holders = rest;
+                        if holder.slot == slot {
+                            let tier = holder.tiers.trailing_zeros() as usize;
+                            entries[usize::from(entry)].by_tier[tier] += covered;
+                            return true;
+                        }
+                    }
+                    false
+                });
             }
-            // Both lists are in the order of slots.
-            let mut holders = node.value.iter().peekable();
-            going.retain(|&(slot, entry)| {
-                while holders.next_if(|holder| holder.slot < slot).is_some() {}
-                let Some(holder) = holders.next_if(|holder| holder.slot == slot) else {
-                    return false;
-                };
-                let tier = holder.tiers.trailing_zeros() as usize;
-                entries[usize::from(entry)].by_tier[tier] += covered;
-                true
-            });
             depth = agreed;
             if agreed < node.end || going.is_empty() {
                 break;

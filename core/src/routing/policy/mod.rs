@@ -15,6 +15,7 @@ mod named;
 pub mod parameter;
 mod parts;
 pub mod rule;
+pub mod shadow;
 mod spelling;
 mod sticky_session;
 mod wait_for_room;

@@ -196,7 +196,7 @@ impl Policy for Warmpath {
                 id,
                 shared: booked.entry(id).map_or(0, |entry| entry.blocks()),
                 cached: held.tokens,
-                whole: way.whole,
+                whole: ways.cold(&worker.info),
             };
             let queue = worker.backlog(view.now());
             let terms = self.terms(&facts, queue, way.prefill, way.load);

@@ -18,6 +18,7 @@ use warmpath_proto::clock::now;
 use warmpath_proto::deadline;
 use warmpath_proto::raw::inference_server::Inference;
 use warmpath_proto::raw::{self, Bytes};
+use warmpath_proto::traces::TraceContext;
 use warmpath_proto::vllm::GenerateResponse;
 
 /// Response metadata: the worker that answers.
@@ -44,21 +45,22 @@ impl InferenceService {
         let (metadata, extensions, message) = request.into_parts();
         let tenant = Arc::clone(sender(&extensions)?);
         let deadline = deadline::deadline(&metadata, deadline::arrived(&extensions));
-        let started = self.start_for(tenant, received, deadline, message).await;
+        let trace = TraceContext::of_metadata(&metadata);
+        let started = self.start_for(tenant, (received, deadline), trace, message).await;
         started.map_err(|status| refused(&self.0, status))
     }
 
     async fn start_for(
         &self,
         tenant: Arc<Tenant>,
-        received: Instant,
-        deadline: Option<Instant>,
+        (received, deadline): (Instant, Option<Instant>),
+        trace: Option<TraceContext>,
         message: Bytes,
     ) -> Result<Started, Status> {
         let terms = self.0.open().map_err(|error| of_error(&error))?;
         let fields = raw::request(&message)?;
         let mut incoming = incoming(fields, message, &terms.model, tenant, received)?;
-        incoming.deadline = deadline;
+        (incoming.deadline, incoming.trace) = (deadline, trace);
         relay::start(&self.0, &terms, incoming).await.map_err(|error| of_error(&error))
     }
 }

@@ -9,7 +9,6 @@ use crate::metrics;
 use crate::state::RouterState;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::listening::{self, Listening, Protocol};
@@ -64,7 +63,7 @@ impl GrpcFront {
 
     /// The health that probes ask for.
     pub fn health(&self) -> Health {
-        Health(self.health.clone())
+        Health::new(self.health.clone(), Listener::Router)
     }
 
     /// Serves until `closed`. Then waits for the open connections.
@@ -75,26 +74,37 @@ impl GrpcFront {
 
 /// The health that probes ask for.
 #[derive(Clone, Debug)]
-pub struct Health(HealthReporter);
+pub struct Health {
+    reporter: HealthReporter,
+    listener: Listener,
+    stopping: watch::Sender<bool>,
+}
 
 impl Health {
+    pub fn new(reporter: HealthReporter, listener: Listener) -> Self {
+        Self { reporter, listener, stopping: watch::channel(false).0 }
+    }
+
     /// A router is healthy while it has a worker. Runs as long as the router lives.
     pub async fn follow(self, mut status: watch::Receiver<FleetStatus>) {
+        let mut stopping = self.stopping.subscribe();
         loop {
-            let serving = match status.borrow_and_update().joined.is_empty() {
-                true => ServingStatus::NotServing,
-                false => ServingStatus::Serving,
+            let has_worker = !status.borrow_and_update().joined.is_empty();
+            let ready = has_worker && !*stopping.borrow_and_update();
+            probes::set_ready(&self.reporter, self.listener, ready).await;
+            let changed = tokio::select! {
+                biased;
+                changed = stopping.changed() => changed,
+                changed = status.changed() => changed,
             };
-            self.0.set_service_status("", serving).await;
-            self.0.set_service_status("vllm.Inference", serving).await;
-            if status.changed().await.is_err() {
+            if changed.is_err() {
                 return;
             }
         }
     }
 
-    /// The router shuts down.
-    pub async fn stop(&self) {
-        self.0.set_service_status("", ServingStatus::NotServing).await;
+    /// The router shuts down. It stays unready, whatever its fleet does.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
     }
 }

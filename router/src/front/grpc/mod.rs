@@ -19,7 +19,7 @@ mod resume;
 mod status;
 
 pub use inference::metadata;
-pub use listener::{FrontError, GrpcFront};
+pub use listener::{FrontError, GrpcFront, Health};
 pub use places::place;
 pub use request::incoming;
 pub use status::of_error;

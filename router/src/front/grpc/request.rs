@@ -11,8 +11,8 @@ use warmpath_proto::generate;
 use warmpath_proto::raw::Bytes;
 use warmpath_proto::vllm::GenerateRequest;
 
-/// Checks a request for `model`. `fields` are those of `message`. The result has no deadline: that
-/// is not in the message. An error names the field.
+/// Checks a request for `model`. `fields` are those of `message`. The result has no deadline and no trace: these
+/// are not in the message. An error names the field.
 pub fn incoming(
     mut fields: GenerateRequest,
     message: Bytes,
@@ -34,6 +34,7 @@ pub fn incoming(
         max_new_tokens: accepted.max_new_tokens,
         resumable,
         deadline: None,
+        trace: None,
         body: RequestBody::Vllm(VllmRequest { fields, message, wants_ids }),
     })
 }

@@ -79,9 +79,9 @@ impl Served for Fleet {
 
     async fn generate(&self, caller: Arc<Tenant>, asked: Asked) -> Result<Started<Parts>, Status> {
         let terms = self.state.open().map_err(|error| of_error(&error))?;
-        let Asked { request, deadline, received } = asked;
+        let Asked { request, deadline, received, trace } = asked;
         let mut incoming = incoming(request, Bytes::new(), &terms.model, caller, received)?;
-        incoming.deadline = deadline;
+        (incoming.deadline, incoming.trace) = (deadline, trace);
         let started = relay::start(&self.state, &terms, incoming).await;
         let started = started.map_err(|error| of_error(&error))?;
         let headers = metadata(&started).into_headers();

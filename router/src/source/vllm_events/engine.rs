@@ -2,13 +2,18 @@
 
 use super::blocks::Blocks;
 use super::follow::{Follower, Stream};
-use crate::engines::{AUTO, EngineConfig};
-use crate::source::event::{Announcement, EventSource, FeedEnd, Opened, Opening, unless_silent};
-use std::sync::Arc;
+use super::guess::{Guess, SERVED};
+use crate::engines::{AUTO, EngineConfig, NONE};
+use crate::source::event::{
+    Announcement, EventSource, Events, FeedEnd, Opened, Opening, unless_silent,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use warmpath_core::block::TokenBlocks;
 use warmpath_core::engine::Engine;
 use warmpath_core::id::WorkerId;
 use warmpath_kv_events::follow::{Replay, Subscription};
@@ -37,6 +42,8 @@ pub struct EngineEvents {
     salts: Salts,
     /// One life of the engine. An engine does not number its lives, so this router does.
     epoch: Arc<AtomicU64>,
+    /// Where prompts go that it has computed, while it is followed by these.
+    served: Mutex<Option<mpsc::Sender<TokenBlocks>>>,
 }
 
 /// What the engine and its configuration say.
@@ -55,7 +62,8 @@ impl EngineEvents {
         salts: Salts,
     ) -> Self {
         let epoch = Arc::new(AtomicU64::new(clock::life()));
-        Self { id, config, channel, dialler, salts, epoch }
+        let served = Mutex::default();
+        Self { id, config, channel, dialler, salts, epoch, served }
     }
 
     /// Asks the engine what it is. One that does not speak `vllm.Control` is described by its configuration.
@@ -158,17 +166,6 @@ impl EngineEvents {
                 "it does not name its model, expected model in its [[worker]]".to_owned(),
             );
         }
-        let (events, replay, topic) = self.endpoints().await?;
-        let stream = self.dial(&events).await?;
-        let subscription = unless_silent(Subscription::open(stream, &topic)).await?;
-        let subscription = subscription.map_err(|error| link_lost(&error))?;
-        let replay = match replay {
-            None => None,
-            Some(endpoint) => {
-                let opened = unless_silent(Replay::open(self.dial(&endpoint).await?)).await?;
-                Some(opened.map_err(|error| link_lost(&error))?)
-            }
-        };
         let total = self.config.blocks.or(Some(facts.info.total_kv_blocks).filter(|&n| n > 0));
         let mut profile = self.config.profile.clone();
         profile.set_block_size(block_size);
@@ -182,7 +179,8 @@ impl EngineEvents {
         }
         // Blocks of pools and peers are fetched by warmpath's own workers only.
         (info.pool, info.peers) = (None, None);
-        let blocks = Blocks::new(block_size, &facts.model, self.salts.only.clone(), total);
+        let model = facts.model.clone();
+        let instance = facts.info.instance_id.clone();
         let announcement = Announcement {
             epoch,
             model: facts.model,
@@ -192,15 +190,53 @@ impl EngineEvents {
             instance: facts.info.instance_id,
             worker: Some(info),
         };
-        let follower =
-            Follower::new(self.id, Arc::clone(&self.epoch), blocks, subscription, replay);
-        Ok(Opened { announcement, events: follower.start() })
+        let events = if self.config.kv_events == NONE {
+            self.guess(instance, total)?
+        } else {
+            self.follow(Blocks::new(block_size, &model, self.salts.only.clone(), total)).await?
+        };
+        Ok(Opened { announcement, events })
+    }
+
+    async fn follow(&self, blocks: Blocks) -> Result<Events, FeedEnd> {
+        let (events, replay, topic) = self.endpoints().await?;
+        let stream = self.dial(&events).await?;
+        let subscription = unless_silent(Subscription::open(stream, &topic)).await?;
+        let subscription = subscription.map_err(|error| link_lost(&error))?;
+        let replay = match replay {
+            None => None,
+            Some(endpoint) => {
+                let opened = unless_silent(Replay::open(self.dial(&endpoint).await?)).await?;
+                Some(opened.map_err(|error| link_lost(&error))?)
+            }
+        };
+        let epoch = Arc::clone(&self.epoch);
+        Ok(Follower::new(self.id, epoch, blocks, subscription, replay).start())
+    }
+
+    fn guess(&self, instance: String, total: Option<u64>) -> Result<Events, FeedEnd> {
+        let Some(room) = total else {
+            let why = "it does not say how many blocks it has, expected blocks in its [[worker]]";
+            return Err(FeedEnd::Refused(why.to_owned()));
+        };
+        let (sender, served) = mpsc::channel(SERVED);
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        let (epoch, channel) = (Arc::clone(&self.epoch), self.channel.clone());
+        Ok(Guess { id: self.id, epoch, channel, instance, room, served }.start())
     }
 }
 
 impl EventSource for EngineEvents {
     fn open(&self) -> Opening<'_> {
         Box::pin(self.open_feed())
+    }
+
+    fn served(&self, prompt: &TokenBlocks) {
+        let sender = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*sender {
+            // Where too many wait, this one is not believed.
+            let _ = sender.try_send(prompt.clone());
+        }
     }
 }
 

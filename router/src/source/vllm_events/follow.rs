@@ -33,7 +33,7 @@ const BEAT: Duration = Duration::from_millis(500);
 /// An engine whose replay is silent for so many beats is lost.
 const SILENT_BEATS: u32 = 20;
 /// Counts blocks of events that are not in the index, by reason.
-pub const DROPPED: &str = "router_kv_event_blocks_dropped_total";
+pub const DROPPED: &str = "warmpath_router_kv_event_blocks_dropped_total";
 /// Events that wait for the router.
 const QUEUE: usize = 64;
 
@@ -67,10 +67,8 @@ impl Follower {
 
     /// Follows in a task that ends with the stream.
     pub fn start(mut self) -> Events {
-        let (out, events) = mpsc::channel(QUEUE);
-        self.out = Some(out);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
+        Feed::of(|out| async move {
+            self.out = Some(out);
             let Err(end) = self.follow().await;
             if matches!(end, FeedEnd::Lost(_)) {
                 // What comes back is another life, for all that is known.
@@ -79,8 +77,7 @@ impl Follower {
             if let Some(out) = &self.out {
                 let _ = out.send(Err(end)).await;
             }
-        });
-        Box::pin(Feed { events, _task: task })
+        })
     }
 
     async fn follow(&mut self) -> Result<Infallible, FeedEnd> {
@@ -207,9 +204,21 @@ fn gap(expected: u64, got: u64) -> FeedEnd {
 }
 
 /// The events, and the task that makes them. Dropping it ends the task.
-struct Feed {
+pub struct Feed {
     events: mpsc::Receiver<Result<Event, FeedEnd>>,
     _task: JoinSet<()>,
+}
+
+impl Feed {
+    /// The events of a task, which ends with them.
+    pub fn of<F: Future<Output = ()> + Send + 'static>(
+        task: impl FnOnce(mpsc::Sender<Result<Event, FeedEnd>>) -> F,
+    ) -> Events {
+        let (out, events) = mpsc::channel(QUEUE);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task(out));
+        Box::pin(Self { events, _task: tasks })
+    }
 }
 
 impl tokio_stream::Stream for Feed {

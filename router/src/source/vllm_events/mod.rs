@@ -1,12 +1,14 @@
-//! The feed of an engine that only publishes vLLM's KV events, over ZMQ.
+//! The feed of an engine that only publishes vLLM's KV events, over ZMQ, or not even these.
 //!
 //! - `engine`: what is known of the engine, from its configuration and from `vllm.Control`.
 //! - `follow`: its batches in order: gaps are replayed, a restart begins a new epoch.
+//! - `guess`: an engine without events is believed to hold what it was sent.
 //! - `blocks`: the engine's names of blocks, mapped to this router's names.
 
 mod blocks;
 mod engine;
 mod follow;
+mod guess;
 
 pub use engine::{EngineEvents, Salts};
 pub use follow::DROPPED;

@@ -9,6 +9,7 @@ use warmpath_proto::generate::DEFAULT_NEW_TOKENS;
 use warmpath_proto::hints::{self, PullHint};
 use warmpath_proto::raw::{self, Bytes};
 use warmpath_proto::scope::ScopeHint;
+use warmpath_proto::traces::TraceContext;
 use warmpath_proto::transfer;
 use warmpath_proto::vllm::{GenerateRequest, KvHintsEnvelope};
 
@@ -30,7 +31,7 @@ pub fn generate(call: Call<'_>) -> Request<Bytes> {
         0 => raw::upstream(fields, &body.message, call.prompt),
         answered => raw::upstream(&resumed(fields, answered), &Bytes::new(), call.prompt),
     };
-    with_timeout(message, call.deadline)
+    with_metadata(message, call.deadline, call.trace)
 }
 
 /// The fields of a request for the rest of an answer, of which the client has `answered` tokens.
@@ -63,7 +64,8 @@ pub fn prefill(call: &Call<'_>) -> Request<Bytes> {
     let stopping = fields.stopping.get_or_insert_default();
     (stopping.max_new_tokens, stopping.min_new_tokens) = (1, 0);
     fields.response = None;
-    with_timeout(raw::upstream(&fields, &body.message, call.prompt), call.deadline)
+    let message = raw::upstream(&fields, &body.message, call.prompt);
+    with_metadata(message, call.deadline, call.trace)
 }
 
 /// What the worker is told besides the request: where to fetch blocks from, and which blocks are
@@ -76,8 +78,15 @@ fn hints(pull: Option<&PullHint>, scope: &ScopeHint, id: &str) -> Option<KvHints
     (!actions.is_empty()).then(|| hints::to_wire(id, actions))
 }
 
-fn with_timeout(message: Bytes, deadline: Option<Instant>) -> Request<Bytes> {
+fn with_metadata(
+    message: Bytes,
+    deadline: Option<Instant>,
+    trace: Option<TraceContext>,
+) -> Request<Bytes> {
     let mut request = Request::new(message);
+    if let Some(trace) = trace {
+        trace.add_to(request.metadata_mut());
+    }
     if let Some(deadline) = deadline {
         request.set_timeout(deadline.saturating_duration_since(now()));
     }

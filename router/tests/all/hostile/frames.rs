@@ -78,7 +78,11 @@ async fn a_rapid_reset_ends_its_connection() {
             if wire.ends_within(LONG).await { sent.min(9_999) } else { sent }
         };
         most.push(router.beside("rapid reset", 16.0, resets).await);
-        assert!(router.until(|router| router.metric("router_requests_in_flight ") == 0.0).await);
+        assert!(
+            router
+                .until(|router| router.metric("warmpath_router_requests_in_flight ") == 0.0)
+                .await
+        );
     }
     assert!(most[0] < 10_000 && most[1] == 10_000, "{most:?}");
 }

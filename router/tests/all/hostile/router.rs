@@ -110,7 +110,7 @@ impl Router {
 
     /// How often the public listener ended something because of this limit.
     pub fn ended(&self, why: &str) -> f64 {
-        self.metric(&format!("router_connections_ended_total{{why=\"{why}\"}}"))
+        self.metric(&format!("warmpath_router_connections_ended_total{{why=\"{why}\"}}"))
     }
 
     /// Waits until this is so.

@@ -39,5 +39,5 @@ async fn no_client_writes_a_line_of_its_own() {
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
     let body = page.split_once("\r\n\r\n").unwrap().1;
-    assert!(!body.contains("forged") && body.contains("router_requests_total"), "{body}");
+    assert!(!body.contains("forged") && body.contains("warmpath_router_requests_total"), "{body}");
 }

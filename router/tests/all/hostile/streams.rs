@@ -31,8 +31,9 @@ async fn an_answer_that_is_not_read_is_cut_and_its_request_cancelled() {
         };
         let (was_cut, _wire) = router.beside("slow reader", 16.0, unread).await;
         assert_eq!(was_cut, cut, "{stall}");
-        let in_flight =
-            |n: f64| move |router: &Router| router.metric("router_requests_in_flight ") == n;
+        let in_flight = |n: f64| {
+            move |router: &Router| router.metric("warmpath_router_requests_in_flight ") == n
+        };
         let ended = router.until(|router| router.ended("stall") == 20.0).await;
         assert_eq!(ended, cut);
         let left = if cut { 0.0 } else { 20.0 };

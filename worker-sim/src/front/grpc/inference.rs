@@ -15,6 +15,7 @@ use warmpath_core::engine::store::Hit;
 use warmpath_proto::deadline;
 use warmpath_proto::generate;
 use warmpath_proto::tiers;
+use warmpath_proto::traces::TraceContext;
 use warmpath_proto::transfer::{self, Transfer};
 use warmpath_proto::vllm::{
     FinishInfo, GenerateRequest, GenerateResponse, PromptInfo, SequenceOutput,
@@ -26,10 +27,12 @@ use warmpath_proto::vllm::{
 pub struct InferenceService(pub Arc<WorkerState>);
 
 impl InferenceService {
-    async fn start(&self, mut request: GenerateRequest) -> Result<AnswerStream, Status> {
+    async fn start(&self, request: Request<GenerateRequest>) -> Result<AnswerStream, Status> {
         let worker = &self.0;
         worker.refuse_if_draining().map_err(of_refusal)?;
-        let accepted = generate::accept(&mut request, &worker.config.model)?;
+        let trace = TraceContext::of_metadata(request.metadata());
+        let mut accepted = generate::accept(&mut request.into_inner(), &worker.config.model)?;
+        accepted.trace = trace;
         let from = match &accepted.transfer {
             Some(Transfer::Answer(remote)) => Some(remote.clone()),
             _ => None,
@@ -48,7 +51,7 @@ impl Inference for InferenceService {
         request: Request<GenerateRequest>,
     ) -> Result<Response<GenerateResponse>, Status> {
         let until = deadline::deadline(request.metadata(), deadline::arrived(request.extensions()));
-        let AnswerStream { mut answer, wording } = self.start(request.into_inner()).await?;
+        let AnswerStream { mut answer, wording } = self.start(request).await?;
         let whole = match until {
             None => answer.whole().await,
             Some(until) => tokio::time::timeout_at(until.into(), answer.whole())
@@ -64,7 +67,7 @@ impl Inference for InferenceService {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<AnswerStream>, Status> {
-        self.start(request.into_inner()).await.map(Response::new)
+        self.start(request).await.map(Response::new)
     }
 }
 

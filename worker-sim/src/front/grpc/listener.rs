@@ -11,7 +11,6 @@ use crate::worker::WorkerState;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use warmpath_proto::control::ControlService;
 use warmpath_proto::engine::vllm_engine_server::VllmEngineServer;
@@ -42,6 +41,7 @@ pub enum FrontError {
 pub struct GrpcFront {
     routes: Routes,
     health: HealthReporter,
+    listener: Listener,
 }
 
 impl GrpcFront {
@@ -55,7 +55,7 @@ impl GrpcFront {
         let engine = VllmEngineServer::new(EngineService::new(worker))
             .max_decoding_message_size(MAX_GENERATE_BYTES);
         let (health, routes) = probes::routes(Listener::Worker)?;
-        health.set_serving::<InferenceServer<InferenceService>>().await;
+        probes::set_ready(&health, Listener::Worker, true).await;
         let routes = routes
             .add_service(inference)
             .add_service(engine)
@@ -64,20 +64,21 @@ impl GrpcFront {
             .add_service(WorkerCacheServer::new(CacheService(Arc::clone(worker))))
             .add_service(peer_fetch)
             .add_service(KvTransferServer::new(KvTransferService(Arc::clone(worker))));
-        Ok(Self { routes, health })
+        Ok(Self { routes, health, listener: Listener::Worker })
     }
 
     /// The one service of a pool.
-    pub fn pool(pool: impl Pool) -> Result<Self, FrontError> {
+    pub async fn pool(pool: impl Pool) -> Result<Self, FrontError> {
         let pool = PoolServer::new(pool).max_decoding_message_size(MAX_GENERATE_BYTES);
         let (health, routes) = probes::routes(Listener::Pool)?;
-        Ok(Self { routes: routes.add_service(pool), health })
+        probes::set_ready(&health, Listener::Pool, true).await;
+        Ok(Self { routes: routes.add_service(pool), health, listener: Listener::Pool })
     }
 
     /// Tells probes, when it is awaited, that the process ends.
     pub fn unhealthy(&self) -> impl Future<Output = ()> + use<> {
-        let health = self.health.clone();
-        async move { health.set_service_status("", ServingStatus::NotServing).await }
+        let (health, listener) = (self.health.clone(), self.listener);
+        async move { probes::set_ready(&health, listener, false).await }
     }
 
     /// Serves until `closed` is sent or dropped. Then waits for the open connections. `tls`: None is

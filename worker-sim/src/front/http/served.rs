@@ -72,8 +72,9 @@ impl Served for Worker {
     async fn generate(&self, (): (), asked: Asked) -> Result<Started<Until>, Status> {
         let worker = &self.state;
         worker.refuse_if_draining().map_err(of_refusal)?;
-        let Asked { mut request, deadline, .. } = asked;
-        let accepted = generate::accept(&mut request, &worker.config.model)?;
+        let Asked { mut request, deadline, trace, .. } = asked;
+        let mut accepted = generate::accept(&mut request, &worker.config.model)?;
+        accepted.trace = trace;
         let submitted = submit(worker, accepted);
         let answer = match deadline {
             None => submitted.await,

@@ -36,8 +36,6 @@ pub struct Way {
     pub prefill: Duration,
     /// Where they are fetched from; None: from the worker's own tiers.
     pub pull: Option<Pull>,
-    /// The time to compute all of the prompt.
-    pub whole: Duration,
 }
 
 /// The cheapest way of each worker to get the blocks of one prompt: from its own tiers, or from a pool
@@ -50,12 +48,15 @@ pub struct Ways<'a> {
     sources: Option<Sources>,
     /// What the last worker without a copy takes to compute: most workers are alike and hold nothing.
     cold: Option<(PrefillCost, Duration)>,
+    /// What the last worker with a copy takes to compute after so many cached tokens: most copies end where the text
+    /// that requests share ends.
+    warm: Option<(PrefillCost, u32, Duration)>,
 }
 
 impl<'a> Ways<'a> {
     /// For a prompt of `tokens` tokens, of which `overlap` says what each source holds.
     pub const fn of(overlap: &'a Overlap, view: &'a FleetView<'a>, tokens: u32) -> Self {
-        Self { overlap, view, tokens, sources: None, cold: None }
+        Self { overlap, view, tokens, sources: None, cold: None, warm: None }
     }
 
     /// The cheapest way of a worker.
@@ -71,12 +72,18 @@ impl<'a> Ways<'a> {
 
     /// The way without a pool or a peer.
     pub fn own(&mut self, info: &WorkerInfo, held: &Held) -> Way {
-        let whole = self.cold(info);
         if held.tokens == 0 {
-            return Way { load: Duration::ZERO, prefill: whole, pull: None, whole };
+            return Way { load: Duration::ZERO, prefill: self.cold(info), pull: None };
         }
-        let prefill = info.prefill.estimate(self.tokens - held.tokens, held.tokens);
-        Way { load: load(info, &held.by_tier), prefill, pull: None, whole }
+        let prefill = match self.warm {
+            Some((cost, cached, time)) if (cached, cost) == (held.tokens, info.prefill) => time,
+            _ => {
+                let time = info.prefill.estimate(self.tokens - held.tokens, held.tokens);
+                self.warm = Some((info.prefill, held.tokens, time));
+                time
+            }
+        };
+        Way { load: load(info, &held.by_tier), prefill, pull: None }
     }
 
     /// Computing all of the prompt.
@@ -129,7 +136,7 @@ impl Source {
         let load = own.load.max(cost.estimate(self.pull.blocks - held));
         let prefill = self.prefill(asks);
         if load + prefill < best.load + best.prefill {
-            Way { load, prefill, pull: Some(self.pull), ..own }
+            Way { load, prefill, pull: Some(self.pull) }
         } else {
             best
         }

@@ -1,0 +1,115 @@
+//! Rules beside the one that decides change nothing, and are weighed as it is.
+
+use crate::common::{for_seeds, joined, rules_that_send};
+use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
+use warmpath_core::id::{RequestId, SessionId, TenantId, WorkerId};
+use warmpath_core::request::Request;
+use warmpath_core::rng::Rng;
+use warmpath_core::routing::Router;
+use warmpath_core::routing::index::Overlap;
+use warmpath_core::routing::input::{Action, Input};
+use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::shadow::ShadowCounts;
+use warmpath_core::time::{Duration, Instant};
+use warmpath_core::tokens::Segment;
+
+const WORKERS: u32 = 5;
+
+fn request(id: u64, text: u64, tokens: u32) -> Request {
+    let scope = ScopePlan::new("", "", "", 10);
+    let prompt = TokenBlocks::whole(hash_segments(&scope, &[Segment::Text { seed: text, tokens }]));
+    let (id, session) = (RequestId(id), Some(SessionId(text)));
+    let tenant = TenantId(0);
+    Request { id, session, tenant, prompt, priority: 0, deadline: None, max_new_tokens: None }
+}
+
+/// Some requests on some workers, drawn. Gives back all actions.
+fn play(router: &mut Router, mut rng: Rng) -> Vec<Action> {
+    let mut now = Instant::START;
+    let mut all = Vec::new();
+    let mut overlap = Overlap::default();
+    let mut tell = |now, input: &Input, overlap: &Overlap| {
+        let lookup = |_: &TokenBlocks, out: &mut Overlap| out.clone_from(overlap);
+        router.apply(now, input, &lookup, &mut all);
+    };
+    for worker in 0..WORKERS {
+        tell(now, &Input::Joined(joined(worker)), &overlap);
+    }
+    for id in 0..60 {
+        now = now + Duration::from_nanos(rng.below(300_000));
+        let request = request(id, rng.below(6), 1 + rng.below(400) as u32);
+        overlap.clear();
+        for worker in 0..WORKERS {
+            let blocks = rng.below(u64::from(request.prompt.reusable_blocks()) * 2 + 1) as u32;
+            if blocks <= request.prompt.reusable_blocks() && blocks > 0 {
+                overlap.raise_stored(WorkerId(worker).into(), blocks);
+            }
+        }
+        tell(now, &Input::Arrived(request), &overlap);
+        let past = RequestId(rng.below(id + 1));
+        let next = match rng.below(3) {
+            0 => Input::FirstToken(past),
+            1 => Input::Cancelled(past),
+            _ => Input::Tick,
+        };
+        tell(now, &next, &overlap);
+    }
+    all
+}
+
+fn counts(router: &Router) -> Vec<ShadowCounts> {
+    router.shadows().into_iter().map(|(_, counts)| counts).collect()
+}
+
+#[test]
+fn shadows_change_no_decision() {
+    let rules = rules_that_send();
+    for &live in &rules {
+        for_seeds(0..3, |rng| {
+            let seed = rng.next_u64();
+            let mut alone = Router::new(live).with_seed(seed);
+            let mut beside = Router::new(live).with_seed(seed).with_shadows(&rules);
+            beside.keep_explanations(4);
+            let draws = || Rng::named(seed, &[1]);
+            assert_eq!(play(&mut alone, draws()), play(&mut beside, draws()), "{live}");
+            assert_eq!(alone.shadows(), []);
+        });
+    }
+}
+
+#[test]
+fn the_deciding_rule_as_its_own_shadow_agrees_with_itself() {
+    for live in rules_that_send() {
+        let mut router = Router::new(live).with_seed(3).with_shadows(&[live]);
+        play(&mut router, Rng::named(5, &[1]));
+        let [counts] = counts(&router)[..] else { panic!("one shadow") };
+        assert_eq!((counts.asked, counts.held), (60, 0), "{live}");
+        assert_eq!((counts.same, counts.live), (60, counts.shadow), "{live}");
+        assert!(counts.prompt_tokens > 6_000, "{live}");
+    }
+}
+
+/// Each worker holds more or less of a prompt and is idle: then less is computed where more is held.
+#[test]
+fn a_rule_that_sees_the_caches_is_ahead_of_one_that_does_not() {
+    let shadows = [PolicyConfig::KvAware, PolicyConfig::Random];
+    let mut router = Router::new(PolicyConfig::RoundRobin).with_shadows(&shadows);
+    play(&mut router, Rng::named(5, &[2]));
+    let [aware, random] = counts(&router)[..] else { panic!("two shadows") };
+    assert_eq!(aware.live, random.live, "the same requests");
+    assert!(aware.shadow.hit_tokens * 4 > aware.live.hit_tokens * 5, "{aware:?}");
+    assert!(aware.shadow.ttft < aware.live.ttft, "{aware:?}");
+    assert!(aware.same < 30 && random.same < 30, "{aware:?} {random:?}");
+    assert!(random.shadow.hit_tokens < aware.shadow.hit_tokens, "{random:?}");
+}
+
+#[test]
+fn what_a_shadow_would_hold_is_not_weighed() {
+    let holds: PolicyConfig = "wait-for-room(max_active=1)".parse().expect("a rule");
+    let mut router = Router::new(PolicyConfig::RoundRobin).with_shadows(&[holds]);
+    play(&mut router, Rng::named(5, &[3]));
+    let [counts] = counts(&router)[..] else { panic!("one shadow") };
+    assert!(counts.held > 0 && counts.held < 60, "{counts:?}");
+    let sent = router.shadows()[0].1.asked - counts.held;
+    assert!(counts.same <= sent && counts.prompt_tokens > 0, "{counts:?}");
+}

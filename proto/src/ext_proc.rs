@@ -1,0 +1,3 @@
+//! Envoy's external processing, generated.
+
+tonic::include_proto!("envoy.service.ext_proc.v3");

@@ -1,0 +1,61 @@
+//! What is measured of a request besides how it ended: its decisions, and how long its client waited.
+
+use crate::metrics::{self, served};
+use crate::policy::ActivePolicy;
+use crate::quality;
+use crate::state::RouterState;
+use std::time::Instant;
+use warmpath_core::block::TokenBlocks;
+use warmpath_core::routing::input::Decision;
+use warmpath_proto::clock::since;
+
+#[derive(Debug)]
+pub struct Measure {
+    /// When the request came.
+    received: Instant,
+    speedup: f64,
+    /// Blocks that the rule expects at the worker it chose last. None: it did not look.
+    expected: Option<u32>,
+}
+
+impl Measure {
+    pub const fn new(received: Instant, speedup: f64) -> Self {
+        Self { received, speedup, expected: None }
+    }
+
+    /// The rule chose a worker, which is called `name`.
+    pub fn decided(
+        &mut self,
+        (state, policy): (&RouterState, &ActivePolicy),
+        prompt: &TokenBlocks,
+        name: &str,
+        decision: &Decision,
+    ) {
+        let most = prompt.reusable_blocks();
+        let holders = quality::holders(state, prompt, decision.worker);
+        served::decided(policy, most, holders.lost());
+        let expected = decision.overlap.map(|tiers| tiers.iter().sum());
+        if let Some(expected) = expected {
+            metrics::overlap(name, expected);
+        }
+        self.expected = expected.map(|blocks| blocks.min(most));
+    }
+
+    /// The client has its first token.
+    pub fn first_token(&self, policy: &ActivePolicy) {
+        served::first_token(policy, self.model_seconds());
+    }
+
+    /// The client has its whole answer. `found`: blocks that the worker called `name` found of the prompt.
+    pub fn answered(&self, policy: &ActivePolicy, name: &str, found: u32) {
+        metrics::hit(name, found);
+        if let Some(expected) = self.expected {
+            served::expectation(name, expected, found);
+        }
+        served::answered(policy, self.model_seconds());
+    }
+
+    fn model_seconds(&self) -> f64 {
+        since(self.received).as_secs_f64() * self.speedup
+    }
+}
