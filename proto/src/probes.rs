@@ -2,8 +2,7 @@
 
 use crate::{
     ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
-    SIBLINGS_DESCRIPTOR_SET,
-    VLLM_DESCRIPTOR_SET,
+    SIBLINGS_DESCRIPTOR_SET, VLLM_DESCRIPTOR_SET,
 };
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -67,8 +66,10 @@ impl Listener {
             Self::Router => vec![VLLM_DESCRIPTOR_SET],
             Self::Admin => vec![ADMIN_DESCRIPTOR_SET],
             Self::Siblings => vec![SIBLINGS_DESCRIPTOR_SET],
-    ADMIN_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET, EXT_PROC_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
-    SIBLINGS_DESCRIPTOR_SET,
+            Self::Picker => vec![EXT_PROC_DESCRIPTOR_SET],
+            Self::Worker => {
+                vec![VLLM_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET, ENGINE_DESCRIPTOR_SET]
+            }
             Self::Pool => vec![FILE_DESCRIPTOR_SET],
         }
     }
