@@ -20,9 +20,9 @@ const SMG: [&str; 2] = ["smg/common.proto", "smg/vllm_engine.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=warmpath");
+    println!("cargo:rerun-if-changed=smg");
     println!("cargo:rerun-if-changed=otlp");
     println!("cargo:rerun-if-changed=envoy");
-    println!("cargo:rerun-if-changed=smg");
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let public = protox::compile([WORKER, POOL, KV_TRANSFER], ["."])?;
@@ -42,13 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             "#[serde(serialize_with = \"crate::admin::write_standing\")]",
         )
         .compile_fds(all)?;
+    let smg = protox::compile(SMG, ["."])?;
+    fs::write(out.join("smg_descriptor.bin"), smg.encode_to_vec())?;
+    tonic_prost_build::configure().include_file("smg.rs").compile_fds(smg)?;
     let ext_proc = protox::compile([EXT_PROC], ["."])?;
     fs::write(out.join("ext_proc_descriptor.bin"), ext_proc.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(ext_proc)?;
     tonic_prost_build::configure().compile_fds(protox::compile([TRACES], ["."])?)?;
-    let smg = protox::compile(SMG, ["."])?;
-    fs::write(out.join("smg_descriptor.bin"), smg.encode_to_vec())?;
-    tonic_prost_build::configure().include_file("smg.rs").compile_fds(smg)?;
     generate_raw();
     Ok(())
 }

@@ -65,7 +65,7 @@ PYTHON
 "$venv/bin/python" "$here/tokenizer.py" "$work/tokenizer"
 
 export RUST_LOG=info NO_COLOR=1
-ours= theirs= smg= behind=
+ours= theirs= smg= behind= workers=
 i=0
 while [ $i -lt $WORKERS ]; do
     grpc=$((PORT + i)) http=$((PORT + 10 + i)) events=$((PORT + 20 + i)) replay=$((PORT + 30 + i))
@@ -76,7 +76,7 @@ while [ $i -lt $WORKERS ]; do
     url=http://127.0.0.1:$http
     ours="$ours --worker http://127.0.0.1:$grpc"
     smg="$smg grpc://127.0.0.1:$grpc"
-    workers="${workers:-} $url"
+    workers="$workers $url"
     theirs="$theirs --kv-event-source $url=tcp://127.0.0.1:$events"
     theirs="$theirs --kv-event-replay-source $url=tcp://127.0.0.1:$replay"
     behind="$behind --worker-http $url"

@@ -12,15 +12,15 @@ use tonic_reflection::server::{Builder, Error};
 /// vLLM's services.
 pub const VLLM: [&str; 2] = ["vllm.Inference", "vllm.Control"];
 
+/// SMG's contract with an engine.
+pub const ENGINE: &str = "vllm.grpc.engine.VllmEngine";
+
 /// The name under which probes ask whether the process lives. It always serves: a process without work to do must
 /// not be restarted.
 pub const LIVENESS: &str = "liveness";
 
 /// The name under which probes ask whether requests may come. The empty name means the same.
 pub const READINESS: &str = "readiness";
-
-/// SMG's contract with an engine.
-pub const ENGINE: &str = "vllm.grpc.engine.VllmEngine";
 
 /// What a listener serves besides health and reflection. Reflection shows these services only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -116,8 +116,8 @@ async fn running_routers_get_the_same_requests_and_their_workers_agree_about_the
     let (_, turns) = router(PolicyConfig::RoundRobin, &workers).await;
     let folder = tempfile::tempdir().unwrap();
     let mut flags: Vec<String> = format!(
-        "compare --quiet --target warm=grpc://{warm} --target turns=http://{turns} --workload chat --rate-scale 0.4 \
-         --profile lab-tp2 --policies kv-aware,round-robin --live-requests 60 --json run.json"
+        "compare --quiet --target warm=grpc://{warm} --target turns=http://{turns} --workload chat --rate-scale 2 \
+         --profile lab-tp2 --policies kv-aware,round-robin --live-requests 50 --json run.json"
     )
     .split(' ')
     .map(str::to_owned)
@@ -165,8 +165,8 @@ async fn running_routers_get_the_same_requests_and_their_workers_agree_about_the
     let hit = |run: &Value| run["hit_rate"].as_f64().unwrap();
     for run in &runs[..2] {
         let target = &run["target"];
-        assert_eq!((&run["errors"], &run["requests"]), (&0.into(), &60.into()), "{table}");
-        assert_eq!(target["worker_requests"], 60, "{target}");
+        assert_eq!((&run["errors"], &run["requests"]), (&0.into(), &50.into()), "{table}");
+        assert_eq!(target["worker_requests"], 50, "{target}");
         let counted = target["worker_hit_rate"].as_f64().unwrap();
         assert!((hit(run) - counted).abs() < 1e-9, "{} beside {counted}", hit(run));
         assert_eq!(target["computed_by_worker"].as_array().unwrap().len(), WORKERS);
