@@ -52,6 +52,19 @@ impl Job {
         Self { terms, incoming, named, answered: 0, since: Vec::new(), resumable, capturing }
     }
 
+    /// Envoy sends it, so nothing but its end is waited for here.
+    pub fn sent_elsewhere(&mut self) {
+        self.resumable = false;
+        self.answers();
+    }
+
+    /// Envoy has handed out so many tokens of the answer.
+    pub fn handed_out(&mut self, tokens: u32) {
+        if let Some(capturing) = &mut self.capturing {
+            capturing.hand_out(tokens, None);
+        }
+    }
+
     /// A part of the answer goes to the client.
     pub fn hand_out(&mut self, part: &mut AnswerPart) {
         let ids: Option<Ids> = part.ids.take();

@@ -16,6 +16,7 @@ use warmpath_core::routing::input::Failure;
 #[derive(Debug)]
 pub struct Picked {
     flight: Flight,
+    job: Job,
     pub link: Arc<WorkerLink>,
     /// Replaces the client's salt.
     pub salt: String,
@@ -31,18 +32,19 @@ pub async fn pick(
 ) -> Result<Picked, RequestError> {
     let mut flight = Flight::register(state, &incoming)?;
     let upstream_id = Arc::clone(&flight.upstream_id);
-    let job = Job::new(state, terms, incoming, &upstream_id);
+    let mut job = Job::new(state, terms, incoming, &upstream_id);
     let request = job.request(state, flight.id);
     flight.traced.model(&terms.model);
     let dispatched = flight.dispatch(request, job.incoming.deadline).await?;
-    let (link, salt) = (dispatched.link, job.named.salt);
+    let (link, salt) = (dispatched.link, job.named.salt.clone());
     if dispatched.decision.decode.is_some() {
         // Envoy sends a request once.
         let worker = link.place();
         let why = "it only computes prompts, and Envoy sends a request to one worker only";
         return Err(RequestError::Worker { worker, cause: UpstreamError::unavailable(why) });
     }
-    Ok(Picked { flight, link, salt, block_size: terms.block_size, has_token: false })
+    job.sent_elsewhere();
+    Ok(Picked { flight, job, link, salt, block_size: terms.block_size, has_token: false })
 }
 
 impl Picked {
@@ -56,6 +58,7 @@ impl Picked {
     /// The answer is whole.
     pub fn finished(&mut self, tokens: u32, cached_tokens: u32) {
         let end = AnswerEnd::Finished { cached_tokens, by_origin: None, kv_came: false };
+        self.job.handed_out(tokens);
         self.flight.ended(end, tokens, self.block_size);
     }
 

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         test("names_are_read_out_of_promql", promql::reads_names),
         test("dashboards_and_alerts_read_series_that_exist", series::exist),
         test("dashboards_can_be_imported", series::dashboards_are_whole),
+        with(&["promtool"], "the_queries_of_the_dashboards_parse", series::queries_parse),
         with(&["promtool"], "promtool_accepts_the_alerts", alerts::are_accepted),
         with(&["promtool"], "alerts_fire_when_they_should", alerts::fire),
         with(&["promtool"], "prometheus_takes_its_file", image::prometheus_takes_its_file),

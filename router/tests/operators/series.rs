@@ -1,11 +1,12 @@
 //! Each series that a dashboard or an alert reads is one that a router or a worker has.
 
-use crate::deploy;
 use crate::fleet::{self, Series, values};
 use crate::promql::{Selector, selectors};
-use serde_json::Value;
+use crate::{deploy, succeeds};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 /// Prometheus' own series, and the labels that it adds.
 const OF_PROMETHEUS: [&str; 1] = ["up"];
@@ -63,6 +64,26 @@ pub fn exist() {
     wrong.extend(of_vllm.map(|name| format!("vLLM's dashboard: {name}")));
     assert!(wrong.is_empty(), "what no process has:\n{}", wrong.join("\n"));
     assert!(names.len() > 40, "{names:?}");
+}
+
+/// Each query of the dashboards, as a recording rule for promtool.
+pub fn queries_parse() {
+    let mut queries = Vec::new();
+    for (name, dashboard) in dashboards() {
+        read(&dashboard, &name, &mut queries);
+    }
+    let rule = |(i, query): (usize, &Query)| {
+        let text = query.text.replace("$__rate_interval", "5m");
+        json!({ "record": format!("query:{i}"), "expr": text })
+    };
+    let rules: Vec<Value> = queries.iter().enumerate().map(rule).collect();
+    let group = json!({ "groups": [{ "name": "dashboards", "rules": rules }] });
+    let folder = tempfile::tempdir().expect("a folder");
+    // JSON is YAML too.
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, group.to_string()).expect("written");
+    let said = succeeds(Command::new("promtool").args(["check", "rules"]).arg(&file));
+    assert!(said.contains(&format!("{} rules found", queries.len())), "{said}");
 }
 
 /// What a selector asks for that no series has.
