@@ -147,6 +147,20 @@ fn the_cases_reach_each_rule_with_parameters_that_are_carried_over() {
 }
 
 #[test]
+fn the_page_on_exports_names_each_rule_and_version() {
+    let page = include_str!("../../../docs/export.md");
+    for project in projects() {
+        let about = project.about();
+        for (rule, _) in about.deploys {
+            assert!(page.contains(&format!("`{rule}`")), "{rule}");
+        }
+        let version = about.version.split([' ', '-']).find(|part| part.contains('.')).unwrap();
+        assert!(page.contains(&format!("| `{}` |", project.name())), "{project:?}");
+        assert!(page.contains(version) || page.contains("ebab6879"), "{version}");
+    }
+}
+
+#[test]
 fn what_cannot_be_exported_is_said_in_one_line() {
     for (rule, project, part) in [
         ("warmpath", Project::Smg, "nearest to it, and not the same, is smg-cache-aware"),
