@@ -1,8 +1,8 @@
 //! The command line: which command, and its arguments.
 
 use crate::commands::{
-    advise, columns, compare, diff, explain, fidelity, fit, generations, init, list, manual,
-    measure, policies, rank, replay, run, sharing, sim, trace, tune,
+    advise, columns, compare, diff, explain, export, fidelity, fit, generations, init, list,
+    manual, measure, policies, rank, replay, run, sharing, sim, trace, tune,
 };
 use crate::files::bad;
 use crate::play::Progress;
@@ -96,6 +96,7 @@ pub enum Command {
     Fit(fit::Args),
     Measure(measure::Args),
     Explain(explain::Args),
+    Export(export::Args),
     Trace(trace::Args),
     List(list::Args),
     Init(init::Args),
@@ -151,6 +152,7 @@ impl Command {
             Self::Fit(args) => fit::run(&args),
             Self::Measure(args) => measure::run(args),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Export(args) => export::run(&args, screen),
             Self::Trace(args) => trace::run(&args, screen),
             Self::List(args) => list::run(&args, screen),
             Self::Init(args) => init::run(&args),

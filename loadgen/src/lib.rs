@@ -5,6 +5,7 @@ mod args;
 mod cli;
 mod commands;
 mod economics;
+mod export;
 mod fidelity;
 mod figures;
 mod files;

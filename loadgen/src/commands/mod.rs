@@ -5,6 +5,7 @@ pub mod columns;
 pub mod compare;
 pub mod diff;
 pub mod explain;
+pub mod export;
 pub mod fidelity;
 mod finish;
 pub mod fit;

@@ -10,6 +10,7 @@ mod bad_input;
 mod blind_spots;
 mod classes;
 mod economics;
+mod export;
 mod fidelity;
 mod groups;
 mod html;

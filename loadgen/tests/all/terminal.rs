@@ -300,12 +300,14 @@ fn output_that_cannot_be_written_is_one_line_and_status_1() {
         "{\"timestamp\": 0, \"input_length\": 600, \"output_length\": 4, \"hash_ids\": [1, 2]}\n",
     )
     .unwrap();
-    let all: [&[&str]; 11] = [
+    let all: [&[&str]; 13] = [
         &["--help"],
         &["--version"],
         &["list"],
         &["policies"],
         &["columns"],
+        &["export"],
+        &["export", "--rule", "dynamo", "--to", "dynamo"],
         &["init", "workload", "-"],
         &["completions", "bash"],
         &["man"],
