@@ -27,7 +27,7 @@ pub trait EventSource: Debug + Send + Sync {
     fn served(&self, _prompt: &TokenBlocks) {}
 }
 
-/// What an engine says of all its requests, whoever sent them.
+/// What an engine says of all its requests, those of other routers too.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Told {
     pub waiting: u32,

@@ -249,7 +249,7 @@ impl Fleet {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_listed_is_denied() {
-    assert_eq!(calls().len(), 46, "{:?}", calls());
+    assert_eq!(calls().len(), 59, "{:?}", calls());
     let fleet = Fleet::start(tenants()).await;
     let listeners =
         [Listener::Router, Listener::Admin, Listener::Siblings, Listener::Picker, Listener::Worker];

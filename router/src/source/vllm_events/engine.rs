@@ -1,6 +1,7 @@
 //! One engine: how to reach its events, and what is known of it before the first one.
 
 use super::blocks::Blocks;
+use super::feed::link_lost;
 use super::follow::{Follower, Stream};
 use super::guess::{Guess, SERVED};
 use super::load::Gauges;
@@ -17,8 +18,8 @@ use tonic::{Code, Status};
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::engine::Engine;
 use warmpath_core::id::WorkerId;
+use warmpath_kv_events::endpoint_address;
 use warmpath_kv_events::follow::{Replay, Subscription};
-use warmpath_kv_events::{LinkError, endpoint_address};
 use warmpath_proto::clock;
 use warmpath_proto::control::SPEEDUP;
 use warmpath_proto::sockets::Dialler;
@@ -250,11 +251,4 @@ impl EventSource for EngineEvents {
 
 fn lost(status: &Status) -> FeedEnd {
     FeedEnd::Lost(status.message().to_owned())
-}
-
-pub(super) fn link_lost(error: &LinkError) -> FeedEnd {
-    match error {
-        LinkError::Io(_) | LinkError::Closed => FeedEnd::Lost(format!("its KV events: {error}")),
-        _ => FeedEnd::Refused(format!("its KV events: {error}")),
-    }
 }

@@ -5,18 +5,15 @@
 //! blocks that are gone.
 
 use super::blocks::Blocks;
-use super::engine::link_lost;
+use super::feed::{Feed, link_lost};
 use super::load::Gauges;
 use crate::source::event::{Event, Events, FeedEnd};
 use metrics::counter;
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use warmpath_core::event::{KvBatch, Snapshot};
 use warmpath_core::id::{MAX_TIERS, SourceId, WorkerId};
@@ -35,9 +32,6 @@ const BEAT: Duration = Duration::from_millis(500);
 const SILENT_BEATS: u32 = 20;
 /// Counts blocks of events that are not in the index, by reason.
 pub const DROPPED: &str = "warmpath_router_kv_event_blocks_dropped_total";
-/// Events that wait for the router.
-const QUEUE: usize = 64;
-
 pub struct Follower {
     id: WorkerId,
     /// The life of the engine; a restart begins the next one.
@@ -208,30 +202,4 @@ fn gap(expected: u64, got: u64) -> FeedEnd {
     let why =
         format!("its KV events go on at {got}, expected {expected}, and what is between is lost");
     FeedEnd::Resync { why, kind: "gap" }
-}
-
-/// The events, and the task that makes them. Dropping it ends the task.
-pub struct Feed {
-    events: mpsc::Receiver<Result<Event, FeedEnd>>,
-    _task: JoinSet<()>,
-}
-
-impl Feed {
-    /// The events of a task, which ends with them.
-    pub fn of<F: Future<Output = ()> + Send + 'static>(
-        task: impl FnOnce(mpsc::Sender<Result<Event, FeedEnd>>) -> F,
-    ) -> Events {
-        let (out, events) = mpsc::channel(QUEUE);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(task(out));
-        Box::pin(Self { events, _task: tasks })
-    }
-}
-
-impl tokio_stream::Stream for Feed {
-    type Item = Result<Event, FeedEnd>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.events.poll_recv(cx)
-    }
 }

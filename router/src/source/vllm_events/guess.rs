@@ -4,7 +4,7 @@
 //! What others send it, what it drops of itself and the blocks of its answers are not seen. The engine is asked twice a second
 //! whether it is there; one that has another instance id is another life.
 
-use super::follow::Feed;
+use super::feed::Feed;
 use super::load::Gauges;
 use crate::source::event::{Event, Events, FeedEnd, unless_silent};
 use lru::LruCache;

@@ -2,12 +2,14 @@
 //!
 //! - `engine`: what is known of the engine, from its configuration and from `vllm.Control`.
 //! - `follow`: its batches in order: gaps are replayed, a restart begins a new epoch.
+//! - `feed`: the events of a task that follows.
 //! - `guess`: an engine without events is believed to hold what it was sent.
 //! - `load`: how busy the engine says it is.
 //! - `blocks`: the engine's names of blocks, mapped to this router's names.
 
 mod blocks;
 mod engine;
+mod feed;
 mod follow;
 mod guess;
 mod load;
