@@ -19,7 +19,7 @@ pub enum Node {
 
 /// The entry of a number, unless the project has its value built in.
 pub fn unless(built_in: &str, key: &'static str, value: String) -> Option<(&'static str, Node)> {
-    (value != built_in).then(|| (key, Node::Number(value)))
+    (value != built_in).then_some((key, Node::Number(value)))
 }
 
 impl Node {
