@@ -175,6 +175,7 @@ async fn reflection_shows_what_the_listener_serves() {
     let of_worker = [
         "vllm.Inference",
         "vllm.Control",
+        "vllm.grpc.engine.VllmEngine",
         "warmpath.v1.WorkerState",
         "warmpath.v1.WorkerCache",
         "warmpath.v1.Pool",
