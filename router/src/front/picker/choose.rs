@@ -100,7 +100,7 @@ impl Picker {
         Ok(Choice { body: Some(salted), ..choice })
     }
 
-    /// The worker with the fewest requests, of those that may be chosen.
+    /// The worker with the fewest requests that may be chosen.
     async fn any(
         &self,
         place: Option<OwnedSemaphorePermit>,
