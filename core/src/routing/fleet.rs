@@ -11,19 +11,14 @@ use crate::request::Request;
 use crate::routing::attempt::Failure;
 use crate::routing::decision::Decision;
 use crate::routing::pending::PendingIndex;
+use crate::routing::pending_prompts::PendingPrompts;
 use crate::routing::per_worker::PerWorker;
 use crate::routing::rotation::Rotation;
 use crate::routing::worker_state::Prefill;
 pub use crate::routing::worker_state::{Answering, WorkerState};
 use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, VecDeque};
-
-/// How long a prompt stays pending after its first token. The event that announces its blocks may
-/// arrive later than the token. If it is later than this, the router may estimate a hit wrongly.
-const EVENT_LINGER: Duration = Duration::from_millis(1_000);
-/// How long a prompt may stay pending without a first token.
-const PENDING_LIMIT: Duration = Duration::from_millis(600_000);
+use std::collections::BTreeSet;
 
 #[derive(Debug)]
 struct Booking {
@@ -48,15 +43,6 @@ struct Judged {
     due: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct Pending {
-    worker: WorkerId,
-    /// The decode worker, which will hold the prompt too.
-    decode: Option<WorkerId>,
-    prompt: crate::block::TokenBlocks,
-    until: Instant,
-}
-
 /// All workers and what is booked on them.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -64,11 +50,7 @@ pub struct Fleet {
     /// Workers that the operator drained. One that is away comes back drained.
     drained: BTreeSet<WorkerId>,
     bookings: Map<RequestId, Booking>,
-    pending: PendingIndex,
-    pending_of: Map<RequestId, Pending>,
-    /// When each prompt stops to be pending, earliest first. A sorted queue reuses its memory, which a
-    /// tree would not; an insertion moves only few entries.
-    expiries: VecDeque<(Instant, RequestId)>,
+    pending: PendingPrompts,
     booked: u64,
     /// How often the rule reads load reports; None: each as it comes.
     poll: Option<Duration>,
@@ -125,7 +107,7 @@ impl Fleet {
 
     /// The blocks that workers are about to hold.
     pub fn pending(&self) -> &PendingIndex {
-        &self.pending
+        self.pending.index()
     }
 
     /// Whether a request of this id was dispatched and has not ended.
@@ -151,7 +133,7 @@ impl Fleet {
 
     /// When the next prompt stops to be pending.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.expiries.front().map(|&(at, _)| at)
+        self.pending.next_expiry()
     }
 
     /// A worker that joins again (a restart) begins anew.
@@ -186,14 +168,8 @@ impl Fleet {
     pub(super) fn lose(&mut self, now: Instant, id: WorkerId) {
         self.workers.remove(id);
         self.rotation.lose(id);
+        self.pending.lose(id);
         // Sorted, since a hash map is never walked in its own order.
-        let on_it = |p: &Pending| p.worker == id || p.decode == Some(id);
-        let mut gone: Vec<RequestId> =
-            self.pending_of.iter().filter(|(_, p)| on_it(p)).map(|(&r, _)| r).collect();
-        gone.sort_unstable();
-        for request in gone {
-            self.forget_pending(request);
-        }
         let booked = |b: &Booking| b.worker == Some(id) || b.decode == Some(id);
         let mut bookings: Vec<RequestId> =
             self.bookings.iter().filter(|(_, b)| booked(b)).map(|(&r, _)| r).collect();
@@ -308,7 +284,7 @@ impl Fleet {
         own: bool,
     ) {
         // An id may come again while the blocks of the request that had it are still pending.
-        self.forget_pending(request.id);
+        self.pending.forget(request.id);
         self.booked += 1;
         let ordinal = self.booked;
         let worker = self.workers.get_mut(decision.worker).expect("a decision names a worker");
@@ -339,19 +315,14 @@ impl Fleet {
         let booking =
             Booking { worker: worker_of, ordinal, prefilling, decode, tokens, own, sent, expected };
         self.bookings.insert(request.id, booking);
-        self.pending.add(worker, &request.prompt);
         if let Some(decode) = decode {
             let answers = self.workers.get_mut(decode).expect("a decision names a worker");
             answers.active += 1;
             answers.booked_tokens += u64::from(tokens);
             answers.answering.requests += 1;
             answers.answering.tokens += u64::from(tokens);
-            self.pending.add(decode, &request.prompt);
         }
-        let until = now + PENDING_LIMIT;
-        let prompt = request.prompt.clone();
-        self.pending_of.insert(request.id, Pending { worker, decode, prompt, until });
-        self.set_expiry(until, request.id);
+        self.pending.add(now, request, worker, decode);
     }
 
     /// A first token came: its worker answers, and how fast.
@@ -378,11 +349,7 @@ impl Fleet {
         if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
             worker.prefills_no_more(now, ordinal);
         }
-        if let Some(pending) = self.pending_of.get_mut(&id) {
-            let before = core::mem::replace(&mut pending.until, now + EVENT_LINGER);
-            self.drop_expiry(before, id);
-            self.set_expiry(now + EVENT_LINGER, id);
-        }
+        self.pending.computed(now, id);
     }
 
     /// The prompt is computed, and the request is booked on its decode worker only. The blocks stay
@@ -423,7 +390,7 @@ impl Fleet {
         self.prefill_done(now, id);
         self.unbook(now, id);
         if !answered {
-            self.forget_pending(id);
+            self.pending.forget(id);
         }
     }
 
@@ -446,39 +413,13 @@ impl Fleet {
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some(&(at, id)) = self.expiries.front() {
-            if at > now {
-                break;
-            }
-            self.forget_pending(id);
-        }
-    }
-
-    fn forget_pending(&mut self, id: RequestId) {
-        if let Some(pending) = self.pending_of.remove(&id) {
-            self.drop_expiry(pending.until, id);
-            self.pending.remove(pending.worker, &pending.prompt);
-            if let Some(decode) = pending.decode {
-                self.pending.remove(decode, &pending.prompt);
-            }
-        }
-    }
-
-    fn set_expiry(&mut self, at: Instant, id: RequestId) {
-        let place = self.expiries.partition_point(|&known| known < (at, id));
-        self.expiries.insert(place, (at, id));
-    }
-
-    fn drop_expiry(&mut self, at: Instant, id: RequestId) {
-        if let Ok(place) = self.expiries.binary_search(&(at, id)) {
-            self.expiries.remove(place);
-        }
+        self.pending.expire(now);
     }
 
     /// At rest nothing is booked and nothing is pending.
     pub fn check_at_rest(&self) {
         assert!(self.bookings.is_empty(), "{} bookings are left", self.bookings.len());
-        assert!(self.pending.is_empty() && self.expiries.is_empty(), "pending blocks are left");
+        assert!(self.pending.is_empty(), "pending blocks are left");
         for (id, worker) in self.workers.iter() {
             assert_eq!(worker.active, 0, "{id} still counts active requests");
             assert_eq!(worker.answering, Answering::default(), "{id} still answers");

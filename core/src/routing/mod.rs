@@ -15,6 +15,7 @@ pub mod index;
 pub mod input;
 pub mod observed;
 pub mod pending;
+mod pending_prompts;
 mod per_worker;
 pub mod policy;
 pub mod polled;
