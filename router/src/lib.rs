@@ -33,7 +33,7 @@
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
 //! - `record`: the run in a file, for replay. `capture`: the traffic in a file, as a trace. `metrics`, `gauges`: what
-//!   is counted. `quality`: what a decision gave away.
+//!   is counted.
 
 pub mod admission;
 pub mod answers;
@@ -66,7 +66,6 @@ mod payload;
 mod places;
 mod policy;
 pub mod public;
-mod quality;
 mod record;
 mod relay;
 pub mod secret;

@@ -196,7 +196,7 @@ impl RouterServer {
         let router = router.with_reliability(reliability);
         let router = router.with_admission(config.admission_limits());
         let router = router.with_siblings(config.siblings.sharing().siblings());
-        let router = router.with_shadows(&config.shadows);
+        let router = router.with_shadows(&config.shadows).telling_holders();
         let (index, roster) = (Arc::new(SharedIndex::new()), Arc::<Roster>::default());
         let secret = config.secret().to_owned();
         let state = RouterState {

@@ -43,6 +43,26 @@ pub struct Decision {
     /// How long the attempt may take. None: as long as the client waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<AttemptLimits>,
+    /// Who held how much of the prompt. None: the router is not asked to say it. It decides nothing, so no record
+    /// has it.
+    #[serde(skip)]
+    pub holders: Option<Holders>,
+}
+
+/// Blocks of a prompt that workers held by their events when it was sent, as far as a request can use them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Holders {
+    /// On the chosen worker.
+    pub chosen: u32,
+    /// The most on any worker that could have been chosen.
+    pub best: u32,
+}
+
+impl Holders {
+    /// Blocks that the best holder had and the chosen worker had not.
+    pub const fn lost(self) -> u32 {
+        self.best.saturating_sub(self.chosen)
+    }
 }
 
 impl Decision {
@@ -53,7 +73,7 @@ impl Decision {
 
     /// By a rule that did not look up which worker holds what.
     pub const fn blind(worker: WorkerId) -> Self {
-        Self { worker, overlap: None, pull: None, decode: None, limits: None }
+        Self { worker, overlap: None, pull: None, decode: None, limits: None, holders: None }
     }
 
     /// What the rule believes the worker will not have to compute, in blocks.

@@ -46,6 +46,8 @@ pub struct Router {
     policy: PolicyConfig,
     rule: RunningRule,
     shadows: RefCell<Shadows>,
+    /// Whether decisions say who held how much.
+    tells_holders: bool,
     seed: u64,
     /// Requests that were sent, by this router or by siblings that tell.
     decided: u64,
@@ -73,6 +75,7 @@ impl Router {
             policy,
             rule: RunningRule::new(policy),
             shadows: RefCell::default(),
+            tells_holders: false,
             seed: 0,
             decided: 0,
             siblings: Siblings::NONE,
@@ -126,6 +129,13 @@ impl Router {
     #[must_use]
     pub fn with_shadows(mut self, policies: &[PolicyConfig]) -> Self {
         self.shadows = Shadows::new(policies).into();
+        self
+    }
+
+    /// From now on each decision says who held how much of its prompt.
+    #[must_use]
+    pub fn telling_holders(mut self) -> Self {
+        self.tells_holders = true;
         self
     }
 
@@ -388,6 +398,9 @@ impl Router {
             let expected = self.fleet.expected(now, request, decision);
             time.of(expected.map(|expected| self.fleet.rotation().usual(expected)))
         });
+        if self.tells_holders {
+            decision.holders = Some(view.holders(&request.prompt, decision.worker));
+        }
         if waited == Duration::ZERO && self.retries.tried(request.id).is_empty() {
             let looked = view.looked.clone();
             let view = FleetView { notes: None, looked, ..self.view(now, lookup) };

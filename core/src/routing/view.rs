@@ -2,8 +2,9 @@
 
 use crate::block::TokenBlocks;
 use crate::event::LoadReport;
-use crate::id::{MAX_TIERS, WorkerId};
+use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::candidate::{Candidate, MAX_PARTS, Notes, Score};
+use crate::routing::decision::Holders;
 use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::index::Overlap;
 use crate::time::{Duration, Instant};
@@ -80,6 +81,25 @@ impl<'a> FleetView<'a> {
             self.fleet.pending().merge_into(prompt, &mut overlap);
         }
         self.scratch.borrow()
+    }
+
+    /// Who holds how much of a prompt that goes to `chosen`, without what requests on the way will store. The same
+    /// for rules that look at caches and for those that do not.
+    pub(super) fn holders(&self, prompt: &TokenBlocks, chosen: WorkerId) -> Holders {
+        let (overlap, most) = (self.overlap(prompt), prompt.reusable_blocks());
+        let mut holders = Holders::default();
+        for entry in overlap.entries() {
+            let SourceId::Worker(id) = entry.source else { continue };
+            let blocks = entry.resident().min(most);
+            if id == chosen {
+                holders.chosen = blocks;
+            }
+            // Most hold no more than the best so far, so few are looked up.
+            if blocks > holders.best && self.may_serve(id) {
+                holders.best = blocks;
+            }
+        }
+        holders
     }
 
     /// Whether candidates are noted.

@@ -113,3 +113,36 @@ fn what_a_shadow_would_hold_is_not_weighed() {
     let sent = router.shadows()[0].1.asked - counts.held;
     assert!(counts.same <= sent && counts.prompt_tokens > 0, "{counts:?}");
 }
+
+/// What the index says, whichever rule decides, and without what requests on the way will store.
+#[test]
+fn a_decision_tells_who_holds_how_much() {
+    for live in rules_that_send() {
+        let mut router = Router::new(live).with_seed(3).telling_holders();
+        let told = play(&mut router, Rng::named(5, &[4]));
+        let mut plain = Router::new(live).with_seed(3);
+        let silent = play(&mut plain, Rng::named(5, &[4]));
+        let mut lost = 0;
+        for (told, silent) in told.iter().zip(&silent) {
+            let (
+                Action::Dispatch { decision: told, .. },
+                Action::Dispatch { decision: silent, .. },
+            ) = (told, silent)
+            else {
+                panic!("{told:?} {silent:?}")
+            };
+            assert_eq!((told.worker, silent.holders), (silent.worker, None), "{live}");
+            let holders = told.holders.expect("it was asked to tell");
+            assert!(holders.chosen <= holders.best, "{live}: {holders:?}");
+            lost += holders.lost();
+        }
+        assert_eq!(told.len(), 60, "{live}");
+        match live {
+            PolicyConfig::RoundRobin | PolicyConfig::Random => {
+                assert!(lost > 100, "{live}: {lost}")
+            }
+            PolicyConfig::KvAware => assert!(lost < 300, "{live}: {lost}"),
+            _ => {}
+        }
+    }
+}

@@ -172,7 +172,7 @@ fn sent_from_wire(
         deadline: None,
         max_new_tokens: sent.max_new_tokens,
     };
-    let decision = Decision { worker, overlap, pull, decode, limits: None };
+    let decision = Decision { overlap, pull, decode, ..Decision::blind(worker) };
     Ok(Heard::News(News::Sent { request, decision }))
 }
 

@@ -5,10 +5,11 @@
 //! waits for.
 
 use super::measure::Measure;
+use super::refusal;
 use super::traced::Traced;
 use crate::call::{AnswerEnd, FailureKind, UpstreamError};
 use crate::error::RequestError;
-use crate::fleet::worker::{Standing, WorkerLink};
+use crate::fleet::worker::WorkerLink;
 use crate::handle::Arrival;
 use crate::in_flight::{Key, Tracked};
 use crate::incoming::Incoming;
@@ -129,7 +130,7 @@ impl Flight {
         let prompt = request.prompt.clone();
         let arrival = self.state.router.arrive(request);
         let decided = match self.verdict(arrival, deadline).await {
-            Ok((Verdict::Reject(reason), _)) => Err(self.rejected(reason)),
+            Ok((Verdict::Reject(reason), _)) => Err(refusal::of(&self.state, reason)),
             Ok((verdict, held_for)) => self.dispatched(verdict, &prompt, held_for),
             Err(error) => Err(error),
         };
@@ -196,7 +197,7 @@ impl Flight {
                 let worker = link.place();
                 self.logged(&link, RequestError::GaveUp { worker, cause, tries, why })
             }
-            reason => self.logged(&link, self.rejected(reason)),
+            reason => self.logged(&link, refusal::of(&self.state, reason)),
         })
     }
 
@@ -248,7 +249,7 @@ impl Flight {
             self.state.router.tell(Input::Cancelled(self.id));
             return Err(RequestError::WorkerRemoved(decision.worker));
         };
-        self.measure.decided((&self.state, &self.policy), prompt, &link.name, &decision);
+        self.measure.decided(&self.policy, prompt, &link.name, &decision);
         self.traced.decided(&self.policy.label, &link, &decision, held_for);
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
@@ -336,49 +337,15 @@ impl Flight {
         }
     }
 
-    /// A request that is too large for the workers that have joined may fit one that has not: then the
-    /// client may try again.
-    fn rejected(&self, reason: RejectReason) -> RequestError {
-        if let Some(after) = reason.retry_after() {
-            let after = after.as_secs_f64() / self.state.config.speedup;
-            return RequestError::Refused { reason, after: Duration::from_secs_f64(after) };
-        }
-        let too_large = matches!(
-            reason,
-            RejectReason::PromptTooLarge { .. } | RejectReason::RequestTooLarge { .. }
-        );
-        let links = self.state.roster.links();
-        let away = |link: &&Arc<WorkerLink>| {
-            matches!(link.standing(), Standing::Away(_) | Standing::Refused(_))
-        };
-        let absent = links.iter().filter(away).count();
-        match too_large && absent > 0 {
-            true => RequestError::TooLargeForNow { reason, absent },
-            false => reason.into(),
-        }
-    }
-
-    /// Whether another worker takes larger requests than this one. What this one refuses, it may
-    /// answer.
-    fn has_larger(&self, refused: &WorkerLink) -> bool {
-        self.state.router.fleet(|fleet| {
-            let own = fleet.worker(refused.id).and_then(|worker| worker.info.largest_request());
-            let larger =
-                |room: Option<u64>| own.is_some_and(|own| room.is_none_or(|room| room > own));
-            fleet.workers().any(|(id, worker)| {
-                let info = &worker.info;
-                id != refused.id && worker.takes_requests() && larger(info.largest_request())
-            })
-        })
-    }
-
     /// The worker refused the request. That is no failure of the worker, and it has nothing to abort.
     pub fn refused(&mut self, mut cause: UpstreamError) -> RequestError {
         let Some(link) = self.end(Outcome::WorkerFailed) else {
             return RequestError::EndedTwice;
         };
         // The router has checked the request, so only this worker's size can be the reason.
-        if cause.kind == FailureKind::InvalidRequest && self.has_larger(&link) {
+        if cause.kind == FailureKind::InvalidRequest
+            && refusal::another_is_larger(&self.state, &link)
+        {
             cause.kind = FailureKind::ResourceExhausted;
         }
         self.state.router.tell(Input::Cancelled(self.id));

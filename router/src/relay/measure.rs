@@ -2,8 +2,6 @@
 
 use crate::metrics::{self, served};
 use crate::policy::ActivePolicy;
-use crate::quality;
-use crate::state::RouterState;
 use std::time::Instant;
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::routing::input::Decision;
@@ -26,13 +24,13 @@ impl Measure {
     /// The rule chose a worker, which is called `name`.
     pub fn decided(
         &mut self,
-        (state, policy): (&RouterState, &ActivePolicy),
+        policy: &ActivePolicy,
         prompt: &TokenBlocks,
         name: &str,
         decision: &Decision,
     ) {
         let most = prompt.reusable_blocks();
-        let holders = quality::holders(state, prompt, decision.worker);
+        let holders = decision.holders.unwrap_or_default();
         served::decided(policy, most, holders.lost());
         let expected = decision.overlap.map(|tiers| tiers.iter().sum());
         if let Some(expected) = expected {

@@ -12,6 +12,7 @@
 //! - `patience`: how long an answer is waited for.
 //! - `traced`: the request in traces.
 //! - `pick`: a request that Envoy sends.
+//! - `refusal`: what a client is told of a request that is not taken.
 //! - `abort`: ending a request by its name.
 
 mod abort;
@@ -24,6 +25,7 @@ mod measure;
 pub mod naming;
 mod patience;
 mod pick;
+mod refusal;
 mod start;
 mod traced;
 
