@@ -76,9 +76,7 @@ pub fn add(document: &mut Document, asked: &Asked<'_>) {
         .map(|one| one.input)
         .collect();
     let (value, note) = match flips.as_slice() {
-        [] => {
-            ("no input".to_owned(), "None of those that were varied changes the choice.".to_owned())
-        }
+        [] => ("no input".to_owned(), "No input that was varied changes the choice.".to_owned()),
         flips => (format!("{} inputs", flips.len()), format!("{}.", flips.join(", "))),
     };
     answer.facts.push(Fact::new("What changes the choice", value, note));
