@@ -19,7 +19,7 @@
 //! - [`transport`]: the connections to others. [`listening`]: listeners, their limits, the accept loop.
 //! - [`sockets`]: what listeners accept from and connections are made with: TCP, unless a test says otherwise.
 //! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
-//! - [`measured`]: Prometheus' text, for a listener of its own and for others.
+//! - [`measured`]: Prometheus' text, for a listener of its own and for others. [`exposition`]: such a text, read.
 //! - [`ext_proc`]: Envoy's external processing.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`traces`]: a request's life, sent to a collector. [`trace_context`]: which trace it belongs to.
@@ -31,6 +31,7 @@ pub mod clock;
 pub mod control;
 pub mod convert;
 pub mod deadline;
+pub mod exposition;
 pub mod ext_proc;
 pub mod generate;
 pub mod hints;

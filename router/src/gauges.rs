@@ -7,43 +7,39 @@ use crate::metrics::{
 };
 use crate::state::RouterState;
 use metrics::{counter, gauge};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
+use warmpath_core::id::WorkerId;
+use warmpath_core::routing::fleet::Fleet;
 use warmpath_core::routing::health::Health;
+use warmpath_core::time::Instant;
 
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// Refreshes the gauges until it is dropped.
 pub async fn refresh(state: &RouterState) {
-    // A worker's number is never given again, so the gauges of a removed worker stay at 0.
-    let mut known = BTreeSet::new();
+    let mut known = BTreeMap::new();
     let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
     gauge!(SPEEDUP).set(state.config.speedup);
     zero::router(&state.router.policy());
     loop {
         let now = state.router.clock().now();
-        for link in state.roster.links().iter() {
-            if known.insert((link.id, link.name.clone())) {
+        let links = state.roster.links();
+        for link in &links {
+            if known.insert(link.id, link.name.clone()).is_none() {
                 zero::worker(&link.name, &state.router.policy());
             }
         }
         name_workers(state, &mut named);
-        state.router.fleet(|fleet| {
-            for (id, name) in &known {
-                let worker = fleet.worker(*id);
-                let takes = worker.is_some_and(|worker| worker.takes_requests());
-                gauge!(TAKES, "worker" => name.clone()).set(f64::from(u8::from(takes)));
-                let active = worker.map_or(0, |worker| worker.active());
-                gauge!(ACTIVE, "worker" => name.clone()).set(f64::from(active));
-                let backlog = worker.map_or(0.0, |worker| worker.backlog(now).as_secs_f64());
-                gauge!(BACKLOG, "worker" => name.clone()).set(backlog);
-                let health = worker.and_then(|_| fleet.rotation().health(*id));
-                let in_rotation = health.is_some_and(Health::is_in);
-                gauge!(IN_ROTATION, "worker" => name.clone()).set(f64::from(u8::from(in_rotation)));
-                let ejections = health.map_or(0, Health::ejections);
-                gauge!(EJECTIONS, "worker" => name.clone()).set(f64::from(ejections));
-            }
-        });
+        // The lock is held for reading alone: requests wait for it.
+        let read: Vec<_> = state
+            .router
+            .fleet(|fleet| known.keys().map(|&id| PerWorker::of(fleet, id, now)).collect());
+        for (name, worker) in known.values().zip(read) {
+            worker.set(name);
+        }
+        // A worker's number is never given again, so the gauges of a removed worker stay at 0.
+        known.retain(|id, _| links.iter().any(|link| link.id == *id));
         gauge!(SIBLINGS).set(state.siblings.followed() as f64);
         let of_siblings = state.router.fleet(|fleet| fleet.of_siblings());
         gauge!(SIBLING_BOOKINGS).set(of_siblings as f64);
@@ -54,6 +50,41 @@ pub async fn refresh(state: &RouterState) {
         gauge!(IN_FLIGHT).set(state.in_flight.len() as f64);
         gauge!(RUNS).set(state.index.read().runs() as f64);
         tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// The gauges of one worker; all are 0 of one that is away.
+#[derive(Default)]
+struct PerWorker {
+    takes: bool,
+    active: u32,
+    backlog_s: f64,
+    in_rotation: bool,
+    ejections: u32,
+}
+
+impl PerWorker {
+    fn of(fleet: &Fleet, id: WorkerId, now: Instant) -> Self {
+        let Some(worker) = fleet.worker(id) else { return Self::default() };
+        let health = fleet.rotation().health(id);
+        Self {
+            takes: worker.takes_requests(),
+            active: worker.active(),
+            backlog_s: worker.backlog(now).as_secs_f64(),
+            in_rotation: health.is_some_and(Health::is_in),
+            ejections: health.map_or(0, Health::ejections),
+        }
+    }
+
+    fn set(&self, name: &str) {
+        let set = |gauge: &'static str, value: f64| {
+            gauge!(gauge, "worker" => name.to_owned()).set(value);
+        };
+        set(TAKES, f64::from(u8::from(self.takes)));
+        set(ACTIVE, f64::from(self.active));
+        set(BACKLOG, self.backlog_s);
+        set(IN_ROTATION, f64::from(u8::from(self.in_rotation)));
+        set(EJECTIONS, f64::from(self.ejections));
     }
 }
 

@@ -155,6 +155,7 @@ impl RouterServer {
                 let header = header.with_reliability(config.reliability_in_model_time());
                 let header = header.with_admission(config.admission_limits());
                 let header = header.with_siblings(config.siblings.sharing().siblings());
+                let header = header.telling_holders();
                 let started = record::start(path, &header);
                 let err = |cause| ServeError::Record { path: path.clone(), cause };
                 let (sender, writer) = started.map_err(err)?;

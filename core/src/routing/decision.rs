@@ -43,14 +43,13 @@ pub struct Decision {
     /// How long the attempt may take. None: as long as the client waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<AttemptLimits>,
-    /// Who held how much of the prompt. None: the router is not asked to say it. It decides nothing, so no record
-    /// has it.
-    #[serde(skip)]
+    /// Who held how much of the prompt. None: the router is not asked to say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holders: Option<Holders>,
 }
 
 /// Blocks of a prompt that workers held by their events when it was sent, as far as a request can use them.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Holders {
     /// On the chosen worker.
     pub chosen: u32,

@@ -47,6 +47,9 @@ pub struct Header {
     /// See [`Router::with_siblings`].
     #[serde(default, skip_serializing_if = "Siblings::is_none")]
     pub siblings: Siblings,
+    /// See [`Router::telling_holders`]. Such a router looks up what blind rules do not ask for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holders: bool,
 }
 
 impl Header {
@@ -55,7 +58,8 @@ impl Header {
         let (queue, reliability) = (QueueLimits::default(), Reliability::default());
         let siblings = Siblings::NONE;
         let schema = SCHEMA.to_owned();
-        Self { schema, policy, seed, queue, reliability, admission: None, siblings }
+        let holders = false;
+        Self { schema, policy, seed, queue, reliability, admission: None, siblings, holders }
     }
 
     /// Of a router with these limits.
@@ -80,6 +84,12 @@ impl Header {
     #[must_use]
     pub fn with_siblings(self, siblings: Siblings) -> Self {
         Self { siblings, ..self }
+    }
+
+    /// Of a router that says who held how much.
+    #[must_use]
+    pub fn telling_holders(self) -> Self {
+        Self { holders: true, ..self }
     }
 }
 
@@ -205,6 +215,9 @@ pub fn replay(lines: impl Iterator<Item = impl AsRef<str>>) -> Result<Replayed, 
         .with_reliability(header.reliability)
         .with_admission(header.admission)
         .with_siblings(header.siblings);
+    if header.holders {
+        router = router.telling_holders();
+    }
     let mut done = Replayed { inputs: 0, decisions: 0, complete: false };
     let mut actions = Vec::new();
     for (i, text) in lines {

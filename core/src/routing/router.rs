@@ -125,7 +125,8 @@ impl Router {
         self
     }
 
-    /// Rules that are asked beside the one that decides; at first none.
+    /// Rules that are asked beside the one that decides; at first none. A record of such a router replays if decisions
+    /// say who held how much too: then each request is looked up, whatever the rules look at.
     #[must_use]
     pub fn with_shadows(mut self, policies: &[PolicyConfig]) -> Self {
         self.shadows = Shadows::new(policies).into();

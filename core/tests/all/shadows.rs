@@ -10,6 +10,7 @@ use warmpath_core::routing::index::Overlap;
 use warmpath_core::routing::input::{Action, Input};
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::routing::policy::shadow::ShadowCounts;
+use warmpath_core::routing::record::{Header, replay};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::tokens::Segment;
 
@@ -24,14 +25,18 @@ fn request(id: u64, text: u64, tokens: u32) -> Request {
 }
 
 /// Some requests on some workers, drawn. Gives back all actions.
-fn play(router: &mut Router, mut rng: Rng) -> Vec<Action> {
-    let mut now = Instant::START;
+fn play(router: &mut Router, rng: Rng) -> Vec<Action> {
     let mut all = Vec::new();
-    let mut overlap = Overlap::default();
-    let mut tell = |now, input: &Input, overlap: &Overlap| {
+    play_into(rng, &mut |now, input, overlap: &Overlap| {
         let lookup = |_: &TokenBlocks, out: &mut Overlap| out.clone_from(overlap);
         router.apply(now, input, &lookup, &mut all);
-    };
+    });
+    all
+}
+
+fn play_into(mut rng: Rng, tell: &mut impl FnMut(Instant, &Input, &Overlap)) {
+    let mut now = Instant::START;
+    let mut overlap = Overlap::default();
     for worker in 0..WORKERS {
         tell(now, &Input::Joined(joined(worker)), &overlap);
     }
@@ -54,7 +59,6 @@ fn play(router: &mut Router, mut rng: Rng) -> Vec<Action> {
         };
         tell(now, &next, &overlap);
     }
-    all
 }
 
 fn counts(router: &Router) -> Vec<ShadowCounts> {
@@ -144,5 +148,24 @@ fn a_decision_tells_who_holds_how_much() {
             PolicyConfig::KvAware => assert!(lost < 300, "{live}: {lost}"),
             _ => {}
         }
+    }
+}
+
+/// A blind rule looks nothing up by itself, but what is told beside it does.
+#[test]
+fn a_record_of_a_router_that_tells_replays() {
+    let json = |line: serde_json::Result<String>| line.expect("it has a form");
+    for live in rules_that_send() {
+        let router = Router::new(live).with_shadows(&rules_that_send());
+        let mut router = router.with_seed(3).telling_holders();
+        let mut lines = vec![json(serde_json::to_string(&Header::new(live, 3).telling_holders()))];
+        let mut all = Vec::new();
+        play_into(Rng::named(5, &[6]), &mut |now, input, overlap| {
+            let lookup = |_: &TokenBlocks, out: &mut Overlap| out.clone_from(overlap);
+            let entry = router.apply_recorded(now, input.clone(), &lookup, &mut all);
+            lines.push(json(serde_json::to_string(&entry)));
+        });
+        let replayed = replay(lines.iter()).unwrap_or_else(|error| panic!("{live}: {error}"));
+        assert_eq!(replayed.decisions, 60, "{live}");
     }
 }

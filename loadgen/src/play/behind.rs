@@ -5,6 +5,7 @@ use super::http::Site;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
+use warmpath_proto::exposition;
 
 /// How long a worker may take to have no request any more.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
@@ -206,14 +207,7 @@ impl<'a> Page<'a> {
 
     /// The series of a name: their labels and their values.
     fn series<'b>(&'b self, name: &'b str) -> impl Iterator<Item = (&'b str, f64)> {
-        self.text.lines().filter_map(move |line| {
-            let rest = line.strip_prefix(name)?;
-            let (labels, value) = match rest.strip_prefix('{') {
-                Some(rest) => rest.rsplit_once('}')?,
-                None => ("", rest.strip_prefix(' ').map(|_| rest)?),
-            };
-            Some((labels, value.split_whitespace().next()?.parse().ok()?))
-        })
+        exposition::series(&self.text, name)
     }
 
     /// The sum over all series of a name. None: there is none.

@@ -20,10 +20,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use warmpath_core::block::{ScopePlan, TokenBlocks};
 use warmpath_core::time::Instant;
-use warmpath_proto::clock::ModelClock;
+use warmpath_proto::clock::{ModelClock, now, since};
 
 const QUEUE: usize = 1_024;
-/// How long a row may stay in memory where no other follows.
+/// How long a row may stay in memory.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// A request that is over.
@@ -86,8 +86,13 @@ impl CaptureWriter {
 }
 
 fn write(mut file: impl Write, over: &Receiver<Option<Over>>, rows: &mut Rows) -> io::Result<u64> {
-    let mut written = 0;
+    let (mut written, mut flushed) = (0, now());
     loop {
+        // A steady traffic never lets the time pass.
+        if since(flushed) >= FLUSH {
+            file.flush()?;
+            flushed = now();
+        }
         match over.recv_timeout(FLUSH) {
             Ok(Some(over)) => {
                 serde_json::to_writer(&mut file, &rows.row(over))?;
@@ -95,7 +100,7 @@ fn write(mut file: impl Write, over: &Receiver<Option<Over>>, rows: &mut Rows) -
                 written += 1;
                 metrics::captured(Outcome::Written);
             }
-            Err(RecvTimeoutError::Timeout) => file.flush()?,
+            Err(RecvTimeoutError::Timeout) => {}
             Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }

@@ -113,7 +113,8 @@ impl Followed for FollowedWorker {
             let waiting = state.queued_requests();
             let size = u64::from(state.info.block_size.max(1));
             let booked = state.booked_tokens().div_ceil(size);
-            let total = state.info.total_blocks.unwrap_or(0) as f64;
+            let used = told.and_then(|told| told.used).zip(state.info.total_blocks);
+            let used = used.map(|(share, total)| (share * total as f64) as u64);
             Some(LoadReport {
                 worker,
                 epoch,
@@ -122,7 +123,7 @@ impl Followed for FollowedWorker {
                 running: told.map_or(state.active().saturating_sub(waiting), |told| told.running),
                 queued_prefill_tokens: state.queued_tokens(),
                 blocks_by_tier,
-                blocks_in_use: told.map_or(booked, |told| (told.used * total) as u64),
+                blocks_in_use: used.unwrap_or(booked),
                 digest: None,
             })
         });

@@ -54,6 +54,7 @@ pub async fn send(
 ) -> Result<Accepted, Unsent> {
     let decided = now() - held_for;
     let (id, deadline) = (Arc::clone(&flight.upstream_id), job.incoming.deadline);
+    let ids = job.needs_ids();
     let mut call = Call {
         id: &id,
         salt: &job.named.salt,
@@ -63,7 +64,7 @@ pub async fn send(
         body: &mut job.incoming.body,
         prompt: &job.incoming.prompt,
         answered: job.answered,
-        ids: job.resumable,
+        ids,
         deadline,
         trace: flight.traced.context(),
     };

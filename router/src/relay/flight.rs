@@ -135,7 +135,7 @@ impl Flight {
             Err(error) => Err(error),
         };
         if let Err(error) = &decided {
-            self.traced.failed("refused", &error.to_string());
+            self.traced.failed(kind(error, "refused"), &error.to_string());
         }
         decided
     }
@@ -149,7 +149,7 @@ impl Flight {
     ) -> Result<Dispatched, RequestError> {
         let next = self.next(failed, again, deadline).await;
         if let Err(error) = &next {
-            self.traced.failed(Outcome::WorkerFailed.name(), &error.to_string());
+            self.traced.failed(kind(error, Outcome::WorkerFailed.name()), &error.to_string());
         }
         next
     }
@@ -447,10 +447,20 @@ impl Flight {
     }
 }
 
+/// What an error is called in traces: as metrics name it. `others`: what the rest are.
+const fn kind(error: &RequestError, others: &'static str) -> &'static str {
+    match error {
+        RequestError::DeadlinePassedHeld => Outcome::DeadlineExceeded.name(),
+        RequestError::Aborted | RequestError::AbortedHeld => Outcome::Aborted.name(),
+        _ => others,
+    }
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
         if matches!(self.stage, Stage::Held(_)) {
-            self.state.router.cancel(self.id, "client_gone");
+            self.state.router.cancel(self.id, Outcome::ClientGone.name());
+            self.traced.failed(Outcome::ClientGone.name(), "");
         }
         self.give_up(Outcome::ClientGone);
         self.state.in_flight.remove(&self.key);

@@ -65,6 +65,11 @@ impl Job {
         }
     }
 
+    /// Whether the ids of the answer's tokens are needed, also where the client does not want them.
+    pub const fn needs_ids(&self) -> bool {
+        self.resumable || self.capturing.is_some()
+    }
+
     /// A part of the answer goes to the client.
     pub fn hand_out(&mut self, part: &mut AnswerPart) {
         let ids: Option<Ids> = part.ids.take();

@@ -32,8 +32,8 @@ pub trait EventSource: Debug + Send + Sync {
 pub struct Told {
     pub waiting: u32,
     pub running: u32,
-    /// The share of its blocks that requests use, 0 to 1.
-    pub used: f64,
+    /// The share of its blocks that requests use, 0 to 1. None: it does not say.
+    pub used: Option<f64>,
 }
 
 /// A feed that is being opened.

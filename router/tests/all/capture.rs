@@ -3,9 +3,11 @@
 use crate::common::*;
 use std::path::Path;
 use std::time::Duration;
+use tokio_stream::StreamExt;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_core::workload::trace::{Content, Reading, Recording, mooncake};
-use warmpath_proto::vllm::GenerateRequest;
+use warmpath_proto::vllm::{GenerateRequest, GenerateResponse};
+use warmpath_router::config::ReliabilityConfig;
 use warmpath_router::{RouterConfig, RouterServer, ServeError};
 
 fn in_session(name: &str, prompt: Vec<u32>) -> GenerateRequest {
@@ -76,6 +78,36 @@ async fn a_file_that_cannot_be_written_is_one_line() {
     assert!(matches!(error, ServeError::Capture { .. }), "{error}");
     let path = folder.path().display();
     assert_eq!(error.to_string(), format!("capture: '{path}': Is a directory (os error 21)"));
+}
+
+/// The ids of an answer are needed for the next turn, also where no answer is resumed and no client wants them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conversations_are_found_where_answers_are_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("traffic.jsonl");
+    let workers = [TestWorker::start(worker_config())];
+    let mut config = router_config(&workers, PolicyConfig::KvAware);
+    config.reliability = ReliabilityConfig::OFF;
+    config.capture = Some(path.clone());
+    let mut router = TestRouter::start(config).await;
+    router.wait(|status| status.joined.len() == 1).await;
+    let mut first = request(prompt(1, 100), 20);
+    first.response = None;
+    let stream = router.client().generate_stream(first).await.unwrap().into_inner();
+    let messages: Vec<_> = within(stream.collect()).await;
+    let ids = |message: &GenerateResponse| {
+        message.outputs.as_ref().map_or(0, |outputs| outputs.token_ids.len())
+    };
+    assert!(messages.iter().flatten().all(|message| ids(message) == 0), "it wants none");
+    let mut next = prompt(1, 100);
+    next.extend(answer(&prompt(1, 100), 20));
+    next.extend(prompt(2, 30));
+    ask(router.client(), request(next, 5)).await.unwrap();
+    router.stop();
+    router.stopped().await;
+    let (_, recording) = read(&path);
+    let Content::Sessions(sessions) = &recording.content else { panic!("conversations") };
+    assert_eq!((sessions.len(), sessions[0].requests.len()), (1, 2));
 }
 
 /// A killed router has written what is older than a second.

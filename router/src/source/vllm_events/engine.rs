@@ -231,7 +231,7 @@ impl EngineEvents {
 
     fn gauges(&self) -> Option<Gauges> {
         let url = self.config.metrics.as_deref()?.parse().ok()?;
-        Some(Gauges::new(url))
+        Some(Gauges::read(self.id, url))
     }
 }
 

@@ -184,10 +184,7 @@ impl Follower {
             *to = from;
         }
         self.tell(Event::Heartbeat { epoch, seq: self.seq }).await?;
-        let told = match &self.gauges {
-            None => None,
-            Some(gauges) => gauges.read().await,
-        };
+        let told = self.gauges.as_ref().and_then(Gauges::told);
         self.tell(Event::Booked { epoch, seq: self.seq, blocks_by_tier, told }).await
     }
 

@@ -119,10 +119,7 @@ impl Guess {
                     let mut blocks_by_tier = [0; MAX_TIERS];
                     blocks_by_tier[0] = believed.blocks.len() as u64;
                     tell(Event::Heartbeat { epoch, seq }).await?;
-                    let told = match &self.gauges {
-                        None => None,
-                        Some(gauges) => gauges.read().await,
-                    };
+                    let told = self.gauges.as_ref().and_then(Gauges::told);
                     tell(Event::Booked { epoch, seq, blocks_by_tier, told }).await?;
                     beat = now() + BEAT;
                 }

@@ -25,6 +25,7 @@ use warmpath_proto::engine::{
 };
 use warmpath_proto::generate::{self, MAX_MODEL_LEN};
 use warmpath_proto::status::not_simulated;
+use warmpath_proto::traces::TraceContext;
 
 /// The longest time that a flush waits for the engine to be idle.
 const MOST_FLUSH_S: f32 = 60.0;
@@ -57,10 +58,12 @@ impl VllmEngine for EngineService {
     ) -> Result<Response<AnswerStream>, Status> {
         let worker = &self.worker;
         worker.refuse_if_draining().map_err(of_refusal)?;
+        let trace = TraceContext::of_metadata(request.metadata());
         let request = request.into_inner();
         let in_parts = request.stream;
         let mut request = as_vllms(request)?;
-        let accepted = generate::accept(&mut request, &worker.config.model)?;
+        let mut accepted = generate::accept(&mut request, &worker.config.model)?;
+        accepted.trace = trace;
         let prompt_tokens = accepted.prompt.len() as u32;
         let answer = submit(worker, accepted).await.map_err(of_refusal)?;
         Ok(Response::new(AnswerStream::new(answer, prompt_tokens, in_parts)))
