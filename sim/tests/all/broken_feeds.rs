@@ -181,8 +181,8 @@ fn a_feed_that_is_cut_costs_no_answer() {
         let played = play(policy, &cut, Reliability::on());
         assert_eq!(played.figures.errors, 0, "{:?}", played.figures.errors_by_reason);
         assert_eq!(played.feeds.lost_workers, 1, "{:?}", played.feeds);
-        assert_eq!(sent_to(&played, 1, FAULT_S + 2.3, FAULT_S + 8.0), 0, "{policy}");
-        assert!(sent_to(&played, 1, FAULT_S, FAULT_S + 2.0) > 10, "{policy}: not lost yet");
+        assert_eq!(sent_to(&played, 1, FAULT_S + 2.05, FAULT_S + 8.0), 0, "{policy}");
+        assert!(sent_to(&played, 1, FAULT_S, FAULT_S + 1.7) > 10, "{policy}: not lost yet");
         assert!(sent_to(&played, 1, FAULT_S + 13.0, 1e9) > 20, "{policy}: it is back");
         assert_eq!(played.outcome.attempts.resumed, 0, "{policy}: calls go on");
         let back = played.feeds.longest_lost;
