@@ -2,7 +2,7 @@
 
 use crate::commands::{
     advise, columns, compare, diff, explain, export, fidelity, fit, generations, init, list,
-    manual, measure, policies, rank, replay, run, sharing, sim, trace, tune,
+    manual, measure, policies, rank, replay, run, sharing, sim, sweep, trace, tune,
 };
 use crate::files::bad;
 use crate::play::Progress;
@@ -86,6 +86,7 @@ const EXIT_CODES: &str = "Exit status: 0 done, 1 the run failed or is not valid,
 pub enum Command {
     Compare(compare::Args),
     Sim(sim::Args),
+    Sweep(sweep::Args),
     Sharing(sharing::Args),
     Advise(advise::Args),
     Generations(generations::Args),
@@ -142,6 +143,7 @@ impl Command {
         match self {
             Self::Compare(args) => compare::run(&args, progress, screen),
             Self::Sim(args) => sim::run(&args, progress, screen),
+            Self::Sweep(args) => sweep::run(&args, progress, screen),
             Self::Sharing(args) => sharing::run(&args, progress, screen),
             Self::Advise(args) => advise::run(&args, progress, screen),
             Self::Generations(args) => generations::run(&args, progress, screen),

@@ -15,7 +15,7 @@ use warmpath_core::time::{Duration, Instant};
 pub struct Fault {
     /// When it begins, in seconds of model time since the run began.
     pub at_s: f64,
-    /// How long it lasts, in seconds of model time.
+    /// How long it lasts, in seconds of model time. 1e9: until no request is left.
     pub for_s: f64,
     /// What goes wrong.
     pub kind: FaultKind,
@@ -115,7 +115,8 @@ pub struct FaultError {
     pub why: String,
 }
 
-/// Longer than any run, and far from the end of what model time can count.
+/// Longer than any run, and far from the end of what model time can count. A fault that lasts so long ends when no
+/// request is left.
 const MOST_SECONDS: f64 = 1e9;
 
 /// Whether these faults are possible.
@@ -127,6 +128,9 @@ pub fn check_faults(faults: &[Fault], pool: bool) -> Result<(), FaultError> {
 }
 
 impl Fault {
+    /// Longer than any run: a fault that lasts so long, in seconds, ends when no request is left.
+    pub const FOREVER_S: f64 = MOST_SECONDS;
+
     fn check(&self, pool: bool) -> Result<(), (&'static str, String)> {
         let of_worker = !self.kind.is_of_pool();
         match self.worker {

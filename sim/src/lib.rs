@@ -5,6 +5,7 @@
 //! world that breaks an invariant panics and names the invariant. It never reports a figure.
 
 mod attempts;
+mod beliefs;
 mod checkers;
 mod devices;
 mod faults;

@@ -62,23 +62,36 @@ impl Scenario {
 pub struct Network {
     /// Each hop, in microseconds of model time.
     pub hop_us: f64,
+    /// How much later than a hop what a worker stored and dropped arrives at the router, in milliseconds of model
+    /// time: batches of events, and a queue on their way.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub event_delay_ms: f64,
     /// How often a busy worker reports its load, in milliseconds of model time.
     pub report_every_ms: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 /// The routers before the fleet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Routing {
     /// How many. Requests are dealt to them at random.
     pub count: u32,
     /// How each learns what the others send.
     pub share: Sharing,
+    /// How wrong they are about each worker's speed. They take it for up to `1 + speed_error` times as slow or as fast
+    /// as it is; how much is drawn for each worker.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub speed_error: f64,
 }
 
 impl Default for Routing {
     fn default() -> Self {
-        Self { count: 1, share: Sharing::default() }
+        Self { count: 1, share: Sharing::default(), speed_error: 0.0 }
     }
 }
 
@@ -86,9 +99,17 @@ impl Routing {
     /// The most routers of a world.
     pub const MOST: u32 = 64;
 
+    /// The largest [`Self::speed_error`].
+    pub const MOST_SPEED_ERROR: f64 = 9.0;
+
     /// Whether there is one router, which has nothing to share.
     pub const fn is_one(&self) -> bool {
         self.count <= 1
+    }
+
+    /// Whether there is one router, which knows how fast its workers are.
+    pub const fn is_plain(&self) -> bool {
+        self.is_one() && self.speed_error == 0.0
     }
 
     /// What each router knows of the others. One router has none.
@@ -99,13 +120,21 @@ impl Routing {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { hop_us: 100.0, report_every_ms: 1_000 }
+        Self { hop_us: 100.0, event_delay_ms: 0.0, report_every_ms: 1_000 }
     }
 }
 
 impl Network {
+    /// An hour.
+    pub const MOST_EVENT_DELAY_MS: f64 = 3_600_000.0;
+
     pub fn hop(&self) -> Duration {
         Duration::from_nanos_f64(self.hop_us * 1e3)
+    }
+
+    /// From an event at a worker to its arrival at the router.
+    pub fn of_events(&self) -> Duration {
+        self.hop() + Duration::from_nanos_f64(self.event_delay_ms * 1e6)
     }
 
     pub fn report_every(&self) -> Duration {

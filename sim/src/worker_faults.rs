@@ -141,6 +141,21 @@ impl WorkerFaults {
         core::mem::replace(&mut self.left[worker as usize], left)
     }
 
+    /// Whether a fault lasts until no request is left.
+    pub fn last_forever(&self) -> bool {
+        self.faults.iter().any(|fault| fault.for_s >= Fault::FOREVER_S)
+    }
+
+    /// No request is left: the faults that would last forever end now.
+    pub fn end_those_that_last(&mut self, now: Instant) {
+        for fault in self.faults.iter_mut().filter(|fault| fault.for_s >= Fault::FOREVER_S) {
+            fault.for_s = now.since(begin(fault)).as_secs_f64();
+        }
+        self.changes = changes(&self.faults);
+        self.changes.retain(|&at| at > now);
+        self.changes.push(now);
+    }
+
     pub fn next_change(&self) -> Option<Instant> {
         self.changes.last().copied()
     }

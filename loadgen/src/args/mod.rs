@@ -1,5 +1,6 @@
 //! Flags that several commands share.
 
+mod axis;
 mod prices;
 mod question;
 mod stages;
@@ -8,11 +9,10 @@ mod trace;
 pub mod values;
 mod what;
 
+pub use axis::{Axis, AxisArg, PartArg};
 pub use prices::Prices;
 pub use question::Question;
-#[cfg(test)]
-pub use stages::StageArg;
-pub use stages::{CourseArgs, Rate, parse_time};
+pub use stages::{CourseArgs, Rate, StageArg, parse_time};
 pub use targets::{Router, Speaks, TargetArgs};
 pub use trace::{ReadingArgs, TraceArgs};
 pub use what::What;

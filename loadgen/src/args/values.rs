@@ -77,7 +77,7 @@ pub fn parse_routers(text: &str) -> Result<Routing, String> {
     };
     let count = count.parse().ok().filter(|count| (1..=Routing::MOST).contains(count));
     let count = count.ok_or_else(|| format!("expected 1 to {} routers", Routing::MOST))?;
-    Ok(Routing { count, share })
+    Ok(Routing { count, share, ..Routing::default() })
 }
 
 pub fn parse_seconds(text: &str) -> Result<f64, String> {

@@ -236,6 +236,8 @@ fn only_virtual(setup: &Setup) -> Option<&'static str> {
         (setup.devices.is_some(), "devices run in virtual time only"),
         (!setup.faults.is_empty(), "faults happen in virtual time only"),
         (!setup.routers.is_one(), "several routers are played in virtual time only"),
+        (setup.routers.speed_error > 0.0, "an error of speed is played in virtual time only"),
+        (setup.network.event_delay_ms > 0.0, "events are late in virtual time only"),
     ];
     reasons.into_iter().find_map(|(holds, why)| holds.then_some(why))
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::process::ExitCode;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::NamedPolicy;
+use warmpath_html::Document;
 
 /// Plays what the flags name, every variant of it, and ends the command.
 pub fn each_variant(
@@ -43,7 +44,7 @@ pub struct About {
 }
 
 impl About {
-    fn of(setup: &Setup) -> Self {
+    pub fn of(setup: &Setup) -> Self {
         let title = format!(
             "{}, {}, blocks of {}, seed {}{}",
             setup.source.name(),
@@ -65,11 +66,29 @@ pub fn finish(
     files: OutputFiles,
     screen: Screen,
 ) -> Result<ExitCode> {
+    finish_with(config, results, about, files, screen, |document, results| {
+        report::html::add_runs(
+            document,
+            &about.title,
+            results,
+            &about.slo,
+            about.baseline.as_ref(),
+        );
+    })
+}
+
+/// The same; the HTML file has what `draw` adds.
+pub fn finish_with(
+    config: impl Serialize,
+    results: Results,
+    about: &About,
+    files: OutputFiles,
+    screen: Screen,
+    draw: impl FnOnce(&mut Document, &Results),
+) -> Result<ExitCode> {
     let About { title, slo, baseline } = about;
     let page = report::page(title, &results, slo, baseline.as_ref());
-    screen.show_with(&page, |document| {
-        report::html::add_runs(document, title, &results, slo, baseline.as_ref());
-    })?;
+    screen.show_with(&page, |document| draw(document, &results))?;
     if let Some(width) = screen.blocks() {
         print(&report::blocks(&results, baseline.as_ref(), width))?;
     }

@@ -21,5 +21,6 @@ pub mod replay;
 pub mod run;
 pub mod sharing;
 pub mod sim;
+pub mod sweep;
 pub mod trace;
 pub mod tune;

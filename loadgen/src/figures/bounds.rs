@@ -1,10 +1,10 @@
 //! What no rule could beat with the same requests, and how far a run is from it. `docs/bounds.md` has the proofs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Bounds of one run, and what the run reached. All requests of the run count, warm-up included. Rates are
 /// shares of all prompt tokens; only whole blocks count as cached.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Bounds {
     pub requests: u64,
     pub hit_rate: f64,

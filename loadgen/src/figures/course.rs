@@ -1,7 +1,7 @@
 //! Figures by phase and by interval of a run, and what happened in the fleet meanwhile.
 
 use crate::setup::Course;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use warmpath_core::report::{Figures, Recorder, Slo};
 use warmpath_core::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use warmpath_core::time::{Duration, Instant};
 const MOST_INTERVALS: u32 = 10_000;
 
 /// The course of a run.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CourseFigures {
     pub phases: Vec<SpanFigures>,
     pub intervals: Vec<SpanFigures>,
@@ -18,13 +18,13 @@ pub struct CourseFigures {
 }
 
 /// The requests that were due in a span of time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpanFigures {
     pub name: String,
     pub from_s: f64,
     pub to_s: f64,
     /// Arrivals a second that were asked for, at its start and its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_s: Option<(f64, f64)>,
     pub sent_per_s: f64,
     pub good_per_s: f64,
@@ -33,7 +33,7 @@ pub struct SpanFigures {
 }
 
 /// Something that happened in the fleet during the run.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Mark {
     /// Seconds of model time since the run began.
     pub at_s: f64,

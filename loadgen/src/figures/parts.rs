@@ -1,6 +1,7 @@
 //! A run in parts, so that one run says how sure its figures are.
 
 use super::stats::Estimate;
+use serde::{Deserialize, Serialize};
 use warmpath_core::report::{Answered, Slo};
 
 /// Parts of a run. So many that Student's t is near its limit, so few that a queue seldom lasts over several.
@@ -11,7 +12,7 @@ const LEAST: usize = 20;
 const MOST_ALIKE: f64 = 0.9;
 
 /// Sums over some requests that were sent one after the other.
-#[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
 pub struct Part {
     pub requests: f64,
     pub ttft_s: f64,

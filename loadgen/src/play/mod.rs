@@ -35,4 +35,4 @@ pub use all::{of_grid, of_runs};
 pub use client::Address;
 pub use options::{Cell, RunOptions};
 pub use progress::Progress;
-pub use simulate::{GivenUp, scope, simulate};
+pub use simulate::{GivenUp, profiles, scope, simulate};

@@ -45,9 +45,14 @@ impl<'a> Cell<'a> {
         Self { policy, rate_scale: setup.rates[0], seed: setup.seed, limit, options }
     }
 
+    /// The factor for the workload's arrivals.
+    pub fn load(&self, setup: &Setup) -> f64 {
+        self.rate_scale * setup.load
+    }
+
     pub fn pace(&self, setup: &Setup) -> Pace {
         Pace {
-            rate_scale: self.rate_scale,
+            rate_scale: self.load(setup),
             tick_jitter: setup.tick_jitter,
             seed: self.seed,
             limit: self.limit,

@@ -110,7 +110,7 @@ pub fn simulate(
     let worked_s = outcome.recorder.span().as_secs_f64();
     let mut rows = outcome.recorder.take_rows();
     let mut stages = None;
-    if let Some(plan) = prepared.stages(rate_scale) {
+    if let Some(plan) = prepared.stages(cell.load(setup)) {
         let recorder = &outcome.recorder;
         let (all, counted) = Stages::of(plan, recorder, block_size, balanced, &setup.slo);
         (stages, outcome.recorder) = (Some(all), counted);

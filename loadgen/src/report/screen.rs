@@ -45,6 +45,13 @@ impl<'a> Screen<'a> {
         Self { width: Width::chosen(asked), blocks, html }
     }
 
+    /// There is nothing to report yet, so the HTML file is left as it is.
+    pub fn leave_html(&self) {
+        if let Some(html) = self.html {
+            html.file.borrow_mut().take();
+        }
+    }
+
     /// Prints a page, and writes it to the HTML file.
     pub fn show(&self, page: &Page) -> Result<()> {
         self.show_with(page, |_| ())

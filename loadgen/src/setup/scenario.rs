@@ -116,9 +116,13 @@ impl ScenarioFile {
         if let Some(requests) = requests.filter(|n| !(1..=MOST_LIVE).contains(n)) {
             err("live.requests", format!("{requests}, expected 1 to {MOST_LIVE}"));
         }
-        let Network { hop_us, report_every_ms } = self.network;
+        let Network { hop_us, event_delay_ms, report_every_ms } = self.network;
         if !(0.0..=1e9).contains(&hop_us) {
             err("network.hop_us", format!("{hop_us}, expected 0 or more"));
+        }
+        if !(0.0..=Network::MOST_EVENT_DELAY_MS).contains(&event_delay_ms) {
+            let why = format!("{event_delay_ms}, expected 0 to {}", Network::MOST_EVENT_DELAY_MS);
+            err("network.event_delay_ms", why);
         }
         if !(1..=MOST_REPORT_MS).contains(&report_every_ms) {
             let why = format!("{report_every_ms}, expected 1 to {MOST_REPORT_MS}");
@@ -127,6 +131,11 @@ impl ScenarioFile {
         if !(1..=Routing::MOST).contains(&self.routers.count) {
             let why = format!("{}, expected 1 to {}", self.routers.count, Routing::MOST);
             err("routers.count", why);
+        }
+        let error = self.routers.speed_error;
+        if !(0.0..=Routing::MOST_SPEED_ERROR).contains(&error) {
+            let why = format!("{error}, expected 0 to {}", Routing::MOST_SPEED_ERROR);
+            err("routers.speed_error", why);
         }
         let Slo { ttft_s, tpot_s } = self.slo;
         for (field, seconds, most) in

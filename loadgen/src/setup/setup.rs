@@ -37,6 +37,9 @@ pub struct Setup {
     pub source: Source,
     /// Factors for the workload's arrival rate. The live run uses the first.
     pub rates: Vec<f64>,
+    /// A factor for all of them, so that a larger fleet has more to do. 1 outside sweeps.
+    #[serde(skip_serializing_if = "is_one")]
+    pub load: f64,
     pub tick_jitter: bool,
     pub seed: u64,
     /// Number of seeds, from `seed` on. The live run uses the first.
@@ -50,7 +53,7 @@ pub struct Setup {
     pub slo: Slo,
     pub network: Network,
     /// The routers before the fleet, in simulations.
-    #[serde(skip_serializing_if = "Routing::is_one")]
+    #[serde(skip_serializing_if = "Routing::is_plain")]
     pub routers: Routing,
     /// Limits for requests that the policy holds. None: the router's defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,6 +198,7 @@ impl Setup {
             policies,
             source,
             rates,
+            load: 1.0,
             tick_jitter: what.tick_jitter,
             seed,
             seeds: what.seeds,
@@ -203,7 +207,10 @@ impl Setup {
             live,
             slo: file.slo,
             network: file.network,
-            routers: what.routers.unwrap_or(file.routers),
+            routers: what.routers.map_or(file.routers, |routers| Routing {
+                speed_error: file.routers.speed_error,
+                ..routers
+            }),
             queue: file.queue,
             reliability: file.reliability,
             admission: file.admission,
@@ -303,6 +310,11 @@ impl Setup {
             seed,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 /// The first item that occurs twice.

@@ -9,6 +9,7 @@ mod measure;
 pub mod question;
 pub mod rank;
 pub mod sharing;
+pub mod sweep;
 pub mod tune;
 
 use warmpath_sheet::Sheet;

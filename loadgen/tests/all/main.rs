@@ -26,5 +26,6 @@ mod rows;
 mod sharing;
 mod stages;
 mod staging;
+mod sweep;
 mod terminal;
 mod traces;

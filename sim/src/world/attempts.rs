@@ -262,7 +262,7 @@ impl World<'_> {
 
     /// The router is connected to a worker's next life.
     pub(super) fn worker_back(&mut self, now: Instant, worker: WorkerId) {
-        let info = self.engines[worker.0 as usize].info();
+        let info = self.beliefs.of(self.engines[worker.0 as usize].info());
         let (source, epoch) = (info.worker.into(), info.epoch);
         let empty = Snapshot { source, epoch, seq: 0, runs: Vec::new() };
         self.index.replace(&empty).expect("an empty snapshot has no parents to miss");

@@ -20,7 +20,7 @@ impl World<'_> {
     /// A worker announces a batch of its changes.
     pub(super) fn announced(&mut self, at: Instant, i: u32, batch: KvBatch) {
         let Some(feeds) = &mut self.feeds else {
-            self.post(at + self.hop, Message::Kv(batch));
+            self.post(at + self.of_events, Message::Kv(batch));
             return;
         };
         feeds.announced(i, &batch, self.worker_faults.of(i) == WorkerCondition::SOUND);
@@ -36,7 +36,7 @@ impl World<'_> {
         let send = |world: &mut Self, late: Duration, item| {
             let what = FeedPart::Item(item);
             let message = FeedMessage { worker: WorkerId(i), connection, what };
-            world.post(at.max(world.now) + world.hop + late, Message::Feed(message));
+            world.post(at.max(world.now) + world.of_events + late, Message::Feed(message));
         };
         // The announcement is a part of opening the connection.
         let fate = match item {
@@ -100,7 +100,8 @@ impl World<'_> {
         feeds.get(i).watched = Some(connection);
         feeds.wake(now, i);
         let engine = &self.engines[i as usize];
-        let (info, snapshot) = (engine.info(), engine.snapshot().expect("changes were announced"));
+        let (info, snapshot) =
+            (self.beliefs.of(engine.info()), engine.snapshot().expect("changes were announced"));
         self.say(now, i, FeedItem::Hello(info));
         self.say(now, i, FeedItem::Snapshot(snapshot));
         self.beat(now, i, true);

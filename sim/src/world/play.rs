@@ -11,13 +11,17 @@ use warmpath_core::engine::{Engine, SubmitError};
 use warmpath_core::id::RequestId;
 use warmpath_core::request::Work;
 use warmpath_core::routing::input::{Decision, Input};
-use warmpath_core::time::Instant;
+use warmpath_core::time::{Duration, Instant};
+
+/// So long after the last request, none comes any more.
+const QUIET: Duration = Duration::from_millis(1_000);
 
 impl World<'_> {
     pub fn run(mut self) -> Result<Outcome, RunError> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
             self.now = now;
+            self.end_faults_that_last(now);
             if let Some(message) = self.messages.take(now) {
                 if let Some(message) = self.through(message) {
                     self.deliver(now, message);
@@ -84,6 +88,21 @@ impl World<'_> {
             held: self.held,
             events: self.events,
         })
+    }
+
+    /// Once no request has been left for a while, faults that would last forever end, so that the world comes to rest.
+    fn end_faults_that_last(&mut self, now: Instant) {
+        if !self.worker_faults.last_forever() {
+            return;
+        }
+        if !self.works.is_empty() || self.workload.next_send().is_some() {
+            self.worked = now;
+        }
+        // A client that hears the end of an answer may send the next request.
+        let quiet = QUIET + self.hop + self.hop;
+        if now.since(self.worked) > quiet {
+            self.worker_faults.end_those_that_last(now);
+        }
     }
 
     fn next_instant(&self) -> Option<Instant> {

@@ -3,6 +3,7 @@
 use super::outcome::RunError;
 use super::split::SplitRequest;
 use crate::attempts::Attempts;
+use crate::beliefs::Beliefs;
 use crate::checkers;
 use crate::devices::Devices;
 use crate::faults::{FailedFetches, check_faults};
@@ -32,6 +33,9 @@ use warmpath_core::workload::Workload;
 pub struct World<'a> {
     /// How long a message is under way between two processes.
     pub hop: Duration,
+    /// From an event at a worker to its arrival at the router.
+    pub of_events: Duration,
+    pub beliefs: Beliefs,
     pub kv_transfer_latency: Duration,
     pub report_every: Duration,
     pub routers: Routers,
@@ -66,6 +70,8 @@ pub struct World<'a> {
     pub failed_fetches: FailedFetches,
     pub overlap_blocks: u64,
     pub held: u64,
+    /// When there was last a request, where faults last until there is none.
+    pub worked: Instant,
     pub events: u64,
     pub observers: Observers<'a>,
     /// Buffers that are used again.
@@ -111,6 +117,8 @@ impl<'a> World<'a> {
         };
         let mut world = Self {
             hop: scenario.network.hop(),
+            of_events: scenario.network.of_events(),
+            beliefs: Beliefs::new(scenario),
             kv_transfer_latency: scenario.kv_transfer_latency(),
             report_every: report_every(scenario),
             routers: Routers::new(scenario),
@@ -137,6 +145,7 @@ impl<'a> World<'a> {
             failed_fetches: FailedFetches::default(),
             overlap_blocks: 0,
             held: 0,
+            worked: Instant::START,
             events: 0,
             observers,
             outputs: Vec::new(),
@@ -149,7 +158,7 @@ impl<'a> World<'a> {
                 .expect("an empty snapshot has no parents to miss");
         }
         for i in 0..count {
-            let info = world.engines[i].info();
+            let info = world.beliefs.of(world.engines[i].info());
             let empty = Snapshot { source: info.worker.into(), epoch: 1, seq: 0, runs: Vec::new() };
             world.index.replace(&empty).expect("an empty snapshot has no parents to miss");
             world.tell_router(Instant::START, Input::Joined(info));

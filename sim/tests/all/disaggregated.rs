@@ -143,7 +143,7 @@ fn a_first_token_takes_prefill_transfer_a_step_and_six_hops() {
     let one = |hop_us: f64| {
         let prompt = vec![Segment::Text { seed: 1, tokens: 950 }];
         let requests = vec![TimedRequest { at_ms: 0, prompt, output_tokens: 3 }];
-        let network = Network { hop_us, report_every_ms: 1_000 };
+        let network = Network { hop_us, ..Network::default() };
         let scenario = Scenario { network, ..fleet(PolicyConfig::KvAware, 1, 1, &by_hand()) };
         let outcome =
             run(&scenario, recorded(requests, 100), Observers::default()).expect("a world");

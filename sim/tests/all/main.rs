@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod beliefs;
 mod blind_spots;
 mod broken_feeds;
 mod broken_worlds;

@@ -16,7 +16,7 @@ fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
     let scope = ScopePlan::new("", "", "", profile.block_size);
     let trace = Arc::new(Trace::new(requests, &scope));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
-    let network = Network { hop_us, report_every_ms: 1_000 };
+    let network = Network { hop_us, ..Network::default() };
     let scenario = Scenario {
         groups: Group::alone(1, profile),
         policy: PolicyConfig::KvAware,

@@ -35,7 +35,7 @@ fn figures(outcome: &Outcome) -> Figures {
 fn every_rule_may_have_siblings() {
     for &policy in PolicyConfig::ALL {
         for share in Sharing::ALL {
-            let scenario = world(policy, Routing { count: 3, share });
+            let scenario = world(policy, Routing { count: 3, share, ..Routing::default() });
             let [one, again] = [(); 2].map(|()| {
                 serde_json::to_string(&figures(&play(&scenario, 300, 12.0, 1))).expect("JSON")
             });
@@ -48,7 +48,12 @@ fn every_rule_may_have_siblings() {
 fn mean(policy: PolicyConfig, count: u32, share: Sharing) -> (f64, f64) {
     const SEEDS: u64 = 3;
     let each = (1..=SEEDS).map(|seed| {
-        let figures = figures(&play(&world(policy, Routing { count, share }), 3_000, 8.0, seed));
+        let figures = figures(&play(
+            &world(policy, Routing { count, share, ..Routing::default() }),
+            3_000,
+            8.0,
+            seed,
+        ));
         (figures.ttft_s.expect("answers").mean, figures.hit_rate.expect("prompts"))
     });
     let (ttft, hit) = each.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
@@ -92,7 +97,8 @@ fn load_reports_show_most_of_the_work_of_others() {
 #[test]
 fn the_record_of_one_router_replays() {
     for share in Sharing::ALL {
-        let scenario = world(PolicyConfig::Warmpath, Routing { count: 4, share });
+        let scenario =
+            world(PolicyConfig::Warmpath, Routing { count: 4, share, ..Routing::default() });
         let header = Header::new(scenario.policy, 0).with_siblings(scenario.routers.siblings());
         let mut lines = vec![serde_json::to_string(&header).expect("JSON")];
         let mut push = |entry: &Entry| lines.push(serde_json::to_string(entry).expect("JSON"));
@@ -112,7 +118,8 @@ fn each_router_hears_of_a_dead_worker() {
         let (kind, worker) = (FaultKind::WorkerGone, Some(3));
         let faults =
             vec![Fault { at_s: 5.0, for_s: 10.0, kind, worker, factor: None, share: None }];
-        let plain = world(PolicyConfig::Warmpath, Routing { count: 3, share });
+        let plain =
+            world(PolicyConfig::Warmpath, Routing { count: 3, share, ..Routing::default() });
         let scenario = Scenario { faults, reliability: Reliability::on(), ..plain };
         let outcome = play(&scenario, 400, 8.0, 1);
         assert!(outcome.attempts.failed > 0, "a death breaks answers");

@@ -5,6 +5,7 @@ use super::{Kind, Prepared, Source};
 use crate::args::{CourseArgs, Rate};
 use crate::files::bad;
 use anyhow::Result;
+use serde::Serialize;
 use std::sync::Arc;
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
@@ -21,7 +22,7 @@ pub struct Course {
 }
 
 /// One phase, for reports.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct NamedPhase {
     pub name: String,
     pub seconds: f64,

@@ -92,6 +92,14 @@ impl Source {
         mix.specs().iter().map(|spec| spec.sessions.requests).collect()
     }
 
+    /// The files of a trace; none of a drawn workload.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Trace(trace) => &trace.paths,
+            Self::Workload(_) | Self::Mix(_) => &[],
+        }
+    }
+
     pub fn name(&self) -> String {
         match self {
             Self::Trace(trace) => trace.name(),
