@@ -193,7 +193,8 @@ impl Stream for Answer {
             }
             if now.job.resumable && this.tokens >= now.job.incoming.max_new_tokens {
                 // All tokens of the one answer have come. Only the worker's word for it is missing.
-                let end = AnswerEnd::Finished { cached_tokens: None, by_origin: None, kv_came: false };
+                let end =
+                    AnswerEnd::Finished { cached_tokens: None, by_origin: None, kv_came: false };
                 now.flight.ended(end, Some(this.tokens), now.job.terms.block_size);
                 let last = AnswerBody::complete(&now.job.incoming.body, this.tokens);
                 this.at = At::Ended;

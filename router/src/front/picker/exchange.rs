@@ -180,10 +180,8 @@ impl Exchange {
     fn check(&mut self, config: ProtocolConfiguration, ends: bool) -> Result<(), Stop> {
         let mode = config.request_body_mode();
         if !ends && mode != BodySendMode::FullDuplexStreamed {
-            let why = format!(
-                "request_body_mode: {}, expected FULL_DUPLEX_STREAMED",
-                mode.as_str_name()
-            );
+            let why =
+                format!("request_body_mode: {}, expected FULL_DUPLEX_STREAMED", mode.as_str_name());
             return Err(Status::failed_precondition(why).into());
         }
         let mode = config.response_body_mode();
@@ -227,8 +225,7 @@ impl Exchange {
         };
         let whole = std::mem::take(&mut self.body);
         let request = (&self.head, whole.as_slice());
-        let choice =
-            self.picker.choose(admitted, request, self.subset.as_deref(), self.received);
+        let choice = self.picker.choose(admitted, request, self.subset.as_deref(), self.received);
         let choice = tokio::select! {
             biased;
             choice = choice => choice,
@@ -243,7 +240,8 @@ impl Exchange {
             Err(problem) => return self.refuse(&problem).await,
         };
         self.send(words::destination(&endpoint, replaced.is_some())).await?;
-        (self.endpoint, self.worker, self.place) = (Some(endpoint), Some(worker.to_string()), place);
+        (self.endpoint, self.worker, self.place) =
+            (Some(endpoint), Some(worker.to_string()), place);
         self.picked = picked;
         if let Some(picked) = &mut self.picked {
             picked.sent();
@@ -328,10 +326,7 @@ impl Exchange {
 }
 
 /// What Envoy says next. None: it is gone, and its client with it.
-async fn next(
-    messages: &mut Streaming<ProcessingRequest>,
-    out: &Out,
-) -> Option<ProcessingRequest> {
+async fn next(messages: &mut Streaming<ProcessingRequest>, out: &Out) -> Option<ProcessingRequest> {
     tokio::select! {
         biased;
         () = out.closed() => None,
