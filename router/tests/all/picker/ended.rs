@@ -6,6 +6,7 @@ use crate::common::{ask, prompt, request};
 use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use warmpath_core::id::WorkerId;
+use warmpath_proto::raw;
 use warmpath_router::engines::EngineConfig;
 
 /// The figures of a test whose tasks are all on its own thread.
@@ -208,12 +209,19 @@ async fn a_worker_is_not_told_to_abort_what_envoy_sent() {
     picker.none_under_way().await;
     // What the router sends itself is ended by its name, and is the only one.
     let mut client = picker.router.client();
-    let given_up =
-        tokio::spawn(async move { client.generate_stream(request(prompt(1, 20), 4)).await });
+    let asking = async move { client.generate_stream(request(prompt(1, 20), 4)).await };
+    let given_up = tokio::spawn(asking);
     within(fake.is_asked()).await;
+    let name = raw::request(&fake.requests.lock().unwrap()[0]).unwrap().request_id;
     given_up.abort();
-    within(fake.is_told_to_abort()).await;
-    assert_eq!(fake.aborted.lock().unwrap().len(), 1);
+    let aborted = || fake.aborted.lock().unwrap().clone();
+    within(async {
+        while !aborted().contains(&name) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(aborted(), [name]);
     drop(held);
 }
 
