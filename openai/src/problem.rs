@@ -114,7 +114,7 @@ impl Problem {
             403 => Code::PermissionDenied,
             404 => Code::NotFound,
             409 => Code::AlreadyExists,
-            413 | 429 => Code::ResourceExhausted,
+            413 | 429 | 431 => Code::ResourceExhausted,
             408 | 504 => Code::DeadlineExceeded,
             405 | 501 => Code::Unimplemented,
             503 => Code::Unavailable,

@@ -1,5 +1,6 @@
 //! What a server behind these routes can do.
 
+use crate::problem::Problem;
 use axum::http::{HeaderMap, HeaderName};
 use futures_core::Stream;
 use smallvec::SmallVec;
@@ -18,6 +19,30 @@ pub fn header_names(names: &[String]) -> Result<Vec<HeaderName>, String> {
         HeaderName::from_bytes(name.as_bytes()).map_err(wrong)
     };
     names.iter().map(parse).collect()
+}
+
+/// The text of a header. It must be text, and fit into the metadata of an answer.
+pub fn header_text<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map(str::trim);
+    let text = text.map_err(|_| Problem::field(name.as_str(), "expected visible ASCII"))?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// The client's name for the session: the first of these headers that is there.
+pub fn session<'a>(
+    headers: &'a HeaderMap,
+    names: &[HeaderName],
+) -> Result<Option<&'a str>, Problem> {
+    for name in names {
+        if let Some(session) = header_text(headers, name)? {
+            return Ok(Some(session));
+        }
+    }
+    Ok(None)
 }
 
 /// A part of an answer.

@@ -51,8 +51,8 @@ pub enum AnswerEnd {
     /// The router asked it to abort the request.
     Aborted,
     Finished {
-        /// Prompt tokens that the worker did not compute.
-        cached_tokens: u32,
+        /// Prompt tokens that the worker did not compute. None: it does not say.
+        cached_tokens: Option<u32>,
         /// The same, by where they came from. None: the worker does not say.
         by_origin: Option<[u32; ORIGINS]>,
         /// The worker got the prompt's KV from the worker that held it.

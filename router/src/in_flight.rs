@@ -49,6 +49,13 @@ impl InFlight {
         }
     }
 
+    /// It was not sent to that worker.
+    pub fn unset_worker(&self, key: &Key) {
+        if let Some(mut tracked) = self.0.get_mut(key) {
+            tracked.link = None;
+        }
+    }
+
     /// Marks a request as aborted. Returns it; no lock is held afterwards.
     pub fn mark_aborted(&self, key: &Key) -> Option<Tracked> {
         self.0.get_mut(key).map(|mut tracked| {

@@ -325,7 +325,7 @@ impl RouterServer {
         tasks.spawn(async move { ticking.router.tick().await });
         let observed = Arc::clone(state);
         tasks.spawn(async move { gauges::refresh(&observed).await });
-        tasks.spawn(health.clone().follow(self.status()));
+        tasks.spawn(health.follow(self.status()));
         tasks.spawn(siblings::follow_all(Arc::clone(state)));
         tasks.spawn(discover_all(Arc::clone(state)));
 
@@ -349,7 +349,7 @@ impl RouterServer {
             () = shutdown => {
                 state.draining.store(true, Ordering::Release);
                 state.router.stop_holding();
-                health.stop();
+                state.publish(|status| status.draining = true);
                 tokio::select! {
                     biased;
                     () = &mut server => {}

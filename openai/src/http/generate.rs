@@ -6,7 +6,7 @@ use super::stream::Events;
 use crate::ask::Ask;
 use crate::problem::Problem;
 use crate::request::{Body as Json, Kind};
-use crate::served::{Asked, End, Served, Started};
+use crate::served::{Asked, End, Served, Started, header_text, session};
 use crate::tokenizer::TextStream;
 use crate::wording::{Said, Wording};
 use axum::body::Body;
@@ -68,7 +68,7 @@ async fn begin<S: Served>(
     drop(body);
     let deadline = deadline(&headers, received)?;
     let mut request = std::mem::take(&mut ask.request);
-    let name = text(&headers, &REQUEST_ID)?;
+    let name = header_text(&headers, &REQUEST_ID)?;
     let id = name.map_or_else(|| shared.next_id(), str::to_owned);
     request.request_id = name.unwrap_or_default().to_owned();
     let session = session(&headers, shared.served.session_headers())?.map(str::to_owned);
@@ -106,26 +106,8 @@ async fn whole<S: Served>(shared: &Shared<S>, begun: Begun<S>) -> Result<Respons
     Ok(response)
 }
 
-/// The text of a header. It must be text, and fit into the metadata of an answer.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = value.to_str().map(str::trim);
-    let text = text.map_err(|_| Problem::field(name.as_str(), "expected visible ASCII"))?;
-    Ok(Some(text).filter(|text| !text.is_empty()))
-}
-
-/// The client's name for the session: the first of these headers that is there.
-fn session<'a>(headers: &'a HeaderMap, names: &[HeaderName]) -> Result<Option<&'a str>, Problem> {
-    for name in names {
-        if let Some(session) = text(headers, name)? {
-            return Ok(Some(session));
-        }
-    }
-    Ok(None)
-}
-
 fn deadline(headers: &HeaderMap, received: Instant) -> Result<Option<Instant>, Problem> {
-    let Some(value) = text(headers, &TIMEOUT)? else { return Ok(None) };
+    let Some(value) = header_text(headers, &TIMEOUT)? else { return Ok(None) };
     let ms = value.parse::<u64>().ok().filter(|ms| (1..=86_400_000).contains(ms));
     let wrong = || Problem::field(TIMEOUT.as_str(), "expected 1 to 86400000 milliseconds");
     Ok(received.checked_add(Duration::from_millis(ms.ok_or_else(wrong)?)))

@@ -10,6 +10,8 @@ pub struct FleetStatus {
     /// URLs of workers and pools that do not match this router, and why. The router asks them again
     /// each 5 s.
     pub refused: Vec<(String, String)>,
+    /// The router shuts down and takes no new requests.
+    pub draining: bool,
 }
 
 /// Counts since the router started, and of now.

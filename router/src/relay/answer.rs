@@ -81,7 +81,7 @@ impl Streaming {
         }
         self.patience.hear(self.has_token);
         if let Some(end) = part.end {
-            self.flight.ended(end, *tokens, self.job.terms.block_size);
+            self.flight.ended(end, Some(*tokens), self.job.terms.block_size);
             self.closing = Some(Box::pin(sleep(CLOSING)));
         }
     }
@@ -193,8 +193,9 @@ impl Stream for Answer {
             }
             if now.job.resumable && this.tokens >= now.job.incoming.max_new_tokens {
                 // All tokens of the one answer have come. Only the worker's word for it is missing.
-                let end = AnswerEnd::Finished { cached_tokens: 0, by_origin: None, kv_came: false };
-                now.flight.ended(end, this.tokens, now.job.terms.block_size);
+                let end =
+                    AnswerEnd::Finished { cached_tokens: None, by_origin: None, kv_came: false };
+                now.flight.ended(end, Some(this.tokens), now.job.terms.block_size);
                 let last = AnswerBody::complete(&now.job.incoming.body, this.tokens);
                 this.at = At::Ended;
                 return Poll::Ready(Some(Ok(last)));

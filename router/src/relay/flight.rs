@@ -80,6 +80,8 @@ pub struct Flight {
     holds: Option<Arc<WorkerLink>>,
     /// The worker that computed the prompt, if it is not the one that answers.
     computed: Option<Arc<WorkerLink>>,
+    /// Another process sends it, under a name of its own: its worker has nothing to abort by ours.
+    sent_elsewhere: bool,
     /// The policy that chose the worker.
     policy: ActivePolicy,
     measure: Measure,
@@ -115,10 +117,16 @@ impl Flight {
             stage,
             holds,
             computed,
+            sent_elsewhere: false,
             policy,
             measure,
             traced,
         })
+    }
+
+    /// Another process sends it to its worker, and aborts it there.
+    pub const fn is_sent_elsewhere(&mut self) {
+        self.sent_elsewhere = true;
     }
 
     /// Gets a decision, and waits for it while the core router holds the request.
@@ -366,8 +374,31 @@ impl Flight {
         RequestError::DeadlinePassed { tokens }
     }
 
-    /// The worker ended the answer, which had `tokens` tokens.
-    pub fn ended(&mut self, end: AnswerEnd, tokens: u32, block_size: u32) {
+    /// It was not sent to the worker that it is booked on, which is no failure: the booking ends, and the worker had no
+    /// request.
+    pub fn withdrawn(&mut self, why: &str) {
+        let Some(link) = self.leave() else { return };
+        self.traced.attempt_failed("not_sent", why);
+        self.state.in_flight.unset_worker(&self.key);
+        self.state.router.tell(Input::Cancelled(self.id));
+        link.forget(self.id);
+    }
+
+    /// The worker answers, and no more of it will be seen here. So nothing of the answer is measured.
+    pub fn ended_unseen(&mut self) {
+        if self.end(Outcome::Finished).is_some() {
+            let (id, by_origin, output_tokens) = (self.id, None, None);
+            self.state.router.tell(Input::Finished {
+                id,
+                cached_tokens: 0,
+                by_origin,
+                output_tokens,
+            });
+        }
+    }
+
+    /// The worker ended the answer, which had `tokens` tokens; None: they were not counted.
+    pub fn ended(&mut self, end: AnswerEnd, tokens: Option<u32>, block_size: u32) {
         let AnswerEnd::Finished { cached_tokens, by_origin, kv_came } = end else {
             self.end(Outcome::Aborted);
             self.state.router.tell(Input::Cancelled(self.id));
@@ -381,12 +412,15 @@ impl Flight {
         if let Some(link) = self.end(Outcome::Finished) {
             // The hit is the prefill worker's, as was the prediction.
             let found_by = &self.computed.as_ref().unwrap_or(&link).name;
-            self.measure.answered(&self.policy, found_by, cached_tokens / block_size);
+            let found = cached_tokens.map(|tokens| tokens / block_size);
+            self.measure.answered(&self.policy, found_by, found);
             if let Some(found) = by_origin {
                 metrics::pulled(found_by, &found.map(|tokens| tokens / block_size));
             }
         }
-        let (id, output_tokens) = (self.id, Some(tokens));
+        // No rule reads the cached tokens, so an unknown number misleads none.
+        let (id, cached_tokens) = (self.id, cached_tokens.unwrap_or(0));
+        let output_tokens = tokens;
         self.state.router.tell(Input::Finished { id, cached_tokens, by_origin, output_tokens });
     }
 
@@ -399,6 +433,9 @@ impl Flight {
     }
 
     fn abort(&self, link: Arc<WorkerLink>) {
+        if self.sent_elsewhere {
+            return;
+        }
         let ids = vec![self.upstream_id.to_string()];
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { link.abort(ids).await });

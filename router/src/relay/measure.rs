@@ -44,11 +44,14 @@ impl Measure {
         served::first_token(policy, self.model_seconds());
     }
 
-    /// The client has its whole answer. `found`: blocks that the worker called `name` found of the prompt.
-    pub fn answered(&self, policy: &ActivePolicy, name: &str, found: u32) {
-        metrics::hit(name, found);
-        if let Some(expected) = self.expected {
-            served::expectation(name, expected, found);
+    /// The client has its whole answer. `found`: blocks that the worker called `name` found of the prompt; None: it
+    /// does not say.
+    pub fn answered(&self, policy: &ActivePolicy, name: &str, found: Option<u32>) {
+        if let Some(found) = found {
+            metrics::hit(name, found);
+            if let Some(expected) = self.expected {
+                served::expectation(name, expected, found);
+            }
         }
         served::answered(policy, self.model_seconds());
     }

@@ -83,11 +83,15 @@ impl Traced {
         self.attempt = Span::default();
     }
 
-    /// The answer is whole.
-    pub fn answered(&mut self, tokens: u32, cached: u32) {
+    /// The answer is whole. What is not known of it is not said.
+    pub fn answered(&mut self, tokens: Option<u32>, cached: Option<u32>) {
         for span in [&mut self.attempt, &mut self.request] {
-            span.set(attributes::OUTPUT_TOKENS, tokens);
-            span.set(attributes::CACHED_TOKENS, cached);
+            if let Some(tokens) = tokens {
+                span.set(attributes::OUTPUT_TOKENS, tokens);
+            }
+            if let Some(cached) = cached {
+                span.set(attributes::CACHED_TOKENS, cached);
+            }
         }
     }
 

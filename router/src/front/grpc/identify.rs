@@ -1,10 +1,10 @@
-//! The tenant of a call, from its metadata: `authorization: Bearer TOKEN`.
+//! The tenant of a call, from its metadata or headers: `authorization: Bearer TOKEN`.
 
 use super::status::refused;
 use crate::state::RouterState;
 use crate::tenants::{Tenant, Tenants};
 use std::sync::Arc;
-use tonic::metadata::MetadataMap;
+use tonic::codegen::http::HeaderMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Extensions, Request, Status};
 
@@ -16,7 +16,7 @@ pub fn identified<S>(
 {
     let state = Arc::clone(state);
     InterceptedService::new(service, move |mut request: Request<()>| {
-        match tenant_of(&state.tenants, request.metadata()) {
+        match tenant_of(&state.tenants, request.metadata().as_ref()) {
             Ok(tenant) => {
                 request.extensions_mut().insert(tenant);
                 Ok(request)
@@ -31,8 +31,9 @@ pub fn sender(extensions: &Extensions) -> Result<&Arc<Tenant>, Status> {
     extensions.get().ok_or_else(|| Status::unauthenticated("the call has no tenant"))
 }
 
-fn tenant_of(tenants: &Tenants, metadata: &MetadataMap) -> Result<Arc<Tenant>, Status> {
-    let given = metadata.get_all("authorization").iter().map(|value| value.to_str().ok());
+/// The tenant of a call or of an HTTP request with these headers.
+pub fn tenant_of(tenants: &Tenants, headers: &HeaderMap) -> Result<Arc<Tenant>, Status> {
+    let given = headers.get_all("authorization").iter().map(|value| value.to_str().ok());
     tenants.authorized(given).map_err(Status::unauthenticated)
 }
 
@@ -52,11 +53,11 @@ mod tests {
         let all = [("a", "token-of-tenant-a"), ("b", "token-of-tenant-b")].map(tenant);
         let tenants = Tenants::new(&all, "default", "secret");
         let with = |values: &[&str]| {
-            let mut metadata = MetadataMap::new();
+            let mut headers = HeaderMap::new();
             for value in values {
-                metadata.append("authorization", value.parse().unwrap());
+                headers.append("authorization", value.parse().unwrap());
             }
-            tenant_of(&tenants, &metadata).map(|tenant| tenant.id.0).map_err(|status| status.code())
+            tenant_of(&tenants, &headers).map(|tenant| tenant.id.0).map_err(|status| status.code())
         };
         assert_eq!(with(&["Bearer token-of-tenant-a"]), Ok(0));
         assert_eq!(with(&["bearer token-of-tenant-b"]), Ok(1));
@@ -74,6 +75,6 @@ mod tests {
             assert_eq!(with(values), Err(tonic::Code::Unauthenticated), "{values:?}");
         }
         let alone = Tenants::new(&[], "default", "");
-        assert_eq!(tenant_of(&alone, &MetadataMap::new()).unwrap().name, "default");
+        assert_eq!(tenant_of(&alone, &HeaderMap::new()).unwrap().name, "default");
     }
 }

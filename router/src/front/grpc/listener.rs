@@ -77,34 +77,24 @@ impl GrpcFront {
 pub struct Health {
     reporter: HealthReporter,
     listener: Listener,
-    stopping: watch::Sender<bool>,
 }
 
 impl Health {
-    pub fn new(reporter: HealthReporter, listener: Listener) -> Self {
-        Self { reporter, listener, stopping: watch::channel(false).0 }
+    pub const fn new(reporter: HealthReporter, listener: Listener) -> Self {
+        Self { reporter, listener }
     }
 
-    /// A router is healthy while it has a worker. Runs as long as the router lives.
+    /// A router is healthy while it has a worker and does not drain. Runs as long as the router lives.
     pub async fn follow(self, mut status: watch::Receiver<FleetStatus>) {
-        let mut stopping = self.stopping.subscribe();
         loop {
-            let has_worker = !status.borrow_and_update().joined.is_empty();
-            let ready = has_worker && !*stopping.borrow_and_update();
-            probes::set_ready(&self.reporter, self.listener, ready).await;
-            let changed = tokio::select! {
-                biased;
-                changed = stopping.changed() => changed,
-                changed = status.changed() => changed,
+            let ready = {
+                let status = status.borrow_and_update();
+                !status.joined.is_empty() && !status.draining
             };
-            if changed.is_err() {
+            probes::set_ready(&self.reporter, self.listener, ready).await;
+            if status.changed().await.is_err() {
                 return;
             }
         }
-    }
-
-    /// The router shuts down. It stays unready, whatever its fleet does.
-    pub fn stop(&self) {
-        self.stopping.send_replace(true);
     }
 }

@@ -4,7 +4,7 @@
 //! - `control`: vLLM's control calls.
 //! - `request`: a generate request in the router's terms.
 //! - `resume`: which answers may go on on another worker.
-//! - `identify`: the tenant of a call, from its metadata.
+//! - `identify`: the tenant of a call, from its metadata or headers.
 //! - `places`: how many calls of a tenant are under way.
 //! - `status`: errors as gRPC statuses.
 //! - `listener`: the services on a listener, with health and reflection.
@@ -18,6 +18,7 @@ mod request;
 mod resume;
 mod status;
 
+pub use identify::tenant_of;
 pub use inference::metadata;
 pub use listener::{FrontError, GrpcFront, Health};
 pub use places::place;

@@ -9,4 +9,4 @@ mod answer;
 mod listener;
 mod served;
 
-pub use listener::HttpFront;
+pub use listener::{HttpFront, loaded};

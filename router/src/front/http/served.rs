@@ -2,7 +2,7 @@
 
 use super::answer::Parts;
 use crate::fleet::worker::Standing;
-use crate::front::grpc::{incoming, metadata, of_error, place};
+use crate::front::grpc::{incoming, metadata, of_error, place, tenant_of};
 use crate::metrics;
 use crate::relay;
 use crate::state::RouterState;
@@ -35,8 +35,7 @@ impl Served for Fleet {
     type Answer = Parts;
 
     fn caller(&self, headers: &HeaderMap) -> Result<Arc<Tenant>, Status> {
-        let given = headers.get_all("authorization").iter().map(|value| value.to_str().ok());
-        self.state.tenants.authorized(given).map_err(Status::unauthenticated)
+        tenant_of(&self.state.tenants, headers)
     }
 
     fn place(&self, caller: &Arc<Tenant>) -> Result<OwnedSemaphorePermit, Status> {

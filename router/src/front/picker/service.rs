@@ -1,18 +1,19 @@
 //! The listener for Envoy.
 
 use super::choose::Picker;
+use super::endpoint::Endpoints;
 use super::exchange::run;
 use crate::ext_proc_config::ExtProcConfig;
 use crate::front::grpc::{FrontError, Health};
+use crate::front::http::loaded;
 use crate::state::RouterState;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use warmpath_openai::served::header_names;
-use warmpath_openai::tokenizer::Tokenizer;
 use warmpath_proto::ext_proc::external_processor_server::{
     ExternalProcessor, ExternalProcessorServer,
 };
@@ -51,31 +52,26 @@ pub async fn serve(
     listener: impl Into<Sockets>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), FrontError> {
-    let http = &state.config.http;
-    let tokenizer = match &http.tokenizer {
-        None => Tokenizer::default(),
-        Some(path) => Tokenizer::load(path)
-            .map_err(|error| FrontError::Http(format!("tokenizer: {error}")))?,
-    };
-    let sessions = header_names(&http.session_headers)
-        .map_err(|why| FrontError::Http(format!("session_headers: {why}")))?;
-    let picker = Picker {
+    let (tokenizer, sessions) = loaded(&state.config.http)?;
+    let picker = Arc::new(Picker {
         state: Arc::clone(state),
         tokenizer: Arc::new(tokenizer),
         sessions,
-        port: config.port,
-    };
+        endpoints: Endpoints::new(config.port),
+        told_of_mode: AtomicBool::new(false),
+    });
     let (reporter, routes) = probes::routes(Listener::Picker)?;
     let health = Health::new(reporter, Listener::Picker).follow(state.status.subscribe());
-    let service = ExternalProcessorServer::new(Service(Arc::new(picker)))
+    let service = ExternalProcessorServer::new(Service(Arc::clone(&picker)))
         .max_decoding_message_size(MESSAGE_BYTES);
     let listening = Listening::fleet(routes.add_service(service).prepare(), None);
     let serving = listening::serve(listener, listening, shutdown);
     tokio::select! {
         biased;
         () = serving => {}
-        // Ends with the router's status only.
+        // These end with the router's status only.
         () = health => {}
+        () = picker.endpoints.follow(state) => {}
     }
     Ok(())
 }

@@ -21,32 +21,65 @@ const SERVED: (&str, &str) = ("envoy.lb", "x-gateway-destination-endpoint-served
 /// Envoy takes messages of 64 KiB in all.
 const CHUNK: usize = 60_000;
 
-/// The headers of a request or of an answer. Envoy's own, such as `:path`, are apart.
+/// The headers of a request. Envoy's own, such as `:path`, are apart.
 #[derive(Debug, Default)]
 pub struct Head {
+    /// Without its query.
     pub path: String,
-    pub status: u16,
     pub headers: HeaderMap,
 }
 
+fn value(header: ext_proc::HeaderValue) -> Vec<u8> {
+    match header.raw_value.is_empty() {
+        true => header.value.into_bytes(),
+        false => header.raw_value,
+    }
+}
+
 impl Head {
+    /// The error: there are too many.
+    pub fn of(headers: HttpHeaders) -> Result<Self, Problem> {
+        let mut head = Self::default();
+        for mut header in headers.headers.unwrap_or_default().headers {
+            let key = std::mem::take(&mut header.key);
+            let value = value(header);
+            if key == ":path" {
+                let path = String::from_utf8_lossy(&value);
+                path.split('?').next().unwrap_or_default().clone_into(&mut head.path);
+                continue;
+            }
+            let name = HeaderName::try_from(key);
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&value)) {
+                let too_many = |_| Problem::new(431, "too many headers, expected fewer");
+                head.headers.try_append(name, value).map_err(too_many)?;
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// What an answer's headers say of it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct AnswerHead {
+    pub status: u16,
+    /// In bytes.
+    pub length: Option<u64>,
+    /// It is a stream of events.
+    pub is_stream: bool,
+}
+
+impl AnswerHead {
     pub fn of(headers: HttpHeaders) -> Self {
         let mut head = Self::default();
-        for header in headers.headers.unwrap_or_default().headers {
-            let value = match header.raw_value.is_empty() {
-                true => header.value.into_bytes(),
-                false => header.raw_value,
-            };
-            let text = || String::from_utf8_lossy(&value);
-            match header.key.as_str() {
-                ":path" => text().split('?').next().unwrap_or_default().clone_into(&mut head.path),
-                ":status" => head.status = text().parse().unwrap_or(0),
-                key => {
-                    let name = HeaderName::try_from(key);
-                    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&value)) {
-                        head.headers.append(name, value);
-                    }
-                }
+        for mut header in headers.headers.unwrap_or_default().headers {
+            let key = std::mem::take(&mut header.key);
+            let value = value(header);
+            let text = String::from_utf8_lossy(&value);
+            match key.as_str() {
+                ":status" => head.status = text.parse().unwrap_or(0),
+                "content-length" => head.length = text.parse().ok(),
+                "content-type" => head.is_stream = text.starts_with("text/event-stream"),
+                _ => {}
             }
         }
         head
@@ -125,6 +158,11 @@ pub fn body(
         ProcessingResponse { response, dynamic_metadata: None }
     };
     chunks.into_iter().enumerate().map(message).collect()
+}
+
+/// A body goes on as it is.
+pub fn unchanged(of: impl Fn(BodyResponse) -> Response) -> ProcessingResponse {
+    plain(of(BodyResponse::default()))
 }
 
 /// The client gets this answer at once, and no worker gets the request.

@@ -109,7 +109,7 @@ fn end(finish: Finish, edit: &Edit) -> AnswerEnd {
     }
     let params = finish.kv_transfer_params.as_ref();
     AnswerEnd::Finished {
-        cached_tokens: edit.cached(finish.num_cached_tokens.unwrap_or(0)),
+        cached_tokens: finish.num_cached_tokens.map(|tokens| edit.cached(tokens)),
         by_origin: params.and_then(tiers::from_wire).map(|found| found.by_origin),
         kv_came: params.and_then(transfer::moved_of).is_some(),
     }

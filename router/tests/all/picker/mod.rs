@@ -1,9 +1,15 @@
 //! The router as Envoy's endpoint picker. The tests play Envoy: they ask where a request goes, send it there, and
 //! hand the answer on.
+//!
+//! - `routed`: where requests go. `admitted`: which go anywhere. `ended`: what their ends count as.
 
-use crate::common::{SPEEDUP, TestRouter, within, worker_config};
+mod admitted;
+mod ended;
+mod routed;
+
+use crate::common::{SPEEDUP, TestRouter, TestWorker, router_config, within, worker_config};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -23,10 +29,12 @@ use warmpath_proto::ext_proc::{
 use warmpath_proto::transport;
 use warmpath_router::RouterConfig;
 use warmpath_router::ext_proc_config::ExtProcConfig;
+use warmpath_router::secret::Secret;
+use warmpath_router::tenants::TenantConfig;
 use warmpath_worker_sim::{Http, Listeners};
 
 /// A worker with gRPC and HTTP. Workers differ by their addresses and have the same HTTP port, as pods have.
-async fn worker(ip: [u8; 4], http_port: u16) -> Result<(String, SocketAddr), std::io::Error> {
+async fn worker(ip: IpAddr, http_port: u16) -> Result<(String, SocketAddr), std::io::Error> {
     let grpc = TcpListener::bind(SocketAddr::from((ip, 0))).await?;
     let http = TcpListener::bind(SocketAddr::from((ip, http_port))).await?;
     let (url, at) = (format!("http://{}", grpc.local_addr()?), http.local_addr()?);
@@ -37,13 +45,28 @@ async fn worker(ip: [u8; 4], http_port: u16) -> Result<(String, SocketAddr), std
     Ok((url, at))
 }
 
-/// Two workers, by URL and HTTP address.
-async fn two_workers() -> [(String, SocketAddr); 2] {
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A second address of this machine. Not all have IPv6, and not all have more than one of IPv4.
+async fn second_address() -> Option<IpAddr> {
+    let second = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))];
+    for ip in second {
+        if TcpListener::bind((ip, 0)).await.is_ok() {
+            return Some(ip);
+        }
+    }
+    eprintln!("skipped: neither [::1] nor 127.0.0.2 is an address of this machine");
+    None
+}
+
+/// Two workers, by URL and HTTP address. None: this machine has one address.
+async fn two_workers() -> Option<[(String, SocketAddr); 2]> {
+    let second = second_address().await?;
     for _ in 0..20 {
-        let first = worker([127, 0, 0, 1], 0).await.unwrap();
+        let first = worker(HERE, 0).await.unwrap();
         // The port may be taken there.
-        if let Ok(second) = worker([127, 0, 0, 2], first.1.port()).await {
-            return [first, second];
+        if let Ok(second) = worker(second, first.1.port()).await {
+            return Some([first, second]);
         }
     }
     panic!("no port is free at both addresses");
@@ -84,6 +107,26 @@ impl Picker {
     }
 }
 
+/// How a request begins.
+#[derive(Clone, Copy)]
+struct Begin<'a> {
+    path: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+    /// The endpoints that it may go to.
+    subset: Option<&'a str>,
+    /// How Envoy sends bodies of answers.
+    answers: BodySendMode,
+    /// It has no body.
+    ends: bool,
+}
+
+impl Default for Begin<'_> {
+    fn default() -> Self {
+        let answers = BodySendMode::FullDuplexStreamed;
+        Self { path: "/v1/completions", headers: &[], subset: None, answers, ends: false }
+    }
+}
+
 /// One HTTP request as Envoy has it processed.
 struct Exchange {
     to: mpsc::Sender<ProcessingRequest>,
@@ -98,6 +141,14 @@ fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
     };
     let headers = HeaderMap { headers: pairs.iter().map(header).collect() };
     HttpHeaders { headers: Some(headers), end_of_stream }
+}
+
+/// What Envoy knows besides the headers.
+fn metadata(filter: &str, key: &str, value: &str) -> Metadata {
+    let text = prost_types::value::Kind::StringValue(value.to_owned());
+    let value = prost_types::Value { kind: Some(text) };
+    let fields = prost_types::Struct { fields: [(key.to_owned(), value)].into() };
+    Metadata { filter_metadata: HashMap::from([(filter.to_owned(), fields)]) }
 }
 
 fn text(value: &prost_types::Value) -> &str {
@@ -119,29 +170,38 @@ impl Exchange {
         within(self.from.message()).await.map(|message| message.expect("an answer"))
     }
 
-    /// Sends the request's head and body, the body in two parts.
-    async fn ask(&self, path: &str, body: &str, subset: Option<&str>) {
+    /// Says how a request begins.
+    async fn begin(&self, begin: Begin<'_>) {
+        let Begin { path, headers: more, subset, answers, ends } = begin;
         let mode = BodySendMode::FullDuplexStreamed.into();
-        let config = ProtocolConfiguration { request_body_mode: mode, response_body_mode: mode };
+        let response_body_mode = answers.into();
+        let config = ProtocolConfiguration { request_body_mode: mode, response_body_mode };
         let metadata = subset.map(|subset| {
-            let list = prost_types::value::Kind::StringValue(subset.to_owned());
-            let value = prost_types::Value { kind: Some(list) };
-            let key = "x-gateway-destination-endpoint-subset".to_owned();
-            let fields = prost_types::Struct { fields: [(key, value)].into() };
-            let filter_metadata = HashMap::from([("envoy.lb.subset_hint".to_owned(), fields)]);
-            Metadata { filter_metadata }
+            let key = "x-gateway-destination-endpoint-subset";
+            metadata("envoy.lb.subset_hint", key, subset)
         });
-        let head = headers(&[(":method", "POST"), (":path", path)], false);
+        let own = [(":method", "POST"), (":path", path)];
+        let head = headers(&[&own, more].concat(), ends);
         let first = ProcessingRequest {
             request: Some(Request::RequestHeaders(head)),
             metadata_context: metadata,
             protocol_config: Some(config),
         };
         self.to.send(first).await.unwrap();
+    }
+
+    /// Sends a body in two parts.
+    async fn body(&self, body: &str) {
         let (left, right) = body.as_bytes().split_at(body.len() / 2);
         for (part, end_of_stream) in [(left, false), (right, true)] {
             self.send(Request::RequestBody(HttpBody { body: part.to_vec(), end_of_stream })).await;
         }
+    }
+
+    /// Sends the request's head and body.
+    async fn ask(&self, path: &str, body: &str, subset: Option<&str>) {
+        self.begin(Begin { path, subset, ..Begin::default() }).await;
+        self.body(body).await;
     }
 
     /// Where the request goes, and the body that goes there.
@@ -178,11 +238,35 @@ impl Exchange {
         (status.unwrap().code, serde_json::from_slice(&body).unwrap())
     }
 
+    /// Where a request without a body goes.
+    async fn routed_without_body(&mut self) {
+        let message = self.next().await.unwrap();
+        assert!(matches!(message.response, Some(Response::RequestHeaders(_))), "{message:?}");
+    }
+
+    /// Hands the headers of a worker's answer on. Returns the worker's name among them.
+    async fn answer_begins(&mut self, pairs: &[(&str, &str)]) -> Option<String> {
+        self.send(Request::ResponseHeaders(headers(pairs, false))).await;
+        let message = self.next().await.unwrap();
+        let Some(Response::ResponseHeaders(head)) = message.response else { panic!("{message:?}") };
+        let set = head.response.unwrap().header_mutation.unwrap().set_headers;
+        let first = set.into_iter().next()?.header.unwrap();
+        assert_eq!(first.key, "x-warmpath-worker");
+        Some(String::from_utf8(first.raw_value).unwrap())
+    }
+
+    /// Hands a part of the body on.
+    async fn answer_part(&mut self, body: &str, end_of_stream: bool) -> BodyResponse {
+        let body = body.as_bytes().to_vec();
+        self.send(Request::ResponseBody(HttpBody { body, end_of_stream })).await;
+        let message = self.next().await.unwrap();
+        let Some(Response::ResponseBody(part)) = message.response else { panic!("{message:?}") };
+        part
+    }
+
     /// Hands a worker's answer on, and checks that it comes back as it was.
     async fn answer(&mut self, body: &[u8]) {
-        self.send(Request::ResponseHeaders(headers(&[(":status", "200")], false))).await;
-        let message = self.next().await.unwrap();
-        assert!(matches!(message.response, Some(Response::ResponseHeaders(_))), "{message:?}");
+        self.answer_begins(&[(":status", "200")]).await;
         let (left, right) = body.split_at(body.len() / 2);
         let mut passed = Vec::new();
         for (part, end_of_stream) in [(left, false), (right, true)] {
@@ -225,118 +309,4 @@ async fn post(at: &str, path: &str, body: &[u8]) -> Vec<u8> {
 fn completion(token: u32, tokens: usize) -> String {
     let ids = vec![token.to_string(); tokens].join(",");
     format!("{{\"model\":\"simulated\",\"prompt\":[{ids}],\"max_tokens\":4}}")
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_with_one_prefix_go_to_one_worker_and_hit_there() {
-    let workers = two_workers().await;
-    let port = workers[0].1.port();
-    let urls = workers.iter().map(|(url, _)| url.clone()).collect();
-    let picker = Picker::over(urls, PolicyConfig::KvAware, port).await;
-    let mut endpoints = Vec::new();
-    for turn in 0..3 {
-        let mut exchange = picker.exchange().await;
-        // 100,000 bytes of body go in several messages.
-        exchange.ask("/v1/completions?x=1", &completion(12_345, 16_001), None).await;
-        let (endpoint, body) = exchange.routed().await;
-        assert!(workers.iter().any(|(_, at)| at.to_string() == endpoint), "{endpoint}");
-        assert_eq!(picker.router.server.counts().booked, 1, "booked until its answer ends");
-        let answer = post(&endpoint, "/v1/completions", &body).await;
-        exchange.answer(&answer).await;
-        picker.router.wait_counts(|counts| counts.booked == 0 && counts.in_flight == 0).await;
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        let cached = &answer["usage"]["prompt_tokens_details"]["cached_tokens"];
-        assert_eq!(cached.as_u64().unwrap(), if turn == 0 { 0 } else { 16_000 }, "turn {turn}");
-        endpoints.push(endpoint);
-        picker.router.wait_counts(|counts| counts.runs > 0).await;
-    }
-    assert!(endpoints.iter().all(|endpoint| *endpoint == endpoints[0]), "{endpoints:?}");
-    // Another worker only: by the hint, not by the rule.
-    let other = workers.iter().map(|(_, at)| at.to_string()).find(|at| *at != endpoints[0]);
-    let other = other.unwrap();
-    let mut exchange = picker.exchange().await;
-    exchange
-        .ask("/v1/completions", &completion(12_345, 160), Some(&format!("10.9.9.9:1,{other}")))
-        .await;
-    assert_eq!(exchange.routed().await.0, other);
-    let mut exchange = picker.exchange().await;
-    exchange.ask("/v1/completions", &completion(1, 160), Some("10.9.9.9:1")).await;
-    assert_eq!(exchange.refused().await.0, 503);
-    // What has no body goes to any worker.
-    let exchange = &mut picker.exchange().await;
-    exchange.send(Request::RequestHeaders(headers(&[(":path", "/v1/models")], true))).await;
-    let message = exchange.next().await.unwrap();
-    assert!(matches!(message.response, Some(Response::RequestHeaders(_))), "{message:?}");
-    drop((message, picker.router.wait_counts(|counts| counts.booked == 0).await));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusals_are_answers_in_openais_shape() {
-    // No worker.
-    let nowhere = vec!["http://127.0.0.1:1".to_owned()];
-    let config = RouterConfig::new(nowhere, PolicyConfig::KvAware);
-    let picker = Picker::start(config, 8_000).await;
-    let mut exchange = picker.exchange().await;
-    exchange.ask("/v1/completions", &completion(1, 16), None).await;
-    let (code, body) = exchange.refused().await;
-    assert_eq!(code, 503);
-    assert_eq!(body["error"]["type"], "server_error", "{body}");
-    let health = async |service: &str| {
-        let mut health = HealthClient::new(transport::channel(&picker.url).unwrap());
-        let request = HealthCheckRequest { service: service.to_owned() };
-        within(health.check(request)).await.unwrap().into_inner().status
-    };
-    assert_eq!((health("liveness").await, health("readiness").await), (1, 2));
-    assert_eq!(health("envoy.service.ext_proc.v3.ExternalProcessor").await, 2);
-
-    // A full fleet, and no queue: too many requests.
-    let (url, at) = worker([127, 0, 0, 1], 0).await.unwrap();
-    let policy: PolicyConfig = "wait-for-room(max_active=1)".parse().unwrap();
-    let mut config = RouterConfig { speedup: SPEEDUP, ..RouterConfig::new(vec![url], policy) };
-    config.queue.requests = 0;
-    let picker = Picker::start(config, at.port()).await;
-    picker.router.wait(|status| status.joined.len() == 1).await;
-    let mut first = picker.exchange().await;
-    first.ask("/v1/completions", &completion(1, 16), None).await;
-    assert_eq!(first.routed().await.0, at.to_string());
-    let mut second = picker.exchange().await;
-    second
-        .ask("/v1/chat/completions", r#"{"messages":[{"role":"user","content":"hi"}]}"#, None)
-        .await;
-    let (code, body) = second.refused().await;
-    assert_eq!((code, &body["error"]["type"]), (429, &"rate_limit_error".into()), "{body}");
-    // Envoy lost the client: the booking ends.
-    drop(first);
-    picker.router.wait_counts(|counts| counts.booked == 0 && counts.in_flight == 0).await;
-    // A worker that fails ends its booking too.
-    let mut failing = picker.exchange().await;
-    failing.ask("/v1/completions", &completion(1, 16), None).await;
-    failing.routed().await;
-    failing.send(Request::ResponseHeaders(headers(&[(":status", "503")], false))).await;
-    failing.next().await.unwrap();
-    picker.router.wait_counts(|counts| counts.booked == 0 && counts.in_flight == 0).await;
-    // A body that cannot be read names the field.
-    let mut bad = picker.exchange().await;
-    bad.ask("/v1/completions", r#"{"prompt":"x","n":3}"#, None).await;
-    let (code, body) = bad.refused().await;
-    assert_eq!((code, &body["error"]["param"]), (400, &"n".into()), "{body}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envoy_must_stream_bodies() {
-    let nowhere = vec!["http://127.0.0.1:1".to_owned()];
-    let picker = Picker::start(RouterConfig::new(nowhere, PolicyConfig::KvAware), 8_000).await;
-    let mut exchange = picker.exchange().await;
-    let mode = BodySendMode::Buffered.into();
-    let config = ProtocolConfiguration { request_body_mode: mode, response_body_mode: mode };
-    let head = headers(&[(":path", "/v1/completions")], false);
-    let first = ProcessingRequest {
-        request: Some(Request::RequestHeaders(head)),
-        protocol_config: Some(config),
-        ..Default::default()
-    };
-    exchange.to.send(first).await.unwrap();
-    let refused = exchange.next().await.unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert_eq!(refused.message(), "request_body_mode: BUFFERED, expected FULL_DUPLEX_STREAMED");
 }
