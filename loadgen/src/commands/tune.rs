@@ -101,11 +101,7 @@ fn all(args: &Args, setup: &Setup, options: &RunOptions, progress: &Progress) ->
 fn parts(args: &Args, setup: &Setup) -> Result<(Setup, Setup, (String, String))> {
     let Some((first, rest)) = setup.source.split(args.train) else {
         let others = Setup { seed: setup.seed + setup.seeds, ..setup.clone() };
-        let seeds = |of: &Setup| match of.seeds {
-            1 => format!("seed {}", of.seed),
-            count => format!("seeds {} to {}", of.seed, of.seed + count - 1),
-        };
-        let names = (seeds(setup), seeds(&others));
+        let names = (setup.seeds_in_words(), others.seeds_in_words());
         return Ok((setup.clone(), others, names));
     };
     let percent = (args.train * 100.0).round();

@@ -50,7 +50,7 @@ pub fn standings(goal: Goal, policies: &[(&str, Sample<'_>)]) -> Vec<Standing> {
         Standing {
             rank,
             best: best.map(|best| policies[best].0.to_owned()),
-            tied_with_best: change.and_then(|change| is_tied(&change, goal.lower)),
+            tied_with_best: change.and_then(|change| is_tied(&change, rivals, goal.lower)),
             change_percent: change.filter(|_| best != Some(i)),
             seeds_for_5_percent: seeds.and_then(|change| change.seeds_for(TOLD_PERCENT, rivals)),
         }
@@ -60,8 +60,8 @@ pub fn standings(goal: Goal, policies: &[(&str, Sample<'_>)]) -> Vec<Standing> {
 
 /// Whether a difference to the best is none that the runs show, or too small to matter. None: it has
 /// no interval.
-fn is_tied(change: &Estimate, lower: bool) -> Option<bool> {
+fn is_tied(change: &Estimate, rivals: usize, lower: bool) -> Option<bool> {
     let worse = if lower { change.mean } else { -change.mean };
     // The mean over seeds of a ratio may be below that of the best, so 0 need not be inside.
-    change.half_width_95.map(|half| worse <= half || worse < SMALLEST_PERCENT)
+    change.margin(rivals).map(|margin| worse <= margin || worse < SMALLEST_PERCENT)
 }

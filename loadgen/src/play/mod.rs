@@ -4,6 +4,8 @@ mod agreement;
 mod all;
 pub mod behind;
 mod bounds;
+#[cfg(test)]
+mod calibration;
 pub mod capacity;
 mod client;
 pub mod drive;

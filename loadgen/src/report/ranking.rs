@@ -185,7 +185,7 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
     }
     if seeds > 1 || parts.is_some() {
         notes.push(format!(
-            "tied: the interval holds 0, or the difference is below {SMALLEST_PERCENT} %, too small \
+            "tied: 0 is within the interval of 99 %, or the difference is below {SMALLEST_PERCENT} %, too small \
              to matter. These runs do not tell the two apart; more seeds may."
         ));
         notes.push(

@@ -187,10 +187,7 @@ impl Setup {
             source.check_rate("--capacity")?;
         }
         let seed = what.seed.unwrap_or(file.seed);
-        if seed.checked_add(what.seeds).is_none() {
-            let why = format!("{} seeds from {seed} on exceed {}", what.seeds, u64::MAX);
-            return Err(bad(format!("--seeds: {why}, expected a lower --seed")));
-        }
+        check_seeds(seed, what.seeds)?;
         let live = file.live;
         Ok(Self {
             scenario: file.name,
@@ -224,6 +221,21 @@ impl Setup {
             sharing,
             variants: file.variants,
         })
+    }
+
+    /// Sets the number of seeds.
+    pub fn set_seeds(&mut self, seeds: u64) -> Result<()> {
+        check_seeds(self.seed, seeds)?;
+        self.seeds = seeds;
+        Ok(())
+    }
+
+    /// Its seed, or its seeds.
+    pub fn seeds_in_words(&self) -> String {
+        match self.seeds {
+            1 => format!("seed {}", self.seed),
+            count => format!("seeds {} to {}", self.seed, self.seed + count - 1),
+        }
     }
 
     /// Notes for the reader of the figures: about the workload, and about who shares KV cache.
@@ -315,6 +327,16 @@ impl Setup {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_one(value: &f64) -> bool {
     *value == 1.0
+}
+
+fn check_seeds(first: u64, seeds: u64) -> Result<()> {
+    match first.checked_add(seeds) {
+        Some(_) => Ok(()),
+        None => {
+            let why = format!("{seeds} seeds from {first} on exceed {}", u64::MAX);
+            Err(bad(format!("--seeds: {why}, expected a lower --seed")))
+        }
+    }
 }
 
 /// The first item that occurs twice.

@@ -6,7 +6,7 @@ use serde_json::Value;
 #[test]
 fn each_rung_of_the_ladder_reuses_at_least_what_the_one_before_does() {
     let args = ["sharing", "--workload", "enterprise-kb", "--requests", "500", "--workers", "4"];
-    let (table, report) = run(&[&args[..], &["--tenants", "3"]].concat());
+    let (table, report) = run(&[&args[..], &["--tenants", "3", "--seeds", "1"]].concat());
     let rungs = report["rungs"].as_array().expect("rungs");
     let names: Vec<&str> = rungs.iter().map(|rung| rung["name"].as_str().unwrap()).collect();
     let expected = [
@@ -48,6 +48,34 @@ fn each_rung_of_the_ladder_reuses_at_least_what_the_one_before_does() {
     assert_eq!((&ratio["of"], &ratio["over"]), (&"+ shared pool".into(), &"+ disk".into()));
     let served = |i: usize| number(&rungs[i]["at_slo"]["served"]);
     near(number(&ratio["times"]), served(7) / served(6));
+}
+
+/// Figures are means over the seeds, ratios are formed seed by seed, and each seed's run is the one that it has alone.
+#[test]
+fn the_ladder_is_climbed_with_every_seed() {
+    let args = ["sharing", "--workload", "enterprise-kb", "--requests", "300", "--workers", "2"];
+    let (table, report) = run(&[&args[..], &["--seeds", "2", "--seed", "7"]].concat());
+    let (_, alone) = run(&[&args[..], &["--seeds", "1", "--seed", "8"]].concat());
+    assert!(table.contains("seeds 7 to 8") && table.contains("means over 2 seeds"), "{table}");
+    let [first, second] = [&report["rungs"], &report["more_seeds"][0]];
+    for (of_two, alone) in second.as_array().unwrap().iter().zip(alone["rungs"].as_array().unwrap())
+    {
+        for key in ["name", "hit_rate", "ttft_s", "capacity", "at_slo", "usd_per_m_served"] {
+            assert_eq!(of_two[key], alone[key], "{key} of {}", alone["name"]);
+        }
+    }
+    let mut with_interval = 0;
+    for (i, over) in report["over_seeds"].as_array().unwrap().iter().enumerate() {
+        let [one, other] = [&first[i], &second[i]].map(|rung| number(&rung["hit_rate"]));
+        near(number(&over["hit_rate"]["mean"]), (one + other) / 2.0);
+        with_interval += usize::from(!over["hit_rate"]["half_width_95"].is_null());
+    }
+    assert!(with_interval >= 5, "{}", report["over_seeds"]);
+    let last = first.as_array().unwrap().len() - 2;
+    let served = |rungs: &Value, i: usize| number(&rungs[i]["at_slo"]["served"]);
+    let each = [first, second].map(|rungs| served(rungs, last) / served(rungs, last - 1));
+    near(number(&report["ratios"][0]["times"]), (each[0] + each[1]) / 2.0);
+    assert!(number(&report["ratios"][0]["times_half_width_95"]) > 0.0, "{}", report["ratios"]);
 }
 
 #[test]

@@ -13,6 +13,12 @@ pub struct Rung {
     pub setup: Setup,
 }
 
+impl Rung {
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { name: self.name, setup: Setup { seed, ..self.setup.clone() } }
+    }
+}
+
 /// Names of the rungs. A rung is there if the scenario has what it adds.
 pub const DEVICES: &str = "users' devices";
 pub const NONE: &str = "no reuse";

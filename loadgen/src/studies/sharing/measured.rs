@@ -1,7 +1,7 @@
-//! A rung of the ladder, measured.
+//! A rung of the ladder, measured with each seed, and over all of them.
 
 use super::ladder::Rung;
-use crate::figures::{AtRoom, Found, RunReport};
+use crate::figures::{AtRoom, Estimate, Found, RunReport};
 use crate::studies::measure::{self, AtSlo, Throughput, around, at_slo, run_at};
 use anyhow::Result;
 use serde::Serialize;
@@ -43,19 +43,92 @@ pub struct Measured {
     pub kv_room: Vec<AtRoom>,
 }
 
-/// Plays a rung at the workload's own load, and searches for the highest load within the SLO.
-pub fn measured(rung: &Rung) -> Result<Measured> {
+/// A rung with each seed. All rungs have the same seeds, in the same order.
+#[derive(Debug)]
+pub struct Seeds {
+    /// At least one.
+    pub each: Vec<Measured>,
+}
+
+/// What is shown of a rung over its seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct OverSeeds {
+    pub name: &'static str,
+    /// None: a seed has no such figure.
+    pub hit_rate: Option<Estimate>,
+    pub ttft_mean_s: Option<Estimate>,
+    pub within_slo: Option<Estimate>,
+    pub load: Option<Estimate>,
+    pub requests_per_s: Option<Estimate>,
+    pub served_tokens_per_s_per_chip: Option<Estimate>,
+    pub hit_rate_at_slo: Option<Estimate>,
+    pub usd_per_m_served: Option<Estimate>,
+    pub kwh_per_m_served: Option<Estimate>,
+}
+
+impl Seeds {
+    /// What does not depend on the seed, and what is told of one: of the first.
+    pub fn first(&self) -> &Measured {
+        &self.each[0]
+    }
+
+    /// A figure over all seeds. None: a seed has none.
+    pub fn over(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<Estimate> {
+        let values: Option<Vec<f64>> = self.each.iter().map(of).collect();
+        // The same with every seed says as much as one.
+        let values = values?;
+        let repeats = values.windows(2).all(|two| two[0] == two[1]);
+        Some(Estimate::of(if repeats { &values[..1] } else { &values }))
+    }
+
+    /// The mean over all seeds. None: a seed has no such figure.
+    pub fn mean(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
+        self.over(of).map(|over| over.mean)
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.first().name
+    }
+
+    pub fn sum(&self) -> OverSeeds {
+        let at = |of: fn(&Throughput) -> f64| self.over(move |rung| rung.at_slo.as_ref().map(of));
+        OverSeeds {
+            name: self.name(),
+            hit_rate: self.over(|rung| rung.hit_rate),
+            ttft_mean_s: self.over(|rung| rung.ttft_s.map(|ttft| ttft.mean)),
+            within_slo: self.over(|rung| Some(rung.within_slo)),
+            load: self.over(Measured::load),
+            requests_per_s: at(|at| at.requests_per_s),
+            served_tokens_per_s_per_chip: at(|at| at.served),
+            hit_rate_at_slo: self.over(|rung| rung.hit_rate_at_slo),
+            usd_per_m_served: self.over(|rung| rung.usd_per_m_served),
+            kwh_per_m_served: self.over(|rung| rung.kwh_per_m_served),
+        }
+    }
+}
+
+/// Plays a rung at the workload's own load, and searches for the highest load within the SLO. `rooms`: whether that load is
+/// played with other room for KV too.
+pub fn measured(rung: &Rung, rooms: bool) -> Result<Measured> {
     let setup = &rung.setup;
     let own = run_at(setup, 1.0)?;
     if setup.is_device_only() {
         return Ok(Measured::of(rung, own, None));
     }
     let found = at_slo(setup, measure::BOUNDS)?;
-    let kv_room = around(setup, &found)?;
+    let kv_room = if rooms { around(setup, &found)? } else { Vec::new() };
     Ok(Measured { kv_room, ..Measured::of(rung, own, Some(found)) })
 }
 
 impl Measured {
+    /// The highest load within the SLO, as a multiple of the workload's own. None: there is none.
+    pub fn load(&self) -> Option<f64> {
+        match self.capacity? {
+            Found::At { rate_scale, .. } | Found::AtLeast { rate_scale } => Some(rate_scale),
+            Found::Nowhere { .. } => None,
+        }
+    }
+
     fn of(rung: &Rung, own: RunReport, found: Option<AtSlo>) -> Self {
         let chips = if found.is_some() { measure::chips(&rung.setup) } else { 0 };
         let at_slo = found.as_ref().and_then(|found| found.throughput(chips));

@@ -1,14 +1,19 @@
 //! The ladder and the sweep as plots, and what they say in words.
 
-use super::measured::Measured;
+use super::measured::{Measured, Seeds};
 use super::ratios::{CLAIM, Ratio, claims};
 use super::sweep::{At, Point};
 use crate::report::html::{facts_of_slo, rooms_of};
 use crate::setup::Setup;
+use crate::studies::measure::Throughput;
+use warmpath_core::report::ByOwner;
 use warmpath_html::{
     Axis, Bar, Bars, Chart, Document, Fact, Line, Lines, Mark, Plot, Scale, Segment,
 };
 use warmpath_sheet::amount;
+
+/// A part of a bar.
+type Part<'a> = &'a dyn Fn(&Measured) -> Option<f64>;
 
 fn bars(
     title: &str,
@@ -28,52 +33,65 @@ fn plain(name: &str, to: f64) -> Bar {
 }
 
 /// Adds what the ladder says.
-pub fn add_ladder(document: &mut Document, setup: &Setup, rungs: &[Measured], ratios: &[Ratio]) {
+pub fn add_ladder(document: &mut Document, setup: &Setup, rungs: &[Seeds], ratios: &[Ratio]) {
     document.title = format!("What sharing is worth: {}", setup.source.name());
-    document.asked =
-        format!("{}, seed {}. {}", setup.fleet.title(), setup.seed, facts_of_slo(&setup.slo));
-    let served = |rung: &Measured| rung.at_slo.map(|at| at.served);
+    document.asked = format!(
+        "{}, {}. {}",
+        setup.fleet.title(),
+        setup.seeds_in_words(),
+        facts_of_slo(&setup.slo)
+    );
+    let served = |rung: &Seeds| rung.mean(|rung| rung.at_slo.map(|at| at.served));
     let best = rungs.iter().filter_map(|rung| Some((rung, served(rung)?)));
     let best = best.max_by(|one, other| one.1.total_cmp(&other.1));
     document.answer.headline = match best {
         None => "No rung serves anything within the SLO at any load.".to_owned(),
         Some((rung, tokens)) => {
             let first = rungs.iter().filter_map(|rung| Some((rung, served(rung)?))).next();
-            let first = first.filter(|(first, _)| first.name != rung.name);
+            let first = first.filter(|(first, _)| first.name() != rung.name());
             let over = first.map_or_else(String::new, |(first, least)| {
-                format!(", {:.2} times \"{}\"", tokens / least, first.name)
+                format!(", {:.2} times \"{}\"", tokens / least, first.name())
             });
             format!(
                 "\"{}\" serves the most: {tokens:.0} tokens/s by GPU within the SLO{over}.",
-                rung.name
+                rung.name()
             )
         }
     };
     // Users' devices run another model.
-    let workers = rungs.iter().filter(|rung| rung.at_slo.is_some());
-    let cheapest = workers.filter_map(|rung| Some((rung, rung.usd_per_m_served?)));
+    let workers = rungs.iter().filter(|rung| served(rung).is_some());
+    let cheapest =
+        workers.filter_map(|rung| Some((rung, rung.mean(|rung| rung.usd_per_m_served)?)));
     let cheapest = cheapest.min_by(|one, other| one.1.total_cmp(&other.1));
     document.answer.facts.extend(cheapest.map(|(rung, usd)| {
-        let note = format!("\"{}\": the least cost of a million tokens served.", rung.name);
+        let note = format!("\"{}\": the least cost of a million tokens served.", rung.name());
         Fact::new("Cheapest", format!("{} USD", amount(usd)), note)
     }));
-    let reuse = rungs.iter().filter_map(|rung| Some((rung, rung.hit_rate?)));
+    let reuse = rungs.iter().filter_map(|rung| Some((rung, rung.mean(|rung| rung.hit_rate)?)));
     document.answer.facts.extend(reuse.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(rung, share)| {
-        let note = format!("\"{}\": the highest hit rate, of prompt tokens.", rung.name);
+        let note = format!("\"{}\": the highest hit rate, of prompt tokens.", rung.name());
         Fact::new("Most reuse", format!("{:.1} %", share * 100.0), note)
     }));
     document.answer.more = claims(ratios);
+    // A part that a seed lacks leaves its bar out.
+    let stacked = |rung: &Seeds, parts: [Part<'_>; 3]| {
+        let [one, two, three] = parts.map(|part| rung.mean(part));
+        Some(Bar::stacked(rung.name(), [one?, two?, three?]))
+    };
     let throughput = rungs.iter().filter_map(|rung| {
-        let at = rung.at_slo?;
-        Some(Bar::stacked(rung.name, [at.prompt_computed, at.prompt_reused, at.output]))
+        let at = |of: fn(&Throughput) -> f64| move |rung: &Measured| rung.at_slo.as_ref().map(of);
+        let (computed, reused) = (at(|at| at.prompt_computed), at(|at| at.prompt_reused));
+        stacked(rung, [&computed, &reused, &at(|at| at.output)])
     });
     let owners = rungs.iter().filter_map(|rung| {
-        let by = rung.hit_rate_by_owner?;
-        let parts = [by.own_session, by.other_session, by.public].map(|share| share * 100.0);
-        Some(Bar::stacked(rung.name, parts))
+        let of = |of: fn(&ByOwner<f64>) -> f64| {
+            move |rung: &Measured| rung.hit_rate_by_owner.as_ref().map(|by| of(by) * 100.0)
+        };
+        let (own, other) = (of(|by| by.own_session), of(|by| by.other_session));
+        stacked(rung, [&own, &other, &of(|by| by.public)])
     });
     let cost = |of: fn(&Measured) -> Option<f64>| {
-        rungs.iter().filter_map(move |rung| Some(plain(rung.name, of(rung)?)))
+        rungs.iter().filter_map(move |rung| Some(plain(rung.name(), rung.mean(of)?)))
     };
     document.section("The ladder", "Each rung shares what the one above it does, and more.", [
         bars(
@@ -112,7 +130,7 @@ pub fn add_ladder(document: &mut Document, setup: &Setup, rungs: &[Measured], ra
             cost(|rung| rung.ttft_s.map(|ttft| ttft.mean)),
         ),
         rooms_of(
-            rungs.iter().map(|rung| (rung.name.to_owned(), rung.kv_room.as_slice())),
+            rungs.iter().map(|rung| (rung.name().to_owned(), rung.first().kv_room.as_slice())),
             "rung",
             "at the highest load within the SLO",
         ),
@@ -131,8 +149,7 @@ pub fn add_sweep(document: &mut Document, points: &[Point]) {
     ];
     let best = points.iter().filter_map(|point| Some((point, point.times?)));
     let best = best.max_by(|one, other| one.1.total_cmp(&other.1));
-    let reached =
-        points.iter().filter(|point| point.times.is_some_and(|times| times >= CLAIM)).count();
+    let reached = points.iter().filter(|point| point.reaches(CLAIM)).count();
     document.title = "Where a shared pool makes a fleet five times as fast".to_owned();
     document.answer.headline = match best {
         None => "No point serves anything without the pool within the SLO.".to_owned(),

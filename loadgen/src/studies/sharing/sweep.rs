@@ -2,7 +2,7 @@
 //! about one of many texts, which are equally popular. Without the pool the texts are in the workers'
 //! HBM, with it in the pool too. One axis at a time is varied around a base point.
 
-use crate::figures::RunReport;
+use crate::figures::{Estimate, RunReport};
 use crate::play::Progress;
 use crate::play::capacity::{Bounds, search};
 use crate::play::parallel;
@@ -49,8 +49,11 @@ pub struct Point {
     /// Requests per second within the SLO.
     pub without: f64,
     pub with: f64,
-    /// None: without the pool nothing is served within the SLO.
+    /// None: without the pool nothing is served within the SLO, with a seed.
     pub times: Option<f64>,
+    /// Half of the 95 % interval, seed by seed. None: one seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_half_width_95: Option<f64>,
 }
 
 fn points() -> Vec<(&'static str, At)> {
@@ -73,24 +76,57 @@ fn points() -> Vec<(&'static str, At)> {
     points
 }
 
+/// Each point with every seed of the set-up: means, and the interval of the ratio.
 pub fn play(setup: &Setup, progress: &Progress) -> Result<Vec<Point>> {
     let points = points();
-    let sides: Vec<(At, bool)> =
-        points.iter().flat_map(|&(_, at)| [(at, false), (at, true)]).collect();
+    let mut sides: Vec<(At, bool, u64)> = Vec::new();
+    for &(_, at) in &points {
+        for seed in setup.seed..setup.seed + setup.seeds {
+            sides.extend([(at, false, seed), (at, true, seed)]);
+        }
+    }
     let bar = progress.start(sides.len() as u64, "sweep", "searches");
     let ended = AtomicU64::new(0);
-    let found = parallel::map(&sides, |&(at, with)| {
-        let found = highest(setup, at, with);
+    let found = parallel::map(&sides, |&(at, with, seed)| {
+        let found = highest(&Setup { seed, ..setup.clone() }, at, with);
         bar.set(ended.fetch_add(1, Ordering::Relaxed) + 1);
         found
     });
     let found = found.into_iter().collect::<Result<Vec<_>>>()?;
-    let point = |(&(axis, at), pair): (&(&'static str, At), &[Highest])| {
-        let [(without, hit_rate_without), (with, hit_rate_with)] = [pair[0], pair[1]];
-        let times = (without > 0.0).then(|| with / without);
-        Point { axis, at, hit_rate_without, hit_rate_with, without, with, times }
-    };
-    Ok(points.iter().zip(found.chunks(2)).map(point).collect())
+    let of_point = found.chunks(2 * setup.seeds as usize);
+    Ok(points.iter().zip(of_point).map(|(&(axis, at), found)| Point::of(axis, at, found)).collect())
+}
+
+impl Point {
+    /// Whether the pool makes it so many times as fast, over all seeds.
+    pub fn reaches(&self, claim: f64) -> bool {
+        self.times.is_some_and(|times| times - self.times_half_width_95.unwrap_or(0.0) >= claim)
+    }
+
+    /// `found`: without and with the pool, for each seed.
+    fn of(axis: &'static str, at: At, found: &[Highest]) -> Self {
+        let side = |place: usize| found.iter().skip(place).step_by(2);
+        let served = |place| -> Vec<f64> { side(place).map(|found| found.0).collect() };
+        let hits = |place| -> Option<f64> {
+            let hits: Option<Vec<f64>> = side(place).map(|found| found.1).collect();
+            hits.map(|hits| Estimate::of(&hits).mean)
+        };
+        let (without, with) = (served(0), served(1));
+        let pairs = with.iter().zip(&without);
+        let times: Option<Vec<f64>> =
+            pairs.map(|(with, without)| (*without > 0.0).then(|| with / without)).collect();
+        let times = times.map(|times| Estimate::of(&times));
+        Self {
+            axis,
+            at,
+            hit_rate_without: hits(0),
+            hit_rate_with: hits(1),
+            without: Estimate::of(&without).mean,
+            with: Estimate::of(&with).mean,
+            times: times.map(|times| times.mean),
+            times_half_width_95: times.and_then(|times| times.half_width_95),
+        }
+    }
 }
 
 /// Requests per second within the SLO, and the hit rate at this rate. Without such a rate there is no

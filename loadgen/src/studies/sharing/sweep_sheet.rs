@@ -92,7 +92,10 @@ fn form() -> Form<'static, Point> {
         .under("req/s")
         .format(rate)
         .of(|point: &Point| point.with),
-        number("times", "times", "ratio", times).format(rate).of(|point: &Point| point.times),
+        number("times", "times", "ratio", times).format(rate).interval().of(|point: &Point| {
+            let interval = |times| Value::interval(times, point.times_half_width_95);
+            point.times.map_or(Value::Absent, interval)
+        }),
         Column::text(REMARK, "", "Whether the claim is reached, or what keeps the SLO at no load.")
             .of(remark),
     ])
@@ -100,7 +103,7 @@ fn form() -> Form<'static, Point> {
 
 fn remark(point: &Point) -> Value {
     match point.times {
-        Some(times) if times >= CLAIM => format!("{CLAIM}x reached").into(),
+        Some(_) if point.reaches(CLAIM) => format!("{CLAIM}x reached").into(),
         None if point.with > 0.0 => "only with the pool".into(),
         None => "neither".into(),
         Some(_) => Value::Blank,
