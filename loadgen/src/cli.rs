@@ -2,7 +2,7 @@
 
 use crate::commands::{
     advise, columns, compare, diff, explain, export, fidelity, fit, generations, init, list,
-    manual, measure, policies, rank, replay, run, sharing, sim, sweep, trace, tune,
+    manual, measure, policies, rank, regret, replay, run, sharing, sim, sweep, trace, tune,
 };
 use crate::files::bad;
 use crate::play::Progress;
@@ -90,6 +90,7 @@ pub enum Command {
     Sharing(sharing::Args),
     Advise(advise::Args),
     Generations(generations::Args),
+    Regret(regret::Args),
     Tune(tune::Args),
     Run(run::Args),
     Replay(replay::Args),
@@ -147,6 +148,7 @@ impl Command {
             Self::Sharing(args) => sharing::run(&args, progress, screen),
             Self::Advise(args) => advise::run(&args, progress, screen),
             Self::Generations(args) => generations::run(&args, progress, screen),
+            Self::Regret(args) => regret::run(&args, progress, screen),
             Self::Tune(args) => tune::run(&args, progress, screen),
             Self::Run(args) => run::run(&args, progress, screen),
             Self::Replay(args) => replay::run(&args),

@@ -1,8 +1,9 @@
 //! What a caller hears while a world runs.
 
-use warmpath_core::id::RequestId;
+use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::Recorder;
 use warmpath_core::request::Work;
+use warmpath_core::routing::explain::Explanation;
 use warmpath_core::routing::record::Entry;
 use warmpath_core::time::Instant;
 
@@ -22,6 +23,12 @@ pub struct Observers<'a> {
     pub sent: Option<Sent<'a>>,
     /// Hears each request when an engine admits it for the first time: then its hits are counted.
     pub admitted: Option<&'a mut dyn FnMut(Instant, RequestId)>,
+    /// Hears why each request is sent where it is, as the rule sees it when the request arrives.
+    pub explained: Option<&'a mut dyn FnMut(Explanation)>,
+    /// Says to which worker a request goes, whatever the rule chose. The rule does not hear of it, so what it chooses
+    /// afterwards means nothing: for runs in which every request has its worker given. Not for fleets with pools, peers and
+    /// roles.
+    pub assigned: Option<&'a dyn Fn(RequestId) -> Option<WorkerId>>,
     /// Whether the recorder keeps one row for each request.
     pub rows: bool,
 }

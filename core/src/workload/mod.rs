@@ -11,6 +11,7 @@
 pub mod arrivals;
 mod drawn;
 pub mod file;
+pub mod given;
 pub mod mixed;
 pub mod phases;
 pub mod prompts;
@@ -26,6 +27,7 @@ mod until;
 use crate::id::RequestId;
 use crate::request::Work;
 use crate::time::Instant;
+use given::Given;
 use mixed::Mixed;
 use phases::Phases;
 use sessions::Sessions;
@@ -43,6 +45,8 @@ pub enum Workload {
     RecordedSessions(SessionReplay),
     /// Several classes of drawn sessions.
     Mixed(Mixed),
+    /// The requests of another run, at their times there.
+    Given(Given),
     /// One of the others, up to an instant.
     Until(Box<Workload>, Until),
 }
@@ -55,6 +59,7 @@ impl Workload {
             Self::Trace(replay) => replay.next_send(),
             Self::RecordedSessions(replay) => replay.next_send(),
             Self::Mixed(mixed) => mixed.next_send(),
+            Self::Given(given) => given.next_send(),
             Self::Until(inner, until) => until.next_send(inner.next_send()),
         }
     }
@@ -72,6 +77,7 @@ impl Workload {
             Self::Trace(replay) => replay.send(),
             Self::RecordedSessions(replay) => replay.send(),
             Self::Mixed(mixed) => mixed.send(),
+            Self::Given(given) => given.send(),
             Self::Until(inner, until) => {
                 until.count();
                 inner.take()
@@ -88,7 +94,9 @@ impl Workload {
             Self::Sessions(sessions) => Self::Sessions(sessions.in_phases(phases, limit)),
             Self::Trace(replay) => Self::Trace(replay.in_phases(phases)),
             Self::Mixed(mixed) => Self::Mixed(mixed.in_phases(phases, limit)),
-            Self::RecordedSessions(_) | Self::Until(..) => panic!("it has no arrivals to move"),
+            Self::RecordedSessions(_) | Self::Given(_) | Self::Until(..) => {
+                panic!("it has no arrivals to move")
+            }
         };
         inner.until(phases.end())
     }
@@ -107,7 +115,7 @@ impl Workload {
             Self::RecordedSessions(replay) => replay.on_ended(now, id),
             Self::Mixed(mixed) => mixed.on_ended(now, id),
             Self::Until(inner, _) => inner.on_ended(now, id),
-            Self::Trace(_) => {}
+            Self::Trace(_) | Self::Given(_) => {}
         }
     }
 
@@ -118,6 +126,7 @@ impl Workload {
             Self::Trace(replay) => replay.total(),
             Self::RecordedSessions(replay) => replay.total(),
             Self::Mixed(mixed) => mixed.total(),
+            Self::Given(given) => given.total(),
             Self::Until(inner, until) => until.total(inner.next_send(), inner.total()),
         }
     }

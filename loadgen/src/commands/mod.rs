@@ -17,6 +17,7 @@ pub mod manual;
 pub mod measure;
 pub mod policies;
 pub mod rank;
+pub mod regret;
 pub mod replay;
 pub mod run;
 pub mod sharing;

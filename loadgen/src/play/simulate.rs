@@ -71,6 +71,8 @@ pub fn simulate(
         sent: if options.bounds { Some(&mut sent) } else { None },
         admitted: if options.bounds || options.sketch { Some(&mut admitted) } else { None },
         rows: options.rows || options.sketch,
+        explained: None,
+        assigned: None,
     };
     let scenario = setup.scenario(policy.policy, seed);
     let outcome = warmpath_sim::run(&scenario, workload, observers);

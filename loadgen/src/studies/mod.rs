@@ -8,6 +8,7 @@ pub mod generations;
 mod measure;
 pub mod question;
 pub mod rank;
+pub mod regret;
 pub mod sharing;
 pub mod sweep;
 pub mod tune;
@@ -22,6 +23,7 @@ pub fn blanks() -> Vec<Sheet> {
         generations::blanks(),
         rank::blanks().to_vec(),
         diff::blanks(),
+        regret::blanks(),
     ]
     .concat()
 }

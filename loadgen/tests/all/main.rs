@@ -20,6 +20,7 @@ mod mixed_capacity;
 mod object_store;
 mod policies;
 mod rank;
+mod regret;
 mod report;
 mod routers;
 mod rows;

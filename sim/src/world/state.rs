@@ -25,7 +25,7 @@ use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::Recorder;
 use warmpath_core::request::Work;
 use warmpath_core::routing::index::{Overlap, PrefixIndex};
-use warmpath_core::routing::input::{Action, Input, RouterId};
+use warmpath_core::routing::input::{Action, Decision, Input, RouterId};
 use warmpath_core::time::{Duration, Instant};
 use warmpath_core::workload::Workload;
 
@@ -203,6 +203,11 @@ impl<'a> World<'a> {
         let index = &self.index;
         let lookup = |prompt: &_, overlap: &mut Overlap| index.overlap(prompt, overlap);
         let mut actions = core::mem::take(&mut self.actions);
+        if let (Some(explained), Input::Arrived(request)) = (&mut self.observers.explained, &input)
+            && let Ok(explanation) = router.explain(now, request, &lookup)
+        {
+            explained(explanation);
+        }
         match &mut self.observers.record {
             // A record is that of one router.
             Some(record) if number == 0 => {
@@ -218,7 +223,11 @@ impl<'a> World<'a> {
         let mut abandoned = Vec::new();
         for action in actions.drain(..) {
             match action {
-                Action::Dispatch { id, decision } => {
+                Action::Dispatch { id, mut decision } => {
+                    let given = self.observers.assigned.and_then(|assigned| assigned(id));
+                    if let Some(worker) = given {
+                        decision = Decision::blind(worker);
+                    }
                     let blocks = decision.covered();
                     self.overlap_blocks += u64::from(blocks);
                     self.credit(id, &decision);
