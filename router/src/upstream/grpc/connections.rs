@@ -17,10 +17,15 @@ use warmpath_proto::v1::worker_cache_client::WorkerCacheClient;
 use warmpath_proto::vllm::AbortRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
+/// By this vLLM reads the data-parallel rank that a request is for. No field of the message names it.
+const RANK: &str = "x-data-parallel-rank";
+
 /// The connections to one worker.
 #[derive(Debug)]
 pub struct Connections {
     url: String,
+    /// The engine's data-parallel rank that requests name.
+    rank: Option<u32>,
     requests: Vec<Channel>,
     control: Channel,
     next: AtomicUsize,
@@ -30,12 +35,13 @@ impl Connections {
     /// Each connection is made at its first use, and again after it breaks. `channel` makes one.
     pub fn new<E>(
         url: &str,
+        rank: Option<u32>,
         connections: usize,
         channel: impl Fn() -> Result<Channel, E>,
     ) -> Result<Self, E> {
         let requests = (0..connections).map(|_| channel()).collect::<Result<_, _>>()?;
         let (url, next) = (url.to_owned(), AtomicUsize::new(0));
-        Ok(Self { url, requests, control: channel()?, next })
+        Ok(Self { url, rank, requests, control: channel()?, next })
     }
 
     /// The channel for control calls; the worker's feed may use it too.
@@ -45,7 +51,10 @@ impl Connections {
 
     pub fn prepare(&self, call: Call<'_>) -> Prepared {
         let edit = Edit::of(&call);
-        let message = message::generate(call);
+        let mut message = message::generate(call);
+        if let Some(rank) = self.rank {
+            message.metadata_mut().insert(RANK, rank.into());
+        }
         Prepared { client: self.client(), message, edit }
     }
 
