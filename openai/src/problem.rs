@@ -111,7 +111,12 @@ impl Problem {
     pub fn read(status: u16, body: &[u8]) -> Self {
         let told = serde_json::from_slice::<Value>(body).ok().and_then(|json| told(&json));
         let told = told.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
-        Self::new(status, one_line(&told))
+        Self::foreign(status, &told)
+    }
+
+    /// With a text that another server chose.
+    pub(crate) fn foreign(status: u16, text: &str) -> Self {
+        Self::new(status, one_line(text))
     }
 
     /// What another server says within a stream. None: the event is no error.
@@ -128,7 +133,7 @@ impl Problem {
             _ => 500,
         });
         let told = told(event).unwrap_or_else(|| "an error without a message".to_owned());
-        Some(Self::new(status as u16, one_line(&told)))
+        Some(Self::foreign(status as u16, &told))
     }
 
     /// The gRPC code that counts it.

@@ -3,6 +3,7 @@
 use crate::secret::Secret;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::{Error, ResponseFuture};
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::codegen::Bytes;
 use tonic::codegen::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -21,7 +22,10 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// An engine, or one rank of it. Clones share their connections.
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct Site(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     client: HttpClient<Full<Bytes>>,
     url: String,
     headers: HeaderMap,
@@ -70,7 +74,7 @@ impl Site {
         if let Some(rank) = rank {
             headers.insert(RANK, rank.into());
         }
-        Ok(Self { client: http_client(how), url: url.to_owned(), headers })
+        Ok(Self(Arc::new(Inner { client: http_client(how), url: url.to_owned(), headers })))
     }
 
     /// A request to this path, with these headers beside the common ones.
@@ -81,17 +85,17 @@ impl Site {
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         body: Vec<u8>,
     ) -> Result<Request<Full<Bytes>>, String> {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        let request = request.body(Full::from(body));
-        let mut request = request.map_err(|error| format!("{}{path}: {error}", self.url))?;
-        request.headers_mut().extend(self.headers.clone());
+        let url = format!("{}{path}", self.0.url);
+        let request = Request::builder().method(method).uri(&url).body(Full::from(body));
+        let mut request = request.map_err(|error| format!("{url}: {error}"))?;
+        request.headers_mut().extend(self.0.headers.clone());
         request.headers_mut().extend(headers);
         Ok(request)
     }
 
     /// Sends a request. Dropping what returns closes the connection, unless the answer was read to its end.
     pub fn send(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        self.client.request(request)
+        self.0.client.request(request)
     }
 
     /// A small answer without a body of the request's.

@@ -1,6 +1,6 @@
 //! One event of an engine's answer.
 
-use crate::given::Given;
+use crate::given::{Given, UpTo};
 use crate::problem::Problem;
 use crate::request;
 use serde::Deserialize;
@@ -10,11 +10,14 @@ use smallvec::SmallVec;
 /// The data of the event after the last one.
 pub const DONE: &[u8] = b"[DONE]";
 
+/// One is asked for.
+const MOST_CHOICES: usize = 16;
+
 /// What is read of an event. All else may be as it likes.
 #[derive(Deserialize)]
 struct Event {
     #[serde(default)]
-    choices: Option<Vec<Choice>>,
+    choices: Option<UpTo<Choice, MOST_CHOICES>>,
     #[serde(default)]
     usage: Option<Usage>,
     #[serde(default)]
@@ -77,7 +80,7 @@ impl Chunk {
     /// Reads an event. The error is the engine's own, or says what is wrong with the event.
     pub fn read(data: &[u8]) -> Result<Self, Problem> {
         let wrong = |problem: Problem| {
-            Problem::new(502, format!("an event that cannot be read: {}", problem.message))
+            Problem::foreign(502, &format!("an event that cannot be read: {}", problem.message))
         };
         let event: Event = request::read(data).map_err(wrong)?;
         if event.error.0 || event.object.as_deref() == Some("error") {
@@ -85,8 +88,7 @@ impl Chunk {
             return Err(Problem::in_stream(&error).unwrap_or_else(|| Problem::new(502, "an error")));
         }
         let mut chunk = Self::default();
-        // One answer was asked for.
-        if let Some(choice) = event.choices.into_iter().flatten().next() {
+        if let Some(choice) = event.choices.and_then(|choices| choices.0.into_iter().next()) {
             if choice.token_ids.is_none() && choice.text.0 {
                 let why =
                     "it sends text without token_ids, expected a vLLM that knows return_token_ids";

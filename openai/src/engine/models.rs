@@ -1,6 +1,7 @@
 //! What an engine says at `/v1/models`.
 
 use crate::given::UpTo;
+use crate::problem::Problem;
 use crate::request;
 use serde::Deserialize;
 
@@ -19,7 +20,8 @@ struct Model {
 
 /// The names of the models, at least one. vLLM names its base model first. The error says what is wrong.
 pub fn read(json: &str) -> Result<Vec<String>, String> {
-    let models: Models = request::read(json.as_bytes()).map_err(|problem| problem.message)?;
+    let models: Models = request::read(json.as_bytes())
+        .map_err(|problem| Problem::foreign(502, &problem.message).message)?;
     match models.data.0.is_empty() {
         true => Err("no model".to_owned()),
         false => Ok(models.data.0.into_iter().map(|model| model.id).collect()),

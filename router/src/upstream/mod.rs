@@ -73,10 +73,7 @@ impl Prepared {
     pub async fn send(self) -> Result<UpstreamAnswer, UpstreamError> {
         match self {
             Self::Grpc(prepared) => prepared.send().await.map(UpstreamAnswer::Grpc),
-            Self::OpenAi(prepared) => {
-                let answer = prepared.send().await?;
-                Ok(UpstreamAnswer::OpenAi(Box::new(answer)))
-            }
+            Self::OpenAi(prepared) => prepared.send().await.map(UpstreamAnswer::OpenAi),
         }
     }
 }
@@ -85,7 +82,7 @@ impl Prepared {
 #[derive(Debug)]
 pub enum UpstreamAnswer {
     Grpc(grpc::Answer),
-    OpenAi(Box<openai::Answer>),
+    OpenAi(openai::Answer),
 }
 
 impl Stream for UpstreamAnswer {

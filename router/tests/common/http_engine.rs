@@ -1,6 +1,7 @@
 //! Stand-ins for engines over HTTP.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,11 +81,15 @@ pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// One address before several engines, as that of an engine with data-parallel ranks: a connection goes where the
 /// header of its first request says. Our client has a connection for one rank only.
-pub async fn ranked(engines: Vec<SocketAddr>) -> String {
+/// Also counts the connections.
+pub async fn ranked(engines: Vec<SocketAddr>) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&connections);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
             let engines = engines.clone();
             tokio::spawn(async move {
                 let Some((head, body)) = head(&mut stream).await else { return };
@@ -96,5 +101,5 @@ pub async fn ranked(engines: Vec<SocketAddr>) -> String {
             });
         }
     });
-    url
+    (url, connections)
 }

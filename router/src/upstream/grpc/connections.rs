@@ -102,3 +102,38 @@ impl Prepared {
         Ok(Answer::new(answer, self.edit))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::{RequestBody, VllmRequest};
+    use warmpath_proto::scope::ScopeHint;
+    use warmpath_proto::transport;
+    use warmpath_proto::vllm::GenerateRequest;
+
+    #[tokio::test]
+    async fn a_request_names_its_rank_if_there_are_several() {
+        let url = "http://127.0.0.1:1";
+        for (rank, named) in [(None, None), (Some(0), Some("0")), (Some(3), Some("3"))] {
+            let connections = Connections::new(url, rank, 1, || transport::channel(url)).unwrap();
+            let (fields, message) = (GenerateRequest::default(), Bytes::new());
+            let call = Call {
+                id: "r",
+                salt: "",
+                scope: &ScopeHint::default(),
+                pull: None,
+                held: None,
+                body: &mut RequestBody::Vllm(VllmRequest { fields, message, wants_ids: false }),
+                model: "m",
+                prompt: &[1],
+                answered: 0,
+                ids: false,
+                deadline: None,
+                trace: None,
+            };
+            let prepared = connections.prepare(call);
+            let told = prepared.message.metadata().get("x-data-parallel-rank");
+            assert_eq!(told.map(|rank| rank.to_str().unwrap()), named);
+        }
+    }
+}

@@ -2,15 +2,19 @@
 
 use super::client::{get, post};
 use super::{COMPLETION, HttpRouter, cached};
+use crate::common::certificates::Authority;
 use crate::common::http_engine::{Said, header, ranked, response};
 use crate::common::*;
 use serde_json::json;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_stream::StreamExt;
 use tonic::{Code, Status};
 use warmpath_core::event::Digest;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_proto::v1::router_admin_server::RouterAdmin;
+use warmpath_proto::v1::{AddWorkerRequest, RemoveWorkerRequest};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{
@@ -230,7 +234,8 @@ async fn each_data_parallel_rank_is_a_worker() {
         config.kv_events.as_mut().unwrap().data_parallel_rank = rank.into();
         TestWorker::with_http(config)
     });
-    let url = ranked(workers.iter().map(|worker| worker.http.unwrap()).collect()).await;
+    let engines = workers.iter().map(|worker| worker.http.unwrap()).collect();
+    let (url, connections) = ranked(engines).await;
     let engine = EngineConfig {
         data_parallel_ranks: 2,
         name: "gpu".to_owned(),
@@ -256,6 +261,8 @@ async fn each_data_parallel_rank_is_a_worker() {
         let (all, worker) = ask(client(&router.grpc), again).await.unwrap();
         assert_eq!((&worker, all.finish.num_cached_tokens), (home, Some(639 / BLOCK * BLOCK)));
     }
+    // 16 completions, and two questions for the model.
+    assert!(connections.load(Ordering::Relaxed) < 18, "connections are used again");
 }
 
 #[tokio::test]
@@ -347,6 +354,51 @@ async fn an_engine_is_told_the_key_and_the_requests_name() {
     key(&mut engine);
     let shown = format!("{engine:?} {}", serde_json::to_string(&engine).unwrap());
     assert!(!shown.contains("k-123"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_is_reached_by_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Authority::new(folder.path(), "fleet");
+    let tls = Some(fleet.listener("engine", Some(&fleet)));
+    let worker = TestWorker::with_http(WorkerConfig { tls, ..worker_config() });
+    let engine = silent(&worker.http_url().replace("http:", "https:"));
+    let mut config = over(Vec::new(), vec![engine]);
+    config.upstream_tls = Some(fleet.reach(Some((&fleet, "router"))));
+    let router = start(config, 1).await;
+    ask(client(&router.grpc), request(prompt(1, 100), 4)).await.unwrap();
+    router.idle().await;
+}
+
+/// An operator takes a rank out and puts it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rank_is_removed_and_added_by_its_url() {
+    let worker = TestWorker::with_http(worker_config());
+    let (url, _) = ranked(vec![worker.http.unwrap(); 2]).await;
+    let engine = EngineConfig { data_parallel_ranks: 2, ..silent(&url) };
+    let router = start(over(Vec::new(), vec![engine]), 2).await;
+    let admin = router.server.admin();
+    let removed = RemoveWorkerRequest { number: 1, ..Default::default() };
+    within(admin.remove_worker(tonic::Request::new(removed))).await.unwrap();
+    let add = async |url: String| {
+        let added = admin.add_worker(tonic::Request::new(AddWorkerRequest { url })).await;
+        added.map_err(|status| status.message().to_owned())
+    };
+    let wrong = add(url.clone()).await.unwrap_err();
+    assert_eq!(
+        wrong,
+        format!("url: '{url}' has several ranks, expected one of them, such as {url}#0")
+    );
+    let wrong = add(format!("{url}#2")).await.unwrap_err();
+    assert_eq!(
+        wrong,
+        format!("url: '{url}#2', expected a rank of an engine that [[worker]] names")
+    );
+    let known = add(format!("{url}#0")).await.unwrap_err();
+    assert_eq!(known, format!("url: '{url}#0' is in the fleet already, as w0"));
+    add(format!("{url}#1")).await.unwrap();
+    let mut status = router.server.status();
+    within(status.wait_for(|status| status.joined.len() == 2)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
