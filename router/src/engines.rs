@@ -367,6 +367,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_read_from_its_file_and_goes_to_http_only() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "k-123\n").unwrap();
+        std::fs::write(folder.path().join("two"), "k 123\n").unwrap();
+        let with = |api: &str, file: &str| {
+            let table = json!({"url": "http://h:1", "profile": "llama-70b-fp8-2xh100", "api": api,
+                "kv_events": "none", "block_size": 16, "blocks": 9, "max_num_seqs": 9,
+                "api_key_file": file});
+            let entry: EngineEntry = serde_json::from_value(table).unwrap();
+            let engine = entry.resolve(0, folder.path())?;
+            check(std::slice::from_ref(&engine), false).map(|()| engine.api_key)
+        };
+        assert_eq!(with("openai", "key"), Ok(Some(Secret::new("k-123"))));
+        let why = |api, file| with(api, file).unwrap_err().why;
+        assert_eq!(why("openai", "two"), "expected 1 to 1024 characters of visible ASCII");
+        assert_eq!(why("grpc", "key"), "given, expected api = \"openai\" with it");
+        assert!(why("openai", "none").contains("none: No such file"), "the file is named");
+    }
+
+    #[test]
     fn each_rank_has_its_ports() {
         let none = |ranks: u32| json!({"kv_events": "none", "data_parallel_ranks": ranks});
         assert_eq!(

@@ -108,7 +108,7 @@ impl EngineEvents {
         let told = facts.info.parallelism.map_or(0, |parallelism| parallelism.data_parallel_size);
         if told > 0 && told != config.data_parallel_ranks {
             return Err(FeedEnd::Refused(format!(
-                "it has {told} data-parallel ranks, expected data_parallel_ranks = {told} in its [[worker]]"
+                "its data-parallel size is {told}, expected data_parallel_ranks = {told} in its [[worker]]"
             )));
         }
         let page = match &config.metrics {

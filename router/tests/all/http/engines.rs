@@ -14,7 +14,7 @@ use warmpath_core::event::Digest;
 use warmpath_core::id::WorkerId;
 use warmpath_core::routing::policy::PolicyConfig;
 use warmpath_proto::v1::router_admin_server::RouterAdmin;
-use warmpath_proto::v1::{AddWorkerRequest, RemoveWorkerRequest};
+use warmpath_proto::v1::{AddWorkerRequest, ListWorkersRequest, RemoveWorkerRequest};
 use warmpath_proto::vllm::control_client::ControlClient;
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::vllm::{
@@ -415,6 +415,29 @@ async fn what_has_no_word_in_openais_http_is_refused_by_name() {
     asked.decoding = Some(DecodingParameters { logit_bias, ..Default::default() });
     ask(client(&router.grpc), asked).await.unwrap();
     router.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cache_is_what_the_metrics_say_where_the_table_does_not() {
+    let worker = TestWorker::with_http(worker_config());
+    let told = "vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"500\"} 1\n";
+    let page = Said::start(response("200 OK", "text/plain", told).into_bytes()).await;
+    let metrics = Some(format!("{}/metrics", page.url));
+    let untold = EngineConfig { block_size: None, blocks: None, ..silent(&worker.http_url()) };
+    let router = start(over(Vec::new(), vec![EngineConfig { metrics, ..untold.clone() }]), 1).await;
+    let admin = router.server.admin();
+    let listed = admin.list_workers(tonic::Request::new(ListWorkersRequest {})).await.unwrap();
+    let listed = &listed.get_ref().workers[0];
+    assert_eq!((listed.block_size, listed.total_blocks), (16, Some(500)));
+    // A page that cannot be read says nothing.
+    let metrics = Some(worker.http_url() + "/nowhere");
+    let router =
+        HttpRouter::start(over(Vec::new(), vec![EngineConfig { metrics, ..untold }])).await;
+    let mut status = router.server.status();
+    let status = within(status.wait_for(|status| !status.refused.is_empty())).await.unwrap();
+    let why =
+        "it does not say how many tokens its blocks have, expected block_size in its [[worker]]";
+    assert_eq!(status.refused[0].1, why);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
