@@ -141,11 +141,9 @@ impl Answer {
         let finish = finish.map(|(finish, told)| (finish, told.map(cached)));
         let end = finish.as_ref().map(|(finish, cached)| match finish {
             Finish::Aborted => AnswerEnd::Aborted,
-            Finish::Length | Finish::Stop(_) => AnswerEnd::Finished {
-                cached_tokens: cached.unwrap_or(0),
-                by_origin: None,
-                kv_came: false,
-            },
+            Finish::Length | Finish::Stop(_) => {
+                AnswerEnd::Finished { cached_tokens: *cached, by_origin: None, kv_came: false }
+            }
         });
         let first = !std::mem::replace(&mut self.begun, true) && self.form.before == 0;
         let message = GenerateResponse {
