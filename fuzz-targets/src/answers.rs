@@ -8,10 +8,10 @@ use warmpath_proto::event_stream::EventStream;
 pub fn run(bytes: &[u8]) {
     let Some((&size, answer)) = bytes.split_first() else { return };
     check(&Problem::read(400, answer));
-    if let Ok(text) = std::str::from_utf8(answer) {
-        if let Ok(models) = models::read(text) {
-            assert!(!models.is_empty());
-        }
+    if let Ok(text) = std::str::from_utf8(answer)
+        && let Ok(models) = models::read(text)
+    {
+        assert!(!models.is_empty());
     }
     let whole = read(answer, answer.len().max(1));
     assert_eq!(read(answer, usize::from(size).max(1)), whole, "parts say the same");
