@@ -4,6 +4,7 @@
 //! A target has the same result each time for the same bytes. Its input is small, so it ends in time and
 //! memory if the program does; the callers measure both.
 
+mod answers;
 mod bodies;
 mod choices;
 mod cli;
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 8] = [
+pub const ALL: [Target; 9] = [
     Target { name: "traces", run: traces::run, seeds: traces::seeds },
     Target { name: "toml", run: toml::run, seeds: toml::seeds },
     Target { name: "messages", run: messages::run, seeds: messages::seeds },
@@ -37,6 +38,7 @@ pub const ALL: [Target; 8] = [
     Target { name: "kv_events", run: kv_events::run, seeds: kv_events::seeds },
     Target { name: "records", run: records::run, seeds: records::seeds },
     Target { name: "bodies", run: bodies::run, seeds: bodies::seeds },
+    Target { name: "answers", run: answers::run, seeds: answers::seeds },
     Target { name: "cli", run: cli::run, seeds: cli::seeds },
 ];
 

@@ -47,6 +47,11 @@ fn bodies() {
 }
 
 #[test]
+fn answers() {
+    plays("answers", 40_000);
+}
+
+#[test]
 fn cli() {
     plays("cli", 3_000);
 }

@@ -8,10 +8,12 @@
 //! - [`problem`]: errors in OpenAI's shape, with their HTTP status.
 //! - `wording`: answers, whole or in parts.
 //! - [`served`]: what a server must be able to do. [`http`]: the routes over it.
+//! - [`engine`]: the same requests towards a server of others, and what it answers.
 //!
 //! docs/openai.md lists fields, headers and status codes.
 
 pub mod ask;
+pub mod engine;
 mod given;
 pub mod http;
 mod messages;

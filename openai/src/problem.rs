@@ -2,6 +2,7 @@
 //! one place each; this is the only mapping from there.
 
 use serde::Serialize;
+use serde_json::Value;
 use std::time::Duration;
 use tonic::{Code, Status};
 use warmpath_proto::status::{pushback, reason_name};
@@ -106,10 +107,39 @@ impl Problem {
         problem
     }
 
+    /// What another server says with this status: an error in OpenAI's shape, in vLLM's older one, or any text.
+    pub fn read(status: u16, body: &[u8]) -> Self {
+        let told = serde_json::from_slice::<Value>(body).ok().and_then(|json| told(&json));
+        let told = told.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+        Self::foreign(status, &told)
+    }
+
+    /// With a text that another server chose.
+    pub(crate) fn foreign(status: u16, text: &str) -> Self {
+        Self::new(status, one_line(text))
+    }
+
+    /// What another server says within a stream. None: the event is no error.
+    pub(crate) fn in_stream(event: &Value) -> Option<Self> {
+        let error = event.get("error").filter(|error| !error.is_null());
+        let error = error.or_else(|| (event.get("object")? == "error").then_some(event))?;
+        let http = |status: &u64| (400..600).contains(status);
+        let status = error.get("code").and_then(Value::as_u64).filter(http);
+        let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
+        let status = status.unwrap_or(match kind {
+            "invalid_request_error" | "BadRequestError" => 400,
+            "not_found_error" | "NotFoundError" => 404,
+            "rate_limit_error" => 429,
+            _ => 500,
+        });
+        let told = told(event).unwrap_or_else(|| "an error without a message".to_owned());
+        Some(Self::foreign(status as u16, &told))
+    }
+
     /// The gRPC code that counts it.
     pub const fn grpc_code(&self) -> Code {
         match self.status {
-            400 => Code::InvalidArgument,
+            400 | 422 => Code::InvalidArgument,
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
             404 => Code::NotFound,
@@ -117,7 +147,7 @@ impl Problem {
             413 | 429 | 431 => Code::ResourceExhausted,
             408 | 504 => Code::DeadlineExceeded,
             405 | 501 => Code::Unimplemented,
-            503 => Code::Unavailable,
+            502 | 503 => Code::Unavailable,
             _ => Code::Internal,
         }
     }
@@ -132,6 +162,24 @@ impl Problem {
         };
         Self { after: pushback(status), ..Self::new(http, status.message()) }
     }
+}
+
+/// The most bytes of another server's error that are passed on.
+const MOST_TOLD: usize = 500;
+
+fn told(json: &Value) -> Option<String> {
+    let error = json.get("error");
+    let message = error.and_then(|error| error.get("message"));
+    let found = message.or(error).or_else(|| json.get("message")).or_else(|| json.get("detail"));
+    let found = found.filter(|found| !found.is_null())?;
+    Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+}
+
+/// A text of another server, fit for a log.
+fn one_line(text: &str) -> String {
+    let mut line: String = text.trim().chars().take(MOST_TOLD).collect();
+    line.truncate(line.floor_char_boundary(MOST_TOLD));
+    line.replace(char::is_control, " ")
 }
 
 /// Fields of a `GenerateRequest`, and what they are called here.
@@ -168,5 +216,27 @@ mod tests {
         let late = with_pushback(Status::resource_exhausted("full"), Duration::from_millis(1_500));
         let problem = Problem::of(&late);
         assert_eq!((problem.status, problem.after), (429, Some(Duration::from_millis(1_500))));
+    }
+    #[test]
+    fn an_error_of_another_server_is_read_in_every_shape() {
+        let read = |body: &str| Problem::read(400, body.as_bytes()).message;
+        assert_eq!(read(r#"{"error": {"message": "too long", "code": 400}}"#), "too long");
+        assert_eq!(read(r#"{"object": "error", "message": "too long", "code": 400}"#), "too long");
+        assert_eq!(read(r#"{"error": "Unauthorized"}"#), "Unauthorized");
+        assert_eq!(read(r#"{"detail": [{"loc": 1}]}"#), r#"[{"loc":1}]"#);
+        assert_eq!(read("<html>\n no"), "<html>  no");
+        assert_eq!(read(&"ü".repeat(1_000)), "ü".repeat(250));
+        let own = Problem::field("prompt", "empty");
+        assert_eq!(read(&own.json()), own.message);
+        let event = |json: &str| {
+            let found = Problem::in_stream(&serde_json::from_str(json).unwrap())?;
+            Some((found.status, found.message))
+        };
+        let some = |status, text: &str| Some((status, text.to_owned()));
+        assert_eq!(event(r#"{"error": {"message": "x", "code": 400}}"#), some(400, "x"));
+        assert_eq!(event(r#"{"object": "error", "message": "x", "code": 503}"#), some(503, "x"));
+        assert_eq!(event(&own.json()), some(400, "prompt: empty"));
+        assert_eq!(event(&Problem::cut().json()), some(500, "the answer broke off"));
+        assert_eq!(event(r#"{"error": null, "choices": []}"#), None);
     }
 }

@@ -102,6 +102,8 @@ pub trait Served: Send + Sync + 'static {
     fn model(&self) -> Result<String, Status>;
     /// The most tokens of prompt and answer.
     fn max_model_len(&self) -> u32;
+    /// Model seconds a wall second, which only simulated engines have.
+    fn speedup(&self) -> f64;
     /// Whether the server takes requests.
     fn health(&self) -> Result<(), Status>;
     /// Prometheus' text. None: this process measures nothing.

@@ -6,7 +6,7 @@ use crate::vllm::{self, control_server::Control};
 use std::sync::Arc;
 use tonic::{Extensions, Request, Response, Status};
 
-/// Response metadata of `GetServerInfo`: the speed of model time, which only simulated engines have. A
+/// Response metadata of `GetServerInfo`, and a header of `/v1/models`: the speed of model time, which only simulated engines have. A
 /// client that plays a workload must use the same speed.
 pub const SPEEDUP: &str = "x-warmpath-speedup";
 

@@ -164,7 +164,7 @@ fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
 }
 
 /// The first field that a simulated engine does not support.
-fn unsupported(request: &GenerateRequest) -> Option<&'static str> {
+pub fn unsupported(request: &GenerateRequest) -> Option<&'static str> {
     let checks = [
         (matches!(request.prompt, Some(generate_request::Prompt::Text(_))), "text"),
         (request.truncate_prompt_tokens > 0, "truncate_prompt_tokens"),

@@ -20,6 +20,7 @@
 //! - [`sockets`]: what listeners accept from and connections are made with: TCP, unless a test says otherwise.
 //! - [`tls`]: certificates and keys, of listeners and of connections. [`deadline`]: deadlines of calls.
 //! - [`measured`]: Prometheus' text, for a listener of its own and for others. [`exposition`]: such a text, read.
+//! - [`http_client`]: a client of HTTP/1.1. [`event_stream`]: server-sent events, read.
 //! - [`ext_proc`]: Envoy's external processing.
 //! - [`probes`]: health and reflection, which every listener has.
 //! - [`traces`]: a request's life, sent to a collector. [`trace_context`]: which trace it belongs to.
@@ -31,10 +32,12 @@ pub mod clock;
 pub mod control;
 pub mod convert;
 pub mod deadline;
+pub mod event_stream;
 pub mod exposition;
 pub mod ext_proc;
 pub mod generate;
 pub mod hints;
+pub mod http_client;
 pub mod listening;
 pub mod measured;
 pub mod pool;

@@ -94,7 +94,7 @@ pub fn of_worker(cause: &Status) -> (Code, String) {
         }
         _ => Code::Unavailable,
     };
-    (code, with_sources(cause.message(), cause))
+    (code, with_sources(cause.message(), cause.source()))
 }
 
 /// The server says by this that a call may be sent again, and when: gRPC's own name for it.
@@ -157,7 +157,7 @@ pub fn of_admin(status: &Status) -> String {
         (code, "") => code.description(),
         (_, message) => message,
     };
-    with_sources(why, status).replace('\n', " ")
+    with_sources(why, status.source()).replace('\n', " ")
 }
 
 /// The most bytes of a status's text. On the wire a byte may become three, and default gRPC clients drop
@@ -174,9 +174,8 @@ pub fn fitting(code: Code, mut message: String) -> Status {
 }
 
 /// Appends the sources of an error: they tell why a connection broke.
-fn with_sources(message: &str, status: &Status) -> String {
+pub fn with_sources(message: &str, mut source: Option<&(dyn Error + 'static)>) -> String {
     let mut why = message.to_owned();
-    let mut source = status.source();
     while let Some(error) = source {
         let text = error.to_string();
         if !why.contains(&text) {

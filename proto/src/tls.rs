@@ -18,8 +18,10 @@ use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// The one protocol that is spoken.
+/// What processes of the fleet speak.
 const H2: &[u8] = b"h2";
+/// What clients of OpenAI's HTTP and its engines may speak.
+const HTTP_1: &[u8] = b"http/1.1";
 
 /// `[tls]`: the certificate of a listener.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -130,7 +132,7 @@ impl ListenerFiles {
 
     /// The same, for one that speaks HTTP/1.1 too.
     pub fn load_for_http(&self) -> Result<Serving, TlsError> {
-        self.load_for(&[H2, b"http/1.1"])
+        self.load_for(&[H2, HTTP_1])
     }
 
     fn load_for(&self, protocols: &'static [&'static [u8]]) -> Result<Serving, TlsError> {
@@ -181,18 +183,37 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Makes a connection to this host a secure one. The files may have changed since the last one.
+    /// Makes a connection to this host a secure one, for HTTP/2. The files may have changed since the last one.
     pub(crate) async fn secure<S: Wire>(&self, host: &str, socket: S) -> io::Result<TlsStream<S>> {
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            None => host_name(host.trim_matches(['[', ']'])).map_err(io::Error::other)?,
-        };
-        let connector = TlsConnector::from(self.config.current());
-        let stream = connector.connect(name, socket).await?;
+        let stream = self.connect(self.config.current(), host, socket).await?;
         match stream.get_ref().1.alpn_protocol() {
             Some(H2) => Ok(stream),
             _ => Err(io::Error::other("the server speaks no HTTP/2 over TLS")),
         }
+    }
+
+    /// The same, for HTTP/1.1. A server that names no protocol speaks it.
+    pub(crate) async fn secure_for_http<S: Wire>(
+        &self,
+        host: &str,
+        socket: S,
+    ) -> io::Result<TlsStream<S>> {
+        let mut config = ClientConfig::clone(&self.config.current());
+        config.alpn_protocols = vec![HTTP_1.to_vec()];
+        self.connect(Arc::new(config), host, socket).await
+    }
+
+    async fn connect<S: Wire>(
+        &self,
+        config: Arc<ClientConfig>,
+        host: &str,
+        socket: S,
+    ) -> io::Result<TlsStream<S>> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => host_name(host.trim_matches(['[', ']'])).map_err(io::Error::other)?,
+        };
+        TlsConnector::from(config).connect(name, socket).await
     }
 }
 

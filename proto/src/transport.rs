@@ -133,16 +133,21 @@ impl Service<Uri> for Connector {
         let (dialler, tls) = (self.dialler.clone(), self.tls.clone());
         Box::pin(async move {
             let host = to.host().unwrap_or_default().to_owned();
-            let socket: Box<dyn Wire> = match dialler {
-                Dialler::Tcp => Box::new(tcp().call(to).await?.into_inner()),
-                Dialler::Other(dial) => dial.dial(to).await?,
-            };
+            let socket = dial(&dialler, to).await?;
             Ok(TokioIo::new(match tls {
                 None => socket,
                 Some(tls) => Box::new(tls.secure(&host, socket).await?),
             }))
         })
     }
+}
+
+/// A connection in plain text.
+pub(crate) async fn dial(dialler: &Dialler, to: Uri) -> Result<Box<dyn Wire>, BoxError> {
+    Ok(match dialler {
+        Dialler::Tcp => Box::new(tcp().call(to).await?.into_inner()),
+        Dialler::Other(dial) => dial.dial(to).await?,
+    })
 }
 
 /// As tonic makes TCP connections with the settings of [`channel_with`].

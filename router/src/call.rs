@@ -22,6 +22,8 @@ pub struct Call<'a> {
     /// The prompt's KV, if another worker holds it for this one.
     pub held: Option<HeldPrompt>,
     pub body: &'a mut RequestBody,
+    /// What the fleet serves.
+    pub model: &'a str,
     /// Token ids. The last `answered` of them are the part of the answer that the client has.
     pub prompt: &'a [u32],
     pub answered: u32,
@@ -88,6 +90,8 @@ impl UpstreamError {
 pub enum FailureKind {
     /// The request cannot be served as it is.
     InvalidRequest,
+    /// What this worker speaks has no word for a part of the request.
+    NoWord,
     NotFound,
     AlreadyExists,
     FailedPrecondition,

@@ -180,10 +180,11 @@ impl RouterConfig {
         }
     }
 
-    /// The URLs of all workers, in the order of their numbers.
+    /// The URLs of all workers, in the order of their numbers. Those of the engines' ranks have their numbers.
     pub(crate) fn worker_urls(&self) -> Vec<String> {
-        let engines = self.worker.iter().map(|engine| &engine.url);
-        self.workers.iter().chain(engines).cloned().collect()
+        let ranks = self.worker.iter().flat_map(EngineConfig::ranks);
+        let engines = ranks.map(|rank| rank.numbered(&rank.config.url));
+        self.workers.iter().cloned().chain(engines).collect()
     }
 
     /// The salt that workers get for every request that names none, if all get the same.
@@ -239,7 +240,14 @@ impl RouterConfig {
             return err("workers", "none, expected at least 1".to_owned());
         }
         engines::check(&self.worker, !self.public_prefixes.is_empty())?;
-        let workers = self.worker_urls();
+        if self.ext_proc.is_some()
+            && self.worker.iter().any(|engine| engine.data_parallel_ranks > 1)
+        {
+            let why = "given with data_parallel_ranks, expected one rank: Envoy cannot be told to name one";
+            return err("ext_proc", why.to_owned());
+        }
+        let engines = self.worker.iter().map(|engine| &engine.url);
+        let workers: Vec<String> = self.workers.iter().chain(engines).cloned().collect();
         let (names, siblings) =
             (("workers_at", &self.workers_at), ("siblings.urls", &self.siblings.urls));
         for (field, urls) in [("workers", &workers), names, ("pools", &self.pools), siblings] {

@@ -6,7 +6,7 @@
 //! - `front`: what a client speaks. It reads a request into an `incoming` one, and writes answers
 //!   and `error`s in its protocol's terms.
 //! - `relay`: one request on its way: named, decided, sent, its answer passed back.
-//! - `upstream`: what a worker speaks. `call`: what the router asks of a worker, and its answer.
+//! - `upstream`: what a worker speaks. `call`: what the router asks of a worker, and its answer. `site`: an engine's HTTP.
 //! - `payload`: the messages that pass from front to upstream and back as bytes.
 //!
 //! What decides, and on which knowledge:
@@ -72,6 +72,7 @@ pub mod secret;
 mod server;
 pub mod share;
 mod siblings;
+mod site;
 mod source;
 mod state;
 mod telling;

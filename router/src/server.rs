@@ -1,9 +1,10 @@
 //! Listening, draining, stopping.
 
 use crate::capture::{self, CaptureWriter};
-use crate::config::{self, ConfigError, RouterConfig};
+use crate::config::{ConfigError, RouterConfig};
 use crate::decided::DecidedNames;
 use crate::discovery::discover_all;
+use crate::engines::EngineConfig;
 use crate::events::Events;
 use crate::ext_proc_config::ExtProcConfig;
 use crate::fleet::agreement::Agreement;
@@ -166,10 +167,8 @@ impl RouterServer {
         let tls = config.upstream_tls.as_ref().map(|files| files.load()).transpose();
         let tls = tls.map_err(ServeError::UpstreamTls)?;
         let dialling = Dialling { tls, dialler: around.dialler };
-        let engines = config
-            .worker
-            .iter()
-            .filter_map(|engine| Some((config::normal_url(&engine.url).ok()?, engine.clone())));
+        let ranks = config.worker.iter().flat_map(EngineConfig::ranks);
+        let engines = ranks.filter_map(|rank| Some((rank.url().ok()?, rank)));
         let connecting = Connecting {
             connections: config.connections_per_worker,
             dialling,

@@ -115,6 +115,8 @@ impl Timed for Driver {
         {
             self.metrics.lateness(wall - due);
             self.lateness.add(wall - due);
+            // A request that was cancelled is gone at the end of its step, and no output says so.
+            self.feed.touch();
         }
         let now = self.clock.at(wall).max(self.now);
         while let Some(&(at, id)) = self.arriving.first().filter(|&&(at, _)| at <= now) {

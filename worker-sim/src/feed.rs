@@ -103,6 +103,8 @@ impl Feed {
         let opening = [source.hello(), FeedItem::Snapshot(snapshot), FeedItem::Load(report)];
         if opening.into_iter().all(|item| watcher.try_send(item).is_ok()) {
             self.watchers.push(watcher);
+            // It may have another report than the others have, so the next one is news to it.
+            self.last = None;
         }
     }
 
@@ -233,5 +235,51 @@ mod tests {
             reports += u32::from(matches!(item, FeedItem::Load(_)));
         }
         assert_eq!(reports, 2, "one with the hello, one with the first digest");
+    }
+    /// An engine with so many requests in its queue.
+    struct Busy(Engine, u32);
+
+    impl Announces for Busy {
+        fn hello(&self) -> FeedItem {
+            self.0.hello()
+        }
+
+        fn snapshot(&self) -> Snapshot {
+            Announces::snapshot(&self.0)
+        }
+
+        fn report(&self) -> LoadReport {
+            LoadReport { waiting: self.1, ..self.0.report() }
+        }
+
+        fn digest(&self) -> Option<Digest> {
+            Announces::digest(&self.0)
+        }
+    }
+
+    /// The others know the state to which the engine returns, and the new one does not.
+    #[test]
+    fn a_watcher_that_came_meanwhile_hears_that_all_is_as_before() {
+        let mut engine = Busy(Engine::new(WorkerId(0), 1, profile()), 0);
+        let second = Duration::from_secs(1);
+        let begun = now();
+        let intervals = Intervals { report: second, heartbeat: second, digest: second };
+        let mut feed = Feed::new(begun, intervals);
+        let (old, _items) = mpsc::channel(QUEUE);
+        feed.add(&engine, old);
+        feed.tick(begun, &engine);
+        engine.1 = 1;
+        let (new, mut items) = mpsc::channel(QUEUE);
+        feed.add(&engine, new);
+        engine.1 = 0;
+        feed.touch();
+        feed.tick(begun + second, &engine);
+        let mut waiting = Vec::new();
+        while let Ok(item) = items.try_recv() {
+            if let FeedItem::Load(report) = item {
+                waiting.push(report.waiting);
+            }
+        }
+        assert_eq!(waiting, [1, 0]);
     }
 }

@@ -6,9 +6,10 @@ use crate::problem::Problem;
 use crate::served::Served;
 use crate::wording::seconds;
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
+use warmpath_proto::control::SPEEDUP;
 
 #[derive(Serialize)]
 struct Models<'a> {
@@ -38,7 +39,11 @@ pub fn models<S: Served>(shared: &Shared<S>) -> Result<Response<Body>, Problem> 
         parent: None,
         max_model_len: shared.served.max_model_len(),
     }];
-    Ok(reply::json(&Models { object: "list", data }))
+    let mut response = reply::json(&Models { object: "list", data });
+    if let Ok(speedup) = HeaderValue::try_from(shared.served.speedup().to_string()) {
+        response.headers_mut().insert(HeaderName::from_static(SPEEDUP), speedup);
+    }
+    Ok(response)
 }
 
 /// What the metrics listener says.

@@ -14,5 +14,5 @@ mod routes;
 mod stream;
 mod texts;
 
-pub use calls::Shared;
+pub use calls::{REQUEST_ID, Shared};
 pub use routes::routes;

@@ -2,14 +2,16 @@
 //! worker with another engine contract, or another feed, is made here. An error says what is wrong
 //! with the URL.
 
-use crate::engines::EngineConfig;
+use crate::engines::{Api, EngineRank};
 use crate::fleet::pool::PoolLink;
 use crate::fleet::worker::WorkerLink;
-use crate::source::event::EventSource;
-use crate::source::vllm_events::{EngineEvents, Salts};
+use crate::site::Site;
+use crate::source::vllm_events::{Control, EngineEvents, Salts};
 use crate::source::watch::{PoolWatch, WorkerWatch};
-use crate::upstream;
+use crate::upstream::Upstream;
 use crate::upstream::grpc::Connections;
+use crate::upstream::openai::Engine;
+use crate::urls::normal_url;
 use std::collections::BTreeMap;
 use tonic::transport::Channel;
 use warmpath_core::id::{PoolId, WorkerId};
@@ -22,22 +24,48 @@ pub struct Connecting {
     pub connections: usize,
     pub dialling: Dialling,
     /// Workers that are real engines, by their URLs in one spelling.
-    pub engines: BTreeMap<String, EngineConfig>,
+    pub engines: BTreeMap<String, EngineRank>,
     pub salts: Salts,
 }
 
-/// A worker. Nothing connects before the first use.
+/// The URL of a worker in one spelling. That of an engine's rank ends in its number: `http://host:port#1`.
+pub fn spelled(url: &str, how: &Connecting) -> Result<String, String> {
+    let normal = normal_url(url)?;
+    let is_engine = |url: &String| how.engines.contains_key(url);
+    if let Some((_, rank)) = url.split_once('#') {
+        let numbered = format!("{normal}#{rank}");
+        let no_rank = || format!("'{url}', expected a rank of an engine that [[worker]] names");
+        return Some(numbered).filter(is_engine).ok_or_else(no_rank);
+    }
+    match is_engine(&format!("{normal}#0")) {
+        true => Err(format!("'{url}' has several ranks, expected one of them, such as {normal}#0")),
+        false => Ok(normal),
+    }
+}
+
+/// A worker. `url` is in the one spelling. Nothing connects before the first use.
 pub fn worker(id: WorkerId, url: &str, how: &Connecting) -> Result<WorkerLink, String> {
-    let channels = Connections::new(url, how.connections, || channel(url, how))?;
-    let source: Box<dyn EventSource> = match how.engines.get(url) {
-        None => Box::new(WorkerWatch::new(id, channels.control())),
-        Some(engine) => {
-            let (dialler, salts) = (how.dialling.dialler.clone(), how.salts.clone());
-            let control = channels.control();
-            Box::new(EngineEvents::new(id, engine.clone(), control, dialler, salts))
+    let Some(engine) = how.engines.get(url) else {
+        let channels = Connections::new(url, None, how.connections, || channel(url, how))?;
+        let source = Box::new(WorkerWatch::new(id, channels.control()));
+        return Ok(WorkerLink::new(id, url, Upstream::Grpc(channels), source));
+    };
+    let (at, rank) = (&*normal_url(&engine.config.url)?, engine.rank);
+    let (upstream, control) = match engine.config.api {
+        Api::Grpc => {
+            let channels = Connections::new(at, rank, how.connections, || channel(at, how))?;
+            let control = Control::Grpc(channels.control());
+            (Upstream::Grpc(channels), control)
+        }
+        Api::OpenAi => {
+            check_tls(at, how)?;
+            let site = Site::new(at, engine.config.api_key.as_ref(), rank, &how.dialling)?;
+            (Upstream::OpenAi(Engine::new(site.clone())), Control::Http(site))
         }
     };
-    Ok(WorkerLink::new(id, url, upstream::Upstream::Grpc(channels), source))
+    let (dialler, salts) = (how.dialling.dialler.clone(), how.salts.clone());
+    let source = Box::new(EngineEvents::new(id, engine.clone(), control, dialler, salts));
+    Ok(WorkerLink::new(id, url, upstream, source))
 }
 
 /// A pool. Nothing connects before it is followed.
@@ -47,8 +75,13 @@ pub fn pool(id: PoolId, url: &str, how: &Connecting) -> Result<PoolLink, String>
 }
 
 fn channel(url: &str, how: &Connecting) -> Result<Channel, String> {
-    if url.starts_with("https:") && how.dialling.tls.is_none() {
-        return Err("there is no [upstream_tls]".to_owned());
-    }
+    check_tls(url, how)?;
     transport::channel_with(url, &how.dialling).map_err(|error| error.to_string())
+}
+
+fn check_tls(url: &str, how: &Connecting) -> Result<(), String> {
+    match url.starts_with("https:") && how.dialling.tls.is_none() {
+        true => Err("there is no [upstream_tls]".to_owned()),
+        false => Ok(()),
+    }
 }

@@ -1,7 +1,6 @@
 //! The workers of this router by number, and the tasks that follow them. A number is never given
 //! again, so a number in a record, a metric or a log always means the same worker.
 
-use crate::config::normal_url;
 use crate::fleet::connect::{self, Connecting};
 use crate::fleet::worker::WorkerLink;
 use std::collections::BTreeMap;
@@ -59,7 +58,7 @@ impl Roster {
         how: &Connecting,
         follow: impl FnOnce(&Arc<WorkerLink>) -> JoinHandle<()>,
     ) -> Result<WorkerId, AddError> {
-        let url = &*normal_url(url).map_err(AddError::Url)?;
+        let url = &*connect::spelled(url, how).map_err(AddError::Url)?;
         let mut members = self.write();
         let known = members.by_number.values().find(|member| member.link.url == url);
         if let Some(member) = known {

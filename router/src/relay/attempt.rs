@@ -62,6 +62,7 @@ pub async fn send(
         pull: pull(state, &decision),
         held: None,
         body: &mut job.incoming.body,
+        model: &job.terms.model,
         prompt: &job.incoming.prompt,
         answered: job.answered,
         ids,

@@ -1,12 +1,15 @@
 //! What a worker speaks. Each protocol has a folder here and one variant in the two enums below.
 //!
-//! - [`grpc`]: vLLM's gRPC.
+//! - [`grpc`]: vLLM's gRPC. [`openai`]: OpenAI's HTTP.
+//! - `failure`: what a status code means.
 //!
 //! Requests and answers in the router's own terms stand in [`crate::call`].
 //!
 //! These are enums, not traits, so that a call and a message of an answer cost no allocation.
 
+mod failure;
 pub mod grpc;
+pub mod openai;
 
 use crate::call::{AnswerPart, Call, UpstreamError};
 use crate::payload::HeldPrompt;
@@ -18,6 +21,7 @@ use tokio_stream::Stream;
 #[derive(Debug)]
 pub enum Upstream {
     Grpc(grpc::Connections),
+    OpenAi(openai::Engine),
 }
 
 impl Upstream {
@@ -25,6 +29,7 @@ impl Upstream {
     pub fn prepare(&self, call: Call<'_>) -> Prepared {
         match self {
             Self::Grpc(connections) => Prepared::Grpc(connections.prepare(call)),
+            Self::OpenAi(engine) => Prepared::OpenAi(engine.prepare(&call)),
         }
     }
 
@@ -32,6 +37,7 @@ impl Upstream {
     pub async fn prefill(&self, call: &Call<'_>) -> Result<HeldPrompt, UpstreamError> {
         match self {
             Self::Grpc(connections) => connections.prefill(call).await,
+            Self::OpenAi(_) => Err(openai::holds_no_prompt()),
         }
     }
 
@@ -39,6 +45,7 @@ impl Upstream {
     pub async fn reset(&self, external: bool) -> Result<(), UpstreamError> {
         match self {
             Self::Grpc(connections) => connections.reset(external).await,
+            Self::OpenAi(engine) => engine.reset(external).await,
         }
     }
 
@@ -46,6 +53,10 @@ impl Upstream {
     pub async fn abort(&self, ids: Vec<String>) -> Result<(), UpstreamError> {
         match self {
             Self::Grpc(connections) => connections.abort(ids).await,
+            Self::OpenAi(engine) => {
+                engine.abort(&ids);
+                Ok(())
+            }
         }
     }
 }
@@ -54,6 +65,7 @@ impl Upstream {
 #[derive(Debug)]
 pub enum Prepared {
     Grpc(grpc::Prepared),
+    OpenAi(openai::Prepared),
 }
 
 impl Prepared {
@@ -61,6 +73,7 @@ impl Prepared {
     pub async fn send(self) -> Result<UpstreamAnswer, UpstreamError> {
         match self {
             Self::Grpc(prepared) => prepared.send().await.map(UpstreamAnswer::Grpc),
+            Self::OpenAi(prepared) => prepared.send().await.map(UpstreamAnswer::OpenAi),
         }
     }
 }
@@ -69,6 +82,7 @@ impl Prepared {
 #[derive(Debug)]
 pub enum UpstreamAnswer {
     Grpc(grpc::Answer),
+    OpenAi(openai::Answer),
 }
 
 impl Stream for UpstreamAnswer {
@@ -77,6 +91,7 @@ impl Stream for UpstreamAnswer {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
             Self::Grpc(answer) => Pin::new(answer).poll_next(cx),
+            Self::OpenAi(answer) => Pin::new(answer).poll_next(cx),
         }
     }
 }

@@ -199,6 +199,18 @@ async fn an_engine_without_events_must_have_a_number_of_blocks() {
     assert_eq!(status.refused[0].1, why);
 }
 
+#[tokio::test]
+async fn an_engine_with_another_number_of_ranks_is_refused() {
+    let worker = TestWorker::start(worker_config());
+    let engine = EngineConfig { data_parallel_ranks: 2, ..silent(&worker) };
+    let router = TestRouter::start(over(Vec::new(), vec![engine])).await;
+    let status = router.wait(|status| status.refused.len() == 2).await;
+    let why = "its data-parallel size is 1, expected data_parallel_ranks = 1 in its [[worker]]";
+    for (rank, refused) in status.refused.iter().enumerate() {
+        assert_eq!(*refused, (format!("{}#{rank}", worker.url()), why.to_owned()));
+    }
+}
+
 /// An engine without events, on a worker that publishes none.
 fn silent(worker: &TestWorker) -> EngineConfig {
     EngineConfig { kv_events: "none".to_owned(), blocks: Some(1_000), ..engine(worker) }

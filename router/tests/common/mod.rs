@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod engine;
 pub mod fake;
 pub mod faulty;
+pub mod http_engine;
 pub mod sibling;
 
 use std::future::Future;
@@ -31,7 +32,7 @@ use warmpath_proto::vllm::{
     generate_request::Prompt,
 };
 use warmpath_router::{Counts, FleetStatus, RouterConfig, RouterServer, ServeError};
-use warmpath_worker_sim::WorkerConfig;
+use warmpath_worker_sim::{Http, Listeners, WorkerConfig};
 
 pub const SPEEDUP: f64 = 20.0;
 pub const BLOCK: u32 = 16;
@@ -70,6 +71,8 @@ pub fn worker_config() -> WorkerConfig {
 /// A worker with a runtime of its own, so that it can be killed like a process.
 pub struct TestWorker {
     pub address: SocketAddr,
+    /// Where it speaks OpenAI's HTTP, if it does.
+    pub http: Option<SocketAddr>,
     runtime: Option<Runtime>,
     stop: watch::Sender<bool>,
     served: Option<JoinHandle<()>>,
@@ -81,6 +84,15 @@ impl TestWorker {
     }
 
     pub fn start_at(address: SocketAddr, config: WorkerConfig) -> Self {
+        Self::start_with(address, false, config)
+    }
+
+    /// With OpenAI's HTTP beside its gRPC.
+    pub fn with_http(config: WorkerConfig) -> Self {
+        Self::start_with("127.0.0.1:0".parse().unwrap(), true, config)
+    }
+
+    fn start_with(address: SocketAddr, http: bool, config: WorkerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -89,17 +101,25 @@ impl TestWorker {
         let (stop, mut stopped) = watch::channel(false);
         let listener = listen(&runtime, address);
         let address = listener.local_addr().unwrap();
+        let http = http.then(|| listen(&runtime, "127.0.0.1:0".parse().unwrap()));
+        let http_at = http.as_ref().map(|listener| listener.local_addr().unwrap());
+        let http = http.map(|listener| Http { listener, metrics: None });
         let served = runtime.spawn(async move {
             let stopped = async move {
                 let _ = stopped.wait_for(|&stop| stop).await;
             };
-            warmpath_worker_sim::serve(listener, config, stopped).await.unwrap();
+            let listeners = Listeners { grpc: listener.into(), http };
+            warmpath_worker_sim::serve(listeners, config, stopped).await.unwrap();
         });
-        Self { address, runtime: Some(runtime), stop, served: Some(served) }
+        Self { address, http: http_at, runtime: Some(runtime), stop, served: Some(served) }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.http.expect("with HTTP"))
     }
 
     /// Where a worker with TLS is.

@@ -41,6 +41,9 @@ pub struct KvEventsConfig {
     pub topic: String,
     #[serde(default)]
     pub hashes: Hashes,
+    /// The data-parallel rank that the events say they come from.
+    #[serde(default)]
+    pub data_parallel_rank: u32,
 }
 
 /// How events are written.
@@ -62,6 +65,7 @@ impl KvEventsConfig {
             format: EventForm::default(),
             topic: String::new(),
             hashes: Hashes::default(),
+            data_parallel_rank: 0,
         }
     }
 
@@ -132,14 +136,14 @@ impl KvEvents {
             EventForm::Map => Form::Map,
             EventForm::Array => Form::Array,
         };
-        tasks.spawn(publish(news, texts, form, publisher));
+        tasks.spawn(publish(news, texts, (form, config.data_parallel_rank), publisher));
         let mut endpoints = endpoints.into_iter();
         let source = KvEventSource {
             transport: "zmq".to_owned(),
             endpoint: endpoints.next().unwrap_or_default(),
             topic: config.topic.clone(),
             replay_endpoint: endpoints.next().unwrap_or_default(),
-            data_parallel_rank: Some(0),
+            data_parallel_rank: Some(config.data_parallel_rank),
             encoding: "msgpack".to_owned(),
             buffer_steps: STEPS as u32,
             ..Default::default()
@@ -183,7 +187,7 @@ impl KvEvents {
 async fn publish(
     mut news: UnboundedReceiver<Told>,
     mut texts: Texts,
-    form: Form,
+    (form, rank): (Form, u32),
     publisher: Publisher,
 ) {
     let mut followers = Followers::default();
@@ -198,7 +202,7 @@ async fn publish(
                 let events = texts.events(&batch);
                 if !events.is_empty() {
                     let ts = clock::life() as f64 / 1e9;
-                    let batch = Batch { ts, events, data_parallel_rank: Some(0) };
+                    let batch = Batch { ts, events, data_parallel_rank: Some(rank) };
                     publisher.publish(codec::encode(&batch, form));
                     followers.tell(ts, batch.events);
                 }

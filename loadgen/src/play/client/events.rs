@@ -1,9 +1,10 @@
-//! A stream of server-sent events.
+//! The server-sent events of a body.
 
 use crate::play::http::in_full;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use std::error::Error;
+use warmpath_proto::event_stream::EventStream;
 
 /// The longest event. One of a completion has some hundred bytes.
 const LONGEST: usize = 1 << 20;
@@ -12,7 +13,7 @@ const LONGEST: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Events<B> {
     body: B,
-    lines: Lines,
+    read: EventStream,
 }
 
 impl<B> Events<B>
@@ -20,61 +21,25 @@ where
     B: Body<Data: AsRef<[u8]>, Error: Error + 'static> + Unpin,
 {
     pub fn new(body: B) -> Self {
-        Self { body, lines: Lines::default() }
+        Self { body, read: EventStream::new(LONGEST) }
     }
 
     /// The data of the next event. None: the body has ended.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
-            while let Some(line) = self.lines.next() {
-                if let Some(data) = data_of(line) {
-                    return Ok(Some(data.to_vec()));
-                }
+            if let Some(data) = self.read.next_data() {
+                return Ok(Some(data.to_vec()));
             }
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(in_full(&error)),
                 Some(Ok(frame)) => {
                     if let Ok(part) = frame.into_data() {
-                        self.lines.extend(part.as_ref())?;
+                        self.read.extend(part.as_ref())?;
                     }
                 }
             }
         }
-    }
-}
-
-/// The data of a line, if it has any. Comments and other fields have none.
-fn data_of(line: &[u8]) -> Option<&[u8]> {
-    let data = line.strip_prefix(b"data:")?;
-    Some(data.strip_prefix(b" ").unwrap_or(data))
-}
-
-/// Lines of bytes that come in parts.
-#[derive(Debug, Default)]
-struct Lines {
-    bytes: Vec<u8>,
-    read: usize,
-}
-
-impl Lines {
-    fn extend(&mut self, part: &[u8]) -> Result<(), String> {
-        self.bytes.drain(..self.read);
-        self.read = 0;
-        if self.bytes.len() + part.len() > LONGEST {
-            return Err(format!("an event of more than {LONGEST} bytes"));
-        }
-        self.bytes.extend_from_slice(part);
-        Ok(())
-    }
-
-    /// The next whole line, without its end.
-    fn next(&mut self) -> Option<&[u8]> {
-        let rest = &self.bytes[self.read..];
-        let length = rest.iter().position(|&byte| byte == b'\n')?;
-        let line = &rest[..length];
-        self.read += length + 1;
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
 

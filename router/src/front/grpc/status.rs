@@ -32,7 +32,7 @@ pub fn of_error(error: &RequestError) -> Status {
 
 const fn of_failure(kind: FailureKind) -> Code {
     match kind {
-        FailureKind::InvalidRequest => Code::InvalidArgument,
+        FailureKind::InvalidRequest | FailureKind::NoWord => Code::InvalidArgument,
         FailureKind::NotFound => Code::NotFound,
         FailureKind::AlreadyExists => Code::AlreadyExists,
         FailureKind::FailedPrecondition => Code::FailedPrecondition,

@@ -56,6 +56,10 @@ impl Served for Fleet {
         largest.unwrap_or(u64::MAX).min(u64::from(MAX_MODEL_LEN)) as u32
     }
 
+    fn speedup(&self) -> f64 {
+        self.state.config.speedup
+    }
+
     fn health(&self) -> Result<(), Status> {
         self.state.open().map(drop).map_err(|error| of_error(&error))?;
         match self.state.status.borrow().joined.is_empty() {

@@ -37,6 +37,8 @@ pub struct Follower {
     /// The life of the engine; a restart begins the next one.
     epoch: Arc<AtomicU64>,
     blocks: Blocks,
+    /// The data-parallel rank that publishes here.
+    rank: u32,
     subscription: Subscription<Stream>,
     replay: Option<Replay<Stream>>,
     gauges: Option<Gauges>,
@@ -53,13 +55,13 @@ impl Follower {
     pub fn new(
         id: WorkerId,
         epoch: Arc<AtomicU64>,
-        blocks: Blocks,
+        (blocks, rank): (Blocks, u32),
         subscription: Subscription<Stream>,
         replay: Option<Replay<Stream>>,
         gauges: Option<Gauges>,
     ) -> Self {
         let (next, live, seq, out) = (None, None, 0, None);
-        Self { id, epoch, blocks, subscription, replay, gauges, next, live, seq, out }
+        Self { id, epoch, blocks, rank, subscription, replay, gauges, next, live, seq, out }
     }
 
     /// Follows in a task that ends with the stream.
@@ -160,10 +162,11 @@ impl Follower {
         let refused = |why: String| FeedEnd::Refused(format!("KV events {}: {why}", batch.seq));
         let (read, _) =
             codec::decode(&batch.payload).map_err(|error| refused(error.to_string()))?;
-        if let Some(rank @ 1..) = read.data_parallel_rank {
-            let why =
-                format!("they come from data-parallel rank {rank}, expected an engine with one");
-            return Err(refused(why));
+        if let Some(rank) = read.data_parallel_rank.filter(|&rank| rank != self.rank) {
+            let own = self.rank;
+            return Err(refused(format!(
+                "they come from data-parallel rank {rank}, expected rank {own} here"
+            )));
         }
         let events = self.blocks.apply(read).map_err(FeedEnd::Refused)?;
         let worker = self.id.to_string();

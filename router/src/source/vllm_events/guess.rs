@@ -4,9 +4,10 @@
 //! What others send it, what it drops of itself and the blocks of its answers are not seen. The engine is asked twice a second
 //! whether it is there; one that has another instance id is another life.
 
+use super::control::Control;
 use super::feed::Feed;
 use super::load::Gauges;
-use crate::source::event::{Event, Events, FeedEnd, unless_silent};
+use crate::source::event::{Event, Events, FeedEnd};
 use lru::LruCache;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,14 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
-use tonic::Code;
-use tonic::transport::Channel;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::event::{KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{MAX_TIERS, SourceId, TierId, WorkerId};
 use warmpath_proto::clock::now;
-use warmpath_proto::vllm::GetServerInfoRequest;
-use warmpath_proto::vllm::control_client::ControlClient;
 
 /// How often the engine is asked whether it is there.
 const BEAT: Duration = Duration::from_millis(500);
@@ -78,7 +75,7 @@ pub struct Guess {
     pub id: WorkerId,
     /// The life of the engine; a restart begins the next one.
     pub epoch: Arc<AtomicU64>,
-    pub channel: Channel,
+    pub control: Control,
     pub instance: String,
     /// Blocks of its GPU memory.
     pub room: u64,
@@ -115,7 +112,7 @@ impl Guess {
             tokio::select! {
                 biased;
                 () = sleep_until(beat.into()) => {
-                    self.is_there().await?;
+                    self.control.is_there(&self.instance).await?;
                     let mut blocks_by_tier = [0; MAX_TIERS];
                     blocks_by_tier[0] = believed.blocks.len() as u64;
                     tell(Event::Heartbeat { epoch, seq }).await?;
@@ -132,17 +129,6 @@ impl Guess {
                     }
                 }
             }
-        }
-    }
-
-    async fn is_there(&self) -> Result<(), FeedEnd> {
-        let mut control = ControlClient::new(self.channel.clone());
-        match unless_silent(control.get_server_info(GetServerInfoRequest {})).await? {
-            Ok(told) if told.get_ref().instance_id == self.instance => Ok(()),
-            Ok(_) => Err(FeedEnd::Lost("it has another instance id: it has restarted".to_owned())),
-            // Whatever it says, it answers.
-            Err(status) if status.code() == Code::Unimplemented => Ok(()),
-            Err(status) => Err(FeedEnd::Lost(status.message().to_owned())),
         }
     }
 }

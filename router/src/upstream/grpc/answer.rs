@@ -2,10 +2,11 @@
 
 use crate::call::{AnswerEnd, AnswerPart, Call, FailureKind, UpstreamError};
 use crate::payload::{AnswerBody, HeldPrompt, RequestBody, VllmRequest};
+use crate::upstream::failure::kind_of;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use warmpath_proto::raw::{self, Bytes, DecodeError, Finish, Peek, Plain, Resumed};
 use warmpath_proto::vllm::finish_info::FinishReason;
 use warmpath_proto::{status, tiers, transfer};
@@ -135,16 +136,6 @@ pub fn unreadable(error: impl std::fmt::Display) -> UpstreamError {
 /// A call that failed.
 pub fn failure(cause: &Status) -> UpstreamError {
     let (code, why) = status::of_worker(cause);
-    let kind = match code {
-        Code::InvalidArgument => FailureKind::InvalidRequest,
-        Code::NotFound => FailureKind::NotFound,
-        Code::AlreadyExists => FailureKind::AlreadyExists,
-        Code::FailedPrecondition => FailureKind::FailedPrecondition,
-        Code::ResourceExhausted => FailureKind::ResourceExhausted,
-        Code::OutOfRange => FailureKind::OutOfRange,
-        Code::DeadlineExceeded => FailureKind::DeadlineExceeded,
-        Code::Unimplemented => FailureKind::Unsupported,
-        _ => FailureKind::Unavailable,
-    };
+    let kind = kind_of(code);
     UpstreamError { kind, why, not_taken: status::was_not_taken(cause) }
 }

@@ -17,10 +17,15 @@ use warmpath_proto::v1::worker_cache_client::WorkerCacheClient;
 use warmpath_proto::vllm::AbortRequest;
 use warmpath_proto::vllm::control_client::ControlClient;
 
+/// By this vLLM reads the data-parallel rank that a request is for. No field of the message names it.
+const RANK: &str = "x-data-parallel-rank";
+
 /// The connections to one worker.
 #[derive(Debug)]
 pub struct Connections {
     url: String,
+    /// The engine's data-parallel rank that requests name.
+    rank: Option<u32>,
     requests: Vec<Channel>,
     control: Channel,
     next: AtomicUsize,
@@ -30,12 +35,13 @@ impl Connections {
     /// Each connection is made at its first use, and again after it breaks. `channel` makes one.
     pub fn new<E>(
         url: &str,
+        rank: Option<u32>,
         connections: usize,
         channel: impl Fn() -> Result<Channel, E>,
     ) -> Result<Self, E> {
         let requests = (0..connections).map(|_| channel()).collect::<Result<_, _>>()?;
         let (url, next) = (url.to_owned(), AtomicUsize::new(0));
-        Ok(Self { url, requests, control: channel()?, next })
+        Ok(Self { url, rank, requests, control: channel()?, next })
     }
 
     /// The channel for control calls; the worker's feed may use it too.
@@ -45,7 +51,10 @@ impl Connections {
 
     pub fn prepare(&self, call: Call<'_>) -> Prepared {
         let edit = Edit::of(&call);
-        let message = message::generate(call);
+        let mut message = message::generate(call);
+        if let Some(rank) = self.rank {
+            message.metadata_mut().insert(RANK, rank.into());
+        }
         Prepared { client: self.client(), message, edit }
     }
 
@@ -91,5 +100,40 @@ impl Prepared {
         let answer = self.client.generate_stream(self.message).await;
         let answer = answer.map_err(|status| failure(&status))?.into_inner();
         Ok(Answer::new(answer, self.edit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::{RequestBody, VllmRequest};
+    use warmpath_proto::scope::ScopeHint;
+    use warmpath_proto::transport;
+    use warmpath_proto::vllm::GenerateRequest;
+
+    #[tokio::test]
+    async fn a_request_names_its_rank_if_there_are_several() {
+        let url = "http://127.0.0.1:1";
+        for (rank, named) in [(None, None), (Some(0), Some("0")), (Some(3), Some("3"))] {
+            let connections = Connections::new(url, rank, 1, || transport::channel(url)).unwrap();
+            let (fields, message) = (GenerateRequest::default(), Bytes::new());
+            let call = Call {
+                id: "r",
+                salt: "",
+                scope: &ScopeHint::default(),
+                pull: None,
+                held: None,
+                body: &mut RequestBody::Vllm(VllmRequest { fields, message, wants_ids: false }),
+                model: "m",
+                prompt: &[1],
+                answered: 0,
+                ids: false,
+                deadline: None,
+                trace: None,
+            };
+            let prepared = connections.prepare(call);
+            let told = prepared.message.metadata().get("x-data-parallel-rank");
+            assert_eq!(told.map(|rank| rank.to_str().unwrap()), named);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! OpenAI's HTTP on a router.
 
 mod answers;
+mod engines;
 mod hostile;
 mod tenants;
 mod trouble;

@@ -55,6 +55,10 @@ impl Served for Worker {
         room.min(u64::from(MAX_MODEL_LEN)) as u32
     }
 
+    fn speedup(&self) -> f64 {
+        self.state.config.speedup
+    }
+
     fn health(&self) -> Result<(), Status> {
         self.state.refuse_if_draining().map_err(of_refusal)
     }
