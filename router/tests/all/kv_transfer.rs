@@ -85,6 +85,17 @@ async fn occupy(router: &TestRouter) -> tonic::Streaming<warmpath_proto::vllm::G
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prefill_worker_killed_before_the_pull_fails_no_request() {
+    // On a busy machine the pull may be over before the process is gone.
+    for _ in 0..5 {
+        if killed_while_held().await.is_none() {
+            return;
+        }
+    }
+    panic!("its prompt was pulled each time");
+}
+
+/// Kills a prefill worker while a prompt is held on it. What was pulled nevertheless.
+async fn killed_while_held() -> Option<Moved> {
     let mut workers = [prefills(), decodes_one_by_one()];
     let router = TestRouter::over(&workers, PolicyConfig::KvAware).await;
     let busy = occupy(&router).await;
@@ -95,8 +106,8 @@ async fn a_prefill_worker_killed_before_the_pull_fails_no_request() {
     drop(busy);
     let collected = within(collect(stream.into_inner())).await.expect("an answer");
     assert_eq!(collected.tokens, answer(&prompt(1, 330), 5));
-    assert_eq!(moved(&collected), None, "it was computed");
     router.wait_counts(|counts| counts.in_flight == 0 && counts.booked == 0).await;
+    moved(&collected)
 }
 
 #[tokio::test(flavor = "multi_thread")]
