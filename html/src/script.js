@@ -48,8 +48,15 @@
       tip.style.left = Math.max(4, Math.min(at.clientX + 12, innerWidth - tip.offsetWidth - 8)) + "px";
     });
   });
-  // On paper nothing can be opened.
+  // On paper nothing can be opened. The data of plots stay closed, all else is there.
+  var opened = [];
   addEventListener("beforeprint", function () {
-    document.querySelectorAll("details").forEach(function (part) { part.open = true; });
+    opened = Array.from(document.querySelectorAll("details:not([open])")).filter(function (part) {
+      return !part.closest("figure");
+    });
+    opened.forEach(function (part) { part.open = true; });
+  });
+  addEventListener("afterprint", function () {
+    opened.forEach(function (part) { part.open = false; });
   });
 })();

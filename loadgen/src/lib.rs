@@ -20,6 +20,7 @@ mod report;
 mod setup;
 mod studies;
 mod traces;
+mod yaml;
 
 use cli::Cli;
 use std::process::ExitCode;

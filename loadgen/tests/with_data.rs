@@ -1,10 +1,12 @@
 //! Checks on public traces and published measurements, which are not in the repository. A test without
 //! its data counts as ignored, never as passed.
 //!
-//! The data are in `../shared` beside the checkout. The test of reports needs Chromium.
+//! The data are in `../shared` beside the checkout. The test of reports needs Chromium,
+//! and that of benchmark reports llm-d's reader of them.
 
 mod common;
 
+use common::benchmark_report::{read_by_llm_d, reader, reports};
 use common::blind_spots::loses_to_none;
 use common::browser::{browser, open};
 use common::ladder::{climbs, hits, ladder, sim};
@@ -39,6 +41,11 @@ fn main() -> ExitCode {
             Ok(())
         })
         .with_ignored_flag(browser().is_none()),
+        Trial::test("llm_d_reads_benchmark_reports", || {
+            llm_d_reads_benchmark_reports();
+            Ok(())
+        })
+        .with_ignored_flag(reader().is_none()),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
@@ -182,8 +189,66 @@ fn works_in_a_browser() {
         );
         assert!(number(&found["wide"]) <= 0.0, "no wider than the window: {found}");
     }
+    prints_whole_tables_on_white(folder.path(), &html);
     // The control: a page that asks for a file and has an error.
     let broken = html.replacen("</main>", "</main><img src=\"http://warmpath.invalid/x.png\"/>", 1);
     let caught = std::panic::catch_unwind(|| open(folder.path(), &broken, 390, false));
     assert!(caught.is_err(), "a request is seen");
+}
+
+/// The rules of the page for paper, in a window as wide as A4 between its margins.
+fn prints_whole_tables_on_white(folder: &Path, html: &str) {
+    let on_screen = open(folder, html, 703, true);
+    let paper = html.replacen("@media print{", "@media all{", 1);
+    let paper = paper.replacen("@media screen and (prefers", "@media not all and (prefers", 1);
+    let found = open(folder, &paper, 703, true);
+    assert_eq!(found["ground"], "rgb(255, 255, 255)", "white, whatever the reader's scheme");
+    assert_ne!(on_screen["ground"], found["ground"]);
+    assert_eq!((&found["arrow"], &found["data"]), (&"none".into(), &0.into()), "no control");
+    assert!(number(&on_screen["data"]) > 9.0, "plots have their data on a screen");
+    assert_eq!(found["figures"], found["drawn"], "each plot is there");
+    assert!(number(&found["wide"]) <= 0.0, "no table is wider than the paper: {found}");
+}
+
+/// Reports of runs of all kinds: alike, mixed and made-up engines, a closed loop, tiers, devices, live.
+fn llm_d_reads_benchmark_reports() {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shared-profile.toml");
+    let cases: [&[&str]; 5] = [
+        &["sim", "--workload", "chat", "--workers", "4", "--rates", "0.5,1"],
+        &["sim", "--scenario", "prefill-decode", "--policies", "kv-aware"],
+        &["sim", "--scenario", "hybrid", "--policies", "kv-aware"],
+        &[
+            "sim",
+            "--workload",
+            "chat",
+            "--workers",
+            "2",
+            "--profile",
+            made,
+            "--policies",
+            "warmpath",
+        ],
+        &[
+            "compare",
+            "--workload",
+            "chat",
+            "--workers",
+            "2",
+            "--policies",
+            "warmpath",
+            "--live-requests",
+            "50",
+        ],
+    ];
+    for (number, case) in cases.into_iter().enumerate() {
+        let file = format!("{number}.yaml");
+        let output = loadgen(folder.path(), &[case, &["--benchmark-report", &file]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.starts_with("error"), "{case:?}: {said}");
+    }
+    let files = reports(folder.path());
+    let read = read_by_llm_d(&files);
+    assert_eq!(read.len(), files.len(), "each report is read: {read:?}");
+    assert!(read.len() >= 5 && read.iter().all(|line| line.contains(" 0.2 s ")), "{read:?}");
 }

@@ -27,7 +27,7 @@ pub use devices::DeviceOutcome;
 pub use faults::{FailedFetches, Fault, FaultError, FaultKind, check_faults};
 pub use feeds::FeedCounts;
 pub use fleet::{DeviceFleet, FleetError, Group, check_fleet};
-pub use observers::Observers;
+pub use observers::{Memories, Observers};
 pub use placement::{Classes, Stays};
 pub use scenario::{Network, Routing, Scenario, Sharing};
 pub use world::{Outcome, RunError};

@@ -76,6 +76,7 @@ impl Question {
             json: None,
             csv: None,
             parquet: None,
+            benchmark_report: None,
         }
     }
 }

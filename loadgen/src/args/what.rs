@@ -88,4 +88,8 @@ pub struct What {
     /// Writes one row per request as Parquet, without the runs of --capacity
     #[arg(long, value_name = "FILE")]
     pub parquet: Option<PathBuf>,
+    /// Writes llm-d's benchmark report v0.2 as YAML; several runs go into a folder for each
+    /// policy beside FILE
+    #[arg(long, value_name = "FILE")]
+    pub benchmark_report: Option<PathBuf>,
 }

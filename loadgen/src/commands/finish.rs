@@ -3,7 +3,7 @@
 use crate::args::What;
 use crate::figures::Results;
 use crate::play::{RunOptions, variants};
-use crate::report::{self, OutputFiles, Report, SCHEMA, Screen, print};
+use crate::report::{self, Asked, OutputFiles, OutputPaths, Report, SCHEMA, Screen, print};
 use crate::setup::Setup;
 use anyhow::Result;
 use serde::Serialize;
@@ -19,15 +19,16 @@ pub fn each_variant(
     play: impl Fn(&Setup, &RunOptions) -> Result<Results>,
 ) -> Result<ExitCode> {
     let setup = Setup::resolve(what)?;
-    let files = OutputFiles::at(
-        what.json.as_deref(),
-        what.csv.as_deref(),
-        what.parquet.as_deref(),
-        screen,
-    )?;
+    let paths = OutputPaths {
+        json: what.json.as_deref(),
+        csv: what.csv.as_deref(),
+        parquet: what.parquet.as_deref(),
+        benchmark_report: what.benchmark_report.as_deref(),
+    };
+    let files = OutputFiles::at(paths, screen)?;
     let options = RunOptions {
         rows: what.parquet.is_some(),
-        sketch: screen.draws(),
+        sketch: screen.draws() || what.benchmark_report.is_some(),
         bounds: true,
         ..RunOptions::default()
     };
@@ -41,6 +42,8 @@ pub struct About {
     pub title: String,
     pub slo: Slo,
     pub baseline: Option<NamedPolicy>,
+    /// Sessions that run at the same time, in a closed loop.
+    pub concurrency: Option<u32>,
 }
 
 impl About {
@@ -53,7 +56,12 @@ impl About {
             setup.seed,
             if setup.tick_jitter { ", tick jitter" } else { "" }
         );
-        Self { title, slo: setup.slo, baseline: Some(setup.baseline.clone()) }
+        Self {
+            title,
+            slo: setup.slo,
+            baseline: Some(setup.baseline.clone()),
+            concurrency: setup.source.concurrency(),
+        }
     }
 }
 
@@ -86,7 +94,7 @@ pub fn finish_with(
     screen: Screen,
     draw: impl FnOnce(&mut Document, &Results),
 ) -> Result<ExitCode> {
-    let About { title, slo, baseline } = about;
+    let About { title, slo, baseline, concurrency } = about;
     let page = report::page(title, &results, slo, baseline.as_ref());
     screen.show_with(&page, |document| draw(document, &results))?;
     if let Some(width) = screen.blocks() {
@@ -99,6 +107,11 @@ pub fn finish_with(
     if let Some(file) = files.parquet {
         let origin = report::Origin { config: serde_json::to_string(&config)? };
         report::write_requests(file, &origin, &results.runs)?;
+    }
+    if let Some(file) = files.benchmark_report {
+        let asked =
+            Asked { config: serde_json::to_value(&config)?, slo: *slo, concurrency: *concurrency };
+        file.finish(&asked, &results.runs)?;
     }
     if let Some(file) = files.json {
         file.finish(&Report { schema: SCHEMA, config, results }.to_json()?)?;

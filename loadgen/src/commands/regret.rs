@@ -4,7 +4,7 @@ use super::finish::About;
 use crate::args::{What, parse_time};
 use crate::files::bad;
 use crate::play::Progress;
-use crate::report::{OutputFiles, Screen};
+use crate::report::{OutputFiles, OutputPaths, Screen};
 use crate::setup::Setup;
 use crate::studies::regret::{self, Question, Regret};
 use anyhow::Result;
@@ -50,6 +50,7 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
         ("--capacity", what.capacity),
         ("--cost", what.cost || what.prices.are_given()),
         ("--parquet", what.parquet.is_some()),
+        ("--benchmark-report", what.benchmark_report.is_some()),
         ("--seeds", what.seeds > 1),
         ("--rates", what.rates.len() > 1),
     ] {
@@ -60,7 +61,8 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
         }
     }
     let setup = Setup::resolve(what)?;
-    let files = OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), None, screen)?;
+    let paths = OutputPaths::of(what.json.as_deref(), what.csv.as_deref());
+    let files = OutputFiles::at(paths, screen)?;
     let asked = Question {
         requests: args.requests,
         examined: args.examine as usize,

@@ -15,7 +15,7 @@ use crate::play::marks::Marks;
 use crate::play::target::{Target, targets_of};
 use crate::play::validity::{Late, REMEDY, too_few, too_late};
 use crate::play::{Address, Progress, room};
-use crate::report::{self, OutputFiles, Screen};
+use crate::report::{self, OutputFiles, OutputPaths, Screen};
 use crate::setup::Source;
 use anyhow::Result;
 use serde::Serialize;
@@ -95,6 +95,9 @@ pub struct RunWhat {
     /// Writes one row per request as Parquet
     #[arg(long, value_name = "FILE")]
     pub parquet: Option<PathBuf>,
+    /// Writes llm-d's benchmark report v0.2 as YAML
+    #[arg(long, value_name = "FILE")]
+    pub benchmark_report: Option<PathBuf>,
 }
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(600);
@@ -118,7 +121,13 @@ pub struct RunConfig {
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
-    let files = OutputFiles::at(what.json.as_deref(), None, what.parquet.as_deref(), screen)?;
+    let paths = OutputPaths {
+        json: what.json.as_deref(),
+        parquet: what.parquet.as_deref(),
+        benchmark_report: what.benchmark_report.as_deref(),
+        csv: None,
+    };
+    let files = OutputFiles::at(paths, screen)?;
     let series =
         what.series.as_deref().map(|path| PendingFile::create(path).map(|file| (file, path)));
     let series = series.transpose()?;
@@ -139,6 +148,7 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
         ),
         slo: SLO,
         baseline: None,
+        concurrency: config.source.concurrency(),
     };
     finish::finish(config, results, &about, files, screen)
 }
@@ -204,12 +214,13 @@ fn drive_target(
         None => progress.start(total, "live", "requests"),
         Some(course) => progress.start(course.seconds().ceil() as u64, "live", "model seconds"),
     };
+    let sketched = screen.draws() || what.benchmark_report.is_some();
     let options = Options {
         speedup,
         check_tokens: what.check_tokens,
         timeout: REQUEST_LIMIT,
         nonce: Some(nonce),
-        rows: what.parquet.is_some() || screen.draws(),
+        rows: what.parquet.is_some() || sketched,
     };
     if what.parquet.is_some() && course.is_none() {
         room::check_count(total)?;
@@ -262,8 +273,7 @@ fn drive_target(
     // The profiles are those of the target's engines, which it does not report.
     let profiles = Profiles { tiers: driven.live.tier_names.clone(), ..Profiles::default() };
     let report = RunReport::new(id, profiles, figures, started.elapsed().as_secs_f64());
-    let sketch =
-        screen.draws().then(|| Sketch::of_run(&rows, stages.as_ref(), None, &HashMap::new()));
+    let sketch = sketched.then(|| Sketch::of_run(&rows, stages.as_ref(), None, &HashMap::new()));
     let rows = if what.parquet.is_some() { rows } else { Vec::new() };
     let report = report.with_live(driven.live, speedup, rows, invalid_because);
     let report = RunReport { nonce: Some(nonce), stages, course: by_course, sketch, ..report };

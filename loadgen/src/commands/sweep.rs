@@ -4,7 +4,7 @@ use super::finish::{self, About};
 use crate::args::{Axis, AxisArg, PartArg, What, parse_time};
 use crate::files::bad;
 use crate::play::Progress;
-use crate::report::{OutputFiles, Screen, print};
+use crate::report::{OutputFiles, OutputPaths, Screen, print};
 use crate::setup::Setup;
 use crate::studies::sweep::{self, Question};
 use anyhow::Result;
@@ -60,6 +60,7 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
         ("--capacity", what.capacity),
         ("--cost", what.cost || what.prices.are_given()),
         ("--parquet", what.parquet.is_some()),
+        ("--benchmark-report", what.benchmark_report.is_some()),
     ] {
         if given {
             return Err(bad(format!("{flag}: not for sweep, which compares rates; sim has it")));
@@ -70,7 +71,8 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
         let why = "has [[variant]] tables, expected one without: the axes make the variants";
         return Err(bad(format!("--scenario: {} {why}", setup.scenario)));
     }
-    let files = OutputFiles::at(what.json.as_deref(), what.csv.as_deref(), None, screen)?;
+    let paths = OutputPaths::of(what.json.as_deref(), what.csv.as_deref());
+    let files = OutputFiles::at(paths, screen)?;
     let question = Question {
         axes: &args.axes,
         phase_s: args.step_phase,

@@ -8,7 +8,7 @@ use crate::files::bad;
 use crate::play::{Cell, Progress, RunOptions, of_grid, room, scope};
 use crate::report::Screen;
 use crate::setup::Setup;
-use crate::studies::tune::{Question, tune, tuning};
+use crate::studies::tune::{Question, held_out_change, tune, tuning};
 use anyhow::Result;
 use clap::ValueEnum;
 use std::process::ExitCode;
@@ -92,6 +92,9 @@ fn all(args: &Args, setup: &Setup, options: &RunOptions, progress: &Progress) ->
     }
     let held_out = Setup { policies, ..held_out.clone() };
     let mut results = of_grid(&held_out, &prepared, options, progress)?;
+    for tuning in &mut tunings {
+        tuning.held_out_change_percent = held_out_change(question, tuning, &results.runs);
+    }
     results.notes.extend(tunings.iter().map(note));
     results.tunings = tunings;
     Ok(results)
@@ -123,7 +126,7 @@ fn parts(args: &Args, setup: &Setup) -> Result<(Setup, Setup, (String, String))>
 }
 
 fn note(tuning: &Tuning) -> String {
-    let Tuning { policy, tuned, trained_on, reported_on, goal, budget_spent, tried } = tuning;
+    let Tuning { policy, tuned, trained_on, reported_on, goal, budget_spent, tried, .. } = tuning;
     let change = tuning.best_change_percent();
     let end = if *budget_spent { ", all of the budget" } else { "" };
     let tried = tried.len();

@@ -1,6 +1,6 @@
 //! What a project is and can deploy, and what deploys a rule in it.
 
-use super::yaml::Node;
+use crate::yaml::Node;
 
 /// A project that rules are exported to.
 #[derive(Debug)]

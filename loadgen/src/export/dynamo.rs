@@ -5,8 +5,8 @@
 
 use super::deployment::{About, Deployment, File};
 use super::parameters::Parameters;
-use super::yaml::{Entries, Node, unless};
 use crate::files::bad;
+use crate::yaml::{Entries, Node, unless};
 use anyhow::Result;
 use warmpath_core::routing::policy::Hold;
 use warmpath_core::routing::policy::hold::{Open, Order};

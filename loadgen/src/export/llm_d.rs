@@ -4,7 +4,7 @@
 
 use super::deployment::{About, Deployment, File};
 use super::parameters::Parameters;
-use super::yaml::{Entries, Node, unless};
+use crate::yaml::{Entries, Node, unless};
 use anyhow::Result;
 
 pub const ABOUT: About = About {

@@ -9,7 +9,6 @@ mod production_stack;
 mod smg;
 mod text;
 mod vllm_router;
-mod yaml;
 
 use crate::files::bad;
 use anyhow::Result;

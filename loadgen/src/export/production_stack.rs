@@ -4,7 +4,7 @@
 
 use super::deployment::{About, Deployment, File};
 use super::parameters::Parameters;
-use super::yaml::{Entries, Node};
+use crate::yaml::{Entries, Node};
 use anyhow::Result;
 
 pub const ABOUT: About = About {

@@ -10,7 +10,9 @@ mod devices;
 mod engine;
 pub mod goal;
 mod groups;
+mod measured;
 mod names;
+mod occupancy;
 mod parts;
 mod policy;
 mod results;
@@ -35,7 +37,9 @@ pub use engine::{
     EngineFigures, KvTransferFigures, LiveKvTransfer, PeerFigures, PoolFigures, TierFigures,
 };
 pub use groups::{GroupFigures, GroupWork, Work};
+pub use measured::Measured;
 pub use names::{label, record_name, wire_name};
+pub use occupancy::{Occupancy, Places, Sampler};
 pub use parts::Part;
 pub use results::Results;
 pub use room::AtRoom;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use warmpath_core::engine::physics::Validation;
 use warmpath_core::report::{Figures, Row, Spread};
 use warmpath_core::routing::policy::NamedPolicy;
-use warmpath_sim::Routing;
+use warmpath_sim::{Group, Routing};
 
 /// Which run it is: what it played, and how.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub struct Profiles {
     pub standing: Option<Validation>,
     pub hbm_tokens_computed: Option<u64>,
     pub groups: Vec<GroupFigures>,
+    pub fleet: Vec<Group>,
 }
 
 impl RunReport {
@@ -59,6 +60,7 @@ impl RunReport {
             profile_standing: profiles.standing,
             profile_hbm_tokens_computed: profiles.hbm_tokens_computed,
             groups: profiles.groups,
+            fleet: profiles.fleet,
             figures,
             router_overhead_s: None,
             speedup: None,
@@ -163,6 +165,9 @@ pub struct RunReport {
     /// The groups of a mixed fleet, each with the basis of its profile.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupFigures>,
+    /// The workers by group, one of them if all are alike. Empty: they are the target's.
+    #[serde(skip)]
+    pub fleet: Vec<Group>,
     #[serde(flatten)]
     pub figures: Figures,
     /// Wall seconds that the router itself took per request, from the decoded request to the call of

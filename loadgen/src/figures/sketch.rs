@@ -1,17 +1,14 @@
 //! The shape of a run: distributions, its course, and its slowest requests. It is computed from the rows of
 //! the requests and is small, so that rows need not be kept.
 
+use super::measured::Measured;
+use super::occupancy::Occupancy;
 use super::stages::Stages;
 use std::collections::HashMap;
-use warmpath_core::id::{ORIGINS, RequestId};
+use warmpath_core::id::{ORIGINS, RequestId, SessionId};
 use warmpath_core::report::Row;
 use warmpath_core::time::Instant;
 
-/// The percentiles of a distribution.
-pub const PERCENTS: [f64; 28] = [
-    1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0,
-    75.0, 80.0, 85.0, 90.0, 93.0, 95.0, 97.0, 98.0, 99.0, 99.5, 99.9, 100.0,
-];
 /// Parts into which the time of a run is cut.
 const PARTS: usize = 48;
 /// Requests that are looked at one by one.
@@ -20,10 +17,18 @@ const SLOWEST: usize = 10;
 /// The shape of a run. Times are seconds of model time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Sketch {
-    /// Each of [`PERCENTS`] with its time to first token; empty without an answer.
-    pub ttft_s: Vec<(f64, f64)>,
-    /// The same of the time per further token; empty without an answer of two tokens.
-    pub tpot_s: Vec<(f64, f64)>,
+    /// The time to first token; None without an answer.
+    pub ttft_s: Option<Measured>,
+    /// The time per further token; None without an answer of two tokens.
+    pub tpot_s: Option<Measured>,
+    /// The time to the last token, and that time for each token of the answer.
+    pub e2e_s: Option<Measured>,
+    pub per_token_s: Option<Measured>,
+    /// The lengths of answered requests.
+    pub prompt_tokens: Option<Measured>,
+    pub output_tokens: Option<Measured>,
+    /// Requests of the longest session. 0: no session is known.
+    pub most_turns: usize,
     /// When the first request was due and when the last one ended.
     pub span_s: (f64, f64),
     /// Equal parts of that time.
@@ -32,6 +37,8 @@ pub struct Sketch {
     pub on_worker: Vec<Vec<f64>>,
     /// The answers with the longest time to first token, the longest first.
     pub slowest: Vec<Slow>,
+    /// How full memories and how busy links were. None: there is HBM only, or it is not known.
+    pub occupancy: Option<Occupancy>,
 }
 
 /// A part of a run's time.
@@ -87,28 +94,34 @@ impl Sketch {
         let last = rows.iter().map(|row| row.ended.as_secs_f64()).fold(0.0, f64::max);
         let span_s = if rows.is_empty() { (0.0, 0.0) } else { (first, last) };
         let answered = || rows.iter().filter(|row| row.failed.is_none());
-        let ttfts = answered().filter_map(|row| Some(row.ttft()?.as_secs_f64()));
+        let measured =
+            |of: &dyn Fn(&Row) -> Option<f64>| Measured::of(answered().filter_map(of).collect());
+        let e2e_s = |row: &Row| row.ended.since(row.intended).as_secs_f64();
         Self {
-            ttft_s: percentiles(ttfts.collect()),
-            tpot_s: percentiles(answered().filter_map(Row::tpot_s).collect()),
+            ttft_s: measured(&|row| Some(row.ttft()?.as_secs_f64())),
+            tpot_s: measured(&Row::tpot_s),
+            e2e_s: measured(&|row| Some(e2e_s(row))),
+            per_token_s: measured(&|row| {
+                (row.output_tokens > 0).then(|| e2e_s(row) / f64::from(row.output_tokens))
+            }),
+            prompt_tokens: measured(&|row| Some(f64::from(row.prompt_tokens))),
+            output_tokens: measured(&|row| Some(f64::from(row.output_tokens))),
+            most_turns: most_turns(rows),
             span_s,
             moments: moments(rows, span_s),
             on_worker: on_worker(rows, workers, span_s),
             slowest: slowest(rows, admissions),
+            occupancy: None,
         }
     }
 }
 
-/// Nearest rank, as all percentiles of a report.
-fn percentiles(mut values: Vec<f64>) -> Vec<(f64, f64)> {
-    values.sort_unstable_by(f64::total_cmp);
-    let rank =
-        |percent: f64| (values.len() as f64 * percent / 100.0 - 1e-9).ceil().max(1.0) as usize - 1;
-    if values.is_empty() {
-        Vec::new()
-    } else {
-        PERCENTS.map(|percent| (percent, values[rank(percent)])).into()
+fn most_turns(rows: &[Row]) -> usize {
+    let mut turns: HashMap<SessionId, usize> = HashMap::new();
+    for session in rows.iter().filter_map(|row| row.session) {
+        *turns.entry(session).or_default() += 1;
     }
+    turns.into_values().max().unwrap_or(0)
 }
 
 /// Adds to each part the seconds of `from..to` that lie in it.
@@ -238,23 +251,17 @@ mod tests {
         assert_eq!(sketch.slowest[0].id, RequestId(1));
         assert_eq!(sketch.slowest[0].admitted_s, Some(9.0));
         assert_eq!(sketch.slowest[1].admitted_s, None, "it is not known");
-        let of = |percent| sketch.ttft_s.iter().find(|(own, _)| *own == percent).map(|(_, s)| *s);
-        assert_eq!((of(50.0), of(99.0)), (Some(1.0), Some(12.0)));
-        assert_eq!(sketch.tpot_s.last(), Some(&(100.0, 11.5)));
+        let ttft = sketch.ttft_s.as_ref().expect("answers");
+        assert_eq!((ttft.at(50.0), ttft.at(99.0)), (Some(1.0), Some(12.0)));
+        assert_eq!(sketch.tpot_s.and_then(|tpot| tpot.at(100.0)), Some(11.5));
+        assert_eq!(sketch.e2e_s.map(|e2e| (e2e.mean, e2e.least)), Some((24.0, 24.0)));
+        assert_eq!(sketch.per_token_s.map(|each| each.mean), Some(8.0), "three tokens each");
+        assert_eq!((sketch.prompt_tokens.map(|all| all.mean), sketch.most_turns), (Some(100.0), 0));
     }
 
     #[test]
     fn a_run_without_requests_has_no_shape() {
         let sketch = Sketch::of(&[], None, &HashMap::new());
-        assert!(sketch.ttft_s.is_empty() && sketch.moments.is_empty() && sketch.slowest.is_empty());
-    }
-
-    #[test]
-    fn percentiles_are_those_of_the_figures() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        let spread = warmpath_core::report::Spread::of(values.clone()).expect("values");
-        let found = percentiles(values);
-        let of = |percent| found.iter().find(|(own, _)| *own == percent).map(|(_, value)| *value);
-        assert_eq!([of(50.0), of(90.0), of(99.0)], [spread.p50, spread.p90, spread.p99].map(Some));
+        assert!(sketch.ttft_s.is_none() && sketch.moments.is_empty() && sketch.slowest.is_empty());
     }
 }

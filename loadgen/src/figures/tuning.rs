@@ -18,6 +18,8 @@ pub struct Tuning {
     /// Whether the budget ended the search, and not the lack of better values.
     pub budget_spent: bool,
     pub tried: Vec<Tried>,
+    /// [`Tried::change_percent`] of the best on the requests that the report shows. None: too many had no answer.
+    pub held_out_change_percent: Option<f64>,
 }
 
 /// One setting of the parameters.

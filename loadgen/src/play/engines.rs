@@ -1,6 +1,6 @@
 //! What the engines, the pool and the links did, from their statistics.
 
-use crate::figures::{KvTransferFigures, PeerFigures, PoolFigures, TierFigures};
+use crate::figures::{KvTransferFigures, PeerFigures, Places, PoolFigures, TierFigures};
 use crate::setup::{Fleet, Setup};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::store::Traffic;
@@ -16,6 +16,41 @@ pub fn kv_life_s(fleet: &Fleet, evicted: u64, duration_s: f64) -> Option<f64> {
     (evicted > 0 && duration_s > 0.0)
         .then(|| room.map(|blocks| blocks as f64 * duration_s / evicted as f64))
         .flatten()
+}
+
+/// The memories and links that a run is watched at.
+pub fn places(setup: &Setup) -> Places {
+    if setup.is_device_only() {
+        return Places::default();
+    }
+    let fleet = &setup.fleet;
+    let each = fleet.each_worker();
+    let room = |tier: usize| -> Option<u64> {
+        let of = |profile: &&Profile| match tier {
+            0 => profile.hbm_blocks(),
+            behind => {
+                let tokens = profile.tiers.get(behind - 1).map_or(0, |tier| tier.tokens);
+                Some(tokens / u64::from(profile.block_size))
+            }
+        };
+        each.iter().map(of).sum()
+    };
+    let size = u64::from(fleet.profile().block_size);
+    let groups = fleet.groups();
+    let senders = groups.iter().filter(|group| group.role == Role::Prefill);
+    let peers = each.iter().filter(|profile| profile.peers.is_some()).count();
+    Places {
+        tiers: fleet
+            .tier_names()
+            .into_iter()
+            .enumerate()
+            .map(|(i, name)| (name, room(i)))
+            .collect(),
+        workers: fleet.workers(),
+        pool: setup.pool.as_ref().map(|pool| pool.tokens / size),
+        peers: peers as u32,
+        senders: setup.kv_transfer.map_or(0, |_| senders.map(|group| group.workers).sum()),
+    }
 }
 
 /// KV transfers from prefill workers to decode workers. None: each worker does both.

@@ -2,13 +2,15 @@
 
 use super::bounds::Asked;
 use super::economics::economics;
-use super::engines::{kv_life_s, kv_transfer_figures, peer_figures, pool_figures, tier_figures};
+use super::engines::{
+    kv_life_s, kv_transfer_figures, peer_figures, places, pool_figures, tier_figures,
+};
 use super::log::Log;
 use super::options::Cell;
 use super::validity::too_few;
 use crate::figures::{
-    CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Part, Profiles, RunId,
-    RunReport, Sketch, Stages, Work as Worked, class_figures, signs,
+    CourseFigures, DeviceReport, ENOUGH, EngineFigures, GroupFigures, Mode, Occupancy, Part,
+    Profiles, RunId, RunReport, Sampler, Sketch, Stages, Work as Worked, class_figures, signs,
 };
 use crate::files::bad;
 use crate::setup::{DevicesSetup, Fleet, Prepared, Setup};
@@ -24,7 +26,7 @@ use warmpath_core::request::Work;
 use warmpath_core::routing::record::Entry;
 use warmpath_core::sharing::Scopes;
 use warmpath_core::time::Instant;
-use warmpath_sim::{DeviceOutcome, Observers, RunError};
+use warmpath_sim::{DeviceOutcome, Memories, Observers, RunError};
 
 /// Who shares KV cache. All runs of a set-up have the same.
 pub fn scope(setup: &Setup) -> Scopes {
@@ -64,12 +66,17 @@ pub fn simulate(
             admissions.entry(id).or_insert(at);
         }
     };
+    let places = places(setup);
+    let mut sampler = Sampler::default();
+    let mut look = |at: Instant, memories: &Memories| sampler.take(at, memories);
+    let looks = options.sketch && places.has_several();
     let observers = Observers {
         record: record.is_some().then_some(&mut write),
         progress: Some(progress),
         give_up: if options.give_up { Some(&mut hopeless) } else { None },
         sent: if options.bounds { Some(&mut sent) } else { None },
         admitted: if options.bounds || options.sketch { Some(&mut admitted) } else { None },
+        memories: if looks { Some(&mut look) } else { None },
         rows: options.rows || options.sketch,
         explained: None,
         assigned: None,
@@ -118,8 +125,10 @@ pub fn simulate(
         (stages, outcome.recorder) = (Some(all), counted);
     }
     let figures = outcome.recorder.figures(block_size, balanced, &setup.slo);
-    let sketch =
-        options.sketch.then(|| Sketch::of_run(&rows, stages.as_ref(), balanced, &admissions));
+    let sketch = options.sketch.then(|| Sketch {
+        occupancy: looks.then(|| Occupancy::of(&sampler, &places)),
+        ..Sketch::of_run(&rows, stages.as_ref(), balanced, &admissions)
+    });
     if !options.rows {
         rows = Vec::new();
     }
@@ -203,6 +212,7 @@ pub fn profiles(fleet: &Fleet, work: Option<Worked<'_>>) -> Profiles {
         standing: fleet.standing(),
         hbm_tokens_computed: fleet.hbm_tokens_computed(),
         groups,
+        fleet: fleet.groups(),
     }
 }
 

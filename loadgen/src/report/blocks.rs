@@ -18,8 +18,10 @@ pub fn blocks(results: &Results, baseline: Option<&NamedPolicy>, width: usize) -
     let here: Vec<&Entry> = all.iter().filter(|entry| entry.rate == rate).collect();
     let shown: Vec<(&str, &[(f64, f64)])> = chosen(&here, baseline)
         .into_iter()
-        .filter_map(|entry| Some((entry.label.as_str(), entry.sketch()?.ttft_s.as_slice())))
-        .filter(|(_, ttft)| !ttft.is_empty())
+        .filter_map(|entry| {
+            let ttft = entry.sketch()?.ttft_s.as_ref()?;
+            Some((entry.label.as_str(), ttft.percentiles.as_slice()))
+        })
         .collect();
     if shown.len() < 2 {
         return String::new();

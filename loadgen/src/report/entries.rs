@@ -107,6 +107,18 @@ pub fn chosen<'e, 'a>(
     entries.iter().filter(is_shown).take(MOST_RULES).copied().collect()
 }
 
+/// The rules that are looked at by themselves: the best, and the baseline.
+pub fn best_and_baseline<'e, 'a>(
+    shown: &[&'e Entry<'a>],
+    baseline: Option<&NamedPolicy>,
+) -> Vec<&'e Entry<'a>> {
+    let ranked = ranked(shown);
+    let best = ranked.first().map(|(entry, _)| *entry);
+    let base = shown.iter().copied().find(|entry| entry.is_of(baseline));
+    let base = base.filter(|base| best.is_none_or(|best| best.label != base.label));
+    best.into_iter().chain(base).collect()
+}
+
 /// The runs of one mode at one rate and with the first seed, as entries of their own.
 pub fn of_mode(results: &Results, mode: Mode) -> Vec<Entry<'_>> {
     let runs: Vec<&RunReport> = results.runs.iter().filter(|run| run.mode == mode).collect();

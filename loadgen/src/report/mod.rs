@@ -1,6 +1,7 @@
 //! How figures are shown to people and to programs. Each table is a file that makes a sheet;
 //! [`page`] puts them together, and [`Screen`] draws them.
 
+mod benchmark;
 mod blocks;
 mod bounds;
 mod capacities;
@@ -32,10 +33,11 @@ mod targets;
 mod tiers;
 mod verdicts;
 
+pub use benchmark::Asked;
 pub use blocks::blocks;
 pub use course::series as series_of;
 pub use json::{Report, SCHEMA};
-pub use output::OutputFiles;
+pub use output::{OutputFiles, OutputPaths};
 pub use page::{blanks, page};
 pub use requests::{Origin, write as write_requests};
 pub use runs::csv;

@@ -2,7 +2,7 @@
 
 use crate::args::Question;
 use crate::files::bad;
-use crate::report::{OutputFiles, Screen};
+use crate::report::{OutputFiles, OutputPaths, Screen};
 use crate::setup::Setup;
 use anyhow::Result;
 
@@ -33,5 +33,6 @@ pub fn resolve(question: &Question) -> Result<Setup> {
 
 /// The output files that the flags name.
 pub fn files(question: &Question, screen: Screen) -> Result<OutputFiles> {
-    OutputFiles::at(question.json.as_deref(), question.csv.as_deref(), None, screen)
+    let paths = OutputPaths::of(question.json.as_deref(), question.csv.as_deref());
+    OutputFiles::at(paths, screen)
 }

@@ -21,6 +21,15 @@ pub struct Question {
     pub budget: usize,
 }
 
+impl Question {
+    /// Lower is better.
+    fn cost(&self, run: &RunReport) -> Option<f64> {
+        let Goal { figure, lower, .. } = self.goal;
+        let value = figure(&run.figures).filter(|_| covers(&run.figures))?;
+        Some(if lower { value } else { 1.0 / value })
+    }
+}
+
 /// Searches with the requests of `setup`.
 pub fn tune(
     question: Question,
@@ -30,7 +39,8 @@ pub fn tune(
     progress: &Progress,
 ) -> Result<(PolicyConfig, Vec<Tried>, bool)> {
     let prepared = setup.source.prepare(&scope(setup));
-    let options = RunOptions { bounds: false, rows: false, interval: None, ..options.clone() };
+    let options =
+        RunOptions { bounds: false, rows: false, sketch: false, interval: None, ..options.clone() };
     let mut search = Search {
         question,
         setup,
@@ -97,7 +107,7 @@ impl Search<'_> {
         let runs = grid::play(&setup, &self.prepared, &cells, self.progress)?;
         for policy in &setup.policies {
             let of_policy = runs.iter().filter(|run| run.policy.as_ref() == Some(policy));
-            let costs: Option<Vec<f64>> = of_policy.map(|run| self.cost(run)).collect();
+            let costs: Option<Vec<f64>> = of_policy.map(|run| self.question.cost(run)).collect();
             if self.costs.is_empty() {
                 self.costs = costs.clone().unwrap_or_default();
             }
@@ -109,13 +119,6 @@ impl Search<'_> {
             self.tried.push(Tried { policy: policy.label.clone(), change_percent });
         }
         Ok(())
-    }
-
-    /// Lower is better.
-    fn cost(&self, run: &RunReport) -> Option<f64> {
-        let Goal { figure, lower, .. } = self.question.goal;
-        let value = figure(&run.figures).filter(|_| covers(&run.figures))?;
-        Some(if lower { value } else { 1.0 / value })
     }
 
     fn change(&self, policy: PolicyConfig) -> f64 {
@@ -141,5 +144,27 @@ pub fn tuning(
         goal: question.goal_name,
         budget_spent,
         tried,
+        held_out_change_percent: None,
     }
+}
+
+/// The goal of a tuned rule against that of the rule as it was given, in percent: the mean over all rates and seeds that
+/// both have played. None: too many requests had no answer.
+pub fn held_out_change(question: Question, tuning: &Tuning, runs: &[RunReport]) -> Option<f64> {
+    let of = |name: &str| {
+        let is_of = |run: &&RunReport| {
+            run.policy.as_ref().is_some_and(|named| named.policy.to_string() == name)
+        };
+        let cost = |run: &RunReport| Some((run.rate_scale, run.seed, question.cost(run)?));
+        let costs: Option<Vec<_>> = runs.iter().filter(is_of).map(cost).collect();
+        costs
+    };
+    let (given, tuned) = (of(&tuning.policy)?, of(&tuning.tuned)?);
+    let ratio = |(rate, seed, cost): &(f64, u64, f64)| {
+        let twin = given.iter().find(|other| other.0 == *rate && other.1 == *seed)?;
+        Some(cost / twin.2)
+    };
+    let ratios: Option<Vec<f64>> = tuned.iter().map(ratio).collect();
+    let ratios = ratios.filter(|ratios| !ratios.is_empty())?;
+    Some((ratios.iter().sum::<f64>() / ratios.len() as f64 - 1.0) * 100.0)
 }

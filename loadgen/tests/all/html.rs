@@ -1,8 +1,8 @@
 //! `--html`: one file that says first what was answered, for every command that prints tables.
 
+use crate::common::html::{parsed, plots, text, written};
 use crate::common::{loadgen, refused};
-use roxmltree::{Document, Node, ParsingOptions};
-use std::path::Path;
+use roxmltree::{Document, Node};
 
 /// A default run is below this.
 const MOST_BYTES: usize = 2_000_000;
@@ -13,36 +13,9 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder for files")
 }
 
-/// The file that a command writes, which must be well-formed.
-fn written(folder: &Path, args: &[&str]) -> String {
-    let output = loadgen(folder, &[args, &["--html", "out.html"]].concat());
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let html = std::fs::read_to_string(folder.join("out.html")).expect("a file");
-    parsed(&html);
-    html
-}
-
-fn parsed(html: &str) -> Document<'_> {
-    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
-    Document::parse_with_options(html, options).expect("well-formed")
-}
-
 fn with_class(document: &Document<'_>, class: &str) -> Vec<String> {
     let is_of = |node: &Node<'_, '_>| node.attribute("class") == Some(class);
     document.descendants().filter(is_of).map(|node| text(&node)).collect()
-}
-
-fn text(node: &Node<'_, '_>) -> String {
-    node.descendants().filter(Node::is_text).filter_map(|node| node.text()).collect()
-}
-
-fn plots(document: &Document<'_>) -> Vec<String> {
-    let figures = document.descendants().filter(|node| node.has_tag_name("figure"));
-    let title = |figure: Node<'_, '_>| {
-        let title = figure.descendants().find(|node| node.has_tag_name("h3"));
-        text(&title.expect("a title"))
-    };
-    figures.map(title).collect()
 }
 
 #[test]
@@ -59,7 +32,7 @@ fn a_default_run_answers_first_and_is_small() {
     for part in ["How sure", "Distance from the limit", "no policy can go below", "Stable below"] {
         assert!(html.contains(part), "{part}");
     }
-    let plots = plots(&document);
+    let plots = plots(&html);
     for title in [
         "Time to first token, by share of requests",
         "Time per further token, by share of requests",
@@ -97,8 +70,7 @@ fn load_is_plotted_with_the_capacity_and_the_bounds() {
     let folder = folder();
     let args = [&["sim", "--rates", "1,4", "--policies", "round-robin,warmpath"][..], &SMALL];
     let html = written(folder.path(), &[&args.concat()[..], &["--capacity", "--cost"]].concat());
-    let document = parsed(&html);
-    let plots = plots(&document);
+    let plots = plots(&html);
     for title in [
         "Goodput against load",
         "Mean time to first token against load",
@@ -151,7 +123,7 @@ fn commands_with_tables_write_a_file_and_others_say_that_they_have_none() {
         assert!(html.contains("<table") && html.contains("What the columns mean"), "{args:?}");
     }
     let html = written(here, &["trace", "check", "t.jsonl", "--json"]);
-    assert!(plots(&parsed(&html)).iter().any(|title| title == "Hit rate against memory"));
+    assert!(plots(&html).iter().any(|title| title == "Hit rate against memory"));
     refused(here, &["init", "workload", "-", "--html", "x.html"], "--html: this command prints no");
     refused(
         here,

@@ -41,6 +41,11 @@ addEventListener("load", function () {
     figures: figures.length, drawn: figures.filter(isDrawn).length,
     tables: document.querySelectorAll("figure details table tbody tr").length,
     tip: document.getElementById("tip").textContent,
+    ground: getComputedStyle(document.body).backgroundColor,
+    arrow: getComputedStyle(button, "::after").content,
+    data: Array.from(document.querySelectorAll("figure details")).filter(function (part) {
+      return part.getBoundingClientRect().height > 0;
+    }).length,
     wide: document.documentElement.scrollWidth - innerWidth
   });
   document.body.appendChild(result);

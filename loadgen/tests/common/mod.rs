@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod benchmark_report;
 pub mod blind_spots;
 pub mod browser;
+pub mod html;
 pub mod ladder;
 pub mod object_store;
 

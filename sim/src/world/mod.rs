@@ -5,6 +5,7 @@ mod feed;
 mod fetches;
 mod kv_transfer;
 mod links;
+mod memories;
 mod outcome;
 mod play;
 mod split;

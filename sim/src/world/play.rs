@@ -21,6 +21,7 @@ impl World<'_> {
         while let Some(now) = self.next_instant() {
             self.events += 1;
             self.now = now;
+            self.look(now);
             self.end_faults_that_last(now);
             if let Some(message) = self.messages.take(now) {
                 if let Some(message) = self.through(message) {

@@ -74,6 +74,8 @@ pub struct World<'a> {
     pub worked: Instant,
     pub events: u64,
     pub observers: Observers<'a>,
+    /// When the observer of memories is next told. None: there is none.
+    pub next_look: Option<Instant>,
     /// Buffers that are used again.
     pub outputs: Vec<Output>,
     pub actions: Vec<Action>,
@@ -147,6 +149,7 @@ impl<'a> World<'a> {
             held: 0,
             worked: Instant::START,
             events: 0,
+            next_look: observers.memories.is_some().then_some(Instant::START),
             observers,
             outputs: Vec::new(),
             actions: Vec::new(),

@@ -1,6 +1,6 @@
 //! Distributions of latencies by rule.
 
-use crate::figures::{Mode, Results, Sketch};
+use crate::figures::{Measured, Mode, Results, Sketch};
 use crate::report::entries::{Entry, main_mode, of_mode};
 use warmpath_core::report::Slo;
 use warmpath_html::{Axis, Chart, Line, Lines, Mark, Plot};
@@ -9,14 +9,14 @@ const ABOUT: &str = "A point says which share of the answered requests needed at
 
 pub fn plots(shown: &[&Entry], slo: &Slo, results: &Results) -> Vec<Plot> {
     let mut plots = vec![
-        distribution("Time to first token", shown, slo.ttft_s, |sketch| &sketch.ttft_s),
-        distribution("Time per further token", shown, slo.tpot_s, |sketch| &sketch.tpot_s),
+        distribution("Time to first token", shown, slo.ttft_s, |sketch| sketch.ttft_s.as_ref()),
+        distribution("Time per further token", shown, slo.tpot_s, |sketch| sketch.tpot_s.as_ref()),
     ];
     let live = of_mode(results, Mode::Live);
     if main_mode(results) != Mode::Live && !live.is_empty() {
         let live: Vec<&Entry> = live.iter().take(8).collect();
         let title = "Time to first token, live";
-        plots.push(distribution(title, &live, slo.ttft_s, |sketch| &sketch.ttft_s));
+        plots.push(distribution(title, &live, slo.ttft_s, |sketch| sketch.ttft_s.as_ref()));
     }
     plots
 }
@@ -25,10 +25,11 @@ fn distribution(
     what: &str,
     shown: &[&Entry],
     slo_s: f64,
-    values: fn(&Sketch) -> &Vec<(f64, f64)>,
+    values: fn(&Sketch) -> Option<&Measured>,
 ) -> Plot {
     let line = |entry: &&Entry| {
-        let points = values(entry.sketch()?).iter().map(|&(percent, seconds)| (seconds, percent));
+        let measured = values(entry.sketch()?).into_iter().flat_map(|all| &all.percentiles);
+        let points = measured.map(|&(percent, seconds)| (seconds, percent));
         Some(Line::new(&entry.label, points.collect()))
     };
     Plot {

@@ -5,7 +5,9 @@ mod bars;
 mod course;
 mod distributions;
 mod loads;
+mod memories;
 mod slowest;
+mod tunings;
 
 use super::entries::{Entry, chosen, compared, entries, focus, main_mode};
 use crate::figures::{Results, RunReport};
@@ -65,8 +67,12 @@ pub fn add_runs(
     document.title = title.to_owned();
     document.asked = answer::asked(results, &all, rate, slo);
     document.answer = answer::answer(results, &all, &at_focus, baseline);
+    document.answer.facts.extend(tunings::facts(&results.tunings));
     let shown = chosen(&at_focus, baseline);
     let note = note(results, &shown, rate, at_focus.len());
+    if !results.tunings.is_empty() {
+        document.section("What was tried", "", tunings::plots(&results.tunings));
+    }
     let mut first = distributions::plots(&shown, slo, results);
     first.extend(bars::plots(&shown));
     document.section("Latency and cache hits", &note, first);
@@ -74,6 +80,7 @@ pub fn add_runs(
     loads.push(bars::costs(&shown));
     document.section("Load, capacity and cost", "", loads);
     document.section("Over time", &note, course::plots(&shown));
+    document.section("Memories and links", &note, memories::plots(&shown, baseline));
     document.section("Slowest requests", &note, slowest::plots(&shown, baseline));
     document.made.extend(rests_on(&results.runs, slo));
 }

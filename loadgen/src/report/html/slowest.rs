@@ -1,17 +1,13 @@
 //! The slowest requests, one by one.
 
 use crate::figures::{Slow, wire_name};
-use crate::report::entries::{Entry, ranked};
+use crate::report::entries::{Entry, best_and_baseline};
 use warmpath_core::routing::policy::NamedPolicy;
 use warmpath_html::{Axis, Bar, Bars, Chart, Plot, Segment};
 
 /// The slowest requests of the best rule, and of the baseline.
 pub fn plots(shown: &[&Entry], baseline: Option<&NamedPolicy>) -> Vec<Plot> {
-    let ranked = ranked(shown);
-    let best = ranked.first().map(|(entry, _)| *entry);
-    let base = shown.iter().copied().find(|entry| entry.is_of(baseline));
-    let base = base.filter(|base| best.is_none_or(|best| best.label != base.label));
-    best.into_iter().chain(base).filter_map(|entry| waterfall(entry)).collect()
+    best_and_baseline(shown, baseline).into_iter().filter_map(waterfall).collect()
 }
 
 fn waterfall(entry: &Entry) -> Option<Plot> {

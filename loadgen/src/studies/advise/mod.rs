@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use warmpath_core::sharing::{SharingRule, SharingScope};
 use warmpath_sheet::{Sheet, Width, render};
 
-const SCHEMA: &str = "warmpath.advice.v1";
+pub const SCHEMA: &str = "warmpath.advice.v1";
 /// About 50 on each of 20 working days.
 const REQUESTS_PER_USER: f64 = 1_000.0;
 /// Default for a drawn workload. A trace is the same for each seed.

@@ -1,5 +1,6 @@
-//! A report of `sim`, `compare` or `run`, as far as two of them are compared.
+//! A report, as far as two of them are compared.
 
+use super::study::Study;
 use crate::files::{self, bad};
 use anyhow::Result;
 use serde::Deserialize;
@@ -7,14 +8,42 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A report.
+/// Settings by their paths in the configuration: "slo.ttft_s".
+pub type Settings = BTreeMap<String, String>;
+
+/// A report of any kind.
+#[derive(Debug)]
+pub enum Read {
+    Runs(Side),
+    Study(StudySide),
+}
+
+impl Read {
+    /// The command that writes such reports.
+    pub const fn command(&self) -> &'static str {
+        match self {
+            Self::Runs(_) => "sim, compare or run",
+            Self::Study(side) => side.study.kind.command,
+        }
+    }
+}
+
+/// A report of a study.
+#[derive(Debug)]
+pub struct StudySide {
+    /// The file's name.
+    pub name: String,
+    pub study: Study,
+    pub settings: Settings,
+}
+
+/// A report of `sim`, `compare` or `run`.
 #[derive(Debug)]
 pub struct Side {
     /// The file's name.
     pub name: String,
     pub runs: Vec<Run>,
-    /// Settings by their paths in the configuration: "slo.ttft_s".
-    pub settings: BTreeMap<String, String>,
+    pub settings: Settings,
 }
 
 #[derive(Deserialize, Debug)]
@@ -65,22 +94,32 @@ impl Run {
     }
 }
 
-pub fn read(path: &Path) -> Result<Side> {
+pub fn read(path: &Path) -> Result<Read> {
     let text = files::read(path)?;
-    let expected = "expected a report that `loadgen sim --json FILE`, `compare` or `run` wrote";
+    let expected = "expected a report that `loadgen sim --json FILE`, `compare`, `run`, `sharing` or \
+                    `advise` wrote";
     let wrong = |why: String| bad(format!("{}: {why}; {expected}", path.display()));
+    let name = path.display().to_string();
+    let data: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut settings = BTreeMap::new();
+    if let Some(study) = data["schema"].as_str().and_then(|schema| Study::of(schema, &data)) {
+        flatten("", &data["config"], &mut settings);
+        flatten("inputs", &data["inputs"], &mut settings);
+        if study.rows.is_empty() {
+            return Err(wrong(format!("no {} in it", study.kind.of)));
+        }
+        return Ok(Read::Study(StudySide { name, study, settings }));
+    }
     let report: Report = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if let Some(schema) = report.schema.filter(|schema| schema != crate::report::SCHEMA) {
         return Err(wrong(format!("its schema is {schema}")));
     }
-    let mut settings = BTreeMap::new();
     flatten("", &report.config, &mut settings);
-    let name = path.display().to_string();
-    Ok(Side { name, runs: report.runs, settings })
+    Ok(Read::Runs(Side { name, runs: report.runs, settings }))
 }
 
 /// Every leaf of a configuration by its path.
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+fn flatten(path: &str, value: &Value, into: &mut Settings) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {
         Value::Object(members) => {

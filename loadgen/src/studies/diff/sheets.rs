@@ -1,6 +1,6 @@
 //! Two reports as tables: the rows that both have, and the settings that differ.
 
-use super::read::{Run, Side};
+use super::read::{Run, Settings, Side};
 use super::rows::{Figure, Pair, alone, not_comparable};
 use crate::figures::Estimate;
 use warmpath_sheet::{Column, Field, Form, Format, Page, Sheet, Style, Value};
@@ -44,7 +44,7 @@ pub fn page(before: &Side, after: &Side, pairs: &[Pair<'_>]) -> Page {
         }
     }
     page.sheet(sheet);
-    page.sheet(settings(before, after));
+    page.sheet(settings(&before.settings, &after.settings));
     page
 }
 
@@ -146,13 +146,14 @@ fn settings_form() -> Form<'static, Setting> {
     ])
 }
 
-fn settings(before: &Side, after: &Side) -> Sheet {
+/// The settings that differ.
+pub fn settings(before: &Settings, after: &Settings) -> Sheet {
     let form = settings_form();
     let mut sheet = form.sheet(SETTINGS);
-    let keys = before.settings.keys().chain(after.settings.keys());
+    let keys = before.keys().chain(after.keys());
     let keys: std::collections::BTreeSet<&String> = keys.collect();
     let value =
-        |side: &Side, key: &str| side.settings.get(key).cloned().unwrap_or_else(|| "-".to_owned());
+        |side: &Settings, key: &str| side.get(key).cloned().unwrap_or_else(|| "-".to_owned());
     let differ: Vec<Setting> = keys
         .into_iter()
         .map(|key| (key.clone(), value(before, key), value(after, key)))

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sweep::Point;
 use warmpath_sheet::{Sheet, render};
 
-const SCHEMA: &str = "warmpath.sharing.v1";
+pub const SCHEMA: &str = "warmpath.sharing.v1";
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {

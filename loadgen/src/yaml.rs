@@ -1,5 +1,5 @@
-//! The small part of YAML that configurations need: maps in order, lists and plain values. It is written as text, or
-//! as JSON for machines.
+//! The small part of YAML that configurations and reports need: maps in order, lists and plain values. It is written as
+//! text, or as JSON for machines.
 
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ pub enum Node {
     Flag(bool),
     List(Vec<Node>),
     Map(Entries),
+    /// A map whose keys are data.
+    Record(Vec<(String, Node)>),
 }
 
 /// The entry of a number, unless the project has its value built in.
@@ -30,6 +32,45 @@ impl Node {
     /// A number from its text, which Rust wrote.
     pub fn number(text: impl Into<String>) -> Self {
         Self::Number(text.into())
+    }
+
+    /// A map of those entries that are there.
+    pub fn map(entries: impl IntoIterator<Item = Option<(&'static str, Self)>>) -> Self {
+        Self::Map(entries.into_iter().flatten().collect())
+    }
+
+    /// The same data. A key without a value is left out.
+    pub fn from_json(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Number("null".to_owned()),
+            Value::Bool(flag) => Self::Flag(*flag),
+            // Readers of YAML 1.1 take 1e-5 for a text, so there are no exponents.
+            Value::Number(number) => Self::Number(match number.as_f64() {
+                Some(float) if number.is_f64() => float.to_string(),
+                _ => number.to_string(),
+            }),
+            Value::String(text) => Self::text(text),
+            Value::Array(values) => Self::List(values.iter().map(Self::from_json).collect()),
+            Value::Object(entries) => {
+                let there = entries.iter().filter(|(_, value)| !value.is_null());
+                Self::Record(
+                    there.map(|(key, value)| (key.clone(), Self::from_json(value))).collect(),
+                )
+            }
+        }
+    }
+
+    /// The entries of a map, in order, with their keys as they are written.
+    fn entries(&self) -> Vec<(String, &Self)> {
+        match self {
+            Self::Map(entries) => {
+                entries.iter().map(|(key, node)| ((*key).to_owned(), node)).collect()
+            }
+            Self::Record(entries) => {
+                entries.iter().map(|(key, node)| (scalar(key), node)).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The document, with a line end after the last line.
@@ -51,6 +92,9 @@ impl Node {
             Self::Map(entries) => Value::Object(
                 entries.iter().map(|(key, node)| ((*key).to_owned(), node.json())).collect(),
             ),
+            Self::Record(entries) => Value::Object(
+                entries.iter().map(|(key, node)| (key.clone(), node.json())).collect(),
+            ),
         }
     }
 
@@ -61,7 +105,7 @@ impl Node {
             Self::Number(text) => Some(text.clone()),
             Self::Flag(flag) => Some(flag.to_string()),
             Self::List(nodes) => nodes.is_empty().then(|| "[]".to_owned()),
-            Self::Map(entries) => entries.is_empty().then(|| "{}".to_owned()),
+            Self::Map(_) | Self::Record(_) => self.entries().is_empty().then(|| "{}".to_owned()),
         }
     }
 
@@ -73,8 +117,8 @@ impl Node {
             return;
         }
         match self {
-            Self::Map(entries) => {
-                for (key, node) in entries {
+            Self::Map(_) | Self::Record(_) => {
+                for (key, node) in self.entries() {
                     match node.inline() {
                         Some(text) => out.push_str(&format!("{indent}{key}: {text}\n")),
                         None => {
@@ -136,5 +180,16 @@ mod tests {
         assert_eq!(document.document(), expected);
         assert_eq!(document.json()["all"][0]["parameters"]["weight"], 0.5);
         assert_eq!(document.json()["all"][1]["inner"][0], "kv@");
+    }
+
+    #[test]
+    fn data_keep_their_kinds_for_readers_of_yaml_1_1() {
+        let data = serde_json::json!({
+            "small": 0.000_01, "none": null, "y": "1.5", "whole": 3, "list": [true, null, "a: b"], "empty": {}
+        });
+        let expected = "empty: {}\nlist:\n  - true\n  - null\n  - \"a: b\"\nsmall: 0.00001\nwhole: 3\n\"y\": \"1.5\"\n";
+        let node = Node::from_json(&data);
+        assert_eq!(node.document(), expected);
+        assert_eq!(node.json()["list"], data["list"]);
     }
 }
