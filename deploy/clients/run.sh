@@ -1,6 +1,7 @@
 #!/bin/sh
 # Drives a router and a worker with clients from PyPI, over OpenAI's HTTP: openai, aiperf and inference-perf, or those that
-# CLIENTS names (`CLIENTS=openai`). It starts both processes itself and ends them.
+# CLIENTS names (`CLIENTS=openai`). `CLIENTS=vllm` runs `vllm bench serve`, whose packages take 9 GB. It starts both
+# processes itself and ends them.
 #
 #   cargo build -p warmpath-router -p warmpath-worker-sim
 #   deploy/clients/run.sh target/debug
@@ -34,6 +35,7 @@ install() {
 }
 install "$venv" openai==3.57.0
 ! has aiperf || install "$venv" aiperf==0.13.0 tokenizers
+! has vllm || install "$venv.vllm" vllm==0.32.0
 # It needs other versions than aiperf of what both need.
 perf=$venv.perf
 if has inference-perf; then
@@ -87,6 +89,18 @@ for url in "http://$worker" "http://$router"; do
         # shellcheck disable=SC2086
         "$venv/bin/python" "$here/inference_perf.py" report "$work/perf" "http://$worker" $before
         rm -rf "$work/perf"
+    fi
+    if has vllm; then
+        "$venv.vllm/bin/python" "$here/tokenizer.py" "$work/vllm"
+        "$venv.vllm/bin/python" "$here/vllm_bench.py" trace "$work/timed.jsonl" $salt
+        before=$("$venv/bin/python" "$here/hit_rate.py" before "http://$worker")
+        HF_HUB_OFFLINE=1 "$venv.vllm/bin/vllm" bench serve --backend openai --base-url "$url" --model simulated \
+            --tokenizer "$work/vllm" --dataset-name timed_trace --dataset-path "$work/timed.jsonl" \
+            --timed-trace-chunk-hash-size 512 --timed-trace-sec-multiplier 0.001 --self-timed --num-prompts 40 \
+            --disable-tqdm --save-result --result-dir "$work" --result-filename bench.json \
+            >"$work/bench.log" 2>&1 || { tail -50 "$work/bench.log" >&2; exit 1; }
+        # shellcheck disable=SC2086
+        "$venv/bin/python" "$here/vllm_bench.py" report "$work/bench.json" "http://$worker" $before
     fi
     has aiperf || continue
     "$venv/bin/python" "$here/tokenizer.py" "$work/tokenizer"
