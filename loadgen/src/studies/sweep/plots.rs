@@ -64,8 +64,17 @@ fn answer(document: &mut Document, each: &[AtPoint<'_>]) {
             "No policy answered enough of its requests at any point.".to_owned();
         return;
     };
+    let is_lead = |at: &&AtPoint<'_>| best(at).is_some_and(|i| at[i].policy.label == leader);
+    let has_tie = |at: &&AtPoint<'_>| {
+        let others = at.iter().filter(|rule| rule.policy.label != leader);
+        others.into_iter().any(|rule| rule.by_ttft.tied_with_best == Some(true))
+    };
+    let tied = match each.iter().filter(is_lead).filter(has_tie).count() {
+        0 => String::new(),
+        tied => format!(", at {tied} of them tied with another rule"),
+    };
     document.answer.headline =
-        format!("{leader} has the lowest mean TTFT at {count} of {} points.", each.len());
+        format!("{leader} has the lowest mean TTFT at {count} of {} points{tied}.", each.len());
     for at in each {
         let own = at.iter().find(|rule| rule.policy.label == leader);
         let (Some(own), Some(best)) = (own, best(at)) else { continue };
