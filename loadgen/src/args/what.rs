@@ -5,6 +5,8 @@ use super::trace::TraceArgs;
 use super::values::{
     HbmTokens, parse_routers, parse_scale, parse_tenants, parse_tokens, parse_whole,
 };
+use crate::files::bad;
+use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
 use warmpath_core::sharing::SharingRule;
@@ -92,4 +94,20 @@ pub struct What {
     /// policy beside FILE
     #[arg(long, value_name = "FILE")]
     pub benchmark_report: Option<PathBuf>,
+}
+
+impl What {
+    /// Refuses what only runs of `sim` have: a search for the capacity, costs, and files of single requests and runs.
+    pub fn refuse_outputs_of_runs(&self, why: &str) -> Result<()> {
+        let flags = [
+            ("--capacity", self.capacity),
+            ("--cost", self.cost || self.prices.are_given()),
+            ("--parquet", self.parquet.is_some()),
+            ("--benchmark-report", self.benchmark_report.is_some()),
+        ];
+        match flags.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(bad(format!("{flag}: {why}"))),
+            None => Ok(()),
+        }
+    }
 }

@@ -46,18 +46,11 @@ struct Report<'a> {
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
-    for (flag, given) in [
-        ("--capacity", what.capacity),
-        ("--cost", what.cost || what.prices.are_given()),
-        ("--parquet", what.parquet.is_some()),
-        ("--benchmark-report", what.benchmark_report.is_some()),
-        ("--seeds", what.seeds > 1),
-        ("--rates", what.rates.len() > 1),
-    ] {
+    let why = "not for regret, which examines one run of each policy";
+    what.refuse_outputs_of_runs(why)?;
+    for (flag, given) in [("--seeds", what.seeds > 1), ("--rates", what.rates.len() > 1)] {
         if given {
-            return Err(bad(format!(
-                "{flag}: not for regret, which examines one run of each policy"
-            )));
+            return Err(bad(format!("{flag}: {why}")));
         }
     }
     let setup = Setup::resolve(what)?;

@@ -56,16 +56,7 @@ struct Config<'a> {
 
 pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode> {
     let what = &args.what;
-    for (flag, given) in [
-        ("--capacity", what.capacity),
-        ("--cost", what.cost || what.prices.are_given()),
-        ("--parquet", what.parquet.is_some()),
-        ("--benchmark-report", what.benchmark_report.is_some()),
-    ] {
-        if given {
-            return Err(bad(format!("{flag}: not for sweep, which compares rates; sim has it")));
-        }
-    }
+    what.refuse_outputs_of_runs("not for sweep, which compares rates; sim has it")?;
     let setup = Setup::resolve(what)?;
     if !setup.variants.is_empty() {
         let why = "has [[variant]] tables, expected one without: the axes make the variants";

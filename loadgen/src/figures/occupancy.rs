@@ -4,7 +4,7 @@ use warmpath_core::id::MAX_TIERS;
 use warmpath_core::time::{Duration, Instant};
 use warmpath_sim::Memories;
 
-/// Samples that are kept at least, once a run is long enough, and half of those that are kept at most.
+/// The least number of samples that are kept, once a run is long enough. At most twice as many are.
 const LEAST: usize = 48;
 /// The first samples are so far apart.
 const FIRST: Duration = Duration::from_millis(100);

@@ -33,7 +33,7 @@ fn of_entry(entry: &Entry) -> Vec<Plot> {
     vec![
         plot(
             "How full each memory is",
-            "KV blocks that a memory holds of those that it has room for, over all workers. A full one gives up a \
+            "KV blocks in a memory in percent of its room, over all workers. A full one gives up a \
              block for each that comes.",
             Axis::linear("room in use, %").up_to(100.0),
             "memory",
