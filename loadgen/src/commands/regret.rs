@@ -6,7 +6,7 @@ use crate::files::bad;
 use crate::play::Progress;
 use crate::report::{OutputFiles, OutputPaths, Screen};
 use crate::setup::Setup;
-use crate::studies::regret::{self, Question, Regret};
+use crate::studies::regret::{self, By, Question, Regret};
 use anyhow::Result;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Requests that are sent within this time after the examined one count too, such as 10s or 5m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     horizon: f64,
+    /// The time that a decision should make short: to the first token or to the last one
+    #[arg(long, value_enum, value_name = "TIME", default_value_t = By::Ttft)]
+    by: By,
     #[command(flatten)]
     what: What,
 }
@@ -40,6 +43,7 @@ pub struct Args {
 struct Report<'a> {
     schema: &'static str,
     config: &'a Setup,
+    by: By,
     horizon_s: f64,
     policies: &'a [Regret],
 }
@@ -57,19 +61,25 @@ pub fn run(args: &Args, progress: &Progress, screen: Screen) -> Result<ExitCode>
     let paths = OutputPaths::of(what.json.as_deref(), what.csv.as_deref());
     let files = OutputFiles::at(paths, screen)?;
     let asked = Question {
+        by: args.by,
         requests: args.requests,
         examined: args.examine as usize,
         horizon_s: args.horizon,
     };
     let found = regret::regret(asked, &setup, progress)?;
     let page = regret::page(&About::of(&setup).title, asked, &found);
-    screen.show_with(&page, |document| regret::add(document, &found))?;
+    screen.show_with(&page, |document| regret::add(document, args.by, &found))?;
     if let Some(file) = files.csv {
-        file.finish(render::csv(&regret::data(&found)).as_bytes())?;
+        file.finish(render::csv(&regret::data(args.by, &found)).as_bytes())?;
     }
     if let Some(file) = files.json {
-        let report =
-            Report { schema: SCHEMA, config: &setup, horizon_s: args.horizon, policies: &found };
+        let report = Report {
+            schema: SCHEMA,
+            config: &setup,
+            by: args.by,
+            horizon_s: args.horizon,
+            policies: &found,
+        };
         let mut bytes = serde_json::to_vec_pretty(&report)?;
         bytes.push(b'\n');
         file.finish(&bytes)?;

@@ -5,10 +5,10 @@ use super::over_seeds::{Alike, known_mean, over_seeds};
 use crate::figures::{Bounds, RunReport};
 use warmpath_sheet::{Column, Form, Format, Sheet};
 
-/// A row for each policy, variant and rate whose bounds are known.
+/// A row for each policy, variant, mode and rate whose bounds are known.
 pub fn sheet(runs: &[RunReport]) -> Sheet {
     let form = form();
-    let mut sheet = form.sheet("Distance from the limit").labels(2);
+    let mut sheet = form.sheet("Distance from the limit").labels(3);
     let known = runs.iter().filter(|run| run.bounds.is_some());
     over_seeds(known).iter().for_each(|alike| sheet.push(form.row(alike)));
     if !sheet.is_empty() {
@@ -42,6 +42,7 @@ fn form<'a>() -> Form<'static, Alike<'a>> {
                   workers.";
     Form::new([
         columns::label().of(|runs: &Alike<'_>| runs[0].label()),
+        columns::mode().of(|runs: &Alike<'_>| runs[0].mode.name()),
         columns::rate().of(|runs: &Alike<'_>| runs[0].rate_scale),
         columns::hit_rate().of(|runs: &Alike<'_>| of(runs, |bounds| bounds.hit_rate)),
         lost("lost_to_routing", "routing", routing)

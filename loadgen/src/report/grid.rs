@@ -122,7 +122,7 @@ fn how(comparisons: &[Comparison]) -> String {
         {
             format!(
                 "One seed, or the same run with every seed. The last two columns are differences to {baseline}; that of \
-                 TTFT has a 95 % interval from parts of the run. \"?\": it holds 0, or there is none."
+                 TTFT has a 95 % interval, by a block bootstrap of the run. \"?\": it holds 0, or there is none."
             )
         }
         0 | 1 => {

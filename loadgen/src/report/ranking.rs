@@ -168,12 +168,12 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
     let (least, seeds) = (ns().min().unwrap_or(0), ns().max().unwrap_or(0));
     let best = "best: the best mean at this rate. The other cells are differences to it in percent";
     let mut notes = Vec::new();
-    let parts =
-        comparisons.iter().find_map(|row| row.by_ttft.change_percent.filter(|c| c.over_parts));
-    match parts {
-        Some(Estimate { n, .. }) if seeds < 2 => notes.push(format!(
-            "{best}, with 95 % intervals (Student's t) from {n} parts of the one run. They say how sure this run is, \
-             not what other arrivals would change: for that, use --seeds."
+    let over_parts =
+        comparisons.iter().any(|row| row.by_ttft.change_percent.is_some_and(|c| c.over_parts));
+    match over_parts {
+        true if seeds < 2 => notes.push(format!(
+            "{best}, with 95 % intervals (block bootstrap of the one run). They say how sure this run is, not what \
+             other arrivals would change: for that, use --seeds."
         )),
         _ if seeds < 2 => notes.push(format!(
             "{best}. One seed, or the same run with every seed: so there are no intervals, and no \
@@ -183,7 +183,7 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
             "{best}, seed by seed, with 95 % intervals (Student's t, {seeds} seeds)."
         )),
     }
-    if seeds > 1 || parts.is_some() {
+    if seeds > 1 || over_parts {
         notes.push(format!(
             "tied: 0 is within the interval of 99 %, or the difference is below {SMALLEST_PERCENT} %, too small \
              to matter. These runs do not tell the two apart; more seeds may."

@@ -79,10 +79,11 @@ fn one_run_ties_what_is_the_same_and_tells_apart_what_is_not() {
         let same = row["policy"].as_str().expect("a label").starts_with("dynamo");
         assert_eq!(by["tied_with_best"], same, "{row}");
         if let Some(change) = by["change_percent"].as_object() {
-            assert_eq!((&change["over_parts"], &change["n"]), (&true.into(), &20.into()));
+            assert_eq!(change["over_parts"], true);
+            assert!((8.0..=128.0).contains(&number(&change["n"])), "{row}");
         }
     }
-    assert!(table.contains("from 20 parts of the one run"), "{table}");
+    assert!(table.contains("bootstrap"), "{table}");
 }
 
 /// A rule that is given with bad parameters is mended, on requests that the search did not see.

@@ -27,7 +27,7 @@ fn a_blind_rule_regrets_more_than_one_that_looks() {
         let mut even = Vec::new();
         for one in examined {
             let of = |key: &str| number(&one[key]);
-            let won = of("ttft_s") - of("best_ttft_s") - of("others_s");
+            let won = of("time_s") - of("best_time_s") - of("others_s");
             near(of("regret_s"), won);
             assert_eq!(of("regret_s") > 0.0, one["worker"] != one["best_worker"], "{one}");
             if one["slowest"] == false {
@@ -68,10 +68,28 @@ fn a_regret_worked_by_hand() {
     near(of(0, "others_s"), -of(0, "regret_s"));
     // The second one where the first one is: its last block is computed again.
     assert_eq!((of(1, "worker"), of(1, "best_worker"), of(1, "others_s")), (1.0, 0.0, 0.0));
-    assert!(of(1, "best_ttft_s") < of(1, "ttft_s") * 0.8, "{}", examined[1]);
+    assert!(of(1, "best_time_s") < of(1, "time_s") * 0.8, "{}", examined[1]);
     near(of(0, "regret_s"), of(1, "regret_s"));
     // The third one is as well off anywhere.
     assert_eq!((of(2, "regret_s"), of(2, "worker")), (0.0, of(2, "best_worker")));
+}
+
+#[test]
+fn times_to_the_last_token_count_if_asked_for() {
+    let asked = ["regret", "--workload", "assistant", "--requests", "200", "--examine", "6"];
+    let policies = ["--policies", "round-robin"];
+    let (_, first) = run(&[&asked[..], &policies].concat());
+    let (text, last) = run(&[&asked[..], &policies, &["--by", "e2e"]].concat());
+    assert_eq!((&first["by"], &last["by"]), (&"ttft".into(), &"e2e".into()));
+    let mean = |report: &Value| number(&report["policies"][0]["time_mean_s"]);
+    assert!(mean(&last) > mean(&first) * 2.0, "answers take longer than first tokens: {text}");
+    assert!(text.contains("E2E mean") && text.contains("wins in time to last token"), "{text}");
+    let examined = last["policies"][0]["examined"].as_array().expect("decisions");
+    for one in examined {
+        let of = |key: &str| number(&one[key]);
+        near(of("regret_s"), of("time_s") - of("best_time_s") - of("others_s"));
+    }
+    assert!(examined.iter().any(|one| number(&one["regret_s"]) > 0.0), "{text}");
 }
 
 /// The command itself makes sure that the frozen run is the run, and panics otherwise.

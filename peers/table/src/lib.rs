@@ -67,7 +67,11 @@ pub fn per_second(rounds: usize, mut sides: Vec<Side<'_>>) -> Vec<Measured> {
             }
         }
     }
-    sides.into_iter().zip(figures).map(|(side, figures)| Measured::new(side.name, figures)).collect()
+    sides
+        .into_iter()
+        .zip(figures)
+        .map(|(side, figures)| Measured::new(side.name, figures))
+        .collect()
 }
 
 /// CPU seconds for one unit of work, by each side in turns, as [`per_second`].

@@ -182,7 +182,7 @@ fn sure(ranked: &[(&Entry, f64)]) -> Fact {
         more => format!("tied with {more} others"),
     };
     let basis = match change.over_parts {
-        true => format!("by {} parts of this one run; other arrivals may differ more", change.n),
+        true => "by a block bootstrap of this one run; other arrivals may differ more".to_owned(),
         false => format!("over {seeds} seeds"),
     };
     let needed = standing.and_then(|standing| standing.seeds_for_5_percent);

@@ -102,7 +102,7 @@ fn one_run_in_parts_has_intervals_and_the_table_says_of_what() {
         row.by_ttft.change_percent = parts;
     }
     let text = render::text(&sheet("", &all), 120);
-    assert!(text.contains("from 20 parts of the one run") && text.contains('±'), "{text}");
+    assert!(text.contains("bootstrap") && text.contains('±'), "{text}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A run that is frozen, and played again with one request elsewhere.
 
-use super::{Question, options};
+use super::{By, Question, options};
 use crate::files::bad;
 use crate::play::{Cell, scope};
 use crate::setup::Setup;
@@ -24,6 +24,7 @@ pub struct Frozen {
     /// In the order in which they were sent.
     sent: Vec<Sent>,
     horizon: Duration,
+    by: By,
     explanations: Map<RequestId, Explanation>,
 }
 
@@ -34,14 +35,14 @@ struct Sent {
     at: Instant,
     prompt_tokens: u32,
     worker: WorkerId,
-    ttft: Duration,
+    time: Duration,
 }
 
 /// What another worker changes, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Tried {
     worker: WorkerId,
-    ttft_s: f64,
+    time_s: f64,
     /// The change over the other requests within the horizon.
     others_s: f64,
 }
@@ -56,14 +57,15 @@ pub struct Examined {
     /// It was picked because it was slow; the others were picked evenly.
     pub slowest: bool,
     pub worker: u32,
-    pub ttft_s: f64,
-    /// The time to first token that the rule expected there. None: it weighs no times.
+    /// Its time to first or last token.
+    pub time_s: f64,
+    /// The time to first token that the rule expected there, whichever time counts. None: it weighs no times.
     pub expected_s: Option<f64>,
     /// The worker that would have been the best; the same if none is better.
     pub best_worker: u32,
-    pub best_ttft_s: f64,
+    pub best_time_s: f64,
     pub best_expected_s: Option<f64>,
-    /// What the best worker changes in the times of other requests within the horizon: above 0 if they wait longer.
+    /// What the best worker changes in the times of other requests within the horizon: above 0 if they take longer.
     pub others_s: f64,
     /// What it wins in all.
     pub regret_s: f64,
@@ -94,10 +96,11 @@ impl Frozen {
         }
         let rows = by_id(outcome.recorder.take_rows());
         let mut sent = Vec::new();
+        let by = asked.by;
         // A request that failed has no time to compare.
         works.retain(|(_, work)| {
             rows.get(&work.request.id)
-                .is_some_and(|row| row.failed.is_none() && row.ttft().is_some())
+                .is_some_and(|row| row.failed.is_none() && by.time(row).is_some())
         });
         for (at, work) in &works {
             let row = &rows[&work.request.id];
@@ -106,16 +109,17 @@ impl Frozen {
                 at: *at,
                 prompt_tokens: row.prompt_tokens,
                 worker: row.worker.unwrap_or(WorkerId(0)),
-                ttft: row.ttft().unwrap_or_default(),
+                time: by.time(row).unwrap_or_default(),
             });
         }
         // Whatever stands before a worker, a request goes where it went.
         let scenario = Scenario { policy: PolicyConfig::RoundRobin, admission: None, ..scenario };
         let horizon = Duration::from_secs_f64(asked.horizon_s);
         let requests = Given::new(works);
-        let frozen = Self { scenario, requests, sent, horizon, explanations };
+        let frozen = Self { scenario, requests, sent, horizon, by, explanations };
         let again = frozen.again(None)?;
-        let is_same = |sent: &Sent| again.get(&sent.id).and_then(Row::ttft) == Some(sent.ttft);
+        let is_same =
+            |sent: &Sent| again.get(&sent.id).and_then(|row| by.time(row)) == Some(sent.time);
         assert!(frozen.sent.iter().all(is_same), "a frozen run is the run");
         Ok(frozen)
     }
@@ -128,8 +132,8 @@ impl Frozen {
         self.sent[place].worker
     }
 
-    pub fn ttft_mean_s(&self) -> f64 {
-        let sum: f64 = self.sent.iter().map(|sent| sent.ttft.as_secs_f64()).sum();
+    pub fn time_mean_s(&self) -> f64 {
+        let sum: f64 = self.sent.iter().map(|sent| sent.time.as_secs_f64()).sum();
         sum / self.sent.len().max(1) as f64
     }
 
@@ -142,7 +146,7 @@ impl Frozen {
             (0..even).map(|i| ((2 * i + 1) * all / (2 * even), false)).collect();
         let mut rest: Vec<usize> =
             (0..all).filter(|place| !picked.iter().any(|(other, _)| other == place)).collect();
-        rest.sort_by_key(|&place| (std::cmp::Reverse(self.sent[place].ttft), place));
+        rest.sort_by_key(|&place| (std::cmp::Reverse(self.sent[place].time), place));
         picked.extend(rest.into_iter().take(count - even.min(count)).map(|place| (place, true)));
         picked.sort_unstable();
         picked
@@ -152,13 +156,14 @@ impl Frozen {
     pub fn with(&self, place: usize, worker: WorkerId) -> Result<Option<Tried>> {
         let again = self.again(Some((self.sent[place].id, worker)))?;
         let own = &self.sent[place];
-        let Some(ttft) = again.get(&own.id).and_then(Row::ttft) else { return Ok(None) };
+        let time_of = |id| again.get(&id).and_then(|row| self.by.time(row));
+        let Some(time) = time_of(own.id) else { return Ok(None) };
         let mut others_s = 0.0;
         for other in self.within(place) {
-            let Some(then) = again.get(&other.id).and_then(Row::ttft) else { return Ok(None) };
-            others_s += then.as_secs_f64() - other.ttft.as_secs_f64();
+            let Some(then) = time_of(other.id) else { return Ok(None) };
+            others_s += then.as_secs_f64() - other.time.as_secs_f64();
         }
-        Ok(Some(Tried { worker, ttft_s: ttft.as_secs_f64(), others_s }))
+        Ok(Some(Tried { worker, time_s: time.as_secs_f64(), others_s }))
     }
 
     /// The other requests that count: those sent within the horizon after this one.
@@ -170,11 +175,11 @@ impl Frozen {
     /// The best of the workers that were tried, or the one that it had.
     pub fn examined(&self, (place, slowest): (usize, bool), tried: &[Option<Tried>]) -> Examined {
         let own = self.sent[place];
-        let ttft_s = own.ttft.as_secs_f64();
-        let won = |tried: &Tried| ttft_s - tried.ttft_s - tried.others_s;
+        let time_s = own.time.as_secs_f64();
+        let won = |tried: &Tried| time_s - tried.time_s - tried.others_s;
         let best = tried.iter().flatten().filter(|tried| won(tried) > 0.0);
         let best = best.max_by(|one, other| won(one).total_cmp(&won(other)));
-        let stayed = Tried { worker: own.worker, ttft_s, others_s: 0.0 };
+        let stayed = Tried { worker: own.worker, time_s, others_s: 0.0 };
         let best = *best.unwrap_or(&stayed);
         Examined {
             request: own.id.0,
@@ -182,10 +187,10 @@ impl Frozen {
             prompt_tokens: own.prompt_tokens,
             slowest,
             worker: own.worker.0,
-            ttft_s,
+            time_s,
             expected_s: self.expected_s(own.id, own.worker),
             best_worker: best.worker.0,
-            best_ttft_s: best.ttft_s,
+            best_time_s: best.time_s,
             best_expected_s: self.expected_s(own.id, best.worker),
             others_s: best.others_s,
             regret_s: won(&best).max(0.0),

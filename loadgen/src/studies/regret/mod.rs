@@ -1,9 +1,9 @@
 //! `loadgen regret`: what single decisions of a rule cost, found by playing them again with another worker.
 //!
 //! A run is played with the rule. Its requests, their times and the worker of each are then frozen, and the run is played again
-//! with one request on another worker. What that changes in the times to first token of this request and of those sent within a
-//! horizon after it is what the other worker would have won. The least over all workers is the decision's regret: in hindsight,
-//! for this one decision, with all later ones as they were.
+//! with one request on another worker. What that changes in the times of this request and of those sent within a horizon after it
+//! is what the other worker would have won. The most over all workers is the decision's regret: in hindsight, for this one
+//! decision, with all later ones as they were. The times are those to the first or to the last token.
 
 mod examine;
 mod plots;
@@ -14,17 +14,57 @@ use crate::files::bad;
 use crate::play::{Progress, RunOptions, parallel};
 use crate::setup::Setup;
 use anyhow::Result;
+use clap::ValueEnum;
 pub use examine::{Examined, Frozen};
 pub use plots::add;
 use serde::Serialize;
 pub use sheet::{blanks, data, page};
 use std::sync::atomic::{AtomicU64, Ordering};
 use warmpath_core::id::WorkerId;
+use warmpath_core::report::Row;
 use warmpath_core::routing::policy::NamedPolicy;
+use warmpath_core::time::Duration;
+
+/// The time of a request that counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// To the first token.
+    Ttft,
+    /// To the last token.
+    E2e,
+}
+
+impl By {
+    /// None: the request has no such time.
+    fn time(self, row: &Row) -> Option<Duration> {
+        match self {
+            Self::Ttft => row.ttft(),
+            Self::E2e if row.failed.is_some() => None,
+            Self::E2e => Some(row.ended.since(row.intended)),
+        }
+    }
+
+    const fn heading(self) -> &'static str {
+        match self {
+            Self::Ttft => "TTFT",
+            Self::E2e => "E2E",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Ttft => "time to first token",
+            Self::E2e => "time to last token",
+        }
+    }
+}
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
+    /// The time that a decision should make short.
+    pub by: By,
     /// How many requests are played.
     pub requests: u64,
     /// How many decisions are examined.
@@ -38,7 +78,7 @@ pub struct Question {
 pub struct Regret {
     pub policy: String,
     pub requests: u64,
-    pub ttft_mean_s: f64,
+    pub time_mean_s: f64,
     /// In the order in which they were sent.
     pub examined: Vec<Examined>,
 }
@@ -127,7 +167,7 @@ fn of_policy(
     Ok(Regret {
         policy: policy.label.clone(),
         requests: frozen.len(),
-        ttft_mean_s: frozen.ttft_mean_s(),
+        time_mean_s: frozen.time_mean_s(),
         examined: examined.collect(),
     })
 }

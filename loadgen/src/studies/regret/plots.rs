@@ -1,18 +1,19 @@
 //! What regret says in words, and as bars.
 
-use super::Regret;
+use super::{By, Regret};
 use warmpath_html::{Axis, Bar, Bars, Chart, Document, Fact, Plot, Segment};
 use warmpath_sheet::{Format, Style};
 
 /// Adds the answer and the plot.
-pub fn add(document: &mut Document, all: &[Regret]) {
+pub fn add(document: &mut Document, by: By, all: &[Regret]) {
     let seconds = |value: f64| Format::of(Style::Seconds).number(value);
     let least = all.iter().min_by(|one, other| one.mean_s().total_cmp(&other.mean_s()));
     let Some(least) = least else { return };
     document.answer.headline = format!(
-        "In hindsight, one decision of {} could have saved {} s of time to first token on average.",
+        "In hindsight, one decision of {} could have saved {} s of {} on average.",
         least.policy,
-        seconds(least.mean_s())
+        seconds(least.mean_s()),
+        by.words()
     );
     document.answer.facts.extend(all.iter().map(|regret| {
         let (right, of) = regret.right();
@@ -27,7 +28,7 @@ pub fn add(document: &mut Document, all: &[Regret]) {
         title: "Mean regret of a decision".to_owned(),
         about: "Over evenly picked decisions. Shorter is better.".to_owned(),
         chart: Chart::Bars(Bars {
-            axis: Axis::linear("regret, s of time to first token"),
+            axis: Axis::linear(format!("regret, s of {}", by.words())),
             of: "policy".to_owned(),
             parts: vec!["regret".to_owned()],
             bars: all.iter().map(bar).collect(),
