@@ -65,7 +65,11 @@ pub fn change_percent(own: &[Part], other: &[Part], of: fn(&Part) -> f64) -> Opt
     let residuals: Vec<f64> =
         own.iter().zip(other).map(|(a, b)| (of(a) - ratio * of(b)) * n / other_sum).collect();
     let (error, blocks) = block_bootstrap(&residuals);
-    Some(Estimate::of_parts((ratio - 1.0) * 100.0, error * 100.0, blocks))
+    let in_every_part = own.iter().zip(other).all(|(a, b)| of(a) > of(b))
+        || own.iter().zip(other).all(|(a, b)| of(a) < of(b));
+    let mut change = Estimate::of_parts((ratio - 1.0) * 100.0, error * 100.0, blocks);
+    change.in_every_part = in_every_part;
+    Some(change)
 }
 
 /// The deviation of the mean of values that depend on their neighbours and sum up to 0, and how many blocks it rests on.
@@ -158,6 +162,20 @@ mod tests {
         }
         println!("told apart: {wrong} of 400");
         assert!((5..=36).contains(&wrong), "{wrong}");
+    }
+
+    /// A queue that grows to the end has a mean that says little, and is longer all the time.
+    #[test]
+    fn a_queue_that_grows_is_worse_in_every_part() {
+        let grows: Vec<f64> = (0..64).map(|part| 1.5 + f64::from(part)).collect();
+        let steady: Vec<f64> = (0..64).map(|part| 1.0 + f64::from(part % 5) * 0.05).collect();
+        let change = |own: &[f64], other: &[f64]| {
+            change_percent(&parts(own), &parts(other), |part| part.ttft_s).unwrap()
+        };
+        assert!(change(&grows, &steady).in_every_part && change(&steady, &grows).in_every_part);
+        assert!(!change(&steady, &steady).in_every_part);
+        let once = [&[0.5][..], &grows[1..]].concat();
+        assert!(!change(&once, &steady).in_every_part);
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub fn standings(goal: Goal, policies: &[(&str, Sample<'_>)]) -> Vec<Standing> {
 /// no interval.
 fn is_tied(change: &Estimate, rivals: usize, lower: bool) -> Option<bool> {
     let worse = if lower { change.mean } else { -change.mean };
-    // The mean over seeds of a ratio may be below that of the best, so 0 need not be inside.
-    change.margin(rivals).map(|margin| worse <= margin || worse < SMALLEST_PERCENT)
+    // The mean over seeds of a ratio may be below that of the best, so 0 need not be inside. A queue that grows to the
+    // end of a run has a wide interval, but it is longer all the time: two rules alike would change places.
+    change.margin(rivals).map(|margin| {
+        let is_told = worse > margin || change.in_every_part;
+        !is_told || worse < SMALLEST_PERCENT
+    })
 }

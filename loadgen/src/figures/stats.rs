@@ -13,6 +13,9 @@ pub struct Estimate {
     /// The values are parts of one run, and not seeds.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub over_parts: bool,
+    /// Each of at least 16 parts is on the same side.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_every_part: bool,
     /// The standard deviation of the mean. 0: not known.
     #[serde(skip)]
     error: f64,
@@ -32,7 +35,8 @@ impl Estimate {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n.max(1) as f64;
         let (half_width_95, error) = (None, 0.0);
-        let estimate = Self { mean, half_width_95, n, over_parts: false, error };
+        let estimate =
+            Self { mean, half_width_95, n, over_parts: false, in_every_part: false, error };
         if n < 2 {
             return estimate;
         }
@@ -43,7 +47,8 @@ impl Estimate {
 
     /// A mean over `n` parts of one run, with its standard deviation.
     pub fn of_parts(mean: f64, error: f64, n: usize) -> Self {
-        Self { mean, half_width_95: None, n, over_parts: true, error }.among(1)
+        let over_parts = true;
+        Self { mean, half_width_95: None, n, over_parts, in_every_part: false, error }.among(1)
     }
 
     /// The same around another mean.
@@ -95,7 +100,9 @@ impl Estimate {
 #[cfg(test)]
 impl Estimate {
     pub fn given(mean: f64, half: f64, n: usize) -> Self {
-        Self { mean, half_width_95: Some(half), n, over_parts: false, error: half / 2.0 }
+        let half_width_95 = Some(half);
+        let (over_parts, in_every_part) = (false, false);
+        Self { mean, half_width_95, n, over_parts, in_every_part, error: half / 2.0 }
     }
 }
 

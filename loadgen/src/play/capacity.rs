@@ -18,8 +18,8 @@ const HIGHEST: f64 = 256.0;
 /// A rate counts as sustained if the time with arrivals is at least this many times the time after
 /// the last arrival.
 const SETTLED: f64 = 4.0;
-/// Halvings between a rate that meets the SLO and twice that rate, so that the result is within 1 %.
-const HALVINGS: u32 = 7;
+/// The result is within 1 %.
+const WITHIN: f64 = 1.0 / 128.0;
 
 /// One capacity per policy, over all seeds.
 pub fn find(
@@ -81,7 +81,7 @@ fn of_seed(
     policy: &NamedPolicy,
     seed: u64,
 ) -> Result<(Found, Vec<AtRoom>)> {
-    let bounds = Bounds { start: 1.0, least: LOWEST, most: HIGHEST, halvings: HALVINGS };
+    let bounds = Bounds { start: 1.0, step: 2.0, least: LOWEST, most: HIGHEST, within: WITHIN };
     let run_at = |setup: &Setup, rate_scale: f64| {
         let cell = Cell { policy, rate_scale, seed, limit: None, options };
         // At a multiple of the rate the workload lasts as long as at its own rate.
@@ -98,11 +98,6 @@ fn of_seed(
     Ok((found, rooms))
 }
 
-/// The largest share by which a load above the found one may still meet the SLO.
-pub fn step(bounds: Bounds) -> f64 {
-    1.0 / f64::from(1 << bounds.halvings)
-}
-
 /// Whether enough requests meet the SLO, in total and in each class of the workload.
 fn keeps_slo(run: &RunReport) -> bool {
     let classes = run.classes.iter().map(|class| class.within_slo.unwrap_or(0.0));
@@ -113,10 +108,26 @@ fn keeps_slo(run: &RunReport) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub start: f64,
+    /// The factor of the first step away from the start. Each further step has the square of the last one's factor, up to 2.
+    pub step: f64,
     pub least: f64,
     pub most: f64,
-    /// Number of halvings between a load that meets the SLO and twice that load.
-    pub halvings: u32,
+    /// The largest share by which a load above the found one may still meet the SLO.
+    pub within: f64,
+}
+
+impl Bounds {
+    /// The same from a load that is thought to be near the result.
+    #[must_use]
+    pub fn near(self, load: f64) -> Self {
+        let step = 1.0 + self.within;
+        Self { start: load.clamp(self.least, self.most), step, ..self }
+    }
+}
+
+/// Factors of the steps of a search.
+fn steps(bounds: Bounds) -> impl Iterator<Item = f64> {
+    std::iter::successors(Some(bounds.step), |step| Some((step * step).min(2.0)))
 }
 
 /// Finds the highest load at which enough requests meet the SLO, and the run at it. `run_at` gets the
@@ -128,16 +139,18 @@ pub fn search(
 ) -> Result<(Found, Option<RunReport>)> {
     let mut low: Option<(f64, RunReport)> = None;
     let mut high = bounds.start;
-    // First a rate that meets the SLO, and twice that rate, which does not.
+    // First a rate that meets the SLO, and a higher one that does not.
+    let mut up = steps(bounds);
     while let Some(run) = run_at(high, false)?.filter(keeps_slo) {
         if high >= bounds.most {
             return Ok((Found::AtLeast { rate_scale: high }, Some(run)));
         }
         low = Some((high, run));
-        high = (high * 2.0).min(bounds.most);
+        high = (high * up.next().unwrap_or(2.0)).min(bounds.most);
     }
+    let mut down = steps(bounds);
     while low.is_none() {
-        let lower = high / 2.0;
+        let lower = (high / down.next().unwrap_or(2.0)).max(bounds.least);
         let last = lower <= bounds.least;
         match run_at(lower, last)? {
             Some(run) if keeps_slo(&run) => low = Some((lower, run)),
@@ -149,7 +162,8 @@ pub fn search(
         }
     }
     let Some((mut rate_scale, mut run)) = low else { unreachable!("the loop ends with one") };
-    for _ in 0..bounds.halvings {
+    // A little more than what is asked for, so that rounding makes no halving more.
+    while high - rate_scale > bounds.within * rate_scale * (1.0 + 1e-9) {
         let middle = (rate_scale + high) / 2.0;
         match run_at(middle, false)?.filter(keeps_slo) {
             Some(at_middle) => (rate_scale, run) = (middle, at_middle),

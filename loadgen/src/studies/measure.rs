@@ -17,7 +17,8 @@ const LONGEST: f64 = 8.0;
 const MOST_REQUESTS: f64 = 24_000.0;
 
 /// The found load is within 6 % of the highest one.
-pub const BOUNDS: Bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 256.0, halvings: 4 };
+pub const BOUNDS: Bounds =
+    Bounds { start: 1.0, step: 2.0, least: 1.0 / 64.0, most: 256.0, within: 1.0 / 16.0 };
 
 /// Plays the whole workload with the first policy. `load` multiplies the arrival rate, or the number
 /// of sessions of a closed loop.

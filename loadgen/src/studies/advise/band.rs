@@ -1,6 +1,6 @@
 //! A figure over several seeds.
 
-use crate::play::capacity::{Bounds, step};
+use crate::play::capacity::Bounds;
 use serde::Serialize;
 
 /// The mean over the seeds, and the lowest and highest value that it may have. A capacity adds the
@@ -19,7 +19,7 @@ impl Band {
 
     /// A load that was found by a search. The highest load lies within one step above it.
     pub fn found(load: f64, bounds: Bounds) -> Self {
-        Self { high: load * (1.0 + step(bounds)), ..Self::exactly(load) }
+        Self { high: load * (1.0 + bounds.within), ..Self::exactly(load) }
     }
 
     pub fn times(self, factor: f64) -> Self {

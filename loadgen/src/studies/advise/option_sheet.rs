@@ -3,7 +3,6 @@
 use super::asked::Asked;
 use super::figures::Advice;
 use super::options::{Alternative, ApiCost, Decision};
-use crate::play::capacity::step;
 use crate::studies::measure::BOUNDS;
 use warmpath_sheet::{Column, Field, Form, Format, Sheet, Style, Value};
 
@@ -58,7 +57,7 @@ pub fn write(advice: &mut Advice, asked: &Asked<'_>) {
     let seeds = asked.facts.seeds;
     let of = if seeds == 1 { "seed" } else { "seeds" };
     let seeds = advice.count("facts.seeds", seeds as f64);
-    let step = advice.amount("facts.capacity_step_percent", step(BOUNDS) * 100.0);
+    let step = advice.amount("facts.capacity_step_percent", BOUNDS.within * 100.0);
     sheet.note(format!(
         "Full: the part of the workers' capacity that the busiest time takes. Band: of USD/month, over \
          {seeds} {of} and the {step} % within which a capacity is found."

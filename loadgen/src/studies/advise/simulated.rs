@@ -136,7 +136,7 @@ fn near(facts: &Facts, setup: &Setup, cluster: Option<&Cluster>) -> Bounds {
     let rate = cluster.and_then(|cluster| cluster.requests_per_s_per_worker);
     let workers = f64::from(setup.fleet.workers());
     let load = rate.map_or(1.0, |rate| rate.mean * workers / facts.requests_per_s.max(1e-9));
-    Bounds { start: load.clamp(BOUNDS.least, BOUNDS.most), ..BOUNDS }
+    BOUNDS.near(load)
 }
 
 /// Everything that the scenario has is shared.
@@ -243,18 +243,30 @@ impl Plan {
         self.jobs.len() - 1
     }
 
+    /// The first seed of each job, then the others, whose searches start where that of the first one ended.
     fn run(&self) -> Result<AllDone> {
-        let each: Vec<(Job, Setup)> = self
+        let play = |each: &[(Job, Setup)]| -> Result<Vec<(Done, Option<f64>)>> {
+            parallel::map(each, |(job, setup)| job.run(setup)).into_iter().collect()
+        };
+        let of_seed = |job: Job, setup: &Setup, seed: u64| (job, Setup { seed, ..setup.clone() });
+        let first: Vec<_> =
+            self.jobs.iter().map(|(job, setup)| of_seed(*job, setup, self.seed)).collect();
+        let first = play(&first)?;
+        let others: Vec<_> = self
             .jobs
             .iter()
-            .flat_map(|(job, setup)| {
-                let seeds = self.seed..self.seed + self.seeds;
-                seeds.map(move |seed| (*job, Setup { seed, ..setup.clone() }))
+            .zip(&first)
+            .flat_map(|((job, setup), (_, load))| {
+                let seeds = self.seed + 1..self.seed + self.seeds;
+                seeds.map(move |seed| of_seed(job.near(*load), setup, seed))
             })
             .collect();
-        let mut done = parallel::map(&each, |(job, setup)| job.run(setup)).into_iter();
-        let of_job = |_| done.by_ref().take(self.seeds as usize).collect::<Result<Vec<_>>>();
-        (0..self.jobs.len()).map(of_job).collect::<Result<_>>().map(AllDone)
+        let mut others = play(&others)?.into_iter().map(|(done, _)| done);
+        let of_job = |(first, _)| {
+            let others = others.by_ref().take(self.seeds as usize - 1);
+            std::iter::once(first).chain(others).collect()
+        };
+        Ok(AllDone(first.into_iter().map(of_job).collect()))
     }
 }
 
@@ -284,13 +296,30 @@ impl Done {
 }
 
 impl Job {
-    fn run(self, setup: &Setup) -> Result<Done> {
+    /// What it finds, and the load that a search ended at.
+    fn run(self, setup: &Setup) -> Result<(Done, Option<f64>)> {
         Ok(match self {
-            Self::Cluster(bounds) => Done::Cluster(cluster(setup, bounds)?),
-            Self::Split(bounds) => Done::Split(split(setup, bounds)?),
-            Self::Devices => Done::Devices(devices(setup)?),
-            Self::Own => Done::Own(own(setup)?),
+            Self::Cluster(bounds) => {
+                let (cluster, load) = cluster(setup, bounds)?;
+                (Done::Cluster(cluster), load)
+            }
+            Self::Split(bounds) => {
+                let (split, load) = split(setup, bounds)?.unzip();
+                (Done::Split(split), load.flatten())
+            }
+            Self::Devices => (Done::Devices(devices(setup)?), None),
+            Self::Own => (Done::Own(own(setup)?), None),
         })
+    }
+
+    /// The same with a search that starts near a load.
+    fn near(self, load: Option<f64>) -> Self {
+        let near = |bounds: Bounds| load.map_or(bounds, |load| bounds.near(load));
+        match self {
+            Self::Cluster(bounds) => Self::Cluster(near(bounds)),
+            Self::Split(bounds) => Self::Split(near(bounds)),
+            Self::Devices | Self::Own => self,
+        }
     }
 }
 
@@ -312,7 +341,7 @@ fn own(setup: &Setup) -> Result<Own> {
     })
 }
 
-fn cluster(setup: &Setup, bounds: Bounds) -> Result<Cluster> {
+fn cluster(setup: &Setup, bounds: Bounds) -> Result<(Cluster, Option<f64>)> {
     let found = at_slo(setup, bounds)?;
     let figures = found.run.as_ref().map(|run| &run.figures);
     let (reused_share, least) = match figures {
@@ -321,7 +350,7 @@ fn cluster(setup: &Setup, bounds: Bounds) -> Result<Cluster> {
     };
     let kwh = found.economics().map(|economics| economics.total.kwh);
     let requests = figures.map(|figures| figures.requests.max(1) as f64);
-    Ok(Cluster {
+    let cluster = Cluster {
         sharing: setup.sharing.to_string(),
         reused_share,
         requests_per_s_per_worker: by_worker(setup, &found, bounds),
@@ -329,7 +358,8 @@ fn cluster(setup: &Setup, bounds: Bounds) -> Result<Cluster> {
         kwh_per_request: kwh.zip(requests).map(|(kwh, n)| kwh / n).filter(|kwh| kwh.is_finite()),
         short: short(&found),
         least,
-    })
+    };
+    Ok((cluster, found.load()))
 }
 
 fn by_worker(setup: &Setup, found: &AtSlo, bounds: Bounds) -> Option<Band> {
@@ -386,7 +416,7 @@ fn busy_s(run: &RunReport) -> f64 {
 }
 
 /// None: one side serves almost nothing.
-fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
+fn split(setup: &Setup, bounds: Bounds) -> Result<Option<(Split, Option<f64>)>> {
     let own = run_at(setup, 1.0)?;
     let on_devices = |run: &RunReport| {
         let served = &run.devices.as_ref().expect("a split has devices").devices;
@@ -400,14 +430,15 @@ fn split(setup: &Setup, bounds: Bounds) -> Result<Option<Split>> {
     let at = found.run.as_ref().unwrap_or(&own);
     let devices = setup.devices.as_ref().expect("a split has devices");
     let by_class = devices.stays.classes.is_some();
-    Ok(Some(Split {
+    let split = Split {
         choice: if by_class { Choice::SplitByClass } else { Choice::SplitByLength },
         stays: devices.stays.clone(),
         share_on_devices: on_devices(at),
         requests_per_s_per_worker: by_worker(setup, &found, bounds),
         busy_s_per_request: Band::exactly(busy_s(at) / at.figures.offered.max(1) as f64),
         short: short(&found),
-    }))
+    };
+    Ok(Some((split, found.load())))
 }
 
 /// The scenario's devices, `times` as fast.

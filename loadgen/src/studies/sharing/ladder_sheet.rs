@@ -4,7 +4,6 @@ use super::ladder::DEVICES;
 use super::measured::{Measured, Seeds};
 use super::ratios::{Ratio, claims};
 use crate::figures::Found;
-use crate::play::capacity::step;
 use crate::report::columns::{self, percent};
 use crate::report::rooms;
 use crate::setup::Setup;
@@ -105,7 +104,7 @@ pub fn page(setup: &Setup, rungs: &[Seeds], ratios: &[Ratio]) -> Page {
 
 /// How far a figure may be trusted.
 fn sureness(setup: &Setup) -> String {
-    let found = format!("Each load is found within {:.2} %", step(BOUNDS) * 100.0);
+    let found = format!("Each load is found within {:.2} %", BOUNDS.within * 100.0);
     match setup.seeds {
         1 => format!(
             "{found}, on one seed: closer rungs are not told apart, and other seeds may lie further apart than that."

@@ -3,7 +3,6 @@
 use super::ladder::{DEVICES, NONE, POOL};
 use super::measured::{Measured, Seeds};
 use crate::figures::Estimate;
-use crate::play::capacity::step;
 use crate::studies::measure::BOUNDS;
 use serde::Serialize;
 
@@ -96,7 +95,7 @@ fn claim(ratio: &Ratio) -> String {
             // A load is found to a step; over seeds the interval holds that too.
             let (off, why) = match half {
                 Some(half) => (*half, " (1 is within the interval)"),
-                None => (step(BOUNDS) * times.min(1.0), " (within what a load is found to)"),
+                None => (BOUNDS.within * times.min(1.0), " (within what a load is found to)"),
             };
             let reached = match half {
                 _ if times - half.unwrap_or(0.0) >= CLAIM => "reached",

@@ -10,6 +10,7 @@ use crate::play::{Cell, RunOptions, scope, simulate};
 use crate::setup::Fleet;
 use crate::setup::Setup;
 use crate::setup::Source;
+use crate::studies::measure::BOUNDS;
 use anyhow::Result;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -147,7 +148,7 @@ fn highest(setup: &Setup, at: At, with: bool) -> Result<Highest> {
         };
         simulate(&setup, &prepared, cell, None, &mut |_| ()).map(Some)
     };
-    let bounds = Bounds { start: 1.0, least: 1.0 / 64.0, most: 64.0, halvings: 4 };
+    let bounds = Bounds { most: 64.0, ..BOUNDS };
     let (_, run) = search(bounds, run_at)?;
     Ok(run.map_or((0.0, None), |run| (run.steady_requests_per_s, run.figures.hit_rate)))
 }
