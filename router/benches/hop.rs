@@ -5,6 +5,8 @@
 //! cargo bench -p warmpath-router --bench hop -- --instructions OLD_ROUTER NEW_ROUTER
 //! ```
 //!
+//! The least that a hop can cost is that of `router/examples/bare.rs`, which can be named as the first of both.
+//!
 //! Each round puts the same load on every router named (this build's, if none is), in turn, so that
 //! a busy machine slows all of them. The worker behind is a fake that costs nothing to speak of.
 //! Linux only: the time is read from `/proc`.
@@ -20,7 +22,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use warmpath_proto::raw::inference_client::InferenceClient;
 use warmpath_proto::raw::{self, Bytes};
@@ -132,9 +134,9 @@ impl Drop for Router {
     }
 }
 
-/// Puts the load on a router; gives back its processor time in nanoseconds.
-async fn put(load: &Load, router: &Router) -> u64 {
-    let before = router.cpu_ns();
+/// Puts the load on a router; gives back its processor time in nanoseconds, and the time that passed.
+async fn put(load: &Load, router: &Router) -> (u64, Duration) {
+    let (before, start) = (router.cpu_ns(), Instant::now());
     let mut streams = JoinSet::new();
     for stream in 0..load.streams {
         let client = InferenceClient::new(transport::channel(&router.url).expect("a URL"));
@@ -150,7 +152,7 @@ async fn put(load: &Load, router: &Router) -> u64 {
         });
     }
     streams.join_all().await;
-    router.cpu_ns() - before
+    (router.cpu_ns() - before, start.elapsed())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -159,11 +161,27 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The loads: whole, or so small that a router under valgrind keeps up with them.
-fn loads(small: bool) -> [Load; 3] {
+fn loads(small: bool) -> [Load; 5] {
+    let requests = |streams: usize, times: usize, prompt_tokens: u32, messages: u32| {
+        let times = if small { times / 8 } else { times };
+        Load {
+            name: format!(
+                "{streams} streams of prompts of {prompt_tokens} tokens, {messages} messages each"
+            ),
+            streams,
+            times,
+            prompt_tokens,
+            answer: answer(messages, Duration::ZERO),
+            per: "request",
+            units: (streams * times) as f64,
+        }
+    };
     let paced = Duration::from_millis(if small { 20 } else { 5 });
     let (streams, messages) = if small { (8, 100) } else { (64, 300) };
-    let times = if small { 10 } else { 150 };
     [
+        requests(64, 40, 200, 1),
+        requests(16, 32, 2_000, 32),
+        requests(2, 150, 16_000, 1),
         Load {
             name: format!("{streams} streams of {messages} messages, one each {paced:?}"),
             streams,
@@ -181,15 +199,6 @@ fn loads(small: bool) -> [Load; 3] {
             answer: answer(4_000, Duration::ZERO),
             per: "message",
             units: 8.0 * 4_000.0,
-        },
-        Load {
-            name: "prompts of 16,000 tokens, two at a time".to_owned(),
-            streams: 2,
-            times,
-            prompt_tokens: 16_000,
-            answer: answer(1, Duration::ZERO),
-            per: "request",
-            units: 2.0 * times as f64,
         },
     ]
 }
@@ -214,12 +223,14 @@ async fn times(binaries: &[String]) {
         let routers: Vec<_> = binaries.iter().map(|path| Router::start(path, &worker)).collect();
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut rounds = vec![Vec::new(); routers.len()];
+        let mut rates = vec![Vec::new(); routers.len()];
         // The first round warms up.
         for round in 0..=ROUNDS {
-            for (spent, router) in rounds.iter_mut().zip(&routers) {
-                let ns = put(&load, router).await;
+            for (i, router) in routers.iter().enumerate() {
+                let (ns, passed) = put(&load, router).await;
                 if round > 0 {
-                    spent.push(ns as f64 / load.units / 1e3);
+                    rounds[i].push(ns as f64 / load.units / 1e3);
+                    rates[i].push(load.units / passed.as_secs_f64());
                 }
             }
         }
@@ -229,7 +240,8 @@ async fn times(binaries: &[String]) {
                 0 => String::new(),
                 _ => format!(", {:.2} of the first", median(ratios)),
             };
-            println!("  {:8.2} µs a {}{against}  {path}", median(spent.clone()), load.per);
+            let (each, rate) = (median(spent.clone()), median(rates[i].clone()));
+            println!("  {each:8.2} µs a {}{against}, {rate:.0} a second  {path}", load.per);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Measures code side by side and prints a row for each comparison.
 //!
-//! All sides of a comparison run in one process, on one thread, in turns: side one, side two, side one again.
-//! So a machine that slows down slows all of them. A figure is the median of the rounds, with the lowest and
-//! the highest round behind it. Time is the CPU time of the thread: what others do on the machine costs cache
-//! and clock speed, but no time.
+//! All sides of a comparison run in one process, in turns: side one, side two, side one again. So a machine
+//! that slows down slows all of them. A figure is the median of the rounds, with the lowest and the highest
+//! round behind it. Time is the CPU time of the process, of all its threads: what others do on the machine
+//! costs cache and clock speed, but no time.
 
-use cpu_time::ThreadTime;
+use cpu_time::ProcessTime;
 
 /// One side of a comparison: a name with a version, and a program that does a fixed amount of work.
 pub struct Side<'a> {
@@ -59,7 +59,7 @@ pub fn per_second(rounds: usize, mut sides: Vec<Side<'_>>) -> Vec<Measured> {
     let mut figures = vec![Vec::with_capacity(rounds); sides.len()];
     for round in 0..=rounds {
         for (side, figures) in sides.iter_mut().zip(&mut figures) {
-            let start = ThreadTime::now();
+            let start = ProcessTime::now();
             let done = (side.round)();
             let took = start.elapsed().as_secs_f64();
             if round > 0 {
