@@ -1,7 +1,7 @@
 //! Blocks of tokens and their hashes.
 //!
 //! A [`BlockHash`] identifies a block and everything before it, inside one sharing scope. It is a
-//! keyed BLAKE3 over (hash of the previous block, tokens), so equal hashes mean equal prefixes in
+//! keyed function of (hash of the previous block, tokens), so equal hashes mean equal prefixes in
 //! the same scope. A [`Chain`] is the sequence of those hashes for one text. The turns of a session
 //! are views ([`TokenBlocks`]) of one chain, and caches and indexes keep parts of it
 //! ([`BlockRun`]), so hashes are not copied.
@@ -11,65 +11,37 @@
 
 mod chain;
 mod described;
+mod digest;
 mod hash;
+mod namer;
 mod scope;
 mod view;
 
 pub use chain::Chain;
 pub use hash::BlockHash;
+pub use namer::Namer;
 pub use scope::ScopePlan;
 pub use view::{BlockRun, TokenBlocks};
 
 use crate::tokens::Segment;
 use chain::Form;
 use described::{Described, SegmentState};
-use scope::{KeyUse, Keys};
+use scope::KeyUse;
 
 /// Hashes every full block of a text given as token ids. Panics at 2^32 tokens or more.
 pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
-    let size = scope.block_size() as usize;
-    let mut bytes = vec![0; 16 + size * 4];
-    let mut parent = 0u128;
+    let size = scope.block_size();
+    let mut hashes = Vec::with_capacity(tokens.len() / size as usize);
     let (public, own) = tokens.split_at(tokens.len().min(scope.public_tokens() as usize));
-    let public = public.chunks_exact(size).map(|block| (scope.at(0).0, block));
-    let own_keys = scope.at(scope.public_tokens()).0;
-    let own = own.chunks_exact(size).map(|block| (own_keys, block));
-    let hashes = public.chain(own).map(|(keys, block)| {
-        parent = hash_block(keys, parent, block, &mut bytes);
-        BlockHash::from_wire(parent)
-    });
-    let form = Form::Listed { base: 0, hashes: hashes.collect() };
-    let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
-    Chain { block_size: scope.block_size(), tokens, form }
-}
-
-/// Writes the low bytes of each token. Returns how many they are.
-fn pack<const WIDTH: usize>(tokens: &[u32], bytes: &mut [u8]) -> usize {
-    for (bytes, token) in bytes.as_chunks_mut::<WIDTH>().0.iter_mut().zip(tokens) {
-        bytes.copy_from_slice(&token.to_le_bytes()[..WIDTH]);
+    for (part, from) in [(public, 0), (own, scope.public_tokens())] {
+        // Keys are not expanded for nothing.
+        if part.len() >= size as usize {
+            Namer::of(scope.at(from).0, size).extend(&mut hashes, part);
+        }
     }
-    tokens.len() * WIDTH
-}
-
-/// The hash of one block of token ids after `parent`, as [`hash_blocks`] gives it to a text without a public
-/// part. None: the block begins its text.
-pub fn hash_next(scope: &ScopePlan, parent: Option<BlockHash>, block: &[u32]) -> BlockHash {
-    let parent = parent.map_or(0, BlockHash::to_wire);
-    let mut bytes = vec![0; 16 + block.len() * 4];
-    BlockHash::from_wire(hash_block(scope.at(u32::MAX).0, parent, block, &mut bytes))
-}
-
-/// `bytes`: room for the parent and four bytes a token.
-fn hash_block(keys: &Keys, parent: u128, block: &[u32], bytes: &mut [u8]) -> u128 {
-    bytes[..16].copy_from_slice(&parent.to_le_bytes());
-    // Without a branch a token, the compiler looks at several at once.
-    let wide = block.iter().fold(0, |all, &token| all | token) >= 1 << 24;
-    let key_use = if wide { KeyUse::WideTokens } else { KeyUse::Tokens };
-    let end = match wide {
-        false => pack::<3>(block, &mut bytes[16..]),
-        true => pack::<4>(block, &mut bytes[16..]),
-    };
-    keys.hash(key_use, &bytes[..16 + end])
+    let form = Form::Listed { base: 0, hashes: hashes.into() };
+    let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
+    Chain { block_size: size, tokens, form }
 }
 
 /// Hashes the blocks of a text given as segments. Each segment costs one BLAKE3. Block hashes
@@ -137,9 +109,9 @@ mod tests {
         tokens[40] = 1 << 25;
         let plan = scope("a", 16);
         let chain = hash_blocks(&plan, &tokens);
-        let mut parent = None;
+        let (namer, mut parent) = (Namer::new(&plan), None);
         for (i, block) in tokens.chunks(16).enumerate() {
-            parent = Some(hash_next(&plan, parent, block));
+            parent = Some(namer.next(parent, block));
             assert_eq!(parent, Some(chain.hash(i as u32)));
         }
     }

@@ -97,4 +97,4 @@ pub const EXT_PROC_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/ext_proc_descriptor.bin"));
 
 /// The name of the block hash. Two processes with different hashes cannot share blocks.
-pub const HASH_SCHEME: &str = "warmpath-blake3-v1";
+pub const HASH_SCHEME: &str = "warmpath-aes-v2";

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The hash of a block and its whole prefix, inside one scope. It has 128 bits under a secret key,
-/// so a client cannot forge it, unlike an unkeyed 64-bit hash.
+/// so a client that does not know the key cannot forge it, unlike an unkeyed 64-bit hash.
 ///
 /// It is stored as two words: the alignment of a `u128` would make tables of hashes a third larger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

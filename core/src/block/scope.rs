@@ -24,11 +24,13 @@ struct Public {
     tokens: u32,
 }
 
-/// The input that a key is used for.
+/// What a key is used for.
 #[derive(Clone, Copy)]
 pub(super) enum KeyUse {
-    Tokens,
-    WideTokens,
+    /// The cipher that makes names of token ids.
+    Names,
+    /// The digests of token ids.
+    Digests,
     Text,
     Answer,
     /// The rest of a segment after the end of the public part.
@@ -52,6 +54,11 @@ impl Keys {
         let mut keys = [[0; 32]; 5];
         keys.iter_mut().for_each(|key| bytes.fill(key));
         Arc::new(Self(keys))
+    }
+
+    /// The first half of a key, for AES-128.
+    pub(super) fn half(&self, key_use: KeyUse) -> [u8; 16] {
+        *self.0[key_use as usize].first_chunk().expect("32 bytes")
     }
 
     pub(super) fn hash(&self, key_use: KeyUse, bytes: &[u8]) -> u128 {

@@ -96,7 +96,7 @@ fn a_single_tenant_has_the_scope_of_the_operator() {
     assert_eq!(format!("{:?}", described.hash(11)), DESCRIBED);
 }
 
-const WRITTEN: &str = "723e0fd80a53cfce3298d02e4ad4af3b";
+const WRITTEN: &str = "d4049e68640edd30285937a95f289315";
 const DESCRIBED: &str = "03c492e917923b6b6f75f4ddf86c63d0";
 
 #[test]

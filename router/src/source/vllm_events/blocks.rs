@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use warmpath_core::block::{BlockHash, BlockRun, Chain, ScopePlan, hash_next};
+use warmpath_core::block::{BlockHash, BlockRun, Chain, Namer, ScopePlan};
 use warmpath_core::event::KvEvent;
 use warmpath_core::id::TierId;
 use warmpath_core::runs::anchor_above;
@@ -55,7 +55,7 @@ struct Block {
     parent: Option<u32>,
     /// Known blocks that follow it.
     children: u32,
-    scope: Arc<ScopePlan>,
+    namer: Arc<Namer>,
     /// Copies by tier. An engine may compute a block twice, and removes both.
     copies: [u16; TIERS],
 }
@@ -86,7 +86,7 @@ pub struct Blocks {
     /// Unlinked in this batch. Their names may still be needed.
     unlinked: Vec<u32>,
     held: [u64; TIERS],
-    scopes: HashMap<String, Arc<ScopePlan>>,
+    namers: HashMap<String, Arc<Namer>>,
     /// The group of caches that is followed.
     group: Option<u32>,
     dropped: [u64; Dropped::ALL.len()],
@@ -117,7 +117,7 @@ impl Blocks {
             free: Vec::new(),
             unlinked: Vec::new(),
             held: [0; TIERS],
-            scopes: HashMap::new(),
+            namers: HashMap::new(),
             group: None,
             dropped: [0; Dropped::ALL.len()],
             open: None,
@@ -235,13 +235,13 @@ impl Blocks {
         if full || self.by_hash.len() >= MOST {
             return Ok(Err(Dropped::Room));
         }
-        let (scope, before, place) = match parent {
+        let (namer, before, place) = match parent {
             Some(parent) => {
                 if !matches!(keys, Keys::None | Keys::NotTold) {
                     return Ok(Err(Dropped::Keys));
                 }
                 let parent = &self.blocks[parent as usize];
-                (Arc::clone(&parent.scope), Some(parent.name), parent.place + 1)
+                (Arc::clone(&parent.namer), Some(parent.name), parent.place + 1)
             }
             None => {
                 let salt = match keys {
@@ -253,19 +253,19 @@ impl Blocks {
                          or sharing = \"all\" or one tenant",
                     )?,
                 };
-                (self.scopes.get(salt).cloned().unwrap_or_else(|| self.scope(salt)), None, 0)
+                (self.namers.get(salt).cloned().unwrap_or_else(|| self.namer(salt)), None, 0)
             }
         };
         if (u64::from(place) + 1) * u64::from(self.block_size) > u64::from(u32::MAX) {
             return Ok(Err(Dropped::Room));
         }
-        if parent.is_none() && self.scopes.len() < SALTS {
+        if parent.is_none() && self.namers.len() < SALTS {
             // Kept for the next text with this salt.
             if let Keys::One(salt) = keys {
-                self.scopes.entry(salt.to_owned()).or_insert_with(|| Arc::clone(&scope));
+                self.namers.entry(salt.to_owned()).or_insert_with(|| Arc::clone(&namer));
             }
         }
-        let name = hash_next(&scope, before, tokens);
+        let name = namer.next(before, tokens);
         if !self.names.insert(name) {
             return Ok(Err(Dropped::Twice));
         }
@@ -274,7 +274,7 @@ impl Blocks {
         }
         let hash = hash.clone();
         let copies = [0; TIERS];
-        let block = Block { hash: hash.clone(), name, place, parent, children: 0, scope, copies };
+        let block = Block { hash: hash.clone(), name, place, parent, children: 0, namer, copies };
         let number = match self.free.pop() {
             Some(number) => {
                 self.blocks[number as usize] = block;
@@ -289,8 +289,8 @@ impl Blocks {
         Ok(Ok(number))
     }
 
-    fn scope(&self, salt: &str) -> Arc<ScopePlan> {
-        Arc::new(ScopePlan::new(salt, &self.model, "", self.block_size))
+    fn namer(&self, salt: &str) -> Arc<Namer> {
+        Arc::new(Namer::new(&ScopePlan::new(salt, &self.model, "", self.block_size)))
     }
 
     fn add_copy(&mut self, number: u32, tier: u8) {
