@@ -16,6 +16,7 @@ mod scope;
 mod view;
 
 pub use chain::Chain;
+pub(crate) use chain::until;
 pub use hash::BlockHash;
 pub use scope::ScopePlan;
 pub use view::{BlockRun, TokenBlocks};
