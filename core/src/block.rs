@@ -18,6 +18,7 @@ mod scope;
 mod view;
 
 pub use chain::Chain;
+pub(crate) use chain::until;
 pub use hash::BlockHash;
 pub use namer::Namer;
 pub use scope::ScopePlan;

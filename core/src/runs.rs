@@ -16,4 +16,5 @@ mod slab;
 mod tree;
 
 pub use node::{Node, NodeId, Tally};
+pub(crate) use slab::Slab;
 pub use tree::{ANCHOR, RunTree, anchor_above};

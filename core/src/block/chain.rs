@@ -60,6 +60,7 @@ impl Chain {
     }
 
     /// The hash of a block, counted from the start of the text. Panics below [`Self::base`].
+    #[inline]
     pub fn hash(&self, block: u32) -> BlockHash {
         match &self.form {
             Form::Listed { base, hashes } => hashes[(block - base) as usize],
@@ -91,15 +92,58 @@ impl Chain {
         if Arc::ptr_eq(self, other) || from >= to || self.hash(to - 1) == other.hash(to - 1) {
             return to;
         }
-        let (mut low, mut high) = (from, to - 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.hash(middle) == other.hash(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
+        let described = self.is_described() || other.is_described();
+        let same = |i: usize| {
+            let block = from + i as u32;
+            self.hash(block) == other.hash(block)
+        };
+        from + until((to - 1 - from) as usize, described, same) as u32
+    }
+}
+
+/// The first of `0..len` for which `holds` is false, or `len`. It must be false for all after that.
+///
+/// A test that reads two hashes from memory waits for them, while one that computes them is busy. So
+/// several places are read at the same time, unless they are `computed`.
+pub(crate) fn until(len: usize, computed: bool, holds: impl Fn(usize) -> bool) -> usize {
+    const AT_ONCE: usize = 7;
+    let (mut low, mut high) = (0, len);
+    while !computed && high - low > AT_ONCE {
+        let step = (high - low) / (AT_ONCE + 1);
+        // No branch depends on a test before the next one begins.
+        let passed: usize = (1..=AT_ONCE).map(|i| usize::from(holds(low + i * step - 1))).sum();
+        if passed < AT_ONCE {
+            high = low + (passed + 1) * step - 1;
+        }
+        low += passed * step;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::until;
+
+    #[test]
+    fn a_search_finds_every_end() {
+        for len in 0..600 {
+            for end in 0..=len {
+                for computed in [false, true] {
+                    let found = until(len, computed, |i| {
+                        assert!(i < len);
+                        i < end
+                    });
+                    assert_eq!(found, end, "of {len}");
+                }
             }
         }
-        low
     }
 }

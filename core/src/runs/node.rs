@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The number of a node in its tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NodeId(pub(super) u32);
+pub struct NodeId(pub(crate) u32);
 
 impl NodeId {
     /// An index for tables beside the tree. Ids count from 0, and the ids of removed nodes are used
@@ -58,6 +58,13 @@ pub struct Tally {
     /// The number of blocks.
     pub blocks: u64,
     pub(super) hashes: u64,
+}
+
+impl Tally {
+    /// The checksum of blocks in a tree of another kind.
+    pub(crate) const fn of(blocks: u64, hashes: u64) -> Self {
+        Self { blocks, hashes }
+    }
 }
 
 impl core::ops::AddAssign for Tally {

@@ -7,10 +7,24 @@ use super::node::NodeId;
 const PIECE: usize = 256;
 
 #[derive(Clone, Debug)]
-pub(super) struct Slab<T> {
-    pieces: Vec<Box<[Option<T>; PIECE]>>,
+pub(crate) struct Slab<T> {
+    /// A piece without a value may have no room: then it is made anew when a number of it is used
+    /// again.
+    pieces: Vec<Piece<T>>,
     free: Vec<NodeId>,
     numbered: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Piece<T> {
+    slots: Box<[Option<T>]>,
+    used: usize,
+}
+
+impl<T> Piece<T> {
+    fn new() -> Self {
+        Self { slots: (0..PIECE).map(|_| None).collect(), used: 0 }
+    }
 }
 
 impl<T> Default for Slab<T> {
@@ -31,7 +45,7 @@ impl<T> Slab<T> {
 
     pub fn get(&self, id: NodeId) -> &T {
         let index = id.index();
-        self.pieces[index / PIECE][index % PIECE].as_ref().expect("a node that exists")
+        self.pieces[index / PIECE].slots[index % PIECE].as_ref().expect("a node that exists")
     }
 
     pub fn get_mut(&mut self, id: NodeId) -> &mut T {
@@ -40,31 +54,78 @@ impl<T> Slab<T> {
 
     pub fn insert(&mut self, value: T) -> NodeId {
         if let Some(id) = self.free.pop() {
-            *self.place(id) = Some(value);
+            self.put(id, value);
             return id;
         }
         let id = NodeId(u32::try_from(self.numbered).expect("fewer than 2^32 runs"));
         if self.numbered.is_multiple_of(PIECE) {
-            let piece: Box<[Option<T>]> = (0..PIECE).map(|_| None).collect();
-            self.pieces.push(piece.try_into().ok().expect("the length of a piece"));
+            self.pieces.push(Piece::new());
         }
         self.numbered += 1;
-        *self.place(id) = Some(value);
+        self.put(id, value);
         id
     }
 
     pub fn remove(&mut self, id: NodeId) -> T {
         self.free.push(id);
-        self.place(id).take().expect("a node that exists")
+        let value = self.place(id).take().expect("a node that exists");
+        // Some room stays, so that a tree that is often empty does not allocate each time.
+        let much = self.free.len() > 2 * PIECE;
+        let piece = &mut self.pieces[id.index() / PIECE];
+        piece.used -= 1;
+        if piece.used == 0 && much {
+            piece.slots = Box::default();
+        }
+        value
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &T)> {
-        let all = self.pieces.iter().flat_map(|piece| piece.iter()).enumerate();
-        all.filter_map(|(i, value)| value.as_ref().map(|value| (NodeId(i as u32), value)))
+        self.pieces.iter().enumerate().flat_map(|(number, piece)| {
+            let id = move |i| NodeId((number * PIECE + i) as u32);
+            let slots = piece.slots.iter().enumerate();
+            slots.filter_map(move |(i, value)| value.as_ref().map(|value| (id(i), value)))
+        })
+    }
+
+    fn put(&mut self, id: NodeId, value: T) {
+        let piece = &mut self.pieces[id.index() / PIECE];
+        if piece.slots.is_empty() {
+            *piece = Piece::new();
+        }
+        piece.slots[id.index() % PIECE] = Some(value);
+        piece.used += 1;
     }
 
     fn place(&mut self, id: NodeId) -> &mut Option<T> {
         let index = id.index();
-        &mut self.pieces[index / PIECE][index % PIECE]
+        &mut self.pieces[index / PIECE].slots[index % PIECE]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_slab_agrees_with_a_map_and_gives_room_back() {
+        let (mut rng, mut slab, mut map) = (Rng::named(1, &[]), Slab::default(), BTreeMap::new());
+        for target in [3_000, 10, 2_000, 0] {
+            while map.len() != target {
+                if map.len() < target {
+                    let value = rng.next_u64();
+                    assert_eq!(map.insert(slab.insert(value), value), None);
+                } else {
+                    let (&id, &value) = map.iter().nth(map.len() / 2).unwrap();
+                    map.remove(&id);
+                    assert_eq!(slab.remove(id), value);
+                }
+            }
+            assert!(slab.iter().eq(map.iter().map(|(&id, value)| (id, value))), "{target}");
+            assert!(map.iter().all(|(&id, value)| slab.get(id) == value), "{target}");
+        }
+        let rooms = slab.pieces.iter().filter(|piece| !piece.slots.is_empty()).count();
+        assert!(rooms <= 3, "{rooms} pieces with room");
     }
 }

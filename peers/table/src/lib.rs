@@ -10,6 +10,8 @@ use cpu_time::ProcessTime;
 /// One side of a comparison: a name with a version, and a program that does a fixed amount of work.
 pub struct Side<'a> {
     name: String,
+    /// Prepares a round. It is not timed.
+    before: Box<dyn FnMut() + 'a>,
     /// Does one round. Returns how much was done, in the unit of the row.
     round: Box<dyn FnMut() -> f64 + 'a>,
 }
@@ -18,7 +20,21 @@ impl<'a> Side<'a> {
     /// `round` does the work of one round and returns how much that was, such as 1,000 look-ups. It is
     /// timed as a whole: what only prepares belongs before it.
     pub fn new(name: impl Into<String>, round: impl FnMut() -> f64 + 'a) -> Self {
-        Self { name: name.into(), round: Box::new(round) }
+        Self { name: name.into(), before: Box::new(|| ()), round: Box::new(round) }
+    }
+
+    /// The same with a step before each round that is not timed.
+    #[must_use]
+    pub fn prepared(self, before: impl FnMut() + 'a) -> Self {
+        Self { before: Box::new(before), ..self }
+    }
+
+    /// One round: how much was done, and the CPU seconds that it took.
+    fn timed(&mut self) -> (f64, f64) {
+        (self.before)();
+        let start = ProcessTime::now();
+        let done = (self.round)();
+        (done, start.elapsed().as_secs_f64())
     }
 }
 
@@ -55,23 +71,48 @@ impl Measured {
 }
 
 /// Work done per second of CPU, by each side in turns. One round of each before that is not counted.
-pub fn per_second(rounds: usize, mut sides: Vec<Side<'_>>) -> Vec<Measured> {
+pub fn per_second(rounds: usize, sides: Vec<Side<'_>>) -> Vec<Measured> {
+    in_batches(rounds, 1, sides)
+}
+
+/// The same with caches as warm as they can be: each counted round follows an uncounted one of the same
+/// side.
+pub fn per_second_warm(rounds: usize, mut sides: Vec<Side<'_>>) -> Vec<Measured> {
+    let mut figures = vec![Vec::with_capacity(rounds); sides.len()];
+    for _ in 0..rounds {
+        for (side, figures) in sides.iter_mut().zip(&mut figures) {
+            side.timed();
+            let (done, took) = side.timed();
+            figures.push(done / took);
+        }
+    }
+    measured(sides, figures)
+}
+
+/// The same with cold caches: a round is `batches` calls of a side, and between two of them each other
+/// side has a call. The calls of a side should walk through its work.
+pub fn in_batches(rounds: usize, batches: usize, mut sides: Vec<Side<'_>>) -> Vec<Measured> {
     let mut figures = vec![Vec::with_capacity(rounds); sides.len()];
     for round in 0..=rounds {
-        for (side, figures) in sides.iter_mut().zip(&mut figures) {
-            let start = ProcessTime::now();
-            let done = (side.round)();
-            let took = start.elapsed().as_secs_f64();
+        let mut sums = vec![(0.0, 0.0); sides.len()];
+        for _ in 0..batches {
+            for (side, (done, took)) in sides.iter_mut().zip(&mut sums) {
+                let (more, longer) = side.timed();
+                (*done, *took) = (*done + more, *took + longer);
+            }
+        }
+        for ((done, took), figures) in sums.into_iter().zip(&mut figures) {
             if round > 0 {
                 figures.push(done / took);
             }
         }
     }
-    sides
-        .into_iter()
-        .zip(figures)
-        .map(|(side, figures)| Measured::new(side.name, figures))
-        .collect()
+    measured(sides, figures)
+}
+
+fn measured(sides: Vec<Side<'_>>, figures: Vec<Vec<f64>>) -> Vec<Measured> {
+    let named = |(side, figures): (Side<'_>, _)| Measured::new(side.name, figures);
+    sides.into_iter().zip(figures).map(named).collect()
 }
 
 /// CPU seconds for one unit of work, by each side in turns, as [`per_second`].

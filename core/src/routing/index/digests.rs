@@ -1,17 +1,11 @@
 //! The digest of each source's blocks, to be compared with the digest that the source reports.
 
+use super::claim::Edit;
 use super::state::PrefixIndex;
 use crate::block::{BlockRun, Chain};
 use crate::event::Digest;
 use crate::id::{MAX_TIERS, SourceId, TierId};
-use crate::runs::NodeId;
 use std::sync::Arc;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Change {
-    Added,
-    Removed,
-}
 
 impl PrefixIndex {
     /// An empty index that updates digests with each batch, so that reading one costs nothing.
@@ -32,58 +26,43 @@ impl PrefixIndex {
     pub(super) fn computed_digest(&self, slot: u16) -> Digest {
         let mut digest = Digest::default();
         for (_, node) in self.tree.iter() {
-            let run = node.run(node.start, node.end);
-            for holder in node.value.iter().filter(|holder| holder.slot == slot) {
-                for tier in 0..MAX_TIERS as u8 {
-                    if holder.tiers & (1 << tier) != 0 {
-                        digest.add(TierId(tier), &run);
-                    }
-                }
+            for claim in node.claims.of(slot) {
+                let stored = Edit { from: claim.from, to: claim.to, before: 0, after: claim.tiers };
+                update(&mut digest, &node.chain, stored);
             }
         }
         digest
     }
 
-    /// Updates a source's digest by a node.
-    pub(super) fn update_digest(&mut self, slot: u16, tier: TierId, id: NodeId, change: Change) {
-        if self.digests.is_some() {
-            let node = self.tree.get(id);
-            let (chain, start, end) = (Arc::clone(&node.chain), node.start, node.end);
-            self.update_digest_run(slot, tier, &chain, (start, end), change);
-        }
-    }
-
-    /// Updates a source's digest by a run.
-    pub(super) fn update_digest_run(
-        &mut self,
-        slot: u16,
-        tier: TierId,
-        chain: &Arc<Chain>,
-        (start, end): (u32, u32),
-        change: Change,
-    ) {
-        let Some(digest) = self.digest_mut(slot) else { return };
-        let mut part = Digest::default();
-        part.add(tier, &BlockRun { chain: Arc::clone(chain), start, end });
-        digest.xor ^= part.xor;
-        match change {
-            Change::Added => digest.blocks += part.blocks,
-            Change::Removed => digest.blocks -= part.blocks,
-        }
-    }
-
     pub(super) fn clear_digest(&mut self, slot: u16) {
-        if let Some(digest) = self.digest_mut(slot) {
+        if let Some(digest) = digest_of(&mut self.digests, slot) {
             *digest = Digest::default();
         }
     }
+}
 
-    fn digest_mut(&mut self, slot: u16) -> Option<&mut Digest> {
-        let digests = self.digests.as_mut()?;
-        let least = usize::from(slot) + 1;
-        if digests.len() < least {
-            digests.resize(least, Digest::default());
+/// The digest of a slot, where digests are kept.
+pub(super) fn digest_of(digests: &mut Option<Vec<Digest>>, slot: u16) -> Option<&mut Digest> {
+    let digests = digests.as_mut()?;
+    let least = usize::from(slot) + 1;
+    if digests.len() < least {
+        digests.resize(least, Digest::default());
+    }
+    Some(&mut digests[least - 1])
+}
+
+/// Updates a digest where the tiers of blocks have changed.
+pub(super) fn update(digest: &mut Digest, chain: &Arc<Chain>, edit: Edit) {
+    for tier in (0..MAX_TIERS as u8).filter(|tier| (edit.before ^ edit.after) & (1 << tier) != 0) {
+        let mut part = Digest::default();
+        part.add(
+            TierId(tier),
+            &BlockRun { chain: Arc::clone(chain), start: edit.from, end: edit.to },
+        );
+        digest.xor ^= part.xor;
+        match edit.after & (1 << tier) != 0 {
+            true => digest.blocks += part.blocks,
+            false => digest.blocks -= part.blocks,
         }
-        Some(&mut digests[least - 1])
     }
 }

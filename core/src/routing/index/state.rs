@@ -1,11 +1,10 @@
 //! The index itself: updates from sources, and look-ups.
 
-use super::overlap::{Overlap, SourceOverlap};
-use crate::block::{BlockRun, TokenBlocks};
+use super::tree::Tree;
+use crate::block::BlockRun;
 use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
-use crate::id::{MAX_TIERS, SourceId};
-use crate::runs::{NodeId, RunTree};
-use smallvec::SmallVec;
+use crate::id::SourceId;
+use crate::runs::NodeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,16 +44,6 @@ pub enum SequenceGap {
     },
 }
 
-/// A source that holds a node: its slot in the source table, and a bit for each tier.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Holder {
-    pub(super) slot: u16,
-    pub(super) tiers: u8,
-}
-
-/// Ascending by slot.
-pub(super) type Holders = SmallVec<[Holder; 4]>;
-
 #[derive(Clone, Debug)]
 pub(super) struct SourceState {
     pub(super) slot: u16,
@@ -63,22 +52,14 @@ pub(super) struct SourceState {
 }
 
 /// The blocks of all sources, kept up to date by their batches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct PrefixIndex {
-    pub(super) tree: RunTree<Holders>,
+    pub(super) tree: Tree,
     pub(super) sources: BTreeMap<SourceId, SourceState>,
     /// The source of each slot. Slots are not in the order of sources, so a look-up sorts its result.
     pub(super) slots: Vec<Option<SourceId>>,
     /// The digest of each slot. None: digests are computed on demand.
     pub(super) digests: Option<Vec<Digest>>,
-}
-
-impl Default for PrefixIndex {
-    fn default() -> Self {
-        // An event has the hashes of its parent or of its last block.
-        let tree = RunTree::with_ends().with_anchors();
-        Self { tree, sources: BTreeMap::new(), slots: Vec::new(), digests: None }
-    }
 }
 
 impl PrefixIndex {
@@ -152,14 +133,22 @@ impl PrefixIndex {
     /// Different blocks on all workers, and copies of them. A block in several tiers of one worker is
     /// one copy. Pools do not count.
     pub fn copies(&self) -> (u64, u64) {
-        let is_worker = |holder: &&Holder| {
-            matches!(self.slots[holder.slot as usize], Some(SourceId::Worker(_)))
-        };
         let (mut blocks, mut copies) = (0, 0);
+        let mut held: Vec<(u32, u32)> = Vec::new();
         for (_, node) in self.tree.iter() {
-            let workers = node.value.iter().filter(is_worker).count() as u64;
-            blocks += u64::from(node.len()) * workers.min(1);
-            copies += u64::from(node.len()) * workers;
+            held.clear();
+            for claim in node.claims.all() {
+                if matches!(self.slots[usize::from(claim.slot)], Some(SourceId::Worker(_))) {
+                    held.push((claim.from, claim.to));
+                    copies += u64::from(claim.len());
+                }
+            }
+            held.sort_unstable();
+            let mut counted = node.start;
+            for &(from, to) in &held {
+                blocks += u64::from(to.saturating_sub(from.max(counted)));
+                counted = counted.max(to);
+            }
         }
         (blocks, copies)
     }
@@ -177,58 +166,14 @@ impl PrefixIndex {
         self.sources.get(&source).map(|state| (state.epoch, state.seq))
     }
 
-    /// Writes to `out` how many reusable blocks of `prompt` each source holds without a gap.
-    pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
-        out.clear();
-        let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
-        let Overlap { entries, going } = out;
-        let mut depth = 0;
-        while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
-            let node = self.tree.get(id);
-            let covered = agreed - depth;
-            if depth == 0 {
-                for holder in &node.value {
-                    let source = self.slots[holder.slot as usize].expect("a holder is a source");
-                    let mut by_tier = [0; MAX_TIERS];
-                    by_tier[holder.tiers.trailing_zeros() as usize] = covered;
-                    going.push((holder.slot, entries.len() as u16));
-                    entries.push(SourceOverlap { source, by_tier, pending: 0 });
-                }
-            } else {
-                // Both lists are in the order of slots.
-                let mut holders = &node.value[..];
-                going.retain(|&(slot, entry)| {
-                    while let [holder, rest @ ..] = holders
-                        && holder.slot <= slot
-                    {
-                        holders = rest;
-                        if holder.slot == slot {
-                            let tier = holder.tiers.trailing_zeros() as usize;
-                            entries[usize::from(entry)].by_tier[tier] += covered;
-                            return true;
-                        }
-                    }
-                    false
-                });
-            }
-            depth = agreed;
-            if agreed < node.end || going.is_empty() {
-                break;
-            }
-        }
-        going.clear();
-        entries.sort_unstable_by_key(|entry| entry.source);
-    }
-
     fn clear(&mut self, slot: u16) {
-        let held = |(id, node): (NodeId, &crate::runs::Node<Holders>)| {
-            node.value.iter().any(|holder| holder.slot == slot).then_some((node.start, id))
-        };
-        let mut nodes: Vec<(u32, NodeId)> = self.tree.iter().filter_map(held).collect();
+        let held = self.tree.iter().filter(|(_, node)| !node.claims.of(slot).is_empty());
+        let mut nodes: Vec<(u32, NodeId)> = held.map(|(id, node)| (node.start, id)).collect();
         // Children before parents: a child starts deeper.
         nodes.sort_unstable_by(|a, b| b.cmp(a));
         for (_, id) in nodes {
-            self.drop_claim(id, slot, u8::MAX);
+            self.tree.get_mut(id).claims.clear(slot);
+            self.tree.trim(id);
         }
         self.clear_digest(slot);
     }
