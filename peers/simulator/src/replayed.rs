@@ -42,7 +42,7 @@ pub fn read(path: &Path, block: u32) -> Result<Arc<Trace>> {
 pub fn ours(trace: &Arc<Trace>, block: u32, workers: u32) -> Result<Ran> {
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
     let workload = Workload::Trace(TimedReplay::new(Arc::clone(trace), pace));
-    let profile = crate::ours::profile(block, ROOM)?;
+    let profile = crate::ours::profile(block, ROOM, 256)?;
     let recorder = crate::ours::run(workload, profile, workers)?;
     let figures = recorder.figures(block, workers, &Slo { ttft_s: 2.0, tpot_s: 0.1 });
     Ok(Ran { answered: figures.requests, hit_rate: figures.hit_rate.context("answers")? })
