@@ -30,6 +30,7 @@ const SLACK: u64 = 10;
 /// By name.
 const PIECES: &[(&str, fn())] = &[
     ("hash", hash),
+    ("hash-short", hash_short),
     ("lookup", lookup),
     ("update", update),
     ("decision-64", decision),
@@ -46,6 +47,12 @@ fn counted<T>(work: impl FnOnce() -> T) {
 fn hash() {
     let hashing = Hashing::new();
     counted(|| hashing.run());
+}
+
+/// Short prompts, each with a scope of its own as in a router: keys cost more than blocks here.
+fn hash_short() {
+    let hashing = Hashing::new();
+    counted(|| (0..100).for_each(|_| drop(black_box(hashing.run_short()))));
 }
 
 fn lookup() {

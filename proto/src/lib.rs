@@ -40,6 +40,7 @@ pub mod hints;
 pub mod http_client;
 pub mod listening;
 pub mod measured;
+mod packed;
 pub mod pool;
 pub mod probes;
 pub mod raw;

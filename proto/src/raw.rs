@@ -6,6 +6,7 @@
 //! - [`without_ids`], [`Resumed`], [`complete`]: the few changes that a router makes to an answer.
 //! - [`upstream`]: a request with new small fields and the prompt's bytes as they came.
 
+use crate::packed::{self, take_id};
 use crate::vllm::finish_info::FinishReason;
 use crate::vllm::generate_request::Prompt;
 use crate::vllm::{FinishInfo, GenerateRequest, GenerateResponse, SequenceOutput, TokenIds};
@@ -217,21 +218,6 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Takes the first token id of `bytes`.
-#[inline]
-fn take_id(bytes: &mut &[u8]) -> Result<u32, DecodeError> {
-    let low = |byte: u8| u32::from(byte & 0x7f);
-    let (id, length) = match **bytes {
-        [a @ 0..0x80, ..] => (low(a), 1),
-        [a, b @ 0..0x80, ..] => (low(a) | low(b) << 7, 2),
-        [a, b, c @ 0..0x80, ..] => (low(a) | low(b) << 7 | low(c) << 14, 3),
-        // No vocabulary has so large ids.
-        _ => return Ok(decode_varint(bytes)? as u32),
-    };
-    *bytes = &bytes[length..];
-    Ok(id)
-}
-
 /// A part of an answer that has tokens and their ids, and nothing else. Nearly all are of this kind, so
 /// it is read and changed without a loop over fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -398,7 +384,7 @@ fn request_with_ids(message: &[u8]) -> Option<GenerateRequest> {
     const IDS: u32 = 1;
     let field = token_ids_field(message)?;
     let mut value = field.value;
-    let Field { number: IDS, wire: WireType::LengthDelimited, value: mut packed, .. } =
+    let Field { number: IDS, wire: WireType::LengthDelimited, value: packed, .. } =
         Field::next(&mut value).ok()?
     else {
         return None;
@@ -406,10 +392,7 @@ fn request_with_ids(message: &[u8]) -> Option<GenerateRequest> {
     if field.wire != WireType::LengthDelimited || !value.is_empty() {
         return None;
     }
-    let mut ids = Vec::with_capacity(ids_in(packed));
-    while !packed.is_empty() {
-        ids.push(take_id(&mut packed).ok()?);
-    }
+    let ids = packed::ids(packed).ok()?;
     let start = field.whole.as_ptr().addr() - message.as_ptr().addr();
     let others = [&message[..start], &message[start + field.whole.len()..]].concat();
     let mut request = GenerateRequest::decode(&*others).ok()?;
@@ -419,13 +402,6 @@ fn request_with_ids(message: &[u8]) -> Option<GenerateRequest> {
         request.prompt = Some(ids);
         request
     })
-}
-
-/// How many ids a packed list has: each one ends with a byte below 128.
-pub fn ids_in(packed: &[u8]) -> usize {
-    // So few at a time that a byte can hold their number: then the compiler counts 16 at once.
-    let ends = |few: &[u8]| few.iter().fold(0, |sum: u8, byte| sum + u8::from(*byte < 0x80));
-    packed.chunks(255).map(|few| usize::from(ends(few))).sum()
 }
 
 /// Encodes a message.

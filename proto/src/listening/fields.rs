@@ -4,7 +4,7 @@
 //! so what is not prompt has few bytes, and a prompt few ids.
 
 use crate::generate::{MAX_MODEL_LEN, MAX_NAME_BYTES};
-use crate::raw::ids_in;
+use crate::packed::ids_in;
 use tonic::Status;
 
 const TOKEN_IDS: u32 = 4;

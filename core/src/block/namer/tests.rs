@@ -24,7 +24,7 @@ mod reference {
                 product ^= a;
             }
             let carry = a >> 7;
-            a = a << 1 ^ carry * 0x1b;
+            a = (a << 1) ^ (carry * 0x1b);
             b >>= 1;
         }
         product
@@ -117,7 +117,7 @@ mod reference {
                 digest = (digest + term) % P;
             }
         }
-        let masked = (digest + keys.last) % P ^ parent;
+        let masked = ((digest + keys.last) % P) ^ parent;
         u128::from_le_bytes(keys.names.encrypt(masked.to_le_bytes()))
     }
 }
