@@ -1,6 +1,6 @@
 //! The messages from a worker or a pool to a router: what it is, which blocks it holds, its load.
 
-use crate::block::BlockRun;
+use crate::block::{BlockRun, Chain};
 use crate::id::{MAX_TIERS, SourceId, TierId, WorkerId};
 use crate::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,13 @@ pub struct Digest {
 impl Digest {
     /// Adds the blocks of a run in one tier. They must not have been added before.
     pub fn add(&mut self, tier: TierId, run: &BlockRun) {
-        for hash in run.hashes() {
+        self.add_blocks(tier, &run.chain, run.start..run.end);
+    }
+
+    /// The same for some blocks of a chain.
+    pub fn add_blocks(&mut self, tier: TierId, chain: &Chain, blocks: core::ops::Range<u32>) {
+        for block in blocks {
+            let hash = chain.hash(block);
             let bits = hash.to_wire();
             let folded = (bits >> 64) as u64 ^ bits as u64;
             self.xor ^= crate::rng::mix64(folded ^ (u64::from(tier.0) << 56));

@@ -5,10 +5,8 @@
 //! long prompt is one or two nodes at any block size. The hash of a node's first block covers the
 //! whole path above it, so one table finds every node, and nodes need no map of their children.
 //!
-//! The table can hold more blocks. With [`RunTree::with_ends`] it also has the last block of each
-//! node, so that the parent of a new run is found in one step. With [`RunTree::with_anchors`] it also
-//! has every [`ANCHOR`]th block of a path, so that a run is found without the hashes of its first
-//! blocks, as in an event from a worker.
+//! With [`RunTree::with_ends`] the table also has the last block of each node, so that the parent of a
+//! new run is found in one step.
 
 mod check;
 mod node;
@@ -17,4 +15,14 @@ mod tree;
 
 pub use node::{Node, NodeId, Tally};
 pub(crate) use slab::Slab;
-pub use tree::{ANCHOR, RunTree, anchor_above};
+pub use tree::RunTree;
+
+/// The distance of the blocks on a path by which an index finds a run from the wire, in blocks. A
+/// message has the hashes from such a block on.
+pub const ANCHOR: u32 = 64;
+
+/// The first block whose hash must be known to find the parent of a run that starts at `start`.
+pub const fn anchor_above(start: u32) -> u32 {
+    let above = start.saturating_sub(1);
+    above - above % ANCHOR
+}

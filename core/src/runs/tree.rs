@@ -7,15 +7,6 @@ use crate::hash::Map;
 use crate::rng::mix64;
 use std::sync::Arc;
 
-/// The distance of registered blocks on a path, in blocks, with [`RunTree::with_anchors`].
-pub const ANCHOR: u32 = 64;
-
-/// The first block whose hash must be known to find the parent of a run that starts at `start`.
-pub const fn anchor_above(start: u32) -> u32 {
-    let above = start.saturating_sub(1);
-    above - above % ANCHOR
-}
-
 /// A tree of block runs with a value for each run.
 #[derive(Clone, Debug)]
 pub struct RunTree<V> {
@@ -24,8 +15,6 @@ pub struct RunTree<V> {
     pub(super) at: Map<BlockHash, NodeId>,
     /// Whether the last block of each node is registered.
     pub(super) ends: bool,
-    /// The distance of registered blocks on a path.
-    pub(super) stride: u32,
 }
 
 /// The key of a registered block: its hash and its depth. A hash implies a depth, but a worker may
@@ -39,9 +28,7 @@ const fn key(hash: BlockHash, depth: u32) -> BlockHash {
 
 impl<V> Default for RunTree<V> {
     fn default() -> Self {
-        // The only multiple on a path is block 0, which is registered anyway.
-        let stride = u32::MAX;
-        Self { nodes: Slab::default(), at: Map::default(), ends: false, stride }
+        Self { nodes: Slab::default(), at: Map::default(), ends: false }
     }
 }
 
@@ -49,12 +36,6 @@ impl<V> RunTree<V> {
     /// A tree that also registers the last block of each node.
     pub fn with_ends() -> Self {
         Self { ends: true, ..Self::default() }
-    }
-
-    /// The same tree, which also registers every [`ANCHOR`]th block of a path.
-    #[must_use]
-    pub fn with_anchors(self) -> Self {
-        Self { stride: ANCHOR, ..self }
     }
 }
 
@@ -149,28 +130,6 @@ impl<V: Clone> RunTree<V> {
         self.at.get(&key(chain.hash(depth), depth)).copied()
     }
 
-    /// The node that holds block `depth` of `chain`, or None. Only the hashes from the last anchor at
-    /// or before `depth` on must be known.
-    pub fn locate(&self, chain: &Arc<Chain>, depth: u32) -> Option<NodeId> {
-        let mut at = depth - depth % self.stride;
-        if at < chain.base() {
-            return None;
-        }
-        if let Some(id) = self.registered(chain, depth) {
-            return Some(id);
-        }
-        loop {
-            let (id, agreed) = self.follow(chain, at, depth + 1)?;
-            if agreed == depth + 1 {
-                return Some(id);
-            }
-            if agreed < self.get(id).end {
-                return None;
-            }
-            at = agreed;
-        }
-    }
-
     /// Inserts a run as a child of `parent`, which must end where the run starts.
     pub fn insert(&mut self, parent: Option<NodeId>, run: BlockRun, value: V) -> NodeId {
         debug_assert!(!run.is_empty());
@@ -185,28 +144,19 @@ impl<V: Clone> RunTree<V> {
             parent.children += 1;
             parent.child_ids ^= id.0;
         }
-        self.register(id, start, end);
+        self.at.insert(key(first, start), id);
         self.register_end(id);
         id
     }
 
     /// Extends a childless node to block `end` of its own chain.
     pub fn extend(&mut self, id: NodeId, end: u32) {
-        let from = self.get(id).end;
         debug_assert_eq!(self.get(id).children, 0);
         self.unregister_end(id);
         let node = self.get_mut(id);
         node.end = end;
         node.last = node.chain.hash(end - 1);
-        self.register(id, from.next_multiple_of(self.stride), end);
         self.register_end(id);
-    }
-
-    /// Replaces a node's chain by another one with the same hashes.
-    pub fn rewrite(&mut self, id: NodeId, chain: Arc<Chain>) {
-        let node = self.get_mut(id);
-        debug_assert_eq!(node.chain.hash(node.start), chain.hash(node.start));
-        node.chain = chain;
     }
 
     /// Splits a node at block `at`. The part from `at` on keeps its id and its children. The part
@@ -225,7 +175,7 @@ impl<V: Clone> RunTree<V> {
             last: node.chain.hash(at - 1),
             value: node.value.clone(),
         };
-        let (start, parent) = (head.start, head.parent);
+        let (start, parent, begin) = (head.start, head.parent, head.first);
         let head = self.nodes.insert(head);
         if let Some(parent) = parent {
             self.get_mut(parent).child_ids ^= id.0 ^ head.0;
@@ -236,7 +186,7 @@ impl<V: Clone> RunTree<V> {
         node.first = node.chain.hash(at);
         let first = node.first;
         self.at.insert(key(first, at), id);
-        self.register(head, start, at);
+        self.at.insert(key(begin, start), head);
         self.register_end(head);
         head
     }
@@ -246,14 +196,8 @@ impl<V: Clone> RunTree<V> {
     pub fn truncate(&mut self, id: NodeId, end: u32) -> Option<NodeId> {
         let node = self.get(id);
         debug_assert!(node.children == 0 && node.start <= end && end <= node.end);
-        let (start, old_end) = (node.start, node.end);
+        let (start, first) = (node.start, node.first);
         self.unregister_end(id);
-        let mut block = if end == start { start } else { end.next_multiple_of(self.stride) };
-        while block < old_end {
-            let hash = self.hash_of(id, block);
-            self.at.remove(&key(hash, block));
-            block = (block + 1).next_multiple_of(self.stride);
-        }
         if end > start {
             let node = self.get_mut(id);
             node.end = end;
@@ -261,6 +205,7 @@ impl<V: Clone> RunTree<V> {
             self.register_end(id);
             return None;
         }
+        self.at.remove(&key(first, start));
         let node = self.nodes.remove(id);
         if let Some(parent) = node.parent {
             let parent = self.get_mut(parent);
@@ -282,7 +227,7 @@ impl<V: Clone> RunTree<V> {
     pub fn join(&mut self, id: NodeId) -> NodeId {
         let child = self.only_child(id).expect("a node with one child");
         self.unregister_end(id);
-        let (ends, stride) = (self.ends, self.stride);
+        let ends = self.ends;
         let head = self.nodes.remove(id);
         if let Some(parent) = head.parent {
             self.get_mut(parent).child_ids ^= id.0 ^ child.0;
@@ -292,10 +237,10 @@ impl<V: Clone> RunTree<V> {
         let (at, first) = (node.start, node.first);
         (node.start, node.parent, node.first) = (head.start, head.parent, head.first);
         let is_end = ends && at + 1 == node.end;
-        if !is_end && !at.is_multiple_of(stride) {
+        if !is_end {
             self.at.remove(&key(first, at));
         }
-        self.register(child, head.start, at);
+        self.at.insert(key(head.first, head.start), child);
         child
     }
 
@@ -310,31 +255,17 @@ impl<V: Clone> RunTree<V> {
         let border = core::mem::replace(&mut node.end, at);
         node.last = node.chain.hash(at - 1);
         self.register_end(id);
-        let (ends, stride) = (self.ends, self.stride);
+        let ends = self.ends;
         let node = self.get_mut(child);
         debug_assert!(node.chain.base() <= at);
-        let was_first = core::mem::replace(&mut node.first, node.chain.hash(at));
+        let first = node.chain.hash(at);
+        let was_first = core::mem::replace(&mut node.first, first);
         node.start = at;
         let is_end = ends && border + 1 == node.end;
-        if !is_end && !border.is_multiple_of(stride) {
+        if !is_end {
             self.at.remove(&key(was_first, border));
         }
-        self.register(child, at, border);
-    }
-
-    /// Registers `start`, which is the first block of a node or an anchor, and the anchors after it.
-    fn register(&mut self, id: NodeId, start: u32, end: u32) {
-        let mut block = start;
-        while block < end {
-            let hash = self.hash_of(id, block);
-            self.at.insert(key(hash, block), id);
-            block = (block + 1).next_multiple_of(self.stride);
-        }
-    }
-
-    fn hash_of(&self, id: NodeId, block: u32) -> BlockHash {
-        let node = self.get(id);
-        if block == node.start { node.first } else { node.chain.hash(block) }
+        self.at.insert(key(first, at), child);
     }
 
     fn register_end(&mut self, id: NodeId) {
@@ -345,11 +276,11 @@ impl<V: Clone> RunTree<V> {
         }
     }
 
-    /// Unregisters the last block, unless it is also registered as a first block or an anchor.
+    /// Unregisters the last block, unless it is also registered as the first block.
     fn unregister_end(&mut self, id: NodeId) {
         let node = self.get(id);
         let block = node.end - 1;
-        if self.ends && block != node.start && !block.is_multiple_of(self.stride) {
+        if self.ends && block != node.start {
             let last = key(node.last, block);
             self.at.remove(&last);
         }

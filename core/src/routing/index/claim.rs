@@ -86,6 +86,28 @@ impl Claims {
         mut changed: impl FnMut(Edit),
     ) {
         let (first, last) = self.places(slot);
+        // Mostly a source holds nothing of the node before, or just this part of it.
+        let before = match &self.0[first..last] {
+            [] => Some(0),
+            [only] if (only.from, only.to) == (from, to) => Some(only.tiers),
+            _ => None,
+        };
+        if let Some(before) = before {
+            let after = change(before);
+            if after == before {
+                return;
+            }
+            changed(Edit { from, to, before, after });
+            match (before, after) {
+                (0, tiers) => self.0.insert(first, Claim { from, to, slot, tiers }),
+                (_, 0) => {
+                    self.0.remove(first);
+                    self.give_back();
+                }
+                (_, tiers) => self.0[first].tiers = tiers,
+            }
+            return;
+        }
         let mut parts = Parts { slot, list: SmallVec::new() };
         let mut at = from;
         let mut edit = |parts: &mut Parts, from: u32, to: u32, before: u8| {

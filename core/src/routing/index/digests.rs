@@ -2,10 +2,9 @@
 
 use super::claim::Edit;
 use super::state::PrefixIndex;
-use crate::block::{BlockRun, Chain};
+use crate::block::Chain;
 use crate::event::Digest;
 use crate::id::{MAX_TIERS, SourceId, TierId};
-use std::sync::Arc;
 
 impl PrefixIndex {
     /// An empty index that updates digests with each batch, so that reading one costs nothing.
@@ -52,13 +51,10 @@ pub(super) fn digest_of(digests: &mut Option<Vec<Digest>>, slot: u16) -> Option<
 }
 
 /// Updates a digest where the tiers of blocks have changed.
-pub(super) fn update(digest: &mut Digest, chain: &Arc<Chain>, edit: Edit) {
+pub(super) fn update(digest: &mut Digest, chain: &Chain, edit: Edit) {
     for tier in (0..MAX_TIERS as u8).filter(|tier| (edit.before ^ edit.after) & (1 << tier) != 0) {
         let mut part = Digest::default();
-        part.add(
-            TierId(tier),
-            &BlockRun { chain: Arc::clone(chain), start: edit.from, end: edit.to },
-        );
+        part.add_blocks(TierId(tier), chain, edit.from..edit.to);
         digest.xor ^= part.xor;
         match edit.after & (1 << tier) != 0 {
             true => digest.blocks += part.blocks,

@@ -11,29 +11,16 @@ impl PrefixIndex {
     pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         out.clear();
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
-        let Overlap { entries, going } = out;
         let mut depth = 0;
         let mut next = if limit > 0 { self.tree.root(chain) } else { None };
         while let Some(id) = next {
             let (agreed, further) = self.tree.step(id, chain, depth + 1, limit);
             let mut claims = self.tree.get(id).claims.all();
             if depth == 0 {
-                while let Some(claim) = claims.first() {
-                    let slot = claim.slot;
-                    if claim.from > 0 {
-                        claims = past(claims, slot);
-                        continue;
-                    }
-                    let source = self.slots[usize::from(slot)].expect("a holder is a source");
-                    let place = entries.len();
-                    entries.push(SourceOverlap { source, by_tier: [0; MAX_TIERS], pending: 0 });
-                    let by_tier = &mut entries[place].by_tier;
-                    if held(&mut claims, slot, (0, agreed), by_tier) == agreed {
-                        going.push((slot, place as u16));
-                    }
-                }
+                self.begin(claims, agreed, out);
             } else {
                 // Both lists are in the order of slots.
+                let Overlap { entries, going } = &mut *out;
                 let (mut kept, mut at) = (0, 0);
                 while let Some(claim) = claims.first() {
                     while going.get(at).is_some_and(|&(slot, _)| slot < claim.slot) {
@@ -53,12 +40,44 @@ impl PrefixIndex {
                 }
                 going.truncate(kept);
             }
-            (next, depth) = (further.filter(|_| !going.is_empty()), agreed);
+            (next, depth) = (further.filter(|_| !out.going.is_empty()), agreed);
         }
+        let Overlap { entries, going } = out;
         going.clear();
         // Slots are mostly in the order of sources.
         if !entries.is_sorted_by_key(|entry| entry.source) {
             entries.sort_unstable_by_key(|entry| entry.source);
+        }
+    }
+
+    /// Makes an entry for each source that holds the first block, from the claims on the node that has
+    /// it. The prompt agrees with the node until block `agreed`.
+    fn begin(&self, mut claims: &[Claim], agreed: u32, out: &mut Overlap) {
+        let Overlap { entries, going } = out;
+        let source = |slot: u16| self.slots[usize::from(slot)].expect("a holder is a source");
+        // Then each source has one claim.
+        if claims.iter().all(|claim| claim.from == 0) {
+            entries.extend(claims.iter().map(|claim| {
+                let (tier, held) = (claim.tiers.trailing_zeros(), claim.to.min(agreed));
+                let by_tier = core::array::from_fn(|i| if i as u32 == tier { held } else { 0 });
+                SourceOverlap { source: source(claim.slot), by_tier, pending: 0 }
+            }));
+            let whole = claims.iter().zip(0..).filter(|(claim, _)| claim.to >= agreed);
+            going.extend(whole.map(|(claim, place)| (claim.slot, place)));
+            return;
+        }
+        while let Some(&Claim { slot, from, .. }) = claims.first() {
+            if from > 0 {
+                claims = past(claims, slot);
+                continue;
+            }
+            let place = entries.len();
+            let nothing = [0; MAX_TIERS];
+            entries.push(SourceOverlap { source: source(slot), by_tier: nothing, pending: 0 });
+            let by_tier = &mut entries[place].by_tier;
+            if held(&mut claims, slot, (0, agreed), by_tier) == agreed {
+                going.push((slot, place as u16));
+            }
         }
     }
 }

@@ -128,12 +128,15 @@ impl Tree {
         let node = self.get(id);
         let to = node.end.min(limit);
         let to_end = to == node.end;
-        if from >= to
-            || Arc::ptr_eq(&node.chain, chain)
-            || to_end && node.last == chain.hash(to - 1)
-        {
+        let whole = || {
             let fork = node.forks.last().filter(|fork| fork.at == to && to < limit);
-            return (to, fork.and_then(|fork| self.child_at(id, fork, chain)));
+            (to, fork.and_then(|fork| self.child_at(id, fork, chain)))
+        };
+        let last_is_equal = || to_end && node.last == chain.hash(to - 1);
+        // Where many leave a node, this one probably leaves it too.
+        let is_hub = node.forks.first().is_some_and(|fork| fork.children > 1);
+        if from >= to || Arc::ptr_eq(&node.chain, chain) || !is_hub && last_is_equal() {
+            return whole();
         }
         let first = node.forks.partition_point(|fork| fork.at < from);
         let inside = node.forks[first..].partition_point(|fork| fork.at < to);
@@ -141,11 +144,17 @@ impl Tree {
         let passed = until(forks.len(), chain.is_described(), |i| {
             forks[i].sign == sign(chain.hash(forks[i].at - 1))
         });
+        let fork = passed.checked_sub(1).map(|last| &forks[last]);
+        if let Some(fork) = fork
+            && let Some(child) = self.child_at(id, fork, chain)
+        {
+            return (fork.at, Some(child));
+        }
+        if is_hub && passed == forks.len() && last_is_equal() {
+            return whole();
+        }
         let mut least = from;
-        if let Some(fork) = passed.checked_sub(1).map(|last| &forks[last]) {
-            if let Some(child) = self.child_at(id, fork, chain) {
-                return (fork.at, Some(child));
-            }
+        if let Some(fork) = fork {
             // The bits were equal; the hashes may differ.
             if node.chain.hash(fork.at - 1) != chain.hash(fork.at - 1) {
                 return (node.chain.agree_until(chain, from, fork.at - 1), None);

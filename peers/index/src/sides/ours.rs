@@ -75,7 +75,7 @@ impl Index for Ours {
         KvBatch { source: source(*worker), epoch: 1, seq: 0, events }
     }
 
-    /// With one block more, which nobody holds, so that all of the others may be reused.
+    /// With one block more, which no worker holds, so that all of the others may be reused.
     fn query(contents: &[u64]) -> TokenBlocks {
         let names = names(contents).into_iter().chain([1]).map(named).collect();
         TokenBlocks::whole(Chain::from_wire(BLOCK, 0, names))
