@@ -26,6 +26,7 @@ pub mod retry;
 pub mod rotation;
 mod router;
 pub mod siblings;
+mod table;
 pub mod view;
 mod worker_state;
 

@@ -7,6 +7,7 @@ use crate::routing::candidate::{Candidate, MAX_PARTS, Notes, Score};
 use crate::routing::decision::Holders;
 use crate::routing::fleet::{Fleet, WorkerState};
 use crate::routing::index::Overlap;
+use crate::routing::per_worker::place;
 use crate::time::{Duration, Instant};
 use std::cell::{Cell, Ref, RefCell};
 
@@ -30,24 +31,25 @@ pub struct FleetView<'a> {
 
 impl<'a> FleetView<'a> {
     /// Any worker of the fleet, also one that may not be chosen.
-    pub fn worker(&self, id: WorkerId) -> Option<&'a WorkerState> {
+    pub fn worker(&self, id: WorkerId) -> Option<WorkerState<'a>> {
         self.fleet.worker(id)
     }
 
     /// The workers that may serve the request, in ascending order.
-    pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, &'a WorkerState)> {
-        let state = |&id| (id, self.fleet.worker(id).expect("an eligible worker is in the fleet"));
+    pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, WorkerState<'a>)> {
+        let fleet = self.fleet;
+        let state = move |&id| (id, fleet.worker(id).expect("an eligible worker is in the fleet"));
         self.eligible.iter().map(state)
     }
 
     /// The same if candidates are noted, else none.
-    pub fn workers_to_note(&self) -> impl Iterator<Item = (WorkerId, &'a WorkerState)> {
+    pub fn workers_to_note(&self) -> impl Iterator<Item = (WorkerId, WorkerState<'a>)> {
         self.is_noting().then(|| self.workers()).into_iter().flatten()
     }
 
     /// Whether a worker may serve the request.
     pub fn may_serve(&self, id: WorkerId) -> bool {
-        self.eligible.binary_search(&id).is_ok()
+        place(self.eligible, id).is_ok()
     }
 
     /// What a worker last reported of its load, as of the rule's last poll, and how long ago the

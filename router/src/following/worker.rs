@@ -142,7 +142,7 @@ impl Followed for FollowedWorker {
         // held request may be sent there.
         let joined = self.joined.take().is_some();
         let id = self.link.id;
-        let drained = self.state.router.fleet(|fleet| fleet.worker(id).is_some_and(|w| w.draining));
+        let drained = self.state.router.fleet(|fleet| fleet.worker(id).is_some_and(|worker| worker.is_draining()));
         if joined {
             forget(&self.state, &self.link);
         }

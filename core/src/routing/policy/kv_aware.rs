@@ -41,12 +41,12 @@ impl Policy for KvAware {
         let (mut found, lots) = (overlap.in_order(), Lots::of(view, request));
         let mut best = Cheapest::default();
         for (id, worker) in view.workers() {
-            let held = Held::of(found.entry(id), &worker.info, tokens);
-            let way = ways.cheapest(id, &worker.info, &held);
-            let (active, lot) = (worker.active(), lots.of_worker(id));
-            let queue = worker.backlog(view.now());
+            let held = Held::of(found.entry(id), worker.alike(), tokens);
+            let way = ways.cheapest(id, worker, &held);
+            let (active, queue) = (worker.active(), worker.backlog(view.now()));
             let terms = Terms { queue, prefill: way.prefill, load: way.load, ..Terms::default() };
-            best.weigh(view, (terms.total(), active, lot), || Candidate {
+            let lot = || lots.of_worker(id);
+            best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
                 worker: id,
                 active,
                 overlap: Some(held.by_tier),

@@ -169,7 +169,7 @@ impl Policy for Warmpath {
         for (_, worker) in view.workers() {
             waiting += worker.queued_requests();
             if worker.active() == 0 {
-                let cold = ways.cold(&worker.info);
+                let cold = ways.cold(worker);
                 idle = Some(idle.map_or(cold, |least| least.min(cold)));
             }
         }
@@ -183,10 +183,10 @@ impl Policy for Warmpath {
         let lots = Lots::of(view, request);
         let mut best = Cheapest::default();
         for (id, worker) in view.workers() {
-            let held = Held::of(found.entry(id), &worker.info, tokens);
+            let held = Held::of(found.entry(id), worker.alike(), tokens);
             let way = match self.pull {
-                true => ways.cheapest(id, &worker.info, &held),
-                false => ways.own(&worker.info, &held),
+                true => ways.cheapest(id, worker, &held),
+                false => ways.own(worker, &held),
             };
             let facts = Facts {
                 seen,
@@ -196,15 +196,15 @@ impl Policy for Warmpath {
                 id,
                 shared: booked.entry(id).map_or(0, |entry| entry.blocks()),
                 cached: held.tokens,
-                whole: ways.cold(&worker.info),
+                whole: ways.cold(worker),
             };
             let queue = worker.backlog(view.now());
             let terms = self.terms(&facts, queue, way.prefill, way.load);
             if worker.active() > 0 && idle.is_some_and(|cold| terms.to_first_token() > cold) {
                 continue;
             }
-            let (active, lot) = (worker.active(), lots.of_worker(id));
-            best.weigh(view, (terms.total(), active, lot), || Candidate {
+            let (active, lot) = (worker.active(), || lots.of_worker(id));
+            best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
                 worker: id,
                 active,
                 overlap: Some(held.by_tier),
@@ -235,7 +235,7 @@ struct Facts<'a> {
     seen: &'a Seen,
     now: Instant,
     asked: Asked,
-    worker: &'a WorkerState,
+    worker: WorkerState<'a>,
     id: WorkerId,
     /// Blocks of the prompt that requests under way on the worker hold.
     shared: u32,
@@ -298,7 +298,7 @@ impl Facts<'_> {
     fn step(&self, more: u32, tokens: u32) -> f64 {
         let active = self.worker.active() + more;
         let context = self.worker.booked_tokens() + u64::from(tokens);
-        match &self.worker.info.decode {
+        match &self.worker.alike().decode {
             Some(cost) if active > 0 => cost.step(active, context).as_secs_f64(),
             _ => 0.0,
         }
@@ -307,7 +307,7 @@ impl Facts<'_> {
     /// Seconds until the worker has a seat and room in HBM, if a step takes `step` seconds. A request
     /// stays for an answer, and those under way end evenly over that time.
     fn wait_for_room(&self, step: f64) -> f64 {
-        let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.worker.info;
+        let &WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.worker.alike();
         let active = self.worker.active();
         let stay = self.asked.answer * step;
         let mut wait = 0.0f64;
@@ -329,7 +329,7 @@ impl Facts<'_> {
 
     /// What other texts of this worker lose, because this request needs room. None: nothing.
     fn displaced(&self) -> Option<Displaced> {
-        let WorkerInfo { total_blocks, block_size, .. } = self.worker.info;
+        let &WorkerInfo { total_blocks, block_size, .. } = self.worker.alike();
         let total = total_blocks?;
         let Asked { tokens, answer, .. } = self.asked;
         let new = u64::from((tokens - self.cached).div_ceil(block_size));

@@ -32,7 +32,7 @@ impl Policy for LeastLoaded {
 pub(in crate::routing::policy) fn least_loaded<'a>(
     request: &Request,
     view: &FleetView<'a>,
-) -> (WorkerId, &'a WorkerState) {
+) -> (WorkerId, WorkerState<'a>) {
     let best = view.workers().min_by_key(|(id, worker)| {
         let active = f64::from(worker.active());
         view.note_lowest(*id, active, || [("active requests", active)]);

@@ -7,6 +7,7 @@ use crate::routing::candidate::{Candidate, Rank};
 use crate::routing::decision::Decision;
 use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
+use crate::time::Duration;
 
 /// Finds the worker with the least cost. Among equals, a random one.
 #[derive(Clone, Copy, Debug)]
@@ -43,18 +44,26 @@ pub struct Cheapest {
 }
 
 impl Cheapest {
-    /// Weighs a worker. A candidate is long: it is made only if it is the best so far or is noted.
+    /// Weighs a worker by its expected seconds, its requests under way and its lot. Lots are drawn among equals
+    /// only. A candidate is long: it is made only if it is the best so far or is noted.
+    #[inline]
     pub fn weigh(
         &mut self,
         view: &FleetView<'_>,
-        rank: Rank,
-        candidate: impl FnOnce() -> Candidate,
+        (total, active): (Duration, u32),
+        lot: impl FnOnce() -> u64,
+        candidate: impl FnOnce(u64) -> Candidate,
     ) {
+        let may_win = |((least, fewest, _), _): &(Rank, Candidate)| (total, active) <= (*least, *fewest);
+        if !view.is_noting() && !self.best.as_ref().is_none_or(may_win) {
+            return;
+        }
+        let rank = (total, active, lot());
         let is_best = self.best.as_ref().is_none_or(|(best, _)| rank < *best);
         if !is_best && !view.is_noting() {
             return;
         }
-        let candidate = candidate();
+        let candidate = candidate(rank.2);
         view.note(&candidate);
         if is_best {
             self.best = Some((rank, candidate));
@@ -100,7 +109,7 @@ pub fn unit(view: &FleetView<'_>, request: &Request, which: u64) -> f64 {
 /// Among equals, the worker with the least place is the next in turn.
 pub fn in_turn<'a>(
     view: &FleetView<'a>,
-) -> impl Iterator<Item = (usize, WorkerId, &'a WorkerState)> {
+) -> impl Iterator<Item = (usize, WorkerId, WorkerState<'a>)> {
     let count = view.workers().len();
     let start = (view.ordinal() % count.max(1) as u64) as usize;
     view.workers()

@@ -3,6 +3,7 @@
 use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::decision::Pull;
+use crate::routing::fleet::WorkerState;
 use crate::routing::index::{Overlap, SourceOverlap};
 use crate::routing::view::FleetView;
 use crate::time::Duration;
@@ -46,22 +47,37 @@ pub struct Ways<'a> {
     tokens: u32,
     /// Searched only if a worker can fetch.
     sources: Option<Sources>,
-    /// What the last worker without a copy takes to compute: most workers are alike and hold nothing.
-    cold: Option<(PrefillCost, Duration)>,
-    /// What the last worker with a copy takes to compute after so many cached tokens: most copies end where the text
-    /// that requests share ends.
-    warm: Option<(PrefillCost, u32, Duration)>,
+    /// The way of the last worker without a copy, by its kind: most workers are alike and hold nothing.
+    nothing: Option<(u32, Way)>,
+    /// What the last kind of worker takes to compute all of the prompt.
+    cold: Option<(u32, Duration)>,
+    /// What the last worker with a copy takes to compute after so many cached tokens, by its kind: most copies end
+    /// where the text that requests share ends.
+    warm: Option<(u32, u32, Duration)>,
 }
 
 impl<'a> Ways<'a> {
     /// For a prompt of `tokens` tokens, of which `overlap` says what each source holds.
     pub const fn of(overlap: &'a Overlap, view: &'a FleetView<'a>, tokens: u32) -> Self {
-        Self { overlap, view, tokens, sources: None, cold: None, warm: None }
+        Self { overlap, view, tokens, sources: None, nothing: None, cold: None, warm: None }
     }
 
     /// The cheapest way of a worker.
-    pub fn cheapest(&mut self, id: WorkerId, info: &WorkerInfo, held: &Held) -> Way {
-        let own = self.own(info, held);
+    pub fn cheapest(&mut self, id: WorkerId, worker: WorkerState<'_>, held: &Held) -> Way {
+        match self.nothing {
+            Some((kind, way)) if held.blocks == 0 && kind == worker.kind() => return way,
+            _ => {}
+        }
+        let way = self.find(id, worker, held);
+        if held.blocks == 0 {
+            // A worker without a copy is no source, so its number does not matter.
+            self.nothing = Some((worker.kind(), way));
+        }
+        way
+    }
+
+    fn find(&mut self, id: WorkerId, worker: WorkerState<'_>, held: &Held) -> Way {
+        let (own, info) = (self.own(worker, held), worker.alike());
         if info.pool.is_none() && info.peers.is_none() {
             return own;
         }
@@ -71,15 +87,16 @@ impl<'a> Ways<'a> {
     }
 
     /// The way without a pool or a peer.
-    pub fn own(&mut self, info: &WorkerInfo, held: &Held) -> Way {
+    pub fn own(&mut self, worker: WorkerState<'_>, held: &Held) -> Way {
         if held.tokens == 0 {
-            return Way { load: Duration::ZERO, prefill: self.cold(info), pull: None };
+            return Way { load: Duration::ZERO, prefill: self.cold(worker), pull: None };
         }
+        let info = worker.alike();
         let prefill = match self.warm {
-            Some((cost, cached, time)) if (cached, cost) == (held.tokens, info.prefill) => time,
+            Some((kind, cached, time)) if (kind, cached) == (worker.kind(), held.tokens) => time,
             _ => {
                 let time = info.prefill.estimate(self.tokens - held.tokens, held.tokens);
-                self.warm = Some((info.prefill, held.tokens, time));
+                self.warm = Some((worker.kind(), held.tokens, time));
                 time
             }
         };
@@ -87,12 +104,12 @@ impl<'a> Ways<'a> {
     }
 
     /// Computing all of the prompt.
-    pub fn cold(&mut self, info: &WorkerInfo) -> Duration {
+    pub fn cold(&mut self, worker: WorkerState<'_>) -> Duration {
         match self.cold {
-            Some((cost, time)) if cost == info.prefill => time,
+            Some((kind, time)) if kind == worker.kind() => time,
             _ => {
-                let time = info.prefill.estimate(self.tokens, 0);
-                self.cold = Some((info.prefill, time));
+                let time = worker.alike().prefill.estimate(self.tokens, 0);
+                self.cold = Some((worker.kind(), time));
                 time
             }
         }
@@ -159,7 +176,7 @@ impl Sources {
     fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
-        let serves_fetches = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
+        let serves_fetches = |id| view.worker(id).is_some_and(|worker| worker.alike().peers.is_some());
         for entry in overlap.entries() {
             let pull = Pull { from: entry.source, blocks: entry.resident() };
             match entry.source {
