@@ -303,17 +303,15 @@ impl Fleet {
         self.computes += (f64::from(queued) - self.computes) * weight;
         let prefill = Prefill { ordinal, request: request_id, work, tokens: queued, due, own };
         worker.queue(now, prefill);
-        worker.hot.active += 1;
-        worker.hot.booked_tokens += u64::from(tokens);
+        worker.begin(tokens);
         let (worker, decode) = (decision.worker, decision.decode);
         let (worker_of, prefilling, sent) = (Some(worker), true, now);
         let booking =
             Booking { worker: worker_of, ordinal, prefilling, decode, tokens, own, sent, expected };
         self.bookings.insert(request.id, booking);
         if let Some(decode) = decode {
-            let answers = self.workers.get_mut(decode).expect("a decision names a worker");
-            answers.hot.active += 1;
-            answers.hot.booked_tokens += u64::from(tokens);
+            let mut answers = self.workers.get_mut(decode).expect("a decision names a worker");
+            answers.begin(tokens);
             answers.cold.answering.requests += 1;
             answers.cold.answering.tokens += u64::from(tokens);
         }
@@ -354,7 +352,7 @@ impl Fleet {
             return;
         };
         let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
-        let tokens = u64::from(booking.tokens);
+        let tokens = booking.tokens;
         let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
         let own = booking.own;
         let from = booking.worker.take();
@@ -362,8 +360,7 @@ impl Fleet {
             self.rotation.first_token(now, (worker, id), took);
         }
         if let Some(mut worker) = from.and_then(|id| self.workers.get_mut(id)) {
-            worker.hot.active -= 1;
-            worker.hot.booked_tokens -= tokens;
+            worker.end(tokens);
             if prefilling {
                 worker.queues_no_more(now, ordinal);
             }
@@ -392,19 +389,16 @@ impl Fleet {
     fn unbook(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.remove(&id) else { return };
         self.of_siblings -= usize::from(!booking.own);
-        let tokens = u64::from(booking.tokens);
         if let Some(mut worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
-            worker.hot.active -= 1;
-            worker.hot.booked_tokens -= tokens;
+            worker.end(booking.tokens);
             if booking.prefilling {
                 worker.queues_no_more(now, booking.ordinal);
             }
         }
-        if let Some(worker) = booking.decode.and_then(|id| self.workers.get_mut(id)) {
-            worker.hot.active -= 1;
-            worker.hot.booked_tokens -= tokens;
+        if let Some(mut worker) = booking.decode.and_then(|id| self.workers.get_mut(id)) {
+            worker.end(booking.tokens);
             worker.cold.answering.requests -= 1;
-            worker.cold.answering.tokens -= tokens;
+            worker.cold.answering.tokens -= u64::from(booking.tokens);
         }
     }
 

@@ -1,12 +1,12 @@
 //! A worker, as the router knows it: what it said, and what is booked on it.
 //!
-//! Rules read a few figures of every worker for each request. These stand by themselves ([`Hot`]), so that
-//! a walk over a large fleet reads one cache line a worker.
+//! Rules read a few figures of every worker for each request. These stand by themselves ([`Queue`] and
+//! [`Hot`]), so that a walk over a large fleet reads half a cache line of each worker, or one.
 
 use super::decision::Decision;
 use super::polled::Polled;
 use super::siblings::{Unbooked, Waiting};
-use super::table::Kinds;
+use super::table::{Kind, Kinds};
 use crate::event::{LoadReport, Role, WorkerInfo};
 use crate::id::RequestId;
 use crate::request::Request;
@@ -18,15 +18,16 @@ use std::collections::VecDeque;
 pub struct WorkerState<'a> {
     /// What it said when it joined.
     pub info: &'a WorkerInfo,
+    pub(super) queue: &'a Queue,
     pub(super) hot: &'a Hot,
     pub(super) cold: &'a Cold,
     pub(super) kinds: &'a Kinds,
 }
 
-/// What rules read of every worker: one cache line.
+/// When a worker is free, and how many requests it has: half a cache line.
 #[derive(Clone, Copy, Default, Debug)]
-#[repr(align(64))]
-pub(super) struct Hot {
+#[repr(align(32))]
+pub(super) struct Queue {
     /// When all of its prompts are computed, if the first one takes as long as predicted.
     free_at: Instant,
     /// The predicted work of all prompts but the first one.
@@ -34,13 +35,20 @@ pub(super) struct Hot {
     /// When what siblings have queued there is computed.
     others_until: Instant,
     /// With those of siblings that do not tell, as of the last input.
-    queued_tokens: u64,
-    pub booked_tokens: u64,
-    /// With those of siblings that do not tell, as of the last input.
-    pub active: u32,
-    queued_requests: u32,
+    active: u32,
     /// Workers of one kind said the same of themselves, apart from their numbers and epochs.
     pub kind: u32,
+}
+
+/// What else rules read of every worker: half a cache line.
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(align(32))]
+pub(super) struct Hot {
+    /// With those of siblings that do not tell, as of the last input.
+    queued_tokens: u64,
+    booked_tokens: u64,
+    /// With those of siblings that do not tell, as of the last input.
+    queued_requests: u32,
     pub role: Role,
     /// Whether it may be sent new requests.
     pub takes: bool,
@@ -63,15 +71,17 @@ pub(super) struct Cold {
     pub answering: Answering,
     /// What siblings have queued there that do not tell.
     unbooked: Unbooked,
-    /// The same as of the last input; it is a part of the sums in [`Hot`].
+    /// The same as of the last input; it is a part of the sums in [`Queue`] and [`Hot`].
     others: Waiting,
 }
 
 /// A worker that is about to change.
 #[derive(Debug)]
 pub(super) struct WorkerMut<'a> {
+    pub queue: &'a mut Queue,
     pub hot: &'a mut Hot,
     pub cold: &'a mut Cold,
+    pub kinds: &'a mut Kinds,
 }
 
 /// A prompt that is booked and not yet computed.
@@ -100,8 +110,30 @@ pub struct Answering {
 
 impl Hot {
     /// With nothing booked.
-    pub fn new(kind: u32, role: Role, takes: bool) -> Self {
-        Self { kind, role, takes, ..Self::default() }
+    pub fn new(role: Role, takes: bool) -> Self {
+        Self { role, takes, ..Self::default() }
+    }
+
+    pub const fn queued_requests(&self) -> u32 {
+        self.queued_requests
+    }
+}
+
+impl Queue {
+    /// With nothing booked.
+    pub fn new(kind: u32) -> Self {
+        Self { kind, ..Self::default() }
+    }
+
+    pub const fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// See [`WorkerState::backlog`].
+    #[inline]
+    pub fn backlog(&self, now: Instant) -> Duration {
+        let Self { free_at, behind_first, others_until, .. } = *self;
+        free_at.since(now).max(behind_first) + others_until.since(now)
     }
 }
 
@@ -127,14 +159,13 @@ impl<'a> WorkerState<'a> {
     /// assumed to be under way since it became the first, at the speed that was predicted. If it is late,
     /// all the others are left.
     pub fn backlog(self, now: Instant) -> Duration {
-        let Hot { free_at, behind_first, others_until, .. } = *self.hot;
-        free_at.since(now).max(behind_first) + others_until.since(now)
+        self.queue.backlog(now)
     }
 
     /// What all workers of its kind said of themselves: as `info`, but with the number and the epoch of one
     /// of them. A walk over the fleet finds it in the cache.
     pub fn alike(self) -> &'a WorkerInfo {
-        self.kinds.info(self.hot.kind)
+        self.kind().info
     }
 
     /// The part of a request that it does.
@@ -142,9 +173,14 @@ impl<'a> WorkerState<'a> {
         self.hot.role
     }
 
-    /// Equal for workers that are alike.
-    pub const fn kind(self) -> u32 {
-        self.hot.kind
+    /// When it is free, and how many requests it has.
+    pub(in crate::routing) const fn queue(self) -> &'a Queue {
+        self.queue
+    }
+
+    /// Its kind, by which alike workers are known.
+    pub fn kind(self) -> Kind<'a> {
+        self.kinds.get(self.queue.kind)
     }
 
     /// Prompt tokens that a decision does not believe cached here.
@@ -204,7 +240,7 @@ impl<'a> WorkerState<'a> {
 
     /// Requests dispatched and not ended.
     pub const fn active(self) -> u32 {
-        self.hot.active
+        self.queue.active
     }
 
     /// What it decodes of prompts that other workers compute.
@@ -243,7 +279,7 @@ impl<'a> WorkerState<'a> {
     /// At rest nothing is booked.
     pub(super) fn check_at_rest(self) {
         let (Self { cold, hot, .. }, id) = (self, self.info.worker);
-        assert_eq!(hot.active, cold.others.requests, "{id} still counts active requests");
+        assert_eq!(self.active(), cold.others.requests, "{id} still counts active requests");
         assert_eq!(cold.answering, Answering::default(), "{id} still answers");
         assert_eq!(cold.prefill_total, Duration::ZERO, "{id} still has prefill booked");
         let tokens = (hot.queued_tokens - cold.others.tokens, hot.booked_tokens);
@@ -264,14 +300,36 @@ impl WorkerMut<'_> {
         self.hot.takes = !drained && !self.cold.draining;
     }
 
-    /// A prompt is booked.
+    /// A request with a prompt of so many tokens is booked.
+    pub fn begin(&mut self, tokens: u32) {
+        self.set_active(self.queue.active + 1);
+        self.hot.booked_tokens += u64::from(tokens);
+    }
+
+    /// It is booked no more.
+    pub fn end(&mut self, tokens: u32) {
+        self.set_active(self.queue.active - 1);
+        self.hot.booked_tokens -= u64::from(tokens);
+    }
+
+    fn set_active(&mut self, active: u32) {
+        self.kinds.change_idle(self.queue.kind, self.queue.active == 0, active == 0);
+        self.queue.active = active;
+    }
+
+    fn set_queued(&mut self, requests: u32) {
+        self.kinds.change_queued(self.hot.queued_requests, requests);
+        self.hot.queued_requests = requests;
+    }
+
+    /// A prompt is to be computed.
     pub fn queue(&mut self, now: Instant, prefill: Prefill) {
         if self.cold.prefills.is_empty() {
             self.cold.first_since = now;
         }
         self.cold.prefill_total += prefill.work;
         self.hot.queued_tokens += u64::from(prefill.tokens);
-        self.hot.queued_requests += 1;
+        self.set_queued(self.hot.queued_requests + 1);
         self.cold.prefills.push_back(prefill);
         self.foresee();
     }
@@ -283,10 +341,10 @@ impl WorkerMut<'_> {
         if let Some(done) = place.ok().and_then(|at| prefills.remove(at)) {
             *prefill_total = prefill_total.saturating_sub(done.work);
             self.hot.queued_tokens -= u64::from(done.tokens);
-            self.hot.queued_requests -= 1;
-        }
-        if place == Ok(0) {
-            *first_since = now;
+            if place == Ok(0) {
+                *first_since = now;
+            }
+            self.set_queued(self.hot.queued_requests - 1);
         }
         self.foresee();
     }
@@ -294,7 +352,7 @@ impl WorkerMut<'_> {
     /// When the queue is computed, as far as it can be told.
     fn foresee(&mut self) {
         let Cold { prefills, prefill_total, first_since, .. } = &*self.cold;
-        (self.hot.free_at, self.hot.behind_first) = match prefills.front() {
+        (self.queue.free_at, self.queue.behind_first) = match prefills.front() {
             Some(first) => {
                 (*first_since + *prefill_total, prefill_total.saturating_sub(first.work))
             }
@@ -310,7 +368,7 @@ impl WorkerMut<'_> {
         let booked = Waiting { requests: prefills.len() as u32, tokens };
         let work = |tokens| info.prefill.estimate(tokens, 0);
         self.cold.unbooked = Unbooked::new(now, report, booked, each, work);
-        self.hot.others_until = self.cold.unbooked.until();
+        self.queue.others_until = self.cold.unbooked.until();
     }
 
     /// Counts what is left of what siblings have queued there. False: nothing.
@@ -318,8 +376,8 @@ impl WorkerMut<'_> {
         let left = self.cold.unbooked.queue(now);
         let Waiting { requests, tokens } = core::mem::replace(&mut self.cold.others, left);
         self.hot.queued_tokens = self.hot.queued_tokens - tokens + left.tokens;
-        self.hot.queued_requests = self.hot.queued_requests - requests + left.requests;
-        self.hot.active = self.hot.active - requests + left.requests;
+        self.set_queued(self.hot.queued_requests - requests + left.requests);
+        self.set_active(self.queue.active - requests + left.requests);
         self.cold.unbooked.work(now) > Duration::ZERO
     }
 }

@@ -48,7 +48,7 @@ impl Weighed {
         let Some(state) = view.worker(worker) else { return Self::default() };
         let (overlap, tokens) = (view.overlap(&request.prompt), request.prompt.tokens());
         let held = Held::of(overlap.get(worker.into()), state.info, tokens);
-        let way = Ways::of(&overlap, view, tokens).own(state, &held);
+        let way = Ways::of(&overlap, view, tokens).own(state.kind(), &held);
         let ttft = state.backlog(view.now()) + way.load + way.prefill;
         Self { hit_tokens: held.tokens.into(), ttft }
     }

@@ -37,35 +37,40 @@ impl<C: PartialOrd + Copy> Least<C> {
     }
 }
 
-/// Finds the candidate of the least rank, for a rule that weighs seconds.
+/// Finds the candidate of the least rank, for a rule that weighs seconds. Among those of one rank, it is the one of
+/// the least number, in whichever order they are weighed.
 #[derive(Debug, Default)]
 pub struct Cheapest {
     best: Option<(Rank, Candidate)>,
 }
 
 impl Cheapest {
-    /// Weighs a worker by its expected seconds, its requests under way and its lot. Lots are drawn among equals
-    /// only. A candidate is long: it is made only if it is the best so far or is noted.
+    /// Whether a worker may be better than the best so far, if it costs at least so much. Lots are drawn among equals
+    /// only.
     #[inline]
+    pub fn may_win(&self, (least, active): (Duration, u32), lot: impl FnOnce() -> u64) -> bool {
+        let Some(((total, fewest, best_lot), _)) = &self.best else { return true };
+        let order = (least, active).cmp(&(*total, *fewest));
+        order.is_lt() || order.is_eq() && lot() <= *best_lot
+    }
+
+    /// Weighs a worker by its expected seconds, its requests under way and its lot. A candidate is long: it is made
+    /// only if it is the best so far or is noted.
     pub fn weigh(
         &mut self,
         view: &FleetView<'_>,
         (total, active): (Duration, u32),
-        lot: impl FnOnce() -> u64,
+        lot: impl Fn() -> u64,
         candidate: impl FnOnce(u64) -> Candidate,
     ) {
-        let may_win = |((least, fewest, _), _): &(Rank, Candidate)| (total, active) <= (*least, *fewest);
-        if !view.is_noting() && !self.best.as_ref().is_none_or(may_win) {
+        if !self.may_win((total, active), &lot) && !view.is_noting() {
             return;
         }
         let rank = (total, active, lot());
-        let is_best = self.best.as_ref().is_none_or(|(best, _)| rank < *best);
-        if !is_best && !view.is_noting() {
-            return;
-        }
         let candidate = candidate(rank.2);
         view.note(&candidate);
-        if is_best {
+        let worker = candidate.worker;
+        if self.best.as_ref().is_none_or(|(least, best)| (rank, worker) < (*least, best.worker)) {
             self.best = Some((rank, candidate));
         }
     }

@@ -3,8 +3,8 @@
 use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::decision::Pull;
-use crate::routing::fleet::WorkerState;
 use crate::routing::index::{Overlap, SourceOverlap};
+use crate::routing::table::Kind;
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 
@@ -63,21 +63,28 @@ impl<'a> Ways<'a> {
     }
 
     /// The cheapest way of a worker.
-    pub fn cheapest(&mut self, id: WorkerId, worker: WorkerState<'_>, held: &Held) -> Way {
-        match self.nothing {
-            Some((kind, way)) if held.blocks == 0 && kind == worker.kind() => return way,
-            _ => {}
+    pub fn cheapest(&mut self, id: WorkerId, kind: Kind<'_>, held: &Held) -> Way {
+        match held.blocks {
+            0 => self.of_nothing(kind),
+            _ => self.find(Some(id), kind, held),
         }
-        let way = self.find(id, worker, held);
-        if held.blocks == 0 {
-            // A worker without a copy is no source, so its number does not matter.
-            self.nothing = Some((worker.kind(), way));
-        }
-        way
     }
 
-    fn find(&mut self, id: WorkerId, worker: WorkerState<'_>, held: &Held) -> Way {
-        let (own, info) = (self.own(worker, held), worker.alike());
+    /// The cheapest way of a worker that holds nothing. It is the same for all of a kind, since none of them is a
+    /// peer that others could fetch from.
+    pub fn of_nothing(&mut self, kind: Kind<'_>) -> Way {
+        match self.nothing {
+            Some((number, way)) if number == kind.number => way,
+            _ => {
+                let way = self.find(None, kind, &Held::default());
+                self.nothing = Some((kind.number, way));
+                way
+            }
+        }
+    }
+
+    fn find(&mut self, id: Option<WorkerId>, kind: Kind<'_>, held: &Held) -> Way {
+        let (own, info) = (self.own(kind, held), kind.info);
         if info.pool.is_none() && info.peers.is_none() {
             return own;
         }
@@ -87,16 +94,16 @@ impl<'a> Ways<'a> {
     }
 
     /// The way without a pool or a peer.
-    pub fn own(&mut self, worker: WorkerState<'_>, held: &Held) -> Way {
+    pub fn own(&mut self, kind: Kind<'_>, held: &Held) -> Way {
         if held.tokens == 0 {
-            return Way { load: Duration::ZERO, prefill: self.cold(worker), pull: None };
+            return Way { load: Duration::ZERO, prefill: self.cold(kind), pull: None };
         }
-        let info = worker.alike();
+        let info = kind.info;
         let prefill = match self.warm {
-            Some((kind, cached, time)) if (kind, cached) == (worker.kind(), held.tokens) => time,
+            Some((number, cached, time)) if (number, cached) == (kind.number, held.tokens) => time,
             _ => {
                 let time = info.prefill.estimate(self.tokens - held.tokens, held.tokens);
-                self.warm = Some((worker.kind(), held.tokens, time));
+                self.warm = Some((kind.number, held.tokens, time));
                 time
             }
         };
@@ -104,12 +111,12 @@ impl<'a> Ways<'a> {
     }
 
     /// Computing all of the prompt.
-    pub fn cold(&mut self, worker: WorkerState<'_>) -> Duration {
+    pub fn cold(&mut self, kind: Kind<'_>) -> Duration {
         match self.cold {
-            Some((kind, time)) if kind == worker.kind() => time,
+            Some((number, time)) if number == kind.number => time,
             _ => {
-                let time = worker.alike().prefill.estimate(self.tokens, 0);
-                self.cold = Some((worker.kind(), time));
+                let time = kind.info.prefill.estimate(self.tokens, 0);
+                self.cold = Some((kind.number, time));
                 time
             }
         }
@@ -194,14 +201,14 @@ impl Sources {
         Self { tokens, pool: pool.map(Source::new), peers }
     }
 
-    fn cheapest(&mut self, own: Way, worker: WorkerId, info: &WorkerInfo, held: u32) -> Way {
+    fn cheapest(&mut self, own: Way, id: Option<WorkerId>, info: &WorkerInfo, held: u32) -> Way {
         let asks = Asks { info, tokens: self.tokens };
         let mut best = own;
         if let (Some(pool), Some(cost)) = (&mut self.pool, info.pool) {
             best = pool.or(best, own, held, cost, &asks);
         }
         if let Some(cost) = info.peers {
-            let other = |peer: &&mut Source| peer.pull.from != worker.into();
+            let other = |peer: &&mut Source| id.is_none_or(|id| peer.pull.from != id.into());
             if let Some(peer) = self.peers.iter_mut().flatten().find(other) {
                 best = peer.or(best, own, held, cost, &asks);
             }
