@@ -27,7 +27,8 @@ const ROWS: [(u32, u64); 4] = [(8, 40_000), (64, 40_000), (512, 100_000), (4_096
 const POLICIES: [&str; 3] = ["round-robin", "kv-aware", "warmpath"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     match &arguments[..] {
         [] => table(),
         [policy, workers, requests] => match (policy.parse(), workers.parse(), requests.parse()) {
@@ -49,7 +50,14 @@ fn usage() -> ExitCode {
 fn table() -> ExitCode {
     println!(
         "{:12} {:>7} {:>9} {:>9} {:>14} {:>11} {:>11} {:>12}",
-        "policy", "workers", "requests", "CPU s", "us a request", "peak MiB", "KiB/worker", "B/request"
+        "policy",
+        "workers",
+        "requests",
+        "CPU s",
+        "us a request",
+        "peak MiB",
+        "KiB/worker",
+        "B/request"
     );
     for policy in POLICIES {
         for (workers, requests) in ROWS {
@@ -121,7 +129,9 @@ fn play(policy: PolicyConfig, workers: u32, requests: u64) {
 
 /// CPU time of this thread, by the kernel's count.
 fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts CPU time");
-    let ns: u64 = text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds come first");
+    let text =
+        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts CPU time");
+    let ns: u64 =
+        text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds come first");
     ns as f64 * 1e-9
 }

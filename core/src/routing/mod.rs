@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod health;
 pub mod index;
 pub mod input;
+mod kinds;
 pub mod observed;
 pub mod pending;
 mod pending_prompts;

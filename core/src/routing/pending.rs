@@ -146,7 +146,8 @@ mod tests {
                     overlap.raise_stored(source, blocks);
                 }
                 let asked = |_: &u64| rng.below(3) == 0;
-                let workers: Vec<_> = (0..size).filter(asked).map(|id| WorkerId(id as u32)).collect();
+                let workers: Vec<_> =
+                    (0..size).filter(asked).map(|id| WorkerId(id as u32)).collect();
                 let blocks = rng.below(9) as u32;
                 together.raise_all(workers.iter().copied(), blocks);
                 workers.iter().for_each(|&id| in_turn.raise(id.into(), blocks));

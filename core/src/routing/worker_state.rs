@@ -4,9 +4,9 @@
 //! [`Hot`]), so that a walk over a large fleet reads half a cache line of each worker, or one.
 
 use super::decision::Decision;
+use super::kinds::{Kind, Kinds};
 use super::polled::Polled;
 use super::siblings::{Unbooked, Waiting};
-use super::table::{Kind, Kinds};
 use crate::event::{LoadReport, Role, WorkerInfo};
 use crate::id::RequestId;
 use crate::request::Request;

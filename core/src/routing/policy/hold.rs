@@ -137,7 +137,12 @@ impl Hold {
     }
 
     /// When a worker may be open, by what is known now; None: it is open.
-    fn closed_until(&self, worker: WorkerState<'_>, now: Instant, last: Instant) -> Option<Instant> {
+    fn closed_until(
+        &self,
+        worker: WorkerState<'_>,
+        now: Instant,
+        last: Instant,
+    ) -> Option<Instant> {
         if self.batches > 0.0 {
             let most = self.batches * f64::from(worker.alike().prefill.chunk_tokens);
             return (worker.queued_tokens() as f64 > most).then_some(last);

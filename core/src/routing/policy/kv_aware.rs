@@ -41,21 +41,23 @@ impl Policy for KvAware {
         let mut ways = Ways::of(&overlap, view, tokens);
         let lots = Lots::of(view, request);
         let mut best = Cheapest::default();
-        let weigh = |best: &mut Cheapest, ways: &mut Ways<'_>, entry, id, worker: WorkerState<'_>| {
-            let held = Held::of(entry, worker.alike(), tokens);
-            let way = ways.cheapest(id, worker.kind(), &held);
-            let (active, queue) = (worker.active(), worker.backlog(view.now()));
-            let terms = Terms { queue, prefill: way.prefill, load: way.load, ..Terms::default() };
-            let lot = || lots.of_worker(id);
-            best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
-                worker: id,
-                active,
-                overlap: Some(held.by_tier),
-                pull: way.pull,
-                terms: Some(terms),
-                lot,
-            });
-        };
+        let weigh =
+            |best: &mut Cheapest, ways: &mut Ways<'_>, entry, id, worker: WorkerState<'_>| {
+                let held = Held::of(entry, worker.alike(), tokens);
+                let way = ways.cheapest(id, worker.kind(), &held);
+                let (active, queue) = (worker.active(), worker.backlog(view.now()));
+                let terms =
+                    Terms { queue, prefill: way.prefill, load: way.load, ..Terms::default() };
+                let lot = || lots.of_worker(id);
+                best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
+                    worker: id,
+                    active,
+                    overlap: Some(held.by_tier),
+                    pull: way.pull,
+                    terms: Some(terms),
+                    lot,
+                });
+            };
         let mut found = overlap.in_order();
         if view.is_noting() {
             for (id, worker) in view.workers() {

@@ -4,7 +4,7 @@ use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::decision::Pull;
 use crate::routing::index::{Overlap, SourceOverlap};
-use crate::routing::table::Kind;
+use crate::routing::kinds::Kind;
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 
@@ -183,7 +183,8 @@ impl Sources {
     fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
-        let serves_fetches = |id| view.worker(id).is_some_and(|worker| worker.alike().peers.is_some());
+        let serves_fetches =
+            |id| view.worker(id).is_some_and(|worker| worker.alike().peers.is_some());
         for entry in overlap.entries() {
             let pull = Pull { from: entry.source, blocks: entry.resident() };
             match entry.source {
