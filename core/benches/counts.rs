@@ -34,6 +34,7 @@ const PIECES: &[(&str, fn())] = &[
     ("lookup", lookup),
     ("update", update),
     ("decision-64", decision),
+    ("decision-1024", decision_in_a_large_fleet),
     ("shadow-64", decision_with_a_shadow),
     ("step", step),
 ];
@@ -74,7 +75,11 @@ fn decision() {
     decisions(Deciding::new(64, PolicyConfig::KvAware));
 }
 
-/// The same with another rule that is asked beside it.
+fn decision_in_a_large_fleet() {
+    decisions(Deciding::new(1_024, PolicyConfig::KvAware));
+}
+
+/// With another rule that is asked beside it.
 fn decision_with_a_shadow() {
     let mut deciding = Deciding::new(64, PolicyConfig::KvAware);
     deciding.router = deciding.router.with_shadows(&[PolicyConfig::Warmpath]);

@@ -8,7 +8,7 @@ use core::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use warmpath_core::routing::index::Overlap;
-use warmpath_core::routing::policy::PolicyConfig;
+use warmpath_core::routing::policy::{Group, PolicyConfig};
 
 fn hash(c: &mut Criterion) {
     let hashing = Hashing::new();
@@ -39,13 +39,14 @@ fn update(c: &mut Criterion) {
     c.bench_function("update/removed and stored", |b| b.iter(|| indexed.update()));
 }
 
-/// Every rule with its defaults, its look-ups included.
+/// Every rule with its defaults, its look-ups included; our own over large fleets too.
 fn decision(c: &mut Criterion) {
     let mut group = c.benchmark_group("decision");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
     for rule in PolicyConfig::catalogue() {
         let policy: PolicyConfig = rule.name.parse().expect("a rule's name is a policy");
-        for workers in [8, 64, 256] {
+        let most = if policy.group() == Group::Field { 256 } else { 4_096 };
+        for workers in [8, 64, 256, 1_024, 4_096].into_iter().filter(|&workers| workers <= most) {
             let deciding = std::cell::RefCell::new(Deciding::new(workers, policy));
             group.bench_function(BenchmarkId::new(policy.name(), workers), |b| {
                 let next = || {

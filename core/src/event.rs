@@ -176,6 +176,35 @@ const fn is_zero(value: &u32) -> bool {
 }
 
 impl WorkerInfo {
+    /// Whether both are the same apart from the worker's number and epoch.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            worker: _,
+            epoch: _,
+            block_size,
+            total_blocks,
+            constant_blocks,
+            max_num_seqs,
+            prefill,
+            tiers,
+            pool,
+            peers,
+            role,
+            decode,
+        } = self;
+        let sizes = (block_size, total_blocks, constant_blocks, max_num_seqs, role);
+        let others = (
+            &other.block_size,
+            &other.total_blocks,
+            &other.constant_blocks,
+            &other.max_num_seqs,
+            &other.role,
+        );
+        let costs = (prefill, decode, pool, peers, tiers);
+        costs == (&other.prefill, &other.decode, &other.pool, &other.peers, &other.tiers)
+            && sizes == others
+    }
+
     /// Whether a request of this many tokens, prompt and answer, fits into the worker's memory.
     pub fn has_room_for(&self, tokens: u64) -> bool {
         self.largest_request().is_none_or(|most| tokens <= most)

@@ -30,6 +30,17 @@ const ANSWER_TOKENS: f64 = 128.0;
 pub(super) struct Eligible {
     pub prefill: Vec<WorkerId>,
     pub decode: Vec<WorkerId>,
+    /// Which other requests the lists hold for. None: they leave out workers for this one.
+    holds: Option<Holds>,
+}
+
+/// The lists are the same for each request that fits into all workers, while these are the same.
+#[derive(Clone, Copy, Debug)]
+struct Holds {
+    /// [`Table::changes`](super::table::Table::changes) when they were made.
+    changes: u64,
+    /// The least room of a worker of each role, in tokens.
+    room: Needs,
 }
 
 impl Eligible {
@@ -46,10 +57,17 @@ impl Eligible {
         now: Instant,
         tried: &[WorkerId],
     ) -> Result<(), RejectReason> {
-        let needs = Needs::of(request);
-        self.fill(fleet, needs, |id| !tried.contains(&id) && fleet.rotation().takes(now, id));
-        if self.prefill.is_empty() && fleet.rotation().out() > 0 {
+        let (needs, rotation) = (Needs::of(request), fleet.rotation());
+        let leaves_out = !tried.is_empty() || rotation.out() > 0;
+        if !leaves_out && self.holds(fleet, needs) {
+            return Ok(());
+        }
+        self.fill(fleet, needs, |id| !tried.contains(&id) && rotation.takes(now, id));
+        if self.prefill.is_empty() && rotation.out() > 0 {
             self.fill(fleet, needs, |id| !tried.contains(&id));
+        }
+        if leaves_out || self.prefill.is_empty() {
+            self.holds = None;
         }
         match (self.prefill.is_empty(), tried.is_empty()) {
             (false, _) => Ok(()),
@@ -61,14 +79,25 @@ impl Eligible {
         }
     }
 
+    /// Whether the lists are those of a request with these needs.
+    fn holds(&self, fleet: &Fleet, needs: Needs) -> bool {
+        self.holds.is_some_and(|Holds { changes, room }| {
+            let fits = needs.prompt <= room.prompt && needs.whole <= room.whole;
+            fits && changes == fleet.table().changes()
+        })
+    }
+
     fn fill(&mut self, fleet: &Fleet, needs: Needs, may: impl Fn(WorkerId) -> bool) {
         self.prefill.clear();
         self.decode.clear();
         let mut has_prefill_workers = false;
-        for (id, worker) in fleet.workers() {
-            let role = worker.info.role;
-            let fits = worker.takes_requests() && worker.info.has_room_for(needs.tokens(role));
-            if !fits || !may(id) {
+        let mut room = Needs { prompt: u64::MAX, whole: u64::MAX };
+        for (id, worker) in fleet.workers().filter(|(_, worker)| worker.takes_requests()) {
+            let (role, most) = (worker.role(), worker.alike().largest_request());
+            let most = most.unwrap_or(u64::MAX);
+            let least = if role == Role::Prefill { &mut room.prompt } else { &mut room.whole };
+            *least = most.min(*least);
+            if needs.tokens(role) > most || !may(id) {
                 continue;
             }
             has_prefill_workers |= role == Role::Prefill;
@@ -76,14 +105,17 @@ impl Eligible {
             list.push(id);
         }
         if has_prefill_workers && self.decode.is_empty() {
-            let alone = |id: &WorkerId| fleet.worker(*id).is_some_and(|w| w.info.role.is_both());
+            let alone = |id: &WorkerId| fleet.worker(*id).is_some_and(|w| w.role().is_both());
             self.prefill.retain(alone);
         }
+        let changes = fleet.table().changes();
+        let fits = needs.prompt <= room.prompt && needs.whole <= room.whole;
+        self.holds = fits.then_some(Holds { changes, room });
     }
 }
 
 /// The tokens of a request that need room.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Needs {
     /// The prompt, and the first token of the answer.
     prompt: u64,
@@ -152,8 +184,8 @@ struct Duty {
 }
 
 impl Duty {
-    fn add(&mut self, worker: &WorkerState, tokens: u64, needs: Needs) {
-        let info = &worker.info;
+    fn add(&mut self, worker: WorkerState<'_>, tokens: u64, needs: Needs) {
+        let info = worker.info;
         let room = info.total_blocks.unwrap_or(u64::MAX);
         if self.prompt == 0 || room > self.largest {
             self.largest = room;
@@ -190,15 +222,15 @@ pub(super) fn complete(
     let overlap = view.overlap(&request.prompt);
     let rank = |&id: &WorkerId| {
         let worker = state(id);
-        let held = worker.info.covered(request.prompt.tokens(), &overlap.of_worker(id));
+        let held = worker.alike().covered(request.prompt.tokens(), &overlap.of_worker(id));
         let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
         (is_full(worker, request), cost(worker, request, held), worker.active(), lot)
     };
     decision.decode = decoders.iter().copied().min_by_key(rank);
 }
 
-fn cost(worker: &WorkerState, request: &Request, held: u32) -> Duration {
-    let Some(cost) = &worker.info.decode else { return Duration::ZERO };
+fn cost(worker: WorkerState<'_>, request: &Request, held: u32) -> Duration {
+    let Some(cost) = &worker.alike().decode else { return Duration::ZERO };
     let tokens = request.prompt.tokens();
     let context = worker.answering().tokens + u64::from(tokens);
     let step = cost.step(worker.answering().requests + 1, context);
@@ -207,8 +239,8 @@ fn cost(worker: &WorkerState, request: &Request, held: u32) -> Duration {
 }
 
 /// Whether a request would have to wait there.
-fn is_full(worker: &WorkerState, request: &Request) -> bool {
-    let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = worker.info;
+fn is_full(worker: WorkerState<'_>, request: &Request) -> bool {
+    let &WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = worker.alike();
     let tokens = worker.answering().tokens + u64::from(request.prompt.tokens());
     worker.answering().requests >= max_num_seqs
         || total_blocks.is_some_and(|blocks| tokens > blocks * u64::from(block_size))

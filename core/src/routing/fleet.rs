@@ -12,8 +12,8 @@ use crate::routing::attempt::Failure;
 use crate::routing::decision::Decision;
 use crate::routing::pending::PendingIndex;
 use crate::routing::pending_prompts::PendingPrompts;
-use crate::routing::per_worker::PerWorker;
 use crate::routing::rotation::Rotation;
+use crate::routing::table::Table;
 use crate::routing::worker_state::Prefill;
 pub use crate::routing::worker_state::{Answering, WorkerState};
 use crate::time::{Duration, Instant};
@@ -46,7 +46,7 @@ struct Judged {
 /// All workers and what is booked on them.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    workers: PerWorker<WorkerState>,
+    workers: Table,
     /// Workers that the operator drained. One that is away comes back drained.
     drained: BTreeSet<WorkerId>,
     bookings: Map<RequestId, Booking>,
@@ -59,14 +59,20 @@ pub struct Fleet {
     of_siblings: usize,
     /// Whether reports are read for what siblings do.
     compares: bool,
+    /// Workers where siblings have something queued, by what was reported.
+    shared: BTreeSet<WorkerId>,
     /// How many tokens the last requests had to compute, in the mean.
     computes: f64,
 }
 
 impl Fleet {
     /// The workers, in ascending order.
-    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &WorkerState)> {
+    pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, WorkerState<'_>)> {
         self.workers.iter()
+    }
+
+    pub(super) const fn table(&self) -> &Table {
+        &self.workers
     }
 
     /// From now on load reports are read once in this time; None: each as it comes.
@@ -76,11 +82,11 @@ impl Fleet {
 
     /// What a worker last reported of its load, as of the last poll, and when the report came.
     pub fn load(&self, now: Instant, id: WorkerId) -> Option<(Instant, &LoadReport)> {
-        self.workers.get(id)?.load.read(self.poll, now)
+        self.workers.get(id)?.cold.load.read(self.poll, now)
     }
 
     /// A worker, if it is in the fleet.
-    pub fn worker(&self, id: WorkerId) -> Option<&WorkerState> {
+    pub fn worker(&self, id: WorkerId) -> Option<WorkerState<'_>> {
         self.workers.get(id)
     }
 
@@ -96,9 +102,8 @@ impl Fleet {
 
     /// Counts what is left of what siblings have queued on the workers.
     pub(super) fn settle(&mut self, now: Instant) {
-        if self.compares {
-            self.workers.values_mut().for_each(|worker| worker.settle(now));
-        }
+        let Self { shared, workers, .. } = self;
+        shared.retain(|&id| workers.get_mut(id).is_some_and(|mut worker| worker.settle(now)));
     }
 
     pub(super) const fn rotation_mut(&mut self) -> &mut Rotation {
@@ -141,12 +146,12 @@ impl Fleet {
         self.lose(now, info.worker);
         let drained = self.drained.contains(&info.worker);
         self.rotation.join(now, info.worker, info.role);
-        self.workers.insert(info.worker, WorkerState::new(info, drained));
+        self.workers.insert(info, drained);
     }
 
     pub(super) fn drain(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(id) {
-            worker.draining = true;
+        if let Some(mut worker) = self.workers.change(id) {
+            worker.drain();
         }
     }
 
@@ -155,8 +160,8 @@ impl Fleet {
             true => self.drained.insert(id),
             false => self.drained.remove(&id),
         };
-        if let Some(worker) = self.workers.get_mut(id) {
-            worker.drained = drained;
+        if let Some(mut worker) = self.workers.change(id) {
+            worker.set_drained(drained);
         }
     }
 
@@ -191,11 +196,12 @@ impl Fleet {
     }
 
     pub(super) fn report(&mut self, now: Instant, report: LoadReport) {
-        if let Some(worker) = self.workers.get_mut(report.worker) {
+        if let Some(mut worker) = self.workers.get_mut(report.worker) {
             if self.compares {
                 worker.compare(now, &report, self.computes);
+                self.shared.insert(report.worker);
             }
-            worker.load.take(self.poll, now, report);
+            worker.cold.load.take(self.poll, now, report);
         }
     }
 
@@ -287,40 +293,27 @@ impl Fleet {
         self.pending.forget(request.id);
         self.booked += 1;
         let ordinal = self.booked;
-        let worker = self.workers.get_mut(decision.worker).expect("a decision names a worker");
-        let tokens = request.prompt.tokens();
-        let cached = decision.covered().saturating_mul(worker.info.block_size).min(tokens);
-        let work = worker.info.prefill.estimate(tokens - cached, cached);
-        if worker.prefills.is_empty() {
-            worker.head_since = now;
-        }
+        let mut worker = self.workers.get_mut(decision.worker).expect("a decision names a worker");
+        let (tokens, info) = (request.prompt.tokens(), &worker.cold.info);
+        let cached = decision.covered().saturating_mul(info.block_size).min(tokens);
+        let work = info.prefill.estimate(tokens - cached, cached);
         let (request_id, queued) = (request.id, tokens - cached);
         // The first one counts whole.
         let weight = if self.booked == 1 { 1.0 } else { 1.0 / 32.0 };
         self.computes += (f64::from(queued) - self.computes) * weight;
-        worker.prefills.push_back(Prefill {
-            ordinal,
-            request: request_id,
-            work,
-            tokens: queued,
-            due,
-            own,
-        });
-        worker.prefill_total += work;
-        worker.queued_tokens += u64::from(tokens - cached);
-        worker.active += 1;
-        worker.booked_tokens += u64::from(tokens);
+        let prefill = Prefill { ordinal, request: request_id, work, tokens: queued, due, own };
+        worker.queue(now, prefill);
+        worker.begin(tokens);
         let (worker, decode) = (decision.worker, decision.decode);
         let (worker_of, prefilling, sent) = (Some(worker), true, now);
         let booking =
             Booking { worker: worker_of, ordinal, prefilling, decode, tokens, own, sent, expected };
         self.bookings.insert(request.id, booking);
         if let Some(decode) = decode {
-            let answers = self.workers.get_mut(decode).expect("a decision names a worker");
-            answers.active += 1;
-            answers.booked_tokens += u64::from(tokens);
-            answers.answering.requests += 1;
-            answers.answering.tokens += u64::from(tokens);
+            let mut answers = self.workers.get_mut(decode).expect("a decision names a worker");
+            answers.begin(tokens);
+            answers.cold.answering.requests += 1;
+            answers.cold.answering.tokens += u64::from(tokens);
         }
         self.pending.add(now, request, worker, decode);
     }
@@ -346,8 +339,8 @@ impl Fleet {
             return;
         }
         let ordinal = booking.ordinal;
-        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
-            worker.prefills_no_more(now, ordinal);
+        if let Some(mut worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
+            worker.queues_no_more(now, ordinal);
         }
         self.pending.computed(now, id);
     }
@@ -359,18 +352,17 @@ impl Fleet {
             return;
         };
         let (ordinal, prefilling) = (booking.ordinal, booking.prefilling);
-        let tokens = u64::from(booking.tokens);
+        let tokens = booking.tokens;
         let took = booking.expected.map(|expected| (now.since(booking.sent), expected));
         let own = booking.own;
         let from = booking.worker.take();
         if let Some(worker) = from.filter(|_| own) {
             self.rotation.first_token(now, (worker, id), took);
         }
-        if let Some(worker) = from.and_then(|id| self.workers.get_mut(id)) {
-            worker.active -= 1;
-            worker.booked_tokens -= tokens;
+        if let Some(mut worker) = from.and_then(|id| self.workers.get_mut(id)) {
+            worker.end(tokens);
             if prefilling {
-                worker.prefills_no_more(now, ordinal);
+                worker.queues_no_more(now, ordinal);
             }
         }
     }
@@ -397,18 +389,16 @@ impl Fleet {
     fn unbook(&mut self, now: Instant, id: RequestId) {
         let Some(booking) = self.bookings.remove(&id) else { return };
         self.of_siblings -= usize::from(!booking.own);
-        if let Some(worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
-            worker.active -= 1;
-            worker.booked_tokens -= u64::from(booking.tokens);
+        if let Some(mut worker) = booking.worker.and_then(|id| self.workers.get_mut(id)) {
+            worker.end(booking.tokens);
             if booking.prefilling {
-                worker.prefills_no_more(now, booking.ordinal);
+                worker.queues_no_more(now, booking.ordinal);
             }
         }
-        if let Some(worker) = booking.decode.and_then(|id| self.workers.get_mut(id)) {
-            worker.active -= 1;
-            worker.booked_tokens -= u64::from(booking.tokens);
-            worker.answering.requests -= 1;
-            worker.answering.tokens -= u64::from(booking.tokens);
+        if let Some(mut worker) = booking.decode.and_then(|id| self.workers.get_mut(id)) {
+            worker.end(booking.tokens);
+            worker.cold.answering.requests -= 1;
+            worker.cold.answering.tokens -= u64::from(booking.tokens);
         }
     }
 
@@ -420,12 +410,6 @@ impl Fleet {
     pub fn check_at_rest(&self) {
         assert!(self.bookings.is_empty(), "{} bookings are left", self.bookings.len());
         assert!(self.pending.is_empty(), "pending blocks are left");
-        for (id, worker) in self.workers.iter() {
-            assert_eq!(worker.active, 0, "{id} still counts active requests");
-            assert_eq!(worker.answering, Answering::default(), "{id} still answers");
-            assert_eq!(worker.prefill_total, Duration::ZERO, "{id} still has prefill booked");
-            let tokens = (worker.queued_tokens, worker.booked_tokens);
-            assert_eq!(tokens, (0, 0), "{id} still has tokens booked");
-        }
+        self.workers().for_each(|(_, worker)| worker.check_at_rest());
     }
 }

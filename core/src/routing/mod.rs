@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod health;
 pub mod index;
 pub mod input;
+mod kinds;
 pub mod observed;
 pub mod pending;
 mod pending_prompts;
@@ -26,6 +27,7 @@ pub mod retry;
 pub mod rotation;
 mod router;
 pub mod siblings;
+mod table;
 pub mod view;
 mod worker_state;
 

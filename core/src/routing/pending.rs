@@ -5,16 +5,21 @@
 //! example the prompts of all requests under way.
 
 use crate::block::{BlockRun, TokenBlocks};
-use crate::id::{SourceId, WorkerId};
+use crate::id::WorkerId;
 use crate::routing::index::Overlap;
 use crate::runs::{NodeId, RunTree};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The workers that will hold a run, each with its number of requests. A prompt claims all of its
+/// The workers that will hold a run, in ascending order, each with its number of requests. A prompt claims all of its
 /// path, so a worker that claims a node claims every node above it. Runs come and go with their
 /// requests, so that claims have room without an allocation.
 type Claims = SmallVec<[(WorkerId, u32); 16]>;
+
+/// The place of a worker; an error says where it would be.
+fn place(claims: &Claims, worker: WorkerId) -> Result<usize, usize> {
+    claims.binary_search_by_key(&worker, |&(holder, _)| holder)
+}
 
 /// The prompts that workers have, each as often as it was added.
 #[derive(Debug, Default)]
@@ -34,10 +39,10 @@ impl PendingIndex {
                     let whole = agreed == self.tree.get(id).end;
                     let part = if whole { id } else { self.tree.split(id, agreed) };
                     let claims = &mut self.tree.get_mut(part).value;
-                    match claims.iter_mut().find(|(holder, _)| *holder == worker) {
-                        Some((_, count)) => *count += 1,
-                        None => {
-                            claims.push((worker, 1));
+                    match place(claims, worker) {
+                        Ok(at) => claims[at].1 += 1,
+                        Err(at) => {
+                            claims.insert(at, (worker, 1));
                             new += agreed - depth;
                         }
                     }
@@ -68,12 +73,11 @@ impl PendingIndex {
         let mut gone = 0;
         for &id in path.iter().rev() {
             let claims = &mut self.tree.get_mut(id).value;
-            let at = claims.iter().position(|(holder, _)| *holder == worker);
-            let at = at.expect("the worker has this prompt pending");
+            let at = place(claims, worker).expect("the worker has this prompt pending");
             claims[at].1 -= 1;
             let last = claims[at].1 == 0;
             if last {
-                claims.swap_remove(at);
+                claims.remove(at);
             }
             let node = self.tree.get(id);
             if last {
@@ -102,9 +106,7 @@ impl PendingIndex {
         let mut depth = 0;
         while let Some((id, agreed)) = self.tree.follow(chain, depth, limit) {
             let node = self.tree.get(id);
-            for &(worker, _) in &node.value {
-                out.raise(SourceId::Worker(worker), agreed);
-            }
+            out.raise_all(node.value.iter().map(|&(worker, _)| worker), agreed);
             depth = agreed;
             if agreed < node.end {
                 break;
@@ -122,9 +124,36 @@ impl PendingIndex {
 mod tests {
     use super::*;
     use crate::block::{ScopePlan, hash_blocks};
+    use crate::id::{PoolId, SourceId};
+    use crate::rng::Rng;
 
     fn view(tokens: &[u32]) -> TokenBlocks {
         TokenBlocks::whole(hash_blocks(&ScopePlan::new("", "", "", 2), tokens))
+    }
+
+    #[test]
+    fn several_workers_are_raised_as_one_after_the_other() {
+        for seed in 0..300 {
+            let mut rng = Rng::named(seed, &[]);
+            let (mut together, mut in_turn) = (Overlap::default(), Overlap::default());
+            let size = 1 + rng.below(40);
+            for _ in 0..4 {
+                let pool = SourceId::Pool(PoolId(0));
+                let source = WorkerId(rng.below(size) as u32).into();
+                let source = if rng.below(4) == 0 { pool } else { source };
+                let blocks = rng.below(9) as u32;
+                for overlap in [&mut together, &mut in_turn] {
+                    overlap.raise_stored(source, blocks);
+                }
+                let asked = |_: &u64| rng.below(3) == 0;
+                let workers: Vec<_> =
+                    (0..size).filter(asked).map(|id| WorkerId(id as u32)).collect();
+                let blocks = rng.below(9) as u32;
+                together.raise_all(workers.iter().copied(), blocks);
+                workers.iter().for_each(|&id| in_turn.raise(id.into(), blocks));
+                assert_eq!(together, in_turn, "seed {seed}");
+            }
+        }
     }
 
     #[test]

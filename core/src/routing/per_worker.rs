@@ -11,6 +11,15 @@ pub struct PerWorker<T> {
     values: Vec<T>,
 }
 
+/// The place of a worker in an ascending list; an error says where it would be.
+#[inline]
+pub(super) fn place(ids: &[WorkerId], id: WorkerId) -> Result<usize, usize> {
+    match ids.get(id.0 as usize) {
+        Some(&there) if there == id => Ok(id.0 as usize),
+        _ => ids.binary_search(&id),
+    }
+}
+
 impl<T> Default for PerWorker<T> {
     fn default() -> Self {
         Self { ids: Vec::new(), values: Vec::new() }
@@ -18,12 +27,8 @@ impl<T> Default for PerWorker<T> {
 }
 
 impl<T> PerWorker<T> {
-    /// The place of a worker; an error says where it would be.
     fn place(&self, id: WorkerId) -> Result<usize, usize> {
-        match self.ids.get(id.0 as usize) {
-            Some(&there) if there == id => Ok(id.0 as usize),
-            _ => self.ids.binary_search(&id),
-        }
+        place(&self.ids, id)
     }
 
     /// The value of a worker, if it has one.
@@ -58,11 +63,6 @@ impl<T> PerWorker<T> {
     /// Workers and their values, in ascending order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (WorkerId, &T)> {
         self.ids.iter().copied().zip(&self.values)
-    }
-
-    /// The values, in ascending order of their workers.
-    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
-        self.values.iter_mut()
     }
 
     /// The values, in ascending order of their workers.

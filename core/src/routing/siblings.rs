@@ -241,6 +241,11 @@ impl Unbooked {
         self.work.saturating_sub(now.since(self.at))
     }
 
+    /// When no work is left.
+    pub fn until(&self) -> Instant {
+        self.at + self.work
+    }
+
     /// What is left of the queue.
     pub fn queue(&self, now: Instant) -> Waiting {
         let (left, all) = (u128::from(self.work(now).as_nanos()), u128::from(self.work.as_nanos()));

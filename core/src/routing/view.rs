@@ -6,7 +6,10 @@ use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::candidate::{Candidate, MAX_PARTS, Notes, Score};
 use crate::routing::decision::Holders;
 use crate::routing::fleet::{Fleet, WorkerState};
-use crate::routing::index::Overlap;
+use crate::routing::index::{Overlap, SourceOverlap};
+use crate::routing::kinds::Kind;
+use crate::routing::per_worker::place;
+use crate::routing::worker_state::Queue;
 use crate::time::{Duration, Instant};
 use std::cell::{Cell, Ref, RefCell};
 
@@ -30,24 +33,75 @@ pub struct FleetView<'a> {
 
 impl<'a> FleetView<'a> {
     /// Any worker of the fleet, also one that may not be chosen.
-    pub fn worker(&self, id: WorkerId) -> Option<&'a WorkerState> {
+    pub fn worker(&self, id: WorkerId) -> Option<WorkerState<'a>> {
         self.fleet.worker(id)
     }
 
     /// The workers that may serve the request, in ascending order.
-    pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, &'a WorkerState)> {
-        let state = |&id| (id, self.fleet.worker(id).expect("an eligible worker is in the fleet"));
+    pub fn workers(&self) -> impl ExactSizeIterator<Item = (WorkerId, WorkerState<'a>)> {
+        let fleet = self.fleet;
+        let state = move |&id| (id, fleet.worker(id).expect("an eligible worker is in the fleet"));
         self.eligible.iter().map(state)
     }
 
+    /// The worker in this place of [`FleetView::workers`].
+    pub fn nth(&self, place: usize) -> Option<(WorkerId, WorkerState<'a>)> {
+        let &id = self.eligible.get(place)?;
+        Some((id, self.fleet.worker(id).expect("an eligible worker is in the fleet")))
+    }
+
+    /// The workers that may serve the request and hold a block of it, and what they hold.
+    pub fn holding<'b>(
+        &'b self,
+        overlap: &'b Overlap,
+    ) -> impl Iterator<Item = (&'b SourceOverlap, WorkerId, WorkerState<'a>)> {
+        overlap.entries().iter().filter_map(|entry| match entry.source {
+            SourceId::Worker(id) if self.may_serve(id) => Some((entry, id, self.worker(id)?)),
+            SourceId::Worker(_) | SourceId::Pool(_) => None,
+        })
+    }
+
+    /// What is booked on the workers that may serve the request.
+    pub(in crate::routing) fn queues(&self) -> impl Iterator<Item = (WorkerId, &'a Queue)> {
+        self.fleet.table().queues(self.eligible)
+    }
+
+    pub(in crate::routing) fn kind(&self, number: u32) -> Kind<'a> {
+        self.fleet.table().kinds().get(number)
+    }
+
+    /// The kinds of workers in the fleet.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind<'a>> {
+        self.fleet.table().kinds().iter().map(|(kind, _)| kind)
+    }
+
+    /// What holds of all workers that may serve the request: how many of their requests wait for their
+    /// prompts to be computed, and of which kinds some have no request under way.
+    pub fn at_rest(&self, mut idle: impl FnMut(Kind<'a>)) -> u64 {
+        let kinds = self.fleet.table().kinds();
+        if self.eligible.len() == self.fleet.table().len() {
+            let some = kinds.iter().filter(|(_, count)| *count > 0);
+            some.for_each(|(kind, _)| idle(kind));
+            return kinds.queued();
+        }
+        let mut queued = 0;
+        for (_, worker) in self.workers() {
+            queued += u64::from(worker.queued_requests());
+            if worker.active() == 0 {
+                idle(worker.kind());
+            }
+        }
+        queued
+    }
+
     /// The same if candidates are noted, else none.
-    pub fn workers_to_note(&self) -> impl Iterator<Item = (WorkerId, &'a WorkerState)> {
+    pub fn workers_to_note(&self) -> impl Iterator<Item = (WorkerId, WorkerState<'a>)> {
         self.is_noting().then(|| self.workers()).into_iter().flatten()
     }
 
     /// Whether a worker may serve the request.
     pub fn may_serve(&self, id: WorkerId) -> bool {
-        self.eligible.binary_search(&id).is_ok()
+        place(self.eligible, id).is_ok()
     }
 
     /// What a worker last reported of its load, as of the rule's last poll, and how long ago the

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use warmpath_core::event::LoadReport;
 use warmpath_core::id::{MAX_TIERS, SourceId, WorkerId};
+use warmpath_core::routing::fleet::{Fleet, WorkerState};
 use warmpath_core::routing::input::Input;
 
 /// How often a worker that drains is looked at.
@@ -142,7 +143,10 @@ impl Followed for FollowedWorker {
         // held request may be sent there.
         let joined = self.joined.take().is_some();
         let id = self.link.id;
-        let drained = self.state.router.fleet(|fleet| fleet.worker(id).is_some_and(|w| w.draining));
+        let drained = self
+            .state
+            .router
+            .fleet(|fleet| fleet.worker(id).is_some_and(|worker| worker.is_draining()));
         if joined {
             forget(&self.state, &self.link);
         }

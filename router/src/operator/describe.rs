@@ -113,11 +113,11 @@ fn why_out(health: &Health, now: Instant) -> Option<String> {
     }
 }
 
-fn why_draining(link: &WorkerLink, state: &WorkerState) -> String {
+fn why_draining(link: &WorkerLink, state: WorkerState<'_>) -> String {
     let reasons = [
         (link.leaving.load(Ordering::Acquire), "being removed"),
-        (state.draining, "by itself"),
-        (state.drained, "by the operator"),
+        (state.is_draining(), "by itself"),
+        (state.is_drained(), "by the operator"),
     ];
     let reasons: Vec<_> = reasons.iter().filter(|(is, _)| *is).map(|(_, why)| *why).collect();
     reasons.join(", ")

@@ -139,7 +139,7 @@ impl Admission {
     }
 
     /// Whether a worker gets a further request.
-    pub(super) fn gate(&self, now: Instant, id: WorkerId, worker: &WorkerState) -> Gate {
+    pub(super) fn gate(&self, now: Instant, id: WorkerId, worker: WorkerState<'_>) -> Gate {
         if worker.active() == 0 {
             return Gate::Open;
         }
@@ -159,7 +159,7 @@ impl Admission {
     }
 
     /// Whether a worker has a seat for one more answer, and answers fast enough.
-    fn may_answer(&self, now: Instant, id: WorkerId, worker: &WorkerState) -> bool {
+    fn may_answer(&self, now: Instant, id: WorkerId, worker: WorkerState<'_>) -> bool {
         worker.active() < worker.info.max_num_seqs
             && self.spare_share(now, id, worker.active() + 1) > 0.0
     }
@@ -191,7 +191,7 @@ impl Admission {
 
     /// Whether any worker of the fleet is open.
     pub(super) fn any_open(&self, now: Instant, fleet: &Fleet) -> bool {
-        let open = |(id, worker): (WorkerId, &WorkerState)| {
+        let open = |(id, worker): (WorkerId, WorkerState<'_>)| {
             worker.takes_requests()
                 && worker.info.role != Role::Decode
                 && self.gate(now, id, worker) == Gate::Open
@@ -226,7 +226,7 @@ impl Admission {
         now: Instant,
         (waited, first, wait): (Duration, Duration, Duration),
         request: &Request,
-        answers: (WorkerId, &WorkerState),
+        answers: (WorkerId, WorkerState<'_>),
     ) -> Result<Instant, RejectReason> {
         let latest = self.in_time(now, first + wait, request, answers)?;
         let Some(slo) = self.limits.ttft(request) else { return Ok(latest) };
@@ -246,7 +246,7 @@ impl Admission {
         now: Instant,
         first: Duration,
         request: &Request,
-        (id, worker): (WorkerId, &WorkerState),
+        (id, worker): (WorkerId, WorkerState<'_>),
     ) -> Result<Instant, RejectReason> {
         let Some(deadline) = request.deadline else { return Ok(now + LONG) };
         let left = deadline.since(now);
@@ -383,7 +383,7 @@ impl Admission {
 /// The time to the first token by what is booked on a worker.
 fn predicted(
     now: Instant,
-    worker: &WorkerState,
+    worker: WorkerState<'_>,
     request: &Request,
     decision: &Decision,
 ) -> Duration {

@@ -32,6 +32,18 @@ const fn is_zero(count: &u32) -> bool {
 }
 
 impl SourceOverlap {
+    const fn pending(source: SourceId, blocks: u32) -> Self {
+        let mut by_tier = [0; MAX_TIERS];
+        by_tier[0] = blocks;
+        Self { source, by_tier, pending: blocks }
+    }
+
+    fn raise(&mut self, blocks: u32) {
+        let more = blocks.saturating_sub(self.blocks());
+        self.by_tier[0] += more;
+        self.pending += more;
+    }
+
     /// Blocks in all tiers, pending ones included.
     pub fn blocks(&self) -> u32 {
         self.by_tier.iter().fold(0, |sum, &blocks| sum.saturating_add(blocks))
@@ -133,15 +145,41 @@ impl Overlap {
     /// Adds pending HBM blocks until `source` has at least `blocks` in all.
     pub fn raise(&mut self, source: SourceId, blocks: u32) {
         match self.place(source) {
-            Ok(i) => {
-                let more = blocks.saturating_sub(self.entries[i].blocks());
-                self.entries[i].by_tier[0] += more;
-                self.entries[i].pending += more;
+            Ok(i) => self.entries[i].raise(blocks),
+            Err(i) => self.entries.insert(i, SourceOverlap::pending(source, blocks)),
+        }
+    }
+
+    /// The same for several workers, which are in ascending order. Each entry moves once at most.
+    pub fn raise_all<I>(&mut self, workers: I, blocks: u32)
+    where
+        I: DoubleEndedIterator<Item = WorkerId> + Clone,
+    {
+        let (mut at, mut missing) = (0, 0);
+        for source in workers.clone().map(SourceId::Worker) {
+            let rest = &self.entries[at..];
+            let near = rest.iter().take(8).position(|entry| entry.source >= source);
+            at += near.unwrap_or_else(|| rest.partition_point(|entry| entry.source < source));
+            match self.entries.get_mut(at) {
+                Some(entry) if entry.source == source => entry.raise(blocks),
+                _ => missing += 1,
             }
-            Err(i) => {
-                let mut by_tier = [0; MAX_TIERS];
-                by_tier[0] = blocks;
-                self.entries.insert(i, SourceOverlap { source, by_tier, pending: blocks });
+        }
+        if missing == 0 {
+            return;
+        }
+        // From the last one on, those that have entries make room for those that have none.
+        let mut from = self.entries.len();
+        let mut to = from + missing;
+        self.entries.resize(to, SourceOverlap::pending(SourceId::Worker(WorkerId(0)), 0));
+        for source in workers.rev().map(SourceId::Worker) {
+            while from > 0 && self.entries[from - 1].source > source {
+                (from, to) = (from - 1, to - 1);
+                self.entries[to] = self.entries[from];
+            }
+            if from == 0 || self.entries[from - 1].source < source {
+                to -= 1;
+                self.entries[to] = SourceOverlap::pending(source, blocks);
             }
         }
     }

@@ -137,12 +137,17 @@ impl Hold {
     }
 
     /// When a worker may be open, by what is known now; None: it is open.
-    fn closed_until(&self, worker: &WorkerState, now: Instant, last: Instant) -> Option<Instant> {
+    fn closed_until(
+        &self,
+        worker: WorkerState<'_>,
+        now: Instant,
+        last: Instant,
+    ) -> Option<Instant> {
         if self.batches > 0.0 {
-            let most = self.batches * f64::from(worker.info.prefill.chunk_tokens);
+            let most = self.batches * f64::from(worker.alike().prefill.chunk_tokens);
             return (worker.queued_tokens() as f64 > most).then_some(last);
         }
-        if worker.active() >= worker.info.max_num_seqs {
+        if worker.active() >= worker.alike().max_num_seqs {
             return Some(last);
         }
         let most = Duration::from_secs_f64(self.backlog_s);

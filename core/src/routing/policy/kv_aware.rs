@@ -14,11 +14,12 @@
 //! cold fleet fills evenly.
 
 use super::parameter::parameters;
-use super::parts::{Cheapest, Held, Lots, Ways};
+use super::parts::{Cheapest, Held, Lots, Way, Ways};
 use super::rule::Policy;
 use crate::request::Request;
 use crate::routing::candidate::{Candidate, Terms};
 use crate::routing::decision::Choice;
+use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
 
 parameters! {
@@ -38,22 +39,47 @@ impl Policy for KvAware {
         let overlap = view.overlap(&request.prompt);
         let tokens = request.prompt.tokens();
         let mut ways = Ways::of(&overlap, view, tokens);
-        let (mut found, lots) = (overlap.in_order(), Lots::of(view, request));
+        let lots = Lots::of(view, request);
         let mut best = Cheapest::default();
-        for (id, worker) in view.workers() {
-            let held = Held::of(found.entry(id), &worker.info, tokens);
-            let way = ways.cheapest(id, &worker.info, &held);
-            let (active, lot) = (worker.active(), lots.of_worker(id));
-            let queue = worker.backlog(view.now());
-            let terms = Terms { queue, prefill: way.prefill, load: way.load, ..Terms::default() };
-            best.weigh(view, (terms.total(), active, lot), || Candidate {
-                worker: id,
-                active,
-                overlap: Some(held.by_tier),
-                pull: way.pull,
-                terms: Some(terms),
-                lot,
-            });
+        let weigh =
+            |best: &mut Cheapest, ways: &mut Ways<'_>, entry, id, worker: WorkerState<'_>| {
+                let held = Held::of(entry, worker.alike(), tokens);
+                let way = ways.cheapest(id, worker.kind(), &held);
+                let (active, queue) = (worker.active(), worker.backlog(view.now()));
+                let terms =
+                    Terms { queue, prefill: way.prefill, load: way.load, ..Terms::default() };
+                let lot = || lots.of_worker(id);
+                best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
+                    worker: id,
+                    active,
+                    overlap: Some(held.by_tier),
+                    pull: way.pull,
+                    terms: Some(terms),
+                    lot,
+                });
+            };
+        let mut found = overlap.in_order();
+        if view.is_noting() {
+            for (id, worker) in view.workers() {
+                weigh(&mut best, &mut ways, found.entry(id), id, worker);
+            }
+            return best.decision().into();
+        }
+        for (entry, id, worker) in view.holding(&overlap) {
+            weigh(&mut best, &mut ways, Some(entry), id, worker);
+        }
+        // The others of a kind differ by their queues only.
+        let least = |way: Way| way.prefill + way.load;
+        if view.kinds().any(|kind| best.may_win((least(ways.of_nothing(kind)), 0), || 0)) {
+            for (id, queue) in view.queues() {
+                let way = ways.of_nothing(view.kind(queue.kind));
+                let total = queue.backlog(view.now()) + least(way);
+                let may_win = best.may_win((total, queue.active()), || lots.of_worker(id));
+                if may_win && found.entry(id).is_none() {
+                    let worker = view.worker(id).expect("an eligible worker is in the fleet");
+                    weigh(&mut best, &mut ways, None, id, worker);
+                }
+            }
         }
         best.decision().into()
     }

@@ -47,8 +47,8 @@ impl Weighed {
     fn of(view: &FleetView<'_>, request: &Request, worker: WorkerId) -> Self {
         let Some(state) = view.worker(worker) else { return Self::default() };
         let (overlap, tokens) = (view.overlap(&request.prompt), request.prompt.tokens());
-        let held = Held::of(overlap.get(worker.into()), &state.info, tokens);
-        let way = Ways::of(&overlap, view, tokens).own(&state.info, &held);
+        let held = Held::of(overlap.get(worker.into()), state.info, tokens);
+        let way = Ways::of(&overlap, view, tokens).own(state.kind(), &held);
         let ttft = state.backlog(view.now()) + way.load + way.prefill;
         Self { hit_tokens: held.tokens.into(), ttft }
     }

@@ -35,15 +35,18 @@
 use super::parameter::parameters;
 use super::parts::{ActiveBlocks, Cheapest, Held, InFlight, Lots, Ways, WorkingSet};
 use super::rule::Policy;
-use crate::event::WorkerInfo;
+use crate::event::{DecodeCost, WorkerInfo};
 use crate::id::{TenantId, WorkerId};
 use crate::request::Request;
 use crate::routing::candidate::{Candidate, Terms};
 use crate::routing::decision::Choice;
 use crate::routing::fleet::WorkerState;
+use crate::routing::index::{Overlap, SourceOverlap};
+use crate::routing::kinds::Kind;
 use crate::routing::observed::Observed;
 use crate::routing::per_worker::PerWorker;
 use crate::routing::view::FleetView;
+use crate::routing::worker_state::Queue;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -162,58 +165,175 @@ impl Policy for Warmpath {
 
     fn choose(&self, seen: &Seen, request: &Request, view: &FleetView<'_>) -> Choice {
         let overlap = view.overlap(&request.prompt);
-        let shared = seen.active.shared(&request.prompt);
         let tokens = request.prompt.tokens();
         let mut ways = Ways::of(&overlap, view, tokens);
-        let (mut waiting, mut idle) = (0, None::<Duration>);
-        for (_, worker) in view.workers() {
-            waiting += worker.queued_requests();
-            if worker.active() == 0 {
-                let cold = ways.cold(&worker.info);
-                idle = Some(idle.map_or(cold, |least| least.min(cold)));
-            }
-        }
+        let mut idle = None::<Duration>;
+        let waiting = view.at_rest(|kind| {
+            let cold = ways.cold(kind);
+            idle = Some(idle.map_or(cold, |least| least.min(cold)));
+        });
         let asked = Asked {
             tokens,
             blocks: request.prompt.blocks(),
             answer: seen.answers.tokens(request.tenant),
-            waiting: f64::from(waiting) / view.workers().len() as f64,
+            waiting: waiting as f64 / view.workers().len() as f64,
         };
-        let (mut found, mut booked) = (overlap.in_order(), shared.in_order());
-        let lots = Lots::of(view, request);
-        let mut best = Cheapest::default();
-        for (id, worker) in view.workers() {
-            let held = Held::of(found.entry(id), &worker.info, tokens);
-            let way = match self.pull {
-                true => ways.cheapest(id, &worker.info, &held),
-                false => ways.own(&worker.info, &held),
-            };
-            let facts = Facts {
-                seen,
-                now: view.now(),
-                asked,
-                worker,
-                id,
-                shared: booked.entry(id).map_or(0, |entry| entry.blocks()),
-                cached: held.tokens,
-                whole: ways.cold(&worker.info),
-            };
-            let queue = worker.backlog(view.now());
-            let terms = self.terms(&facts, queue, way.prefill, way.load);
-            if worker.active() > 0 && idle.is_some_and(|cold| terms.to_first_token() > cold) {
-                continue;
+        let (shared, lots) = (seen.active.shared(&request.prompt), Lots::of(view, request));
+        let mut weighing = Weighing {
+            rule: self,
+            seen,
+            view,
+            asked,
+            idle,
+            lots,
+            shared: &shared,
+            ways,
+            best: Cheapest::default(),
+            floor: None,
+        };
+        let mut found = overlap.in_order();
+        if view.is_noting() {
+            for (id, worker) in view.workers() {
+                weighing.weigh(found.entry(id), id, worker);
             }
-            let (active, lot) = (worker.active(), lots.of_worker(id));
-            best.weigh(view, (terms.total(), active, lot), || Candidate {
-                worker: id,
-                active,
-                overlap: Some(held.by_tier),
-                pull: way.pull,
-                terms: Some(terms),
-                lot,
-            });
+            return weighing.best.decision().into();
         }
-        best.decision().into()
+        for (entry, id, worker) in view.holding(&overlap) {
+            weighing.weigh(Some(entry), id, worker);
+        }
+        // The others are weighed where what is the same for their kind and what is booked leave them a chance.
+        let idle_queue = Queue::default();
+        if view.kinds().any(|kind| {
+            let cold = weighing.of_nothing(kind);
+            weighing.may_win(kind, cold, &idle_queue, || 0)
+        }) {
+            for (id, queue) in view.queues() {
+                let kind = view.kind(queue.kind);
+                let cold = weighing.of_nothing(kind);
+                if weighing.may_win(kind, cold, queue, || lots.of_worker(id))
+                    && found.entry(id).is_none()
+                    && let Some(worker) = view.worker(id)
+                {
+                    weighing.weigh(None, id, worker);
+                }
+            }
+        }
+        weighing.best.decision().into()
+    }
+}
+
+/// One request's choice.
+struct Weighing<'a> {
+    rule: &'a Warmpath,
+    seen: &'a Seen,
+    view: &'a FleetView<'a>,
+    asked: Asked,
+    /// The least time that an idle worker takes to compute all of the prompt.
+    idle: Option<Duration>,
+    lots: Lots,
+    /// What requests under way hold of the prompt.
+    shared: &'a Overlap,
+    ways: Ways<'a>,
+    best: Cheapest,
+    /// Of the last kind that was asked about.
+    floor: Option<(u32, Floor)>,
+}
+
+/// What a worker of a kind costs at least, besides computing the prompt. What is booked there only adds to it.
+#[derive(Clone, Copy)]
+struct Floor {
+    /// The step under way, if there is one.
+    step: Duration,
+    answer: Duration,
+}
+
+impl<'a> Weighing<'a> {
+    fn weigh(&mut self, entry: Option<&SourceOverlap>, id: WorkerId, worker: WorkerState<'a>) {
+        let Self { rule, seen, view, asked, lots, .. } = *self;
+        let kind = worker.kind();
+        let held = Held::of(entry, kind.info, asked.tokens);
+        let way = match rule.pull {
+            true => self.ways.cheapest(id, kind, &held),
+            false => self.ways.own(kind, &held),
+        };
+        let lot = || lots.of_worker(id);
+        if !view.is_noting() && !self.may_win(kind, way.prefill, worker.queue(), lot) {
+            return;
+        }
+        let facts = Facts {
+            seen,
+            now: view.now(),
+            asked,
+            worker,
+            id,
+            shared: self.shared.get(id.into()).map_or(0, SourceOverlap::blocks),
+            cached: held.tokens,
+            whole: self.ways.cold(kind),
+        };
+        let terms = rule.terms(&facts, worker.backlog(view.now()), way.prefill, way.load);
+        if worker.active() > 0 && self.idle.is_some_and(|cold| terms.to_first_token() > cold) {
+            return;
+        }
+        let active = worker.active();
+        self.best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
+            worker: id,
+            active,
+            overlap: Some(held.by_tier),
+            pull: way.pull,
+            terms: Some(terms),
+            lot,
+        });
+    }
+
+    /// The time to compute the prompt on a worker of this kind that holds nothing of it.
+    fn of_nothing(&mut self, kind: Kind<'_>) -> Duration {
+        match self.rule.pull {
+            true => self.ways.of_nothing(kind).prefill,
+            false => self.ways.cold(kind),
+        }
+    }
+
+    /// Whether a worker may be better than the best so far, by what is quickly known of it. `prefill`: the time to
+    /// compute what it does not hold.
+    #[inline]
+    fn may_win(
+        &mut self,
+        kind: Kind<'_>,
+        prefill: Duration,
+        queue: &Queue,
+        lot: impl FnOnce() -> u64,
+    ) -> bool {
+        let floor = match self.floor {
+            Some((number, floor)) if number == kind.number => floor,
+            _ => {
+                let floor = self.floor(kind.info);
+                self.floor = Some((kind.number, floor));
+                floor
+            }
+        };
+        let Self { rule, asked, view, .. } = *self;
+        let active = queue.active();
+        let room = if active > 0 { floor.step } else { Duration::ZERO };
+        let first_token = queue.backlog(view.now()) + prefill + room;
+        if active > 0 && self.idle.is_some_and(|cold| first_token > cold) {
+            return false;
+        }
+        let new = prefill.as_secs_f64();
+        let (waits, decodes) =
+            (rule.delay * new * asked.waiting, rule.decode * f64::from(active) * new);
+        let others = Duration::from_secs_f64(waits + decodes);
+        self.best.may_win((first_token + floor.answer + others, active), lot)
+    }
+
+    fn floor(&self, info: &WorkerInfo) -> Floor {
+        let Self { rule, asked, .. } = *self;
+        let grows = |cost: &&DecodeCost| cost.ns_per_seq >= 0.0 && cost.ns_per_context_token >= 0.0;
+        let cost = info.decode.as_ref().filter(grows);
+        let step = |tokens| cost.map_or(0.0, |cost| cost.step(1, tokens).as_secs_f64());
+        Floor {
+            step: Duration::from_secs_f64(if rule.room { step(0) } else { 0.0 }),
+            answer: Duration::from_secs_f64(rule.decode * asked.answer * step(asked.tokens.into())),
+        }
     }
 }
 
@@ -235,7 +355,7 @@ struct Facts<'a> {
     seen: &'a Seen,
     now: Instant,
     asked: Asked,
-    worker: &'a WorkerState,
+    worker: WorkerState<'a>,
     id: WorkerId,
     /// Blocks of the prompt that requests under way on the worker hold.
     shared: u32,
@@ -298,7 +418,7 @@ impl Facts<'_> {
     fn step(&self, more: u32, tokens: u32) -> f64 {
         let active = self.worker.active() + more;
         let context = self.worker.booked_tokens() + u64::from(tokens);
-        match &self.worker.info.decode {
+        match &self.worker.alike().decode {
             Some(cost) if active > 0 => cost.step(active, context).as_secs_f64(),
             _ => 0.0,
         }
@@ -307,7 +427,7 @@ impl Facts<'_> {
     /// Seconds until the worker has a seat and room in HBM, if a step takes `step` seconds. A request
     /// stays for an answer, and those under way end evenly over that time.
     fn wait_for_room(&self, step: f64) -> f64 {
-        let WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.worker.info;
+        let &WorkerInfo { max_num_seqs, total_blocks, block_size, .. } = self.worker.alike();
         let active = self.worker.active();
         let stay = self.asked.answer * step;
         let mut wait = 0.0f64;
@@ -329,7 +449,7 @@ impl Facts<'_> {
 
     /// What other texts of this worker lose, because this request needs room. None: nothing.
     fn displaced(&self) -> Option<Displaced> {
-        let WorkerInfo { total_blocks, block_size, .. } = self.worker.info;
+        let &WorkerInfo { total_blocks, block_size, .. } = self.worker.alike();
         let total = total_blocks?;
         let Asked { tokens, answer, .. } = self.asked;
         let new = u64::from((tokens - self.cached).div_ceil(block_size));

@@ -23,7 +23,7 @@ impl Router {
         let tried = self.retries.tried(id);
         let role = self.fleet.worker(worker).map(|worker| worker.info.role);
         let tokens = self.fleet.prompt_tokens(id).map_or(0, |tokens| u64::from(tokens) + 1);
-        let takes = |(other, state): (WorkerId, &WorkerState)| {
+        let takes = |(other, state): (WorkerId, WorkerState<'_>)| {
             other != worker
                 && !tried.contains(&other)
                 && state.takes_requests()

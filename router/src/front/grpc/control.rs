@@ -21,7 +21,7 @@ impl Controlled for FleetControl {
         // 0 blocks if any worker's memory has no limit. The longest request is that of the largest
         // worker; 0 before one has joined.
         let (blocks, seqs, tokens) = state.router.fleet(|fleet| {
-            let infos = || fleet.workers().map(|(_, worker)| &worker.info);
+            let infos = || fleet.workers().map(|(_, worker)| worker.info);
             let blocks: Option<u64> = infos().map(|info| info.total_blocks).sum();
             let seqs: u64 = infos().map(|info| u64::from(info.max_num_seqs)).sum();
             let most = fleet.largest_request().unwrap_or(u64::MAX);

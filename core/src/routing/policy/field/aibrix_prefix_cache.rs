@@ -120,7 +120,7 @@ impl AibrixPrefixCache {
     /// The most requests that a worker with a match may have.
     fn limit(&self, view: &FleetView<'_>) -> f64 {
         let count = view.workers().len() as f64;
-        let load = |(_, worker): (WorkerId, &WorkerState)| f64::from(worker.active());
+        let load = |(_, worker): (WorkerId, WorkerState<'_>)| f64::from(worker.active());
         let mean = view.workers().map(load).sum::<f64>() / count;
         if count < 2.0 {
             return mean;

@@ -61,10 +61,11 @@ impl Policy for Chwbl {
 
     fn choose(&self, ring: &Ring, request: &Request, view: &FleetView<'_>) -> Choice {
         let key = start_key(request, self.key_blocks).unwrap_or(hash_words(&[request.id.0]));
-        let active = |(_, worker): (_, &WorkerState)| u64::from(worker.active());
+        let active = |(_, worker): (_, WorkerState<'_>)| u64::from(worker.active());
         let total: u64 = view.workers().map(active).sum();
         let limit = self.bound * (total + 1) as f64 / view.workers().len() as f64;
-        let is_ok = |worker: &WorkerState| total == 0 || f64::from(worker.active()) + 1.0 <= limit;
+        let is_ok =
+            |worker: WorkerState<'_>| total == 0 || f64::from(worker.active()) + 1.0 <= limit;
         let any_is_ok = view.workers().any(|(_, worker)| is_ok(worker));
         let mut candidates = ring.walk(key).filter(|&id| view.may_serve(id));
         let ok = |&id: &_| view.worker(id).is_some_and(is_ok);

@@ -77,12 +77,14 @@ impl Policy for Dynamo {
         let least_queued = least_queued.expect("a view is never empty");
         // Each walk over the workers begins anew.
         let begin = || (overlap.in_order(), shared.in_order());
-        let cost = |id, worker: &WorkerState, (held, booked): &mut (InOrder<'_>, InOrder<'_>)| {
+        let cost = |id,
+                    worker: WorkerState<'_>,
+                    (held, booked): &mut (InOrder<'_>, InOrder<'_>)| {
             let hit = held.stored(id);
             let own = booked.entry(id).map_or(0, |entry| u64::from(entry.blocks()));
             let active_blocks = tracked.active.of(id) + blocks.saturating_sub(own);
             let queued = tracked.prefill_tokens(id);
-            let prefill = self.prefill_blocks(request, &worker.info, &hit, queued, least_queued);
+            let prefill = self.prefill_blocks(request, worker.alike(), &hit, queued, least_queued);
             self.prefill * prefill
                 + active_blocks as f64
                 + self.request * f64::from(worker.active())

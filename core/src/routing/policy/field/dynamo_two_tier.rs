@@ -69,7 +69,7 @@ impl Policy for DynamoTwoTier {
 
 /// The first of those with the fewest requests.
 fn least_active(view: &FleetView<'_>, may_have: impl Fn(WorkerId) -> bool) -> WorkerId {
-    let may_have = |&(id, _): &(WorkerId, &WorkerState)| may_have(id);
+    let may_have = |&(id, _): &(WorkerId, WorkerState<'_>)| may_have(id);
     let least = view.workers().filter(may_have).min_by_key(|(_, worker)| worker.active());
     least.expect("a view is never empty").0
 }

@@ -61,18 +61,18 @@ impl Policy for Mooncake {
         for (id, worker) in view.workers() {
             let held = found.stored(id);
             let own = blocks(&held);
-            let pull = self.pull(id, &worker.info, own, &holders);
-            let load = match (pull, worker.info.peers) {
+            let pull = self.pull(id, worker.alike(), own, &holders);
+            let load = match (pull, worker.alike().peers) {
                 (Some(pull), Some(cost)) => cost.estimate(pull.blocks - own),
                 _ => Duration::ZERO,
             };
             let prefix = pull.map_or(own, |pull| pull.blocks);
-            let cached = prefix.saturating_mul(worker.info.block_size).min(tokens);
+            let cached = prefix.saturating_mul(worker.alike().block_size).min(tokens);
             let queue = worker.backlog(view.now());
-            let prefill = worker.info.prefill.estimate(tokens - cached, cached);
+            let prefill = worker.alike().prefill.estimate(tokens - cached, cached);
             let terms = Terms { queue, prefill, load, ..Terms::default() };
-            let (active, lot) = (worker.active(), lots.of_worker(id));
-            best.weigh(view, (terms.total(), active, lot), || Candidate {
+            let (active, lot) = (worker.active(), || lots.of_worker(id));
+            best.weigh(view, (terms.total(), active), lot, |lot| Candidate {
                 worker: id,
                 active,
                 overlap: Some(held),
@@ -106,7 +106,7 @@ fn holders(overlap: &Overlap, view: &FleetView<'_>) -> [Option<Pull>; 2] {
     let mut holders: [Option<Pull>; 2] = [None; 2];
     for entry in overlap.entries() {
         let SourceId::Worker(id) = entry.source else { continue };
-        if view.worker(id).is_none_or(|worker| worker.info.peers.is_none()) {
+        if view.worker(id).is_none_or(|worker| worker.alike().peers.is_none()) {
             continue;
         }
         let pull = Pull { from: entry.source, blocks: blocks(&overlap.stored(id)) };

@@ -177,7 +177,7 @@ impl Policy for SMetric {
             let rate = if self.rate > 0.0 { Some(self.rate) } else { learned };
             let meets = rate.is_none_or(|rate| queued as f64 / rate <= slo);
             any_meets |= meets;
-            let batch = if worker.info.role == Role::Both { u64::from(worker.active()) } else { 1 };
+            let batch = if worker.role() == Role::Both { u64::from(worker.active()) } else { 1 };
             let score = (queued.saturating_mul(batch), turn);
             let parts = || {
                 [

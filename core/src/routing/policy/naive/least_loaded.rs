@@ -1,10 +1,10 @@
 //! The worker with the fewest requests under way; ties by a hash of request and worker.
 
 use super::super::parameter::parameters;
+use super::super::parts::Lots;
 use super::super::rule::Policy;
 use crate::id::WorkerId;
 use crate::request::Request;
-use crate::rng::hash_words;
 use crate::routing::decision::{Choice, Decision};
 use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
@@ -32,12 +32,18 @@ impl Policy for LeastLoaded {
 pub(in crate::routing::policy) fn least_loaded<'a>(
     request: &Request,
     view: &FleetView<'a>,
-) -> (WorkerId, &'a WorkerState) {
-    let best = view.workers().min_by_key(|(id, worker)| {
-        let active = f64::from(worker.active());
-        view.note_lowest(*id, active, || [("active requests", active)]);
-        let lot = hash_words(&[view.seed(), request.id.0, u64::from(id.0)]);
-        (worker.active(), lot)
-    });
-    best.expect("a view is never empty")
+) -> (WorkerId, WorkerState<'a>) {
+    let (lots, mut best) = (Lots::of(view, request), None::<(u32, u64, WorkerId)>);
+    for (id, queue) in view.queues() {
+        let active = queue.active();
+        view.note_lowest(id, f64::from(active), || [("active requests", f64::from(active))]);
+        // A lot is drawn among equals only.
+        if best.is_none_or(|(fewest, lot, _)| {
+            active < fewest || active == fewest && lots.of_worker(id) < lot
+        }) {
+            best = Some((active, lots.of_worker(id), id));
+        }
+    }
+    let (_, _, worker) = best.expect("a view is never empty");
+    (worker, view.worker(worker).expect("an eligible worker is in the fleet"))
 }

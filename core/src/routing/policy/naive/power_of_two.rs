@@ -30,7 +30,7 @@ impl Policy for PowerOfTwo {
             1 => first,
             _ => (first + 1 + draw(2, count - 1)) % count,
         };
-        let worker = |i: u64| view.workers().nth(i as usize).expect("an eligible worker");
+        let worker = |i: u64| view.nth(i as usize).expect("an eligible worker");
         let ((a, first), (b, second)) = (worker(first), worker(second));
         for (id, worker) in [(a, first), (b, second)] {
             let active = f64::from(worker.active());

@@ -21,9 +21,8 @@ impl Policy for Random {
     fn memory(&self) {}
 
     fn choose(&self, (): &(), request: &Request, view: &FleetView<'_>) -> Choice {
-        let mut workers = view.workers();
-        let draw = hash_words(&[view.seed(), request.id.0]) % workers.len() as u64;
-        let (worker, _) = workers.nth(draw as usize).expect("a view is never empty");
+        let draw = hash_words(&[view.seed(), request.id.0]) % view.workers().len() as u64;
+        let (worker, _) = view.nth(draw as usize).expect("a view is never empty");
         view.note_because("drawn at random");
         Decision::blind(worker).into()
     }

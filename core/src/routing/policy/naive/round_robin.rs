@@ -20,9 +20,8 @@ impl Policy for RoundRobin {
     fn memory(&self) {}
 
     fn choose(&self, (): &(), _request: &Request, view: &FleetView<'_>) -> Choice {
-        let mut workers = view.workers();
-        let turn = view.ordinal() % workers.len() as u64;
-        let (worker, _) = workers.nth(turn as usize).expect("a view is never empty");
+        let turn = view.ordinal() % view.workers().len() as u64;
+        let (worker, _) = view.nth(turn as usize).expect("a view is never empty");
         view.note_because("its turn came, by the number of requests sent before");
         Decision::blind(worker).into()
     }

@@ -15,5 +15,5 @@ pub(super) use pick::{Cheapest, Least, Lots, in_turn, lot, unit};
 pub(super) use predicted::{Index, Predicted, Prediction};
 pub(super) use prompt::{new_tokens, start_key};
 pub(super) use ring::Ring;
-pub(super) use ways::{Held, Ways};
+pub(super) use ways::{Held, Way, Ways};
 pub(super) use working_set::WorkingSet;

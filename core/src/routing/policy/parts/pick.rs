@@ -7,6 +7,7 @@ use crate::routing::candidate::{Candidate, Rank};
 use crate::routing::decision::Decision;
 use crate::routing::fleet::WorkerState;
 use crate::routing::view::FleetView;
+use crate::time::Duration;
 
 /// Finds the worker with the least cost. Among equals, a random one.
 #[derive(Clone, Copy, Debug)]
@@ -36,27 +37,40 @@ impl<C: PartialOrd + Copy> Least<C> {
     }
 }
 
-/// Finds the candidate of the least rank, for a rule that weighs seconds.
+/// Finds the candidate of the least rank, for a rule that weighs seconds. Among those of one rank, it is the one of
+/// the least number, in whichever order they are weighed.
 #[derive(Debug, Default)]
 pub struct Cheapest {
     best: Option<(Rank, Candidate)>,
 }
 
 impl Cheapest {
-    /// Weighs a worker. A candidate is long: it is made only if it is the best so far or is noted.
+    /// Whether a worker may be better than the best so far, if it costs at least so much. Lots are drawn among equals
+    /// only.
+    #[inline]
+    pub fn may_win(&self, (least, active): (Duration, u32), lot: impl FnOnce() -> u64) -> bool {
+        let Some(((total, fewest, best_lot), _)) = &self.best else { return true };
+        let order = (least, active).cmp(&(*total, *fewest));
+        order.is_lt() || order.is_eq() && lot() <= *best_lot
+    }
+
+    /// Weighs a worker by its expected seconds, its requests under way and its lot. A candidate is long: it is made
+    /// only if it is the best so far or is noted.
     pub fn weigh(
         &mut self,
         view: &FleetView<'_>,
-        rank: Rank,
-        candidate: impl FnOnce() -> Candidate,
+        (total, active): (Duration, u32),
+        lot: impl Fn() -> u64,
+        candidate: impl FnOnce(u64) -> Candidate,
     ) {
-        let is_best = self.best.as_ref().is_none_or(|(best, _)| rank < *best);
-        if !is_best && !view.is_noting() {
+        if !self.may_win((total, active), &lot) && !view.is_noting() {
             return;
         }
-        let candidate = candidate();
+        let rank = (total, active, lot());
+        let candidate = candidate(rank.2);
         view.note(&candidate);
-        if is_best {
+        let worker = candidate.worker;
+        if self.best.as_ref().is_none_or(|(least, best)| (rank, worker) < (*least, best.worker)) {
             self.best = Some((rank, candidate));
         }
     }
@@ -100,7 +114,7 @@ pub fn unit(view: &FleetView<'_>, request: &Request, which: u64) -> f64 {
 /// Among equals, the worker with the least place is the next in turn.
 pub fn in_turn<'a>(
     view: &FleetView<'a>,
-) -> impl Iterator<Item = (usize, WorkerId, &'a WorkerState)> {
+) -> impl Iterator<Item = (usize, WorkerId, WorkerState<'a>)> {
     let count = view.workers().len();
     let start = (view.ordinal() % count.max(1) as u64) as usize;
     view.workers()

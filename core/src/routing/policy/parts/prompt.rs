@@ -6,9 +6,9 @@ use crate::rng::hash_words;
 use crate::routing::fleet::WorkerState;
 
 /// Tokens of a prompt that a worker would compute which holds `hit` of it, in blocks by tier.
-pub fn new_tokens(hit: &[u32; MAX_TIERS], request: &Request, worker: &WorkerState) -> u32 {
+pub fn new_tokens(hit: &[u32; MAX_TIERS], request: &Request, worker: WorkerState<'_>) -> u32 {
     let blocks = hit.iter().fold(0u32, |sum, blocks| sum.saturating_add(*blocks));
-    request.prompt.tokens().saturating_sub(blocks.saturating_mul(worker.info.block_size))
+    request.prompt.tokens().saturating_sub(blocks.saturating_mul(worker.alike().block_size))
 }
 
 /// A key of the first blocks of a prompt, or of all where there are fewer. None: it has no full block.

@@ -4,6 +4,7 @@ use crate::event::{FetchCost, PrefillCost, WorkerInfo};
 use crate::id::{MAX_TIERS, SourceId, WorkerId};
 use crate::routing::decision::Pull;
 use crate::routing::index::{Overlap, SourceOverlap};
+use crate::routing::kinds::Kind;
 use crate::routing::view::FleetView;
 use crate::time::Duration;
 
@@ -46,22 +47,44 @@ pub struct Ways<'a> {
     tokens: u32,
     /// Searched only if a worker can fetch.
     sources: Option<Sources>,
-    /// What the last worker without a copy takes to compute: most workers are alike and hold nothing.
-    cold: Option<(PrefillCost, Duration)>,
-    /// What the last worker with a copy takes to compute after so many cached tokens: most copies end where the text
-    /// that requests share ends.
-    warm: Option<(PrefillCost, u32, Duration)>,
+    /// The way of the last worker without a copy, by its kind: most workers are alike and hold nothing.
+    nothing: Option<(u32, Way)>,
+    /// What the last kind of worker takes to compute all of the prompt.
+    cold: Option<(u32, Duration)>,
+    /// What the last worker with a copy takes to compute after so many cached tokens, by its kind: most copies end
+    /// where the text that requests share ends.
+    warm: Option<(u32, u32, Duration)>,
 }
 
 impl<'a> Ways<'a> {
     /// For a prompt of `tokens` tokens, of which `overlap` says what each source holds.
     pub const fn of(overlap: &'a Overlap, view: &'a FleetView<'a>, tokens: u32) -> Self {
-        Self { overlap, view, tokens, sources: None, cold: None, warm: None }
+        Self { overlap, view, tokens, sources: None, nothing: None, cold: None, warm: None }
     }
 
     /// The cheapest way of a worker.
-    pub fn cheapest(&mut self, id: WorkerId, info: &WorkerInfo, held: &Held) -> Way {
-        let own = self.own(info, held);
+    pub fn cheapest(&mut self, id: WorkerId, kind: Kind<'_>, held: &Held) -> Way {
+        match held.blocks {
+            0 => self.of_nothing(kind),
+            _ => self.find(Some(id), kind, held),
+        }
+    }
+
+    /// The cheapest way of a worker that holds nothing. It is the same for all of a kind, since none of them is a
+    /// peer that others could fetch from.
+    pub fn of_nothing(&mut self, kind: Kind<'_>) -> Way {
+        match self.nothing {
+            Some((number, way)) if number == kind.number => way,
+            _ => {
+                let way = self.find(None, kind, &Held::default());
+                self.nothing = Some((kind.number, way));
+                way
+            }
+        }
+    }
+
+    fn find(&mut self, id: Option<WorkerId>, kind: Kind<'_>, held: &Held) -> Way {
+        let (own, info) = (self.own(kind, held), kind.info);
         if info.pool.is_none() && info.peers.is_none() {
             return own;
         }
@@ -71,15 +94,16 @@ impl<'a> Ways<'a> {
     }
 
     /// The way without a pool or a peer.
-    pub fn own(&mut self, info: &WorkerInfo, held: &Held) -> Way {
+    pub fn own(&mut self, kind: Kind<'_>, held: &Held) -> Way {
         if held.tokens == 0 {
-            return Way { load: Duration::ZERO, prefill: self.cold(info), pull: None };
+            return Way { load: Duration::ZERO, prefill: self.cold(kind), pull: None };
         }
+        let info = kind.info;
         let prefill = match self.warm {
-            Some((cost, cached, time)) if (cached, cost) == (held.tokens, info.prefill) => time,
+            Some((number, cached, time)) if (number, cached) == (kind.number, held.tokens) => time,
             _ => {
                 let time = info.prefill.estimate(self.tokens - held.tokens, held.tokens);
-                self.warm = Some((info.prefill, held.tokens, time));
+                self.warm = Some((kind.number, held.tokens, time));
                 time
             }
         };
@@ -87,12 +111,12 @@ impl<'a> Ways<'a> {
     }
 
     /// Computing all of the prompt.
-    pub fn cold(&mut self, info: &WorkerInfo) -> Duration {
+    pub fn cold(&mut self, kind: Kind<'_>) -> Duration {
         match self.cold {
-            Some((cost, time)) if cost == info.prefill => time,
+            Some((number, time)) if number == kind.number => time,
             _ => {
-                let time = info.prefill.estimate(self.tokens, 0);
-                self.cold = Some((info.prefill, time));
+                let time = kind.info.prefill.estimate(self.tokens, 0);
+                self.cold = Some((kind.number, time));
                 time
             }
         }
@@ -159,7 +183,8 @@ impl Sources {
     fn of(overlap: &Overlap, view: &FleetView<'_>, tokens: u32) -> Self {
         let (mut pool, mut peers): (Option<Pull>, [Option<Pull>; 2]) = (None, [None; 2]);
         let most = |held: Option<Pull>| held.map_or(0, |pull| pull.blocks);
-        let serves_fetches = |id| view.worker(id).is_some_and(|worker| worker.info.peers.is_some());
+        let serves_fetches =
+            |id| view.worker(id).is_some_and(|worker| worker.alike().peers.is_some());
         for entry in overlap.entries() {
             let pull = Pull { from: entry.source, blocks: entry.resident() };
             match entry.source {
@@ -177,14 +202,14 @@ impl Sources {
         Self { tokens, pool: pool.map(Source::new), peers }
     }
 
-    fn cheapest(&mut self, own: Way, worker: WorkerId, info: &WorkerInfo, held: u32) -> Way {
+    fn cheapest(&mut self, own: Way, id: Option<WorkerId>, info: &WorkerInfo, held: u32) -> Way {
         let asks = Asks { info, tokens: self.tokens };
         let mut best = own;
         if let (Some(pool), Some(cost)) = (&mut self.pool, info.pool) {
             best = pool.or(best, own, held, cost, &asks);
         }
         if let Some(cost) = info.peers {
-            let other = |peer: &&mut Source| peer.pull.from != worker.into();
+            let other = |peer: &&mut Source| id.is_none_or(|id| peer.pull.from != id.into());
             if let Some(peer) = self.peers.iter_mut().flatten().find(other) {
                 best = peer.or(best, own, held, cost, &asks);
             }

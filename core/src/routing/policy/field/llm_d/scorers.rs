@@ -69,7 +69,7 @@ impl Profile {
         cold: Option<&ColdOrder>,
         request: &Request,
         view: &FleetView<'_>,
-        may_have: impl Fn(WorkerId, &WorkerState) -> bool,
+        may_have: impl Fn(WorkerId, WorkerState<'_>) -> bool,
     ) -> Choice {
         let mut range = Range::default();
         for (id, worker) in view.workers().filter(|&(id, worker)| may_have(id, worker)) {
@@ -84,7 +84,7 @@ impl Profile {
             let rank = place.map_or(never_used, |place| range.never_used + place);
             never_used += usize::from(place.is_none());
             let waiting = waiting(id, view);
-            let tokens = worker.queued_tokens() + matches.new_tokens(request, &worker.info);
+            let tokens = worker.queued_tokens() + matches.new_tokens(request, worker.info);
             let sum = self.queue * range.queue_score(waiting)
                 + self.kv * (1.0 - kv_usage(view, id).unwrap_or(0.0))
                 + self.prefix * self.prefix_score(id, matches)
@@ -149,7 +149,7 @@ impl Range {
     fn add(
         &mut self,
         id: WorkerId,
-        worker: &WorkerState,
+        worker: WorkerState<'_>,
         matches: &Matches<'_>,
         cold: Option<&ColdOrder>,
         view: &FleetView<'_>,

@@ -18,6 +18,7 @@ use super::scorers::Profile;
 use crate::id::WorkerId;
 use crate::request::Request;
 use crate::routing::decision::Choice;
+use crate::routing::fleet::WorkerState;
 use crate::routing::observed::Observed;
 use crate::routing::policy::parameter::parameters;
 use crate::routing::policy::parts::{Index, Predicted, unit};
@@ -73,7 +74,7 @@ impl Policy for LlmDSticky {
     fn choose(&self, predicted: &Predicted, request: &Request, view: &FleetView<'_>) -> Choice {
         let matches = self.prefixes().matches(predicted, request, view);
         let sticks = self.sticks(&matches, request, view);
-        let may_have = |id, _: &_| !sticks || self.is_sticky(id, &matches);
+        let may_have = |id, _: WorkerState<'_>| !sticks || self.is_sticky(id, &matches);
         let token_threshold = self.tokens_most;
         let profile = Profile { token_load: 1.0, token_threshold, ..Profile::EMPTY };
         profile.choose(&matches, None, request, view, may_have)
