@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use warmpath_core::event::LoadReport;
 use warmpath_core::id::{MAX_TIERS, SourceId, WorkerId};
-use warmpath_core::routing::fleet::{Fleet, WorkerState};
 use warmpath_core::routing::input::Input;
 
 /// How often a worker that drains is looked at.
