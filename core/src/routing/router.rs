@@ -275,7 +275,7 @@ impl Router {
                 self.policy = *policy;
                 self.rule = RunningRule::new(*policy);
                 for (_, worker) in self.fleet.workers() {
-                    self.rule.observe(now, &Observed::Joined(&worker.info));
+                    self.rule.observe(now, &Observed::Joined(worker.info));
                 }
                 self.fleet.set_poll(policy.poll());
             }
