@@ -46,7 +46,7 @@ impl Part {
 
 /// How much a sum over all parts differs from the sum of another run with the same requests, in percent.
 ///
-/// The interval is that of a circular block bootstrap (Politis and Romano 1992) of the residuals of a ratio of two sums (Cochran
+/// The interval comes from a circular block bootstrap (Politis and Romano 1992) of the residuals of a ratio of two sums (Cochran
 /// 1977). The deviation of a mean over all its resamples has a closed form, so none are drawn: see [`block_bootstrap`].
 pub fn change_percent(own: &[Part], other: &[Part], of: fn(&Part) -> f64) -> Option<Estimate> {
     if own.is_empty()
