@@ -40,7 +40,7 @@ struct Stretch {
     parent: Node,
     start: u32,
     end: u32,
-    chain: Arc<Chain>,
+    chain: Chain,
 }
 
 /// Where a request ends in the tree.
@@ -145,7 +145,7 @@ impl Tree {
     fn add(&mut self, request: &Use) -> Ends {
         let chain = request.sequence.chain();
         if self.nodes.is_empty() {
-            self.nodes.push(Stretch { parent: ROOT, start: 0, end: 0, chain: Arc::clone(chain) });
+            self.nodes.push(Stretch { parent: ROOT, start: 0, end: 0, chain: chain.clone() });
         }
         let blocks = request.sequence.blocks();
         let prompt_blocks = request.prompt_blocks.min(blocks);
@@ -157,20 +157,10 @@ impl Tree {
     }
 
     /// Goes on from a node, which ends at this depth, along a chain. Ends at a node that ends at depth `to`.
-    fn walk(
-        &mut self,
-        chain: &Arc<Chain>,
-        (mut at, mut depth): (Node, u32),
-        to: u32,
-    ) -> (Node, u32) {
+    fn walk(&mut self, chain: &Chain, (mut at, mut depth): (Node, u32), to: u32) -> (Node, u32) {
         while depth < to {
             let Some(&child) = self.children.get(&(at, chain.hash(depth))) else {
-                at = self.push(Stretch {
-                    parent: at,
-                    start: depth,
-                    end: to,
-                    chain: Arc::clone(chain),
-                });
+                at = self.push(Stretch { parent: at, start: depth, end: to, chain: chain.clone() });
                 return (at, to);
             };
             let Stretch { end, chain: ref known, .. } = self.nodes[child as usize];
@@ -191,7 +181,7 @@ impl Tree {
     /// Cuts a node at a depth. Its upper part gets a number of its own, so what ends at the node still does.
     fn split(&mut self, node: Node, depth: u32) -> Node {
         let Stretch { parent, start, ref chain, .. } = self.nodes[node as usize];
-        let chain = Arc::clone(chain);
+        let chain = chain.clone();
         let lower = chain.hash(depth);
         let upper = self.push(Stretch { parent, start, end: depth, chain });
         let below = &mut self.nodes[node as usize];

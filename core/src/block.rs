@@ -26,7 +26,7 @@ pub use view::{BlockRun, TokenBlocks};
 
 use crate::tokens::Segment;
 use chain::Form;
-use described::{Described, SegmentState};
+use described::SegmentState;
 use scope::KeyUse;
 
 /// Hashes every full block of a text given as token ids. Panics at 2^32 tokens or more.
@@ -73,7 +73,7 @@ pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
             key_use = KeyUse::Rest;
         }
     }
-    let form = Form::Described(Described::new(states));
+    let form = Form::Described { length: described::common_length(&states), states: states.into() };
     Chain { block_size: scope.block_size(), tokens: start, form }
 }
 
@@ -81,7 +81,6 @@ pub fn hash_segments(scope: &ScopePlan, segments: &[Segment]) -> Chain {
 mod tests {
     use super::*;
     use crate::tokens::materialize;
-    use std::sync::Arc;
 
     fn scope(salt: &str, block_size: u32) -> ScopePlan {
         ScopePlan::new(salt, "m", "", block_size)
@@ -146,13 +145,12 @@ mod tests {
         ];
         for size in [1, 4, 7, 16] {
             let plan = scope("x", size);
-            let described: Vec<_> =
-                texts.iter().map(|t| Arc::new(hash_segments(&plan, t))).collect();
+            let described: Vec<_> = texts.iter().map(|t| hash_segments(&plan, t)).collect();
             let written: Vec<_> = texts
                 .iter()
                 .map(|t| {
                     let total = t.iter().map(Segment::tokens).sum();
-                    Arc::new(hash_blocks(&plan, &materialize(t, total)))
+                    hash_blocks(&plan, &materialize(t, total))
                 })
                 .collect();
             for i in 0..texts.len() {

@@ -17,7 +17,6 @@ use crate::runs::Tally;
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// The size and speed of a pool, as in a scenario file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -216,7 +215,7 @@ impl Pool {
         if known >= run.end {
             return;
         }
-        let rest = BlockRun { chain: Arc::clone(&run.chain), start: known, end: run.end };
+        let rest = BlockRun { chain: run.chain.clone(), start: known, end: run.end };
         if self.written_at.since(now) > LONGEST_BACKLOG {
             self.stats.refused_blocks += u64::from(rest.len());
             return;
@@ -277,7 +276,7 @@ impl Pool {
     /// How many blocks of a prompt are stored, from its start.
     pub fn holds(&self, prompt: &TokenBlocks) -> u32 {
         let end = prompt.reusable_blocks();
-        self.present(&BlockRun { chain: Arc::clone(prompt.chain()), start: 0, end })
+        self.present(&BlockRun { chain: prompt.chain().clone(), start: 0, end })
     }
 
     /// How many blocks of a run's path are stored, from the start of its chain.
@@ -355,7 +354,7 @@ impl Pool {
         for (end, owner) in [(public, None), (run.end, owner)] {
             let here = self.store.present(&BlockRun { end, ..run.clone() });
             if here < end {
-                let part = BlockRun { chain: Arc::clone(&run.chain), start: here, end };
+                let part = BlockRun { chain: run.chain.clone(), start: here, end };
                 let new = self.store.keep_of(now, &part, owner).unwrap_or(0);
                 self.stats.stored_blocks += u64::from(new);
                 if new < part.len() {

@@ -76,11 +76,11 @@ impl Work {
     pub fn new(
         id: RequestId,
         session: Option<SessionId>,
-        chain: &Arc<Chain>,
+        chain: &Chain,
         (prompt_tokens, output_tokens): (u32, u32),
         text: TokenSource,
     ) -> Self {
-        let view = |tokens| TokenBlocks::new(Arc::clone(chain), tokens);
+        let view = |tokens| TokenBlocks::new(chain.clone(), tokens);
         let prompt = view(prompt_tokens);
         let sequence = view(prompt_tokens + output_tokens);
         let tenant = TenantId(0);

@@ -6,7 +6,6 @@ mod common;
 
 use common::Deciding;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, ScopePlan, hash_blocks};
 use warmpath_core::event::{KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{SourceId, TierId, WorkerId};
@@ -92,7 +91,7 @@ impl Churn {
 
     fn apply(&mut self, prompt: u64, event: impl FnOnce(BlockRun) -> KvEvent) {
         let text = [Segment::Text { seed: prompt, tokens: RUN * 16 }];
-        let chain = Arc::new(hash_blocks(&self.scope, &materialize(&text, RUN * 16)));
+        let chain = hash_blocks(&self.scope, &materialize(&text, RUN * 16));
         let events = vec![event(BlockRun { chain, start: 0, end: RUN })];
         self.seq += 1;
         let batch = KvBatch { source: Self::SOURCE, epoch: 1, seq: self.seq, events };

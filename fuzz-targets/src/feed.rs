@@ -7,7 +7,6 @@
 
 use crate::choices::Choices;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::event::{Digest, KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
@@ -67,16 +66,16 @@ fn name(text: usize, block: u32) -> BlockHash {
     BlockHash::from_wire(u128::from(bits) << 64 | u128::from(mix64(bits)))
 }
 
-fn chain(text: usize) -> Arc<Chain> {
+fn chain(text: usize) -> Chain {
     let names = (0..TEXTS[text].2).map(|block| name(text, block)).collect();
-    Arc::new(Chain::from_wire(BLOCK, 0, names))
+    Chain::from_wire(BLOCK, 0, names)
 }
 
 struct Fleet {
     index: PrefixIndex,
     held: BTreeMap<SourceId, Held>,
     seqs: BTreeMap<SourceId, (u64, u64)>,
-    texts: Vec<Arc<Chain>>,
+    texts: Vec<Chain>,
     has_liar: bool,
 }
 
@@ -195,7 +194,7 @@ impl Fleet {
             let middle = choices.below(end + 1);
             for (tier, start, end) in [(TierId::HBM, 0, middle), (TierId::HOST, middle, end)] {
                 if start < end {
-                    runs.push((tier, BlockRun { chain: Arc::clone(chain), start, end }));
+                    runs.push((tier, BlockRun { chain: chain.clone(), start, end }));
                 }
             }
         }
@@ -212,7 +211,7 @@ impl Fleet {
     /// A run that follows a block of the source. The source may hold some of it already.
     fn stored(&self, source: SourceId, choices: &mut Choices<'_>) -> Option<KvEvent> {
         let tier = TierId(choices.below(MAX_TIERS as u32) as u8);
-        let chain = Arc::clone(choices.of(&self.texts));
+        let chain = choices.of(&self.texts).clone();
         let at = choices.below(chain.blocks());
         // The nearest start at or before it that follows what is held.
         let start = (0..=at).rev().find(|&start| self.follows(source, &chain, start))?;
@@ -223,7 +222,7 @@ impl Fleet {
     /// Any run of any text, held or not.
     fn removed(&self, choices: &mut Choices<'_>) -> KvEvent {
         let tier = TierId(choices.below(MAX_TIERS as u32) as u8);
-        let chain = Arc::clone(choices.of(&self.texts));
+        let chain = choices.of(&self.texts).clone();
         let start = choices.below(chain.blocks());
         let end = start + 1 + choices.below(chain.blocks() - start);
         KvEvent::Removed { tier, run: BlockRun { chain, start, end } }
@@ -251,7 +250,7 @@ impl Fleet {
         let start = choices.below(end);
         let at = choices.below(end);
         let name = |block| chain.hash(if block < at { block } else { block + by });
-        let wrong = Arc::new(Chain::from_wire(BLOCK, 0, (0..end).map(name).collect()));
+        let wrong = Chain::from_wire(BLOCK, 0, (0..end).map(name).collect());
         let run = BlockRun { chain: wrong, start, end };
         let tier = TierId(choices.below(MAX_TIERS as u32) as u8);
         let event = match choices.below(4) {
@@ -275,7 +274,7 @@ impl Fleet {
         let Some(held) = self.held.get(&source) else { return };
         let mut digest = Digest::default();
         for &(tier, hash) in held {
-            let chain = Arc::new(Chain::from_wire(1, 0, vec![hash]));
+            let chain = Chain::from_wire(1, 0, vec![hash]);
             digest.add(tier, &BlockRun { chain, start: 0, end: 1 });
         }
         assert_eq!(self.index.digest(source), digest, "digest of {source}");
@@ -285,7 +284,7 @@ impl Fleet {
     fn look_up(&self, text: usize, cut: u8) {
         let chain = &self.texts[text];
         let tokens = chain.tokens().saturating_sub(u32::from(cut)).max(1);
-        let prompt = TokenBlocks::new(Arc::clone(chain), tokens);
+        let prompt = TokenBlocks::new(chain.clone(), tokens);
         let mut overlap = Overlap::default();
         self.index.overlap(&prompt, &mut overlap);
         let honest = overlap.entries().iter().filter(|entry| entry.source != LIAR);

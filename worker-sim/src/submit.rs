@@ -110,12 +110,12 @@ fn work(worker: &WorkerState, id: RequestId, accepted: &Accepted, mut stream: To
         events.text(Text {
             id,
             tokens,
-            chain: Arc::clone(sequence.chain()),
+            chain: sequence.chain().clone(),
             salt: accepted.cache_salt.clone(),
             public: (hint.public_salt.clone(), hint.public_blocks),
         });
     }
-    let prompt = TokenBlocks::new(Arc::clone(sequence.chain()), accepted.prompt.len() as u32);
+    let prompt = TokenBlocks::new(sequence.chain().clone(), accepted.prompt.len() as u32);
     let request = Request {
         id,
         session: None,

@@ -6,7 +6,6 @@
 use libtest_mimic::{Arguments, Trial};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use warmpath_core::block::{ScopePlan, hash_segments};
 use warmpath_core::engine::physics::{Deployment, InEngine, KvDtype, Precision};
 use warmpath_core::engine::profile::{Fill, Loads, Profile, TierSpec};
@@ -20,7 +19,7 @@ use warmpath_launch::profiles;
 
 fn work(id: u64, seed: u64, tokens: u32) -> Work {
     let text = [Segment::Text { seed, tokens }, Segment::Answer { tokens: 1 }];
-    let chain = Arc::new(hash_segments(&ScopePlan::new("", "", "", 16), &text));
+    let chain = hash_segments(&ScopePlan::new("", "", "", 16), &text);
     Work::new(RequestId(id), None, &chain, (tokens, 1), TokenSource::default())
 }
 

@@ -2,7 +2,6 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::sync::Arc;
 use warmpath_bounds::hits::{self, Hits};
 use warmpath_bounds::prefixes::{Prefixes, Use};
 use warmpath_core::block::{BlockHash, Chain, TokenBlocks};
@@ -26,7 +25,7 @@ impl Plain {
     fn to_use(&self) -> Use {
         let blocks = self.prompt.iter().chain(&self.answer);
         let hashes = blocks.map(|block| BlockHash::from_wire(u128::from(*block) + 1)).collect();
-        let chain = Arc::new(Chain::from_wire(BLOCK, 0, hashes));
+        let chain = Chain::from_wire(BLOCK, 0, hashes);
         let tokens = chain.tokens();
         Use {
             sequence: TokenBlocks::new(chain, tokens),

@@ -5,7 +5,6 @@
 #![allow(dead_code)]
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments};
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, Output};
@@ -105,7 +104,7 @@ impl Indexed {
     fn draw(&mut self, worker: u32) -> KvEvent {
         let drawn = self.rng.below(self.prompts.len() as u64) as usize;
         self.held.push_back((worker, drawn));
-        let chain = Arc::clone(self.prompts[drawn].chain());
+        let chain = self.prompts[drawn].chain().clone();
         let end = chain.blocks();
         KvEvent::Stored { tier: TierId::HBM, run: BlockRun { chain, start: 0, end } }
     }
@@ -122,7 +121,7 @@ impl Indexed {
     /// another worker stores one.
     pub fn update(&mut self) {
         let (worker, drawn) = self.held.pop_front().expect("a worker holds something");
-        let chain = Arc::clone(self.prompts[drawn].chain());
+        let chain = self.prompts[drawn].chain().clone();
         let shared: u32 = text(drawn as u64)[..2].iter().map(Segment::tokens).sum();
         let (start, end) = (shared.div_ceil(BLOCK), chain.blocks());
         let run = BlockRun { chain, start, end };
@@ -224,7 +223,7 @@ impl Stepping {
             let tokens = segments.iter().map(Segment::tokens).sum();
             let output_tokens = 100 + (number * 53 % 300) as u32;
             segments.push(Segment::Answer { tokens: output_tokens });
-            let chain = Arc::new(hash_segments(&scope(), &segments));
+            let chain = hash_segments(&scope(), &segments);
             let text = TokenSource::new(segments.into());
             let work = Work::new(RequestId(number), None, &chain, (tokens, output_tokens), text);
             (Instant::from_nanos(number * 150_000_000), work)

@@ -1,10 +1,13 @@
 //! The block hashes of one text.
 
-use super::described::Described;
+use super::described::{self, SegmentState};
 use super::hash::BlockHash;
 use std::sync::Arc;
 
-/// The block hashes of one text, in order.
+/// The block hashes of one text, in order. A clone shares them.
+///
+/// What every look-up asks for stands in the handle, and all the rest is one allocation: each further one is a
+/// place in memory that a look-up waits for.
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub(super) block_size: u32,
@@ -15,11 +18,9 @@ pub struct Chain {
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     /// Block `base + i` has `hashes[i]`. The hashes before `base` are not known.
-    Listed {
-        base: u32,
-        hashes: Box<[BlockHash]>,
-    },
-    Described(Described),
+    Listed { base: u32, hashes: Arc<[BlockHash]> },
+    /// The hashes of a text given as segments. Nearly all segments have `length` tokens.
+    Described { length: u32, states: Arc<[SegmentState]> },
 }
 
 impl Chain {
@@ -50,13 +51,13 @@ impl Chain {
     pub const fn base(&self) -> u32 {
         match self.form {
             Form::Listed { base, .. } => base,
-            Form::Described(_) => 0,
+            Form::Described { .. } => 0,
         }
     }
 
     /// Whether the hashes come from a description and not from a list, which a client may have sent.
     pub const fn is_described(&self) -> bool {
-        matches!(self.form, Form::Described(_))
+        matches!(self.form, Form::Described { .. })
     }
 
     /// The hash of a block, counted from the start of the text. Panics below [`Self::base`].
@@ -64,9 +65,9 @@ impl Chain {
     pub fn hash(&self, block: u32) -> BlockHash {
         match &self.form {
             Form::Listed { base, hashes } => hashes[(block - base) as usize],
-            Form::Described(text) => {
+            Form::Described { length, states } => {
                 let end = (block + 1) * self.block_size;
-                let segment = text.segment(end);
+                let segment = described::segment(states, *length, end);
                 segment.name(end - segment.start)
             }
         }
@@ -75,21 +76,33 @@ impl Chain {
     /// The same hashes without those before block `base`. A listed chain is copied, so that a run
     /// kept for long does not keep the hashes before it in memory. A described chain is not copied.
     #[must_use]
-    pub fn named_from(self: &Arc<Self>, base: u32) -> Arc<Self> {
+    pub fn named_from(&self, base: u32) -> Self {
         match &self.form {
             Form::Listed { base: known, hashes } if *known < base => {
                 let form = Form::Listed { base, hashes: hashes[(base - known) as usize..].into() };
                 let (block_size, tokens) = (self.block_size, self.tokens);
-                Arc::new(Self { block_size, tokens, form })
+                Self { block_size, tokens, form }
             }
-            _ => Arc::clone(self),
+            _ => self.clone(),
+        }
+    }
+
+    /// Whether both are clones of one chain. Two chains may be equal and not the same.
+    #[inline]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.form, &other.form) {
+            (Form::Listed { hashes: a, .. }, Form::Listed { hashes: b, .. }) => Arc::ptr_eq(a, b),
+            (Form::Described { states: a, .. }, Form::Described { states: b, .. }) => {
+                Arc::ptr_eq(a, b)
+            }
+            _ => false,
         }
     }
 
     /// The first block in `from..to` where two chains differ, or `to`. They must agree before
     /// `from`, and `to` must not pass the end of either.
-    pub fn agree_until(self: &Arc<Self>, other: &Arc<Self>, from: u32, to: u32) -> u32 {
-        if Arc::ptr_eq(self, other) || from >= to || self.hash(to - 1) == other.hash(to - 1) {
+    pub fn agree_until(&self, other: &Self, from: u32, to: u32) -> u32 {
+        if self.is_same(other) || from >= to || self.hash(to - 1) == other.hash(to - 1) {
             return to;
         }
         let described = self.is_described() || other.is_described();

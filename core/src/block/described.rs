@@ -3,14 +3,6 @@
 use super::hash::BlockHash;
 use crate::rng::mix64;
 
-/// A text in segments.
-#[derive(Clone, Debug)]
-pub(super) struct Described {
-    states: Box<[SegmentState]>,
-    /// Tokens of the first segment. In a recorded prompt nearly all segments have this length.
-    length: u32,
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SegmentState {
     /// Tokens before this segment.
@@ -19,25 +11,22 @@ pub(super) struct SegmentState {
     low: u64,
 }
 
-impl Described {
-    pub fn new(states: Vec<SegmentState>) -> Self {
-        let length = states.get(1).map_or(u32::MAX, |second| second.start);
-        Self { states: states.into_boxed_slice(), length }
-    }
+/// The length of the first segment in tokens. In a recorded prompt nearly all segments have this length.
+pub(super) fn common_length(states: &[SegmentState]) -> u32 {
+    states.get(1).map_or(u32::MAX, |second| second.start)
+}
 
-    /// The segment that holds the last token before `end`. The first guess assumes that all
-    /// segments are as long as the first; if it is wrong, a binary search follows.
-    pub fn segment(&self, end: u32) -> SegmentState {
-        let states = &self.states;
-        let guess = ((end - 1) / self.length) as usize;
-        let begun = states.get(guess).filter(|segment| segment.start < end);
-        if let Some(segment) = begun
-            && states.get(guess + 1).is_none_or(|next| next.start >= end)
-        {
-            return *segment;
-        }
-        states[states.partition_point(|segment| segment.start < end) - 1]
+/// The segment that holds the last token before `end`. The first guess assumes that all segments are as
+/// long as the first; if it is wrong, a binary search follows.
+pub(super) fn segment(states: &[SegmentState], length: u32, end: u32) -> SegmentState {
+    let guess = ((end - 1) / length) as usize;
+    let begun = states.get(guess).filter(|segment| segment.start < end);
+    if let Some(segment) = begun
+        && states.get(guess + 1).is_none_or(|next| next.start >= end)
+    {
+        return *segment;
     }
+    states[states.partition_point(|segment| segment.start < end) - 1]
 }
 
 impl SegmentState {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 /// The first `tokens` tokens of a chain, such as the prompt of one turn of a session.
 #[derive(Clone, Debug)]
 pub struct TokenBlocks {
-    chain: Arc<Chain>,
+    chain: Chain,
     tokens: u32,
 }
 
 impl TokenBlocks {
     /// A view of the first `tokens` tokens. Panics if the chain is shorter.
-    pub fn new(chain: Arc<Chain>, tokens: u32) -> Self {
+    pub fn new(chain: Chain, tokens: u32) -> Self {
         let length = chain.tokens;
         assert!(tokens <= length, "a view of {tokens} tokens on a chain of {length}");
         Self { chain, tokens }
@@ -23,7 +23,7 @@ impl TokenBlocks {
     /// A view of the whole chain.
     pub fn whole(chain: Chain) -> Self {
         let tokens = chain.tokens;
-        Self { chain: Arc::new(chain), tokens }
+        Self { chain, tokens }
     }
 
     /// The names of a text of so many tokens, as another process sent them. None: their number is not that of
@@ -37,7 +37,7 @@ impl TokenBlocks {
     }
 
     /// The chain that is viewed. It may be longer than the view.
-    pub const fn chain(&self) -> &Arc<Chain> {
+    pub const fn chain(&self) -> &Chain {
         &self.chain
     }
 
@@ -67,7 +67,7 @@ impl TokenBlocks {
 #[derive(Clone, Debug)]
 pub struct BlockRun {
     /// The text's hashes.
-    pub chain: Arc<Chain>,
+    pub chain: Chain,
     /// The first block, counted from the start of the text.
     pub start: u32,
     /// The block after the last one.
@@ -136,7 +136,7 @@ impl<'de> Deserialize<'de> for TokenBlocks {
                 view.block_size
             )));
         }
-        let hashes: Result<Box<[BlockHash]>, _> = (0..blocks)
+        let hashes: Result<Arc<[BlockHash]>, _> = (0..blocks)
             .map(|i| {
                 u128::from_str_radix(&view.hashes[i * 32..][..32], 16).map(BlockHash::from_wire)
             })

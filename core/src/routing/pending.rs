@@ -9,7 +9,6 @@ use crate::id::WorkerId;
 use crate::routing::index::Overlap;
 use crate::runs::{NodeId, RunTree};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// The workers that will hold a run, in ascending order, each with its number of requests. A prompt claims all of its
 /// path, so a worker that claims a node claims every node above it. Runs come and go with their
@@ -49,7 +48,7 @@ impl PendingIndex {
                     (depth, parent) = (agreed, Some(part));
                 }
                 None => {
-                    let run = BlockRun { chain: Arc::clone(chain), start: depth, end };
+                    let run = BlockRun { chain: chain.clone(), start: depth, end };
                     self.tree.insert(parent, run, Claims::from_slice(&[(worker, 1)]));
                     new += end - depth;
                     depth = end;

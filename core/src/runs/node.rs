@@ -1,7 +1,6 @@
 //! The nodes of a run tree.
 
 use crate::block::{BlockHash, BlockRun, Chain};
-use std::sync::Arc;
 
 /// The number of a node in its tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -19,7 +18,7 @@ impl NodeId {
 #[derive(Clone, Debug)]
 pub struct Node<V> {
     /// The hashes of the path.
-    pub chain: Arc<Chain>,
+    pub chain: Chain,
     /// The first block, counted from the start of the chain.
     pub start: u32,
     /// The block after the last one.
@@ -47,7 +46,7 @@ impl<V> Node<V> {
 
     /// Blocks `start..end` of the node's chain.
     pub fn run(&self, start: u32, end: u32) -> BlockRun {
-        BlockRun { chain: Arc::clone(&self.chain), start, end }
+        BlockRun { chain: self.chain.clone(), start, end }
     }
 }
 

@@ -5,7 +5,6 @@ use super::slab::Slab;
 use crate::block::{BlockHash, BlockRun, Chain};
 use crate::hash::Map;
 use crate::rng::mix64;
-use std::sync::Arc;
 
 /// A tree of block runs with a value for each run.
 #[derive(Clone, Debug)]
@@ -78,7 +77,7 @@ impl<V: Clone> RunTree<V> {
 
     /// The node with block `depth` of `chain`, and the block until which both agree (at most
     /// `limit`). All blocks before `depth` must have matched already.
-    pub fn follow(&self, chain: &Arc<Chain>, depth: u32, limit: u32) -> Option<(NodeId, u32)> {
+    pub fn follow(&self, chain: &Chain, depth: u32, limit: u32) -> Option<(NodeId, u32)> {
         if depth >= limit {
             return None;
         }
@@ -94,14 +93,14 @@ impl<V: Clone> RunTree<V> {
     pub fn follow_below(
         &self,
         parent: Option<NodeId>,
-        chain: &Arc<Chain>,
+        chain: &Chain,
         depth: u32,
         limit: u32,
     ) -> Option<(NodeId, u32)> {
         let Some(parent) = parent else { return self.follow(chain, depth, limit) };
         match self.only_child(parent) {
             None if self.get(parent).children == 0 => None,
-            Some(child) if depth < limit && Arc::ptr_eq(&self.get(child).chain, chain) => {
+            Some(child) if depth < limit && self.get(child).chain.is_same(chain) => {
                 Some((child, self.get(child).end.min(limit)))
             }
             _ => self.follow(chain, depth, limit),
@@ -110,10 +109,10 @@ impl<V: Clone> RunTree<V> {
 
     /// The block until which a node agrees with `chain`, at most `limit`. They must agree before
     /// `from`.
-    pub fn agreed(&self, id: NodeId, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
+    pub fn agreed(&self, id: NodeId, chain: &Chain, from: u32, limit: u32) -> u32 {
         let node = self.get(id);
         let to = node.end.min(limit);
-        if from >= to || Arc::ptr_eq(&node.chain, chain) {
+        if from >= to || node.chain.is_same(chain) {
             return to;
         }
         if to < node.end {
@@ -165,7 +164,7 @@ impl<V: Clone> RunTree<V> {
         let node = self.get(id);
         debug_assert!(node.start < at && at < node.end);
         let head = Node {
-            chain: Arc::clone(&node.chain),
+            chain: node.chain.clone(),
             start: node.start,
             end: at,
             parent: node.parent,

@@ -16,11 +16,11 @@ fn whose(tenant: u32, session: u64, request: u64) -> Requester {
 
 /// The hashes of one text of 200 tokens, from segments and from token ids. The operator declared the
 /// first 100 tokens public.
-fn chains(scopes: &Scopes, whose: Requester) -> [Arc<Chain>; 2] {
+fn chains(scopes: &Scopes, whose: Requester) -> [Chain; 2] {
     let text = [Segment::Text { seed: 1, tokens: 100 }, Segment::Text { seed: 2, tokens: 100 }];
     let plan = scopes.plan(whose, 100);
     let written = hash_blocks(&plan, &materialize(&text, 200));
-    [Arc::new(hash_segments(&plan, &text)), Arc::new(written)]
+    [hash_segments(&plan, &text), written]
 }
 
 /// The blocks that two requests with the same text share, from segments and from token ids.
@@ -105,7 +105,7 @@ fn a_segment_that_crosses_the_public_part_differs_from_one_that_starts_after_it(
     let plan = scopes.plan(whose(1, 1, 1), 100);
     assert_eq!(plan.public_tokens(), 96);
     let text = |seed, tokens| Segment::Text { seed, tokens };
-    let chain = |text: &[Segment]| Arc::new(hash_segments(&plan, text));
+    let chain = |text: &[Segment]| hash_segments(&plan, text);
     let through = chain(&[text(1, 160)]);
     let separate = chain(&[text(1, 96), text(1, 64)]);
     assert_eq!(through.agree_until(&separate, 0, 10), 6);

@@ -40,7 +40,7 @@ pub struct Turn {
 /// The whole text of a path through a session.
 #[derive(Clone, Debug)]
 pub struct Text {
-    pub chain: Arc<Chain>,
+    pub chain: Chain,
     pub segments: Arc<[Segment]>,
 }
 
@@ -63,7 +63,7 @@ pub fn draw_prompt(spec: &SessionsSpec, scope: &ScopePlan, seed: u64, prompt: Ch
     let text = Segment::Text { seed: hash_words(&[seed, 6, group, question]), tokens: user };
     let answer = Segment::Answer { tokens: output };
     let segments = vec![spec.system_prompt(seed, group), text, answer];
-    let chain = Arc::new(hash_segments(scope, &segments));
+    let chain = hash_segments(scope, &segments);
     let turn = Turn {
         text: 0,
         prompt: spec.system_tokens + user,
@@ -189,7 +189,7 @@ impl Drawing<'_> {
             }
         }
         for (branch, scope) in branches.iter().zip(self.scope.into_iter().cycle()) {
-            let chain = Arc::new(hash_segments(scope, &branch.path.segments));
+            let chain = hash_segments(scope, &branch.path.segments);
             let segments = branch.path.segments.as_slice().into();
             self.drawn.texts.push(Text { chain, segments });
         }

@@ -202,7 +202,7 @@ impl Sessions {
         let declared = self.spec.system_tokens;
         let alone = self.scopes.is_per_request().then(|| {
             let whose = whose(tenant, index, id);
-            Arc::new(hash_segments(&self.scopes.plan(whose, declared), segments))
+            hash_segments(&self.scopes.plan(whose, declared), segments)
         });
         let chain = alone.as_ref().unwrap_or(chain);
         let known = self.scopes.known(known, declared);

@@ -3,7 +3,6 @@
 
 use crate::common::{Form, Texts, between, off_the_wire, run};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments};
 use warmpath_core::engine::store::BlockStore;
 use warmpath_core::engine::store::eviction::EvictionRule;
@@ -18,14 +17,14 @@ use warmpath_core::tokens::Segment;
 const A: SourceId = SourceId::Worker(WorkerId(0));
 const B: SourceId = SourceId::Worker(WorkerId(1));
 
-fn text(seed: u64, blocks: u32) -> Arc<Chain> {
+fn text(seed: u64, blocks: u32) -> Chain {
     let segment = Segment::Text { seed, tokens: blocks * 16 + 1 };
-    Arc::new(hash_segments(&ScopePlan::new("", "", "", 16), &[segment]))
+    hash_segments(&ScopePlan::new("", "", "", 16), &[segment])
 }
 
-fn depth(index: &PrefixIndex, chain: &Arc<Chain>, source: SourceId) -> u32 {
+fn depth(index: &PrefixIndex, chain: &Chain, source: SourceId) -> u32 {
     let mut overlap = Overlap::default();
-    index.overlap(&TokenBlocks::new(Arc::clone(chain), chain.tokens()), &mut overlap);
+    index.overlap(&TokenBlocks::new(chain.clone(), chain.tokens()), &mut overlap);
     overlap.get(source).map_or(0, |entry| entry.blocks())
 }
 
@@ -77,7 +76,7 @@ fn a_block_in_two_tiers_counts_in_the_nearer_one() {
     let events = vec![stored(TierId::HOST, 0, 4), stored(TierId::HBM, 1, 2)];
     index.apply(&batch(A, 1, events)).unwrap();
     let mut overlap = Overlap::default();
-    index.overlap(&TokenBlocks::new(Arc::clone(&chain), 65), &mut overlap);
+    index.overlap(&TokenBlocks::new(chain.clone(), 65), &mut overlap);
     assert_eq!(overlap.entries()[0].by_tier, [1, 3, 0, 0]);
     assert_eq!(index.digest(A).blocks, 5, "five pairs of tier and block");
 }
@@ -90,7 +89,7 @@ fn the_last_token_of_a_prompt_is_never_found() {
     index.apply(&batch(A, 1, vec![all])).unwrap();
     for (tokens, found) in [(1, 0), (16, 0), (17, 1), (32, 1), (33, 2), (64, 3), (65, 4)] {
         let mut overlap = Overlap::default();
-        index.overlap(&TokenBlocks::new(Arc::clone(&chain), tokens), &mut overlap);
+        index.overlap(&TokenBlocks::new(chain.clone(), tokens), &mut overlap);
         let blocks = overlap.get(A).map_or(0, |entry| entry.blocks());
         assert_eq!(blocks, found, "{tokens} tokens");
     }
@@ -151,7 +150,7 @@ fn a_run_with_wrong_hashes_before_it_is_a_gap() {
     let chain = text(1, 200);
     let made_up = text(2, 200);
     let name = |block| if block < 99 { made_up.hash(block) } else { chain.hash(block) };
-    let sent = Arc::new(Chain::from_wire(16, 64, (64..110).map(name).collect()));
+    let sent = Chain::from_wire(16, 64, (64..110).map(name).collect());
     let mut index = known(&[A, B]);
     for source in [A, B] {
         let runs = vec![(TierId::HBM, off_the_wire(&run(&chain, 0, 100)))];
@@ -191,7 +190,7 @@ fn an_answer_sent_block_by_block_becomes_a_few_runs() {
         let base = block.max(1) - 1;
         let base = base - base % ANCHOR;
         let hashes = (base..=block).map(|i| whole.chain().hash(i)).collect();
-        let chain = Arc::new(Chain::from_wire(4, base, hashes));
+        let chain = Chain::from_wire(4, base, hashes);
         let run = BlockRun { chain, start: block, end: block + 1 };
         let events = vec![KvEvent::Stored { tier: TierId::HBM, run }];
         let batch = KvBatch { source, epoch: 1, seq: u64::from(block) + 1, events };

@@ -3,7 +3,6 @@
 
 use crate::common::{Form, Texts, between, chance, for_seeds, off_the_wire, run};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::event::{Digest, KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{MAX_TIERS, PoolId, SourceId, TierId, WorkerId};
@@ -72,7 +71,7 @@ impl Model {
         for (source, held) in &self.held {
             let mut digest = Digest::default();
             for &(tier, hash) in held {
-                let alone = Arc::new(Chain::from_wire(1, 0, vec![hash]));
+                let alone = Chain::from_wire(1, 0, vec![hash]);
                 digest.add(tier, &run(&alone, 0, 1));
             }
             assert_eq!(self.index.digest(*source), digest, "digest of {source}");
@@ -108,7 +107,7 @@ fn any_tier(rng: &mut Rng) -> TierId {
 }
 
 /// Whether a source that holds these blocks may store a run at `start`.
-fn follows(held: &Held, chain: &Arc<Chain>, start: u32) -> bool {
+fn follows(held: &Held, chain: &Chain, start: u32) -> bool {
     let before = |tier| held.contains(&(TierId(tier), chain.hash(start - 1)));
     start == 0 || (0..MAX_TIERS as u8).any(before)
 }
@@ -249,7 +248,7 @@ fn misplaced(rng: &mut Rng, texts: &Texts) -> Option<BlockRun> {
     let at = if chance(rng, 50) { 0 } else { between(rng, start, end - 1) };
     let name = |block| chain.hash(if block < at { block } else { block + by });
     let names: Vec<BlockHash> = (0..end).map(name).collect();
-    let sent = Arc::new(Chain::from_wire(chain.block_size(), 0, names));
+    let sent = Chain::from_wire(chain.block_size(), 0, names);
     Some(off_the_wire(&run(&sent, start, end)))
 }
 

@@ -4,7 +4,6 @@
 //! caching would pass such a test, so each look-up without hits has a counterpart that must hit.
 
 use crate::common::{Behind, between, chance, tiered};
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_segments};
 use warmpath_core::engine::profile::{Fill, Loads, Profile};
 use warmpath_core::engine::store::eviction::EvictionRule;
@@ -140,7 +139,7 @@ impl Fleet {
         }
         store.commit(self.now, &mut lease, blocks);
         store.release(lease);
-        let chain = Arc::clone(prompt.chain());
+        let chain = prompt.chain().clone();
         self.pool.put(self.now, &BlockRun { chain, start: 0, end: blocks });
         self.settle(worker);
         hit.iter().sum()
@@ -167,7 +166,7 @@ impl Fleet {
     /// fetches of peers), the pool.
     fn look_up(&mut self, prompt: &TokenBlocks) -> [u32; 3] {
         let chain = prompt.chain();
-        let run = |end| BlockRun { chain: Arc::clone(chain), start: 0, end };
+        let run = |end| BlockRun { chain: chain.clone(), start: 0, end };
         self.index.overlap(prompt, &mut self.overlap);
         let routed = self.overlap.entries().iter().map(|entry| entry.blocks()).max().unwrap_or(0);
         let mut held = 0;

@@ -2,7 +2,6 @@
 //! that fail, and blocks sent to peers.
 
 use crate::common::{round_profile, work};
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, Chain, ScopePlan, hash_segments};
 use warmpath_core::engine::profile::{Fill, Loads, PeerLink, PoolLink, Profile};
 use warmpath_core::engine::store::eviction::EvictionRule;
@@ -197,8 +196,8 @@ fn blocks_under_way_to_a_peer_can_not_be_evicted() {
     let mut sender = Bench::new(Profile { hbm_tokens: Some(404), ..profile() });
     sender.submit(0, 1, 400, &[]);
     sender.run_until(10 * MS);
-    let chain: Arc<Chain> = Arc::new(hash_segments(&scope(), &text(400)));
-    let run = |start, end| BlockRun { chain: Arc::clone(&chain), start, end };
+    let chain: Chain = hash_segments(&scope(), &text(400));
+    let run = |start, end| BlockRun { chain: chain.clone(), start, end };
     let key = |n| (WorkerId(7), TransferId(n));
     sender.engine.serve_fetch(at(10 * MS), key(0), &run(20, 70)).expect("the blocks are cached");
     sender.engine.serve_fetch(at(10 * MS), key(1), &run(0, 50)).expect("the blocks are cached");
@@ -245,8 +244,8 @@ fn step(pool: &mut Pool, until: u64) -> Vec<u64> {
 #[test]
 fn a_pool_stores_a_block_once_and_its_users_share_its_link() {
     let mut pool = pool(1_000);
-    let chain: Arc<Chain> = Arc::new(hash_segments(&scope(), &text(400)));
-    let run = |start, end| BlockRun { chain: Arc::clone(&chain), start, end };
+    let chain: Chain = hash_segments(&scope(), &text(400));
+    let run = |start, end| BlockRun { chain: chain.clone(), start, end };
     let key = |n| (WorkerId(n), TransferId(0));
     pool.put(at(0), &run(0, 50));
     assert_eq!(pool.get(at(0), key(0), &run(0, 50)), Err(FetchError::Missing), "not stored yet");
@@ -270,7 +269,7 @@ fn a_pool_stores_a_block_once_and_its_users_share_its_link() {
 #[test]
 fn the_blocks_that_were_never_fetched_leave_a_full_pool_first() {
     let mut pool = pool(400);
-    let chain = |seed| Arc::new(hash_segments(&scope(), &[Segment::Text { seed, tokens: 200 }]));
+    let chain = |seed| hash_segments(&scope(), &[Segment::Text { seed, tokens: 200 }]);
     let run = |seed| BlockRun { chain: chain(seed), start: 0, end: 50 };
     for seed in 1..=2 {
         pool.put(at(seed * MS), &run(seed));

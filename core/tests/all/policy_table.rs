@@ -2,7 +2,6 @@
 //! nothing else costs anything; blocks hold 10 tokens, so a block costs 100 µs.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use warmpath_core::block::{ScopePlan, TokenBlocks, hash_segments};
 use warmpath_core::event::{KvBatch, KvEvent, Snapshot, TierCost, WorkerInfo};
 use warmpath_core::id::{RequestId, SourceId, TenantId, TierId, WorkerId};
@@ -80,7 +79,7 @@ impl Bench {
     /// Blocks `start..end` of the prompt's text are in `tier` of the worker.
     fn holds(&mut self, worker: u32, tier: TierId, prompt: &TokenBlocks, start: u32, end: u32) {
         let source = SourceId::Worker(WorkerId(worker));
-        let chain = Arc::clone(prompt.chain());
+        let chain = prompt.chain().clone();
         let run = warmpath_core::block::BlockRun { chain, start, end };
         let seq = self.index.position(source).unwrap().1 + 1;
         let events = vec![KvEvent::Stored { tier, run }];

@@ -1,7 +1,6 @@
 //! Tenants' quotas in a pool: blocks within a tenant's quota stay, whatever other tenants put.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, ScopePlan, hash_segments};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::{PoolId, TenantId, TransferId, WorkerId};
@@ -30,7 +29,7 @@ fn text(tenant: TenantId, seed: u64, blocks: u32) -> BlockRun {
     let plan = own.behind(&operator.within("public", 0), PUBLIC * SIZE);
     let part = |seed, blocks| Segment::Text { seed, tokens: blocks * SIZE };
     let chain = hash_segments(&plan, &[part(1, PUBLIC), part(1_000 + seed, blocks)]);
-    BlockRun { start: 0, end: chain.blocks(), chain: Arc::new(chain) }
+    BlockRun { start: 0, end: chain.blocks(), chain }
 }
 
 struct Bench {

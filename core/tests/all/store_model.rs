@@ -4,7 +4,6 @@
 use crate::common::follower::{Follower, SOURCE};
 use crate::common::{Behind, Form, Texts, between, chance, for_seeds, tiered};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, Chain, TokenBlocks};
 use warmpath_core::engine::profile::{Fill, Loads, Profile};
 use warmpath_core::engine::store::{Acquired, BlockStore, Lease};
@@ -213,7 +212,7 @@ impl Model {
 struct User {
     lease: Lease,
     held: Held,
-    chain: Arc<Chain>,
+    chain: Chain,
     waiting: Vec<TransferId>,
 }
 
@@ -241,7 +240,7 @@ impl Pair {
     fn acquire(&mut self, sequence: &TokenBlocks) -> bool {
         let size = sequence.block_size();
         let (limit, total) = (sequence.reusable_blocks(), (sequence.tokens() + 1).div_ceil(size));
-        let chain = Arc::clone(sequence.chain());
+        let chain = sequence.chain().clone();
         let found = self.model.find(&chain, limit);
         let room = u64::from(total) - found.coming as u64 + found.idle <= self.model.available();
         let before = self.store.contents();
@@ -366,8 +365,7 @@ impl Pair {
         self.check();
         let all = self.model.tiers[0].0 as u32;
         let size = self.profile.block_size;
-        let alone =
-            Arc::new(Chain::from_wire(size, 0, vec![BlockHash::from_wire(9); all as usize]));
+        let alone = Chain::from_wire(size, 0, vec![BlockHash::from_wire(9); all as usize]);
         let (whole, cost) = (TokenBlocks::new(alone, 1), self.profile.prefill_cost());
         let Acquired::Ready { lease, .. } =
             self.store.acquire(self.now, &whole, 0, all, &cost, &[])

@@ -9,7 +9,6 @@ pub mod bench;
 pub mod follower;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use warmpath_core::block::{
     BlockHash, BlockRun, Chain, ScopePlan, TokenBlocks, hash_blocks, hash_segments,
 };
@@ -64,7 +63,7 @@ pub enum Form {
 pub struct Texts {
     pub block_size: u32,
     segments: Vec<Vec<Segment>>,
-    pub chains: Vec<Arc<Chain>>,
+    pub chains: Vec<Chain>,
 }
 
 impl Texts {
@@ -85,29 +84,29 @@ impl Texts {
         }
         let scope = ScopePlan::new("tests", "model", "", block_size);
         let chains = segments.iter().map(|text| match form {
-            Form::Described => Arc::new(hash_segments(&scope, text)),
+            Form::Described => hash_segments(&scope, text),
             Form::Written => {
                 let total = text.iter().map(Segment::tokens).sum();
-                Arc::new(hash_blocks(&scope, &materialize(text, total)))
+                hash_blocks(&scope, &materialize(text, total))
             }
         });
         let chains = chains.collect();
         Self { block_size, segments, chains }
     }
 
-    pub fn pick(&self, rng: &mut Rng) -> &Arc<Chain> {
+    pub fn pick(&self, rng: &mut Rng) -> &Chain {
         &self.chains[rng.below(self.chains.len() as u64) as usize]
     }
 
     /// A random chain with at least one full block.
-    pub fn pick_full(&self, rng: &mut Rng) -> Option<&Arc<Chain>> {
+    pub fn pick_full(&self, rng: &mut Rng) -> Option<&Chain> {
         (0..20).map(|_| self.pick(rng)).find(|chain| chain.blocks() > 0)
     }
 
     /// The first tokens of a random text, at least one.
     pub fn prompt(&self, rng: &mut Rng) -> TokenBlocks {
         let chain = self.pick(rng);
-        TokenBlocks::new(Arc::clone(chain), between(rng, 1, chain.tokens()))
+        TokenBlocks::new(chain.clone(), between(rng, 1, chain.tokens()))
     }
 }
 
@@ -125,8 +124,8 @@ fn cut(text: &[Segment], tokens: u32) -> Vec<Segment> {
     head
 }
 
-pub fn run(chain: &Arc<Chain>, start: u32, end: u32) -> BlockRun {
-    BlockRun { chain: Arc::clone(chain), start, end }
+pub fn run(chain: &Chain, start: u32, end: u32) -> BlockRun {
+    BlockRun { chain: chain.clone(), start, end }
 }
 
 /// The same run as it arrives from the wire, with names only from the last anchor before it.
@@ -134,7 +133,7 @@ pub fn off_the_wire(run: &BlockRun) -> BlockRun {
     let before = run.start.max(1) - 1;
     let base = before - before % ANCHOR;
     let names: Vec<BlockHash> = (base..run.end).map(|block| run.chain.hash(block)).collect();
-    let chain = Arc::new(Chain::from_wire(run.chain.block_size(), base, names));
+    let chain = Chain::from_wire(run.chain.block_size(), base, names);
     BlockRun { chain, start: run.start, end: run.end }
 }
 
@@ -193,7 +192,7 @@ pub fn work(id: u64, scope: &ScopePlan, text: &[Segment], output: u32) -> Work {
     let prompt: u32 = text.iter().map(Segment::tokens).sum();
     let mut whole = text.to_vec();
     whole.push(Segment::Answer { tokens: output });
-    let chain = Arc::new(hash_segments(scope, &whole));
+    let chain = hash_segments(scope, &whole);
     Work::new(RequestId(id), None, &chain, (prompt, output), TokenSource::new(whole.into()))
 }
 

@@ -2,7 +2,6 @@
 
 use crate::choices::Choices;
 use prost::Message;
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::id::{PoolId, TenantId, TransferId, WorkerId};
@@ -89,7 +88,7 @@ fn agreement() -> Agreement {
 pub fn seeds() -> Vec<Vec<u8>> {
     let stretch = |text: u128, start, end: u32| {
         let names = (0..u128::from(end)).map(|block| BlockHash::from_wire(text << 64 | block));
-        let chain = Arc::new(Chain::from_wire(BLOCK, 0, names.collect()));
+        let chain = Chain::from_wire(BLOCK, 0, names.collect());
         convert::stretch_to_wire(&BlockRun { chain, start, end })
     };
     let agreement = Some(agreement().to_wire());

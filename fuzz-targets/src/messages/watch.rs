@@ -1,7 +1,6 @@
 //! The feed of a worker that may say anything, beside one that does not lie.
 
 use prost::Message;
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::event::{
     DecodeCost, Digest, FetchCost, KvBatch, KvEvent, LoadReport, PrefillCost, Role, Snapshot,
@@ -156,7 +155,7 @@ impl Side {
 
 fn run_of(blocks: u32) -> BlockRun {
     let names = (1..=u128::from(blocks)).map(BlockHash::from_wire).collect();
-    let chain = Arc::new(Chain::from_wire(BLOCK, 0, names));
+    let chain = Chain::from_wire(BLOCK, 0, names);
     BlockRun { chain, start: 0, end: blocks }
 }
 

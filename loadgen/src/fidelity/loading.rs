@@ -73,7 +73,7 @@ fn first_token_ms(profile: &Profile, prefix: u32, new: u32, seen: bool) -> f64 {
         let tokens = prompt.iter().map(Segment::tokens).sum();
         let mut text = prompt.to_vec();
         text.push(Segment::Answer { tokens: 2 });
-        let chain = Arc::new(hash_segments(&scope, &text));
+        let chain = hash_segments(&scope, &text);
         let source = TokenSource::new(Arc::from(text));
         let work = Work::new(RequestId(id as u64), None, &chain, (tokens, 2), source);
         engine.submit(now, work).expect("there is room for one prompt");

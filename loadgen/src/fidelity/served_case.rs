@@ -176,7 +176,7 @@ pub fn play(profile: &Profile, load: Load) -> Measured {
 /// A prompt that shares no prefix with any other.
 fn work(id: u64, scope: &ScopePlan, prompt: u32, answer: u32) -> Work {
     let text = [Segment::Text { seed: id, tokens: prompt }, Segment::Answer { tokens: answer }];
-    let chain = Arc::new(hash_segments(scope, &text));
+    let chain = hash_segments(scope, &text);
     Work::new(RequestId(id), None, &chain, (prompt, answer), TokenSource::new(Arc::new(text)))
 }
 

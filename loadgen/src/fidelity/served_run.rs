@@ -162,7 +162,7 @@ fn play(profile: &Profile, trace: &[TimedRequest]) -> Run {
         run_until(&mut engine, at(request), &mut out);
         let mut text = request.prompt.clone();
         text.push(Segment::Answer { tokens: request.output_tokens });
-        let chain = Arc::new(hash_segments(&scope, &text));
+        let chain = hash_segments(&scope, &text);
         let prompt = request.prompt.iter().map(Segment::tokens).sum();
         let lengths = (prompt, request.output_tokens);
         let source = TokenSource::new(Arc::from(text));

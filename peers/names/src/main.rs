@@ -128,7 +128,8 @@ fn by_tokens(texts: &[Vec<u32>], size: u32) -> Vec<Vec<usize>> {
         let next = known.len();
         *known.entry(prefix).or_insert(next)
     };
-    let ends = |text: &[u32]| (1..=text.len() / size as usize).map(move |block| block * size as usize);
+    let ends =
+        |text: &[u32]| (1..=text.len() / size as usize).map(move |block| block * size as usize);
     texts.iter().map(|text| ends(text).map(|end| number(text[..end].to_vec())).collect()).collect()
 }
 
@@ -139,7 +140,10 @@ fn check(size: u32) {
     let different = expected.iter().flatten().max().map_or(0, |last| last + 1);
     for namer in &NAMERS {
         let name = namer.name;
-        assert!(numbered(namer, &texts, size) == expected, "{name}: names that differ from the tokens");
+        assert!(
+            numbered(namer, &texts, size) == expected,
+            "{name}: names that differ from the tokens"
+        );
     }
     println!(
         "blocks of {size}: all sides agree about {blocks} blocks with {different} different prefixes\n"
@@ -155,8 +159,7 @@ fn version(name: &str) -> &'static str {
 
 fn compare(what: &str, tokens: usize, size: u32, wanted: &str) {
     let mut rng = Rng::named(2, &[tokens as u64]);
-    let text: Vec<u32> =
-        (0..tokens).map(|_| rng.below(u64::from(VOCABULARY)) as u32).collect();
+    let text: Vec<u32> = (0..tokens).map(|_| rng.below(u64::from(VOCABULARY)) as u32).collect();
     let prompts = ROUND / tokens;
     let text = &text;
     let side = |namer: &'static Namer| {

@@ -260,7 +260,7 @@ impl Placer {
         }
         let end = names.len() as u32;
         let names = names.into_iter().rev().map(name).collect();
-        let chain = Arc::new(Chain::from_wire(BLOCK, 0, names));
+        let chain = Chain::from_wire(BLOCK, 0, names);
         BlockRun { chain, start: start(end), end }
     }
 
@@ -291,12 +291,20 @@ impl PlacementPolicy<ReplayRequestPayload> for Placer {
         ensure!(hashes.len() as u32 == tokens / BLOCK, "only full blocks have hashes");
         // The last block has no name: it is not full.
         let names = hashes.iter().copied().map(name).chain([BlockHash::from_wire(0)]).collect();
-        let prompt = TokenBlocks::new(Arc::new(Chain::from_wire(BLOCK, 0, names)), tokens);
+        let prompt = TokenBlocks::new(Chain::from_wire(BLOCK, 0, names), tokens);
         let blocks = u64::from(prompt.blocks()) + 1;
         let number = recorded.id.0;
         let (id, tenant) = (RequestId(number), TenantId(0));
         let session = recorded.session;
-        let arrived = Request { id, session, tenant, prompt, priority: 0, deadline: None, max_new_tokens: None };
+        let arrived = Request {
+            id,
+            session,
+            tenant,
+            prompt,
+            priority: 0,
+            deadline: None,
+            max_new_tokens: None,
+        };
         let worker = match self.tell(now, &Input::Arrived(arrived)).as_slice() {
             [Action::Dispatch { decision, .. }] => decision.worker.0 as usize,
             other => bail!("a rule that holds or rejects: {other:?}"),

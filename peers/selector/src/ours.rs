@@ -1,7 +1,6 @@
 //! Our side: a router with the rule `dynamo`, told everything through its public inputs.
 
 use crate::fleet::{News, Prompt, Settings, Shape};
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, ScopePlan, TokenBlocks, hash_blocks};
 use warmpath_core::event::{KvBatch, KvEvent, PrefillCost, Role, Snapshot, WorkerInfo};
 use warmpath_core::id::{RequestId, TenantId, TierId, WorkerId};
@@ -78,7 +77,9 @@ impl Ours {
             tenant: TenantId(0),
             prompt: TokenBlocks::whole(hash_blocks(&self.scope, &prompt.tokens)),
             priority: 0,
-            deadline: None, max_new_tokens: None };
+            deadline: None,
+            max_new_tokens: None,
+        };
         match self.tell(&Input::Arrived(request)).as_slice() {
             [Action::Dispatch { decision, .. }] => decision.worker.0,
             other => panic!("the rule neither holds nor rejects: {other:?}"),
@@ -105,7 +106,7 @@ impl Ours {
     fn run(&self, text: &[u32], start: u32) -> BlockRun {
         let chain = hash_blocks(&self.scope, text);
         let end = chain.blocks();
-        BlockRun { chain: Arc::new(chain), start, end }
+        BlockRun { chain, start, end }
     }
 
     fn announce(&mut self, worker: u32, event: KvEvent) {
@@ -132,7 +133,7 @@ fn info(worker: WorkerId, block_size: u32) -> WorkerInfo {
         block_size,
         total_blocks: None,
         constant_blocks: 0,
-max_num_seqs: 256,
+        max_num_seqs: 256,
         prefill,
         tiers: Vec::new(),
         pool: None,

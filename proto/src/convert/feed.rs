@@ -4,7 +4,6 @@ use super::digest::{digest_from_wire, digest_to_wire};
 use super::error::DecodeError;
 use super::runs::{run_from_wire, run_to_wire};
 use crate::v1::{self, WatchResponse, kv_event, watch_response};
-use std::sync::Arc;
 use warmpath_core::block::BlockRun;
 use warmpath_core::event::{KvBatch, KvEvent, LoadReport, Snapshot};
 use warmpath_core::id::{SourceId, WorkerId};
@@ -60,7 +59,7 @@ pub fn snapshot_to_wire(snapshot: &Snapshot) -> Vec<v1::SnapshotChunk> {
         let mut start = run.start;
         while start < run.end {
             let end = run.end.min(start + room);
-            let part = BlockRun { chain: Arc::clone(&run.chain), start, end };
+            let part = BlockRun { chain: run.chain.clone(), start, end };
             runs.push(run_to_wire(*tier, &part));
             // A run also carries the hashes from its anchor on, so count them too.
             room = room.saturating_sub(end - anchor_above(start));

@@ -2,7 +2,6 @@
 
 use super::error::{DecodeError, HASH_BYTES};
 use crate::v1;
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain};
 use warmpath_core::id::{MAX_TIERS, TierId};
 use warmpath_core::runs::anchor_above;
@@ -17,7 +16,7 @@ fn hashes_to_wire(chain: &Chain, from: u32, to: u32) -> Vec<u8> {
 }
 
 /// The chain with these hashes from block `base` on.
-fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chain>, DecodeError> {
+fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Chain, DecodeError> {
     if !hashes.len().is_multiple_of(HASH_BYTES) {
         return Err(DecodeError::Hashes { bytes: hashes.len() });
     }
@@ -26,7 +25,7 @@ fn chain_from_wire(block_size: u32, base: u32, hashes: &[u8]) -> Result<Arc<Chai
         return Err(DecodeError::TooLong { end, block_size });
     }
     let named = hashes_from_wire(hashes).collect();
-    Ok(Arc::new(Chain::from_wire(block_size, base, named)))
+    Ok(Chain::from_wire(block_size, base, named))
 }
 
 /// The hashes of whole blocks.

@@ -1,7 +1,6 @@
 //! Runs, batches and snapshots are read as they were written, and no invalid message makes a reader
 //! panic.
 
-use std::sync::Arc;
 use warmpath_core::block::{BlockRun, Chain, hash_blocks};
 use warmpath_core::event::{Digest, KvBatch, KvEvent, LoadReport, Snapshot};
 use warmpath_core::id::{TierId, WorkerId};
@@ -12,13 +11,13 @@ use warmpath_proto::v1;
 
 const W: WorkerId = WorkerId(3);
 
-fn chain(tokens: u32) -> Arc<Chain> {
+fn chain(tokens: u32) -> Chain {
     let tokens: Vec<u32> = (0..tokens).collect();
-    Arc::new(hash_blocks(&scope("", "m", 2), &tokens))
+    hash_blocks(&scope("", "m", 2), &tokens)
 }
 
-fn run(chain: &Arc<Chain>, start: u32, end: u32) -> BlockRun {
-    BlockRun { chain: Arc::clone(chain), start, end }
+fn run(chain: &Chain, start: u32, end: u32) -> BlockRun {
+    BlockRun { chain: chain.clone(), start, end }
 }
 
 #[test]

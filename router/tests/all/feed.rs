@@ -112,7 +112,7 @@ fn hello() -> Message {
 }
 
 fn run(seed: u64) -> BlockRun {
-    let chain = Arc::new(hash_blocks(&scope("", "m", BLOCK), &prompt(seed, 100)));
+    let chain = hash_blocks(&scope("", "m", BLOCK), &prompt(seed, 100));
     BlockRun { end: chain.blocks(), chain, start: 0 }
 }
 

@@ -29,7 +29,7 @@ pub enum Hashes {
 pub struct Text {
     pub id: RequestId,
     pub tokens: Vec<u32>,
-    pub chain: Arc<Chain>,
+    pub chain: Chain,
     pub salt: String,
     /// The salt of the first blocks, and how many they are.
     pub public: (String, u32),
@@ -55,7 +55,7 @@ pub struct Texts {
     block_size: u32,
     hashes: Hashes,
     blocks: HashMap<u128, Block>,
-    requests: HashMap<RequestId, (Arc<Chain>, u32)>,
+    requests: HashMap<RequestId, (Chain, u32)>,
     /// Oldest first.
     unused: VecDeque<u128>,
 }
@@ -274,7 +274,7 @@ mod tests {
     use warmpath_core::id::{SourceId, WorkerId};
 
     fn text(id: u64, tokens: &[u32]) -> Text {
-        let chain = Arc::new(hash_blocks(&ScopePlan::new("s", "m", "", 2), tokens));
+        let chain = hash_blocks(&ScopePlan::new("s", "m", "", 2), tokens);
         let (tokens, salt) = (tokens.to_vec(), "s".to_owned());
         Text { id: RequestId(id), tokens, chain, salt, public: (String::new(), 0) }
     }
@@ -287,8 +287,8 @@ mod tests {
     fn blocks_are_published_with_their_tokens_once_for_each_medium() {
         let mut texts = Texts::new(2, Hashes::Bytes);
         let text = text(1, &[1, 2, 3, 4, 5, 6, 7]);
-        let chain = Arc::clone(&text.chain);
-        let run = |start, end| BlockRun { chain: Arc::clone(&chain), start, end };
+        let chain = text.chain.clone();
+        let run = |start, end| BlockRun { chain: chain.clone(), start, end };
         let stored =
             |tier, start, end| KvEvent::Stored { tier: TierId(tier), run: run(start, end) };
         let removed =
@@ -316,7 +316,7 @@ mod tests {
     fn what_is_held_can_be_told_again() {
         let mut texts = Texts::new(2, Hashes::Int);
         let (one, other) = (text(1, &[1, 2, 3, 4, 5, 6]), text(2, &[1, 2, 7, 8]));
-        let run = |text: &Text, start, end| BlockRun { chain: Arc::clone(&text.chain), start, end };
+        let run = |text: &Text, start, end| BlockRun { chain: text.chain.clone(), start, end };
         let stored = |tier, run| KvEvent::Stored { tier: TierId(tier), run };
         let (first, second) = (run(&one, 0, 3), run(&other, 0, 2));
         let in_host = run(&one, 1, 2);

@@ -225,7 +225,7 @@ mod tests {
             let mut index = PrefixIndex::default();
             let (mut now, mut outputs) = (Instant::START, Vec::new());
             let mut put = |tokens: &[u32], start: u32| {
-                let chain = std::sync::Arc::new(hash_blocks(&scope("", "m", 16), tokens));
+                let chain = hash_blocks(&scope("", "m", 16), tokens);
                 let run = BlockRun { end: chain.blocks(), chain, start };
                 let sent = convert::stretch_to_wire(&run);
                 pool.put_of(now, &convert::stretch_from_wire(16, &sent).unwrap(), owner);
@@ -280,7 +280,7 @@ mod tests {
         let (mut digest, mut outputs, mut removed) = (Digest::default(), Vec::new(), false);
         for i in 0..30_u32 {
             let tokens: Vec<u32> = (0..80).map(|token| token + 1_000 * (i % 7)).collect();
-            let chain = std::sync::Arc::new(hash_blocks(&scope("", "m", 16), &tokens));
+            let chain = hash_blocks(&scope("", "m", 16), &tokens);
             let run = BlockRun { end: chain.blocks(), chain, start: 0 };
             let now = Instant::from_nanos(u64::from(i) * 1_000_000_000);
             pool.put(now, &run);

@@ -2,7 +2,6 @@
 //! nothing that a pool or a peer does can fail a request.
 
 use crate::common::*;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -163,7 +162,7 @@ async fn a_worker_that_drains_ends_its_loans_and_begins_none() {
     config.profile.peers.as_mut().unwrap().gb_s = 0.1;
     let agreement = Some(config.agreement().to_wire());
     let tokens = materialize(&[Segment::Text { seed: 7, tokens: 1_600 }], 1_600);
-    let chain = Arc::new(hash_blocks(&scope("", &config.model, BLOCK), &tokens));
+    let chain = hash_blocks(&scope("", &config.model, BLOCK), &tokens);
     let blocks = convert::stretch_to_wire(&BlockRun { chain, start: 0, end: 100 });
     let worker = Worker::start(config).await;
     let _ = responses(worker.inference(), request(7, 1_600, 4)).await.unwrap();

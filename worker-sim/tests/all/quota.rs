@@ -1,7 +1,6 @@
 //! Blocks that a worker puts into a pool count for their tenant: a flood over real sockets.
 
 use crate::common::*;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use warmpath_core::block::{BlockRun, hash_blocks};
@@ -36,7 +35,7 @@ fn named(config: &WorkerConfig, seed: u64) -> BlockRun {
     let scope = generate::scope("", &config.model, BLOCK);
     let ids = materialize(&[Segment::Text { seed, tokens: PROMPT }], PROMPT);
     let chain = hash_blocks(&scope, &ids);
-    BlockRun { start: 0, end: chain.blocks(), chain: Arc::new(chain) }
+    BlockRun { start: 0, end: chain.blocks(), chain }
 }
 
 /// How much of a victim's prompt is left after another tenant's worker has put six others into a

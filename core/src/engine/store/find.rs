@@ -9,7 +9,6 @@ use crate::event::PrefillCost;
 use crate::runs::NodeId;
 use crate::time::Instant;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// The runs of a chain from the root, each with the block up to which it agrees with the chain.
 pub(super) type Path = SmallVec<[(NodeId, u32); 16]>;
@@ -65,7 +64,7 @@ pub(super) struct Plan {
 
 impl BlockStore {
     /// Looks up the first `limit` blocks of a chain.
-    pub(super) fn find(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Found {
+    pub(super) fn find(&self, chain: &Chain, from: u32, limit: u32) -> Found {
         let mut found = Found { path: self.path(chain, from, limit), ..Found::default() };
         let mut start = 0;
         for i in 0..found.path.len() {
@@ -88,7 +87,7 @@ impl BlockStore {
     /// The path of the first `limit` blocks, as far as they are cached or under way. The caller
     /// expects the blocks before `from` to be cached: if the index knows them by name, they are
     /// not compared.
-    pub(super) fn path(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
+    pub(super) fn path(&self, chain: &Chain, from: u32, limit: u32) -> Path {
         let mut path = self.path_up(chain, from, limit);
         loop {
             let last = path.last().copied();
@@ -104,7 +103,7 @@ impl BlockStore {
     }
 
     /// The path to the run with the block before `from`, if that block is indexed.
-    fn path_up(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> Path {
+    fn path_up(&self, chain: &Chain, from: u32, limit: u32) -> Path {
         let mut path = Path::new();
         let Some(last) = self.run_before(chain, from) else { return path };
         path.push((last, self.tree.agreed(last, chain, from, limit)));
@@ -120,7 +119,7 @@ impl BlockStore {
 
     /// The end of [`BlockStore::path`] in blocks. Does not walk the part before `from` if that is
     /// indexed.
-    fn path_end(&self, chain: &Arc<Chain>, from: u32, limit: u32) -> u32 {
+    fn path_end(&self, chain: &Chain, from: u32, limit: u32) -> u32 {
         let known = self.run_before(chain, from);
         let mut last = known.map(|id| (id, self.tree.agreed(id, chain, from, limit)));
         loop {
@@ -136,7 +135,7 @@ impl BlockStore {
     }
 
     /// The run with the block before `from`, if that block is indexed.
-    fn run_before(&self, chain: &Arc<Chain>, from: u32) -> Option<NodeId> {
+    fn run_before(&self, chain: &Chain, from: u32) -> Option<NodeId> {
         self.tree.registered(chain, from.checked_sub(1)?)
     }
 

@@ -13,7 +13,6 @@ use crate::request::Owner;
 use crate::runs::{NodeId, anchor_above};
 use crate::time::Instant;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 type HeldRuns = SmallVec<[NodeId; 16]>;
 
@@ -59,7 +58,7 @@ impl BlockStore {
         let (start, end) = (run.start, run.end);
         let lengthens = |&id: &NodeId| {
             let node = self.tree.get(id);
-            node.value.pins == 0 && node.children == 0 && Arc::ptr_eq(&node.chain, &run.chain)
+            node.value.pins == 0 && node.children == 0 && node.chain.is_same(&run.chain)
         };
         let id = if let Some(id) = parent.filter(lengthens) {
             self.take_from_orders(id);

@@ -5,7 +5,6 @@ use crate::id::{ORIGINS, TransferId};
 use crate::request::Owner;
 use crate::runs::NodeId;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// One request's hold on blocks. Return it with [`BlockStore::release`].
 ///
@@ -13,7 +12,7 @@ use std::sync::Arc;
 #[must_use]
 #[derive(Debug)]
 pub struct Lease {
-    pub(super) chain: Arc<Chain>,
+    pub(super) chain: Chain,
     /// The last run of its path.
     pub(super) deepest: Option<NodeId>,
     /// Named blocks, counted from the start of the chain.
@@ -25,8 +24,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(chain: &Arc<Chain>) -> Self {
-        let chain = Arc::clone(chain);
+    pub(super) fn new(chain: &Chain) -> Self {
+        let chain = chain.clone();
         Self { chain, deepest: None, named: 0, reserved: 0, owner: None }
     }
 

@@ -13,7 +13,6 @@ use crate::request::Owner;
 use crate::runs::NodeId;
 use crate::time::Instant;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 impl BlockStore {
     /// Leases the cached part of the first `limit` blocks of `sequence` and reserves HBM up to
@@ -38,7 +37,7 @@ impl BlockStore {
     pub(super) fn hold_planned(
         &mut self,
         now: Instant,
-        chain: &Arc<Chain>,
+        chain: &Chain,
         found: &Found,
         plan: &Plan,
         total: u32,
@@ -118,7 +117,7 @@ impl BlockStore {
     pub fn commit(&mut self, now: Instant, lease: &mut Lease, blocks: u32) {
         while lease.named < blocks {
             let from = lease.named;
-            let chain = Arc::clone(&lease.chain);
+            let chain = lease.chain.clone();
             let (node, agreed) = match self.tree.follow_below(lease.deepest, &chain, from, blocks) {
                 // Another request computed the same blocks meanwhile: share those, free ours.
                 Some((id, agreed)) => {
@@ -153,7 +152,7 @@ impl BlockStore {
             }
             return id;
         }
-        let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: to };
+        let run = BlockRun { chain: lease.chain.clone(), start: from, end: to };
         let owner = lease.owner.filter(|_| self.records_owners());
         let id = self.tree.insert(lease.deepest, run, Run { owner, ..Run::new() });
         self.put_through(id, from, lease.owner);
@@ -171,7 +170,7 @@ impl BlockStore {
         let copies = run.tiers & !1;
         let same_owner = run.owner == lease.owner || !self.records_owners();
         ours && same_owner
-            && Arc::ptr_eq(&node.chain, &lease.chain)
+            && node.chain.is_same(&lease.chain)
             && tiers_of(copies).all(|tier| self.tiers[tier].takes_copy(now, blocks))
     }
 

@@ -14,7 +14,6 @@ use crate::id::TransferId;
 use crate::runs::NodeId;
 use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 impl BlockStore {
     /// Starts to load the part of the lease's path that is in `tier`.
@@ -92,7 +91,7 @@ impl BlockStore {
             (lease.deepest, lease.named) = (Some(part), agreed);
         }
         if lease.named < offer.blocks {
-            let chain = Arc::clone(&lease.chain);
+            let chain = lease.chain.clone();
             let run = BlockRun { chain, start: lease.named, end: offer.blocks };
             let origin = offer.from.origin() as u8;
             let value = Run { loading: Some(id), origin, ..Run::new() };
@@ -109,7 +108,7 @@ impl BlockStore {
             next = node.parent;
         }
         let lease = self.duplicate_lease(lease);
-        let run = BlockRun { chain: Arc::clone(&lease.chain), start: from, end: lease.named };
+        let run = BlockRun { chain: lease.chain.clone(), start: from, end: lease.named };
         let transfer = Transfer { tier: None, blocks, latency: Duration::ZERO, lease };
         self.transfers.all.insert(id, transfer);
         self.fetches.push(Fetch { id, from: offer.from, run });

@@ -6,7 +6,6 @@ use crate::block::{BlockRun, Chain};
 use crate::id::TierId;
 use crate::runs::{NodeId, anchor_above};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// The parts of nodes that make a run, in order: the node, the first block and the block after the last.
 type Path = SmallVec<[(NodeId, u32, u32); 8]>;
@@ -20,7 +19,7 @@ impl PrefixIndex {
         let bit = 1 << tier.0;
         // The node that has the last block before `depth`, or block `depth` if it is known already.
         let (above, chain, mut known) = match run.start {
-            0 => (self.tree.root(&run.chain), Arc::clone(&run.chain), 1),
+            0 => (self.tree.root(&run.chain), run.chain.clone(), 1),
             start => {
                 let above = self.tree.locate(&run.chain, start - 1).ok_or(start)?;
                 (Some(above), self.verified_chain(above, run).ok_or(start)?, start)
@@ -30,14 +29,14 @@ impl PrefixIndex {
         while let Some(id) = next {
             let (agreed, further) = self.tree.step(id, &chain, known, run.end);
             if agreed > depth {
-                self.edit(id, slot, (depth, agreed), |tiers| tiers | bit);
+                self.edit(id, slot, &chain, (depth, agreed), |tiers| tiers | bit);
             }
             (last, next) = (Some(id), further);
             (depth, known) = (agreed, agreed + 1);
         }
         if depth < run.end {
             let id = self.tree.grow(last, &chain, (depth, run.end));
-            self.edit(id, slot, (depth, run.end), |tiers| tiers | bit);
+            self.edit(id, slot, &chain, (depth, run.end), |tiers| tiers | bit);
         }
         Ok(())
     }
@@ -45,10 +44,10 @@ impl PrefixIndex {
     /// The chain of a run below the node `above`. None if the chain has other hashes before the run
     /// than the path of that node: the sender is wrong, and the tree would take the wrong hashes for
     /// the blocks of other sources.
-    fn verified_chain(&self, above: NodeId, run: &BlockRun) -> Option<Arc<Chain>> {
+    fn verified_chain(&self, above: NodeId, run: &BlockRun) -> Option<Chain> {
         // The hashes of a described text are computed here, so they need no check.
-        if run.chain.is_described() || Arc::ptr_eq(&self.tree.get(above).chain, &run.chain) {
-            return Some(Arc::clone(&run.chain));
+        if run.chain.is_described() || self.tree.get(above).chain.is_same(&run.chain) {
+            return Some(run.chain.clone());
         }
         let chain = run.chain.named_from(anchor_above(run.start));
         let (mut next, mut end) = (Some(above), run.start);
@@ -67,7 +66,7 @@ impl PrefixIndex {
         let bit = 1 << tier.0;
         // From the last block back, so that each node has lost its children when it is trimmed.
         for (id, from, to) in self.path(run).into_iter().rev() {
-            self.edit(id, slot, (from, to), |tiers| tiers & !bit);
+            self.edit(id, slot, &run.chain, (from, to), |tiers| tiers & !bit);
             self.tree.trim(id);
         }
     }
@@ -85,7 +84,7 @@ impl PrefixIndex {
             return false;
         }
         for (id, first, end) in path {
-            self.edit(id, slot, (first, end), |tiers| tiers & !left | came);
+            self.edit(id, slot, &run.chain, (first, end), |tiers| tiers & !left | came);
         }
         true
     }
@@ -106,14 +105,20 @@ impl PrefixIndex {
         path
     }
 
-    /// Changes the tiers in which a source holds a part of a node, and its digest.
-    fn edit(&mut self, id: NodeId, slot: u16, blocks: (u32, u32), change: impl Fn(u8) -> u8) {
-        let digest = super::digests::digest_of(&mut self.digests, slot);
-        let node = self.tree.get_mut(id);
-        let chain = &node.chain;
-        match digest {
-            None => node.claims.edit(slot, blocks, change, |_| ()),
-            Some(digest) => node.claims.edit(slot, blocks, change, |edit: Edit| {
+    /// Changes the tiers in which a source holds a part of a node, and its digest. `chain` has the
+    /// same hashes there as the node, and was just read.
+    fn edit(
+        &mut self,
+        id: NodeId,
+        slot: u16,
+        chain: &Chain,
+        blocks: (u32, u32),
+        change: impl Fn(u8) -> u8,
+    ) {
+        let claims = &mut self.tree.get_mut(id).claims;
+        match super::digests::digest_of(&mut self.digests, slot) {
+            None => claims.edit(slot, blocks, change, |_| ()),
+            Some(digest) => claims.edit(slot, blocks, change, |edit: Edit| {
                 super::digests::update(digest, chain, edit);
             }),
         }

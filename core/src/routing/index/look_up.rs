@@ -11,73 +11,99 @@ impl PrefixIndex {
     pub fn overlap(&self, prompt: &TokenBlocks, out: &mut Overlap) {
         out.clear();
         let (chain, limit) = (prompt.chain(), prompt.reusable_blocks());
-        let mut depth = 0;
-        let mut next = if limit > 0 { self.tree.root(chain) } else { None };
-        while let Some(id) = next {
+        let root = if limit > 0 { self.tree.root(chain) } else { None };
+        let Some(root) = root else { return };
+        let (mut depth, mut next) = self.tree.step(root, chain, 1, limit);
+        let first = self.tree.get(root).claims.all();
+        let one_each = self.begin(first, depth, out);
+        let Overlap { entries, going, before } = out;
+        if one_each && let Some(id) = next {
+            // Then the claims themselves say who goes on.
+            let whole =
+                |at: usize| first.get(at).map(|claim| (claim.slot, claim.to >= depth, at as u16));
             let (agreed, further) = self.tree.step(id, chain, depth + 1, limit);
-            let mut claims = self.tree.get(id).claims.all();
-            if depth == 0 {
-                self.begin(claims, agreed, out);
-            } else {
-                // Both lists are in the order of slots.
-                let Overlap { entries, going } = &mut *out;
-                let (mut kept, mut at) = (0, 0);
-                while let Some(claim) = claims.first() {
-                    while going.get(at).is_some_and(|&(slot, _)| slot < claim.slot) {
-                        at += 1;
-                    }
-                    let Some(&(slot, entry)) = going.get(at) else { break };
-                    if slot > claim.slot {
-                        claims = skip(claims, slot);
-                        continue;
-                    }
-                    let by_tier = &mut entries[usize::from(entry)].by_tier;
-                    if held(&mut claims, slot, (depth, agreed), by_tier) == agreed {
-                        going[kept] = (slot, entry);
-                        kept += 1;
-                    }
-                    at += 1;
-                }
-                going.truncate(kept);
-            }
-            (next, depth) = (further.filter(|_| !out.going.is_empty()), agreed);
+            let claims = self.tree.get(id).claims.all();
+            go_on(claims, whole, (depth, agreed), entries, going);
+            (depth, next) = (agreed, further);
         }
-        let Overlap { entries, going } = out;
+        while let Some(id) = next.filter(|_| !going.is_empty()) {
+            core::mem::swap(going, before);
+            going.clear();
+            let all = |at: usize| before.get(at).map(|&(slot, entry)| (slot, true, entry));
+            let (agreed, further) = self.tree.step(id, chain, depth + 1, limit);
+            let claims = self.tree.get(id).claims.all();
+            go_on(claims, all, (depth, agreed), entries, going);
+            (depth, next) = (agreed, further);
+        }
         going.clear();
-        // Slots are mostly in the order of sources.
-        if !entries.is_sorted_by_key(|entry| entry.source) {
+        before.clear();
+        if !self.in_order {
             entries.sort_unstable_by_key(|entry| entry.source);
         }
     }
 
     /// Makes an entry for each source that holds the first block, from the claims on the node that has
-    /// it. The prompt agrees with the node until block `agreed`.
-    fn begin(&self, mut claims: &[Claim], agreed: u32, out: &mut Overlap) {
-        let Overlap { entries, going } = out;
-        let source = |slot: u16| self.slots[usize::from(slot)].expect("a holder is a source");
-        // Then each source has one claim.
+    /// it. The prompt agrees with the node until block `agreed`. Returns whether there is an entry for each
+    /// claim. If not, the sources that hold all of it are listed.
+    fn begin(&self, mut claims: &[Claim], agreed: u32, out: &mut Overlap) -> bool {
+        let Overlap { entries, going, .. } = out;
+        let slots = self.slots.as_slice();
+        let entry = move |slot: u16, by_tier| {
+            let source = slots[usize::from(slot)].expect("a holder is a source");
+            SourceOverlap { source, by_tier, pending: 0 }
+        };
+        // Mostly each source has one claim, from the first block on.
         if claims.iter().all(|claim| claim.from == 0) {
-            entries.extend(claims.iter().map(|claim| {
+            entries.extend(claims.iter().map(move |claim| {
                 let (tier, held) = (claim.tiers.trailing_zeros(), claim.to.min(agreed));
-                let by_tier = core::array::from_fn(|i| if i as u32 == tier { held } else { 0 });
-                SourceOverlap { source: source(claim.slot), by_tier, pending: 0 }
+                entry(claim.slot, core::array::from_fn(|i| if i as u32 == tier { held } else { 0 }))
             }));
-            let whole = claims.iter().zip(0..).filter(|(claim, _)| claim.to >= agreed);
-            going.extend(whole.map(|(claim, place)| (claim.slot, place)));
-            return;
+            return true;
         }
-        while let Some(&Claim { slot, from, .. }) = claims.first() {
-            if from > 0 {
-                claims = past(claims, slot);
-                continue;
+        while let Some(&Claim { slot, .. }) = claims.first() {
+            let mut by_tier = [0; MAX_TIERS];
+            let reached = held(&mut claims, slot, (0, agreed), &mut by_tier);
+            if reached == agreed {
+                going.push((slot, entries.len() as u16));
             }
-            let place = entries.len();
-            let nothing = [0; MAX_TIERS];
-            entries.push(SourceOverlap { source: source(slot), by_tier: nothing, pending: 0 });
-            let by_tier = &mut entries[place].by_tier;
-            if held(&mut claims, slot, (0, agreed), by_tier) == agreed {
-                going.push((slot, place as u16));
+            if reached > 0 {
+                entries.push(entry(slot, by_tier));
             }
+        }
+        false
+    }
+}
+
+/// Adds to entries what their sources hold of blocks `from..to`, and lists those that hold all of it.
+/// `before` gives the sources in the order of their slots: the slot, whether it held all blocks so far,
+/// and the place of its entry. Claims are in the order of slots too.
+#[inline(always)]
+fn go_on(
+    mut claims: &[Claim],
+    before: impl Fn(usize) -> Option<(u16, bool, u16)>,
+    (from, to): (u32, u32),
+    entries: &mut [SourceOverlap],
+    going: &mut Vec<(u16, u16)>,
+) {
+    let mut at = 0;
+    while let (Some(claim), Some((slot, whole, entry))) = (claims.first(), before(at)) {
+        if slot > claim.slot {
+            claims = skip(claims, slot);
+            continue;
+        }
+        at += 1;
+        if slot < claim.slot {
+            continue;
+        }
+        let mut more = [0; MAX_TIERS];
+        let reached = held(&mut claims, slot, (from, to), &mut more);
+        if !whole {
+            continue;
+        }
+        let by_tier = &mut entries[usize::from(entry)].by_tier;
+        by_tier.iter_mut().zip(more).for_each(|(all, more)| *all += more);
+        if reached == to {
+            going.push((slot, entry));
         }
     }
 }
@@ -102,12 +128,6 @@ fn held(
         }
     }
     reached
-}
-
-/// Leaves out the claims of one source, which come first.
-fn past(claims: &[Claim], slot: u16) -> &[Claim] {
-    let own = claims.iter().take_while(|claim| claim.slot == slot).count();
-    &claims[own..]
 }
 
 /// Leaves out the claims of sources before `slot`.

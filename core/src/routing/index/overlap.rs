@@ -12,6 +12,9 @@ pub struct Overlap {
     /// Empty otherwise.
     #[serde(skip)]
     pub(super) going: Vec<(u16, u16)>,
+    /// The same before the last node.
+    #[serde(skip)]
+    pub(super) before: Vec<(u16, u16)>,
 }
 
 /// The blocks of a prompt that one source holds.

@@ -6,7 +6,6 @@ use crate::event::{Digest, KvBatch, KvEvent, Snapshot};
 use crate::id::SourceId;
 use crate::runs::NodeId;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// An update that does not continue the updates before it. The caller must fetch a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -56,8 +55,10 @@ pub(super) struct SourceState {
 pub struct PrefixIndex {
     pub(super) tree: Tree,
     pub(super) sources: BTreeMap<SourceId, SourceState>,
-    /// The source of each slot. Slots are not in the order of sources, so a look-up sorts its result.
+    /// The source of each slot.
     pub(super) slots: Vec<Option<SourceId>>,
+    /// Whether slots are in the order of sources, as they mostly are. If not, a look-up sorts its result.
+    pub(super) in_order: bool,
     /// The digest of each slot. None: digests are computed on demand.
     pub(super) digests: Option<Vec<Digest>>,
 }
@@ -120,6 +121,7 @@ impl PrefixIndex {
             self.slots.len() - 1
         });
         self.slots[slot] = Some(source_id);
+        self.in_order = self.slots.iter().flatten().is_sorted();
         let slot = u16::try_from(slot).expect("fewer than 65,536 sources");
         let state = SourceState { slot, epoch: snapshot.epoch, seq: snapshot.seq };
         self.sources.insert(source_id, state);
@@ -183,5 +185,5 @@ impl PrefixIndex {
 fn is_same_run(a: &BlockRun, b: &BlockRun) -> bool {
     (a.start, a.end) == (b.start, b.end)
         && !a.is_empty()
-        && (Arc::ptr_eq(&a.chain, &b.chain) || a.chain.hash(a.end - 1) == b.chain.hash(b.end - 1))
+        && (a.chain.is_same(&b.chain) || a.chain.hash(a.end - 1) == b.chain.hash(b.end - 1))
 }

@@ -10,7 +10,6 @@ use super::table::Table;
 use crate::block::{BlockHash, Chain, until};
 use crate::runs::{ANCHOR, NodeId, Slab};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// A run of blocks, and who holds which of them. What most look-ups read comes first, in one line of
 /// the processor's cache.
@@ -29,7 +28,7 @@ pub(super) struct Node {
     /// Where other nodes continue this one, in order.
     pub(super) forks: SmallVec<[Fork; 1]>,
     /// The hashes of the path.
-    pub(super) chain: Arc<Chain>,
+    pub(super) chain: Chain,
     /// The node with the block before this one. None at the start of a text.
     pub(super) parent: Option<NodeId>,
 }
@@ -95,13 +94,13 @@ impl Tree {
     }
 
     /// The node that starts at a fork of `parent` and has the block of `chain` there.
-    fn child_at(&self, parent: NodeId, fork: &Fork, chain: &Arc<Chain>) -> Option<NodeId> {
+    fn child_at(&self, parent: NodeId, fork: &Fork, chain: &Chain) -> Option<NodeId> {
         if fork.children > 1 {
             return self.starting(Some(parent), chain, fork.at);
         }
         let id = NodeId(fork.ids);
         let node = self.get(id);
-        let same = Arc::ptr_eq(&node.chain, chain) || node.first == chain.hash(fork.at);
+        let same = node.chain.is_same(chain) || node.first == chain.hash(fork.at);
         same.then_some(id)
     }
 
@@ -121,7 +120,7 @@ impl Tree {
     pub(super) fn step(
         &self,
         id: NodeId,
-        chain: &Arc<Chain>,
+        chain: &Chain,
         from: u32,
         limit: u32,
     ) -> (u32, Option<NodeId>) {
@@ -135,15 +134,18 @@ impl Tree {
         let last_is_equal = || to_end && node.last == chain.hash(to - 1);
         // Where many leave a node, this one probably leaves it too.
         let is_hub = node.forks.first().is_some_and(|fork| fork.children > 1);
-        if from >= to || Arc::ptr_eq(&node.chain, chain) || !is_hub && last_is_equal() {
+        if from >= to || node.chain.is_same(chain) || !is_hub && last_is_equal() {
             return whole();
         }
         let first = node.forks.partition_point(|fork| fork.at < from);
         let inside = node.forks[first..].partition_point(|fork| fork.at < to);
         let forks = &node.forks[first..first + inside];
-        let passed = until(forks.len(), chain.is_described(), |i| {
-            forks[i].sign == sign(chain.hash(forks[i].at - 1))
-        });
+        let passes = |i: usize| forks[i].sign == sign(chain.hash(forks[i].at - 1));
+        let passed = match forks.len() {
+            // Mostly.
+            few @ 0..=1 => (0..few).filter(|&i| passes(i)).count(),
+            many => until(many, chain.is_described(), passes),
+        };
         let fork = passed.checked_sub(1).map(|last| &forks[last]);
         if let Some(fork) = fork
             && let Some(child) = self.child_at(id, fork, chain)
@@ -173,7 +175,7 @@ impl Tree {
 
     /// The node that has block `depth` of `chain`, or None. Only the hashes from the last anchor at or
     /// before `depth` on must be known.
-    pub(super) fn locate(&self, chain: &Arc<Chain>, depth: u32) -> Option<NodeId> {
+    pub(super) fn locate(&self, chain: &Chain, depth: u32) -> Option<NodeId> {
         let anchor = depth - depth % ANCHOR;
         if anchor < chain.base() {
             return None;
@@ -204,7 +206,7 @@ impl Tree {
     pub(super) fn grow(
         &mut self,
         parent: Option<NodeId>,
-        chain: &Arc<Chain>,
+        chain: &Chain,
         (start, end): (u32, u32),
     ) -> NodeId {
         if let Some(id) = parent
@@ -218,7 +220,7 @@ impl Tree {
             return id;
         }
         let (first, last) = (chain.hash(start), chain.hash(end - 1));
-        let (chain, claims, forks) = (Arc::clone(chain), Claims::default(), SmallVec::new());
+        let (chain, claims, forks) = (chain.clone(), Claims::default(), SmallVec::new());
         let node = Node { first, last, start, end, chain, claims, parent, forks };
         let id = self.nodes.insert(node);
         self.starts.insert(first, start, id);
@@ -231,18 +233,13 @@ impl Tree {
 
     /// A chain with the hashes of a node and of blocks `start..end` of `chain` that follow it. None if
     /// that takes too much copying.
-    fn common_chain(
-        &self,
-        id: NodeId,
-        chain: &Arc<Chain>,
-        (start, end): (u32, u32),
-    ) -> Option<Arc<Chain>> {
+    fn common_chain(&self, id: NodeId, chain: &Chain, (start, end): (u32, u32)) -> Option<Chain> {
         let node = self.get(id);
         if node.end != start {
             return None;
         }
         if chain.base() <= node.start {
-            return Some(Arc::clone(chain));
+            return Some(chain.clone());
         }
         // Each event from a worker has its own chain, and an answer grows block by block. Short runs
         // are merged into one chain; otherwise each block of an answer would be a node. The limit
@@ -251,7 +248,7 @@ impl Tree {
         short.then(|| {
             let own = (node.start..start).map(|block| node.chain.hash(block));
             let hashes = own.chain((start..end).map(|block| chain.hash(block))).collect();
-            Arc::new(Chain::from_wire(chain.block_size(), node.start, hashes))
+            Chain::from_wire(chain.block_size(), node.start, hashes)
         })
     }
 

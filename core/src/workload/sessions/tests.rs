@@ -149,7 +149,7 @@ fn shared_texts_change_no_other_draw() {
         shared.on_ended(at, a.request.id);
     }
     // System prompt, team prefix and document have 500 tokens and 18 combinations.
-    let document = |chain: &Arc<Chain>| chain.hash(30);
+    let document = |chain: &Chain| chain.hash(30);
     let different: BTreeSet<_> = chains.iter().map(document).collect();
     assert!((4..=18).contains(&different.len()), "{}", different.len());
 }

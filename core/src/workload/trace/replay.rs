@@ -42,7 +42,7 @@ struct Prepared {
     at_ms: u64,
     /// The time to the next later timestamp. The request really came somewhere in it.
     tick_ms: u64,
-    chain: Arc<Chain>,
+    chain: Chain,
     segments: Arc<[Segment]>,
     prompt_tokens: u32,
     output_tokens: u32,
@@ -75,7 +75,7 @@ impl Trace {
                 known: 0,
                 at_ms: request.at_ms,
                 tick_ms,
-                chain: Arc::new(hash_segments(&scopes.plan(whose, 0), &segments)),
+                chain: hash_segments(&scopes.plan(whose, 0), &segments),
                 segments: segments.into(),
                 prompt_tokens,
                 output_tokens: request.output_tokens,
@@ -107,7 +107,7 @@ impl Trace {
                 let Prepared { tenant, session, .. } = *request;
                 let whose = Requester { tenant, session, request: RequestId(id) };
                 let scope = self.scopes.plan(whose, 0);
-                request.chain = Arc::new(hash_segments(&scope, &request.segments));
+                request.chain = hash_segments(&scope, &request.segments);
             }
         }
         self

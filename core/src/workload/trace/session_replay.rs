@@ -323,7 +323,7 @@ impl SessionReplay {
         let scopes = &self.trace.scopes;
         let tenant = scopes.tenants().deal(&[1, user.0]);
         let scope = scopes.plan(Requester { tenant, session: Some(user), request: id }, 0);
-        let chain = Arc::new(hash_segments(&scope, &request.segments));
+        let chain = hash_segments(&scope, &request.segments);
         let tokens = (request.prompt_tokens, request.output_tokens);
         let text = TokenSource::new(Arc::clone(&request.segments));
         let session = Some(SessionId(request.conversation));

@@ -52,6 +52,10 @@ impl Index for Dynamo {
         contents.iter().copied().map(LocalBlockHash).collect()
     }
 
+    fn read(query: &Vec<LocalBlockHash>) -> u64 {
+        query.iter().fold(0, |sum, content| sum ^ content.0)
+    }
+
     fn ready(query: &Vec<LocalBlockHash>) -> Vec<LocalBlockHash> {
         query.clone()
     }

@@ -56,6 +56,10 @@ impl Index for KvIndex {
         contents.iter().copied().map(ContentHash).collect()
     }
 
+    fn read(query: &Vec<ContentHash>) -> u64 {
+        query.iter().fold(0, |sum, content| sum ^ content.0)
+    }
+
     fn ready(query: &Vec<ContentHash>) -> &[ContentHash] {
         query
     }

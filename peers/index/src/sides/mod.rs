@@ -27,6 +27,8 @@ pub trait Index: Sized {
     fn event(event: &Event) -> Self::Event;
     /// Converts a prompt.
     fn query(contents: &[u64]) -> Self::Query;
+    /// Reads all of a prompt, so that it is in the cache. Returns something that depends on all of it.
+    fn read(query: &Self::Query) -> u64;
     /// Makes a prompt ready.
     fn ready(query: &Self::Query) -> Self::Ready<'_>;
     /// Takes an event in.

@@ -3,7 +3,6 @@
 
 use super::Index;
 use crate::workload::{Event, Stretch, names};
-use std::sync::Arc;
 use warmpath_core::block::{BlockHash, BlockRun, Chain, TokenBlocks};
 use warmpath_core::event::{KvBatch, KvEvent, Snapshot};
 use warmpath_core::id::{SourceId, TierId, WorkerId};
@@ -32,7 +31,7 @@ fn named(name: u64) -> BlockHash {
 fn run(stretch: &Stretch) -> BlockRun {
     let names = stretch.names.iter().map(|&name| named(name)).collect();
     let end = stretch.base + stretch.names.len() as u32;
-    let chain = Arc::new(Chain::from_wire(BLOCK, stretch.base, names));
+    let chain = Chain::from_wire(BLOCK, stretch.base, names);
     BlockRun { chain, start: stretch.start, end }
 }
 
@@ -81,6 +80,11 @@ impl Index for Ours {
         TokenBlocks::whole(Chain::from_wire(BLOCK, 0, names))
     }
 
+    fn read(query: &TokenBlocks) -> u64 {
+        let names = (0..query.blocks()).map(|block| query.chain().hash(block).to_wire() as u64);
+        names.fold(0, |sum, name| sum ^ name)
+    }
+
     fn ready(query: &TokenBlocks) -> &TokenBlocks {
         query
     }
@@ -125,6 +129,10 @@ impl Index for Digests {
 
     fn query(contents: &[u64]) -> TokenBlocks {
         Ours::query(contents)
+    }
+
+    fn read(query: &TokenBlocks) -> u64 {
+        Ours::read(query)
     }
 
     fn ready(query: &TokenBlocks) -> &TokenBlocks {

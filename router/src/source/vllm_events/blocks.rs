@@ -378,7 +378,7 @@ impl Blocks {
             next = block.parent;
         }
         names.reverse();
-        let chain = Arc::new(Chain::from_wire(self.block_size, base, names));
+        let chain = Chain::from_wire(self.block_size, base, names);
         let (tier, run) = (TierId(tier), BlockRun { chain, start, end });
         self.out.push(match stored {
             true => KvEvent::Stored { tier, run },

@@ -28,7 +28,7 @@ pub const SERVED: usize = 1_024;
 /// The blocks that an engine is believed to hold.
 struct Believed {
     /// The most recently used first. A block comes after those before it in its text, so a text loses its end first.
-    blocks: LruCache<BlockHash, (Arc<Chain>, u32)>,
+    blocks: LruCache<BlockHash, (Chain, u32)>,
     room: u64,
 }
 
@@ -44,9 +44,9 @@ impl Believed {
         let is_held = |block: &u32| self.blocks.contains(&chain.hash(*block));
         let start = (0..end).find(|block| !is_held(block)).unwrap_or(end);
         for block in (0..end).rev() {
-            self.blocks.get_or_insert(chain.hash(block), || (Arc::clone(chain), block));
+            self.blocks.get_or_insert(chain.hash(block), || (chain.clone(), block));
         }
-        let run = BlockRun { chain: Arc::clone(chain), start, end };
+        let run = BlockRun { chain: chain.clone(), start, end };
         let mut events = vec![KvEvent::Stored { tier: TierId::HBM, run }];
         if start == end {
             events.clear();
@@ -56,7 +56,7 @@ impl Believed {
             match events.last_mut() {
                 // The block before the one that went last.
                 Some(KvEvent::Removed { run, .. })
-                    if Arc::ptr_eq(&run.chain, &chain) && run.start == block + 1 =>
+                    if run.chain.is_same(&chain) && run.start == block + 1 =>
                 {
                     run.start = block;
                 }

@@ -41,7 +41,6 @@ use crate::runs::{NodeId, RunTree};
 use crate::time::{Duration, Instant};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 parameters! {
     /// AIBrix's prefix-cache-preble: a long match, else the least work of the last minutes.
@@ -222,7 +221,7 @@ impl Prompts {
                 }
                 Some(whole) => whole,
                 None => {
-                    let run = BlockRun { chain: Arc::clone(chain), start: depth, end };
+                    let run = BlockRun { chain: chain.clone(), start: depth, end };
                     (self.tree.insert(last, run, Stretch::default()), end)
                 }
             };

@@ -14,7 +14,6 @@ use crate::time::{Duration, Instant};
 use lru::LruCache;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 choices! {
     /// Where the time to compute a prefix comes from.
@@ -207,7 +206,7 @@ impl Tree {
             depth = agreed;
         }
         if depth < end {
-            let run = BlockRun { chain: Arc::clone(chain), start: depth, end };
+            let run = BlockRun { chain: chain.clone(), start: depth, end };
             leaf = Some(self.tree.insert(leaf, run, Prefix::default()));
             self.blocks += u64::from(end - depth);
         }

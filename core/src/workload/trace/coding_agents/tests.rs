@@ -1,7 +1,6 @@
 use super::*;
 use crate::block::{Chain, ScopePlan, hash_segments};
 use crate::rng::Rng;
-use std::sync::Arc;
 
 const GOOD: &str = r#"{"session":"a","bs":4,"scope":"local","tool_tokens":9,"requests":[
     {"t_ms":0,"model":"m","in":10,"out":3,"think_ms":7,"api_ms":500,"runs":[[1,1],[2,1]]},
@@ -190,10 +189,10 @@ fn prompts_share_the_prefix_of_their_ids() {
     let (sessions, _) = read(lines.iter().map(String::as_str)).unwrap();
     for block in [16, 8, 4, 1] {
         let scope = ScopePlan::new("", "", "", block);
-        let chains: Vec<Arc<Chain>> = sessions
+        let chains: Vec<Chain> = sessions
             .iter()
             .flat_map(|session| &session.requests)
-            .map(|request| Arc::new(hash_segments(&scope, &request.prompt)))
+            .map(|request| hash_segments(&scope, &request.prompt))
             .collect();
         for (i, a) in chains.iter().enumerate() {
             for (j, b) in chains.iter().enumerate().take(i) {

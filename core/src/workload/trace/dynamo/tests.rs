@@ -1,7 +1,6 @@
 use super::*;
 use crate::block::{Chain, ScopePlan, hash_segments};
 use crate::rng::Rng;
-use std::sync::Arc;
 
 /// A record of type `request_end`.
 fn record(name: &str, context: &str, at: u64, took: f64, input: u32, hashes: &[u64]) -> String {
@@ -123,9 +122,9 @@ fn prompts_share_the_prefix_of_their_hashes() {
     assert!(segments * 2 < blocks, "{segments} segments for {blocks} blocks");
     for block in [16, 4] {
         let scope = ScopePlan::new("", "", "", block);
-        let chains: Vec<Arc<Chain>> = sessions
+        let chains: Vec<Chain> = sessions
             .iter()
-            .map(|session| Arc::new(hash_segments(&scope, &session.requests[0].prompt)))
+            .map(|session| hash_segments(&scope, &session.requests[0].prompt))
             .collect();
         for (i, a) in chains.iter().enumerate() {
             for (j, b) in chains.iter().enumerate().take(i) {

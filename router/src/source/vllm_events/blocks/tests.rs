@@ -65,10 +65,10 @@ impl Followed {
     /// Checks that the index has these blocks of the text `0, 1, 2, ..` in HBM, and no other block.
     fn holds(&self, salt: &str, places: impl IntoIterator<Item = u32>) {
         let tokens: Vec<u32> = (0..1_000).collect();
-        let chain = Arc::new(hash_blocks(&ScopePlan::new(salt, "m", "", SIZE), &tokens));
+        let chain = hash_blocks(&ScopePlan::new(salt, "m", "", SIZE), &tokens);
         let mut expected = warmpath_core::event::Digest::default();
         for start in places {
-            let run = BlockRun { chain: Arc::clone(&chain), start, end: start + 1 };
+            let run = BlockRun { chain: chain.clone(), start, end: start + 1 };
             expected.add(TierId(0), &run);
         }
         assert_eq!(self.index.digest(SourceId::Worker(WorkerId(0))), expected);
