@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     }
     peers_table::head();
     if which != "synth10m" {
-        let path = workload::trace_path();
+        let path = peers_table::trace_path();
         if path.exists() {
             rows::conversation(&path);
         } else {

@@ -2,7 +2,7 @@
 
 use kv_index::{ContentHash, SequenceHash, chain_prefix_hash};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use warmpath_core::rng::{Rng, mix64};
 use warmpath_core::runs::anchor_above;
 
@@ -72,14 +72,6 @@ pub fn names(contents: &[u64]) -> Vec<u64> {
         name.0
     });
     named.collect()
-}
-
-/// Where the conversation trace is looked for: the folder that `WARMPATH_TRACES` names, else
-/// `shared/traces` beside the checkout.
-pub fn trace_path() -> PathBuf {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/traces");
-    let folder = std::env::var_os("WARMPATH_TRACES").map_or_else(|| beside.into(), PathBuf::from);
-    folder.join("mooncake-conversation.jsonl")
 }
 
 #[derive(serde::Deserialize)]

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let speeds = arguments.next().unwrap_or_else(|| "4,6".to_owned());
     let tokens = arguments.next().map_or(Ok(4_000_000), |text| text.parse())?;
-    let path = setting::trace_path();
+    let path = peers_table::trace_path();
     if !path.exists() {
         println!("skipped: there is no trace {}; WARMPATH_TRACES names its folder", path.display());
         return Ok(());

@@ -1,7 +1,7 @@
 //! What both simulators are given: the fleet, the trace and its pace.
 
 use anyhow::{Context, Result, anyhow};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::{LinearStep, Profile, StepTime};
@@ -15,14 +15,6 @@ pub const BLOCK: u32 = 512;
 pub const SEQUENCES: u32 = 256;
 /// The most tokens in a step.
 pub const STEP_TOKENS: u32 = 8_192;
-
-/// Where the trace is looked for: the folder that `WARMPATH_TRACES` names, else `shared/traces` beside
-/// the checkout.
-pub fn trace_path() -> PathBuf {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/traces");
-    let folder = std::env::var_os("WARMPATH_TRACES").map_or_else(|| beside.into(), PathBuf::from);
-    folder.join("mooncake-conversation.jsonl")
-}
 
 /// The trace with the sessions that its prompts show.
 pub fn read(path: &Path) -> Result<Arc<Trace>> {

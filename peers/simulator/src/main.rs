@@ -25,7 +25,7 @@ const WORKERS: u32 = 8;
 fn main() -> Result<()> {
     let rounds = std::env::args().nth(1).map_or(Ok(5), |rounds| rounds.parse())?;
     peers_table::head();
-    let path = trace_path();
+    let path = peers_table::trace_path();
     for (block, wanted) in [(512, "40"), (16, "60")] {
         on_a_trace(&path, block, rounds, wanted)?;
     }
@@ -69,11 +69,4 @@ fn on_drawn_requests(requests: usize, servers: u32, rounds: usize) -> Result<()>
         format!("{requests} requests of their own drawing on {servers} server(s), round robin");
     row(&what, "requests/s of CPU", Good::High, &measured, "5");
     Ok(())
-}
-
-/// The folder that `WARMPATH_TRACES` names, else `shared/traces` beside the checkout.
-fn trace_path() -> PathBuf {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/traces");
-    let folder = std::env::var_os("WARMPATH_TRACES").map_or_else(|| beside.into(), PathBuf::from);
-    folder.join("mooncake-conversation.jsonl")
 }

@@ -5,7 +5,10 @@
 //! round behind it. Time is the CPU time of the process, of all its threads: what others do on the machine
 //! costs cache and clock speed, but no time.
 
+mod trace;
+
 use cpu_time::ProcessTime;
+pub use trace::trace_path;
 
 /// One side of a comparison: a name with a version, and a program that does a fixed amount of work.
 pub struct Side<'a> {
