@@ -16,7 +16,7 @@ mod replayed;
 use anyhow::Result;
 use peers_table::{Good, Side, per_second, row, seconds_each};
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::Path;
 
 const AISIMULATE: &str = "aisimulate-core 0.13.0";
 const INFERENCE_LAB: &str = "inference-lab 1.0.0";
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn on_a_trace(path: &PathBuf, block: u32, rounds: usize, wanted: &str) -> Result<()> {
+fn on_a_trace(path: &Path, block: u32, rounds: usize, wanted: &str) -> Result<()> {
     let trace = replayed::read(path, block)?;
     let seen = RefCell::new([None, None]);
     let ours = || {
