@@ -6,6 +6,8 @@ use crate::checkers;
 use crate::fleet::{DeviceFleet, FleetError};
 use crate::reasons::refusal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, EngineStats, Output};
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::{Cached, Recorder};
@@ -32,6 +34,7 @@ enum User {
 #[derive(Debug)]
 pub struct Devices {
     fleet: DeviceFleet,
+    profile: Arc<Profile>,
     engines: Vec<Engine>,
     of_user: BTreeMap<User, u32>,
     /// One wake-up key for each device, as the world keeps them for its workers.
@@ -50,6 +53,7 @@ impl Devices {
         }
         Ok(Self {
             fleet: fleet.clone(),
+            profile: Arc::new(fleet.profile.clone()),
             engines: Vec::new(),
             of_user: BTreeMap::new(),
             wakes: BTreeSet::new(),
@@ -106,7 +110,7 @@ impl Devices {
         let next = self.engines.len() as u32;
         let i = *self.of_user.entry(user).or_insert(next);
         if i == next {
-            self.engines.push(Engine::new(WorkerId(i), 1, self.fleet.profile.clone()));
+            self.engines.push(Engine::new(WorkerId(i), 1, Arc::clone(&self.profile)));
             self.wake_of.push(None);
         }
         i

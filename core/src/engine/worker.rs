@@ -18,6 +18,7 @@ use crate::id::{RequestId, TransferId, WorkerId};
 use crate::request::Work;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One simulated GPU worker.
 #[derive(Debug)]
@@ -25,7 +26,8 @@ pub struct Engine {
     pub(super) worker: WorkerId,
     pub(super) epoch: u64,
     pub(super) seq: u64,
-    pub(super) profile: Profile,
+    /// Shared by the workers of a kind.
+    pub(super) profile: Arc<Profile>,
     pub(super) store: BlockStore,
     pub(super) front_end: FrontEnd,
     pub(super) scheduler: Scheduler,
@@ -48,7 +50,8 @@ pub struct Engine {
 
 impl Engine {
     /// An idle engine. `epoch` must grow with each restart of the worker.
-    pub fn new(worker: WorkerId, epoch: u64, profile: Profile) -> Self {
+    pub fn new(worker: WorkerId, epoch: u64, profile: impl Into<Arc<Profile>>) -> Self {
+        let profile = profile.into();
         let store = BlockStore::new(&profile);
         let heat = Heat::new(profile.hardware().and_then(|hardware| hardware.sustained));
         let scheduler = Scheduler::new(profile.step.window(), profile.constant_blocks());
@@ -229,7 +232,7 @@ impl Engine {
     }
 
     /// The worker's profile.
-    pub const fn profile(&self) -> &Profile {
+    pub fn profile(&self) -> &Arc<Profile> {
         &self.profile
     }
 

@@ -7,12 +7,13 @@ use super::prompts::Deck;
 use super::shared::Shelf;
 use super::staged::{Course, StagePlan};
 use crate::block::{ScopePlan, hash_segments};
+use crate::hash::Map;
 use crate::id::{RequestId, SessionId, TenantId};
 use crate::request::{TokenSource, Work};
 use crate::rng::Rng;
 use crate::sharing::{Requester, Scopes};
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use super::arrivals::Arrivals;
@@ -22,9 +23,8 @@ pub use super::spec::{Amount, Branching, SessionsSpec, SpecError, ThinkFrom, Wor
 #[derive(Clone, Debug)]
 struct Session {
     tenant: TenantId,
+    /// Its turns wait for fewer answers as these come.
     drawn: Drawn,
-    /// The number of answers that each turn still waits for.
-    waits_for: Vec<u32>,
     /// Turns that have not ended.
     left: u32,
     /// When the last turn was to be sent.
@@ -54,7 +54,7 @@ pub struct Sessions {
     phases: Option<(Phases, f64)>,
     next_start: Option<Instant>,
     /// The sessions that have not ended.
-    live: BTreeMap<u64, Session>,
+    live: Map<u64, Session>,
     /// The turns that wait for their time only: (time, session, turn).
     armed: BTreeSet<(Instant, u64, u32)>,
 }
@@ -123,7 +123,7 @@ impl Sessions {
             deck,
             phases: None,
             next_start: None,
-            live: BTreeMap::new(),
+            live: Map::default(),
             armed: BTreeSet::new(),
         };
         match sessions.spec.arrivals {
@@ -214,17 +214,16 @@ impl Sessions {
     pub fn on_ended(&mut self, now: Instant, id: RequestId) {
         let (index, turn) = (id.0 / MAX_TURNS, (id.0 % MAX_TURNS) as usize);
         let session = self.live.get_mut(&index).expect("the session has not ended");
-        for waiter in session.drawn.turns[turn].waiters.clone() {
+        for number in session.drawn.turns[turn].waiters.clone() {
             // The last session may be cut, and then the turns after the cut do not exist.
-            let Some(waits_for) = session.waits_for.get_mut(waiter as usize) else { break };
-            *waits_for -= 1;
-            if *waits_for == 0 {
-                let think = session.drawn.turns[waiter as usize].think;
+            let Some(waiter) = session.drawn.turns.get_mut(number as usize) else { break };
+            waiter.waits_for -= 1;
+            if waiter.waits_for == 0 {
                 let at = match self.spec.think_from {
-                    ThinkFrom::Answer => now + think,
-                    ThinkFrom::Message => now.max(session.sent + think),
+                    ThinkFrom::Answer => now + waiter.think,
+                    ThinkFrom::Message => now.max(session.sent + waiter.think),
                 };
-                self.armed.insert((at, index, waiter));
+                self.armed.insert((at, index, number));
             }
         }
         session.left -= 1;
@@ -278,11 +277,10 @@ impl Sessions {
         };
         drawn.turns.truncate((self.total - self.begun).min(MAX_TURNS) as usize);
         self.begun += drawn.turns.len() as u64;
-        let waits_for: Vec<u32> = drawn.turns.iter().map(|turn| turn.waits_for).collect();
-        let first = (0..).zip(&waits_for).take_while(|&(_, &waits_for)| waits_for == 0);
+        let first = (0..).zip(&drawn.turns).take_while(|&(_, turn)| turn.waits_for == 0);
         self.armed.extend(first.map(|(turn, _)| (at, index, turn)));
-        let left = waits_for.len() as u32;
-        let session = Session { tenant, drawn, waits_for, left, sent: Instant::START };
+        let left = drawn.turns.len() as u32;
+        let session = Session { tenant, drawn, left, sent: Instant::START };
         self.live.insert(index, session);
     }
 }

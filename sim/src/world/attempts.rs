@@ -3,6 +3,7 @@
 
 use super::state::World;
 use crate::messages::{Message, Said};
+use std::sync::Arc;
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::engine::Engine;
 use warmpath_core::event::Snapshot;
@@ -249,7 +250,7 @@ impl World<'_> {
         let worker = WorkerId(i);
         let engine = &mut self.engines[i as usize];
         let epoch = engine.info().epoch;
-        let next = Engine::new(worker, epoch + 1, engine.profile().clone());
+        let next = Engine::new(worker, epoch + 1, Arc::clone(engine.profile()));
         let dead = core::mem::replace(engine, next);
         self.lost_engines.push((worker, dead.stats()));
         self.reports.retain(|&(_, other)| other != i);

@@ -8,7 +8,7 @@ use crate::checkers;
 use crate::devices::Devices;
 use crate::faults::{FailedFetches, check_faults};
 use crate::feeds::Feeds;
-use crate::fleet::{Group, check_fleet};
+use crate::fleet::check_fleet;
 use crate::lines::Lines;
 use crate::messages::{Message, Messages};
 use crate::observers::Observers;
@@ -18,8 +18,10 @@ use crate::routers::Routers;
 use crate::scenario::Scenario;
 use crate::worker_faults::WorkerFaults;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use warmpath_core::engine::profile::Profile;
 use warmpath_core::engine::{Engine, EngineStats, Output, SubmitError};
-use warmpath_core::event::Snapshot;
+use warmpath_core::event::{Role, Snapshot};
 use warmpath_core::hash::Map;
 use warmpath_core::id::{RequestId, WorkerId};
 use warmpath_core::report::Recorder;
@@ -114,8 +116,12 @@ impl<'a> World<'a> {
         if observers.rows {
             recorder.keep_rows();
         }
-        let engine = |(id, group): (_, &Group)| {
-            Engine::new(id, 1, group.profile.clone()).with_role(group.role, scenario.kv_transfer)
+        let alike = scenario.groups.iter().flat_map(|group| {
+            let profile = Arc::new(group.profile.clone());
+            (0..group.workers).map(move |_| (Arc::clone(&profile), group.role))
+        });
+        let engine = |(id, (profile, role)): (u32, (Arc<Profile>, Role))| {
+            Engine::new(WorkerId(id), 1, profile).with_role(role, scenario.kv_transfer)
         };
         let mut world = Self {
             hop: scenario.network.hop(),
@@ -125,7 +131,7 @@ impl<'a> World<'a> {
             report_every: report_every(scenario),
             routers: Routers::new(scenario),
             index: if plays_feeds { PrefixIndex::with_digests() } else { PrefixIndex::default() },
-            engines: scenario.each_worker().map(engine).collect(),
+            engines: (0..).zip(alike).map(engine).collect(),
             workload,
             recorder,
             messages: Messages::default(),

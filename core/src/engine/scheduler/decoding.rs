@@ -23,7 +23,7 @@ impl Scheduler {
             unreachable!("a sequence that prefills")
         };
         seq.generated += 1;
-        self.prefilling.remove(&admitted);
+        self.prefilling.remove(admitted);
         self.decoding += 1;
         // The next step computes the sampled token, which attends to itself too.
         let reads = self.get(key).computed + 1;
@@ -59,7 +59,7 @@ impl Scheduler {
         let blocks = (seq.computed + distance).div_ceil(block_size) + constant;
         let needs_blocks = seq.lease.as_ref().is_some_and(|lease| lease.blocks() < blocks);
         self.filling = self.filling + filling.0 - filling.1;
-        self.due.insert((due, key));
+        self.due.insert((due, key), ());
         if needs_blocks {
             self.needs_blocks.insert(admitted, key);
         }
@@ -67,7 +67,7 @@ impl Scheduler {
 
     /// Removes the next sequence that must be updated now, and updates it.
     pub fn pop_due(&mut self) -> Option<SeqKey> {
-        let &(due, key) = self.due.first().filter(|&&(due, _)| due <= self.steps)?;
+        let ((due, key), ()) = self.due.first().filter(|&((due, _), ())| due <= self.steps)?;
         self.due.pop_first();
         self.catch_up(key);
         debug_assert_eq!(due, self.steps);
@@ -91,8 +91,8 @@ impl Scheduler {
         self.catch_up(key);
         match self.get(key).state {
             State::Prefilling(admitted) => {
-                self.prefilling.remove(&admitted);
-                self.running.remove(&admitted);
+                self.prefilling.remove(admitted);
+                self.running.remove(admitted);
             }
             State::Decoding { admitted, due, .. } => {
                 self.decoding -= 1;
@@ -102,9 +102,9 @@ impl Scheduler {
                 self.window_context -= u64::from(reads.min(self.window));
                 let filled = core::mem::take(&mut self.get_mut(key).filling);
                 self.filling -= u32::from(filled);
-                self.due.remove(&(due, key));
-                self.needs_blocks.remove(&admitted);
-                self.running.remove(&admitted);
+                self.due.remove((due, key));
+                self.needs_blocks.remove(admitted);
+                self.running.remove(admitted);
             }
             State::Waiting | State::Loading(..) => unreachable!("a running sequence"),
         }

@@ -11,6 +11,7 @@
 mod admission;
 mod decoding;
 mod loading;
+mod ordered;
 mod plan;
 mod queues;
 

@@ -42,10 +42,10 @@ impl Scheduler {
         let mut plan = Plan { chunks: core::mem::take(&mut self.spare_chunks), ..Plan::default() };
         self.grow_decoding(now, store, profile.block_size, &mut plan);
         let mut budget = profile.max_num_batched_tokens.saturating_sub(self.decoding);
-        let mut next = self.prefilling.first_key_value().map(|(&order, &key)| (order, key));
+        let mut next = self.prefilling.first();
         while let Some((order, key)) = next.filter(|_| budget > 0) {
             self.take_chunk(now, key, &mut budget, store, profile.block_size, &mut plan);
-            next = self.prefilling.range(order + 1..).next().map(|(&order, &key)| (order, key));
+            next = self.prefilling.after(order);
         }
         if plan.preempted == 0 || self.running.is_empty() {
             self.admit((now, planned), &mut budget, store, profile, &mut plan, admitted);
@@ -62,7 +62,7 @@ impl Scheduler {
             plan.shape.longest = plan.shape.longest.max(longest as u32);
         }
         plan.steps = match self.due.first() {
-            Some(&(due, _)) if plan.chunks.is_empty() && plan.came_late.is_none() => {
+            Some(((due, _), ())) if plan.chunks.is_empty() && plan.came_late.is_none() => {
                 (due - self.steps) as u32
             }
             _ => 1,
@@ -77,7 +77,7 @@ impl Scheduler {
             return known;
         }
         let steps = self.steps;
-        let contexts = self.running.values().filter_map(|&key| match self.get(key) {
+        let contexts = self.running.values().filter_map(|key| match self.get(key) {
             Sequence { computed, state: State::Decoding { since, .. }, .. } => {
                 Some(computed + (steps - since) as u32 + 1)
             }
@@ -99,7 +99,7 @@ impl Scheduler {
         block_size: u32,
         plan: &mut Plan,
     ) {
-        while let Some((&admitted, &key)) = self.needs_blocks.first_key_value() {
+        while let Some((admitted, key)) = self.needs_blocks.first() {
             let (steps, constant) = (self.steps, self.constant_blocks);
             let seq = self.get_mut(key);
             let State::Decoding { since, due, .. } = seq.state else {
@@ -111,7 +111,7 @@ impl Scheduler {
                 .grow(now, lease, (seq.computed + until).div_ceil(block_size) + constant)
                 .is_ok()
             {
-                self.needs_blocks.remove(&admitted);
+                self.needs_blocks.remove(admitted);
             } else if store
                 .grow(now, lease, (seq.computed + 1).div_ceil(block_size) + constant)
                 .is_ok()
@@ -119,11 +119,11 @@ impl Scheduler {
                 let room = (lease.blocks() - constant) * block_size - seq.computed;
                 let sooner = steps + u64::from(room.min(until));
                 seq.state = State::Decoding { admitted, since, due: sooner };
-                self.due.remove(&(due, key));
-                self.due.insert((sooner, key));
-                self.needs_blocks.remove(&admitted);
+                self.due.remove((due, key));
+                self.due.insert((sooner, key), ());
+                self.needs_blocks.remove(admitted);
             } else {
-                let (_, &last) = self.running.last_key_value().expect("a running sequence");
+                let (_, last) = self.running.last().expect("a running sequence");
                 self.preempt(last, store, plan);
             }
         }

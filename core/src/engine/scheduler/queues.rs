@@ -1,5 +1,6 @@
 //! The queues of the scheduler, and the sequences in them.
 
+use super::ordered::Ordered;
 use crate::engine::sequence::{SeqKey, Sequence, State};
 use crate::engine::store::{Hit, Lease};
 use crate::id::{RequestId, TransferId, WorkerId};
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::engine) struct Scheduler {
     pub(super) seqs: Vec<Option<Sequence>>,
     pub(super) free: Vec<SeqKey>,
-    pub(super) waiting: BTreeMap<i64, SeqKey>,
+    pub(super) waiting: Ordered<i64, SeqKey>,
     /// The place of the last arrival. Counts up.
     pub(super) next_place: i64,
     /// The place of the last preemption. Counts down, so preempted sequences are first.
@@ -20,11 +21,11 @@ pub(in crate::engine) struct Scheduler {
     pub(super) loading: BTreeMap<TransferId, Vec<SeqKey>>,
     pub(super) loading_count: usize,
     /// Sequences whose transfers have ended. They hold blocks, so they run before waiting ones.
-    pub(super) ready: BTreeMap<i64, SeqKey>,
+    pub(super) ready: Ordered<i64, SeqKey>,
     /// All running sequences, by order of admission.
-    pub(super) running: BTreeMap<u64, SeqKey>,
+    pub(super) running: Ordered<u64, SeqKey>,
     /// Running sequences with prompt tokens left, by order of admission.
-    pub(super) prefilling: BTreeMap<u64, SeqKey>,
+    pub(super) prefilling: Ordered<u64, SeqKey>,
     pub(super) admissions: u64,
     /// Steps since the engine started.
     pub(super) steps: u64,
@@ -44,9 +45,9 @@ pub(in crate::engine) struct Scheduler {
     /// The longest of these contexts, less the steps since the engine started: all grow alike.
     pub(super) longest: i64,
     /// Decoding sequences by the step after which they must be updated.
-    pub(super) due: BTreeSet<(u64, SeqKey)>,
+    pub(super) due: Ordered<(u64, SeqKey)>,
     /// Decoding sequences whose next token needs a block, by order of admission.
-    pub(super) needs_blocks: BTreeMap<u64, SeqKey>,
+    pub(super) needs_blocks: Ordered<u64, SeqKey>,
     /// Whether a running sequence was cancelled.
     pub any_cancelled: bool,
     /// Time that requests waited for loads and fetches, summed over requests.
@@ -103,8 +104,8 @@ impl Scheduler {
             }
             _ => {
                 let place = seq.place;
-                self.waiting.remove(&place);
-                self.ready.remove(&place);
+                self.waiting.remove(place);
+                self.ready.remove(place);
             }
         }
         self.discard(key).lease
@@ -124,7 +125,7 @@ impl Scheduler {
 
     /// Running sequences that were cancelled.
     pub fn cancelled(&self) -> Vec<SeqKey> {
-        let all = self.running.values().copied();
+        let all = self.running.values();
         all.filter(|&key| self.get(key).cancelled).collect()
     }
 
@@ -150,10 +151,10 @@ impl Scheduler {
 
     /// Prompt tokens that are not computed yet.
     pub fn queued_prefill_tokens(&self) -> u64 {
-        let left = |&key: &SeqKey| u64::from(self.get(key).target - self.get(key).computed);
+        let left = |key: SeqKey| u64::from(self.get(key).target - self.get(key).computed);
         // A sequence that waits for two transfers counts once.
         let loading: BTreeSet<_> = self.loading.values().flatten().collect();
-        let admitted = loading.into_iter().chain(self.ready.values());
+        let admitted = loading.into_iter().copied().chain(self.ready.values());
         self.waiting.values().chain(admitted).chain(self.prefilling.values()).map(left).sum()
     }
 
@@ -163,7 +164,7 @@ impl Scheduler {
     }
 
     pub fn each_decoding(&self, mut each: impl FnMut(&Sequence, u32)) {
-        for &key in self.running.values() {
+        for key in self.running.values() {
             let seq = self.get(key);
             if let State::Decoding { since, .. } = seq.state {
                 each(seq, seq.generated + (self.steps - since) as u32);
