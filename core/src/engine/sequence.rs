@@ -10,28 +10,21 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SeqKey(pub u32);
 
-/// A request and its progress.
+/// A request and its progress. What most steps read of it comes first, in a cache line of its own.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Sequence {
-    pub work: Work,
-    /// Its blocks; None while it waits.
-    pub lease: Option<Lease>,
-    /// The blocks of its prompt that pools and peers had when it arrived.
-    pub offers: SmallVec<[Offer; 2]>,
-    /// Whether a decode worker answers it.
-    pub prefill_only: bool,
-    /// Whether a prefill worker has computed its prompt.
-    pub kv_transfer: KvTransfer,
+    pub state: State,
     /// Tokens with KV. While it decodes, as of its last update.
     pub computed: u32,
     /// Answer tokens made, as of its last update.
     pub generated: u32,
     /// The value of `computed` at which the next token is sampled.
     pub target: u32,
-    /// Cached prompt tokens at its first admission.
-    pub cached_tokens: u32,
-    /// Cached blocks at its first admission, by origin.
-    pub hit: Hit,
+    /// The length of its answer.
+    pub output_tokens: u32,
+    /// Whether a decode worker answers it.
+    pub prefill_only: bool,
     pub cancelled: bool,
     /// Whether it was admitted before: false until the first admission.
     pub admitted_before: bool,
@@ -39,14 +32,27 @@ pub(super) struct Sequence {
     pub has_run: bool,
     /// A fetch of its first admission failed, so its hit is counted again.
     pub found_less: bool,
+    /// Whether its sliding window is not full yet, so that each step reads more.
+    pub filling: bool,
+    /// Whether a prefill worker has computed its prompt.
+    pub kv_transfer: KvTransfer,
+    /// Its blocks; None while it waits.
+    pub lease: Option<Lease>,
+    /// Cached prompt tokens at its first admission.
+    pub cached_tokens: u32,
+    /// Cached blocks at its first admission, by origin.
+    pub hit: Hit,
+    pub work: Work,
     /// Its place in the queue; lower places are first.
     pub place: i64,
     /// When the scheduler heard of it.
     pub came: Instant,
-    /// Whether its sliding window is not full yet, so that each step reads more.
-    pub filling: bool,
-    pub state: State,
+    /// The blocks of its prompt that pools and peers had when it arrived.
+    pub offers: SmallVec<[Offer; 2]>,
 }
+
+const _: () = assert!(core::mem::offset_of!(Sequence, lease) <= 64, "one line");
+const _: () = assert!(size_of::<Option<Sequence>>() == size_of::<Sequence>());
 
 /// How the KV of a prompt comes from its prefill worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +87,7 @@ impl Sequence {
     pub fn new(work: Work) -> Self {
         Self {
             target: work.request.prompt.tokens(),
+            output_tokens: work.output_tokens,
             work,
             lease: None,
             offers: SmallVec::new(),

@@ -214,7 +214,7 @@ impl Engine {
     pub fn progress(&self, now: Instant, mut each: impl FnMut(RequestId, u32)) {
         let done = self.iteration.as_ref().map_or(0, |running| running.done_by(now));
         self.scheduler.each_decoding(|seq, made| {
-            let made = (made + done).min(seq.work.output_tokens);
+            let made = (made + done).min(seq.output_tokens);
             each(seq.work.request.id, made);
         });
     }
@@ -382,7 +382,7 @@ impl Engine {
                 seq.lease.as_mut().expect("the lease of a running sequence"),
                 named,
             );
-            if seq.generated >= seq.work.output_tokens {
+            if seq.generated >= seq.output_tokens {
                 if seq.prefill_only && !seq.cancelled {
                     self.hold_prefilled(at, key, out);
                     continue;

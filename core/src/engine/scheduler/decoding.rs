@@ -46,7 +46,7 @@ impl Scheduler {
         let (since, window, constant) = (self.steps, self.window, self.constant_blocks);
         let seq = self.get_mut(key);
         let stride = LOOK_AHEAD.next_multiple_of(block_size);
-        let left = seq.work.output_tokens - seq.generated;
+        let left = seq.output_tokens - seq.generated;
         let mut distance = (stride - seq.computed % stride).min(left);
         let filled_before = core::mem::replace(&mut seq.filling, seq.computed + 1 < window);
         if seq.filling {
