@@ -42,6 +42,18 @@ impl Instant {
         Self(self.0.saturating_sub(span.0))
     }
 
+    /// The earliest of those that there are.
+    #[inline]
+    pub fn earliest<const N: usize>(all: [Option<Self>; N]) -> Option<Self> {
+        let mut earliest: Option<Self> = None;
+        for at in all.into_iter().flatten() {
+            if earliest.is_none_or(|known| at < known) {
+                earliest = Some(at);
+            }
+        }
+        earliest
+    }
+
     /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))

@@ -105,7 +105,7 @@ impl KvTransfers {
     pub fn next_wake(&self) -> Option<Instant> {
         let due = self.expiry_order.first().map(|&(at, _)| at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        [due, deadline, self.sending.next_end()].into_iter().flatten().min()
+        Instant::earliest([due, deadline, self.sending.next_end()])
     }
 
     /// Whether the KV of a request is held here.

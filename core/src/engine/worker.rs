@@ -179,10 +179,9 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Instant> {
         let running = self.iteration.as_ref().map(Iteration::end).or(self.start_at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        let transfers = [self.store.next_ready(), deadline, self.peer_sends.link.next_end()];
-        let rest = [running, self.front_end.next_ready(), self.kv_transfers.next_wake()];
-        let all = transfers.into_iter().chain(rest);
-        all.flatten().min()
+        let (load, send) = (self.store.next_ready(), self.peer_sends.link.next_end());
+        let (ready, kv) = (self.front_end.next_ready(), self.kv_transfers.next_wake());
+        Instant::earliest([running, deadline, load, send, ready, kv])
     }
 
     /// Does all work that is due by `now`, and appends its results to `out`.

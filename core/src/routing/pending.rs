@@ -20,6 +20,9 @@ fn place(claims: &Claims, worker: WorkerId) -> Result<usize, usize> {
     claims.binary_search_by_key(&worker, |&(holder, _)| holder)
 }
 
+/// Where an added prompt ends: its last run, which stays as long as the prompt does. None: it has no full block.
+pub type Place = Option<NodeId>;
+
 /// The prompts that workers have, each as often as it was added.
 #[derive(Debug, Default)]
 pub struct PendingIndex {
@@ -28,8 +31,8 @@ pub struct PendingIndex {
 
 impl PendingIndex {
     /// Adds the prompt of a request that was sent to `worker`. Returns the blocks that no other prompt
-    /// of the worker has.
-    pub fn add(&mut self, worker: WorkerId, prompt: &TokenBlocks) -> u32 {
+    /// of the worker has, and the place by which the prompt is removed.
+    pub fn add(&mut self, worker: WorkerId, prompt: &TokenBlocks) -> (u32, Place) {
         let (chain, end) = (prompt.chain(), prompt.blocks());
         let (mut depth, mut parent, mut new) = (0, None, 0);
         while depth < end {
@@ -49,28 +52,22 @@ impl PendingIndex {
                 }
                 None => {
                     let run = BlockRun { chain: chain.clone(), start: depth, end };
-                    self.tree.insert(parent, run, Claims::from_slice(&[(worker, 1)]));
                     new += end - depth;
                     depth = end;
+                    parent =
+                        Some(self.tree.insert(parent, run, Claims::from_slice(&[(worker, 1)])));
                 }
             }
         }
-        new
+        // A run that is split keeps its id for the part with its end.
+        (new, parent)
     }
 
-    /// Reverts one `add` of the same worker and prompt. Panics if there was none. Returns the blocks
-    /// that no other prompt of the worker has.
-    pub fn remove(&mut self, worker: WorkerId, prompt: &TokenBlocks) -> u32 {
-        let (chain, end) = (prompt.chain(), prompt.blocks());
-        let mut path: SmallVec<[NodeId; 8]> = SmallVec::new();
-        let mut depth = 0;
-        while let Some((id, agreed)) = self.tree.follow(chain, depth, end) {
-            path.push(id);
-            depth = agreed;
-        }
-        assert_eq!(depth, end, "this prompt was not added");
-        let mut gone = 0;
-        for &id in path.iter().rev() {
+    /// Reverts one `add` of a prompt of the worker that ends there. Panics if there was none. Returns the
+    /// blocks that no other prompt of the worker has.
+    pub fn remove(&mut self, worker: WorkerId, place_of_end: Place) -> u32 {
+        let (mut next, mut gone) = (place_of_end, 0);
+        while let Some(id) = next {
             let claims = &mut self.tree.get_mut(id).value;
             let at = place(claims, worker).expect("the worker has this prompt pending");
             claims[at].1 -= 1;
@@ -79,6 +76,7 @@ impl PendingIndex {
                 claims.remove(at);
             }
             let node = self.tree.get(id);
+            next = node.parent;
             if last {
                 gone += node.end - node.start;
             }
@@ -161,19 +159,21 @@ mod tests {
         let long = view(&[1, 2, 3, 4, 5, 6, 7, 8]);
         let short = view(&[1, 2, 3, 4]);
         let (a, b) = (WorkerId(0), WorkerId(1));
-        pending.add(a, &long);
-        assert_eq!((pending.add(b, &short), pending.add(b, &short)), (2, 0), "new blocks");
+        let (_, end_of_long) = pending.add(a, &long);
+        let [(two, end_of_short), (none, again)] = [(); 2].map(|()| pending.add(b, &short));
+        assert_eq!((two, none), (2, 0), "new blocks");
+        assert_eq!(end_of_short, again);
         let held = |pending: &PendingIndex| {
             let mut overlap = Overlap::default();
             pending.merge_into(&view(&[1, 2, 3, 4, 5, 6, 9, 9, 9]), &mut overlap);
             overlap.entries().iter().map(|e| (e.source, e.blocks())).collect::<Vec<_>>()
         };
         assert_eq!(held(&pending), [(SourceId::Worker(a), 3), (SourceId::Worker(b), 2)]);
-        assert_eq!(pending.remove(b, &short), 0);
+        assert_eq!(pending.remove(b, end_of_short), 0);
         assert_eq!(held(&pending).len(), 2, "the second request of b still counts");
-        assert_eq!(pending.remove(b, &short), 2);
+        assert_eq!(pending.remove(b, end_of_short), 2);
         assert_eq!(held(&pending), [(SourceId::Worker(a), 3)]);
-        pending.remove(a, &long);
+        pending.remove(a, end_of_long);
         assert!(pending.is_empty());
     }
 }

@@ -1,10 +1,9 @@
 //! The prompts of dispatched requests, each until the events that announce its blocks should have arrived.
 
-use crate::block::TokenBlocks;
 use crate::hash::Map;
 use crate::id::{RequestId, WorkerId};
 use crate::request::Request;
-use crate::routing::pending::PendingIndex;
+use crate::routing::pending::{PendingIndex, Place};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
@@ -19,7 +18,8 @@ struct Pending {
     worker: WorkerId,
     /// The decode worker, which will hold the prompt too.
     decode: Option<WorkerId>,
-    prompt: TokenBlocks,
+    /// Where the prompt ends in the index.
+    end: Place,
     until: Instant,
 }
 
@@ -56,12 +56,12 @@ impl PendingPrompts {
         worker: WorkerId,
         decode: Option<WorkerId>,
     ) {
-        let prompt = request.prompt.clone();
-        for holder in [Some(worker), decode].into_iter().flatten() {
-            self.index.add(holder, &prompt);
+        let (_, end) = self.index.add(worker, &request.prompt);
+        if let Some(decode) = decode {
+            self.index.add(decode, &request.prompt);
         }
         let until = now + PENDING_LIMIT;
-        self.by_request.insert(request.id, Pending { worker, decode, prompt, until });
+        self.by_request.insert(request.id, Pending { worker, decode, end, until });
         self.set_expiry(until, request.id);
     }
 
@@ -101,7 +101,7 @@ impl PendingPrompts {
         if let Some(pending) = self.by_request.remove(&id) {
             self.drop_expiry(pending.until, id);
             for holder in [Some(pending.worker), pending.decode].into_iter().flatten() {
-                self.index.remove(holder, &pending.prompt);
+                self.index.remove(holder, pending.end);
             }
         }
     }

@@ -113,8 +113,9 @@ impl World<'_> {
         let (pool, sends) = (self.pool.next_wake(), self.workload.next_send());
         let devices = self.devices.as_ref().and_then(Devices::next_wake);
         let (timer, change) = (self.attempts.next_timer(), self.worker_faults.next_change());
-        let all = [message, engine, pool, devices, report, sends, self.routers.next_wake()];
-        all.into_iter().chain([timer, change, self.next_feed_timer()]).flatten().min()
+        let (feed, router) = (self.next_feed_timer(), self.routers.next_wake());
+        let all = [message, engine, pool, devices, report, sends, router, timer, change, feed];
+        Instant::earliest(all)
     }
 
     fn next_feed_timer(&self) -> Option<Instant> {

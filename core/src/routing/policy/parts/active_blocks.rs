@@ -6,7 +6,7 @@ use crate::block::TokenBlocks;
 use crate::id::WorkerId;
 use crate::routing::index::Overlap;
 use crate::routing::observed::Observed;
-use crate::routing::pending::PendingIndex;
+use crate::routing::pending::{PendingIndex, Place};
 use crate::routing::per_worker::PerWorker;
 use std::cell::{Ref, RefCell};
 
@@ -14,7 +14,8 @@ use std::cell::{Ref, RefCell};
 #[derive(Default, Debug)]
 pub struct ActiveBlocks {
     prompts: PendingIndex,
-    requests: InFlight<(Option<WorkerId>, TokenBlocks)>,
+    /// The decode worker of each, and where its prompt ends.
+    requests: InFlight<(Option<WorkerId>, Place)>,
     blocks: PerWorker<u64>,
     /// The result of a look-up, kept for its memory.
     found: RefCell<Overlap>,
@@ -25,21 +26,22 @@ impl ActiveBlocks {
     pub fn observe(&mut self, what: &Observed<'_>) {
         let Self { prompts, requests, blocks, .. } = self;
         if let Observed::Dispatched { request, decision } = *what {
-            let (worker, prompt) = (decision.worker, &request.prompt);
             let mut add = |worker| {
-                *blocks.of_mut(worker) += u64::from(prompts.add(worker, prompt));
+                let (new, end) = prompts.add(worker, &request.prompt);
+                *blocks.of_mut(worker) += u64::from(new);
+                end
             };
-            add(worker);
-            decision.decode.into_iter().for_each(add);
-            requests.begin(request.id, worker, (decision.decode, prompt.clone()));
+            let end = add(decision.worker);
+            decision.decode.map(add);
+            requests.begin(request.id, decision.worker, (decision.decode, end));
         } else {
             if let Observed::Joined(info) = *what {
                 // Without a gap in the numbers, a look-up is one comparison.
                 blocks.of_mut(info.worker);
             }
-            requests.end(what, |_, worker, (decode, prompt)| {
+            requests.end(what, |_, worker, (decode, end)| {
                 for worker in [Some(worker), decode].into_iter().flatten() {
-                    let gone = u64::from(prompts.remove(worker, &prompt));
+                    let gone = u64::from(prompts.remove(worker, end));
                     *blocks.get_mut(worker).expect("the worker has blocks") -= gone;
                 }
             });

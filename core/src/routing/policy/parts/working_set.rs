@@ -1,12 +1,11 @@
 //! What each worker would have to keep, so that its latest texts are found again.
 
 use super::in_flight::InFlight;
-use crate::block::TokenBlocks;
 use crate::hash::Map;
 use crate::id::{RequestId, SessionId, SourceId, WorkerId};
 use crate::request::Request;
 use crate::routing::observed::Observed;
-use crate::routing::pending::PendingIndex;
+use crate::routing::pending::{PendingIndex, Place};
 use crate::routing::per_worker::PerWorker;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -48,7 +47,8 @@ struct Stay {
     /// Requests under way.
     busy: u32,
     worker: WorkerId,
-    prompt: TokenBlocks,
+    /// Where the prompt ends.
+    end: Place,
 }
 
 impl Text {
@@ -117,10 +117,10 @@ impl WorkingSet {
         self.noted += 1;
         let text = Text::of(request);
         // The new prompt comes before the old one goes: most of it is the same.
-        let new = u64::from(self.prompts.add(worker, &request.prompt));
-        *self.blocks.of_mut(worker) += new;
+        let (new, end) = self.prompts.add(worker, &request.prompt);
+        *self.blocks.of_mut(worker) += u64::from(new);
         let busy = 1 + self.stays.get(&text).map_or(0, |stay| stay.busy);
-        let stay = Stay { number: self.noted, at, busy, worker, prompt: request.prompt.clone() };
+        let stay = Stay { number: self.noted, at, busy, worker, end };
         let before = self.stays.insert(text, stay);
         self.returning += NEW_REQUEST * (f64::from(u8::from(before.is_some())) - self.returning);
         if let Some(before) = before {
@@ -155,7 +155,7 @@ impl WorkingSet {
     }
 
     fn leave(&mut self, stay: &Stay) {
-        let gone = u64::from(self.prompts.remove(stay.worker, &stay.prompt));
+        let gone = u64::from(self.prompts.remove(stay.worker, stay.end));
         if let Some(blocks) = self.blocks.get_mut(stay.worker) {
             *blocks -= gone;
         }
@@ -169,7 +169,7 @@ impl WorkingSet {
             };
             let gone = stay.worker == lost;
             if gone {
-                prompts.remove(lost, &stay.prompt);
+                prompts.remove(lost, stay.end);
                 stays.remove(text);
             }
             !gone
