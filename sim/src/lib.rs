@@ -19,6 +19,7 @@ mod pool;
 mod reasons;
 mod routers;
 mod scenario;
+mod wakes;
 mod worker_faults;
 mod world;
 

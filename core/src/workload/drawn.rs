@@ -13,6 +13,7 @@ use crate::id::TenantId;
 use crate::rng::{Rng, hash_words};
 use crate::time::Duration;
 use crate::tokens::Segment;
+use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,8 +47,9 @@ pub struct Text {
 
 #[derive(Clone, Debug, Default)]
 pub struct Drawn {
-    pub turns: Vec<Turn>,
-    texts: Vec<Text>,
+    /// A plain session has its few turns and its one text in place.
+    pub turns: SmallVec<[Turn; 6]>,
+    texts: SmallVec<[Text; 1]>,
 }
 
 impl Drawn {
@@ -73,7 +75,8 @@ pub fn draw_prompt(spec: &SessionsSpec, scope: &ScopePlan, seed: u64, prompt: Ch
         waits_for: 0,
         waiters: 0..0,
     };
-    Drawn { turns: vec![turn], texts: vec![Text { chain, segments: segments.into() }] }
+    let text = Text { chain, segments: segments.into() };
+    Drawn { turns: smallvec![turn], texts: smallvec![text] }
 }
 
 /// The number of turns of the session with this index, without the work of hashing its texts.

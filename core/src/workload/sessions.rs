@@ -54,7 +54,7 @@ pub struct Sessions {
     phases: Option<(Phases, f64)>,
     next_start: Option<Instant>,
     /// The sessions that have not ended.
-    live: Map<u64, Session>,
+    live: Map<u64, Box<Session>>,
     /// The turns that wait for their time only: (time, session, turn).
     armed: BTreeSet<(Instant, u64, u32)>,
 }
@@ -281,7 +281,7 @@ impl Sessions {
         self.armed.extend(first.map(|(turn, _)| (at, index, turn)));
         let left = drawn.turns.len() as u32;
         let session = Session { tenant, drawn, left, sent: Instant::START };
-        self.live.insert(index, session);
+        self.live.insert(index, Box::new(session));
     }
 }
 

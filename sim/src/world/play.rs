@@ -27,7 +27,7 @@ impl World<'_> {
                 if let Some(message) = self.through(message) {
                     self.deliver(now, message);
                 }
-            } else if let Some(&(at, i)) = self.wakes.first()
+            } else if let Some((at, i)) = self.wakes.first()
                 && at <= now
             {
                 self.step(now, i);
@@ -108,7 +108,7 @@ impl World<'_> {
 
     fn next_instant(&self) -> Option<Instant> {
         let message = self.messages.next_arrival();
-        let engine = self.wakes.first().map(|&(at, _)| at);
+        let engine = self.wakes.first().map(|(at, _)| at);
         let report = self.reports.first().map(|&(at, _)| at);
         let (pool, sends) = (self.pool.next_wake(), self.workload.next_send());
         let devices = self.devices.as_ref().and_then(Devices::next_wake);

@@ -16,6 +16,7 @@ use crate::pool::WorldPool;
 use crate::reasons::refusal;
 use crate::routers::Routers;
 use crate::scenario::Scenario;
+use crate::wakes::Wakes;
 use crate::worker_faults::WorkerFaults;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,10 +47,8 @@ pub struct World<'a> {
     pub workload: Workload,
     pub recorder: Recorder,
     pub messages: Messages,
-    /// One wake-up key for each engine, refreshed after each call: (when, which engine).
-    pub wakes: BTreeSet<(Instant, u32)>,
-    /// The key of each engine.
-    pub wake_of: Vec<Option<Instant>>,
+    /// When each engine next has something to do, refreshed after each call.
+    pub wakes: Wakes,
     /// When a busy worker next reports its load.
     pub reports: BTreeSet<(Instant, u32)>,
     pub reporting: Vec<bool>,
@@ -135,8 +134,7 @@ impl<'a> World<'a> {
             workload,
             recorder,
             messages: Messages::default(),
-            wakes: BTreeSet::new(),
-            wake_of: vec![None; count],
+            wakes: Wakes::new(count),
             reports: BTreeSet::new(),
             reporting: vec![false; count],
             works: Map::default(),
@@ -273,14 +271,6 @@ impl<'a> World<'a> {
 
     pub fn refresh_wake(&mut self, i: u32) {
         let next = self.engine_wake(i);
-        let old = core::mem::replace(&mut self.wake_of[i as usize], next);
-        if old != next {
-            if let Some(at) = old {
-                self.wakes.remove(&(at, i));
-            }
-            if let Some(at) = next {
-                self.wakes.insert((at, i));
-            }
-        }
+        self.wakes.set(i, next);
     }
 }

@@ -1,0 +1,64 @@
+//! When each engine next has something to do.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use warmpath_core::time::Instant;
+
+/// A time for each engine, or none. A heap orders them, and forgets a time that was changed when it comes to the top:
+/// a tree would be edited at each change, and a fleet changes more than one each event.
+#[derive(Debug)]
+pub struct Wakes {
+    of: Vec<Option<Instant>>,
+    /// With times that were changed since, but not at the top.
+    order: BinaryHeap<Reverse<(Instant, u32)>>,
+}
+
+impl Wakes {
+    pub fn new(engines: usize) -> Self {
+        Self { of: vec![None; engines], order: BinaryHeap::new() }
+    }
+
+    /// The engine that is due next, and when. Of those that are due at one instant, the first.
+    pub fn first(&self) -> Option<(Instant, u32)> {
+        self.order.peek().map(|&Reverse(first)| first)
+    }
+
+    pub fn set(&mut self, engine: u32, at: Option<Instant>) {
+        let before = core::mem::replace(&mut self.of[engine as usize], at);
+        if before == at {
+            return;
+        }
+        if let Some(at) = at {
+            self.order.push(Reverse((at, engine)));
+        }
+        while let Some((at, first)) = self.first()
+            && self.of[first as usize] != Some(at)
+        {
+            self.order.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wakes;
+    use std::collections::BTreeSet;
+    use warmpath_core::rng::Rng;
+    use warmpath_core::time::Instant;
+
+    #[test]
+    fn the_first_is_that_of_a_tree() {
+        let mut rng = Rng::named(1, &[]);
+        let mut wakes = Wakes::new(20);
+        let mut of = [None; 20];
+        for round in 0..20_000 {
+            let engine = rng.below(20) as u32;
+            let at = (rng.below(4) > 0).then(|| Instant::from_nanos(round + rng.below(30)));
+            wakes.set(engine, at);
+            of[engine as usize] = at;
+            let all = (0..).zip(of).filter_map(|(engine, at)| Some((at?, engine)));
+            let tree: BTreeSet<(Instant, u32)> = all.collect();
+            assert_eq!(wakes.first(), tree.first().copied(), "round {round}");
+        }
+    }
+}
