@@ -14,6 +14,7 @@ pub(super) struct SeqKey(pub u32);
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Sequence {
+    here: Here,
     pub state: State,
     /// Tokens with KV. While it decodes, as of its last update.
     pub computed: u32,
@@ -51,7 +52,14 @@ pub(super) struct Sequence {
     pub offers: SmallVec<[Offer; 2]>,
 }
 
-const _: () = assert!(core::mem::offset_of!(Sequence, lease) <= 64, "one line");
+/// One value of many bits: whether a slot has a sequence is told by the others, so it is read from the first line too.
+#[derive(Debug)]
+#[repr(u64)]
+enum Here {
+    Yes,
+}
+
+const _: () = assert!(core::mem::offset_of!(Sequence, filling) < 64, "the first line");
 const _: () = assert!(size_of::<Option<Sequence>>() == size_of::<Sequence>());
 
 /// How the KV of a prompt comes from its prefill worker.
@@ -86,6 +94,7 @@ pub(super) enum State {
 impl Sequence {
     pub fn new(work: Work) -> Self {
         Self {
+            here: Here::Yes,
             target: work.request.prompt.tokens(),
             output_tokens: work.output_tokens,
             work,
