@@ -16,10 +16,9 @@ use std::process::{Command, ExitCode};
 use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
-use warmpath_sim::{Group, Network, Observers, Routing, Scenario, run};
+use warmpath_sim::{Group, Observers, Scenario, run};
 
 /// The fleets of the table, and how many requests each gets: small fleets enough to be timed, large ones enough to
 /// warm up.
@@ -109,20 +108,7 @@ fn play(policy: PolicyConfig, workers: u32, requests: u64) {
     };
     let scope = ScopePlan::new("", "fleet", "", profile.block_size);
     let workload = Workload::Sessions(Sessions::new(&spec, &scope, 1, 1.0, None));
-    let scenario = Scenario {
-        groups: Group::alone(workers, profile),
-        policy,
-        queue: QueueLimits::default(),
-        pool: None,
-        faults: Vec::new(),
-        reliability: Reliability::default(),
-        admission: None,
-        kv_transfer: None,
-        devices: None,
-        network: Network::default(),
-        routers: Routing::default(),
-        seed: 1,
-    };
+    let scenario = Scenario { seed: 1, ..Scenario::plain(Group::alone(workers, profile), policy) };
     let outcome = run(&scenario, workload, Observers::default()).expect("a world that can be made");
     assert_eq!(outcome.recorder.ended(), requests, "each request ended");
 }

@@ -39,6 +39,25 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// A fleet behind one router, and nothing else: no pool, no devices, nothing that goes wrong, and nothing done
+    /// about it.
+    pub fn plain(groups: Vec<Group>, policy: PolicyConfig) -> Self {
+        Self {
+            groups,
+            policy,
+            queue: QueueLimits::default(),
+            pool: None,
+            faults: Vec::new(),
+            reliability: Reliability::default(),
+            admission: None,
+            kv_transfer: None,
+            devices: None,
+            network: Network::default(),
+            routers: Routing::default(),
+            seed: 0,
+        }
+    }
+
     pub fn workers(&self) -> u32 {
         self.groups.iter().map(|group| group.workers).sum()
     }

@@ -6,26 +6,15 @@ use anyhow::{Result, anyhow};
 use std::sync::Arc;
 use warmpath_core::report::Slo;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::Trace;
-use warmpath_sim::{Group, Network, Observers, Routing, Scenario, run};
+use warmpath_sim::{Group, Network, Observers, Scenario, run};
 
 /// Plays the trace. Messages take no time, as in theirs.
 pub fn play(trace: &Arc<Trace>, speed: f64, tokens: u64, rule: PolicyConfig) -> Result<Figures> {
     let scenario = Scenario {
-        groups: Group::alone(WORKERS, profile(tokens)),
-        policy: rule,
-        queue: QueueLimits::default(),
-        pool: None,
-        faults: Vec::new(),
-        reliability: Reliability::default(),
-        admission: None,
-        kv_transfer: None,
-        devices: None,
         network: Network { hop_us: 0.0, ..Network::default() },
-        routers: Routing::default(),
-        seed: 0,
+        ..Scenario::plain(Group::alone(WORKERS, profile(tokens)), rule)
     };
     let workload = Workload::Trace(replay(trace, speed));
     let outcome =

@@ -9,10 +9,9 @@ use warmpath_core::engine::physics::Deployment;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::report::Recorder;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{Pace, TimedReplay, Trace, mooncake};
-use warmpath_sim::{Group, Network, Observers, Routing, Scenario, run as simulate};
+use warmpath_sim::{Group, Network, Observers, Scenario, run as simulate};
 
 /// Built as the product builds its profiles: step times calibrated by measurements.
 const PROFILE: &str = include_str!("../../../deploy/profiles/llama-70b-fp8-2xh100.toml");
@@ -34,18 +33,8 @@ pub fn profile(block: u32, room: u64, sequences: u32) -> Result<Profile> {
 /// Plays requests before `workers` workers that take turns.
 pub fn run(workload: Workload, profile: Profile, workers: u32) -> Result<Recorder> {
     let scenario = Scenario {
-        groups: Group::alone(workers, profile),
-        policy: PolicyConfig::RoundRobin,
-        queue: QueueLimits::default(),
-        pool: None,
-        faults: Vec::new(),
-        reliability: Reliability::default(),
-        admission: None,
-        kv_transfer: None,
-        devices: None,
         network: Network { hop_us: 0.0, ..Network::default() },
-        routers: Routing::default(),
-        seed: 0,
+        ..Scenario::plain(Group::alone(workers, profile), PolicyConfig::RoundRobin)
     };
     let outcome = simulate(&scenario, workload, Observers::default());
     Ok(outcome.map_err(|error| anyhow!("{error}"))?.recorder)

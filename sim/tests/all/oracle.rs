@@ -6,31 +6,18 @@ use warmpath_core::block::ScopePlan;
 use warmpath_core::engine::profile::Profile;
 use warmpath_core::id::RequestId;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::tokens::Segment;
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::trace::{Pace, TimedReplay, TimedRequest, Trace};
-use warmpath_sim::{Group, Network, Observers, Outcome, Routing, Scenario};
+use warmpath_sim::{Group, Network, Observers, Outcome, Scenario};
 
 fn run(profile: Profile, hop_us: f64, requests: Vec<TimedRequest>) -> Outcome {
     let scope = ScopePlan::new("", "", "", profile.block_size);
     let trace = Arc::new(Trace::new(requests, &scope));
     let pace = Pace { rate_scale: 1.0, tick_jitter: false, seed: 1, limit: None };
     let network = Network { hop_us, ..Network::default() };
-    let scenario = Scenario {
-        groups: Group::alone(1, profile),
-        policy: PolicyConfig::KvAware,
-        queue: QueueLimits::default(),
-        pool: None,
-        faults: Vec::new(),
-        reliability: Reliability::default(),
-        admission: None,
-        kv_transfer: None,
-        devices: None,
-        network,
-        routers: Routing::default(),
-        seed: 0,
-    };
+    let scenario =
+        Scenario { network, ..Scenario::plain(Group::alone(1, profile), PolicyConfig::KvAware) };
     let workload = Workload::Trace(TimedReplay::new(trace, pace));
     warmpath_sim::run(&scenario, workload, Observers::default()).expect("a world that can be made")
 }

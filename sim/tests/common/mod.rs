@@ -7,10 +7,9 @@ use warmpath_core::engine::profile::{Fill, LinearStep, Loads, Profile, StepTime,
 use warmpath_core::engine::store::eviction::EvictionRule;
 use warmpath_core::pool::PoolSpec;
 use warmpath_core::routing::policy::PolicyConfig;
-use warmpath_core::routing::{QueueLimits, Reliability};
 use warmpath_core::workload::Workload;
 use warmpath_core::workload::sessions::{Amount, Arrivals, Sessions, SessionsSpec, ThinkFrom};
-use warmpath_sim::{Group, Network, Routing, Scenario};
+use warmpath_sim::{Group, Scenario};
 
 pub fn profile(block_size: u32, hbm_tokens: Option<u64>) -> Profile {
     Profile {
@@ -67,21 +66,7 @@ pub fn host(tokens: u64, loads: Loads) -> TierSpec {
 }
 
 pub fn scenario(workers: u32, policy: PolicyConfig, profile: Profile) -> Scenario {
-    let groups = Group::alone(workers, profile);
-    Scenario {
-        groups,
-        policy,
-        queue: QueueLimits::default(),
-        pool: None,
-        faults: Vec::new(),
-        reliability: Reliability::default(),
-        admission: None,
-        kv_transfer: None,
-        devices: None,
-        network: Network::default(),
-        routers: Routing::default(),
-        seed: 0,
-    }
+    Scenario::plain(Group::alone(workers, profile), policy)
 }
 
 pub fn spec(requests: u64, arrivals: Arrivals) -> SessionsSpec {

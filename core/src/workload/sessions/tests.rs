@@ -1,6 +1,7 @@
 use super::*;
 use crate::block::Chain;
 use crate::workload::spec::{SharedTexts, TextsOf};
+use std::collections::BTreeMap;
 
 fn spec(arrivals: Arrivals) -> SessionsSpec {
     SessionsSpec {
