@@ -1,10 +1,14 @@
-//! Values by number, stored in pieces that never move. A tree has hundreds of thousands of nodes and
-//! keeps growing; one vector would be copied each time it is full.
+//! Values by number, stored in pieces. A tree has hundreds of thousands of nodes and keeps growing; one
+//! vector would be copied each time it is full. Only the first piece grows, and the others never move.
 
 use super::node::NodeId;
 
 /// Values in a piece, which makes a few tens of kilobytes of nodes.
 const PIECE: usize = 256;
+
+/// The room that the first piece begins with. It doubles until it is a whole piece: there may be thousands of
+/// trees with a few values each.
+const LEAST: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Slab<T> {
@@ -22,8 +26,14 @@ struct Piece<T> {
 }
 
 impl<T> Piece<T> {
-    fn new() -> Self {
-        Self { slots: (0..PIECE).map(|_| None).collect(), used: 0 }
+    fn new(room: usize) -> Self {
+        Self { slots: (0..room).map(|_| None).collect(), used: 0 }
+    }
+
+    /// Moves the values into more room.
+    fn grow(&mut self) {
+        let more = (0..self.slots.len()).map(|_| None);
+        self.slots = core::mem::take(&mut self.slots).into_iter().chain(more).collect();
     }
 }
 
@@ -59,7 +69,7 @@ impl<T> Slab<T> {
         }
         let id = NodeId(u32::try_from(self.numbered).expect("fewer than 2^32 runs"));
         if self.numbered.is_multiple_of(PIECE) {
-            self.pieces.push(Piece::new());
+            self.pieces.push(Piece::new(if self.numbered == 0 { LEAST } else { PIECE }));
         }
         self.numbered += 1;
         self.put(id, value);
@@ -90,7 +100,10 @@ impl<T> Slab<T> {
     fn put(&mut self, id: NodeId, value: T) {
         let piece = &mut self.pieces[id.index() / PIECE];
         if piece.slots.is_empty() {
-            *piece = Piece::new();
+            *piece = Piece::new(PIECE);
+        }
+        if id.index() % PIECE >= piece.slots.len() {
+            piece.grow();
         }
         piece.slots[id.index() % PIECE] = Some(value);
         piece.used += 1;

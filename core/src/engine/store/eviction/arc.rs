@@ -138,7 +138,7 @@ mod tests {
         let ids: Vec<NodeId> = (0..3u128)
             .map(|i| {
                 let chain = crate::block::Chain::from_wire(512, 0, vec![name(i + 1)]);
-                let run = crate::block::BlockRun { chain: chain.into(), start: 0, end: 1 };
+                let run = crate::block::BlockRun { chain, start: 0, end: 1 };
                 tree.insert(None, run, ())
             })
             .collect();

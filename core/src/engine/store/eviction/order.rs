@@ -146,7 +146,7 @@ mod tests {
         let mut tree = crate::runs::RunTree::<()>::default();
         let run = |bits| {
             let chain = Chain::from_wire(1, 0, vec![BlockHash::from_wire(bits)]);
-            BlockRun { chain: chain.into(), start: 0, end: 1 }
+            BlockRun { chain, start: 0, end: 1 }
         };
         (1..=count).map(|bits| tree.insert(None, run(bits), ())).collect()
     }
