@@ -11,6 +11,8 @@
 //! a busy machine slows all of them. The worker behind is a fake that costs nothing to speak of.
 //! Linux only: the time is read from `/proc`.
 //!
+//! `--load=TEXT` puts on only the loads whose line contains this text, for a look with a profiler.
+//!
 //! With `--instructions`, valgrind counts the instructions that a router executes, the kernel's not included.
 //! They hardly depend on what else the machine does. The loads are smaller then.
 
@@ -33,6 +35,8 @@ use warmpath_proto::vllm::{
 };
 
 const ROUNDS: usize = 7;
+/// More than there are streams: the router must not hold requests back, which a proxy does not either.
+const SEATS: u32 = 1_024;
 
 /// Streams at the same time, repetitions, and the sizes of prompts and answers.
 struct Load {
@@ -61,7 +65,8 @@ fn answer(tokens: u32, pace: Duration) -> Fake {
             ..Default::default()
         })
     };
-    Fake { messages: Arc::new((0..tokens).map(message).collect()), pace, ..Fake::default() }
+    let messages = Arc::new((0..tokens).map(message).collect());
+    Fake { messages, pace, seats: Some(SEATS), ..Fake::default() }
 }
 
 /// Every prompt its own, so that nothing is remembered.
@@ -160,6 +165,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Those that `--load=TEXT` names, or all.
+fn chosen(loads: [Load; 5]) -> impl Iterator<Item = Load> {
+    let text = std::env::args().find_map(|arg| arg.strip_prefix("--load=").map(str::to_owned));
+    loads.into_iter().filter(move |load| text.as_ref().is_none_or(|text| load.name.contains(text)))
+}
+
 /// The loads: whole, or so small that a router under valgrind keeps up with them.
 fn loads(small: bool) -> [Load; 5] {
     let requests = |streams: usize, times: usize, prompt_tokens: u32, messages: u32| {
@@ -217,7 +228,7 @@ async fn main() {
 }
 
 async fn times(binaries: &[String]) {
-    for load in loads(false) {
+    for load in chosen(loads(false)) {
         println!("{}", load.name);
         let worker = load.answer.serve(1.0).await;
         let routers: Vec<_> = binaries.iter().map(|path| Router::start(path, &worker)).collect();
@@ -235,20 +246,26 @@ async fn times(binaries: &[String]) {
             }
         }
         for (i, (path, spent)) in binaries.iter().zip(&rounds).enumerate() {
-            let ratios = spent.iter().zip(&rounds[0]).map(|(this, first)| this / first).collect();
-            let against = match i {
+            let against = |all: &[Vec<f64>]| match i {
                 0 => String::new(),
-                _ => format!(", {:.2} of the first", median(ratios)),
+                _ => {
+                    let ratios = all[i].iter().zip(&all[0]).map(|(this, first)| this / first);
+                    format!(" ({:.2} of the first)", median(ratios.collect()))
+                }
             };
             let (each, rate) = (median(spent.clone()), median(rates[i].clone()));
-            println!("  {each:8.2} µs a {}{against}, {rate:.0} a second  {path}", load.per);
+            let (of_time, of_rate) = (against(&rounds), against(&rates));
+            println!(
+                "  {each:8.2} µs a {}{of_time}, {rate:.0} a second{of_rate}  {path}",
+                load.per
+            );
         }
     }
 }
 
 /// What a router executes for a load: what it executes for twice the load, without what it does for one.
 async fn instructions(binaries: &[String]) {
-    for load in loads(true) {
+    for load in chosen(loads(true)) {
         println!("{}", load.name);
         let worker = load.answer.serve(1.0).await;
         let mut first = None;

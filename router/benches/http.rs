@@ -29,6 +29,8 @@ use warmpath_proto::vllm::{
 };
 
 const ROUNDS: usize = 7;
+/// More than there are streams: the router must not hold requests back, which a proxy does not either.
+const SEATS: u32 = 1_024;
 const MOST_TOKENS: u32 = 400;
 
 /// Streams at the same time, repetitions, and the sizes of prompts and answers.
@@ -63,7 +65,8 @@ fn answer(tokens: u32, pace: Duration) -> Fake {
             ..Default::default()
         })
     };
-    Fake { messages: Arc::new((0..tokens).map(message).collect()), pace, ..Fake::default() }
+    let messages = Arc::new((0..tokens).map(message).collect());
+    Fake { messages, pace, seats: Some(SEATS), ..Fake::default() }
 }
 
 /// Every prompt its own from its first block on, so that nothing is remembered. Ids are printable bytes.

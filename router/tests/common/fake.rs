@@ -34,6 +34,8 @@ pub struct Fake {
     pub role: Role,
     /// Blocks that it says fit into its HBM.
     pub total_blocks: Option<u64>,
+    /// Requests that it says it takes at the same time. None: 8.
+    pub seats: Option<u32>,
     /// It refuses each request as one that no retry makes smaller.
     pub refuses: bool,
     /// Its feed says nothing more, while its connections stay.
@@ -47,8 +49,9 @@ impl Fake {
     pub async fn serve(&self, speedup: f64) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (role, total_blocks) = (self.role, self.total_blocks);
-        let state = State { speedup, role, total_blocks, silent: Arc::clone(&self.silent) };
+        let (role, total_blocks, seats) = (self.role, self.total_blocks, self.seats.unwrap_or(8));
+        let silent = Arc::clone(&self.silent);
+        let state = State { speedup, role, total_blocks, seats, silent };
         let routes = Routes::default()
             .add_service(InferenceServer::new(self.clone()).max_decoding_message_size(16 << 20))
             .add_service(ControlServer::new(ControlService(Arc::new(self.clone()))))
@@ -128,6 +131,7 @@ struct State {
     speedup: f64,
     role: Role,
     total_blocks: Option<u64>,
+    seats: u32,
     silent: Arc<AtomicBool>,
 }
 
@@ -145,7 +149,7 @@ impl WorkerState for State {
             block_size: 16,
             total_blocks: self.total_blocks,
             constant_blocks: 0,
-            max_num_seqs: 8,
+            max_num_seqs: self.seats,
             prefill: PrefillCost {
                 step_ns: 1.0,
                 floor_ns: 0.0,
