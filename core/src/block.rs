@@ -32,16 +32,40 @@ use scope::KeyUse;
 /// Hashes every full block of a text given as token ids. Panics at 2^32 tokens or more.
 pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
     let size = scope.block_size();
-    let mut hashes = Vec::with_capacity(tokens.len() / size as usize);
     let (public, own) = tokens.split_at(tokens.len().min(scope.public_tokens() as usize));
-    for (part, from) in [(public, 0), (own, scope.public_tokens())] {
-        // Keys are not expanded for nothing.
-        if part.len() >= size as usize {
-            Namer::of(scope.at(from).0, size).extend(&mut hashes, part);
+    // Keys are not expanded for nothing.
+    let namer = |part: &[u32], from| {
+        (part.len() >= size as usize).then(|| Namer::of(scope.at(from).0, size))
+    };
+    let public_namer = namer(public, 0);
+    let own_namer = namer(own, scope.public_tokens());
+    chain_of(size, [(public_namer.as_ref(), public), (own_namer.as_ref(), own)])
+}
+
+/// As [`hash_blocks`], where the keys of the scope are expanded already: `own`. The first tokens may belong to the scope
+/// of another namer, so many that they are whole blocks.
+pub fn hash_blocks_by(own: &Namer, public: Option<(&Namer, u32)>, tokens: &[u32]) -> Chain {
+    let until = public.map_or(0, |(namer, until)| {
+        assert_eq!(namer.block_size(), own.block_size(), "two block sizes in one chain");
+        assert_eq!(until % own.block_size(), 0, "whole blocks are public");
+        until as usize
+    });
+    let (first, rest) = tokens.split_at(tokens.len().min(until));
+    let namer = public.map(|(namer, _)| namer);
+    chain_of(own.block_size(), [(namer, first), (Some(own), rest)])
+}
+
+/// The chain of a text in two parts. A part without a namer has no full block.
+fn chain_of(size: u32, parts: [(Option<&Namer>, &[u32]); 2]) -> Chain {
+    let tokens: usize = parts.iter().map(|(_, part)| part.len()).sum();
+    let mut hashes = Vec::with_capacity(tokens / size as usize);
+    for (namer, part) in parts {
+        if let Some(namer) = namer {
+            namer.extend(&mut hashes, part);
         }
     }
     let form = Form::Listed { base: 0, hashes: hashes.into() };
-    let tokens = u32::try_from(tokens.len()).expect("a text of fewer than 2^32 tokens");
+    let tokens = u32::try_from(tokens).expect("a text of fewer than 2^32 tokens");
     Chain { block_size: size, tokens, form }
 }
 
@@ -113,6 +137,23 @@ mod tests {
         for (i, block) in tokens.chunks(16).enumerate() {
             parent = Some(namer.next(parent, block));
             assert_eq!(parent, Some(chain.hash(i as u32)));
+        }
+    }
+
+    #[test]
+    fn expanded_keys_name_as_their_scopes_do() {
+        let tokens: Vec<u32> = (0..100).collect();
+        for size in [16, 7] {
+            let (own, public) = (scope("a", size), scope("p", size));
+            let (by_own, by_public) = (Namer::new(&own), Namer::new(&public));
+            for blocks in [0, 1, 3, 100] {
+                let plan = own.clone().behind(&public, blocks * size);
+                let chain = hash_blocks(&plan, &tokens);
+                let first = (blocks > 0).then_some((&by_public, blocks * size));
+                let by = hash_blocks_by(&by_own, first, &tokens);
+                assert_eq!((by.tokens(), by.blocks()), (chain.tokens(), chain.blocks()));
+                assert_eq!(by.agree_until(&chain, 0, chain.blocks()), chain.blocks());
+            }
         }
     }
 

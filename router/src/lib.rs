@@ -28,7 +28,8 @@
 //!   shows. `urls`: one spelling of them. `lookup`: the addresses behind them. [`config_error`]: a setting that
 //!   cannot be used.
 //! - `state`: what all parts share. `in_flight`: the requests that clients wait for. `decided`:
-//!   names of the last decisions. `places`: how many calls a tenant has. `events`: what happened to the fleet lately.
+//!   names of the last decisions. `places`: how many calls a tenant has. `scopes`: salts and keys of sharing scopes.
+//!   `events`: what happened to the fleet lately.
 //! - `operator`: the admin service. [`answers`]: its answers as sheets.
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
@@ -68,6 +69,7 @@ mod policy;
 pub mod public;
 mod record;
 mod relay;
+mod scopes;
 pub mod secret;
 mod server;
 pub mod share;

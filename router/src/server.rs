@@ -25,6 +25,7 @@ use crate::operator::{self, Admin};
 use crate::places::Places;
 use crate::public::PublicPrefixes;
 use crate::record::{self, RecordWriter};
+use crate::scopes::Scopes;
 use crate::siblings;
 use crate::source::vllm_events::Salts;
 use crate::state::RouterState;
@@ -203,6 +204,7 @@ impl RouterServer {
             tenants: Tenants::new(&config.tenants, &config.tenant, &secret),
             places: Places::new(config.listener.streams_per_tenant),
             public: PublicPrefixes::new(&config.public_prefixes),
+            scopes: Scopes::new(&secret),
             router: RouterHandle::new(
                 clock,
                 router,

@@ -18,6 +18,7 @@ use crate::index::SharedIndex;
 use crate::metrics;
 use crate::places::Places;
 use crate::public::PublicPrefixes;
+use crate::scopes::Scopes;
 use crate::tenants::Tenants;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +46,7 @@ pub struct RouterState {
     pub tenants: Tenants,
     pub places: Places,
     pub public: PublicPrefixes,
+    pub scopes: Scopes,
     pub in_flight: InFlight,
     pub status: watch::Sender<FleetStatus>,
     /// The router shuts down and takes no new requests.
@@ -74,11 +76,12 @@ impl RouterState {
     pub fn upstream_id(&self, id: RequestId, attempt: u32) -> Arc<str> {
         // Another run gives the same number another name.
         let number = (u128::from(self.instance) << 64) | u128::from(id.0);
-        let hash = blake3::keyed_hash(&self.naming, &number.to_le_bytes()).to_hex();
-        let name = format!("warmpath-{:x}-{}", self.instance, &hash[..16]);
+        let hash = blake3::keyed_hash(&self.naming, &number.to_le_bytes());
+        let first = hash.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        let instance = self.instance;
         match attempt {
-            1 => name.into(),
-            more => format!("{name}-{more}").into(),
+            1 => format!("warmpath-{instance:x}-{first:016x}").into(),
+            more => format!("warmpath-{instance:x}-{first:016x}-{more}").into(),
         }
     }
 

@@ -40,6 +40,11 @@ impl Namer {
         }
     }
 
+    /// Tokens a block.
+    pub const fn block_size(&self) -> u32 {
+        self.block_size as u32
+    }
+
     /// The name of one block after `parent`. None: the block begins its text.
     pub fn next(&self, parent: Option<BlockHash>, block: &[u32]) -> BlockHash {
         assert_eq!(block.len(), self.block_size, "tokens of a full block");

@@ -3,7 +3,8 @@
 use crate::fleet::status::FleetTerms;
 use crate::incoming::Incoming;
 use crate::state::RouterState;
-use warmpath_core::block::{TokenBlocks, hash_blocks};
+use std::sync::Arc;
+use warmpath_core::block::{TokenBlocks, hash_blocks, hash_blocks_by};
 use warmpath_core::id::{RequestId, SessionId};
 use warmpath_core::request::Request;
 use warmpath_core::sharing::SharingScope;
@@ -14,7 +15,7 @@ use warmpath_proto::scope::{ScopeHint, SharedBy};
 #[derive(Debug)]
 pub struct Named {
     /// Replaces the client's salt.
-    pub salt: String,
+    pub salt: Arc<str>,
     pub scope: ScopeHint,
     pub prompt: TokenBlocks,
 }
@@ -35,9 +36,7 @@ pub fn name(
     incoming: &Incoming,
     upstream_id: &str,
 ) -> Named {
-    let secret = state.config.secret();
     let tenant = &incoming.tenant;
-    let own = SharedBy::Tenant(&tenant.name);
     let circle = match (state.config.sharing, &incoming.session, &tenant.group) {
         (SharingScope::Session, Some(session), _) => {
             SharedBy::Session { tenant: &tenant.name, session }
@@ -46,18 +45,23 @@ pub fn name(
             SharedBy::Request(upstream_id)
         }
         (SharingScope::Group, _, Some(group)) => SharedBy::Group(group),
-        (SharingScope::Tenant, ..) | (SharingScope::Group, _, None) => own,
+        (SharingScope::Tenant, ..) | (SharingScope::Group, _, None) => {
+            SharedBy::Tenant(&tenant.name)
+        }
         (SharingScope::All, ..) => SharedBy::All,
     };
-    let salt = circle.salt(secret, &incoming.cache_salt);
+    let own = state.scopes.get(circle, &incoming.cache_salt, terms);
     let mut scope = ScopeHint { tenant: tenant.id.0, ..ScopeHint::default() };
     scope.public_blocks = state.public.blocks(&incoming.prompt, terms.block_size);
-    if scope.public_blocks > 0 {
-        scope.public_salt = SharedBy::Public.salt(secret, "");
-    }
-    let plan = scope.plan(&salt, &terms.model, terms.block_size);
-    let prompt = TokenBlocks::whole(hash_blocks(&plan, &incoming.prompt));
-    Named { salt, scope, prompt }
+    let chain = if scope.public_blocks > 0 {
+        let public = state.scopes.get(SharedBy::Public, "", terms);
+        scope.public_salt = public.salt.to_string();
+        let first = (&public.namer, scope.public_blocks * terms.block_size);
+        hash_blocks_by(&own.namer, Some(first), &incoming.prompt)
+    } else {
+        hash_blocks_by(&own.namer, None, &incoming.prompt)
+    };
+    Named { salt: Arc::clone(&own.salt), scope, prompt: TokenBlocks::whole(chain) }
 }
 
 /// The client's session, as the core router knows it.

@@ -39,7 +39,7 @@ pub async fn pick(
     let request = job.request(state, flight.id);
     flight.traced.model(&terms.model);
     let dispatched = flight.dispatch(request, job.incoming.deadline).await?;
-    let (link, salt) = (dispatched.link, job.named.salt.clone());
+    let (link, salt) = (dispatched.link, job.named.salt.to_string());
     if dispatched.decision.decode.is_some() {
         // Envoy sends a request once.
         let worker = link.place();
