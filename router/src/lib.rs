@@ -34,7 +34,7 @@
 //! - `server`: listening, draining, stopping.
 //! - [`cli`]: the command line and its file. [`operate`]: `router admin`.
 //! - `record`: the run in a file, for replay. `capture`: the traffic in a file, as a trace. `metrics`, `gauges`: what
-//!   is counted.
+//!   is counted. `series`: what every request counts in.
 
 pub mod admission;
 pub mod answers;
@@ -71,6 +71,7 @@ mod record;
 mod relay;
 mod scopes;
 pub mod secret;
+mod series;
 mod server;
 pub mod share;
 mod siblings;

@@ -6,6 +6,7 @@ pub mod zero;
 
 use crate::fleet::status::FleetStatus;
 use crate::policy::ActivePolicy;
+use crate::series::{EXPECTED, FOUND, OVERHEAD, OfWorker, REQUESTS};
 use crate::source::vllm_events::DROPPED;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -17,7 +18,6 @@ use std::time::Duration;
 use warmpath_core::id::{ORIGINS, PoolId, SourceId, WorkerId};
 use warmpath_core::routing::input::{Failure, Pull};
 
-const OVERHEAD: &str = "warmpath_router_overhead_seconds";
 pub const TAKES: &str = "warmpath_router_worker_takes_requests";
 pub const NAMED: &str = "warmpath_router_worker_info";
 pub const ACTIVE: &str = "warmpath_router_worker_active_requests";
@@ -31,10 +31,7 @@ pub const SIBLINGS: &str = "warmpath_router_siblings";
 pub const SIBLING_BOOKINGS: &str = "warmpath_router_sibling_bookings";
 const SIBLING_NEWS: &str = "warmpath_router_sibling_news_total";
 const SIBLING_GAPS: &str = "warmpath_router_sibling_gaps_total";
-const REQUESTS: &str = "warmpath_router_requests_total";
 const REFUSED: &str = "warmpath_router_requests_refused_total";
-const EXPECTED: &str = "warmpath_router_overlap_blocks_total";
-const FOUND: &str = "warmpath_router_hit_blocks_total";
 const RESYNCS: &str = "warmpath_router_kv_event_resyncs_total";
 const UNCLAIMED: &str = "warmpath_router_unclaimed_actions_total";
 const HOLD: &str = "warmpath_router_hold_seconds";
@@ -179,24 +176,6 @@ impl Outcome {
     }
 }
 
-/// A part of the router's own time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stage {
-    Hash,
-    Decide,
-    Total,
-}
-
-impl Stage {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Hash => "hash",
-            Self::Decide => "decide",
-            Self::Total => "total",
-        }
-    }
-}
-
 /// What became of the row of a request that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Row {
@@ -212,16 +191,11 @@ pub fn captured(row: Row) {
     counter!(CAPTURED, "outcome" => outcome).increment(1);
 }
 
-pub fn overhead(stage: Stage, span: Duration) {
-    histogram!(OVERHEAD, "stage" => stage.name()).record(span.as_secs_f64());
-}
-
-pub fn ended(worker: &str, policy: &ActivePolicy, outcome: Outcome) {
-    counter!(
-        REQUESTS,
-        "worker" => worker.to_owned(), "policy" => Arc::clone(&policy.label), "outcome" => outcome.name()
-    )
-    .increment(1);
+pub fn ended(worker: &OfWorker, policy: &ActivePolicy, outcome: Outcome) {
+    match outcome {
+        Outcome::Finished => worker.finished(&policy.label),
+        other => worker.requests(&policy.label, other.name()).increment(1),
+    }
 }
 
 /// An attempt at a request failed on its worker.
@@ -252,16 +226,6 @@ pub fn hold_ended(outcome: &'static str, span: Duration) {
 /// The core router decided about a request that no task waits for.
 pub fn unclaimed_action() {
     counter!(UNCLAIMED).increment(1);
-}
-
-/// What the router predicts, in blocks.
-pub fn overlap(worker: &str, blocks: u32) {
-    counter!(EXPECTED, "worker" => worker.to_owned()).increment(u64::from(blocks));
-}
-
-/// What the worker found, in blocks.
-pub fn hit(worker: &str, blocks: u32) {
-    counter!(FOUND, "worker" => worker.to_owned()).increment(u64::from(blocks));
 }
 
 /// A pull that was decided, in blocks.

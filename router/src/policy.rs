@@ -1,5 +1,6 @@
 //! The policy that decides now, cheap to copy and to name.
 
+use crate::series::OfPolicy;
 use std::sync::Arc;
 use warmpath_core::routing::policy::PolicyConfig;
 
@@ -9,10 +10,14 @@ pub struct ActivePolicy {
     pub config: PolicyConfig,
     /// The canonical spelling, as `wait-for-room(max_active=4)`.
     pub label: Arc<str>,
+    /// What is counted of it.
+    pub series: Arc<OfPolicy>,
 }
 
 impl ActivePolicy {
     pub fn new(config: PolicyConfig) -> Self {
-        Self { config, label: config.to_string().into() }
+        let label = config.to_string().into();
+        let series = Arc::new(OfPolicy::new(&label));
+        Self { config, label, series }
     }
 }

@@ -26,6 +26,7 @@ use crate::places::Places;
 use crate::public::PublicPrefixes;
 use crate::record::{self, RecordWriter};
 use crate::scopes::Scopes;
+use crate::series::Overhead;
 use crate::siblings;
 use crate::source::vllm_events::Salts;
 use crate::state::RouterState;
@@ -230,6 +231,7 @@ impl RouterServer {
             capture,
             decided: DecidedNames::default(),
             tracer,
+            overhead: Overhead::new(),
         };
         let state = Arc::new(state);
         for url in state.config.worker_urls() {

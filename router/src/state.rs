@@ -19,6 +19,7 @@ use crate::metrics;
 use crate::places::Places;
 use crate::public::PublicPrefixes;
 use crate::scopes::Scopes;
+use crate::series::Overhead;
 use crate::tenants::Tenants;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +63,7 @@ pub struct RouterState {
     pub capture: Option<Capture>,
     pub decided: DecidedNames,
     pub tracer: Tracer,
+    pub overhead: Overhead,
 }
 
 impl RouterState {

@@ -1,5 +1,6 @@
 //! One worker: its number, how to send it requests, how to learn of it, and its standing.
 
+use crate::series::OfWorker;
 use crate::source::event::EventSource;
 use crate::upstream::Upstream;
 use std::sync::atomic::AtomicBool;
@@ -65,6 +66,8 @@ pub struct WorkerLink {
     pub name: String,
     pub upstream: Upstream,
     pub source: Box<dyn EventSource>,
+    /// What is counted of it.
+    pub series: OfWorker,
     situation: Watched<Situation>,
     given: RwLock<String>,
     /// An operator is removing it. That cannot be undone.
@@ -73,10 +76,12 @@ pub struct WorkerLink {
 
 impl WorkerLink {
     pub fn new(id: WorkerId, url: &str, upstream: Upstream, source: Box<dyn EventSource>) -> Self {
+        let name = id.to_string();
         Self {
             id,
             url: url.to_owned(),
-            name: id.to_string(),
+            series: OfWorker::new(&name),
+            name,
             upstream,
             source,
             situation: Watched::new(Situation {

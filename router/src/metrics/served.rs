@@ -1,18 +1,12 @@
 //! How requests were served: how long their clients waited, and how good the decisions about them were.
 
 use crate::policy::ActivePolicy;
+use crate::series::{
+    DECISIONS, E2E, LOST, NOT_BEST, NOT_EXPECTED, NOT_FOUND, OfWorker, PROMPT_BLOCKS, TTFT,
+};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use std::sync::Arc;
-
-const TTFT: &str = "warmpath_router_ttft_seconds";
-const E2E: &str = "warmpath_router_e2e_seconds";
-const DECISIONS: &str = "warmpath_router_decisions_total";
-const NOT_BEST: &str = "warmpath_router_decisions_not_best_holder_total";
-const PROMPT_BLOCKS: &str = "warmpath_router_prompt_blocks_total";
-const LOST: &str = "warmpath_router_lost_blocks_total";
-const NOT_FOUND: &str = "warmpath_router_expected_not_found_blocks_total";
-const NOT_EXPECTED: &str = "warmpath_router_found_not_expected_blocks_total";
 
 /// Finer than an engine's where a router can make a difference: from a warm prefix to a cold long prompt.
 const SECONDS: &[f64] = &[
@@ -59,31 +53,26 @@ pub fn zero(policy: &ActivePolicy) {
 
 /// A client has its first token. `span`: model seconds.
 pub fn first_token(policy: &ActivePolicy, span: f64) {
-    histogram!(TTFT, "policy" => Arc::clone(&policy.label)).record(span);
+    policy.series.ttft.record(span);
 }
 
 /// A client has its whole answer. `span`: model seconds.
 pub fn answered(policy: &ActivePolicy, span: f64) {
-    histogram!(E2E, "policy" => Arc::clone(&policy.label)).record(span);
+    policy.series.e2e.record(span);
 }
 
 /// A rule chose a worker for a prompt of which so many blocks could be found. `lost`: what the best holder had of
 /// them and the chosen worker had not.
 pub fn decided(policy: &ActivePolicy, blocks: u32, lost: u32) {
-    let count = |name: &'static str, value: u32| {
-        counter!(name, "policy" => Arc::clone(&policy.label)).increment(u64::from(value));
-    };
-    count(DECISIONS, 1);
-    count(PROMPT_BLOCKS, blocks);
-    count(LOST, lost);
-    count(NOT_BEST, u32::from(lost > 0));
+    let series = &policy.series;
+    series.decisions.increment(1);
+    series.prompt_blocks.increment(u64::from(blocks));
+    series.lost.increment(u64::from(lost));
+    series.not_best.increment(u64::from(lost > 0));
 }
 
 /// What the worker found, beside what the rule had expected.
-pub fn expectation(worker: &str, expected: u32, found: u32) {
-    let count = |name: &'static str, value: u32| {
-        counter!(name, "worker" => worker.to_owned()).increment(u64::from(value));
-    };
-    count(NOT_FOUND, expected.saturating_sub(found));
-    count(NOT_EXPECTED, found.saturating_sub(expected));
+pub fn expectation(worker: &OfWorker, expected: u32, found: u32) {
+    worker.not_found.increment(u64::from(expected.saturating_sub(found)));
+    worker.not_expected.increment(u64::from(found.saturating_sub(expected)));
 }

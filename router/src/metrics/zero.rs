@@ -2,10 +2,10 @@
 //! them can tell "never" from "no such series".
 
 use super::{
-    ATTEMPTS_FAILED, CONNECTIONS_ENDED, EXPECTED, FOUND, HOLD, REFUSED, REQUESTS, RESYNCS,
-    TRIED_AGAIN, UNCLAIMED, served,
+    ATTEMPTS_FAILED, CONNECTIONS_ENDED, HOLD, REFUSED, RESYNCS, TRIED_AGAIN, UNCLAIMED, served,
 };
 use crate::policy::ActivePolicy;
+use crate::series::{EXPECTED, FOUND, NOT_EXPECTED, NOT_FOUND, REQUESTS};
 use metrics::{counter, histogram};
 use std::sync::Arc;
 use warmpath_core::routing::input::Failure;
@@ -68,9 +68,9 @@ pub fn worker(worker: &str, policy: &ActivePolicy) {
         counter!(RESYNCS, "worker" => name(), "why" => why).increment(0);
     }
     counter!(TRIED_AGAIN, "worker" => name()).increment(0);
-    counter!(EXPECTED, "worker" => name()).increment(0);
-    counter!(FOUND, "worker" => name()).increment(0);
-    served::expectation(worker, 0, 0);
+    for blocks in [EXPECTED, FOUND, NOT_FOUND, NOT_EXPECTED] {
+        counter!(blocks, "worker" => name()).increment(0);
+    }
     for outcome in ["finished", "worker_failed"] {
         let policy = Arc::clone(&policy.label);
         counter!(REQUESTS, "worker" => name(), "policy" => policy, "outcome" => outcome)

@@ -182,7 +182,7 @@ impl Flight {
         let arrival = self.state.router.fail((self.id, link.id), how, again);
         link.forget(self.id);
         let (Some(arrival), Some(prompt)) = (arrival, prompt) else {
-            metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
+            metrics::ended(&link.series, &self.policy, Outcome::WorkerFailed);
             return Err(self.failure(&link, cause));
         };
         tracing::info!(worker = link.name, request = self.key.1, ?how, %cause, "an attempt failed");
@@ -190,7 +190,7 @@ impl Flight {
             && matches!(arrival, Arrival::Decided(Verdict::Dispatch(_)))
         {
             self.state.router.tell(Input::Cancelled(self.id));
-            metrics::ended(&link.name, &self.policy, Outcome::Aborted);
+            metrics::ended(&link.series, &self.policy, Outcome::Aborted);
             return Err(RequestError::Aborted);
         }
         let (verdict, held_for) = self.verdict(arrival, deadline).await?;
@@ -198,7 +198,7 @@ impl Flight {
             Verdict::Reject(reason) => reason,
             verdict => return self.dispatched(verdict, &prompt, held_for),
         };
-        metrics::ended(&link.name, &self.policy, Outcome::WorkerFailed);
+        metrics::ended(&link.series, &self.policy, Outcome::WorkerFailed);
         Err(match reason {
             RejectReason::GaveUp { why: GiveUp::Off, .. } => self.failure(&link, cause),
             RejectReason::GaveUp { tries, why } => {
@@ -257,7 +257,7 @@ impl Flight {
             self.state.router.tell(Input::Cancelled(self.id));
             return Err(RequestError::WorkerRemoved(decision.worker));
         };
-        self.measure.decided(&self.policy, prompt, &link.name, &decision);
+        self.measure.decided(&self.policy, prompt, &link.series, &decision);
         self.traced.decided(&self.policy.label, &link, &decision, held_for);
         if let Some(pull) = decision.pull {
             metrics::pull(&link.name, pull);
@@ -411,11 +411,11 @@ impl Flight {
         self.traced.answered(tokens, cached_tokens);
         if let Some(link) = self.end(Outcome::Finished) {
             // The hit is the prefill worker's, as was the prediction.
-            let found_by = &self.computed.as_ref().unwrap_or(&link).name;
+            let found_by = self.computed.as_ref().unwrap_or(&link);
             let found = cached_tokens.map(|tokens| tokens / block_size);
-            self.measure.answered(&self.policy, found_by, found);
+            self.measure.answered(&self.policy, &found_by.series, found);
             if let Some(found) = by_origin {
-                metrics::pulled(found_by, &found.map(|tokens| tokens / block_size));
+                metrics::pulled(&found_by.name, &found.map(|tokens| tokens / block_size));
             }
         }
         // No rule reads the cached tokens, so an unknown number misleads none.
@@ -464,7 +464,7 @@ impl Flight {
     /// The first call gets the link, and must tell the core router of the end.
     fn end(&mut self, outcome: Outcome) -> Option<Arc<WorkerLink>> {
         let link = self.leave()?;
-        metrics::ended(&link.name, &self.policy, outcome);
+        metrics::ended(&link.series, &self.policy, outcome);
         self.traced.ended(outcome);
         Some(link)
     }

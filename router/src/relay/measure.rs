@@ -1,7 +1,8 @@
 //! What is measured of a request besides how it ended: its decisions, and how long its client waited.
 
-use crate::metrics::{self, served};
+use crate::metrics::served;
 use crate::policy::ActivePolicy;
+use crate::series::OfWorker;
 use std::time::Instant;
 use warmpath_core::block::TokenBlocks;
 use warmpath_core::routing::input::Decision;
@@ -21,20 +22,20 @@ impl Measure {
         Self { received, speedup, expected: None }
     }
 
-    /// The rule chose a worker, which is called `name`.
+    /// The rule chose this worker.
     pub fn decided(
         &mut self,
         policy: &ActivePolicy,
         prompt: &TokenBlocks,
-        name: &str,
+        worker: &OfWorker,
         decision: &Decision,
     ) {
         let most = prompt.reusable_blocks();
         let holders = decision.holders.unwrap_or_default();
         served::decided(policy, most, holders.lost());
-        let expected = decision.overlap.map(|tiers| tiers.iter().sum());
+        let expected = decision.overlap.map(|tiers| tiers.iter().sum::<u32>());
         if let Some(expected) = expected {
-            metrics::overlap(name, expected);
+            worker.expected.increment(u64::from(expected));
         }
         self.expected = expected.map(|blocks| blocks.min(most));
     }
@@ -44,13 +45,13 @@ impl Measure {
         served::first_token(policy, self.model_seconds());
     }
 
-    /// The client has its whole answer. `found`: blocks that the worker called `name` found of the prompt; None: it
+    /// The client has its whole answer. `found`: blocks that this worker found of the prompt; None: it
     /// does not say.
-    pub fn answered(&self, policy: &ActivePolicy, name: &str, found: Option<u32>) {
+    pub fn answered(&self, policy: &ActivePolicy, worker: &OfWorker, found: Option<u32>) {
         if let Some(found) = found {
-            metrics::hit(name, found);
+            worker.found.increment(u64::from(found));
             if let Some(expected) = self.expected {
-                served::expectation(name, expected, found);
+                served::expectation(worker, expected, found);
             }
         }
         served::answered(policy, self.model_seconds());

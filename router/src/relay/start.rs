@@ -8,7 +8,6 @@ use crate::error::RequestError;
 use crate::fleet::status::FleetTerms;
 use crate::fleet::worker::WorkerLink;
 use crate::incoming::Incoming;
-use crate::metrics::{self, Stage};
 use crate::state::RouterState;
 use std::sync::Arc;
 use warmpath_proto::clock::now;
@@ -55,9 +54,8 @@ pub async fn start(
     let Accepted { upstream, link, patience, issued, decided } = accepted;
     let total = issued.saturating_duration_since(failed_at.unwrap_or(received));
     if failed_at.is_none() {
-        metrics::overhead(Stage::Hash, hashed - received);
-        metrics::overhead(Stage::Decide, decided.saturating_duration_since(hashed));
-        metrics::overhead(Stage::Total, total);
+        let decide = decided.saturating_duration_since(hashed);
+        state.overhead.record(hashed - received, decide, total);
     }
     let (name, attempts) = (flight.name().to_owned(), flight.attempts());
     let answer = Answer::new((flight, job), state, upstream, patience);
