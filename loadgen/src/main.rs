@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A simulation makes and frees millions of small things on all threads, and a search plays many simulations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     warmpath_loadgen::main()
 }
