@@ -42,8 +42,8 @@ pub fn hash_blocks(scope: &ScopePlan, tokens: &[u32]) -> Chain {
     chain_of(size, [(public_namer.as_ref(), public), (own_namer.as_ref(), own)])
 }
 
-/// As [`hash_blocks`], where the keys of the scope are expanded already: `own`. The first tokens may belong to the scope
-/// of another namer, so many that they are whole blocks.
+/// As [`hash_blocks`], with keys that are expanded already: those of the scope are in `own`. `public` names the first
+/// tokens, whole blocks, in a scope of its own.
 pub fn hash_blocks_by(own: &Namer, public: Option<(&Namer, u32)>, tokens: &[u32]) -> Chain {
     let until = public.map_or(0, |(namer, until)| {
         assert_eq!(namer.block_size(), own.block_size(), "two block sizes in one chain");

@@ -5,7 +5,8 @@ use prost::encoding::decode_varint;
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;
-/// The bits of a number's first bytes, by how many these are. Nothing asks for more than four.
+/// The bits of a number's first bytes, by how many these are. Longer ones are
+/// read again below; with eight entries no place needs a check.
 const BITS: [u32; 8] = [0, 0x7f, 0x7f_7f, 0x7f_7f_7f, 0x7f_7f_7f_7f, 0, 0, 0];
 
 /// How many ids a list has: each one ends with a byte below 128.
@@ -33,19 +34,19 @@ pub fn take_id(bytes: &mut &[u8]) -> Result<u32, DecodeError> {
 /// All ids of a list.
 ///
 /// In a text, ids of one, two and three bytes follow each other as if by chance. A processor that guesses each length
-/// is wrong too often. So the ends of the ids in a block are found first, without a branch. Then the bytes of each id are
-/// put aside, up to four from its start. At last all of a block become numbers, several at once.
+/// is wrong too often. So the ends of the ids in a block are found first, without a branch. Then the bytes of each id
+/// are copied, up to four from its start. Last, all ids of the block are decoded, several at once.
 pub fn ids(packed: &[u8]) -> Result<Vec<u32>, DecodeError> {
     let mut ids = Vec::with_capacity(ids_in(packed));
     // The start of the next id, and of the next block.
     let (mut start, mut from) = (0, 0);
     let mut widths = 0;
-    let mut aside = [0; BLOCK];
+    let mut copied = [0; BLOCK];
     // Four bytes from any start in the block must be there.
     while let Some(block) = packed.get(from..from + BLOCK + 4).and_then(|some| some.first_chunk()) {
         let mut ends = ends(block);
         let count = (ends.count_ones() as usize).min(BLOCK);
-        for bytes in &mut aside[..count] {
+        for bytes in &mut copied[..count] {
             let next = from + ends.trailing_zeros() as usize + 1;
             ends &= ends.wrapping_sub(1);
             let four = packed[start..].first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
@@ -54,7 +55,7 @@ pub fn ids(packed: &[u8]) -> Result<Vec<u32>, DecodeError> {
             widths |= width - 1;
             *bytes = four & BITS[width % BITS.len()];
         }
-        ids.extend(aside[..count].iter().map(|bytes| without_gaps(*bytes)));
+        ids.extend(copied[..count].iter().map(|bytes| without_gaps(*bytes)));
         from += BLOCK;
     }
     // No vocabulary has ids of more than four bytes, and a number of up to three may be written in more.

@@ -1,6 +1,6 @@
-//! A proxy that passes bytes on and does nothing else, with the codec, the transport and the listener of the router: what the
-//! router's hop costs beyond this is its own. Its allocator is the C library's, unlike the router's. It takes the router's
-//! flags, of which only `--worker` counts, so that one benchmark measures both:
+//! A proxy that passes bytes on and does nothing else, with the codec, the transport and the listener of the router.
+//! What the router's hop costs beyond this is its own. Its allocator is the C library's, unlike the router's. It takes
+//! the router's flags, of which only `--worker` counts, so that one benchmark measures both:
 //!
 //! ```text
 //! cargo build --release -p warmpath-router --example bare --bin router

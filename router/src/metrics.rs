@@ -193,7 +193,7 @@ pub fn captured(row: Row) {
 
 pub fn ended(worker: &OfWorker, policy: &ActivePolicy, outcome: Outcome) {
     match outcome {
-        Outcome::Finished => worker.finished(&policy.label),
+        Outcome::Finished => worker.finished(&policy.label, outcome.name()),
         other => worker.requests(&policy.label, other.name()).increment(1),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use warmpath_core::block::Namer;
 use warmpath_proto::scope::{ScopeHint, SharedBy};
 
-/// Scopes that are kept, some 1.5 KiB each.
+/// Scopes that are kept, some 1.5 KiB each, and 2 KiB more with the longest names.
 const KEPT: NonZeroUsize = NonZeroUsize::new(2_048).expect("above 0");
 /// A scope of longer names is derived each time: clients choose session ids and salts.
 const LONGEST: usize = 512;
@@ -42,12 +42,12 @@ impl Scopes {
         let Some(key) = key(by, client_salt, terms) else {
             return Arc::new(self.derive(by, client_salt, terms));
         };
-        let known = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(scope) = known().get(&key) {
+        let lock = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scope) = lock().get(&key) {
             return Arc::clone(scope);
         }
         let scope = Arc::new(self.derive(by, client_salt, terms));
-        known().put(key, Arc::clone(&scope));
+        lock().put(key, Arc::clone(&scope));
         scope
     }
 

@@ -40,7 +40,7 @@ impl Overhead {
     }
 }
 
-/// Of a rule.
+/// Series with the label `policy`.
 #[derive(Debug)]
 pub struct OfPolicy {
     pub decisions: Counter,
@@ -66,16 +66,19 @@ impl OfPolicy {
     }
 }
 
-/// Of a worker.
+/// Series with the label `worker`.
 #[derive(Debug)]
 pub struct OfWorker {
     name: String,
-    /// Blocks that the rule expected and that the worker found, and what one of the two had more.
+    /// Blocks that the rule expected.
     pub expected: Counter,
+    /// Blocks that the worker found.
     pub found: Counter,
+    /// Blocks that were expected and not found.
     pub not_found: Counter,
+    /// Blocks that were found and not expected.
     pub not_expected: Counter,
-    /// Of the rule that chose last.
+    /// The counter of finished requests under the rule that chose last.
     finished: Mutex<Option<(Arc<str>, Counter)>>,
 }
 
@@ -92,14 +95,14 @@ impl OfWorker {
         }
     }
 
-    /// A request that this rule sent here has its whole answer.
-    pub fn finished(&self, policy: &Arc<str>) {
+    /// A request that this rule sent here has its whole answer. `outcome` is what that is called.
+    pub fn finished(&self, policy: &Arc<str>, outcome: &'static str) {
         let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
         let known = finished.as_ref().filter(|(label, _)| label == policy);
         let count = match known {
             Some((_, count)) => count,
             None => {
-                let count = self.requests(policy, "finished");
+                let count = self.requests(policy, outcome);
                 &finished.insert((Arc::clone(policy), count)).1
             }
         };

@@ -37,7 +37,7 @@ pub struct Devices {
     profile: Arc<Profile>,
     engines: Vec<Engine>,
     of_user: BTreeMap<User, u32>,
-    /// One wake-up key for each device, as the world keeps them for its workers.
+    /// One wake-up key for each device.
     wakes: BTreeSet<(Instant, u32)>,
     wake_of: Vec<Option<Instant>>,
     recorder: Recorder,

@@ -4,14 +4,17 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use warmpath_core::time::Instant;
 
-/// A time for each engine, or none. A heap orders them, and forgets a time that was changed when it comes to the top:
-/// a tree would be edited at each change, and a fleet changes more than one each event.
+/// A time for each engine, or none, in a heap. A time that was changed stays in the heap until it comes to the top:
+/// a tree would be edited at each change, and most events change several times.
 #[derive(Debug)]
 pub struct Wakes {
     of: Vec<Option<Instant>>,
-    /// With times that were changed since, but not at the top.
+    /// Except at the top, it may have times that were changed since.
     order: BinaryHeap<Reverse<(Instant, u32)>>,
 }
+
+/// Entries of the heap, times the engines, at which those that were changed are dropped.
+const MOST_PER_ENGINE: usize = 8;
 
 impl Wakes {
     pub fn new(engines: usize) -> Self {
@@ -29,7 +32,14 @@ impl Wakes {
             return;
         }
         if let Some(at) = at {
-            self.order.push(Reverse((at, engine)));
+            if self.order.len() > MOST_PER_ENGINE * self.of.len() {
+                let now =
+                    (0..).zip(&self.of).filter_map(|(engine, &at)| Some(Reverse((at?, engine))));
+                self.order.clear();
+                self.order.extend(now);
+            } else {
+                self.order.push(Reverse((at, engine)));
+            }
         }
         while let Some((at, first)) = self.first()
             && self.of[first as usize] != Some(at)
@@ -41,7 +51,7 @@ impl Wakes {
 
 #[cfg(test)]
 mod tests {
-    use super::Wakes;
+    use super::{MOST_PER_ENGINE, Wakes};
     use std::collections::BTreeSet;
     use warmpath_core::rng::Rng;
     use warmpath_core::time::Instant;
@@ -53,12 +63,15 @@ mod tests {
         let mut of = [None; 20];
         for round in 0..20_000 {
             let engine = rng.below(20) as u32;
-            let at = (rng.below(4) > 0).then(|| Instant::from_nanos(round + rng.below(30)));
+            // Far times come and go in the second half, and none of them comes to the top.
+            let far = if round < 10_000 { 30 } else { 1_000_000 };
+            let at = (rng.below(4) > 0).then(|| Instant::from_nanos(round + rng.below(far)));
             wakes.set(engine, at);
             of[engine as usize] = at;
             let all = (0..).zip(of).filter_map(|(engine, at)| Some((at?, engine)));
             let tree: BTreeSet<(Instant, u32)> = all.collect();
             assert_eq!(wakes.first(), tree.first().copied(), "round {round}");
+            assert!(wakes.order.len() <= MOST_PER_ENGINE * 20 + 1, "round {round}");
         }
     }
 }

@@ -52,7 +52,8 @@ pub(super) struct Sequence {
     pub offers: SmallVec<[Offer; 2]>,
 }
 
-/// One value of many bits: whether a slot has a sequence is told by the others, so it is read from the first line too.
+/// Its unused values are what `Option<Sequence>` uses for `None`. So whether a slot has a sequence is read from the first
+/// line too.
 #[derive(Debug)]
 #[repr(u64)]
 enum Here {

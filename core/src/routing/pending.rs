@@ -20,7 +20,7 @@ fn place(claims: &Claims, worker: WorkerId) -> Result<usize, usize> {
     claims.binary_search_by_key(&worker, |&(holder, _)| holder)
 }
 
-/// Where an added prompt ends: its last run, which stays as long as the prompt does. None: it has no full block.
+/// Where an added prompt ends: its last run, which stays as long as the prompt does. None if the prompt has no full block.
 pub type Place = Option<NodeId>;
 
 /// The prompts that workers have, each as often as it was added.
@@ -37,6 +37,9 @@ impl PendingIndex {
         let (mut depth, mut parent, mut new) = (0, None, 0);
         while depth < end {
             match self.tree.follow(chain, depth, end) {
+                // Made-up names, such as a sibling may send: this block stands behind other ones. The prompt
+                // ends here, so that what is removed later is what was added.
+                Some((id, _)) if self.tree.get(id).parent != parent => break,
                 Some((id, agreed)) => {
                     let whole = agreed == self.tree.get(id).end;
                     let part = if whole { id } else { self.tree.split(id, agreed) };
@@ -120,7 +123,7 @@ impl PendingIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::{ScopePlan, hash_blocks};
+    use crate::block::{BlockHash, Chain, ScopePlan, hash_blocks};
     use crate::id::{PoolId, SourceId};
     use crate::rng::Rng;
 
@@ -151,6 +154,25 @@ mod tests {
                 assert_eq!(together, in_turn, "seed {seed}");
             }
         }
+    }
+
+    /// Names of another process are not checked to be a chain: here the second block of a prompt is one that stands
+    /// behind another first block.
+    #[test]
+    fn a_prompt_whose_names_are_no_chain_ends_where_it_is_none() {
+        let named = |names: [u128; 2]| {
+            let names = names.map(BlockHash::from_wire).to_vec();
+            TokenBlocks::whole(Chain::from_wire(2, 0, names))
+        };
+        let mut pending = PendingIndex::default();
+        let (a, b) = (WorkerId(0), WorkerId(1));
+        let prompts = [(a, [1, 11]), (a, [1, 12]), (b, [2, 21]), (b, [2, 22]), (b, [2, 11])];
+        let added = prompts.map(|(worker, names)| (worker, pending.add(worker, &named(names))));
+        let new = added.map(|(_, (new, _))| new);
+        assert_eq!(new, [2, 1, 2, 1, 0]);
+        let gone = added.map(|(worker, (_, end))| pending.remove(worker, end));
+        assert_eq!(gone.iter().sum::<u32>(), new.iter().sum::<u32>());
+        assert!(pending.is_empty());
     }
 
     #[test]

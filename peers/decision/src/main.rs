@@ -2,7 +2,8 @@
 //!
 //! Both sides route the requests of a recorded trace: they look the prompt up, choose a worker and book the request.
 //! Ours is [`Router::apply`](warmpath_core::routing::Router::apply), with our rule kv-aware and with our form of their
-//! rule. Theirs are the crate's index, its tracker of requests under way and its selector. Naming the blocks is no part of it on either side.
+//! rule. Theirs are the crate's index, its tracker of requests under way and its selector. Naming the blocks is no part
+//! of it on either side.
 //!
 //! First the sides are compared: with the same events, both must find the same blocks on each worker. Then they are
 //! timed in turns, a thousand decisions each. A clock is read around each decision. A round's figure is its mean
@@ -140,7 +141,8 @@ fn read(text: &str) -> Result<Vec<Recorded>, Box<dyn Error>> {
         };
         let tokens = (number("input_length")? as usize, number("output_length")? as u32);
         let ids = row["hash_ids"].as_array().ok_or("no hash_ids, expected a list")?;
-        let blocks = ids.iter().filter_map(serde_json::Value::as_u64).collect();
+        let blocks: Option<Vec<u64>> = ids.iter().map(serde_json::Value::as_u64).collect();
+        let blocks = blocks.ok_or_else(|| format!("line {}: hash_ids, expected numbers", i + 1))?;
         Ok(Recorded { blocks, tokens })
     };
     text.lines().enumerate().map(line).collect()

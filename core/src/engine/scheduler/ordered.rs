@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-/// A map in the order of its keys. It adds at the end and takes from the start in no time; between them it moves the
-/// shorter side.
+/// A map in the order of its keys. It adds at the end and takes from the start in constant time. In between it moves
+/// the shorter side.
 #[derive(Clone, Debug)]
 pub(super) struct Ordered<K, V = ()> {
     entries: VecDeque<(K, V)>,

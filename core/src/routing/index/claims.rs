@@ -106,7 +106,7 @@ impl PrefixIndex {
     }
 
     /// Changes the tiers in which a source holds a part of a node, and its digest. `chain` has the
-    /// same hashes there as the node, and was just read.
+    /// same hashes there as the node, and was just read. If a sender's are wrong, its own digest is too.
     fn edit(
         &mut self,
         id: NodeId,

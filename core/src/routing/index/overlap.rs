@@ -12,7 +12,7 @@ pub struct Overlap {
     /// Empty otherwise.
     #[serde(skip)]
     pub(super) going: Vec<(u16, u16)>,
-    /// The same before the last node.
+    /// The same before the node that is looked at. Empty otherwise.
     #[serde(skip)]
     pub(super) before: Vec<(u16, u16)>,
 }

@@ -140,15 +140,15 @@ pub fn metadata(started: &Started) -> MetadataMap {
         metadata.insert(ATTEMPTS, started.attempts.into());
     }
     if let Ok(name) = MetadataValue::<Ascii>::try_from(started.name.as_str()) {
-        metadata.insert(REQUEST, once(name));
+        metadata.insert(REQUEST, not_indexed(name));
     }
-    metadata.insert(ROUTER_NS, once(MetadataValue::from(started.router_ns)));
+    metadata.insert(ROUTER_NS, not_indexed(MetadataValue::from(started.router_ns)));
     metadata
 }
 
-/// A value that no other answer has. So HTTP/2 does not put it into its table of headers, where each new one would be
-/// compared with those before it, and would push out others that come again.
-fn once(mut value: MetadataValue<Ascii>) -> MetadataValue<Ascii> {
+/// A value that no other answer has. HTTP/2 does not put a sensitive value into its table of headers, where each new one
+/// would be compared with those before it, and would push out others that come again. It is no secret.
+fn not_indexed(mut value: MetadataValue<Ascii>) -> MetadataValue<Ascii> {
     value.set_sensitive(true);
     value
 }
