@@ -301,9 +301,26 @@ async fn several_routers_get_the_requests_in_turn() {
 }
 
 /// Capture, replay: the trace of a live run meets the same caches in a simulated one. Requests take turns
-/// among the workers, so that a machine that is busy with something else changes no decision.
+/// among the workers, so that a machine that is busy with something else changes no decision. It still
+/// delays answers, and then a prompt comes before the one that it continues is stored. So there are three
+/// tries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_captured_replays_to_the_same_hit_rate() {
+    const TRIES: usize = 3;
+    let mut seen = Vec::new();
+    for _ in 0..TRIES {
+        let (live, replay) = captured_and_replayed().await;
+        seen.push(format!("live {live:.2} %, replayed {replay:.2} %"));
+        assert!(live > 20.0, "there is something to hit: {live}");
+        if (live - replay).abs() < 1.0 {
+            return;
+        }
+    }
+    panic!("{}", seen.join("; "));
+}
+
+/// The hit rates of a live run and of its capture, which is replayed in a simulation, in percent.
+async fn captured_and_replayed() -> (f64, f64) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().to_owned();
     let capturing = |config: &mut RouterConfig| {
@@ -336,9 +353,6 @@ async fn what_is_captured_replays_to_the_same_hit_rate() {
     let replay: Value = serde_json::from_slice(&text).expect("a report is JSON");
     let hit = |report: &Value| report["runs"][0]["hit_rate"].as_f64().expect("a hit rate") * 100.0;
     let tokens = |report: &Value| report["runs"][0]["prompt_tokens"].clone();
-    let (live_hit, replay_hit) = (hit(&live), hit(&replay));
-    println!("live {live_hit:.2} %, replayed {replay_hit:.2} %");
     assert_eq!(tokens(&live), tokens(&replay), "the same prompts");
-    assert!(live_hit > 20.0, "there is something to hit: {live_hit}");
-    assert!((live_hit - replay_hit).abs() < 1.0, "live {live_hit} %, replayed {replay_hit} %");
+    (hit(&live), hit(&replay))
 }
