@@ -42,7 +42,7 @@ impl Instant {
         Self(self.0.saturating_sub(span.0))
     }
 
-    /// The earliest of those that there are.
+    /// The earliest instant of the list. None if it has none.
     #[inline]
     pub fn earliest<const N: usize>(all: [Option<Self>; N]) -> Option<Self> {
         let mut earliest: Option<Self> = None;

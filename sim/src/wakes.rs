@@ -13,7 +13,7 @@ pub struct Wakes {
     order: BinaryHeap<Reverse<(Instant, u32)>>,
 }
 
-/// Entries of the heap, times the engines, at which those that were changed are dropped.
+/// Above this many entries for each engine, the heap is made anew without outdated times.
 const MOST_PER_ENGINE: usize = 8;
 
 impl Wakes {
@@ -21,7 +21,7 @@ impl Wakes {
         Self { of: vec![None; engines], order: BinaryHeap::new() }
     }
 
-    /// The engine that is due next, and when. Of those that are due at one instant, the first.
+    /// The engine that is due next, and when. If several are due at one instant, the one with the lowest number.
     pub fn first(&self) -> Option<(Instant, u32)> {
         self.order.peek().map(|&Reverse(first)| first)
     }

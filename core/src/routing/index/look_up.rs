@@ -74,7 +74,7 @@ impl PrefixIndex {
     }
 }
 
-/// Adds to entries what their sources hold of blocks `from..to`, and lists those that hold all of it.
+/// Adds to entries what their sources hold of blocks `from..to`, and lists the sources that hold all of it.
 /// `before` gives the sources in the order of their slots: the slot, whether it held all blocks so far,
 /// and the place of its entry. Claims are in the order of slots too.
 #[inline(always)]
