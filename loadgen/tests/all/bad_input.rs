@@ -364,7 +364,7 @@ fn workloads_are_refused_by_line_and_field() {
     let cases = [
         ("report_every_ms = 1000", "report_every_ms = 99999999999", "network.report_every_ms"),
         ("hop_us = 100.0", "hop_us = nan", "network.hop_us: NaN"),
-        ("speedup = 10.0", "speedup = 1e5", "live.speedup: 100000, expected"),
+        ("speedup = 5.0", "speedup = 1e5", "live.speedup: 100000, expected"),
         ("\"warmpath\"]", "\"round-robin\"]", "policies: policy label 'round-robin' is used twice"),
         (
             "policies = [\"round-robin\", \"session-affinity\", \"dynamo\", \"llm-d-weighted\", \"warmpath\"]",
