@@ -7,8 +7,6 @@
 //! thread block then walks all keys of its tile, however long the context.
 
 use smallvec::SmallVec;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// Keys of a block, and rows of a tile.
 const BLOCK: u32 = 128;
@@ -48,7 +46,7 @@ impl Tiles {
         let mean = all as f64 * self.heads / self.multiprocessors;
         let most = (libm::ceil(mean * 1.1) as u32).max(1);
         // Heads have the same work, so each takes its share of the multiprocessors.
-        let places = ((self.multiprocessors / self.heads) as usize).max(1);
+        let places = ((self.multiprocessors / self.heads) as u32).max(1);
         let longest = longest(blocks, most, places);
         self.waiting * (f64::from(longest) / mean - 1.0).max(0.0)
     }
@@ -67,29 +65,39 @@ impl Tiles {
     }
 }
 
-/// Gives out parts of at most `most` blocks in order, each to the place that is free first.
-fn longest(blocks: impl Iterator<Item = u32>, most: u32, places: usize) -> u32 {
-    let mut first: SmallVec<[u32; 64]> = SmallVec::new();
-    let mut busy: BinaryHeap<Reverse<u32>> = BinaryHeap::new();
-    let mut longest = 0;
+/// Gives out parts of at most `most` blocks in order, each to the place that is free first. Returns the
+/// blocks of the place that has the most.
+fn longest(blocks: impl Iterator<Item = u32> + Clone, most: u32, places: u32) -> u32 {
+    let Some(longest_text) = blocks.clone().max() else { return 0 };
+    let widest = most.max(longest_text.div_ceil(MOST_SPLITS)).min(longest_text);
+    // Only their loads tell places apart. No load is more than a part above the least, which never
+    // falls: so a ring that counts the places of each load is enough.
+    let ring = (widest + 1).next_power_of_two();
+    let mut room = SmallVec::<[u32; 256]>::new();
+    room.resize(ring as usize, 0);
+    let of_load = &mut room[..];
+    let at = |load: u32| (load & (ring - 1)) as usize;
+    of_load[0] = places;
+    let (mut least, mut longest) = (0, 0);
+    let mut give = |part: u32| {
+        while of_load[at(least)] == 0 {
+            least += 1;
+        }
+        of_load[at(least)] -= 1;
+        of_load[at(least + part)] += 1;
+        longest = longest.max(least + part);
+    };
     for count in blocks {
-        let parts = count.div_ceil(most).min(MOST_SPLITS);
-        let each = count.div_ceil(parts);
+        if count <= most {
+            give(count);
+            continue;
+        }
+        let each = count.div_ceil(count.div_ceil(most).min(MOST_SPLITS));
         let mut left = count;
         while left > 0 {
             let part = each.min(left);
             left -= part;
-            if first.len() < places {
-                first.push(part);
-                longest = longest.max(part);
-                continue;
-            }
-            if busy.is_empty() {
-                busy.extend(first.iter().map(|&load| Reverse(load)));
-            }
-            let mut least = busy.peek_mut().expect("there is a place");
-            least.0 += part;
-            longest = longest.max(least.0);
+            give(part);
         }
     }
     longest
@@ -98,6 +106,9 @@ fn longest(blocks: impl Iterator<Item = u32>, most: u32, places: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
 
     const LLAMA: Tiles =
         Tiles { multiprocessors: 132.0, heads: 8.0, group: 4.0, per_key: 428.0, waiting: 1.0 };
@@ -110,6 +121,35 @@ mod tests {
         let odd = LLAMA.unevenness([2048; 17].into_iter());
         assert!((odd - (32.0 / (272.0 * 8.0 / 132.0) - 1.0)).abs() < 1e-12, "{odd}");
         assert_eq!(LLAMA.unevenness([].into_iter()), 0.0);
+    }
+
+    /// The same with a heap of the places' loads.
+    fn longest_by_heap(blocks: &[u32], most: u32, places: usize) -> u32 {
+        let mut busy: BinaryHeap<Reverse<u32>> = (0..places).map(|_| Reverse(0)).collect();
+        for &count in blocks {
+            let parts = count.div_ceil(most).min(MOST_SPLITS);
+            let each = count.div_ceil(parts);
+            let mut left = count;
+            while left > 0 {
+                let part = each.min(left);
+                left -= part;
+                busy.peek_mut().expect("there is a place").0 += part;
+            }
+        }
+        busy.iter().map(|load| load.0).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn the_ring_of_loads_gives_out_parts_as_a_heap_does() {
+        let mut rng = Rng::named(5, &[]);
+        for case in 0..2_000 {
+            let widest = [1, 3, 40, 900, 40_000][case % 5];
+            let blocks: Vec<u32> =
+                (0..rng.below(90)).map(|_| 1 + rng.below(widest) as u32).collect();
+            let (most, places) = (1 + rng.below(widest) as u32, 1 + rng.below(70) as u32);
+            let found = longest(blocks.iter().copied(), most, places);
+            assert_eq!(found, longest_by_heap(&blocks, most, places as usize), "case {case}");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! A step's time with tables, fast enough for the engine's loop, and its sources for reports.
+//!
+//! The tables fill as they are asked: few runs see each number of tokens.
 
 use super::deployment::Deployment;
 use super::device::Validation;
@@ -11,14 +13,14 @@ use super::step::Physics;
 use crate::event::PrefillCost;
 use crate::time::Duration;
 use serde::{Serialize, Serializer};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The time of a step on a device, with a table of all parts that depend only on counts. A clone
 /// shares the tables.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Calibrated(Arc<Inner>);
 
-#[derive(PartialEq)]
 struct Inner {
     physics: Physics,
     front_end: FrontEndTimes,
@@ -29,9 +31,59 @@ struct Inner {
     standing: Validation,
     hardware: Hardware,
     /// Nanoseconds of kernels, by tokens in the step.
-    tokens: Vec<f64>,
+    tokens: Times,
     /// Nanoseconds of the output layer, by sequences in the step.
-    output: Vec<f64>,
+    output: Times,
+    prefill_cost: OnceLock<PrefillCost>,
+}
+
+/// Nanoseconds by a count, each computed when it is first asked for.
+struct Times(Box<[AtomicU64]>);
+
+impl Times {
+    /// For counts up to `most`.
+    fn new(most: u32) -> Self {
+        Self((0..=most).map(|_| AtomicU64::default()).collect())
+    }
+
+    /// `compute` must give the same time for a count each time.
+    fn of(&self, count: u32, compute: impl FnOnce() -> f64) -> f64 {
+        let known = &self.0[count as usize];
+        // The bits of a time that takes something are not 0.
+        match known.load(Ordering::Relaxed) {
+            0 => {
+                let time = compute();
+                known.store(time.to_bits(), Ordering::Relaxed);
+                time
+            }
+            bits => f64::from_bits(bits),
+        }
+    }
+}
+
+impl Inner {
+    /// Nanoseconds of kernels.
+    fn of_tokens(&self, tokens: u32) -> f64 {
+        self.tokens.of(tokens, || self.physics.of_tokens(tokens))
+    }
+
+    /// Nanoseconds of the output layer.
+    fn output(&self, seqs: u32) -> f64 {
+        self.output.of(seqs, || self.physics.output(f64::from(seqs)))
+    }
+}
+
+impl PartialEq for Inner {
+    /// Leaves out the tables, because they follow from the rest.
+    fn eq(&self, other: &Self) -> bool {
+        self.physics == other.physics
+            && self.front_end == other.front_end
+            && self.model == other.model
+            && self.deployment == other.deployment
+            && self.memory == other.memory
+            && self.standing == other.standing
+            && self.hardware == other.hardware
+    }
 }
 
 impl Calibrated {
@@ -45,10 +97,9 @@ impl Calibrated {
         hardware: Hardware,
     ) -> Self {
         physics.add_per_sequence(front_end.per_sequence_us * 1e3);
-        let tokens =
-            (0..=deployment.max_num_batched_tokens).map(|n| physics.of_tokens(n)).collect();
-        let output = (0..=deployment.max_num_seqs).map(|n| physics.output(f64::from(n))).collect();
-        let inner = Inner {
+        let tokens = Times::new(deployment.max_num_batched_tokens);
+        let output = Times::new(deployment.max_num_seqs);
+        Self(Arc::new(Inner {
             physics,
             front_end,
             model,
@@ -58,8 +109,8 @@ impl Calibrated {
             hardware,
             tokens,
             output,
-        };
-        Self(Arc::new(inner))
+            prefill_cost: OnceLock::new(),
+        }))
     }
 
     /// Name of the model.
@@ -70,16 +121,16 @@ impl Calibrated {
     /// A step's time on the device: its kernels as they are in an engine, and what each sequence adds. A step
     /// without prompts is replayed, and takes no less than the host needs for one.
     pub fn ns(&self, shape: &StepShape) -> f64 {
-        let Inner { physics, tokens, output, .. } = &*self.0;
-        physics.whole(tokens[shape.tokens as usize] + output[shape.seqs as usize], shape)
+        let counted = self.0.of_tokens(shape.tokens) + self.0.output(shape.seqs);
+        self.0.physics.whole(counted, shape)
     }
 
     /// What tokens add to a step at least.
     pub fn floor(&self) -> Floor {
-        let Inner { physics, tokens, .. } = &*self.0;
         // A single token may have a cost of its own. Beyond two, more tokens never take less.
-        let few = tokens.iter().skip(1).take(2).copied();
-        Floor { step: few.fold(f64::INFINITY, f64::min), ..physics.floor() }
+        let few = 1..=self.0.deployment.max_num_batched_tokens.min(2);
+        let step = few.map(|tokens| self.0.of_tokens(tokens)).fold(f64::INFINITY, f64::min);
+        Floor { step, ..self.0.physics.floor() }
     }
 
     /// The host's part of a step, in which these requests run for the first time.
@@ -135,17 +186,22 @@ impl Calibrated {
 
     /// The costs for a router's estimates, for chunks of `max_num_batched_tokens`.
     pub fn prefill_cost(&self) -> PrefillCost {
-        let Inner { physics, deployment, tokens, output, .. } = &*self.0;
+        *self.0.prefill_cost.get_or_init(|| self.computed_prefill_cost())
+    }
+
+    fn computed_prefill_cost(&self) -> PrefillCost {
+        let Inner { physics, deployment, .. } = &*self.0;
         let chunk = deployment.max_num_batched_tokens;
         // Exact for a whole chunk and for a short one. Between them the time is almost linear.
         let short = chunk.div_ceil(16);
+        let whole = self.0.of_tokens(chunk);
         let slope = if chunk > short {
-            (tokens[chunk as usize] - tokens[short as usize]) / f64::from(chunk - short)
+            (whole - self.0.of_tokens(short)) / f64::from(chunk - short)
         } else {
             0.0
         };
-        let each_step = output[1] + physics.prefill_launch() + physics.after(1.0);
-        let intercept = (tokens[chunk as usize] - f64::from(chunk) * slope).max(0.0);
+        let each_step = self.0.output(1) + physics.prefill_launch() + physics.after(1.0);
+        let intercept = (whole - f64::from(chunk) * slope).max(0.0);
         let mut shortest = StepShape::default();
         shortest.add_prompt(1, 0, 0);
         PrefillCost {

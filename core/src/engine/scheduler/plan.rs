@@ -7,6 +7,7 @@ use crate::engine::sequence::{KvTransfer, SeqKey, Sequence, State};
 use crate::engine::store::{BlockStore, Hit};
 use crate::id::RequestId;
 use crate::time::Instant;
+use smallvec::SmallVec;
 
 /// The next step, or the next stretch of decode steps.
 #[derive(Debug, Default)]
@@ -83,8 +84,10 @@ impl Scheduler {
             }
             _ => None,
         });
-        let longest = contexts.clone().max().unwrap_or(0);
-        let unevenness = step.unevenness(contexts);
+        let mut all = SmallVec::<[u32; 256]>::new();
+        all.extend(contexts);
+        let longest = all.iter().copied().max().unwrap_or(0);
+        let unevenness = step.unevenness(all.iter().copied());
         self.longest = i64::from(longest) - steps as i64;
         self.unevenness = Some(unevenness);
         unevenness
