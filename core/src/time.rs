@@ -45,13 +45,13 @@ impl Instant {
     /// The earliest instant of the list. None if it has none.
     #[inline]
     pub fn earliest<const N: usize>(all: [Option<Self>; N]) -> Option<Self> {
-        let mut earliest: Option<Self> = None;
-        for at in all.into_iter().flatten() {
-            if earliest.is_none_or(|known| at < known) {
-                earliest = Some(at);
-            }
+        // Without a branch for each: which one comes first changes from call to call.
+        let (mut earliest, mut any) = (u64::MAX, false);
+        for at in &all {
+            earliest = earliest.min(at.map_or(u64::MAX, Self::as_nanos));
+            any |= at.is_some();
         }
-        earliest
+        any.then_some(Self(earliest))
     }
 
     /// The time from `earlier` to `self`; zero if `earlier` is later.
