@@ -174,7 +174,7 @@ fn chosen(loads: [Load; 5]) -> impl Iterator<Item = Load> {
 /// The loads: whole, or so small that a router under valgrind keeps up with them.
 fn loads(small: bool) -> [Load; 5] {
     let requests = |streams: usize, times: usize, prompt_tokens: u32, messages: u32| {
-        let times = if small { times / 8 } else { times };
+        let times = if small { times / 32 } else { times };
         Load {
             name: format!(
                 "{streams} streams of prompts of {prompt_tokens} tokens, {messages} messages each"
@@ -190,9 +190,9 @@ fn loads(small: bool) -> [Load; 5] {
     let paced = Duration::from_millis(if small { 20 } else { 5 });
     let (streams, messages) = if small { (8, 100) } else { (64, 300) };
     [
-        requests(64, 40, 200, 1),
-        requests(16, 32, 2_000, 32),
-        requests(2, 150, 16_000, 1),
+        requests(64, 160, 200, 1),
+        requests(16, 128, 2_000, 32),
+        requests(2, 600, 16_000, 1),
         Load {
             name: format!("{streams} streams of {messages} messages, one each {paced:?}"),
             streams,
