@@ -1,6 +1,4 @@
 //! A step's time with tables, fast enough for the engine's loop, and its sources for reports.
-//!
-//! The tables fill as they are asked: few runs see each number of tokens.
 
 use super::deployment::Deployment;
 use super::device::Validation;
@@ -13,195 +11,65 @@ use super::step::Physics;
 use crate::event::PrefillCost;
 use crate::time::Duration;
 use serde::{Serialize, Serializer};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// The time of a step on a device, with a table of all parts that depend only on counts. A clone
 /// shares the tables.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Calibrated(Arc<Inner>);
 
+#[derive(PartialEq)]
 struct Inner {
-    physics: Physics,
-    front_end: FrontEndTimes,
+    steps: Steps,
+    prefill_cost: PrefillCost,
     /// Name of the model file, not the deployment's alias.
     model: String,
     deployment: Deployment,
     memory: MemoryPlan,
     standing: Validation,
     hardware: Hardware,
+}
+
+/// The times themselves.
+#[derive(PartialEq)]
+struct Steps {
+    physics: Physics,
+    front_end: FrontEndTimes,
     /// Nanoseconds of kernels, by tokens in the step.
-    tokens: Times,
+    tokens: Vec<f64>,
     /// Nanoseconds of the output layer, by sequences in the step.
-    output: Times,
-    prefill_cost: OnceLock<PrefillCost>,
+    output: Vec<f64>,
 }
 
-/// Nanoseconds by a count, each computed when it is first asked for.
-struct Times(Box<[AtomicU64]>);
-
-impl Times {
-    /// For counts up to `most`.
-    fn new(most: u32) -> Self {
-        Self((0..=most).map(|_| AtomicU64::default()).collect())
+impl Steps {
+    fn ns(&self, shape: &StepShape) -> f64 {
+        let Self { physics, tokens, output, .. } = self;
+        physics.whole(tokens[shape.tokens as usize] + output[shape.seqs as usize], shape)
     }
 
-    /// `compute` must give the same time for a count each time.
-    fn of(&self, count: u32, compute: impl FnOnce() -> f64) -> f64 {
-        let known = &self.0[count as usize];
-        // The bits of a time that takes something are not 0.
-        match known.load(Ordering::Relaxed) {
-            0 => {
-                let time = compute();
-                known.store(time.to_bits(), Ordering::Relaxed);
-                time
-            }
-            bits => f64::from_bits(bits),
-        }
-    }
-}
-
-impl Inner {
-    /// Nanoseconds of kernels.
-    fn of_tokens(&self, tokens: u32) -> f64 {
-        self.tokens.of(tokens, || self.physics.of_tokens(tokens))
-    }
-
-    /// Nanoseconds of the output layer.
-    fn output(&self, seqs: u32) -> f64 {
-        self.output.of(seqs, || self.physics.output(f64::from(seqs)))
-    }
-}
-
-impl PartialEq for Inner {
-    /// Leaves out the tables, because they follow from the rest.
-    fn eq(&self, other: &Self) -> bool {
-        self.physics == other.physics
-            && self.front_end == other.front_end
-            && self.model == other.model
-            && self.deployment == other.deployment
-            && self.memory == other.memory
-            && self.standing == other.standing
-            && self.hardware == other.hardware
-    }
-}
-
-impl Calibrated {
-    pub(in crate::engine) fn new(
-        mut physics: Physics,
-        front_end: FrontEndTimes,
-        model: String,
-        deployment: Deployment,
-        memory: MemoryPlan,
-        standing: Validation,
-        hardware: Hardware,
-    ) -> Self {
-        physics.add_per_sequence(front_end.per_sequence_us * 1e3);
-        let tokens = Times::new(deployment.max_num_batched_tokens);
-        let output = Times::new(deployment.max_num_seqs);
-        Self(Arc::new(Inner {
-            physics,
-            front_end,
-            model,
-            deployment,
-            memory,
-            standing,
-            hardware,
-            tokens,
-            output,
-            prefill_cost: OnceLock::new(),
-        }))
-    }
-
-    /// Name of the model.
-    pub fn model(&self) -> &str {
-        &self.0.model
-    }
-
-    /// A step's time on the device: its kernels as they are in an engine, and what each sequence adds. A step
-    /// without prompts is replayed, and takes no less than the host needs for one.
-    pub fn ns(&self, shape: &StepShape) -> f64 {
-        let counted = self.0.of_tokens(shape.tokens) + self.0.output(shape.seqs);
-        self.0.physics.whole(counted, shape)
-    }
-
-    /// What tokens add to a step at least.
-    pub fn floor(&self) -> Floor {
-        // A single token may have a cost of its own. Beyond two, more tokens never take less.
-        let few = 1..=self.0.deployment.max_num_batched_tokens.min(2);
-        let step = few.map(|tokens| self.0.of_tokens(tokens)).fold(f64::INFINITY, f64::min);
-        Floor { step, ..self.0.physics.floor() }
-    }
-
-    /// The host's part of a step, in which these requests run for the first time.
-    pub fn launch(&self, shape: &StepShape, joining: Joining) -> Launch {
-        let Inner { physics, front_end, .. } = &*self.0;
+    fn launch(&self, shape: &StepShape, joining: Joining) -> Launch {
+        let Self { physics, front_end, .. } = self;
         let requests = f64::from(joining.requests) * front_end.input_ms * 1e6;
         let tokens = joining.prompt_tokens as f64 * front_end.input_per_1k_tokens_ms * 1e3;
         Launch { input: requests + tokens, ..physics.launch(shape, joining) }
     }
 
-    /// The time of a step with one prompt's last chunk on an idle engine, in which the prompt joins.
-    pub fn idle_ns(&self, shape: &StepShape, joining: Joining) -> f64 {
+    fn idle_ns(&self, shape: &StepShape, joining: Joining) -> f64 {
         self.launch(shape, joining).idle(self.ns(shape))
     }
 
-    /// Whether a step is planned while the one before it runs.
-    pub fn is_asynchronous(&self) -> bool {
-        self.0.physics.is_asynchronous()
-    }
-
-    /// From a step's end until its output is taken in.
-    pub fn output_taken(&self) -> Duration {
-        Duration::from_nanos_f64(self.0.physics.output_taken())
-    }
-
-    /// By how much a step takes longer than the one before, while so many sequences decode and so
-    /// many of their windows still fill.
-    pub fn growth_ns(&self, decoding: u32, filling: u32, unevenness: f64) -> f64 {
-        self.0.physics.growth(decoding, filling, unevenness)
-    }
-
-    /// By how much reading these contexts takes longer than if it were spread evenly, as a share.
-    pub fn unevenness(&self, contexts: impl Iterator<Item = u32> + Clone) -> f64 {
-        self.0.physics.unevenness(contexts)
-    }
-
-    /// Whether attention may spread unevenly.
-    pub fn is_uneven(&self) -> bool {
-        self.0.physics.tiles.is_some()
-    }
-
-    /// The sliding window in tokens; 0 without such layers.
-    pub fn window(&self) -> u32 {
-        self.0.physics.window.unwrap_or(0)
-    }
-
-    /// From a request's arrival until it may be admitted.
-    pub fn front_end(&self, prompt_tokens: u32) -> Duration {
-        let front = &self.0.front_end;
-        let ms = front.base_ms + front.per_1k_tokens_ms * f64::from(prompt_tokens) / 1e3;
-        Duration::from_nanos_f64(ms * 1e6)
-    }
-
-    /// The costs for a router's estimates, for chunks of `max_num_batched_tokens`.
-    pub fn prefill_cost(&self) -> PrefillCost {
-        *self.0.prefill_cost.get_or_init(|| self.computed_prefill_cost())
-    }
-
-    fn computed_prefill_cost(&self) -> PrefillCost {
-        let Inner { physics, deployment, .. } = &*self.0;
-        let chunk = deployment.max_num_batched_tokens;
+    /// The costs for a router's estimates, for chunks of so many tokens.
+    fn prefill_cost(&self, chunk: u32) -> PrefillCost {
+        let Self { physics, tokens, output, .. } = self;
         // Exact for a whole chunk and for a short one. Between them the time is almost linear.
         let short = chunk.div_ceil(16);
-        let whole = self.0.of_tokens(chunk);
         let slope = if chunk > short {
-            (whole - self.0.of_tokens(short)) / f64::from(chunk - short)
+            (tokens[chunk as usize] - tokens[short as usize]) / f64::from(chunk - short)
         } else {
             0.0
         };
-        let each_step = self.0.output(1) + physics.prefill_launch() + physics.after(1.0);
-        let intercept = (whole - f64::from(chunk) * slope).max(0.0);
+        let each_step = output[1] + physics.prefill_launch() + physics.after(1.0);
+        let intercept = (tokens[chunk as usize] - f64::from(chunk) * slope).max(0.0);
         let mut shortest = StepShape::default();
         shortest.add_prompt(1, 0, 0);
         PrefillCost {
@@ -216,10 +84,103 @@ impl Calibrated {
             ns_per_pair: physics.per_pair,
         }
     }
+}
+
+impl Calibrated {
+    pub(in crate::engine) fn new(
+        mut physics: Physics,
+        front_end: FrontEndTimes,
+        model: String,
+        deployment: Deployment,
+        memory: MemoryPlan,
+        standing: Validation,
+        hardware: Hardware,
+    ) -> Self {
+        physics.add_per_sequence(front_end.per_sequence_us * 1e3);
+        let tokens =
+            (0..=deployment.max_num_batched_tokens).map(|n| physics.of_tokens(n)).collect();
+        let output = (0..=deployment.max_num_seqs).map(|n| physics.output(f64::from(n))).collect();
+        let steps = Steps { physics, front_end, tokens, output };
+        let prefill_cost = steps.prefill_cost(deployment.max_num_batched_tokens);
+        let inner = Inner { steps, prefill_cost, model, deployment, memory, standing, hardware };
+        Self(Arc::new(inner))
+    }
+
+    /// Name of the model.
+    pub fn model(&self) -> &str {
+        &self.0.model
+    }
+
+    /// A step's time on the device: its kernels as they are in an engine, and what each sequence adds. A step
+    /// without prompts is replayed, and takes no less than the host needs for one.
+    pub fn ns(&self, shape: &StepShape) -> f64 {
+        self.0.steps.ns(shape)
+    }
+
+    /// What tokens add to a step at least.
+    pub fn floor(&self) -> Floor {
+        let Steps { physics, tokens, .. } = &self.0.steps;
+        // A single token may have a cost of its own. Beyond two, more tokens never take less.
+        let few = tokens.iter().skip(1).take(2).copied();
+        Floor { step: few.fold(f64::INFINITY, f64::min), ..physics.floor() }
+    }
+
+    /// The host's part of a step, in which these requests run for the first time.
+    pub fn launch(&self, shape: &StepShape, joining: Joining) -> Launch {
+        self.0.steps.launch(shape, joining)
+    }
+
+    /// The time of a step with one prompt's last chunk on an idle engine, in which the prompt joins.
+    pub fn idle_ns(&self, shape: &StepShape, joining: Joining) -> f64 {
+        self.0.steps.idle_ns(shape, joining)
+    }
+
+    /// Whether a step is planned while the one before it runs.
+    pub fn is_asynchronous(&self) -> bool {
+        self.0.steps.physics.is_asynchronous()
+    }
+
+    /// From a step's end until its output is taken in.
+    pub fn output_taken(&self) -> Duration {
+        Duration::from_nanos_f64(self.0.steps.physics.output_taken())
+    }
+
+    /// By how much a step takes longer than the one before, while so many sequences decode and so
+    /// many of their windows still fill.
+    pub fn growth_ns(&self, decoding: u32, filling: u32, unevenness: f64) -> f64 {
+        self.0.steps.physics.growth(decoding, filling, unevenness)
+    }
+
+    /// By how much reading these contexts takes longer than if it were spread evenly, as a share.
+    pub fn unevenness(&self, contexts: impl Iterator<Item = u32> + Clone) -> f64 {
+        self.0.steps.physics.unevenness(contexts)
+    }
+
+    /// Whether attention may spread unevenly.
+    pub fn is_uneven(&self) -> bool {
+        self.0.steps.physics.tiles.is_some()
+    }
+
+    /// The sliding window in tokens; 0 without such layers.
+    pub fn window(&self) -> u32 {
+        self.0.steps.physics.window.unwrap_or(0)
+    }
+
+    /// From a request's arrival until it may be admitted.
+    pub fn front_end(&self, prompt_tokens: u32) -> Duration {
+        let front = &self.0.steps.front_end;
+        let ms = front.base_ms + front.per_1k_tokens_ms * f64::from(prompt_tokens) / 1e3;
+        Duration::from_nanos_f64(ms * 1e6)
+    }
+
+    /// The costs for a router's estimates, for chunks of `max_num_batched_tokens`.
+    pub fn prefill_cost(&self) -> PrefillCost {
+        self.0.prefill_cost
+    }
 
     /// The terms of the step time.
     pub fn physics(&self) -> &Physics {
-        &self.0.physics
+        &self.0.steps.physics
     }
 
     /// The deployment it was built from.
