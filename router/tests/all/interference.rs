@@ -137,6 +137,5 @@ async fn the_time_of_a_probe_tells_nothing_of_another_tenants_words() {
     let all = told_apart_by_time(SharingScope::All, each.min(100)).await;
     println!("told apart by time: {tenant:.3} by tenant, {all:.3} where all share");
     assert!((tenant - 0.5).abs() <= most, "{tenant}");
-    // The control. It is above 0.99 on a quiet machine; beside other work it was 0.94 once.
-    assert!(all >= 0.9, "{all}");
+    assert!(all >= 0.95, "{all}");
 }
